@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Semantic representational similarity: exact, fast, and at home in the tools you already use.
+
+Everything here is imported when it is first used, so ``import simplugins`` costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from simplugins._version import __version__
+
+if TYPE_CHECKING:
+    from simplugins import plugins
+    from simplugins.files import read_activations
+    from simplugins.measures import compute_rsm, compute_rsms
+    from simplugins.pair import Matching, match
+    from simplugins.rsm import RSM, load_rsm
+
+_ROOMS = {
+    "RSM": "rsm",
+    "Matching": "pair",
+    "compute_rsm": "measures",
+    "compute_rsms": "measures",
+    "load_rsm": "rsm",
+    "match": "pair",
+    "read_activations": "files",
+}
+
+__all__ = [
+    "RSM",
+    "Matching",
+    "__version__",
+    "compute_rsm",
+    "compute_rsms",
+    "load_rsm",
+    "match",
+    "plugins",
+    "read_activations",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        found = getattr(import_module(f"simplugins.{_ROOMS[name]}"), name)
+    elif name == "plugins":
+        found = import_module("simplugins.plugins")
+    else:
+        raise AttributeError(f"module 'simplugins' has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

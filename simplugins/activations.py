@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Activations: the responses of a network to N inputs, as sets of concept vectors.
+
+Whatever array they come in, and in whatever layout, an `Activations` hands them out as blocks of concept vectors
+in float32 or float64, converted only when asked for, so that a memmap is never read whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from simplugins import arrays
+
+Layout = Literal["nd", "ntd", "nchw", "nhwc"]
+
+_DIMENSIONS: dict[str, str] = {
+    "nd": "(inputs, channels)",
+    "ntd": "(inputs, tokens, channels)",
+    "nchw": "(inputs, channels, height, width)",
+    "nhwc": "(inputs, height, width, channels)",
+}
+_AUTO: dict[int, Layout] = {2: "nd", 3: "ntd", 4: "nchw"}
+
+_CHUNK_BYTES = 16 * 2**20
+_PLAIN_EXPONENTS = {np.dtype(np.float32): 30, np.dtype(np.float64): 400}
+_LARGEST_EXPONENT = 480
+
+
+@dataclass(frozen=True)
+class Block:
+    """Concept vectors of consecutive inputs.
+
+    Attributes
+    ----------
+    vectors : (T, C) array, C-contiguous, float32 or float64
+        All positions of all inputs of the block, one after the other.
+    offsets : (n + 1,) int64 array
+        Input i has the rows ``offsets[i]:offsets[i + 1]``.
+    """
+
+    vectors: NDArray[np.floating]
+    offsets: NDArray[np.int64]
+
+    def rows(self, start: int, stop: int) -> Block:
+        """Return the inputs `start` to `stop` of the block, without a copy."""
+        offsets = self.offsets[start : stop + 1]
+        return Block(self.vectors[offsets[0] : offsets[-1]], offsets - offsets[0])
+
+
+@dataclass(frozen=True)
+class Activations:
+    """Validated activations of N inputs; made by `Activations.of`.
+
+    Attributes
+    ----------
+    layout : str
+        "nd", "ntd", "nchw" or "nhwc"; "ragged" for a list of sets.
+    channels : int
+    positions : (N,) int64 array
+        How many concept vectors each input has.
+    dtype : numpy dtype
+        float32 or float64: what they are computed in.
+    labels : (N,) array of str or int64, or None
+    squared_norms : (N,) float64 array
+        Squared Frobenius norm of each input's response.
+    exponents : (N,) int64 array
+        Blocks hold each input divided by two to this power, which keeps inner products of huge and tiny values
+        in range; zero for all ordinary values.
+    """
+
+    layout: str
+    channels: int
+    positions: NDArray[np.int64]
+    dtype: np.dtype[np.floating]
+    labels: NDArray[Any] | None
+    squared_norms: NDArray[np.float64]
+    exponents: NDArray[np.int64]
+    _read: Callable[[int, int], Block] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes that the largest input takes in a block."""
+        return int(self.positions.max()) * self.channels * self.dtype.itemsize
+
+    def block(self, start: int, stop: int) -> Block:
+        """Convert the inputs from `start` to `stop`; a view where no conversion is needed."""
+        block = self._read(start, stop)
+        exponents = self.exponents[start:stop]
+        vectors = block.vectors
+        if exponents.any():
+            vectors = np.ldexp(vectors, np.repeat(-exponents, np.diff(block.offsets))[:, None])
+        return Block(np.ascontiguousarray(vectors, self.dtype), block.offsets)
+
+    @staticmethod
+    def of(
+        source: Any,
+        *,
+        layout: str = "auto",
+        mask: Any = None,
+        labels: Any = None,
+        dtype: DTypeLike | None = None,
+        drop_tokens: int | Sequence[int] = 0,
+    ) -> Activations:
+        """Check an array of activations and make it ready to be computed with.
+
+        Reads everything once, in chunks of 16 MiB, to check the values and take their norms.
+
+        Parameters
+        ----------
+        source : array, list of arrays, or Activations
+            A NumPy, Torch or CuPy array (any float or integer type) or NumPy memmap of N inputs; or a list of N
+            arrays (S_i, C), sets of concept vectors of different sizes. Activations are returned as they are.
+        layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
+            What the dimensions are; "auto" reads two, three and four of them as the first three of these.
+        mask : (N, S) bool array, optional
+            True for positions that count; for nchw and nhwc also (N, H, W). The values of others are never looked
+            at.
+        labels : sequence of N str or int, optional
+            What the inputs are called.
+        dtype : float32 or float64, optional
+            What to compute in; by default float64 for float64 values, else float32.
+        drop_tokens : int or sequence of int, default 0
+            Tokens to leave out of layout "ntd": the first so many, or those at these places (a vision
+            transformer's class token is 1, or [0]).
+
+        Returns
+        -------
+        Activations
+
+        Raises
+        ------
+        TypeError
+            If the values are not real numbers, or the dtype is neither float32 nor float64.
+        ValueError
+            If the dimensions do not fit the layout, a value is NaN or infinite, a set is empty, or labels or
+            mask do not fit.
+        """
+        if isinstance(source, Activations):
+            return source
+        ragged = isinstance(source, list | tuple) and len(source) > 0 and all(np.ndim(s) == 2 for s in source)
+        if ragged:
+            _refuse(layout=(layout, "auto"), mask=(mask, None), drop_tokens=(drop_tokens, 0))
+            sets = [arrays.as_array(s) for s in source]
+            reader, widest = _ragged_reader(sets), any(arrays.is_float64(s) for s in sets)
+            count, channels, layout = len(sets), int(sets[0].shape[1]), "ragged"
+            _check_sets(sets)
+            positions = np.array([len(s) for s in sets])
+        else:
+            array = arrays.as_array(source)
+            layout = _resolve_layout(array, layout)
+            count = int(array.shape[0])
+            kept = _kept_tokens(array, layout, drop_tokens)
+            per_input = _positions(array, layout) if kept is None else len(kept)
+            used = _check_mask(mask, array, layout, kept)
+            reader, widest = _array_reader(array, layout, kept, used), arrays.is_float64(array)
+            channels = int(array.shape[1 if layout in ("nd", "nchw") else -1])
+            positions = np.full(count, per_input) if used is None else used.sum(1)
+        if count == 0 or channels == 0:
+            raise ValueError(f"expected at least one input and one channel, got {count} inputs of {channels} channels")
+        if (positions == 0).any():
+            first = int(np.flatnonzero(positions == 0)[0])
+            raise ValueError(f"input {first} has no positions: every set needs at least one concept vector")
+        computed = _resolve_dtype(dtype, widest)
+        exponents, squared_norms = _measure(reader, count, positions, channels, computed)
+        return Activations(
+            layout=layout,
+            channels=channels,
+            positions=positions.astype(np.int64),
+            dtype=computed,
+            labels=check_labels(labels, count),
+            squared_norms=squared_norms,
+            exponents=exponents,
+            _read=reader,
+        )
+
+
+def check_labels(labels: Any, count: int) -> NDArray[Any] | None:
+    """Return labels as an array of int64 or str, after checking that there is one for each input.
+
+    Raises
+    ------
+    ValueError
+        If they are not one to an input.
+    """
+    if labels is None:
+        return None
+    found = arrays.small_numpy(labels)
+    if found.shape != (count,):
+        raise ValueError(f"labels: expected {count}, one an input, got an array of shape {found.shape}")
+    return found.astype(np.int64) if found.dtype.kind in "iu" else found.astype(str)
+
+
+def _refuse(**given: tuple[Any, Any]) -> None:
+    for name, (value, default) in given.items():
+        if value is not default and value != default:
+            raise ValueError(f"{name} does not apply to a list of sets (S_i, C); got {value!r}")
+
+
+def _resolve_dtype(dtype: DTypeLike | None, widest: bool) -> np.dtype[np.floating]:
+    if dtype is None:
+        return np.dtype(np.float64 if widest else np.float32)
+    found = np.dtype(dtype)
+    if found not in _PLAIN_EXPONENTS:
+        raise TypeError(f"dtype must be float32 or float64, got {found}")
+    return found  # type: ignore[return-value]
+
+
+def _resolve_layout(array: Any, layout: str) -> Layout:
+    dimensions = len(array.shape)
+    if layout == "auto":
+        if dimensions not in _AUTO:
+            raise ValueError(f"expected activations of 2, 3 or 4 dimensions, got shape {tuple(array.shape)}")
+        return _AUTO[dimensions]
+    if layout not in _DIMENSIONS:
+        raise ValueError(f"unknown layout {layout!r}: expected 'auto' or one of {', '.join(map(repr, _DIMENSIONS))}")
+    if dimensions != len(layout):
+        raise ValueError(
+            f"layout {layout!r} is {_DIMENSIONS[layout]}, {len(layout)} dimensions; got shape {tuple(array.shape)}"
+        )
+    return layout  # type: ignore[return-value]
+
+
+def _positions(array: Any, layout: Layout) -> int:
+    places = {"nd": (), "ntd": array.shape[1:2], "nchw": array.shape[2:], "nhwc": array.shape[1:3]}[layout]
+    return int(np.prod(places))
+
+
+def _kept_tokens(array: Any, layout: Layout, drop: int | Sequence[int]) -> NDArray[np.int64] | None:
+    dropped = np.arange(drop) if isinstance(drop, int | np.integer) else np.asarray(drop, dtype=np.int64)
+    if not dropped.size:
+        return None
+    if layout != "ntd":
+        raise ValueError(f"drop_tokens applies to layout 'ntd' (tokens), not to {layout!r}")
+    tokens = int(array.shape[1])
+    if dropped.min() < -tokens or dropped.max() >= tokens:
+        raise ValueError(f"drop_tokens: there are {tokens} tokens, cannot leave out {dropped.tolist()}")
+    return np.delete(np.arange(tokens), dropped)
+
+
+def _check_mask(mask: Any, array: Any, layout: Layout, kept: NDArray[np.int64] | None) -> NDArray[np.bool_] | None:
+    if mask is None:
+        return None
+    found = arrays.small_numpy(mask)
+    expected = (int(array.shape[0]), _positions(array, layout))
+    if layout in ("nchw", "nhwc") and found.ndim == 3:
+        spatial = tuple(array.shape[2:] if layout == "nchw" else array.shape[1:3])
+        if found.shape[1:] == spatial:
+            found = found.reshape(len(found), -1)
+    if found.dtype != np.bool_ or found.shape != expected:
+        raise ValueError(
+            f"mask: expected booleans of shape {expected} (inputs, positions), True where a position counts; "
+            f"got {found.dtype} of shape {found.shape}"
+        )
+    return found if kept is None else found[:, kept]
+
+
+def _check_sets(sets: Sequence[Any]) -> None:
+    channels = [int(s.shape[1]) for s in sets]
+    for i, found in enumerate(channels):
+        if found != channels[0]:
+            raise ValueError(f"sets must have equal channels: set 0 has {channels[0]}, set {i} has {found}")
+
+
+def _array_reader(
+    array: Any, layout: Layout, kept: NDArray[np.int64] | None, used: NDArray[np.bool_] | None
+) -> Callable[[int, int], Block]:
+    def read(start: int, stop: int) -> Block:
+        values = arrays.to_numpy(array[start:stop])
+        if layout == "nd":
+            values = values[:, None, :]
+        elif layout == "nchw":
+            values = values.reshape(*values.shape[:2], -1).transpose(0, 2, 1)
+        elif layout == "nhwc":
+            values = values.reshape(len(values), -1, values.shape[-1])
+        if kept is not None:
+            values = values[:, kept]
+        if used is not None:
+            counts = used[start:stop].sum(1)
+            return Block(values[used[start:stop]], np.concatenate([[0], np.cumsum(counts)]))
+        inputs, positions, channels = values.shape
+        return Block(values.reshape(-1, channels), np.arange(inputs + 1) * positions)
+
+    return read
+
+
+def _ragged_reader(sets: Sequence[Any]) -> Callable[[int, int], Block]:
+    def read(start: int, stop: int) -> Block:
+        values = [arrays.to_numpy(s) for s in sets[start:stop]]
+        offsets = np.concatenate([[0], np.cumsum([len(v) for v in values])])
+        return Block(np.concatenate(values), offsets)
+
+    return read
+
+
+def _chunks(positions: NDArray[np.int64], channels: int) -> Iterator[tuple[int, int]]:
+    size = max(1, int(_CHUNK_BYTES / (8 * channels * max(1, positions.max()))))
+    for start in range(0, len(positions), size):
+        yield start, min(start + size, len(positions))
+
+
+def _measure(
+    reader: Callable[[int, int], Block],
+    count: int,
+    positions: NDArray[np.int64],
+    channels: int,
+    dtype: np.dtype[np.floating],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Check that all values are finite; return each input's exponent and squared norm."""
+    exponents = np.zeros(count, np.int64)
+    squared_norms = np.empty(count)
+    for start, stop in _chunks(positions, channels):
+        block = reader(start, stop)
+        starts = block.offsets[:-1]
+        largest = np.maximum.reduceat(np.abs(block.vectors).max(1), starts)
+        if not np.isfinite(largest).all():
+            _report_not_finite(reader, count, positions, channels)
+        powers = np.where(largest > 0, np.frexp(largest)[1], 0)
+        if np.abs(powers).max() > _LARGEST_EXPONENT:
+            worst = start + int(np.abs(powers).argmax())
+            raise ValueError(
+                f"input {worst} has a largest absolute value of {largest[worst - start]:.3g}, whose square does not "
+                f"fit a float64: rescale the activations"
+            )
+        powers = np.where(np.abs(powers) <= _PLAIN_EXPONENTS[dtype], 0, powers)
+        exponents[start:stop] = powers
+        scaled = np.ldexp(block.vectors.astype(np.float64), np.repeat(-powers, np.diff(block.offsets))[:, None])
+        squares = np.einsum("tc,tc->t", scaled, scaled)
+        squared_norms[start:stop] = np.ldexp(np.add.reduceat(squares, starts), 2 * powers)
+    return exponents, squared_norms
+
+
+def _report_not_finite(
+    reader: Callable[[int, int], Block], count: int, positions: NDArray[np.int64], channels: int
+) -> None:
+    bad, first = 0, -1
+    for start, stop in _chunks(positions, channels):
+        block = reader(start, stop)
+        wrong = (~np.isfinite(block.vectors)).sum(1)
+        if wrong.any() and first < 0:
+            row = int(np.flatnonzero(wrong)[0])
+            first = start + int(np.searchsorted(block.offsets, row, side="right")) - 1
+        bad += int(wrong.sum())
+    raise ValueError(f"activations hold {bad} NaN or infinite values, the first of them in input {first} of {count}")

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line. The only room that prints; it imports the others when a command runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from simplugins._version import __version__
+
+if TYPE_CHECKING:
+    from simplugins.rsm import RSM
+
+app = typer.Typer(
+    name="simplugins",
+    help="Semantic representational similarity: exact, fast, at home in the tools you already use.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def _one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn what users can mend into one line on standard error, without a traceback."""
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        from simplugins.plugins import PluginError
+
+        try:
+            command(*arguments, **options)
+        except (ValueError, TypeError, OSError, ImportError, MemoryError, PluginError) as error:
+            text = " ".join(str(error).split()) or type(error).__name__
+            typer.secho(f"error: {text}", err=True, fg="red")
+            raise typer.Exit(BAD_INPUT) from None
+        except KeyboardInterrupt:
+            typer.secho("interrupted: nothing was written", err=True, fg="red")
+            raise typer.Exit(INTERRUPTED) from None
+
+    return run
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"simplugins {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+@_one_line_errors
+def rsm(
+    activations: Annotated[Path, typer.Argument(help="A .npy, .npz, .pt, .pth or .safetensors file.", metavar="IN")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="A new .npz file; for several measures a folder, with a file for each.")
+    ],
+    measure: Annotated[
+        list[str] | None, typer.Option("-m", "--measure", help="May be repeated.  [default: semantic-cosine]")
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="Which array, in a file of several.")] = None,
+    other: Annotated[Path | None, typer.Option(help="Other inputs: compare IN with these.")] = None,
+    other_key: Annotated[str | None, typer.Option(help="Which array, in the file of other inputs.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="A text file with a label a line, one for each input.")] = None,
+    other_labels: Annotated[Path | None, typer.Option(help="Labels of the other inputs.")] = None,
+    layout: Annotated[str, typer.Option(help="auto, nd, ntd, nchw or nhwc.")] = "auto",
+    drop_tokens: Annotated[int, typer.Option(help="Leave out the first so many tokens (1: a class token).", min=0)] = 0,
+    dtype: Annotated[str | None, typer.Option(help="Compute in float32 or float64.")] = None,
+    matching: Annotated[str | None, typer.Option(help="A matching in place of the optimal one.")] = None,
+    sigma: Annotated[str, typer.Option(help="RBF's bandwidth: median, or a number.")] = "median",
+    threads: Annotated[int | None, typer.Option(help="By default all cores.", min=1)] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Compute the RSM of activations in a file, under one or several measures."""
+    from simplugins.files import check_writable, read_activations, read_labels
+    from simplugins.measures import compute_rsms
+
+    measures = list(dict.fromkeys(measure or ["semantic-cosine"]))
+    paths = _output_paths(out, measures)
+    for path in paths.values():
+        if path.parent.is_dir():
+            check_writable(path, overwrite=force)
+    computed = compute_rsms(
+        read_activations(activations, key),
+        measures,
+        other=None if other is None else read_activations(other, other_key),
+        labels=None if labels is None else read_labels(labels),
+        other_labels=None if other_labels is None else read_labels(other_labels),
+        layout=layout,
+        drop_tokens=drop_tokens,
+        dtype=dtype,
+        matching=matching,
+        sigma=sigma if sigma == "median" else _number(sigma, "sigma"),
+        threads=threads,
+        progress=not quiet,
+    )
+    for name, path in paths.items():
+        if path.parent == out:
+            out.mkdir(exist_ok=True)
+        computed[name].save(path, overwrite=force)
+        typer.echo(f"{path}: {computed[name]!r}")
+
+
+def _output_paths(out: Path, measures: list[str]) -> dict[str, Path]:
+    """Return a file for each measure: the one named, or files named after the measures in the folder named."""
+    if len(measures) == 1 and out.suffix == ".npz":
+        return {measures[0]: out}
+    if out.suffix or (out.exists() and not out.is_dir()):
+        expected = "a folder, for several measures" if len(measures) > 1 else "a name ending in .npz, or a folder"
+        raise ValueError(f"--out {out}: expected {expected}")
+    if not out.resolve().parent.is_dir():
+        raise FileNotFoundError(f"--out {out}: there is no folder {out.resolve().parent}")
+    return {name: out / f"{name}.npz" for name in measures}
+
+
+def _number(text: str, name: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"--{name} must be median or a number, got {text!r}") from None
+
+
+@app.command()
+@_one_line_errors
+def show(
+    path: Annotated[Path, typer.Argument(help="An RSM that simplugins saved.", metavar="RSM")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The picture; by default beside the RSM, ending in .png.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing picture.")] = False,
+) -> None:
+    """Draw an RSM, and summarise it in the terminal."""
+    from simplugins.files import check_writable
+    from simplugins.plotting import rsm_figure, save_figure
+    from simplugins.rsm import load_rsm
+
+    loaded = load_rsm(path)
+    picture = path.with_suffix(".png") if out is None else out
+    check_writable(picture, overwrite=force)
+    _print_table(["", str(path)], [[name, text] for name, text in loaded.summary().items()])
+    save_figure(rsm_figure(loaded), picture, overwrite=force)
+    typer.echo(f"picture: {picture}")
+
+
+@app.command()
+@_one_line_errors
+def plugins() -> None:
+    """List the measures and matchings that are installed, and what is broken; exit code 1 if anything is."""
+    from simplugins.plugins import GROUPS, status
+
+    broken = 0
+    for group in GROUPS:
+        found = status(group)
+        rows = [[s.plugin.name, s.plugin.distribution, s.plugin.target, s.error or "ok"] for s in found]
+        _print_table([group, "distribution", "target", "state"], rows)
+        broken += sum(s.error is not None for s in found)
+    if broken:
+        typer.secho(f"{broken} broken", err=True, fg="red")
+        raise typer.Exit(1)
+
+
+@app.command()
+@_one_line_errors
+def demo(
+    out: Annotated[Path, typer.Option("-o", "--out", help="A folder for the two pictures.")] = Path("simplugins-demo"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing pictures.")] = False,
+) -> None:
+    """Compute both kinds of RSM on bundled activations of a pretrained network, and draw them."""
+    from simplugins import demo as tour
+    from simplugins.files import check_writable
+    from simplugins.plotting import save_figure
+
+    pictures = out / "rsms.png", out / "match.png"
+    out.mkdir(exist_ok=True)
+    for picture in pictures:
+        check_writable(picture, overwrite=force)
+    typer.echo("EfficientNet-Lite0's responses to 4 overlapping crops of each of 6 photographs.")
+    rsms = tour.photo_rsms(progress=True)
+    typer.echo("Crops whose nearest neighbour is a crop of the same photograph:")
+    _print_table(["kernel", *(f"{layer}, {kind}" for layer in tour.LAYERS for kind in tour.KINDS)], _hits(rsms))
+    save_figure(tour.rsms_figure(rsms), pictures[0], overwrite=force)
+    save_figure(tour.match_figure(tour.match_crops()), pictures[1], overwrite=force)
+    typer.echo(f"pictures: {pictures[0]} (the RSMs), {pictures[1]} (two crops and how they match)")
+
+
+def _hits(rsms: dict[tuple[str, str], RSM]) -> list[list[str]]:
+    from simplugins import demo as tour
+
+    def hits(kernel: str, layer: str, kind: str) -> str:
+        rsm = rsms[layer, f"{kind}-{kernel}"]
+        return f"{tour.nearest_neighbour_hits(rsm)} of {len(rsm)}"
+
+    return [
+        [kernel, *(hits(kernel, layer, kind) for layer in tour.LAYERS for kind in tour.KINDS)]
+        for kernel in tour.KERNELS
+    ]
+
+
+def _print_table(header: list[str], rows: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*header, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(soft_wrap=not sys.stdout.isatty())
+    console.print(table)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The CPU engine: tiles of pairs, worked on by a pool of threads.
+
+A tile is one input against a run of others. BLAS makes its affinities, as one matrix product; the matcher reads
+them in place. Both release the GIL, so plain Python threads keep all cores busy, also inside Dask's workers or
+threads of the user's; BLAS is held to one thread meanwhile. A thread holds one tile (at most `TILE_BYTES` of
+affinities, or one pair if that is more); the blocks of converted inputs take about `CACHE_BYTES` together.
+A positionwise matcher needs no affinities: there a tile is a block of inputs against another, one matrix product
+of flattened responses.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplugins.activations import Activations, Block
+from simplugins.engines.result import AlignedProducts
+from simplugins.matching.contract import Matcher
+
+TILE_BYTES = 8 * 2**20
+CACHE_BYTES = 256 * 2**20
+BLOCK_BYTES = 16 * 2**20
+_PRODUCT_LENGTH = 4096
+"""Flattened responses are multiplied in float64, so many entries at a time."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Inputs of one set against inputs of the other, each within one block."""
+
+    rows: slice
+    columns: slice
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs of inputs that is."""
+        return int((self.rows.stop - self.rows.start) * (self.columns.stop - self.columns.start))
+
+
+def aligned_products(
+    x: Activations,
+    y: Activations | None,
+    matcher: Matcher,
+    *,
+    threads: int | None = None,
+    certify: bool = False,
+    tile_bytes: int = TILE_BYTES,
+    progress: bool | str = False,
+) -> AlignedProducts:
+    """Compute the aligned inner products of all pairs of inputs.
+
+    Parameters
+    ----------
+    x : Activations
+        N inputs.
+    y : Activations or None
+        M other inputs with as many channels; None for x itself, of which each pair is matched once.
+    matcher : Matcher
+    threads : int, optional
+        By default as many as there are cores that this process may use.
+    certify : bool
+        Whether to bound each pair's optimum from above too.
+    tile_bytes : int
+        The most memory that one thread's affinities take; results do not depend on it.
+    progress : bool or str
+        Show a progress bar on standard error; a string is its title.
+
+    Returns
+    -------
+    AlignedProducts
+        (N, M). With y None, it is symmetric and its diagonal holds the squared norms.
+
+    Raises
+    ------
+    ValueError
+        If channels differ, or a positionwise matcher meets unequal numbers of positions.
+    """
+    other = x if y is None else y
+    _check_pair(x, other, matcher)
+    run = _Run(x, other, symmetric=y is None, matcher=matcher, certify=certify, tile_bytes=tile_bytes)
+    run.compile()
+    work = run.positionwise_tile if matcher.positionwise else run.matched_tile
+    _in_threads(work, run.tiles(), threads=_check_threads(threads), progress=progress)
+    return run.result()
+
+
+def _check_pair(x: Activations, y: Activations, matcher: Matcher) -> None:
+    if x.channels != y.channels:
+        raise ValueError(f"concept vectors must have equal channels to be compared: got {x.channels} and {y.channels}")
+    if matcher.positionwise:
+        counts = np.unique(np.concatenate([x.positions, y.positions]))
+        if counts.size > 1:
+            raise ValueError(
+                f"matching {matcher.name!r} pairs position s with position s, so all inputs need equally many: got "
+                f"{counts[0]} to {counts[-1]} positions; a semantic measure compares sets of different sizes"
+            )
+
+
+def _check_threads(threads: int | None) -> int:
+    if threads is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or threads < 1:
+        raise ValueError(f"threads must be a whole number of at least 1, or None for all cores, got {threads!r}")
+    return int(threads)
+
+
+class _Run:
+    """One computation: its inputs, cut into blocks and tiles, and its results, filled in by threads."""
+
+    def __init__(
+        self, x: Activations, y: Activations, *, symmetric: bool, matcher: Matcher, certify: bool, tile_bytes: int
+    ) -> None:
+        self.x, self.y, self.symmetric = x, y, symmetric
+        self.matcher, self.certify, self.tile_bytes = matcher, certify, tile_bytes
+        self.dtype = np.result_type(x.dtype, y.dtype)
+        self.values = np.zeros((len(x), len(y)))
+        self.upper = np.zeros((len(x), len(y))) if certify else None
+        self.block_size = max(1, min(64, BLOCK_BYTES // max(x.input_bytes, y.input_bytes)))
+        self.x_block, self.y_block = self._cached(x), self._cached(y)
+        if symmetric:
+            self.y_block = self.x_block
+        self.scratch = threading.local()
+
+    def _cached(self, activations: Activations) -> Callable[[int], Block]:
+        def block(number: int) -> Block:
+            start = number * self.block_size
+            found = activations.block(start, min(start + self.block_size, len(activations)))
+            return Block(found.vectors.astype(self.dtype, copy=False), found.offsets)
+
+        size = self.block_size * activations.input_bytes
+        return lru_cache(maxsize=max(4, CACHE_BYTES // 2 // size))(block)
+
+    def compile(self) -> None:
+        """Have the kernels compiled here, in the caller's thread, where Ctrl-C can stop it."""
+        from simplugins.matching import values
+
+        if self.matcher.positionwise:
+            return
+        affinity, offsets, out = np.ones((1, 1), self.dtype), np.array([0, 1]), np.empty(1)
+        assignments = self.matcher.match_batch(affinity, offsets)
+        values.aligned_values(affinity, offsets, assignments.columns, out)
+        if self.certify and assignments.prices is not None:
+            values.upper_bounds(affinity, offsets, assignments.prices, out)
+
+    def tiles(self) -> list[Tile]:
+        """List all tiles, block by block, so that the blocks in use stay converted."""
+        return [
+            tile
+            for rows in self._blocks(len(self.x))
+            for columns in self._blocks(len(self.y))
+            if not self.symmetric or columns.start >= rows.start
+            for tile in self._cut(rows, columns)
+        ]
+
+    def _blocks(self, count: int) -> list[slice]:
+        return [slice(start, min(start + self.block_size, count)) for start in range(0, count, self.block_size)]
+
+    def _cut(self, rows: slice, columns: slice) -> Iterator[Tile]:
+        """Cut two blocks into tiles; of a symmetric result, matching does only what lies above the diagonal."""
+        if self.matcher.positionwise:
+            yield Tile(rows, columns)
+            return
+        for i in range(rows.start, rows.stop):
+            start = max(columns.start, i + 1) if self.symmetric else columns.start
+            if start < columns.stop:
+                yield Tile(slice(i, i + 1), slice(start, columns.stop))
+
+    def _inputs(self, tile: Tile) -> tuple[Block, Block]:
+        return self._part(self.x_block, tile.rows), self._part(self.y_block, tile.columns)
+
+    def _part(self, block: Callable[[int], Block], inputs: slice) -> Block:
+        number = inputs.start // self.block_size
+        first = number * self.block_size
+        return block(number).rows(inputs.start - first, inputs.stop - first)
+
+    def matched_tile(self, tile: Tile) -> None:
+        """Match one input with a run of others."""
+        from simplugins.matching import values
+
+        one, others = self._inputs(tile)
+        for start, stop in self._pieces(others.offsets, len(one.vectors)):
+            piece = others.rows(start, stop)
+            affinities = self._affinities(piece.vectors, one.vectors)
+            assignments = self.matcher.match_batch(affinities, piece.offsets)
+            into = tile.rows.start, slice(tile.columns.start + start, tile.columns.start + stop)
+            values.aligned_values(affinities, piece.offsets, assignments.columns, self.values[into])
+            if self.upper is not None:
+                if assignments.prices is None:
+                    raise ValueError(f"matching {self.matcher.name!r} keeps no prices, so it cannot be certified")
+                values.upper_bounds(affinities, piece.offsets, assignments.prices, self.upper[into])
+
+    def positionwise_tile(self, tile: Tile) -> None:
+        """Multiply flattened responses."""
+        rows, columns = (block.vectors.reshape(len(block.offsets) - 1, -1) for block in self._inputs(tile))
+        total = self.values[tile.rows, tile.columns]
+        for start in range(0, rows.shape[1], _PRODUCT_LENGTH):
+            part = slice(start, start + _PRODUCT_LENGTH)
+            total += rows[:, part].astype(np.float64) @ columns[:, part].astype(np.float64).T
+
+    def _pieces(self, offsets: NDArray[np.int64], columns: int) -> Iterator[tuple[int, int]]:
+        """Cut a tile so that its affinities stay within `tile_bytes`."""
+        most_rows = self.tile_bytes // (columns * self.dtype.itemsize)
+        start, count = 0, len(offsets) - 1
+        while start < count:
+            fitting = int(np.searchsorted(offsets, offsets[start] + most_rows, side="right")) - 1
+            stop = min(max(fitting, start + 1), count)
+            yield start, stop
+            start = stop
+
+    def _affinities(self, rows: NDArray[np.floating], columns: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return ``rows @ columns.T``, in memory that the thread uses again for its next tile."""
+        size = len(rows) * len(columns)
+        memory = getattr(self.scratch, "affinities", None)
+        if memory is None or memory.size < size:
+            memory = self.scratch.affinities = np.empty(size, self.dtype)
+        return np.matmul(rows, columns.T, out=memory[:size].reshape(len(rows), len(columns)))
+
+    def result(self) -> AlignedProducts:
+        """Undo the scaling of extreme inputs, and complete a symmetric result."""
+        if self.x.exponents.any() or self.y.exponents.any():
+            scales = self.x.exponents[:, None] + self.y.exponents[None, :]
+            self.values = np.ldexp(self.values, scales)
+            self.upper = None if self.upper is None else np.ldexp(self.upper, scales)
+        if self.symmetric:
+            for matrix in (self.values, self.upper):
+                if matrix is not None:
+                    _mirror(matrix)
+                    np.fill_diagonal(matrix, self.x.squared_norms)
+        return AlignedProducts(self.values, self.upper)
+
+
+def _mirror(matrix: NDArray[np.float64]) -> None:
+    """Copy the upper triangle to the lower, row by row: no second matrix is made."""
+    for i in range(len(matrix)):
+        matrix[i:, i] = matrix[i, i:]
+
+
+@cache
+def _blas() -> Any:
+    """Find the BLAS libraries in use (this takes milliseconds, so it is done once)."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
+def _in_threads(work: Callable[[Tile], None], tiles: list[Tile], *, threads: int, progress: bool | str) -> None:
+    """Work through tiles in threads; stop them soon after an error or an interrupt."""
+    from tqdm import tqdm
+
+    stop = threading.Event()
+    following = itertools.count()
+    pairs_done = [0] * threads
+
+    def worker(number: int) -> None:
+        while not stop.is_set() and (k := next(following)) < len(tiles):
+            work(tiles[k])
+            pairs_done[number] += tiles[k].pairs
+
+    title = progress if isinstance(progress, str) else "matching"
+    with (
+        _blas().limit(limits=1),
+        tqdm(
+            total=sum(tile.pairs for tile in tiles), desc=title, unit="pair", unit_scale=True, disable=not progress
+        ) as bar,
+        ThreadPoolExecutor(threads, thread_name_prefix="simplugins") as pool,
+    ):
+        running = {pool.submit(worker, number) for number in range(threads)}
+        try:
+            while running:
+                finished, running = wait(running, timeout=0.1, return_when="FIRST_EXCEPTION")
+                bar.update(sum(pairs_done) - bar.n)
+                for future in finished:
+                    future.result()
+        finally:
+            stop.set()

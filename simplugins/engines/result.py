@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an engine returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class AlignedProducts:
+    """Aligned inner products of all pairs.
+
+    Attributes
+    ----------
+    values : (N, M) float64 array
+        Sum of the affinities of matched positions, of input i of one set and j of the other.
+    upper : (N, M) float64 array or None
+        Upper bounds on what the best matching could reach, if they were asked for.
+    """
+
+    values: NDArray[np.float64]
+    upper: NDArray[np.float64] | None = None

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kernels: similarities from aligned inner products and norms.
+
+Permuting positions keeps norms, so one matching serves them all. With m the aligned inner product of two responses
+and n, n' their squared norms, the squared distance after matching is ``d^2 = n + n' - 2 m``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Sigma = float | Literal["median"]
+KERNELS = ("linear", "cosine", "rbf")
+
+_ROUNDING = 2.0**-20
+"""Squared distances below this share of ``n + n'`` are rounding of float32 inner products, and count as zero."""
+
+
+def squared_distances(
+    products: NDArray[np.float64], norms_x: NDArray[np.float64], norms_y: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return squared distances after matching.
+
+    Parameters
+    ----------
+    products : (N, M) array
+        Aligned inner products.
+    norms_x, norms_y : (N,) and (M,) arrays
+        Squared norms of the responses.
+
+    Returns
+    -------
+    (N, M) float64 array
+        At least 0; exactly 0 where no more than the rounding of float32 sets two responses apart.
+
+    Examples
+    --------
+    >>> squared_distances(np.array([[12.0]]), np.array([9.0]), np.array([16.0]))
+    array([[1.]])
+    """
+    sums = norms_x[:, None] + norms_y[None, :]
+    distances = sums - 2 * products
+    distances[distances <= _ROUNDING * sums] = 0
+    return distances
+
+
+def linear(products: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the linear kernel: the aligned inner products themselves (paper, eq. for the linear kernel)."""
+    return products.copy()
+
+
+def cosine(
+    products: NDArray[np.float64], norms_x: NDArray[np.float64], norms_y: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the cosine kernel, ``m / sqrt(n n')``; a response of zero has similarity 0 to everything.
+
+    Examples
+    --------
+    >>> cosine(np.array([[6.0, 0.0]]), np.array([9.0]), np.array([16.0, 0.0]))
+    array([[0.5, 0. ]])
+    """
+    lengths = np.sqrt(norms_x)[:, None] * np.sqrt(norms_y)[None, :]
+    similarities: NDArray[np.float64] = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+    np.clip(similarities, -1, 1, out=similarities)
+    return similarities
+
+
+def rbf(distances: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+    """Return the RBF kernel, ``exp(-d^2 / (2 sigma^2))``; 1 everywhere for sigma 0, when all responses are equal.
+
+    Parameters
+    ----------
+    distances : (N, M) array
+        Squared distances.
+    sigma : float
+        Bandwidth, in units of distance.
+
+    Examples
+    --------
+    >>> rbf(np.array([[0.0, 2.0]]), sigma=1.0).round(4)
+    array([[1.    , 0.3679]])
+    """
+    if sigma == 0:
+        return np.ones_like(distances)
+    return np.exp(distances / (-2 * sigma**2))
+
+
+def median_sigma(distances: NDArray[np.float64], *, symmetric: bool) -> float:
+    """Return the paper's bandwidth: the square root of the median of the squared distances that are not zero.
+
+    Parameters
+    ----------
+    distances : (N, M) array
+        Squared distances.
+    symmetric : bool
+        Whether the matrix holds each pair twice; then each counts once.
+
+    Returns
+    -------
+    float
+        The lower of two middle values, as in the paper's code (which adds 0.001 to the root; that constant, which
+        depends on the scale of the activations, is left out here). 0 if all distances are zero.
+
+    Examples
+    --------
+    >>> median_sigma(np.array([[0.0, 4.0, 9.0]]), symmetric=False)
+    2.0
+    """
+    pairs = distances[np.tril_indices(len(distances), -1)] if symmetric else distances.ravel()
+    positive = pairs[pairs > 0]
+    if not positive.size:
+        return 0.0
+    middle = (positive.size - 1) // 2
+    return float(np.sqrt(np.partition(positive, middle)[middle]))

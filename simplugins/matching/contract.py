@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a matcher receives and what it returns."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplugins import plugins
+
+GROUP = "simplugins.matchings"
+
+
+@dataclass(frozen=True)
+class Assignments:
+    """The assignments of a batch of problems.
+
+    Attributes
+    ----------
+    columns : (T,) int64 array
+        For every row of the batch the column it takes, within its problem; -1 for none.
+    prices : (B, P) float64 array or None
+        Dual prices of each problem's columns (of its rows where these outnumber the columns), in units of
+        affinity; at least zero where the side is the larger one. None if the matcher keeps no duals.
+    """
+
+    columns: NDArray[np.int64]
+    prices: NDArray[np.float64] | None = None
+
+
+class Matcher(ABC):
+    """A way to match positions; a plugin of the group ``simplugins.matchings`` is a subclass.
+
+    A subclass is created with its options (plain numbers or strings, as dataclass fields) and implements `match`.
+    One that can do better than a Python loop over problems also overrides `match_batch`. It is called from
+    several threads at once, so it keeps no state between calls.
+    """
+
+    name: ClassVar[str]
+    exact: ClassVar[bool] = False
+    """Whether every assignment is an optimal one."""
+    positionwise: ClassVar[bool] = False
+    """Whether position s always goes with position s, so that no affinities between positions are needed."""
+
+    @abstractmethod
+    def match(self, affinity: NDArray[np.floating]) -> NDArray[np.integer]:
+        """Match one pair of inputs.
+
+        Parameters
+        ----------
+        affinity : (R, K) float32 or float64 array
+            Inner products of the R positions of one input with the K positions of the other; to be left as it is.
+
+        Returns
+        -------
+        (R,) integer array
+            The column that each row takes. Each column at most once; every row one if R <= K, else K of the rows,
+            and -1 for the others.
+        """
+
+    def match_batch(self, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> Assignments:
+        """Match a batch of pairs.
+
+        Parameters
+        ----------
+        affinities : (T, K) array, C-contiguous, float32 or float64
+            Problem b has the rows ``offsets[b]:offsets[b + 1]`` and all K columns.
+        offsets : (B + 1,) int64 array
+            Starts at 0 and ends at T.
+
+        Returns
+        -------
+        Assignments
+            Columns for all T rows.
+        """
+        columns = np.empty(len(affinities), np.int64)
+        for start, stop in pairwise(offsets):
+            affinity = affinities[start:stop]
+            columns[start:stop] = check_assignment(self.match(affinity), *affinity.shape, name=self.name)
+        return Assignments(columns)
+
+
+def check_assignment(columns: Any, rows: int, cols: int, *, name: str) -> NDArray[np.int64]:
+    """Check that a matcher returned an assignment of the smaller side, and return it as int64.
+
+    Raises
+    ------
+    ValueError
+        If it has the wrong shape or type, names a column that does not exist, takes one twice, or leaves out more
+        than it must.
+    """
+    found = np.asarray(columns)
+    where = f"matching {name!r} on {rows} x {cols} affinities"
+    if found.shape != (rows,) or found.dtype.kind not in "iu":
+        raise ValueError(
+            f"{where}: expected {rows} integer columns, got an array of shape {found.shape}, dtype {found.dtype}"
+        )
+    taken = found[found != -1]
+    if taken.size and (taken.min() < 0 or taken.max() >= cols):
+        raise ValueError(f"{where}: columns must lie in 0..{cols - 1} (or be -1), got {found.min()}..{found.max()}")
+    if np.unique(taken).size != taken.size:
+        raise ValueError(f"{where}: a column was taken twice")
+    if taken.size != min(rows, cols):
+        raise ValueError(f"{where}: expected {min(rows, cols)} matched rows, got {taken.size}")
+    return found.astype(np.int64)
+
+
+def resolve_matcher(matching: str | Matcher, **options: Any) -> Matcher:
+    """Return the matcher of a name, created with its options, or a matcher as it is.
+
+    Raises
+    ------
+    ValueError
+        If no plugin has that name.
+    TypeError
+        If an option is unknown to the matcher, or comes with a matcher that is already made.
+    """
+    if isinstance(matching, Matcher):
+        if options:
+            raise TypeError(f"options {sorted(options)} come with a matcher that is already made: {matching}")
+        return matching
+    if not isinstance(matching, str):
+        raise TypeError(f"matching must be a name or a Matcher, got {type(matching).__name__}")
+    factory = plugins.load(GROUP, matching)
+    try:
+        return factory(**options)  # type: ignore[no-any-return]
+    except TypeError as error:
+        raise TypeError(f"matching {matching!r} does not take these options {sorted(options)}: {error}") from error

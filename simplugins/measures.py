@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures: activations to RSMs. A measure is a kernel and a matching."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from simplugins import kernels, plugins
+from simplugins._version import __version__
+from simplugins.activations import Activations
+from simplugins.engines import AlignedProducts, check_engine
+from simplugins.files import read_activations
+from simplugins.kernels import Sigma
+from simplugins.matching.contract import Matcher, resolve_matcher
+from simplugins.rsm import RSM
+
+GROUP = "simplugins.measures"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A kernel on aligned inner products, and the matching that aligns them.
+
+    Called with activations, it returns their RSM; so it is a plugin of the group ``simplugins.measures``, as is any
+    ``callable(activations, *, other=None, **options) -> RSM``.
+
+    Attributes
+    ----------
+    name : str
+    kernel : {"linear", "cosine", "rbf"}
+    matching : str
+        Name of the matching it uses by default.
+    """
+
+    name: str
+    kernel: str
+    matching: str
+
+    def __call__(self, activations: Any, *, other: Any = None, **options: Any) -> RSM:
+        """Compute the RSM of activations; see `compute_rsm` for the options."""
+        return _compute([self], activations, other=other, **options)[self.name]
+
+    def matcher(self, matching: str | Matcher | None, **options: Any) -> Matcher:
+        """Return the matcher to use, in place of the measure's own if one is named.
+
+        Raises
+        ------
+        ValueError
+            If the measure is spatio-semantic, and another matching than the identity is asked for.
+        """
+        matcher = resolve_matcher(self.matching if matching is None else matching, **options)
+        if self.matching == "identity" and not matcher.positionwise:
+            raise ValueError(
+                f"measure {self.name!r} is spatio-semantic: it takes no matching but the identity, got "
+                f"{matcher.name!r}; use 'semantic-{self.kernel}'"
+            )
+        return matcher
+
+
+semantic_linear = Measure("semantic-linear", "linear", "optimal")
+semantic_cosine = Measure("semantic-cosine", "cosine", "optimal")
+semantic_rbf = Measure("semantic-rbf", "rbf", "optimal")
+spatio_semantic_linear = Measure("spatio-semantic-linear", "linear", "identity")
+spatio_semantic_cosine = Measure("spatio-semantic-cosine", "cosine", "identity")
+spatio_semantic_rbf = Measure("spatio-semantic-rbf", "rbf", "identity")
+
+
+def compute_rsm(activations: Any, measure: str = "semantic-cosine", *, other: Any = None, **options: Any) -> RSM:
+    """Compute the representational similarity matrix of N inputs.
+
+    For each pair of inputs, a *semantic* measure finds the permutation of positions under which the concept vectors
+    of one fit those of the other best (the largest sum of inner products), and compares the responses so aligned: it
+    does not matter where things are. A *spatio-semantic* measure compares position with the same position.
+
+    Parameters
+    ----------
+    activations : array, path, list of arrays, or Activations
+        Responses of a network to N inputs: a NumPy, Torch or CuPy array or NumPy memmap, the name of a file of one
+        array (see `read_activations`), or a list of N arrays (S_i, C).
+    measure : str, default "semantic-cosine"
+        {semantic, spatio-semantic}-{linear, cosine, rbf}, or any other plugin of the group
+        ``simplugins.measures``.
+    other : as activations, optional
+        M other inputs, with as many channels. The result then is N × M.
+    layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
+        What the dimensions are; "auto" reads two, three and four of them as the first three.
+    mask, other_mask : (N, S) and (M, S) bool arrays, optional
+        True for positions that count.
+    labels, other_labels : sequences of str or int, optional
+        What the inputs are called.
+    drop_tokens : int or sequence of int, default 0
+        Tokens to leave out: the first so many, or those at these places (1 for a class token).
+    dtype : float32 or float64, optional
+        What to compute in: by default float64 for float64 activations, else float32. Similarities are added up and
+        returned in float64.
+    matching : str or Matcher, optional
+        Any plugin of the group ``simplugins.matchings``, in place of the optimal one; it takes further keyword
+        options as its own.
+    sigma : "median" or float, default "median"
+        Bandwidth of the RBF kernel ``exp(-d^2 / (2 sigma^2))``; "median" is the square root of the median of the
+        squared distances that are not zero, of this RSM.
+    engine : {"auto", "cpu"}, default "auto"
+    threads : int, optional
+        By default one for each core that this process may use.
+    progress : bool or str, default False
+        Show a progress bar on standard error; a string is its title.
+
+    Returns
+    -------
+    RSM
+        N × N, symmetric, or N × M.
+
+    Raises
+    ------
+    ValueError
+        If the input has NaN or infinite values, dimensions that do not fit the layout, fewer than two inputs (one,
+        with `other`), labels or masks that do not fit, unequal channels, or, for spatio-semantic measures, unequal
+        numbers of positions; if a name is unknown.
+    TypeError
+        If values are no real numbers, or an option is unknown.
+
+    Notes
+    -----
+    The matching is exact: O(S^3) for a pair at worst, near O(S^2) on activations, plus 2 S^2 C for the affinities.
+    Memory beyond input and result: 256 MiB of converted inputs at most, and 8 MiB (or one pair) a thread.
+
+    A response of zero has cosine 0 to everything. If all responses are equal, RBF is 1. Where two sets differ in
+    size, the smaller is matched into the larger, and positions left over count as matched to zero vectors: so norms,
+    cosine and distance keep their meaning, ``d^2 = |X|^2 + |Y|^2 - 2 m``.
+
+    References
+    ----------
+    "Decoupling Semantic Similarity from Spatial Alignment for Neural Networks" (NeurIPS 2024, arXiv:2410.23107).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import simplugins
+    >>> rng = np.random.default_rng(0)
+    >>> maps = rng.normal(size=(4, 8, 5, 5))  # 4 inputs, 8 channels, 5 x 5 positions
+    >>> moved = np.roll(maps, 2, axis=3)  # the same things at other places
+    >>> rsm = simplugins.compute_rsm(maps, "semantic-cosine", other=moved)
+    >>> np.allclose(np.diag(rsm), 1)
+    True
+    >>> bool(np.diag(simplugins.compute_rsm(maps, "spatio-semantic-cosine", other=moved)).max() < 0.5)
+    True
+    """
+    return compute_rsms(activations, [measure], other=other, **options)[measure]
+
+
+def compute_rsms(
+    activations: Any, measures: Sequence[str] = ("semantic-linear", "semantic-cosine", "semantic-rbf"), **options: Any
+) -> dict[str, RSM]:
+    """Compute the RSMs of N inputs under several measures; those that share a matching cost one.
+
+    Parameters
+    ----------
+    activations, **options
+        As for `compute_rsm`.
+    measures : sequence of str
+        Names of measures; by default the three semantic ones.
+
+    Returns
+    -------
+    dict of str to RSM
+        By name, in the order asked for.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `compute_rsm`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import simplugins
+    >>> rsms = simplugins.compute_rsms(np.eye(3), ["semantic-linear", "spatio-semantic-linear"])
+    >>> bool(np.array_equal(rsms["semantic-linear"], rsms["spatio-semantic-linear"]))  # one position: the same
+    True
+    """
+    if isinstance(measures, str):
+        measures = [measures]
+    loaded = {name: plugins.load(GROUP, name) for name in measures}
+    own = [measure for measure in loaded.values() if isinstance(measure, Measure)]
+    computed = _compute(own, activations, **options) if own else {}
+    for name, measure in loaded.items():
+        if name not in computed:
+            computed[name] = measure(activations, **options)
+    return {name: computed[name] for name in measures}
+
+
+def _compute(
+    measures: Sequence[Measure],
+    activations: Any,
+    *,
+    other: Any = None,
+    layout: str = "auto",
+    mask: Any = None,
+    other_mask: Any = None,
+    labels: Any = None,
+    other_labels: Any = None,
+    drop_tokens: int | Sequence[int] = 0,
+    dtype: DTypeLike | None = None,
+    matching: str | Matcher | None = None,
+    sigma: Sigma = "median",
+    engine: str = "auto",
+    threads: int | None = None,
+    progress: bool | str = False,
+    **matcher_options: Any,
+) -> dict[str, RSM]:
+    """Compute the RSMs of several of our own measures, matching once for each matcher among them."""
+    check_engine(engine)
+    _check_sigma(sigma)
+    matchers = {measure.name: measure.matcher(matching, **matcher_options) for measure in measures}
+    how: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
+    x = Activations.of(_read(activations), mask=mask, labels=labels, **how)
+    y = None if other is None else Activations.of(_read(other), mask=other_mask, labels=other_labels, **how)
+    if y is None:
+        if other_labels is not None or other_mask is not None:
+            raise ValueError("other_labels and other_mask go with other, which was not given")
+        if len(x) < 2:
+            raise ValueError(f"an RSM needs at least 2 inputs, got {len(x)}")
+    computed: dict[Matcher, AlignedProducts] = {}
+    rsms = {}
+    for measure in measures:
+        matcher = matchers[measure.name]
+        if matcher not in computed:
+            computed[matcher] = _engine(x, y, matcher, threads=threads, progress=progress)
+        rsms[measure.name] = _make_rsm(measure, matcher, x, y, computed[matcher], sigma)
+    return rsms
+
+
+def _read(activations: Any) -> Any:
+    return read_activations(activations) if isinstance(activations, str | os.PathLike) else activations
+
+
+def _check_sigma(sigma: Sigma) -> None:
+    if sigma == "median":
+        return
+    number = isinstance(sigma, int | float | np.integer | np.floating) and not isinstance(sigma, bool)
+    if not number or not 0 < float(sigma) < np.inf:
+        raise ValueError(f"sigma must be 'median' or a number above 0, got {sigma!r}")
+
+
+def _engine(x: Activations, y: Activations | None, matcher: Matcher, **options: Any) -> AlignedProducts:
+    from simplugins.engines import cpu
+
+    return cpu.aligned_products(x, y, matcher, **options)
+
+
+def _make_rsm(
+    measure: Measure,
+    matcher: Matcher,
+    x: Activations,
+    y: Activations | None,
+    products: AlignedProducts,
+    sigma: Sigma,
+) -> RSM:
+    other = x if y is None else y
+    norms = x.squared_norms, other.squared_norms
+    bandwidth = None
+    if measure.kernel == "linear":
+        values = kernels.linear(products.values)
+    elif measure.kernel == "cosine":
+        values = kernels.cosine(products.values, *norms)
+    else:
+        distances = kernels.squared_distances(products.values, *norms)
+        bandwidth = kernels.median_sigma(distances, symmetric=y is None) if sigma == "median" else float(sigma)
+        values = kernels.rbf(distances, bandwidth)
+    return RSM(
+        values=values,
+        made={
+            "measure": measure.name,
+            "kernel": measure.kernel,
+            "matching": matcher.name,
+            "sigma": bandwidth,
+            "sigma_rule": ("median" if sigma == "median" else "given") if measure.kernel == "rbf" else None,
+            "dtype": str(np.result_type(x.dtype, other.dtype)),
+            "engine": "cpu",
+            "layout": x.layout,
+            "channels": x.channels,
+            "positions": _span(np.concatenate([x.positions, other.positions])),
+            "simplugins": __version__,
+        },
+        squared_norms=x.squared_norms,
+        other_squared_norms=None if y is None else y.squared_norms,
+        labels=x.labels,
+        other_labels=None if y is None else y.labels,
+    )
+
+
+def _span(counts: Any) -> int | list[int]:
+    least, most = int(counts.min()), int(counts.max())
+    return least if least == most else [least, most]

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures. Matplotlib is imported when one is drawn."""
+
+from __future__ import annotations
+
+import base64
+from io import BytesIO
+from os import PathLike
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplugins import files
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from simplugins.rsm import RSM
+
+_MOST_TICKS = 40
+
+
+def plot_rsm(rsm: RSM, axes: Axes | None = None, *, title: str | None = None, cmap: str = "viridis") -> Axes:
+    """Draw an RSM as a heat map.
+
+    Colours span the values off the diagonal, so that a large diagonal does not hide them; the colour bar's arrow
+    says when the diagonal lies outside. Labels that stand in runs (as classes do) are named once a run, with lines
+    between the runs.
+
+    Parameters
+    ----------
+    rsm : RSM
+    axes : matplotlib Axes, optional
+        Where to draw; by default a new figure of pyplot.
+    title : str, optional
+        By default the name of the measure.
+    cmap : str, default "viridis"
+        A colour map of Matplotlib.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    if axes is None:
+        import matplotlib.pyplot as plt
+
+        axes = plt.figure(figsize=(6, 5), layout="constrained").add_subplot()
+    low, high = color_limits(rsm)
+    image = axes.imshow(rsm.values, cmap=cmap, vmin=low, vmax=high, interpolation="nearest")
+    beyond = {(True, False): "max", (False, True): "min", (True, True): "both", (False, False): "neither"}
+    extend = beyond[bool(rsm.values.max() > high), bool(rsm.values.min() < low)]
+    axes.figure.colorbar(image, ax=axes, label="similarity", extend=extend, shrink=0.85)
+    axes.set_title(rsm.measure if title is None else title)
+    label_axis(axes, "y", rsm.labels, "input")
+    label_axis(
+        axes, "x", rsm.labels if rsm.symmetric else rsm.other_labels, "input" if rsm.symmetric else "other input"
+    )
+    return axes
+
+
+def color_limits(rsm: RSM) -> tuple[float, float]:
+    """Return the least and the largest value off the diagonal (of all, where rows and columns differ)."""
+    values = rsm.values[~np.eye(len(rsm), dtype=bool)] if rsm.symmetric else rsm.values
+    return float(values.min()), float(values.max())
+
+
+def label_axis(axes: Axes, side: str, labels: NDArray[Any] | None, otherwise: str) -> None:
+    """Name the rows ("y") or columns ("x") of a heat map: run by run, one by one, or not at all if there are too many.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    side : {"x", "y"}
+    labels : array or None
+    otherwise : str
+        What to call the axis if its labels are not shown.
+    """
+    axis = axes.xaxis if side == "x" else axes.yaxis
+    starts = np.zeros(0, int) if labels is None else np.flatnonzero(np.r_[True, labels[1:] != labels[:-1]])
+    if labels is None or len(starts) > _MOST_TICKS:
+        axis.set_label_text(otherwise)
+        return
+    ends = np.r_[starts[1:], len(labels)]
+    axis.set_ticks((starts + ends - 1) / 2, [str(labels[start]) for start in starts])
+    if side == "x" and max(len(str(label)) for label in labels) * len(starts) > 40:
+        axes.tick_params(axis="x", rotation=90)
+    axis.set_tick_params(length=0)
+    if len(starts) < len(labels):
+        for start in starts[1:]:
+            (axes.axvline if side == "x" else axes.axhline)(start - 0.5, color="white", linewidth=0.8)
+
+
+def rsm_png(rsm: RSM) -> str:
+    """Return a small heat map as a PNG in base64, for HTML."""
+    file = BytesIO()
+    rsm_figure(rsm, width=4).savefig(file, format="png", dpi=100)
+    return base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def rsm_figure(rsm: RSM, *, width: float = 7) -> Figure:
+    """Return a figure, outside pyplot, with an RSM drawn in it; `width` in inches, height as the RSM's shape asks."""
+    from matplotlib.figure import Figure
+
+    rows, columns = rsm.shape
+    height = width * min(max(0.85 * rows / columns, 0.3), 1.5)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    plot_rsm(rsm, figure.add_subplot())
+    return figure
+
+
+def save_figure(figure: Figure, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+    """Write a figure in the format that its name ends in (.png, .pdf, .svg …), whole or not at all.
+
+    Raises
+    ------
+    FileExistsError
+        If the file exists and may not be replaced.
+    ValueError
+        If Matplotlib knows no such format.
+    """
+    suffix = Path(path).suffix.lstrip(".").lower()
+    known = figure.canvas.get_supported_filetypes()
+    if suffix not in known:
+        raise ValueError(f"{path}: no picture format {suffix!r}, expected one of {', '.join(sorted(known))}")
+
+    def write(file: IO[bytes]) -> None:
+        figure.savefig(file, format=suffix, dpi=150)
+
+    files.write_whole(path, write, overwrite=overwrite)

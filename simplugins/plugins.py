@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures, matchings and other parts that any installed distribution may add: list them, load them.
+
+A plugin is an entry point, declared in the pyproject.toml of the distribution that brings it::
+
+    [project.entry-points."simplugins.measures"]
+    my-measure = "my_package.my_module:my_measure"
+
+Once that distribution is installed, ``my-measure`` is a name like our own, which come in by the same way.
+`GROUPS` says which groups there are. Entry points are read with `importlib.metadata`, the standard-library
+successor of the ``entrypoints`` package.
+
+A plugin that cannot be imported never hides the others: `status` shows it with its error, `load` raises that
+error as a `PluginError`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Any
+
+__all__ = ["GROUPS", "Plugin", "PluginError", "PluginStatus", "available", "load", "refresh", "status"]
+
+GROUPS: Mapping[str, str] = MappingProxyType(
+    {
+        "simplugins.measures": "measures: activations to RSM",
+        "simplugins.matchings": "matchings: affinities to an assignment",
+    }
+)
+"""The entry-point groups that simplugins reads, and what a plugin of each is. Read-only."""
+
+
+class PluginError(RuntimeError):
+    """A plugin that is installed but cannot be used: its import fails, or its name is taken twice."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One registered plugin, not imported.
+
+    Attributes
+    ----------
+    group : str
+        Its entry-point group, a key of `GROUPS`.
+    name : str
+        The name that users give.
+    target : str
+        What it names, such as ``"package.module:object"``.
+    distribution : str
+        Name and version of the distribution that registers it, such as ``"simplugins 0.1.0"``.
+    """
+
+    group: str
+    name: str
+    target: str
+    distribution: str
+
+
+@dataclass(frozen=True)
+class PluginStatus:
+    """Whether one plugin can be loaded.
+
+    Attributes
+    ----------
+    plugin : Plugin
+        The plugin.
+    error : str or None
+        Why it cannot be loaded; None if it can.
+    """
+
+    plugin: Plugin
+    error: str | None
+
+
+def available(group: str) -> list[Plugin]:
+    """List the plugins of a group without importing any of them.
+
+    Parameters
+    ----------
+    group : str
+        Entry-point group, a key of `GROUPS`.
+
+    Returns
+    -------
+    list of Plugin
+        Sorted by name. A name that several distributions register appears once for each of them.
+
+    Raises
+    ------
+    ValueError
+        If there is no such group.
+
+    Examples
+    --------
+    >>> "semantic-cosine" in {plugin.name for plugin in available("simplugins.measures")}
+    True
+    """
+    if group not in GROUPS:
+        raise _unknown("simplugins", "plugin group", group, GROUPS)
+    return list(_scan(group))
+
+
+def load(group: str, name: str) -> Any:
+    """Import a plugin.
+
+    Parameters
+    ----------
+    group : str
+        Entry-point group, a key of `GROUPS`.
+    name : str
+        Name of the plugin in that group.
+
+    Returns
+    -------
+    object
+        What the plugin's target names.
+
+    Raises
+    ------
+    ValueError
+        If there is no such group, or no plugin of that name in it.
+    PluginError
+        If several distributions register that name, or if the import fails; the cause is chained.
+
+    Examples
+    --------
+    >>> callable(load("simplugins.measures", "semantic-cosine"))
+    True
+    """
+    plugins = available(group)
+    found = [plugin for plugin in plugins if plugin.name == name]
+    if not found:
+        raise _unknown(group, "plugin", name, (plugin.name for plugin in plugins))
+    if len(found) > 1:
+        sources = " and ".join(f"{plugin.distribution} ({plugin.target})" for plugin in found)
+        raise PluginError(f"{group} has {len(found)} plugins named {name!r}: {sources}; uninstall all but one")
+    return _import(found[0])
+
+
+def status(group: str) -> list[PluginStatus]:
+    """Try to load every plugin of a group.
+
+    Parameters
+    ----------
+    group : str
+        Entry-point group, a key of `GROUPS`.
+
+    Returns
+    -------
+    list of PluginStatus
+        In the order of `available`, each plugin with the text of the error that `load` raises for it, if any.
+
+    Raises
+    ------
+    ValueError
+        If there is no such group.
+    """
+    return [PluginStatus(plugin, _error(plugin)) for plugin in available(group)]
+
+
+def refresh() -> None:
+    """Forget what was found, so that distributions installed or removed since are noticed.
+
+    Needed only within a running process: each process reads a group once, when it is first asked for.
+    """
+    importlib.invalidate_caches()
+    _scan.cache_clear()
+
+
+@cache
+def _scan(group: str) -> tuple[Plugin, ...]:
+    found = {_plugin(entry) for entry in entry_points(group=group)}
+    return tuple(sorted(found, key=attrgetter("name", "distribution", "target")))
+
+
+def _plugin(entry: EntryPoint) -> Plugin:
+    source = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown distribution"
+    return Plugin(entry.group, entry.name, entry.value, source)
+
+
+def _import(plugin: Plugin) -> Any:
+    try:
+        return EntryPoint(plugin.name, plugin.target, plugin.group).load()
+    except Exception as error:
+        raise PluginError(
+            f"plugin {plugin.name!r} of {plugin.group} ({plugin.target}, from {plugin.distribution}) "
+            f"could not be loaded: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _error(plugin: Plugin) -> str | None:
+    try:
+        load(plugin.group, plugin.name)
+    except PluginError as error:
+        return str(error)
+    return None
+
+
+def _unknown(owner: str, kind: str, asked: str, known: Iterable[str]) -> ValueError:
+    names = list(dict.fromkeys(known))
+    nearest = ", ".join(get_close_matches(asked.lower(), names, cutoff=0.5))
+    hint = f" (nearest: {nearest})" if nearest else ""
+    return ValueError(f"{owner} has no {kind} {asked!r}{hint}; available: {', '.join(names) or 'none'}")

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RSM: a representational similarity matrix, with its labels and all about how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from simplugins import files
+from simplugins.activations import check_labels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_FORMAT = "simplugins RSM"
+_FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RSM:
+    """Similarities of N inputs to each other, or to M others, under one measure.
+
+    Attributes
+    ----------
+    values : (N, N) or (N, M) float64 array
+        Larger is more similar. Symmetric when no other inputs were given; in general *not* positive semi-definite
+        where positions were matched.
+    made : mapping
+        How it was made: "measure", "kernel", "matching", "sigma" (RBF's bandwidth, else None), "dtype", "engine",
+        "simplugins" (the version), and numbers of positions and channels.
+    squared_norms : (N,) float64 array
+        Squared Frobenius norms of the responses.
+    other_squared_norms : (M,) float64 array or None
+        Those of the other inputs; None if the RSM compares inputs with themselves.
+    labels, other_labels : array of str or int64, or None
+        What the inputs, of rows and of columns, are called.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import simplugins
+    >>> responses = np.array([[[1.0, 0.0], [0.0, 2.0]], [[0.0, 2.0], [1.0, 0.0]]])  # the second: places swapped
+    >>> rsm = simplugins.compute_rsm(responses, measure="semantic-cosine", labels=["left", "right"])
+    >>> rsm
+    RSM semantic-cosine: 2 x 2, optimal matching, values 1 to 1 off the diagonal
+    >>> np.asarray(rsm).round(6)
+    array([[1., 1.],
+           [1., 1.]])
+    """
+
+    values: NDArray[np.float64]
+    made: Mapping[str, Any]
+    squared_norms: NDArray[np.float64]
+    other_squared_norms: NDArray[np.float64] | None = None
+    labels: NDArray[Any] | None = None
+    other_labels: NDArray[Any] | None = None
+    symmetric: bool = field(init=False)
+    """Whether rows and columns are the same inputs."""
+
+    def __post_init__(self) -> None:
+        rows, columns = np.shape(self.values)
+        object.__setattr__(self, "symmetric", self.other_squared_norms is None)
+        if self.symmetric and (rows != columns or self.other_labels is not None):
+            raise ValueError(
+                f"an RSM of inputs with themselves is square and labelled once, got {rows} x {columns} values"
+            )
+        object.__setattr__(self, "labels", check_labels(self.labels, rows))
+        object.__setattr__(self, "other_labels", check_labels(self.other_labels, columns))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows and of columns."""
+        return self.values.shape
+
+    @property
+    def measure(self) -> str:
+        """Name of the measure."""
+        return str(self.made["measure"])
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.values, dtype=dtype, copy=copy)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def rdm(self, *, squared: bool = False) -> NDArray[np.float64]:
+        """Return dissimilarities: the distance that belongs to the kernel.
+
+        Parameters
+        ----------
+        squared : bool, default False
+            Whether to return squared distances.
+
+        Returns
+        -------
+        (N, N) or (N, M) float64 array
+            ``sqrt(k(i, i) + k(j, j) - 2 k(i, j))``, at least 0. For the linear kernel this is the smallest
+            distance of the two responses over all ways to match their positions; from exact matching it behaves as
+            a metric. For an RSM of inputs with themselves it is exactly symmetric, with a diagonal of exactly 0.
+        """
+        own, other = self._self_similarities()
+        distances = np.maximum(own[:, None] + other[None, :] - 2 * self.values, 0)
+        if self.symmetric:
+            distances = np.maximum(distances, distances.T)
+            np.fill_diagonal(distances, 0)
+        return distances if squared else np.sqrt(distances)
+
+    def _self_similarities(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return k(i, i) of rows and of columns."""
+        other = self.squared_norms if self.other_squared_norms is None else self.other_squared_norms
+        kernel = self.made.get("kernel")
+        if kernel == "linear":
+            return self.squared_norms, other
+        if kernel == "cosine":
+            return (self.squared_norms > 0).astype(float), (other > 0).astype(float)
+        if kernel == "rbf":
+            return np.ones(len(self.squared_norms)), np.ones(len(other))
+        if self.symmetric:
+            return self.values.diagonal(), self.values.diagonal()
+        raise ValueError(f"the self-similarities under measure {self.measure!r} are not known, so no distances are")
+
+    def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the RSM to a .npz file: arrays, and the rest as JSON inside it. No pickle.
+
+        Parameters
+        ----------
+        path : path
+            Ends in .npz. The file appears whole or not at all.
+        overwrite : bool, default False
+            Whether an existing file may be replaced.
+
+        Raises
+        ------
+        FileExistsError
+            If the file exists and may not be replaced.
+        ValueError
+            If the path does not end in .npz.
+        """
+        arrays = {
+            "values": self.values,
+            "squared_norms": self.squared_norms,
+            "other_squared_norms": self.other_squared_norms,
+            "labels": self.labels,
+            "other_labels": self.other_labels,
+        }
+        header = {"format": _FORMAT, "format_version": _FORMAT_VERSION, "made": dict(self.made)}
+        files.write_npz(path, {k: v for k, v in arrays.items() if v is not None}, header, overwrite=overwrite)
+
+    def plot(self, axes: Axes | None = None, **options: Any) -> Axes:
+        """Draw the RSM as a heat map; see `simplugins.plotting.plot_rsm`."""
+        from simplugins.plotting import plot_rsm
+
+        return plot_rsm(self, axes, **options)
+
+    def summary(self) -> dict[str, str]:
+        """Return what there is to say about the RSM, as texts by name."""
+        shown = {k: v for k, v in self.made.items() if v is not None and k != "measure"}
+        rows, columns = self.shape
+        values = self._shown_values()
+        return {
+            "measure": self.measure,
+            "inputs": f"{rows}" if self.symmetric else f"{rows} x {columns}",
+            "labels": "none" if self.labels is None else f"{len(np.unique(self.labels))} different",
+            "similarity" + (" off the diagonal" if self.symmetric else ""): (
+                f"{values.min():.6g} to {values.max():.6g}, mean {values.mean():.6g}" if values.size else "none"
+            ),
+            **{name: f"{value:.6g}" if isinstance(value, float) else str(value) for name, value in shown.items()},
+        }
+
+    def _shown_values(self) -> NDArray[np.float64]:
+        """Return the values that differ between RSMs: off the diagonal, where there is one."""
+        if not self.symmetric:
+            return self.values.ravel()
+        return self.values[~np.eye(len(self), dtype=bool)]
+
+    def __repr__(self) -> str:
+        rows, columns = self.shape
+        values = self._shown_values()
+        span = f", values {values.min():.4g} to {values.max():.4g}" if values.size else ""
+        where = " off the diagonal" if self.symmetric and values.size else ""
+        return f"RSM {self.measure}: {rows} x {columns}, {self.made.get('matching')} matching{span}{where}"
+
+    def _repr_html_(self) -> str:
+        from simplugins.plotting import rsm_png
+
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{escape(name)}</th><td style='text-align:left'>{escape(text)}</td></tr>"
+            for name, text in self.summary().items()
+        )
+        return (
+            "<div style='display:flex;gap:1em;align-items:center'>"
+            f"<img alt='{escape(repr(self))}' src='data:image/png;base64,{rsm_png(self)}' height='240'>"
+            f"<table>{rows}</table></div>"
+        )
+
+
+def load_rsm(path: str | PathLike[str]) -> RSM:
+    """Read an RSM that `RSM.save` wrote.
+
+    Parameters
+    ----------
+    path : path
+        A .npz file.
+
+    Returns
+    -------
+    RSM
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is not an RSM, is damaged, or comes from a later version of the format.
+    """
+    arrays, header = files.read_npz(path)
+    if header.get("format") != _FORMAT:
+        raise ValueError(f"{path} is no RSM saved by simplugins: it holds {', '.join(sorted(arrays)) or 'nothing'}")
+    if header["format_version"] > _FORMAT_VERSION:
+        raise ValueError(
+            f"{path} is of format version {header['format_version']}, this simplugins reads up to {_FORMAT_VERSION}: "
+            f"upgrade simplugins"
+        )
+    return RSM(made=header["made"], **arrays)
+
+
+def as_similarities(rsm: RSM | ArrayLike) -> NDArray[np.float64]:
+    """Return the values of an RSM, or of a plain matrix, as a float64 array."""
+    return np.asarray(rsm, dtype=np.float64)
