@@ -51,8 +51,8 @@ def nearest_neighbour_hits(rsm: RSM) -> int:
     --------
     >>> import numpy as np
     >>> from simplugins import compute_rsm
-    >>> nearest_neighbour_hits(compute_rsm(np.eye(4)[[0, 0, 1, 2]] + 1, labels=["a", "a", "b", "b"]))
-    3
+    >>> nearest_neighbour_hits(compute_rsm(np.eye(3)[[0, 0, 1, 1, 2]], labels=["a", "a", "b", "b", "b"]))
+    4
     """
     if rsm.labels is None:
         raise ValueError("nearest neighbours are counted by label, and this RSM has none")
