@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+from oracle import aligned_products, norms
+from threadpoolctl import threadpool_info
+
+from simplugins.activations import Activations
+from simplugins.engines import check_engine, cpu
+from simplugins.matching.identity import Identity
+from simplugins.matching.optimal import Optimal
+
+
+def random_sets(count, positions, channels=6, seed=0, dtype=np.float32):
+    rng = np.random.default_rng(seed)
+    return np.maximum(rng.normal(size=(count, positions, channels)), 0).astype(dtype)
+
+
+def test_matched_products_equal_the_oracle():
+    x, y = random_sets(7, 20), random_sets(4, 20, seed=1)
+    within = cpu.aligned_products(Activations.of(x), None, Optimal()).values
+    between = cpu.aligned_products(Activations.of(x), Activations.of(y), Optimal()).values
+    np.testing.assert_allclose(within, aligned_products(x, x), rtol=1e-6)
+    np.testing.assert_allclose(between, aligned_products(x, y), rtol=1e-6)
+    np.testing.assert_array_equal(within, within.T)
+    np.testing.assert_allclose(within.diagonal(), norms(x), rtol=1e-12)
+
+
+def test_positionwise_products_are_exact_to_float64():
+    x, y = random_sets(7, 30, channels=500), random_sets(4, 30, channels=500, seed=1)
+    found = cpu.aligned_products(Activations.of(x), Activations.of(y), Identity()).values
+    flat_x, flat_y = (sets.reshape(len(sets), -1).astype(np.float64) for sets in (x, y))
+    np.testing.assert_allclose(found, flat_x @ flat_y.T, rtol=1e-13)
+    within = cpu.aligned_products(Activations.of(x), None, Identity()).values
+    np.testing.assert_allclose(within, flat_x @ flat_x.T, rtol=1e-13)
+    np.testing.assert_array_equal(within, within.T)
+
+
+@pytest.mark.parametrize("matcher", [Optimal(), Identity()], ids=lambda m: m.name)
+def test_threads_and_tiles_change_nothing(matcher):
+    x, y = Activations.of(random_sets(70, 10)), Activations.of(random_sets(9, 10, seed=1))
+    for other in (None, y):
+        reference = cpu.aligned_products(x, other, matcher, threads=1).values
+        for threads, tile_bytes in [(2, cpu.TILE_BYTES), (3, 1), (1, 3000), (2, 10_000)]:
+            found = cpu.aligned_products(x, other, matcher, threads=threads, tile_bytes=tile_bytes).values
+            np.testing.assert_allclose(found, reference, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sets_of_different_sizes_match_the_smaller_into_the_larger(dtype):
+    rng = np.random.default_rng(3)
+    x = [random_sets(1, size, seed=k, dtype=dtype)[0] for k, size in enumerate(rng.integers(1, 30, 9))]
+    y = [random_sets(1, size, seed=50 + k, dtype=dtype)[0] for k, size in enumerate(rng.integers(1, 30, 5))]
+    found = cpu.aligned_products(Activations.of(x), Activations.of(y), Optimal()).values
+    np.testing.assert_allclose(found, aligned_products(x, y), rtol=1e-6, atol=1e-6)
+    within = cpu.aligned_products(Activations.of(x), None, Optimal()).values
+    np.testing.assert_allclose(within, aligned_products(x, x), rtol=1e-6, atol=1e-6)
+
+
+def test_every_pair_can_be_certified(layers):
+    activations = Activations.of(layers["block15"])
+    found = cpu.aligned_products(activations, None, Optimal(), certify=True)
+    gap = found.upper - found.values
+    assert gap.min() >= 0
+    assert gap.max() <= 1e-6 * found.values.max()
+
+
+def test_one_set_of_huge_and_one_of_tiny_values():
+    x = random_sets(3, 12, dtype=np.float32)
+    scales = np.array([1e30, 1.0, 1e-30], np.float32)[:, None, None]
+    found = cpu.aligned_products(Activations.of(x * scales), None, Optimal()).values
+    exact = (x * scales).astype(np.float64)
+    np.testing.assert_allclose(found, aligned_products(exact, exact), rtol=1e-6)
+
+
+def test_progress_counts_every_pair(capsys):
+    cpu.aligned_products(Activations.of(random_sets(5, 4)), None, Optimal(), progress="pairs of five")
+    shown = capsys.readouterr().err
+    assert "pairs of five: 100%" in shown
+    assert "10.0/10.0" in shown
+
+
+def test_blas_gets_its_threads_back():
+    before = threadpool_info()
+    cpu.aligned_products(Activations.of(random_sets(3, 4)), None, Optimal())
+    assert threadpool_info() == before
+
+
+def test_an_error_in_a_thread_reaches_the_caller():
+    class Failing(Optimal):
+        def match_batch(self, affinities, offsets):
+            if affinities.size > 1:  # not yet when kernels are compiled
+                raise RuntimeError("no luck")
+            return super().match_batch(affinities, offsets)
+
+    with pytest.raises(RuntimeError, match="no luck"):
+        cpu.aligned_products(Activations.of(random_sets(20, 4)), None, Failing())
+
+
+def test_a_matcher_without_prices_cannot_be_certified():
+    class Bare(Identity):
+        positionwise = False
+
+    with pytest.raises(ValueError, match="matching 'identity' keeps no prices, so it cannot be certified"):
+        cpu.aligned_products(Activations.of(random_sets(3, 4)), None, Bare(), certify=True)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True, "two"])
+def test_threads_must_be_a_count(threads):
+    with pytest.raises(ValueError, match="threads must be a whole number of at least 1"):
+        cpu.aligned_products(Activations.of(random_sets(3, 4)), None, Optimal(), threads=threads)
+
+
+def test_what_cannot_be_paired_is_refused():
+    x = Activations.of(random_sets(3, 4))
+    with pytest.raises(ValueError, match="equal channels to be compared: got 6 and 5"):
+        cpu.aligned_products(x, Activations.of(random_sets(3, 4, channels=5)), Optimal())
+    with pytest.raises(ValueError, match="pairs position s with position s.* got 4 to 7 positions"):
+        cpu.aligned_products(x, Activations.of(random_sets(3, 7)), Identity())
+
+
+def test_engines_are_known_by_name():
+    check_engine("auto")
+    check_engine("cpu")
+    with pytest.raises(ValueError, match="engine 'cuda' is not part of this version"):
+        check_engine("cuda")
+    with pytest.raises(ValueError, match="unknown engine 'gpu'"):
+        check_engine("gpu")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+def test_an_interrupt_ends_a_long_run_soon():
+    script = """
+        import numpy as np
+        from simplugins import compute_rsm
+        maps = np.random.default_rng(0).random((3000, 400, 8), dtype=np.float32)
+        compute_rsm(maps[:3])
+        print("ready", flush=True)
+        compute_rsm(maps)
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(1)  # into the matching; an interrupt during the checks before it ends the process as well
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert errors.rstrip().endswith("KeyboardInterrupt")

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a newcomer reads works: the commands of the README exist, and its code runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+import typer.main
+
+from simplugins.cli import app
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+
+
+def blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_there_are_exactly_two_set_up_commands_of_one_line_each():
+    section = README.split("## Set up")[1].split("\n## ")[0]
+    run, test = blocks(section, "sh")
+    assert run.count("\n") == test.count("\n") == 1
+    assert run.rstrip().endswith("simplugins demo")
+    assert test.rstrip().endswith("pytest")
+
+
+def test_the_files_that_the_commands_name_are_there():
+    assert (ROOT / "constraints.txt").is_file()
+    extras = re.findall(r"\.\[(\w+)\]", README)
+    assert extras == ["test"]
+    assert "test = [" in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def simplugins_commands():
+    lines = (line for block in blocks(README, "sh") for line in block.splitlines())
+    return [line[line.index("simplugins ") :] for line in lines if re.search(r"(^|/)simplugins ", line)]
+
+
+@pytest.mark.parametrize("line", simplugins_commands())
+def test_every_command_line_parses(line):
+    group = typer.main.get_group(app)
+    _, name, *arguments = shlex.split(line)
+    group.commands[name].make_context(name, arguments)
+
+
+def test_pictures_and_links_lead_somewhere():
+    for text, folder in ((README, ROOT), (GUIDE, ROOT / "docs")):
+        targets = [t for t in re.findall(r"\]\(([^)#]+)\)", text) if not t.startswith("http")]
+        for target in targets:
+            assert (folder / target).exists(), target
+
+
+def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mpl.use("Agg")
+    names = {}
+    for block in blocks(README, "python"):
+        exec(block, names)
+    assert names["values"].shape == (24, 24)
+    assert names["pair"].gap < 1e-7
+
+
+def test_the_code_of_the_guide_runs(photos):
+    import simplugins
+
+    names = {}
+    for block in blocks(GUIDE, "python"):
+        exec(block, names)
+    assert names["pooled_cosine"](photos["block15"]).shape == (24, 24)
+    rsms = [
+        simplugins.compute_rsm(photos["block15"], "semantic-linear", matching=matching).values
+        for matching in (names["Sorted"](), "optimal")
+    ]
+    assert (rsms[0] <= rsms[1] + 1e-3).all()
