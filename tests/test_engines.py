@@ -123,7 +123,7 @@ def test_what_cannot_be_paired_is_refused():
     x = Activations.of(random_sets(3, 4))
     with pytest.raises(ValueError, match="equal channels to be compared: got 6 and 5"):
         cpu.aligned_products(x, Activations.of(random_sets(3, 4, channels=5)), Optimal())
-    with pytest.raises(ValueError, match="pairs position s with position s.* got 4 to 7 positions"):
+    with pytest.raises(ValueError, match=r"pairs position s with position s.* got 4 to 7 positions"):
         cpu.aligned_products(x, Activations.of(random_sets(3, 7)), Identity())
 
 
