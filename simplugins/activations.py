@@ -7,7 +7,8 @@ in float32 or float64, converted only when asked for, so that a memmap is never 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -29,6 +30,8 @@ _AUTO: dict[int, Layout] = {2: "nd", 3: "ntd", 4: "nchw"}
 _CHUNK_BYTES = 16 * 2**20
 _PLAIN_EXPONENTS = {np.dtype(np.float32): 30, np.dtype(np.float64): 400}
 _LARGEST_EXPONENT = 480
+_SAFE_SQUARE = 50
+"""Inputs with squared norms within two to this power, both ways, need no scaling in either type."""
 
 
 @dataclass(frozen=True)
@@ -144,12 +147,17 @@ class Activations:
             mask do not fit.
         """
         if isinstance(source, Activations):
+            given = {"layout": layout != "auto", "drop_tokens": _dropped_tokens(drop_tokens).size > 0}
+            given |= {"mask": mask is not None, "labels": labels is not None, "dtype": dtype is not None}
+            _refuse("Activations, which are ready to be computed with", given)
             return source
+        dropped = _dropped_tokens(drop_tokens)
         ragged = isinstance(source, list | tuple) and len(source) > 0 and all(np.ndim(s) == 2 for s in source)
         if ragged:
-            _refuse(layout=(layout, "auto"), mask=(mask, None), drop_tokens=(drop_tokens, 0))
+            given = {"layout": layout not in ("auto", "ntd"), "mask": mask is not None, "drop_tokens": dropped.size > 0}
+            _refuse("a list of sets (S_i, C)", given)
             sets = [arrays.as_array(s) for s in source]
-            reader, widest = _ragged_reader(sets), any(arrays.is_float64(s) for s in sets)
+            widest = any(arrays.is_float64(s) for s in sets)
             count, channels, layout = len(sets), int(sets[0].shape[1]), "ragged"
             _check_sets(sets)
             positions = np.array([len(s) for s in sets])
@@ -157,10 +165,10 @@ class Activations:
             array = arrays.as_array(source)
             layout = _resolve_layout(array, layout)
             count = int(array.shape[0])
-            kept = _kept_tokens(array, layout, drop_tokens)
+            kept = _kept_tokens(array, layout, dropped)
             per_input = _positions(array, layout) if kept is None else len(kept)
             used = _check_mask(mask, array, layout, kept)
-            reader, widest = _array_reader(array, layout, kept, used), arrays.is_float64(array)
+            widest = arrays.is_float64(array)
             channels = int(array.shape[1 if layout in ("nd", "nchw") else -1])
             positions = np.full(count, per_input) if used is None else used.sum(1)
         if count == 0 or channels == 0:
@@ -169,6 +177,11 @@ class Activations:
             first = int(np.flatnonzero(positions == 0)[0])
             raise ValueError(f"input {first} has no positions: every set needs at least one concept vector")
         computed = _resolve_dtype(dtype, widest)
+        # Values that float32 cannot hold are scaled before they are rounded to it.
+        read_as = np.dtype(np.float64) if widest else computed
+        reader = _ragged_reader(sets, read_as) if ragged else _array_reader(array, layout, kept, used, read_as)
+        if positions.sum() * channels * read_as.itemsize <= _CHUNK_BYTES:
+            reader = _converted(reader(0, count))
         exponents, squared_norms = _measure(reader, count, positions, channels, computed)
         return Activations(
             layout=layout,
@@ -180,6 +193,15 @@ class Activations:
             exponents=exponents,
             _read=reader,
         )
+
+
+@contextmanager
+def naming(which: str) -> Iterator[None]:
+    """Say in errors which of several inputs they are about."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{which}: {error}") from error
 
 
 def check_labels(labels: Any, count: int) -> NDArray[Any] | None:
@@ -198,10 +220,10 @@ def check_labels(labels: Any, count: int) -> NDArray[Any] | None:
     return found.astype(np.int64) if found.dtype.kind in "iu" else found.astype(str)
 
 
-def _refuse(**given: tuple[Any, Any]) -> None:
-    for name, (value, default) in given.items():
-        if value is not default and value != default:
-            raise ValueError(f"{name} does not apply to a list of sets (S_i, C); got {value!r}")
+def _refuse(what: str, given: Mapping[str, bool]) -> None:
+    for name, was_given in given.items():
+        if was_given:
+            raise ValueError(f"{name} does not apply to {what}")
 
 
 def _resolve_dtype(dtype: DTypeLike | None, widest: bool) -> np.dtype[np.floating]:
@@ -233,15 +255,26 @@ def _positions(array: Any, layout: Layout) -> int:
     return int(np.prod(places))
 
 
-def _kept_tokens(array: Any, layout: Layout, drop: int | Sequence[int]) -> NDArray[np.int64] | None:
-    dropped = np.arange(drop) if isinstance(drop, int | np.integer) else np.asarray(drop, dtype=np.int64)
+def _dropped_tokens(drop: Any) -> NDArray[np.int64]:
+    """Return the places of the tokens to leave out."""
+    given = np.asarray(drop if isinstance(drop, int | np.integer) else arrays.small_numpy(drop))
+    if given.size == 0:
+        return np.zeros(0, np.int64)
+    if given.dtype.kind not in "iu" or given.ndim > 1 or (given.ndim == 0 and not 0 <= given < 2**31):
+        raise ValueError(
+            f"drop_tokens must be how many tokens to leave out from the first, or a list of their places; got {drop!r}"
+        )
+    return np.arange(int(given)) if given.ndim == 0 else given.astype(np.int64)
+
+
+def _kept_tokens(array: Any, layout: Layout, dropped: NDArray[np.int64]) -> NDArray[np.int64] | None:
     if not dropped.size:
         return None
     if layout != "ntd":
         raise ValueError(f"drop_tokens applies to layout 'ntd' (tokens), not to {layout!r}")
     tokens = int(array.shape[1])
     if dropped.min() < -tokens or dropped.max() >= tokens:
-        raise ValueError(f"drop_tokens: there are {tokens} tokens, cannot leave out {dropped.tolist()}")
+        raise ValueError(f"drop_tokens: there are {tokens} tokens, cannot leave out {dropped[:10].tolist()}")
     return np.delete(np.arange(tokens), dropped)
 
 
@@ -270,10 +303,14 @@ def _check_sets(sets: Sequence[Any]) -> None:
 
 
 def _array_reader(
-    array: Any, layout: Layout, kept: NDArray[np.int64] | None, used: NDArray[np.bool_] | None
+    array: Any,
+    layout: str,
+    kept: NDArray[np.int64] | None,
+    used: NDArray[np.bool_] | None,
+    dtype: np.dtype[np.floating],
 ) -> Callable[[int, int], Block]:
     def read(start: int, stop: int) -> Block:
-        values = arrays.to_numpy(array[start:stop])
+        values = arrays.to_numpy(array[start:stop], dtype)
         if layout == "nd":
             values = values[:, None, :]
         elif layout == "nchw":
@@ -291,13 +328,18 @@ def _array_reader(
     return read
 
 
-def _ragged_reader(sets: Sequence[Any]) -> Callable[[int, int], Block]:
+def _ragged_reader(sets: Sequence[Any], dtype: np.dtype[np.floating]) -> Callable[[int, int], Block]:
     def read(start: int, stop: int) -> Block:
-        values = [arrays.to_numpy(s) for s in sets[start:stop]]
+        values = [arrays.to_numpy(s, dtype) for s in sets[start:stop]]
         offsets = np.concatenate([[0], np.cumsum([len(v) for v in values])])
         return Block(np.concatenate(values), offsets)
 
     return read
+
+
+def _converted(whole: Block) -> Callable[[int, int], Block]:
+    """Read from activations so small that they are converted once and kept."""
+    return whole.rows
 
 
 def _chunks(positions: NDArray[np.int64], channels: int) -> Iterator[tuple[int, int]]:
@@ -318,23 +360,44 @@ def _measure(
     squared_norms = np.empty(count)
     for start, stop in _chunks(positions, channels):
         block = reader(start, stop)
-        starts = block.offsets[:-1]
-        largest = np.maximum.reduceat(np.abs(block.vectors).max(1), starts)
-        if not np.isfinite(largest).all():
-            _report_not_finite(reader, count, positions, channels)
-        powers = np.where(largest > 0, np.frexp(largest)[1], 0)
-        if np.abs(powers).max() > _LARGEST_EXPONENT:
-            worst = start + int(np.abs(powers).argmax())
-            raise ValueError(
-                f"input {worst} has a largest absolute value of {largest[worst - start]:.3g}, whose square does not "
-                f"fit a float64: rescale the activations"
-            )
-        powers = np.where(np.abs(powers) <= _PLAIN_EXPONENTS[dtype], 0, powers)
-        exponents[start:stop] = powers
-        scaled = np.ldexp(block.vectors.astype(np.float64), np.repeat(-powers, np.diff(block.offsets))[:, None])
-        squares = np.einsum("tc,tc->t", scaled, scaled)
-        squared_norms[start:stop] = np.ldexp(np.add.reduceat(squares, starts), 2 * powers)
+        squares = _squared_norms(block)
+        plain = (squares > 2.0**-_SAFE_SQUARE) & (squares < 2.0**_SAFE_SQUARE)
+        if not plain.all():
+            exponents[start:stop] = _exponents(block, reader, start, positions, channels, dtype)
+            squares = _squared_norms(block, -exponents[start:stop])
+        squared_norms[start:stop] = np.ldexp(squares, 2 * exponents[start:stop])
     return exponents, squared_norms
+
+
+def _squared_norms(block: Block, powers: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+    """Return the squared norm of each input, times two to a power first if some are given."""
+    values = block.vectors.astype(np.float64)
+    if powers is not None:
+        values = np.ldexp(values, np.repeat(powers, np.diff(block.offsets))[:, None])
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.add.reduceat(np.einsum("tc,tc->t", values, values), block.offsets[:-1])
+
+
+def _exponents(
+    block: Block,
+    reader: Callable[[int, int], Block],
+    start: int,
+    positions: NDArray[np.int64],
+    channels: int,
+    dtype: np.dtype[np.floating],
+) -> NDArray[np.int64]:
+    """Return the power of two of each input's largest value, or 0 where inner products need no scaling."""
+    largest = np.maximum.reduceat(np.abs(block.vectors).max(1), block.offsets[:-1])
+    if not np.isfinite(largest).all():
+        _report_not_finite(reader, len(positions), positions, channels)
+    powers = np.where(largest > 0, np.frexp(largest)[1], 0)
+    if np.abs(powers).max() > _LARGEST_EXPONENT:
+        worst = int(np.abs(powers).argmax())
+        raise ValueError(
+            f"input {start + worst} has a largest absolute value of {largest[worst]:.3g}, whose square does not "
+            f"fit a float64: rescale the activations"
+        )
+    return np.where(np.abs(powers) <= _PLAIN_EXPONENTS[dtype], 0, powers)
 
 
 def _report_not_finite(

@@ -6,6 +6,7 @@ No library is imported here before the user has: an array's type tells where it 
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,16 @@ from numpy.typing import NDArray
 
 def is_torch(array: Any) -> bool:
     """Whether an object is a Torch tensor."""
-    return type(array).__module__.split(".")[0] == "torch" and hasattr(array, "detach")
+    return _comes_from("torch", array) and hasattr(array, "detach")
 
 
 def is_cupy(array: Any) -> bool:
     """Whether an object is a CuPy array."""
-    return type(array).__module__.split(".")[0] == "cupy" and hasattr(array, "get")
+    return _comes_from("cupy", array) and hasattr(array, "get")
+
+
+def _comes_from(library: str, array: Any) -> bool:
+    return any(base.__module__.split(".")[0] == library for base in type(array).__mro__)
 
 
 def as_array(array: Any) -> Any:
@@ -30,6 +35,10 @@ def as_array(array: Any) -> Any:
     TypeError
         If the object is no array of numbers, for example ragged nested lists, strings or objects.
     """
+    if isinstance(array, list | tuple) and array and all(is_torch(element) for element in array):
+        array = sys.modules["torch"].stack(list(array))
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError("masked arrays are not read: pass the plain array, and which positions count as mask=")
     if not (is_torch(array) or is_cupy(array) or isinstance(array, np.ndarray)):
         try:
             array = np.asarray(array)
@@ -54,18 +63,18 @@ def number_kind(array: Any) -> str:
 
 
 def is_float64(array: Any) -> bool:
-    """Whether an array holds 64-bit floats."""
-    return str(array.dtype) in ("float64", "torch.float64")
+    """Whether an array holds floats of 64 bits or more, in any byte order."""
+    return number_kind(array) == "float" and int(array.dtype.itemsize) >= 8
 
 
-def to_numpy(array: Any) -> NDArray[np.floating]:
-    """Copy an array to the CPU if it is not there, as float64 if it is that, else as float32."""
+def to_numpy(array: Any, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
+    """Return an array on the CPU as float32 or float64, a copy only where one is needed."""
     if is_torch(array):
-        tensor = array.detach()
-        array = (tensor if is_float64(tensor) else tensor.float()).cpu().numpy()
+        tensor = array.detach().cpu()
+        array = (tensor.double() if dtype == np.float64 else tensor.float()).numpy()
     elif is_cupy(array):
         array = array.get()
-    return np.asarray(array, dtype=np.float64 if is_float64(array) else np.float32)
+    return np.asarray(array, dtype=dtype)
 
 
 def small_numpy(array: Any) -> NDArray[Any]:

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 Sigma = float | Literal["median"]
 KERNELS = ("linear", "cosine", "rbf")
 
-_ROUNDING = 2.0**-20
-"""Squared distances below this share of ``n + n'`` are rounding of float32 inner products, and count as zero."""
-
 
 def squared_distances(
-    products: NDArray[np.float64], norms_x: NDArray[np.float64], norms_y: NDArray[np.float64]
+    products: NDArray[np.float64],
+    norms_x: NDArray[np.float64],
+    norms_y: NDArray[np.float64],
+    *,
+    rounding: float = 0.0,
 ) -> NDArray[np.float64]:
     """Return squared distances after matching.
 
@@ -30,11 +31,13 @@ def squared_distances(
         Aligned inner products.
     norms_x, norms_y : (N,) and (M,) arrays
         Squared norms of the responses.
+    rounding : float
+        Relative error of the products.
 
     Returns
     -------
     (N, M) float64 array
-        At least 0; exactly 0 where no more than the rounding of float32 sets two responses apart.
+        At least 0; exactly 0 where no more than rounding of ``n + n'`` sets two responses apart.
 
     Examples
     --------
@@ -43,7 +46,7 @@ def squared_distances(
     """
     sums = norms_x[:, None] + norms_y[None, :]
     distances = sums - 2 * products
-    distances[distances <= _ROUNDING * sums] = 0
+    distances[distances <= rounding * sums] = 0
     return distances
 
 
@@ -85,7 +88,8 @@ def rbf(distances: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     """
     if sigma == 0:
         return np.ones_like(distances)
-    return np.exp(distances / (-2 * sigma**2))
+    with np.errstate(over="ignore"):
+        return np.exp(distances / sigma / sigma / -2)
 
 
 def median_sigma(distances: NDArray[np.float64], *, symmetric: bool) -> float:

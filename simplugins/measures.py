@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import DTypeLike
 
 from simplugins import kernels, plugins
 from simplugins._version import __version__
-from simplugins.activations import Activations
+from simplugins.activations import Activations, naming
 from simplugins.engines import AlignedProducts, check_engine
 from simplugins.files import read_activations
 from simplugins.kernels import Sigma
@@ -151,6 +152,10 @@ def compute_rsm(activations: Any, measure: str = "semantic-cosine", *, other: An
     >>> bool(np.diag(simplugins.compute_rsm(maps, "spatio-semantic-cosine", other=moved)).max() < 0.5)
     True
     """
+    if not isinstance(measure, str):
+        raise TypeError(
+            f"measure must be the name of a measure, got {type(measure).__name__}; other inputs are passed as other="
+        )
     return compute_rsms(activations, [measure], other=other, **options)[measure]
 
 
@@ -186,6 +191,7 @@ def compute_rsms(
     """
     if isinstance(measures, str):
         measures = [measures]
+    measures = list(measures)
     loaded = {name: plugins.load(GROUP, name) for name in measures}
     own = [measure for measure in loaded.values() if isinstance(measure, Measure)]
     computed = _compute(own, activations, **options) if own else {}
@@ -220,7 +226,10 @@ def _compute(
     matchers = {measure.name: measure.matcher(matching, **matcher_options) for measure in measures}
     how: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
     x = Activations.of(_read(activations), mask=mask, labels=labels, **how)
-    y = None if other is None else Activations.of(_read(other), mask=other_mask, labels=other_labels, **how)
+    y = None
+    if other is not None:
+        with naming("other"):
+            y = Activations.of(_read(other), mask=other_mask, labels=other_labels, **how)
     if y is None:
         if other_labels is not None or other_mask is not None:
             raise ValueError("other_labels and other_mask go with other, which was not given")
@@ -244,7 +253,7 @@ def _check_sigma(sigma: Sigma) -> None:
     if sigma == "median":
         return
     number = isinstance(sigma, int | float | np.integer | np.floating) and not isinstance(sigma, bool)
-    if not number or not 0 < float(sigma) < np.inf:
+    if not number or not 0 < sigma <= sys.float_info.max:
         raise ValueError(f"sigma must be 'median' or a number above 0, got {sigma!r}")
 
 
@@ -270,7 +279,7 @@ def _make_rsm(
     elif measure.kernel == "cosine":
         values = kernels.cosine(products.values, *norms)
     else:
-        distances = kernels.squared_distances(products.values, *norms)
+        distances = kernels.squared_distances(products.values, *norms, rounding=products.rounding)
         bandwidth = kernels.median_sigma(distances, symmetric=y is None) if sigma == "median" else float(sigma)
         values = kernels.rbf(distances, bandwidth)
     return RSM(

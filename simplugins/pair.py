@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from simplugins import arrays
-from simplugins.activations import Activations
+from simplugins.activations import Activations, naming
 from simplugins.matching.contract import Matcher, resolve_matcher
 
 _LAYOUTS = {"sc": "ntd", "chw": "nchw", "hwc": "nhwc"}
@@ -29,14 +29,14 @@ class Matching:
         Aligned inner product: the sum of the inner products of matched concept vectors.
     upper_bound : float or None
         What no matching can exceed, proven by dual prices; None if the matcher keeps none.
-    affinity : (S, T) array
+    affinity : (S, T) float64 array
         Inner products of all positions of the first input with all of the second.
     """
 
     columns: NDArray[np.int64]
     value: float
     upper_bound: float | None
-    affinity: NDArray[np.floating]
+    affinity: NDArray[np.float64]
 
     @property
     def gap(self) -> float | None:
@@ -89,7 +89,10 @@ def match(
     >>> found.value  # 1 + 4 + 18: each concept vector met itself
     23.0
     """
-    one, other = (_single(response, layout, dtype) for response in (x, y))
+    with naming("x"):
+        one = _single(x, layout, dtype)
+    with naming("y"):
+        other = _single(y, layout, dtype)
     if one.channels != other.channels:
         raise ValueError(f"concept vectors must have equal channels: got {one.channels} and {other.channels}")
     matcher = resolve_matcher(matching, **options)
@@ -97,7 +100,8 @@ def match(
     affinity = np.ascontiguousarray(rows @ cols.T)
     offsets = np.array([0, len(rows)])
     assignments = matcher.match_batch(affinity, offsets)
-    scale = float(2.0 ** (one.exponents[0] + other.exponents[0]))
+    exponent = int(one.exponents[0] + other.exponents[0])
+    scale = 2.0**exponent
     return Matching(
         columns=assignments.columns,
         value=scale * _reduced("aligned_values", affinity, offsets, assignments.columns),
@@ -106,7 +110,7 @@ def match(
             if assignments.prices is None
             else scale * _reduced("upper_bounds", affinity, offsets, assignments.prices)
         ),
-        affinity=affinity * affinity.dtype.type(scale),
+        affinity=np.ldexp(affinity.astype(np.float64), exponent),
     )
 
 

@@ -205,6 +205,6 @@ def _error(plugin: Plugin) -> str | None:
 
 def _unknown(owner: str, kind: str, asked: str, known: Iterable[str]) -> ValueError:
     names = list(dict.fromkeys(known))
-    nearest = ", ".join(get_close_matches(asked.lower(), names, cutoff=0.5))
+    nearest = ", ".join(get_close_matches(str(asked).lower(), names, cutoff=0.5))
     hint = f" (nearest: {nearest})" if nearest else ""
     return ValueError(f"{owner} has no {kind} {asked!r}{hint}; available: {', '.join(names) or 'none'}")

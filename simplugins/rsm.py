@@ -10,7 +10,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from simplugins import files
 from simplugins.activations import check_labels
@@ -64,7 +64,18 @@ class RSM:
     """Whether rows and columns are the same inputs."""
 
     def __post_init__(self) -> None:
-        rows, columns = np.shape(self.values)
+        values, norms = np.asarray(self.values, np.float64), np.asarray(self.squared_norms, np.float64)
+        if values.ndim != 2 or norms.shape != values.shape[:1]:
+            raise ValueError(
+                f"an RSM has a matrix of values and a squared norm for each row, got shapes {values.shape} and "
+                f"{norms.shape}"
+            )
+        other = self.other_squared_norms
+        if other is not None and np.shape(other) != values.shape[1:]:
+            raise ValueError(f"other_squared_norms: expected {values.shape[1]}, one a column, got {np.shape(other)}")
+        rows, columns = values.shape
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "squared_norms", norms)
         object.__setattr__(self, "symmetric", self.other_squared_norms is None)
         if self.symmetric and (rows != columns or self.other_labels is not None):
             raise ValueError(
@@ -220,16 +231,14 @@ def load_rsm(path: str | PathLike[str]) -> RSM:
         If the file is not an RSM, is damaged, or comes from a later version of the format.
     """
     arrays, header = files.read_npz(path)
-    if header.get("format") != _FORMAT:
+    if not isinstance(header, dict) or header.get("format") != _FORMAT:
         raise ValueError(f"{path} is no RSM saved by simplugins: it holds {', '.join(sorted(arrays)) or 'nothing'}")
-    if header["format_version"] > _FORMAT_VERSION:
-        raise ValueError(
-            f"{path} is of format version {header['format_version']}, this simplugins reads up to {_FORMAT_VERSION}: "
-            f"upgrade simplugins"
-        )
-    return RSM(made=header["made"], **arrays)
-
-
-def as_similarities(rsm: RSM | ArrayLike) -> NDArray[np.float64]:
-    """Return the values of an RSM, or of a plain matrix, as a float64 array."""
-    return np.asarray(rsm, dtype=np.float64)
+    try:
+        if header["format_version"] > _FORMAT_VERSION:
+            raise ValueError(
+                f"its format version is {header['format_version']}, this simplugins reads up to {_FORMAT_VERSION}: "
+                f"upgrade simplugins"
+            )
+        return RSM(made=dict(header["made"]), **arrays)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as an RSM: {error}") from error

@@ -4,7 +4,8 @@
 A tile is one input against a run of others. BLAS makes its affinities, as one matrix product; the matcher reads
 them in place. Both release the GIL, so plain Python threads keep all cores busy, also inside Dask's workers or
 threads of the user's; BLAS is held to one thread meanwhile. A thread holds one tile (at most `TILE_BYTES` of
-affinities, or one pair if that is more); the blocks of converted inputs take about `CACHE_BYTES` together.
+affinities, or one pair if that is more) and the matcher's costs for one pair; the blocks of converted inputs take
+about `CACHE_BYTES` together.
 A positionwise matcher needs no affinities: there a tile is a block of inputs against another, one matrix product
 of flattened responses.
 """
@@ -16,6 +17,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
@@ -30,6 +32,10 @@ from simplugins.matching.contract import Matcher
 TILE_BYTES = 8 * 2**20
 CACHE_BYTES = 256 * 2**20
 BLOCK_BYTES = 16 * 2**20
+BLOCK_INPUTS = 64
+ROUNDING = {np.dtype(np.float32): 2.0**-21, np.dtype(np.float64): 2.0**-45}
+"""Bounds on the relative rounding error of aligned inner products; they are checked in the tests."""
+
 _PRODUCT_LENGTH = 4096
 """Flattened responses are multiplied in float64, so many entries at a time."""
 
@@ -121,24 +127,16 @@ class _Run:
         self, x: Activations, y: Activations, *, symmetric: bool, matcher: Matcher, certify: bool, tile_bytes: int
     ) -> None:
         self.x, self.y, self.symmetric = x, y, symmetric
-        self.matcher, self.certify, self.tile_bytes = matcher, certify, tile_bytes
+        self.matcher, self.certify = matcher, certify
         self.dtype = np.result_type(x.dtype, y.dtype)
         self.values = np.zeros((len(x), len(y)))
         self.upper = np.zeros((len(x), len(y))) if certify else None
-        self.block_size = max(1, min(64, BLOCK_BYTES // max(x.input_bytes, y.input_bytes)))
-        self.x_block, self.y_block = self._cached(x), self._cached(y)
-        if symmetric:
-            self.y_block = self.x_block
+        self.block_size = max(1, min(BLOCK_INPUTS, BLOCK_BYTES // max(x.input_bytes, y.input_bytes)))
+        pair_bytes = int(x.positions.max()) * int(y.positions.max()) * self.dtype.itemsize
+        self.tile_inputs = max(1, tile_bytes // pair_bytes)
+        self.x_block = _cached_blocks(x, self.block_size, self.dtype)
+        self.y_block = self.x_block if symmetric else _cached_blocks(y, self.block_size, self.dtype)
         self.scratch = threading.local()
-
-    def _cached(self, activations: Activations) -> Callable[[int], Block]:
-        def block(number: int) -> Block:
-            start = number * self.block_size
-            found = activations.block(start, min(start + self.block_size, len(activations)))
-            return Block(found.vectors.astype(self.dtype, copy=False), found.offsets)
-
-        size = self.block_size * activations.input_bytes
-        return lru_cache(maxsize=max(4, CACHE_BYTES // 2 // size))(block)
 
     def compile(self) -> None:
         """Have the kernels compiled here, in the caller's thread, where Ctrl-C can stop it."""
@@ -171,9 +169,9 @@ class _Run:
             yield Tile(rows, columns)
             return
         for i in range(rows.start, rows.stop):
-            start = max(columns.start, i + 1) if self.symmetric else columns.start
-            if start < columns.stop:
-                yield Tile(slice(i, i + 1), slice(start, columns.stop))
+            first = max(columns.start, i + 1) if self.symmetric else columns.start
+            for start in range(first, columns.stop, self.tile_inputs):
+                yield Tile(slice(i, i + 1), slice(start, min(start + self.tile_inputs, columns.stop)))
 
     def _inputs(self, tile: Tile) -> tuple[Block, Block]:
         return self._part(self.x_block, tile.rows), self._part(self.y_block, tile.columns)
@@ -188,16 +186,14 @@ class _Run:
         from simplugins.matching import values
 
         one, others = self._inputs(tile)
-        for start, stop in self._pieces(others.offsets, len(one.vectors)):
-            piece = others.rows(start, stop)
-            affinities = self._affinities(piece.vectors, one.vectors)
-            assignments = self.matcher.match_batch(affinities, piece.offsets)
-            into = tile.rows.start, slice(tile.columns.start + start, tile.columns.start + stop)
-            values.aligned_values(affinities, piece.offsets, assignments.columns, self.values[into])
-            if self.upper is not None:
-                if assignments.prices is None:
-                    raise ValueError(f"matching {self.matcher.name!r} keeps no prices, so it cannot be certified")
-                values.upper_bounds(affinities, piece.offsets, assignments.prices, self.upper[into])
+        affinities = self._affinities(others.vectors, one.vectors)
+        assignments = self.matcher.match_batch(affinities, others.offsets)
+        into = tile.rows.start, tile.columns
+        values.aligned_values(affinities, others.offsets, assignments.columns, self.values[into])
+        if self.upper is not None:
+            if assignments.prices is None:
+                raise ValueError(f"matching {self.matcher.name!r} keeps no prices, so it cannot be certified")
+            values.upper_bounds(affinities, others.offsets, assignments.prices, self.upper[into])
 
     def positionwise_tile(self, tile: Tile) -> None:
         """Multiply flattened responses."""
@@ -206,16 +202,6 @@ class _Run:
         for start in range(0, rows.shape[1], _PRODUCT_LENGTH):
             part = slice(start, start + _PRODUCT_LENGTH)
             total += rows[:, part].astype(np.float64) @ columns[:, part].astype(np.float64).T
-
-    def _pieces(self, offsets: NDArray[np.int64], columns: int) -> Iterator[tuple[int, int]]:
-        """Cut a tile so that its affinities stay within `tile_bytes`."""
-        most_rows = self.tile_bytes // (columns * self.dtype.itemsize)
-        start, count = 0, len(offsets) - 1
-        while start < count:
-            fitting = int(np.searchsorted(offsets, offsets[start] + most_rows, side="right")) - 1
-            stop = min(max(fitting, start + 1), count)
-            yield start, stop
-            start = stop
 
     def _affinities(self, rows: NDArray[np.floating], columns: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return ``rows @ columns.T``, in memory that the thread uses again for its next tile."""
@@ -236,13 +222,49 @@ class _Run:
                 if matrix is not None:
                     _mirror(matrix)
                     np.fill_diagonal(matrix, self.x.squared_norms)
-        return AlignedProducts(self.values, self.upper)
+        exactly = np.dtype(np.float64) if self.matcher.positionwise else self.dtype
+        return AlignedProducts(self.values, ROUNDING[exactly], self.upper)
 
 
 def _mirror(matrix: NDArray[np.float64]) -> None:
     """Copy the upper triangle to the lower, row by row: no second matrix is made."""
     for i in range(len(matrix)):
         matrix[i:, i] = matrix[i, i:]
+
+
+def _cached_blocks(activations: Activations, block_size: int, dtype: np.dtype[np.floating]) -> Callable[[int], Block]:
+    """Return a function that converts a block of inputs by its number, and remembers those last used."""
+
+    def block(number: int) -> Block:
+        start = number * block_size
+        found = activations.block(start, min(start + block_size, len(activations)))
+        return Block(found.vectors.astype(dtype, copy=False), found.offsets)
+
+    return lru_cache(maxsize=max(4, CACHE_BYTES // 2 // (block_size * activations.input_bytes)))(block)
+
+
+class _SingleThreadedBlas:
+    """Holds BLAS to one thread while anyone is inside, in whatever threads they are; the last one out restores it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.limit: Any = None
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                self.limit = _blas().limit(limits=1)
+            self.inside += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.limit.restore_original_limits()
+
+
+_single_threaded_blas = _SingleThreadedBlas()
 
 
 @cache
@@ -254,9 +276,8 @@ def _blas() -> Any:
 
 
 def _in_threads(work: Callable[[Tile], None], tiles: list[Tile], *, threads: int, progress: bool | str) -> None:
-    """Work through tiles in threads; stop them soon after an error or an interrupt."""
-    from tqdm import tqdm
-
+    """Work through tiles in threads; stop them after their present tile on an error or an interrupt."""
+    threads = max(1, min(threads, len(tiles)))
     stop = threading.Event()
     following = itertools.count()
     pairs_done = [0] * threads
@@ -266,20 +287,30 @@ def _in_threads(work: Callable[[Tile], None], tiles: list[Tile], *, threads: int
             work(tiles[k])
             pairs_done[number] += tiles[k].pairs
 
-    title = progress if isinstance(progress, str) else "matching"
     with (
-        _blas().limit(limits=1),
-        tqdm(
-            total=sum(tile.pairs for tile in tiles), desc=title, unit="pair", unit_scale=True, disable=not progress
-        ) as bar,
+        _single_threaded_blas,
+        _progress_bar(sum(tile.pairs for tile in tiles), progress) as show,
         ThreadPoolExecutor(threads, thread_name_prefix="simplugins") as pool,
     ):
-        running = {pool.submit(worker, number) for number in range(threads)}
         try:
+            running = {pool.submit(worker, number) for number in range(threads)}
             while running:
                 finished, running = wait(running, timeout=0.1, return_when="FIRST_EXCEPTION")
-                bar.update(sum(pairs_done) - bar.n)
+                show(sum(pairs_done))
                 for future in finished:
                     future.result()
         finally:
             stop.set()
+
+
+@contextmanager
+def _progress_bar(pairs: int, progress: bool | str) -> Iterator[Callable[[int], object]]:
+    """Give a function that shows how many pairs are done, on standard error if at all."""
+    if not progress:
+        yield lambda done: None
+        return
+    from tqdm import tqdm
+
+    title = progress if isinstance(progress, str) else "matching"
+    with tqdm(total=pairs, desc=title, unit="pair", unit_scale=True) as bar:
+        yield lambda done: bar.update(done - bar.n)

@@ -17,9 +17,12 @@ class AlignedProducts:
     ----------
     values : (N, M) float64 array
         Sum of the affinities of matched positions, of input i of one set and j of the other.
+    rounding : float
+        Bound on the rounding error of a value, relative to the mean of the two squared norms.
     upper : (N, M) float64 array or None
         Upper bounds on what the best matching could reach, if they were asked for.
     """
 
     values: NDArray[np.float64]
+    rounding: float
     upper: NDArray[np.float64] | None = None

@@ -8,8 +8,15 @@ Fast-math stays off: the kernels search in integers, where the order of addition
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
 
-kernel: Any = numba.njit(nogil=True, cache=True)
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a function when it is first called, and keep the machine code if there is a place for it."""
+    try:
+        return numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # no folder can be written to: every process compiles for itself
+        return numba.njit(nogil=True)(function)

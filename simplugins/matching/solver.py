@@ -11,8 +11,9 @@ Stages 1 and 2 stop at a budget of bids, so no input can hold them up; stage 3 e
 are free rows, each of at most one scan a row. The search runs on integers: affinities become costs of
 `COST_BITS` fewer bits than their own width (26 bits for float32, 58 for float64), counted from the largest
 affinity of the problem. In integers the optimum is reached without rounding, whatever the order of operations,
-so the value lies within ``rows * range / 2**26`` (``2**53`` for float64) of the optimum of the affinities
-as given, about the rounding of float32 itself.
+so the value lies within ``rows * range / 2**26`` (``2**52`` for float64, whose own rounding comes first) of the
+optimum of the affinities as given: about the rounding of float32 itself, unless a few affinities dwarf those that are
+matched. `simplugins.matching.optimal` finds such problems and solves them again in float64.
 
 Background: Bertsekas, "A distributed algorithm for the assignment problem" (1979), for the auction;
 Jonker and Volgenant, "A shortest augmenting path algorithm for dense and sparse linear assignment problems"
@@ -33,11 +34,11 @@ COST_BITS = 6
 """Costs lie in 0 .. 2**(width - COST_BITS); the bits above hold prices and path lengths (see `_headroom`)."""
 
 UNREACHED_BITS = 3
-COARSE_BUDGET = 10
-EXACT_BUDGET = 3
+COARSE_BUDGET = 7
+EXACT_BUDGET = 2
 """Bids a row, at most, in the coarse and in the exact auction."""
 
-COARSE_STEPS = 18
+COARSE_STEPS = 12
 """The coarse increment is the range of costs over ``COARSE_STEPS * sqrt(rows)``: larger problems need finer."""
 
 
@@ -88,7 +89,7 @@ def make_workspace(rows: int, columns: int, dtype: np.dtype[np.floating]) -> Wor
 
 
 @kernel
-def solve_batch(affinities, offsets, work, columns, prices):  # type: ignore[no-untyped-def]
+def solve_batch(affinities, offsets, work, columns, prices, resolution):  # type: ignore[no-untyped-def]
     """Solve one assignment problem for each slice of rows of a matrix of affinities.
 
     Parameters
@@ -102,7 +103,9 @@ def solve_batch(affinities, offsets, work, columns, prices):  # type: ignore[no-
         The column that each row takes, or -1 where rows outnumber columns.
     prices : (B, P) float64 array, written
         Dual prices of the columns, or of the rows in problems where these outnumber the columns, in units of
-        affinity: `simplugins.matching.certificate` makes an upper bound of them.
+        affinity: `simplugins.matching.values.upper_bounds` makes a bound of them.
+    resolution : (B,) float64 array, written
+        How far below the optimum the value may lie, at most, because costs are integers.
     """
     for problem in range(offsets.size - 1):
         start, stop = offsets[problem], offsets[problem + 1]
@@ -114,6 +117,7 @@ def solve_batch(affinities, offsets, work, columns, prices):  # type: ignore[no-
         costs = work.costs[: rows * padded].reshape(rows, padded)
         unit = _make_costs(block, transposed, costs, work)
         _assign(costs, cols, work)
+        resolution[problem] = unit * rows
         _report(transposed, rows, cols, unit, work, columns[start:stop], prices[problem])
 
 

@@ -29,6 +29,17 @@ def aligned_values(affinities, offsets, columns, out):  # type: ignore[no-untype
 
 
 @kernel
+def aligned_magnitudes(affinities, offsets, columns, out):  # type: ignore[no-untyped-def]
+    """Add up the absolute values of the matched affinities of each problem; arguments as `aligned_values`."""
+    for problem in range(offsets.size - 1):
+        total = 0.0
+        for i in range(offsets[problem], offsets[problem + 1]):
+            if columns[i] >= 0:
+                total += abs(np.float64(affinities[i, columns[i]]))
+        out[problem] = total
+
+
+@kernel
 def upper_bounds(affinities, offsets, prices, out):  # type: ignore[no-untyped-def]
     """Bound each problem's optimum from above by a feasible solution of the dual problem.
 

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The option and the fixture that all benchmarks share."""
+
+from __future__ import annotations
+
+import pytest
+from machine import cores
+
+collect_ignore = ["make_demo_data.py"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--threads``."""
+    parser.addoption("--threads", type=int, default=cores(), help="threads a competitor may use (default: all cores)")
+
+
+@pytest.fixture
+def threads(request: pytest.FixtureRequest) -> int:
+    """Return how many threads a competitor may use."""
+    return int(request.config.getoption("--threads"))
