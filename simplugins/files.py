@@ -83,7 +83,7 @@ def _read_npy(path: Path, key: str | None) -> Any:
 
 
 def _read_npz(path: Path, key: str | None) -> Any:
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return archive[_choose(path, archive.files, key)]
 
 
@@ -217,7 +217,7 @@ def read_npz(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dic
     try:
         with zipfile.ZipFile(path) as archive:
             header = json.loads(archive.read(_HEADER)) if _HEADER in archive.namelist() else {}
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files if name != _HEADER}, header
     except Exception as error:  # a damaged archive can raise almost anything, from zlib.error to NotImplementedError
         raise ValueError(f"{path} is not a readable .npz file: {error}") from error

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -154,3 +157,38 @@ def test_an_interrupt_ends_a_long_run_soon():
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert errors.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_calls_that_overlap_in_two_threads_restore_blas():
+    before = threadpool_info()
+    first = threading.Thread(target=lambda: compute(60))
+    second = threading.Thread(target=lambda: compute(90))
+    first.start()
+    second.start()
+    first.join()
+    second.join()
+    assert threadpool_info() == before
+
+
+def compute(count):
+    cpu.aligned_products(Activations.of(random_sets(count, 30)), None, Optimal())
+
+
+def test_nothing_stays_in_memory_after_a_run():
+    activations = Activations.of(random_sets(5, 4))
+    gc.disable()
+    try:
+        found = weakref.ref(activations)
+        cpu.aligned_products(activations, None, Optimal())
+        del activations
+        assert found() is None
+    finally:
+        gc.enable()
+
+
+def test_rounding_is_within_the_stated_bound():
+    sets = np.abs(random_sets(6, 50, channels=2048)) + 100
+    exact, norms_of_sets = aligned_products(sets, sets), norms(sets)
+    found = cpu.aligned_products(Activations.of(sets), None, Optimal())
+    means = (norms_of_sets[:, None] + norms_of_sets) / 2
+    assert (np.abs(found.values - exact) <= found.rounding * means).all()

@@ -248,3 +248,15 @@ def test_workspace_fits_both_orientations():
         work = solver.make_workspace(rows, columns, np.dtype(np.float32))
         assert work.costs.size == 3 * 64
         assert work.prices.size == 64
+
+
+def test_a_huge_affinity_that_no_optimum_uses_costs_no_accuracy():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 100, 64)).astype(np.float32)
+    x[:, 3] = y[:, 3] = 0
+    for size in (1e3, 1e5, 1e7):
+        x[0, 3], y[0, 3] = size, -size
+        affinity = x @ y.T
+        _, value, bound = solve(affinity)
+        assert value == pytest.approx(optimum(affinity), rel=1e-6)
+        assert value <= bound <= value + 1e-12 * np.abs(affinity).max()

@@ -65,11 +65,9 @@ def test_moving_things_changes_only_spatio_semantic_rsms(seed, positions, channe
 def test_moving_things_changes_spatio_semantic_rsms(photos):
     maps = photos["block15"].astype(np.float32)
     rng = np.random.default_rng(1)
-    moved = maps.reshape(24, 320, 49)[:, :, rng.permutation(49)]
-    every_one_differently = np.stack([response[:, rng.permutation(49)] for response in moved])
+    moved = np.stack([response[:, rng.permutation(49)] for response in maps.reshape(24, 320, 49)])
     before, after = (
-        simplugins.compute_rsms(m.reshape(maps.shape), [*SEMANTIC, *SPATIO_SEMANTIC])
-        for m in (maps, every_one_differently)
+        simplugins.compute_rsms(m.reshape(maps.shape), [*SEMANTIC, *SPATIO_SEMANTIC]) for m in (maps, moved)
     )
     for kernel in KERNELS:
         change = {
@@ -219,3 +217,25 @@ def test_a_measure_is_called_as_a_plugin(sets):
     measure = simplugins.plugins.load("simplugins.measures", "semantic-linear")
     assert isinstance(measure, Measure)
     np.testing.assert_array_equal(measure(sets).values, simplugins.compute_rsm(sets, "semantic-linear").values)
+
+
+def test_a_common_offset_leaves_distances_in_float64():
+    sets = np.random.default_rng(0).standard_normal((4, 6, 3))
+    products, norms = oracle.aligned_products(sets + 2000, sets + 2000), oracle.norms(sets + 2000)
+    found = simplugins.compute_rsm(sets + 2000, "semantic-rbf", sigma=5.0)
+    np.testing.assert_allclose(found.values, oracle.rbf(products, norms, norms, 5.0), atol=1e-6)
+    assert simplugins.compute_rsm(sets + 2000, "spatio-semantic-rbf").made["sigma"] > 1
+
+
+@pytest.mark.parametrize("sigma", [1e-200, 1e200])
+def test_extreme_bandwidths_have_their_limits(sets, sigma):
+    found = simplugins.compute_rsm(sets, "semantic-rbf", sigma=sigma).values
+    np.testing.assert_array_equal(found, np.eye(8) if sigma < 1 else np.ones((8, 8)))
+
+
+def test_arguments_in_the_wrong_place_are_explained(sets):
+    with pytest.raises(TypeError, match="other inputs are passed as other="):
+        simplugins.compute_rsm(sets, sets)
+    with pytest.raises(ValueError, match="other: activations hold 1 NaN"):
+        simplugins.compute_rsm(sets, other=np.where(sets == sets[0, 0, 0], np.nan, sets))
+    assert list(simplugins.compute_rsms(sets, (name for name in SEMANTIC))) == SEMANTIC

@@ -10,6 +10,7 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 import typer.main
+from matplotlib import pyplot
 
 from simplugins.cli import app
 
@@ -62,6 +63,7 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
     names = {}
     for block in blocks(README, "python"):
         exec(block, names)
+    pyplot.close("all")
     assert names["values"].shape == (24, 24)
     assert names["pair"].gap < 1e-7
 

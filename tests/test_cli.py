@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import simplugins
+from simplugins.cli import app
+
+
+@pytest.fixture
+def folder(tmp_path, photos):
+    np.save(tmp_path / "maps.npy", photos["block15"][:6])
+    np.savez(tmp_path / "layers.npz", block15=photos["block15"][:6], block10=photos["block10"][:6])
+    (tmp_path / "labels.txt").write_text("a\na\na\na\nb\nb\n", encoding="utf-8")
+    return tmp_path
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def run_process(*arguments):
+    command = [sys.executable, "-m", "simplugins", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_one_measure_goes_to_a_file(folder, photos):
+    done = run("rsm", folder / "maps.npy", "-o", folder / "rsm.npz", "--labels", folder / "labels.txt")
+    assert done.exit_code == 0
+    saved = simplugins.load_rsm(folder / "rsm.npz")
+    np.testing.assert_array_equal(saved.values, simplugins.compute_rsm(photos["block15"][:6]).values)
+    assert saved.labels.tolist() == list("aaaabb")
+
+
+def test_several_measures_go_to_a_folder(folder):
+    measures = ("semantic-rbf", "spatio-semantic-rbf")
+    done = run(
+        "rsm", folder / "layers.npz", "--key", "block15", "-m", measures[0], "-m", measures[1], "-o", folder / "rsms",
+        "--sigma", "300", "--quiet",
+    )  # fmt: skip
+    assert done.exit_code == 0
+    assert sorted(path.name for path in (folder / "rsms").iterdir()) == [f"{name}.npz" for name in measures]
+    assert simplugins.load_rsm(folder / "rsms" / "semantic-rbf.npz").made["sigma"] == 300
+
+
+def test_other_inputs(folder):
+    done = run("rsm", folder / "maps.npy", "--other", folder / "maps.npy", "-o", folder / "rsm.npz", "-q")
+    assert done.exit_code == 0
+    assert not simplugins.load_rsm(folder / "rsm.npz").symmetric
+
+
+def test_show_draws_and_summarises(folder):
+    run("rsm", folder / "maps.npy", "-o", folder / "rsm.npz", "-q")
+    done = run("show", folder / "rsm.npz")
+    assert done.exit_code == 0
+    assert "semantic-cosine" in done.output
+    assert (folder / "rsm.png").read_bytes().startswith(b"\x89PNG")
+    assert run("show", folder / "rsm.npz").exit_code == 2
+    assert run("show", folder / "rsm.npz", "-o", folder / "rsm.svg").exit_code == 0
+
+
+def test_plugins_lists_ours():
+    done = run("plugins")
+    assert done.exit_code == 0
+    assert "spatio-semantic-linear" in done.output
+    assert f"simplugins {simplugins.__version__}" in done.output
+
+
+def test_demo_prints_hits_and_draws_two_pictures(folder):
+    done = run("demo", "-o", folder / "demo")
+    assert done.exit_code == 0
+    assert "15 of 24" in done.output
+    assert sorted(path.name for path in (folder / "demo").iterdir()) == ["match.png", "rsms.png"]
+    assert run("demo", "-o", folder / "demo").exit_code == 2
+
+
+def test_an_existing_result_is_kept(folder):
+    (folder / "rsm.npz").write_text("precious", encoding="utf-8")
+    done = run("rsm", folder / "maps.npy", "-o", folder / "rsm.npz")
+    assert done.exit_code == 2
+    assert (folder / "rsm.npz").read_text(encoding="utf-8") == "precious"
+    assert run("rsm", folder / "maps.npy", "-o", folder / "rsm.npz", "--force", "-q").exit_code == 0
+    assert len(simplugins.load_rsm(folder / "rsm.npz")) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rsm", "none.npy", "-o", "x.npz"], "none.npy: no such file"),
+        (["rsm", "layers.npz", "-o", "x.npz"], "say which with a key"),
+        (["rsm", "maps.npy", "-o", "x.npy"], "expected a name ending in .npz, or a folder"),
+        (["rsm", "maps.npy", "-o", "x.npz", "-m", "semantic-cosin"], "nearest: semantic-cosine"),
+        (["rsm", "maps.npy", "-o", "x.npz", "-m", "semantic-rbf", "-m", "semantic-linear"], "a folder, for several"),
+        (["rsm", "maps.npy", "-o", "x.npz", "--sigma", "wide"], "--sigma must be median or a number, got 'wide'"),
+        (["rsm", "maps.npy", "-o", "x.npz", "--layout", "ntd"], "layout 'ntd' is"),
+        (["rsm", "maps.npy", "-o", "no/folder/x.npz"], "there is no folder"),
+        (["show", "maps.npy"], "not a readable .npz file"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(folder, monkeypatch, arguments, message):
+    monkeypatch.chdir(folder)
+    before = sorted(folder.iterdir())
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_process_shows_no_traceback(folder):
+    done = run_process("rsm", folder / "none.npy", "-o", folder / "rsm.npz")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+
+
+def test_version_and_help_import_nothing_heavy():
+    assert run_process("--version").stdout == f"simplugins {simplugins.__version__}\n"
+    code = (
+        "import sys\nfrom simplugins.cli import app\n"
+        "try: app(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'numpy', 'numba', 'scipy', 'matplotlib', 'torch'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from simplugins import files, read_activations
+
+VALUES = np.arange(12, dtype=np.float32).reshape(3, 4)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    np.save(tmp_path / "one.npy", VALUES)
+    np.savez(tmp_path / "one.npz", a=VALUES)
+    np.savez(tmp_path / "two.npz", a=VALUES, b=VALUES + 1)
+    torch.save(torch.tensor(VALUES), tmp_path / "one.pt")
+    torch.save({"a": torch.tensor(VALUES), "b": torch.tensor(VALUES + 1), "epoch": 3}, tmp_path / "two.pth")
+    save_file({"a": torch.tensor(VALUES), "b": torch.tensor(VALUES + 1)}, tmp_path / "two.safetensors")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("one.npy", None),
+        ("one.npz", None),
+        ("one.npz", "a"),
+        ("two.npz", "a"),
+        ("one.pt", None),
+        ("two.pth", "a"),
+        ("two.safetensors", "a"),
+    ],
+)
+def test_every_format_is_read(folder, name, key):
+    np.testing.assert_array_equal(np.asarray(read_activations(folder / name, key)), VALUES)
+
+
+def test_npy_is_opened_as_a_memmap(folder):
+    assert isinstance(read_activations(folder / "one.npy"), np.memmap)
+
+
+@pytest.mark.parametrize("name", ["two.npz", "two.pth", "two.safetensors"])
+def test_a_key_must_single_out_an_array(folder, name):
+    with pytest.raises(ValueError, match="holds 2 arrays: say which with a key; it holds a, b"):
+        read_activations(folder / name)
+    with pytest.raises(ValueError, match="holds no array 'c'; it holds a, b"):
+        read_activations(folder / name, "c")
+
+
+@pytest.mark.parametrize("name", ["one.npy", "one.pt"])
+def test_a_key_where_there_are_no_names(folder, name):
+    with pytest.raises(ValueError, match="holds one array without a name, so there is no 'a' in it"):
+        read_activations(folder / name, "a")
+
+
+class Exploding:
+    def __reduce__(self):
+        return (pytest.fail, ("a pickle was run",))
+
+
+def test_pickles_are_never_run(tmp_path):
+    np.save(tmp_path / "pickled.npy", np.array([Exploding()], object), allow_pickle=True)
+    np.savez(tmp_path / "pickled.npz", a=np.array([Exploding()], object))
+    torch.save(Exploding(), tmp_path / "pickled.pt")
+    for name in ("pickled.npy", "pickled.npz", "pickled.pt"):
+        with pytest.raises(ValueError, match="could not be read"):
+            read_activations(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["one.npy", "two.npz", "one.pt", "two.safetensors"])
+def test_a_truncated_file_is_an_error(folder, name):
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="could not be read as"):
+        read_activations(folder / name, "a" if name.startswith("two") else None)
+
+
+def test_what_is_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        read_activations(tmp_path / "none.npy")
+    with pytest.raises(ValueError, match=r"unknown format '.mat', expected one of .npy, .npz"):
+        read_activations(tmp_path / "none.mat")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_file_appears_whole_or_not_at_all(tmp_path, error):
+    def write(file):
+        file.write(b"half")
+        raise error
+
+    (tmp_path / "kept").write_bytes(b"before")
+    for name in ("new", "kept"):
+        with pytest.raises(error):
+            files.write_whole(tmp_path / name, write, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    assert (tmp_path / "kept").read_bytes() == b"before"
+
+
+def test_files_are_replaced_only_if_allowed(tmp_path):
+    path = tmp_path / "file"
+    files.write_whole(path, lambda file: file.write(b"one"))
+    with pytest.raises(FileExistsError, match="exists; choose another name"):
+        files.write_whole(path, lambda file: file.write(b"two"))
+    assert path.read_bytes() == b"one"
+    files.write_whole(path, lambda file: file.write(b"two"), overwrite=True)
+    assert path.read_bytes() == b"two"
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        files.write_whole(tmp_path / "no" / "file", lambda file: None)
+
+
+def test_labels_are_lines(tmp_path):
+    path = tmp_path / "labels.txt"
+    path.write_text("chelsea\ncoffee  \n", encoding="utf-8")
+    assert files.read_labels(path) == ["chelsea", "coffee"]
+    path.write_text("chelsea\n\ncoffee\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="line 2 is empty"):
+        files.read_labels(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match="is not a text file of labels"):
+        files.read_labels(path)
+    with pytest.raises(FileNotFoundError):
+        files.read_labels(tmp_path / "none.txt")

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+
+import numpy as np
+import pytest
+
+import simplugins
+from simplugins import RSM, load_rsm
+
+MEASURES = [f"{kind}-{kernel}" for kind in ("semantic", "spatio-semantic") for kernel in ("linear", "cosine", "rbf")]
+
+
+@pytest.fixture(scope="module")
+def sets():
+    return np.random.default_rng(0).normal(size=(6, 8, 3))
+
+
+@pytest.fixture(scope="module", params=[None, 4])
+def rsms(sets, request):
+    if request.param is None:
+        return simplugins.compute_rsms(sets, MEASURES, labels=list("abcdef"))
+    return simplugins.compute_rsms(sets[:4], MEASURES, other=sets[4:], labels=[3, 1, 2, 0], other_labels=["x", "é"])
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_saved_and_loaded_it_is_the_same(rsms, measure, tmp_path):
+    rsm = rsms[measure]
+    rsm.save(tmp_path / "rsm.npz")
+    loaded = load_rsm(tmp_path / "rsm.npz")
+    for name in ("values", "squared_norms", "other_squared_norms", "labels", "other_labels"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(rsm, name))
+    assert dict(loaded.made) == dict(rsm.made)
+    assert loaded.symmetric == rsm.symmetric
+    with np.load(tmp_path / "rsm.npz", allow_pickle=False) as archive:
+        np.testing.assert_array_equal(archive["values"], rsm.values)
+    with zipfile.ZipFile(tmp_path / "rsm.npz") as archive:
+        assert json.loads(archive.read("header.json"))["made"]["measure"] == measure
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_distances_follow_from_the_kernel(sets, rsms, measure):
+    rsm = rsms[measure]
+    joint = simplugins.compute_rsm(sets, measure, sigma=rsm.made["sigma"] or "median").values
+    squared = np.maximum(joint.diagonal()[:, None] + joint.diagonal() - 2 * joint, 0)
+    expected = squared if rsm.symmetric else squared[:4, 4:]
+    np.testing.assert_allclose(rsm.rdm(squared=True), expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(rsm.rdm() ** 2, rsm.rdm(squared=True), rtol=1e-12)
+    if rsm.symmetric:
+        np.testing.assert_array_equal(rsm.rdm(), rsm.rdm().T)
+        np.testing.assert_array_equal(rsm.rdm().diagonal(), 0)
+
+
+def test_distances_after_exact_matching_obey_the_triangle_inequality(sets):
+    distances = simplugins.compute_rsm(sets, "semantic-linear").rdm()
+    detours = (distances[:, :, None] + distances[None, :, :]).min(1)
+    assert (distances <= detours + 1e-9).all()
+
+
+def test_it_is_an_array_where_one_is_wanted(rsms):
+    rsm = rsms["semantic-cosine"]
+    assert np.asarray(rsm) is rsm.values or np.shares_memory(np.asarray(rsm), rsm.values)
+    assert not np.shares_memory(np.array(rsm), rsm.values)
+    assert np.asarray(rsm, dtype=np.float32).dtype == np.float32
+    assert len(rsm) == rsm.shape[0]
+
+
+def test_it_describes_itself(rsms):
+    rsm = rsms["semantic-rbf"]
+    assert re.match(r"RSM semantic-rbf: \d x \d, optimal matching, values 0\.\d+ to 0\.\d+", repr(rsm))
+    assert "data:image/png;base64,iVBOR" in rsm._repr_html_()
+    assert rsm.summary()["matching"] == "optimal"
+    assert float(rsm.summary()["sigma"]) == pytest.approx(rsm.made["sigma"], rel=1e-5)
+
+
+def test_html_is_escaped():
+    rsm = RSM(np.eye(2), {"measure": "<script>", "kernel": None, "matching": "<b>"}, np.ones(2))
+    assert "<script>" not in rsm._repr_html_()
+    assert "<b>" not in rsm._repr_html_()
+
+
+def test_a_saved_rsm_is_not_overwritten_unless_asked(rsms, tmp_path):
+    rsms["semantic-cosine"].save(tmp_path / "rsm.npz")
+    with pytest.raises(FileExistsError, match="exists"):
+        rsms["semantic-linear"].save(tmp_path / "rsm.npz")
+    assert load_rsm(tmp_path / "rsm.npz").measure == "semantic-cosine"
+    rsms["semantic-linear"].save(tmp_path / "rsm.npz", overwrite=True)
+    assert load_rsm(tmp_path / "rsm.npz").measure == "semantic-linear"
+    with pytest.raises(ValueError, match=r"expected a name that ends in \.npz"):
+        rsms["semantic-linear"].save(tmp_path / "rsm.npy")
+
+
+def write_header(path, rsm, **changes):
+    from simplugins import files
+
+    header = {"format": "simplugins RSM", "format_version": 1, "made": dict(rsm.made), **changes}
+    arrays = {"values": rsm.values, "squared_norms": rsm.squared_norms}
+    files.write_npz(path, arrays, {k: v for k, v in header.items() if v is not None}, overwrite=True)
+
+
+def test_what_is_no_rsm_is_refused(sets, tmp_path):
+    path, rsm = tmp_path / "rsm.npz", simplugins.compute_rsm(sets)
+    with pytest.raises(FileNotFoundError):
+        load_rsm(path)
+    np.savez(path, a=np.ones(3))
+    with pytest.raises(ValueError, match="is no RSM saved by simplugins: it holds a"):
+        load_rsm(path)
+    write_header(path, rsm, format_version=2)
+    with pytest.raises(ValueError, match="format version is 2, this simplugins reads up to 1: upgrade"):
+        load_rsm(path)
+    for changes in ({"made": None}, {"made": 3}, {"format_version": "one"}, {"format_version": None}):
+        write_header(path, rsm, **changes)
+        with pytest.raises(ValueError, match="cannot be read as an RSM"):
+            load_rsm(path)
+
+
+def test_damage_is_never_silent(sets, tmp_path):
+    rsm = simplugins.compute_rsm(sets)
+    rsm.save(tmp_path / "rsm.npz")
+    content = (tmp_path / "rsm.npz").read_bytes()
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        damaged = bytearray(content)
+        damaged[rng.integers(len(content))] ^= 1 << rng.integers(8)
+        (tmp_path / "damaged.npz").write_bytes(damaged)
+        try:
+            loaded = load_rsm(tmp_path / "damaged.npz")
+        except ValueError:
+            continue
+        np.testing.assert_array_equal(loaded.values, rsm.values)
+    (tmp_path / "damaged.npz").write_bytes(content[:-50])
+    with pytest.raises(ValueError, match="not a readable"):
+        load_rsm(tmp_path / "damaged.npz")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"values": np.ones(3), "squared_norms": np.ones(3)}, r"got shapes \(3,\) and \(3,\)"),
+        ({"values": np.eye(3), "squared_norms": np.ones(2)}, r"got shapes \(3, 3\) and \(2,\)"),
+        ({"values": np.ones((2, 3)), "squared_norms": np.ones(2)}, "is square and labelled once, got 2 x 3 values"),
+        (
+            {"values": np.ones((2, 3)), "squared_norms": np.ones(2), "other_squared_norms": np.ones(2)},
+            "other_squared_norms: expected 3",
+        ),
+        ({"values": np.eye(3), "squared_norms": np.ones(3), "labels": ["a"]}, "labels: expected 3"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        RSM(made={"measure": "any"}, **arguments)
