@@ -129,7 +129,9 @@ def compute_rsm(activations: Any, measure: str = "semantic-cosine", *, other: An
     Notes
     -----
     The matching is exact: O(S^3) for a pair at worst, near O(S^2) on activations, plus 2 S^2 C for the affinities.
-    Memory beyond input and result: 256 MiB of converted inputs at most, and 8 MiB (or one pair) a thread.
+    Memory beyond input and result: about 256 MiB of converted inputs, 8 MiB (or one pair) of affinities a thread, and,
+    while a kernel is applied, three matrices of the result's size. 2,000 inputs of 196 positions and 112 channels took
+    455 MiB.
 
     A response of zero has cosine 0 to everything. If all responses are equal, RBF is 1. Where two sets differ in
     size, the smaller is matched into the larger, and positions left over count as matched to zero vectors: so norms,

@@ -31,7 +31,12 @@ from simplugins.matching.compiled import kernel
 from simplugins.matching.scans import CLOSED_PRICE_BITS, LANES, relax, two_smallest
 
 COST_BITS = 6
-"""Costs lie in 0 .. 2**(width - COST_BITS); the bits above hold prices and path lengths (see `_headroom`)."""
+"""Costs lie in 0 .. R with R = 2**(width - COST_BITS); the bits above hold prices and path lengths.
+
+While a column is free its price is at most 2 R, what the coarse auction can have left there. So bids and searches raise
+prices to 6 R at most, and keys to 7 R. A key of 8 R (`UNREACHED_BITS`) is one not reached yet, a price of 16 R closes a
+column, and their sum with a cost and a dual stays below 20 R < 2**(width - 1).
+"""
 
 UNREACHED_BITS = 3
 COARSE_BUDGET = 7
