@@ -86,7 +86,7 @@ def test_exact_rsm(benchmark: BenchmarkFixture, threads: int, size: str, turn: i
     benchmark.group = size
     benchmark.extra_info.update(describe(activations, threads), turn=turn, competitor=name)
     rounds = int(np.clip(TURN_SECONDS / seconds, *ROUNDS))
-    benchmark.pedantic(competitor.compute, args=(activations, threads), rounds=rounds)  # type: ignore[no-untyped-call]
+    benchmark.pedantic(competitor.compute, args=(activations, threads), rounds=rounds)
 
 
 def check(found: Products, reference: Products) -> None:
@@ -123,7 +123,7 @@ def test_first_call(
     benchmark.group = FIRST_CALL
     benchmark.extra_info.update(surroundings(threads), cache=state)
     kernels = compiled_kernels(folder)
-    benchmark.pedantic(call_in_fresh_process, setup=arguments, rounds=FIRST_CALL_ROUNDS)  # type: ignore[no-untyped-call]
+    benchmark.pedantic(call_in_fresh_process, setup=arguments, rounds=FIRST_CALL_ROUNDS)
     assert compiled_kernels(folder) == kernels  # nothing was compiled there while it was timed
     assert bool(kernels) == (state == "filled")
 
