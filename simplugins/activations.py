@@ -201,7 +201,8 @@ def naming(which: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError) as error:
-        raise type(error)(f"{which}: {error}") from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{which}: {error}") from error
 
 
 def check_labels(labels: Any, count: int) -> NDArray[Any] | None:

@@ -26,6 +26,7 @@ app = typer.Typer(
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+_PIPED_WIDTH = 240
 
 
 def _one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -94,7 +95,7 @@ def rsm(
     measures = list(dict.fromkeys(measure or ["semantic-cosine"]))
     paths = _output_paths(out, measures)
     for path in paths.values():
-        if path.parent.is_dir():
+        if path.parent != out or out.is_dir():
             check_writable(path, overwrite=force)
     computed = compute_rsms(
         read_activations(activations, key),
@@ -214,12 +215,13 @@ def _hits(rsms: dict[tuple[str, str], RSM]) -> list[list[str]]:
 
 def _print_table(header: list[str], rows: list[list[str]]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(*header, header_style="bold")
+    table = Table(*map(escape, header), header_style="bold")
     for row in rows:
-        table.add_row(*row)
-    console = Console(soft_wrap=not sys.stdout.isatty())
+        table.add_row(*map(escape, row))
+    console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
     console.print(table)
 
 

@@ -160,8 +160,14 @@ class RSM:
             "labels": self.labels,
             "other_labels": self.other_labels,
         }
-        header = {"format": _FORMAT, "format_version": _FORMAT_VERSION, "made": dict(self.made)}
-        files.write_npz(path, {k: v for k, v in arrays.items() if v is not None}, header, overwrite=overwrite)
+        present = {name: array for name, array in arrays.items() if array is not None}
+        header = {
+            "format": _FORMAT,
+            "format_version": _FORMAT_VERSION,
+            "arrays": list(present),
+            "made": dict(self.made),
+        }
+        files.write_npz(path, present, header, overwrite=overwrite)
 
     def plot(self, axes: Axes | None = None, **options: Any) -> Axes:
         """Draw the RSM as a heat map; see `simplugins.plotting.plot_rsm`."""
@@ -239,6 +245,8 @@ def load_rsm(path: str | PathLike[str]) -> RSM:
                 f"its format version is {header['format_version']}, this simplugins reads up to {_FORMAT_VERSION}: "
                 f"upgrade simplugins"
             )
+        if missing := set(header["arrays"]) - set(arrays):
+            raise ValueError(f"its arrays {sorted(missing)} are missing")
         return RSM(made=dict(header["made"]), **arrays)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as an RSM: {error}") from error

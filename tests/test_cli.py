@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -62,6 +65,18 @@ def test_show_draws_and_summarises(folder):
     assert (folder / "rsm.png").read_bytes().startswith(b"\x89PNG")
     assert run("show", folder / "rsm.npz").exit_code == 2
     assert run("show", folder / "rsm.npz", "-o", folder / "rsm.svg").exit_code == 0
+
+
+def test_names_in_brackets_are_shown_as_they_are(folder):
+    run("rsm", folder / "maps.npy", "-o", folder / "layer[relu].npz", "-q")
+    done = run("show", folder / "layer[relu].npz")
+    assert done.exit_code == 0
+    assert "layer[relu].npz" in done.output
+
+
+def test_a_missing_folder_is_noticed_before_any_work(folder):
+    done = run("rsm", folder / "none.npy", "-o", folder / "no" / "rsm.npz")
+    assert "there is no folder" in done.stderr
 
 
 def test_plugins_lists_ours():
@@ -127,3 +142,17 @@ def test_version_and_help_import_nothing_heavy():
         "heavy = {'numpy', 'numba', 'scipy', 'matplotlib', 'torch'} & set(sys.modules)\nassert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+def test_an_interrupt_is_one_line_and_writes_nothing(folder):
+    np.save(folder / "many.npy", np.random.default_rng(0).random((2000, 400, 8), dtype=np.float32))
+    command = [sys.executable, "-m", "simplugins", "rsm", folder / "many.npy", "-o", folder / "rsm.npz"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    time.sleep(5)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted: nothing was written" in errors
+    assert "Traceback" not in errors
+    assert not (folder / "rsm.npz").exists()

@@ -98,6 +98,7 @@ def write_header(path, rsm, **changes):
 
     header = {"format": "simplugins RSM", "format_version": 1, "made": dict(rsm.made), **changes}
     arrays = {"values": rsm.values, "squared_norms": rsm.squared_norms}
+    header = {"arrays": list(arrays), **header}
     files.write_npz(path, arrays, {k: v for k, v in header.items() if v is not None}, overwrite=True)
 
 
@@ -110,6 +111,9 @@ def test_what_is_no_rsm_is_refused(sets, tmp_path):
         load_rsm(path)
     write_header(path, rsm, format_version=2)
     with pytest.raises(ValueError, match="format version is 2, this simplugins reads up to 1: upgrade"):
+        load_rsm(path)
+    write_header(path, rsm, arrays=["values", "squared_norms", "labels"])
+    with pytest.raises(ValueError, match=r"its arrays \['labels'\] are missing"):
         load_rsm(path)
     for changes in ({"made": None}, {"made": 3}, {"format_version": "one"}, {"format_version": None}):
         write_header(path, rsm, **changes)
