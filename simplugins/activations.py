@@ -54,6 +54,12 @@ class Block:
         offsets = self.offsets[start : stop + 1]
         return Block(self.vectors[offsets[0] : offsets[-1]], offsets - offsets[0])
 
+    def norm_order(self) -> NDArray[np.int64]:
+        """Return the (T,) rows of each input by the norm of their vectors, smallest first, ties by position."""
+        vectors = self.vectors.astype(np.float64)
+        inputs = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+        return np.lexsort((np.einsum("tc,tc->t", vectors, vectors), inputs))
+
 
 @dataclass(frozen=True)
 class Activations:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from simplugins import arrays
 from simplugins.activations import Activations, naming
+from simplugins.matching.auction import Auction
 from simplugins.matching.contract import Matcher, resolve_matcher
 
 _LAYOUTS = {"sc": "ntd", "chw": "nchw", "hwc": "nhwc"}
@@ -27,24 +28,21 @@ class Matching:
         Positions of maps are counted row by row.
     value : float
         Aligned inner product: the sum of the inner products of matched concept vectors.
-    upper_bound : float or None
-        What no matching can exceed, proven by dual prices; None if the matcher keeps none.
+    upper_bound : float
+        What no matching can exceed, proven by dual prices: the matcher's own, or else those of an auction, which are
+        at most 1 % above the optimum.
+    gap : float
+        Proven relative gap, ``(upper_bound - value) / |upper_bound|``: the share of the bound that the value may be
+        short of. 0 where both agree to rounding; infinite if the bound is 0 and the value is not.
     affinity : (S, T) float64 array
         Inner products of all positions of the first input with all of the second.
     """
 
     columns: NDArray[np.int64]
     value: float
-    upper_bound: float | None
+    upper_bound: float
+    gap: float
     affinity: NDArray[np.float64]
-
-    @property
-    def gap(self) -> float | None:
-        """Proven relative gap: how far, at most, the value is below the optimum, as a share of the bound."""
-        if self.upper_bound is None:
-            return None
-        missing = max(self.upper_bound - self.value, 0.0)
-        return missing / abs(self.upper_bound) if self.upper_bound else missing
 
 
 def match(
@@ -96,30 +94,38 @@ def match(
     if one.channels != other.channels:
         raise ValueError(f"concept vectors must have equal channels: got {one.channels} and {other.channels}")
     matcher = resolve_matcher(matching, **options)
-    rows, cols = one.block(0, 1).vectors, other.block(0, 1).vectors
-    affinity = np.ascontiguousarray(rows @ cols.T)
-    offsets = np.array([0, len(rows)])
-    assignments = matcher.match_batch(affinity, offsets)
+    rows, cols = one.block(0, 1), other.block(0, 1)
     exponent = int(one.exponents[0] + other.exponents[0])
-    scale = 2.0**exponent
-    return Matching(
-        columns=assignments.columns,
-        value=scale * _reduced("aligned_values", affinity, offsets, assignments.columns),
-        upper_bound=(
-            None
-            if assignments.prices is None
-            else scale * _reduced("upper_bounds", affinity, offsets, assignments.prices)
-        ),
+    affinity = np.ascontiguousarray(rows.vectors @ cols.vectors.T)
+    if matcher.by_norm:
+        in_order = rows.norm_order(), cols.norm_order()
+        found = _match(affinity[np.ix_(*in_order)], matcher)
+        columns = np.empty_like(found.columns)
+        columns[in_order[0]] = np.where(found.columns < 0, -1, in_order[1][found.columns])
+        found = replace(found, columns=columns)
+    else:
+        found = _match(affinity, matcher)
+    return replace(
+        found,
+        value=2.0**exponent * found.value,
+        upper_bound=2.0**exponent * found.upper_bound,
         affinity=np.ldexp(affinity.astype(np.float64), exponent),
     )
 
 
-def _reduced(function: str, affinity: NDArray[Any], offsets: NDArray[Any], found: NDArray[Any]) -> float:
+def _match(affinity: NDArray[np.floating], matcher: Matcher) -> Matching:
+    """Match the positions as they stand, and certify the outcome."""
     from simplugins.matching import values
 
-    out = np.empty(1)
-    getattr(values, function)(affinity, offsets, found, out)
-    return float(out[0])
+    offsets = np.array([0, len(affinity)])
+    assignments = matcher.match_batch(affinity, offsets)
+    prices = assignments.prices
+    if prices is None:
+        prices = Auction().match_batch(affinity, offsets).prices
+    value, upper, gap = np.empty((3, 1))
+    values.aligned_values(affinity, offsets, assignments.columns, value)
+    values.certify(affinity, offsets, assignments.columns, prices, upper, gap)
+    return Matching(assignments.columns, float(value[0]), float(upper[0]), float(gap[0]), affinity)
 
 
 def _single(response: Any, layout: str, dtype: DTypeLike | None) -> Activations:

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The CPU engine: tiles of pairs, worked on by a pool of threads.
 
-A tile is one input against a run of others. BLAS makes its affinities, as one matrix product; the matcher reads
+A tile is a run of inputs against one other. BLAS makes its affinities, as one matrix product; the matcher reads
 them in place. Both release the GIL, so plain Python threads keep all cores busy, also inside Dask's workers or
 threads of the user's; BLAS is held to one thread meanwhile. A thread holds one tile (at most `TILE_BYTES` of
 affinities, or one pair if that is more) and the matcher's costs for one pair; the blocks of converted inputs take
 about `CACHE_BYTES` together.
+A matcher with windows gets the affinities window by window, and those between windows are not made.
 A positionwise matcher needs no affinities: there a tile is a block of inputs against another, one matrix product
-of flattened responses.
+of flattened responses. To certify a matching takes all affinities, whatever the matcher.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -27,7 +29,9 @@ from numpy.typing import NDArray
 
 from simplugins.activations import Activations, Block
 from simplugins.engines.result import AlignedProducts
+from simplugins.matching.auction import Auction
 from simplugins.matching.contract import Matcher
+from simplugins.matching.windows import windows
 
 TILE_BYTES = 8 * 2**20
 CACHE_BYTES = 256 * 2**20
@@ -75,7 +79,7 @@ def aligned_products(
     threads : int, optional
         By default as many as there are cores that this process may use.
     certify : bool
-        Whether to bound each pair's optimum from above too.
+        Whether to bound each pair's optimum from above too. A matcher that keeps no prices costs an auction more.
     tile_bytes : int
         The most memory that one thread's affinities take; results do not depend on it.
     progress : bool or str
@@ -95,8 +99,7 @@ def aligned_products(
     _check_pair(x, other, matcher)
     run = _Run(x, other, symmetric=y is None, matcher=matcher, certify=certify, tile_bytes=tile_bytes)
     run.compile()
-    work = run.positionwise_tile if matcher.positionwise else run.matched_tile
-    _in_threads(work, run.tiles(), threads=_check_threads(threads), progress=progress)
+    _in_threads(run.work, run.tiles(), threads=_check_threads(threads), progress=progress)
     return run.result()
 
 
@@ -131,24 +134,29 @@ class _Run:
         self.dtype = np.result_type(x.dtype, y.dtype)
         self.values = np.zeros((len(x), len(y)))
         self.upper = np.zeros((len(x), len(y))) if certify else None
+        self.gap = np.zeros((len(x), len(y))) if certify else None
+        self.positionwise = matcher.positionwise and not certify
+        self.window = None if certify else matcher.window
         self.block_size = max(1, min(BLOCK_INPUTS, BLOCK_BYTES // max(x.input_bytes, y.input_bytes)))
-        pair_bytes = int(x.positions.max()) * int(y.positions.max()) * self.dtype.itemsize
-        self.tile_inputs = max(1, tile_bytes // pair_bytes)
-        self.x_block = _cached_blocks(x, self.block_size, self.dtype)
-        self.y_block = self.x_block if symmetric else _cached_blocks(y, self.block_size, self.dtype)
+        widest = (int(positions.max()) for positions in (x.positions, y.positions))
+        rows, columns = widest if self.window is None else (min(n, self.window) for n in widest)
+        self.tile_inputs = max(1, tile_bytes // (rows * columns * self.dtype.itemsize))
+        by_norm = matcher.by_norm and not self.positionwise
+        self.x_block = _cached_blocks(x, self.block_size, self.dtype, by_norm)
+        self.y_block = self.x_block if symmetric else _cached_blocks(y, self.block_size, self.dtype, by_norm)
         self.scratch = threading.local()
+
+    @property
+    def work(self) -> Callable[[Tile], None]:
+        """What to do with a tile."""
+        if self.positionwise:
+            return self.positionwise_tile
+        return self.matched_tile if self.window is None else self.windowed_tile
 
     def compile(self) -> None:
         """Have the kernels compiled here, in the caller's thread, where Ctrl-C can stop it."""
-        from simplugins.matching import values
-
-        if self.matcher.positionwise:
-            return
-        affinity, offsets, out = np.ones((1, 1), self.dtype), np.array([0, 1]), np.empty(1)
-        assignments = self.matcher.match_batch(affinity, offsets)
-        values.aligned_values(affinity, offsets, assignments.columns, out)
-        if self.certify and assignments.prices is not None:
-            values.upper_bounds(affinity, offsets, assignments.prices, out)
+        if not self.positionwise:
+            self._match(np.ones((1, 1), self.dtype), np.array([0, 1]))
 
     def tiles(self) -> list[Tile]:
         """List all tiles, block by block, so that the blocks in use stay converted."""
@@ -165,13 +173,13 @@ class _Run:
 
     def _cut(self, rows: slice, columns: slice) -> Iterator[Tile]:
         """Cut two blocks into tiles; of a symmetric result, matching does only what lies above the diagonal."""
-        if self.matcher.positionwise:
+        if self.positionwise:
             yield Tile(rows, columns)
             return
-        for i in range(rows.start, rows.stop):
-            first = max(columns.start, i + 1) if self.symmetric else columns.start
-            for start in range(first, columns.stop, self.tile_inputs):
-                yield Tile(slice(i, i + 1), slice(start, min(start + self.tile_inputs, columns.stop)))
+        for j in reversed(range(columns.start, columns.stop)):  # the longest runs first
+            last = min(rows.stop, j) if self.symmetric else rows.stop
+            for start in range(rows.start, last, self.tile_inputs):
+                yield Tile(slice(start, min(start + self.tile_inputs, last)), slice(j, j + 1))
 
     def _inputs(self, tile: Tile) -> tuple[Block, Block]:
         return self._part(self.x_block, tile.rows), self._part(self.y_block, tile.columns)
@@ -182,18 +190,43 @@ class _Run:
         return block(number).rows(inputs.start - first, inputs.stop - first)
 
     def matched_tile(self, tile: Tile) -> None:
-        """Match one input with a run of others."""
+        """Match a run of inputs with one other."""
+        inputs, other = self._inputs(tile)
+        into = tile.rows, tile.columns.start
+        found = self._match(self._affinities(inputs.vectors, other.vectors.T), inputs.offsets)
+        self.values[into] = found.values
+        if self.upper is not None and self.gap is not None:
+            self.upper[into], self.gap[into] = found.upper, found.gap
+
+    def windowed_tile(self, tile: Tile) -> None:
+        """Match a run of inputs with one other, window by window."""
+        assert self.window is not None
+        inputs, other = self._inputs(tile)
+        for start, stop in _equal_runs(inputs.offsets):
+            run = inputs.rows(start, stop)
+            count, positions = stop - start, int(run.offsets[1])
+            sets = run.vectors.reshape(count, positions, -1)
+            total = self.values[tile.rows, tile.columns.start][start:stop]
+            for rows, columns in windows(positions, len(other.vectors), self.window):
+                affinities = self._affinities(sets[:, rows], other.vectors[columns].T)
+                offsets = np.arange(count + 1) * (rows.stop - rows.start)
+                total += self._match(affinities.reshape(-1, affinities.shape[-1]), offsets).values
+
+    def _match(self, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> AlignedProducts:
+        """Match a batch of problems, and say what that is worth; (B,) arrays."""
         from simplugins.matching import values
 
-        one, others = self._inputs(tile)
-        affinities = self._affinities(others.vectors, one.vectors)
-        assignments = self.matcher.match_batch(affinities, others.offsets)
-        into = tile.rows.start, tile.columns
-        values.aligned_values(affinities, others.offsets, assignments.columns, self.values[into])
-        if self.upper is not None:
-            if assignments.prices is None:
-                raise ValueError(f"matching {self.matcher.name!r} keeps no prices, so it cannot be certified")
-            values.upper_bounds(affinities, others.offsets, assignments.prices, self.upper[into])
+        assignments = self.matcher.match_batch(affinities, offsets)
+        found = np.empty(len(offsets) - 1)
+        values.aligned_values(affinities, offsets, assignments.columns, found)
+        if not self.certify:
+            return AlignedProducts(found, ROUNDING[self.dtype])
+        prices = assignments.prices
+        if prices is None:
+            prices = Auction().match_batch(affinities, offsets).prices
+        upper, gap = np.empty((2, len(found)))
+        values.certify(affinities, offsets, assignments.columns, prices, upper, gap)
+        return AlignedProducts(found, ROUNDING[self.dtype], upper, gap)
 
     def positionwise_tile(self, tile: Tile) -> None:
         """Multiply flattened responses."""
@@ -204,12 +237,13 @@ class _Run:
             total += rows[:, part].astype(np.float64) @ columns[:, part].astype(np.float64).T
 
     def _affinities(self, rows: NDArray[np.floating], columns: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Return ``rows @ columns.T``, in memory that the thread uses again for its next tile."""
-        size = len(rows) * len(columns)
+        """Return ``rows @ columns``, in memory that the thread uses again for its next tile."""
+        shape = (*rows.shape[:-1], columns.shape[1])
+        size = math.prod(shape)
         memory = getattr(self.scratch, "affinities", None)
         if memory is None or memory.size < size:
             memory = self.scratch.affinities = np.empty(size, self.dtype)
-        return np.matmul(rows, columns.T, out=memory[:size].reshape(len(rows), len(columns)))
+        return np.matmul(rows, columns, out=memory[:size].reshape(shape))
 
     def result(self) -> AlignedProducts:
         """Undo the scaling of extreme inputs, and complete a symmetric result."""
@@ -218,12 +252,16 @@ class _Run:
             self.values = np.ldexp(self.values, scales)
             self.upper = None if self.upper is None else np.ldexp(self.upper, scales)
         if self.symmetric:
-            for matrix in (self.values, self.upper):
+            for matrix, diagonal in (
+                (self.values, self.x.squared_norms),
+                (self.upper, self.x.squared_norms),
+                (self.gap, 0.0),
+            ):
                 if matrix is not None:
                     _mirror(matrix)
-                    np.fill_diagonal(matrix, self.x.squared_norms)
-        exactly = np.dtype(np.float64) if self.matcher.positionwise else self.dtype
-        return AlignedProducts(self.values, ROUNDING[exactly], self.upper)
+                    np.fill_diagonal(matrix, diagonal)
+        exactly = np.dtype(np.float64) if self.positionwise else self.dtype
+        return AlignedProducts(self.values, ROUNDING[exactly], self.upper, self.gap)
 
 
 def _mirror(matrix: NDArray[np.float64]) -> None:
@@ -232,13 +270,22 @@ def _mirror(matrix: NDArray[np.float64]) -> None:
         matrix[i:, i] = matrix[i, i:]
 
 
-def _cached_blocks(activations: Activations, block_size: int, dtype: np.dtype[np.floating]) -> Callable[[int], Block]:
+def _equal_runs(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Cut consecutive inputs into runs with equal numbers of positions."""
+    changes = np.flatnonzero(np.diff(offsets, 2)) + 1
+    return itertools.pairwise([0, *changes.tolist(), len(offsets) - 1])
+
+
+def _cached_blocks(
+    activations: Activations, block_size: int, dtype: np.dtype[np.floating], by_norm: bool
+) -> Callable[[int], Block]:
     """Return a function that converts a block of inputs by its number, and remembers those last used."""
 
     def block(number: int) -> Block:
         start = number * block_size
         found = activations.block(start, min(start + block_size, len(activations)))
-        return Block(found.vectors.astype(dtype, copy=False), found.offsets)
+        vectors = found.vectors.astype(dtype, copy=False)
+        return Block(vectors[found.norm_order()] if by_norm else vectors, found.offsets)
 
     return lru_cache(maxsize=max(4, CACHE_BYTES // 2 // (block_size * activations.input_bytes)))(block)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,7 +27,8 @@ class Assignments:
         For every row of the batch the column it takes, within its problem; -1 for none.
     prices : (B, P) float64 array or None
         Dual prices of each problem's columns (of its rows where these outnumber the columns), in units of
-        affinity; at least zero where the side is the larger one. None if the matcher keeps no duals.
+        affinity; at least zero where the side is the larger one. Any such prices give a true upper bound on the
+        optimum, good ones a tight one. None if the matcher keeps no duals: then others are found for certificates.
     """
 
     columns: NDArray[np.int64]
@@ -37,8 +39,8 @@ class Matcher(ABC):
     """A way to match positions; a plugin of the group ``simplugins.matchings`` is a subclass.
 
     A subclass is created with its options (plain numbers or strings, as dataclass fields) and implements `match`.
-    One that can do better than a Python loop over problems also overrides `match_batch`. It is called from
-    several threads at once, so it keeps no state between calls.
+    One that can do better than a Python loop over problems overrides `match_batch`, too (see `BatchMatcher`). It is
+    called from several threads at once, so it keeps no state between calls.
     """
 
     name: ClassVar[str]
@@ -46,6 +48,12 @@ class Matcher(ABC):
     """Whether every assignment is an optimal one."""
     positionwise: ClassVar[bool] = False
     """Whether position s always goes with position s, so that no affinities between positions are needed."""
+    by_norm: ClassVar[bool] = False
+    """Whether to hand over the positions of both inputs in the order of the norms of their concept vectors, smallest
+    first; of equal norms, the first position first."""
+    window: int | None = None
+    """If not None, no position is matched outside its window of so many (see `windows.windows`): the engine then makes
+    the affinities within windows only, and has each window matched as a problem of its own."""
 
     @abstractmethod
     def match(self, affinity: NDArray[np.floating]) -> NDArray[np.integer]:
@@ -54,7 +62,8 @@ class Matcher(ABC):
         Parameters
         ----------
         affinity : (R, K) float32 or float64 array
-            Inner products of the R positions of one input with the K positions of the other; to be left as it is.
+            Inner products of the R positions of one input with the K positions of the other, in their own order
+            unless `by_norm`; to be left as it is. R and K may differ. Finite.
 
         Returns
         -------
@@ -85,6 +94,18 @@ class Matcher(ABC):
         return Assignments(columns)
 
 
+class BatchMatcher(Matcher):
+    """A matcher that matches whole batches at once: implements `match_batch`, and has `match` from it."""
+
+    def match(self, affinity: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Match one pair of inputs; see `Matcher.match`."""
+        return self.match_batch(np.ascontiguousarray(affinity), np.array([0, len(affinity)])).columns
+
+    @abstractmethod
+    def match_batch(self, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> Assignments:
+        """Match a batch of pairs; see `Matcher.match_batch`."""
+
+
 def check_assignment(columns: Any, rows: int, cols: int, *, name: str) -> NDArray[np.int64]:
     """Check that a matcher returned an assignment of the smaller side, and return it as int64.
 
@@ -108,6 +129,36 @@ def check_assignment(columns: Any, rows: int, cols: int, *, name: str) -> NDArra
     if taken.size != min(rows, cols):
         raise ValueError(f"{where}: expected {min(rows, cols)} matched rows, got {taken.size}")
     return found.astype(np.int64)
+
+
+def check_count(name: str, value: Any) -> None:
+    """Check that a matcher's option is a whole number of at least 1.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+
+
+def check_between(name: str, value: Any, low: float, high: float) -> None:
+    """Check that a matcher's option is a number between two others.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not number or not low < value < high:
+        raise ValueError(f"{name} must be a number above {low:g} and below {high:g}, got {value!r}")
+
+
+def matcher_options(matcher: Matcher) -> dict[str, Any]:
+    """Return the options that a matcher was created with, by name; none if it is no dataclass."""
+    return dataclasses.asdict(matcher) if dataclasses.is_dataclass(matcher) else {}
 
 
 def resolve_matcher(matching: str | Matcher, **options: Any) -> Matcher:

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Row scans, the inner loops of assignment, as explicit vector code.
 
-Matching spends its time looking through rows of costs for a smallest entry and where it stands. LLVM does not
-turn such a loop into vector code (it finds the minimum or its position, not both), so the two scans are built
-here from LLVM vectors: they hold everything in registers and read each row once.
+Matching spends its time looking through rows for a best entry and where it stands. LLVM does not turn such a loop
+into vector code (it finds the best or its position, not both), so the scans are built here from LLVM vectors: they
+hold everything in registers and read each row once.
 
-Both work on C-contiguous integer arrays (int32 or int64, all of one type) whose rows are padded to a multiple of
-`LANES` columns. Padding columns carry the price `CLOSED_PRICE_BITS` describes, so no scan ever picks them. On
-equal values the scans pick the same column on every machine.
+`two_smallest` and `relax` work on costs: C-contiguous integer arrays (int32 or int64, all of one type) whose rows
+are padded to a multiple of `LANES` columns. Padding columns carry the price `CLOSED_PRICE_BITS` describes, so no
+scan ever picks them. `largest` works on affinities as they are. On equal values the scans pick the same column on
+every machine.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from simplugins.matching.compiled import kernel
+
 LANES = 16
 """Rows are padded to a multiple of this many columns (64 bytes of int32)."""
 
@@ -31,21 +34,19 @@ _LANE_INDEX = ir.IntType(32)
 
 
 class _Vectors:
-    """The vector operations that the scans are made of, for one integer type."""
+    """The vector operations that the scans are made of, for one type of numbers: 64 bytes of them."""
 
-    def __init__(self, context: Any, builder: Any, dtype: types.Integer) -> None:
+    def __init__(self, context: Any, builder: Any, dtype: types.Number) -> None:
         self.context, self.builder = context, builder
         self.element = context.get_value_type(dtype)
-        self.lanes = LANES * 32 // self.element.width
-        self.type = ir.VectorType(self.element, self.lanes)
-        self.closed = self.splat(self.scalar(2 ** (self.element.width - CLOSED_PRICE_BITS)))
-        self.zero = ir.Constant(self.type, [0] * self.lanes)
-
-    def scalar(self, value: int) -> ir.Constant:
-        return ir.Constant(self.element, value)
+        self.width = dtype.bitwidth
+        self.lanes = LANES * 32 // self.width
+        self.index = ir.IntType(self.width)
+        self.zero = ir.Constant(ir.VectorType(self.index, self.lanes), [0] * self.lanes)
+        self.numbers = ir.Constant(ir.VectorType(self.index, self.lanes), list(range(self.lanes)))
 
     def splat(self, value: Any) -> Any:
-        undefined = ir.Constant(self.type, ir.Undefined)
+        undefined = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined)
         first = self.builder.insert_element(undefined, value, ir.Constant(_LANE_INDEX, 0))
         mask = ir.Constant(ir.VectorType(_LANE_INDEX, self.lanes), [0] * self.lanes)
         return self.builder.shuffle_vector(first, undefined, mask)
@@ -57,13 +58,70 @@ class _Vectors:
         return self.builder.trunc(value, target) if value.type.width > target.width else value
 
     def load(self, pointer: Any) -> Any:
-        loaded = self.builder.load(self.builder.bitcast(pointer, self.type.as_pointer()))
-        loaded.align = self.element.width // 8
+        element = pointer.type.pointee
+        loaded = self.builder.load(self.builder.bitcast(pointer, ir.VectorType(element, self.lanes).as_pointer()))
+        loaded.align = 4 if element in (ir.FloatType(), ir.IntType(32)) else 8
         return loaded
 
     def store(self, value: Any, pointer: Any) -> None:
-        stored = self.builder.store(value, self.builder.bitcast(pointer, self.type.as_pointer()))
-        stored.align = self.element.width // 8
+        stored = self.builder.store(value, self.builder.bitcast(pointer, value.type.as_pointer()))
+        stored.align = self.width // 8
+
+    def lane_of(self, values: Any, value: Any) -> Any:
+        """Return the first lane that holds a value (one does)."""
+        holds = self.builder.icmp_signed("==", values, self.splat(value))
+        bits = self.builder.bitcast(holds, ir.IntType(self.lanes))
+        count = self._call(f"llvm.cttz.i{self.lanes}", bits.type, bits, ir.Constant(ir.IntType(1), 0))
+        return self.resize(count, _LANE_INDEX)
+
+    def is_lane(self, lane: Any) -> Any:
+        return self.builder.icmp_signed("==", self.numbers, self.splat(self.resize(lane, self.index)))
+
+    def column(self, offsets: Any, lane: Any) -> Any:
+        """Return the column of a lane, given the offset of the block in which each lane found its value."""
+        offset = self.resize(self.builder.extract_element(offsets, lane), _INDEX)
+        return self.builder.add(offset, self.resize(lane, _INDEX))
+
+    def each_block(
+        self, columns: Any, carried: Sequence[Any], step: Callable[[Any, Any, Sequence[Any]], Sequence[Any]]
+    ) -> Sequence[Any]:
+        """Run `step(offset, offset in every lane, carried)` over a row and return what it carries last.
+
+        A row has at least as many columns as there are lanes. Where these do not divide it, the last block begins
+        earlier, within the one before.
+        """
+        builder = self.builder
+        before = builder.block
+        body, after = (builder.append_basic_block(f"scan.{name}") for name in ("body", "after"))
+        last = builder.sub(columns, ir.Constant(_INDEX, self.lanes))
+        builder.branch(body)
+        builder.position_at_end(body)
+        offset = builder.phi(_INDEX)
+        offset.add_incoming(ir.Constant(_INDEX, 0), before)
+        phis = [builder.phi(value.type) for value in carried]
+        results = step(offset, self.splat(self.resize(offset, self.index)), phis)
+        following = builder.add(offset, ir.Constant(_INDEX, self.lanes))
+        within = builder.select(builder.icmp_signed("<", following, last), following, last)
+        offset.add_incoming(within, builder.block)
+        for phi, start, result in zip(phis, carried, results, strict=True):
+            phi.add_incoming(start, before)
+            phi.add_incoming(result, builder.block)
+        builder.cbranch(builder.icmp_signed("<", offset, last), body, after)
+        builder.position_at_end(after)
+        return results
+
+    def _call(self, name: str, result: Any, *arguments: Any) -> Any:
+        function_type = ir.FunctionType(result, [argument.type for argument in arguments])
+        function = cgutils.get_or_insert_function(self.builder.module, function_type, name)
+        return self.builder.call(function, arguments)
+
+
+class _Integers(_Vectors):
+    """Vectors of costs, prices and keys."""
+
+    def __init__(self, context: Any, builder: Any, dtype: types.Integer) -> None:
+        super().__init__(context, builder, dtype)
+        self.closed = self.splat(ir.Constant(self.element, 2 ** (self.width - CLOSED_PRICE_BITS)))
 
     def less(self, a: Any, b: Any) -> Any:
         return self.builder.icmp_signed("<", a, b)
@@ -75,53 +133,31 @@ class _Vectors:
         return self.builder.select(self.less(a, b), b, a)
 
     def smallest_lane(self, values: Any) -> Any:
-        return self._call(f"llvm.vector.reduce.smin.v{self.lanes}i{self.element.width}", self.element, values)
+        return self._call(f"llvm.vector.reduce.smin.v{self.lanes}i{self.width}", self.index, values)
 
-    def lane_of(self, values: Any, value: Any) -> Any:
-        """Return the first lane that holds a value (one does)."""
-        holds = self.builder.icmp_signed("==", values, self.splat(value))
-        bits = self.builder.bitcast(holds, ir.IntType(self.lanes))
-        count = self._call(f"llvm.cttz.i{self.lanes}", bits.type, bits, ir.Constant(ir.IntType(1), 0))
-        return self.resize(count, _LANE_INDEX)
 
-    def is_lane(self, lane: Any) -> Any:
-        numbers = ir.Constant(self.type, list(range(self.lanes)))
-        return self.builder.icmp_signed("==", numbers, self.splat(self.resize(lane, self.element)))
+class _Floats(_Vectors):
+    """Vectors of affinities and prices, without NaN."""
 
-    def column(self, blocks: Any, lane: Any) -> Any:
-        """Return the column of a lane, given the block in which each lane found its value."""
-        block = self.resize(self.builder.extract_element(blocks, lane), _INDEX)
-        offset = self.builder.mul(block, ir.Constant(_INDEX, self.lanes))
-        return self.builder.add(offset, self.resize(lane, _INDEX))
+    def __init__(self, context: Any, builder: Any, dtype: types.Float) -> None:
+        super().__init__(context, builder, dtype)
+        self.lowest = self.splat(ir.Constant(self.element, float("-inf")))
 
-    def each_block(
-        self, columns: Any, carried: Sequence[Any], step: Callable[[Any, Any, Sequence[Any]], Sequence[Any]]
-    ) -> Sequence[Any]:
-        """Run `step(offset, block number in every lane, carried)` over a row and return what it carries last."""
-        builder = self.builder
-        before = builder.block
-        body, after = (builder.append_basic_block(f"scan.{name}") for name in ("body", "after"))
-        count = builder.sdiv(columns, ir.Constant(_INDEX, self.lanes))
-        builder.branch(body)
-        builder.position_at_end(body)
-        block = builder.phi(_INDEX)
-        block.add_incoming(ir.Constant(_INDEX, 0), before)
-        phis = [builder.phi(value.type) for value in carried]
-        offset = builder.mul(block, ir.Constant(_INDEX, self.lanes))
-        results = step(offset, self.splat(self.resize(block, self.element)), phis)
-        following = builder.add(block, ir.Constant(_INDEX, 1))
-        block.add_incoming(following, builder.block)
-        for phi, start, result in zip(phis, carried, results, strict=True):
-            phi.add_incoming(start, before)
-            phi.add_incoming(result, builder.block)
-        builder.cbranch(builder.icmp_signed("<", following, count), body, after)
-        builder.position_at_end(after)
-        return results
+    def widen(self, values: Any) -> Any:
+        """Convert to the type of these vectors."""
+        wide = ir.VectorType(self.element, self.lanes)
+        return values if values.type == wide else self.builder.fpext(values, wide)
 
-    def _call(self, name: str, result: Any, *arguments: Any) -> Any:
-        function_type = ir.FunctionType(result, [argument.type for argument in arguments])
-        function = cgutils.get_or_insert_function(self.builder.module, function_type, name)
-        return self.builder.call(function, arguments)
+    def largest_lane(self, values: Any) -> Any:
+        return self._call(f"llvm.vector.reduce.fmax.v{self.lanes}f{self.width}", self.element, values)
+
+    def lowest_column(self, values: Any, value: Any, offsets: Any) -> Any:
+        """Return the first column of those that lanes found a value in."""
+        holds = self.builder.fcmp_ordered("==", values, self.splat(value))
+        none = ir.Constant(self.zero.type, [2 ** (self.width - 1) - 1] * self.lanes)
+        columns = self.builder.select(holds, self.builder.add(offsets, self.numbers), none)
+        first = self._call(f"llvm.vector.reduce.smin.v{self.lanes}i{self.width}", self.index, columns)
+        return self.resize(first, _INDEX)
 
 
 def _row(vectors: _Vectors, costs_type: Any, costs: Any, row: Any) -> tuple[Any, Any]:
@@ -145,27 +181,27 @@ def two_smallest(typing_context, costs, row, prices):  # type: ignore[no-untyped
     signature = types.Tuple((types.int64, dtype, dtype))(costs, types.int64, prices)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vectors = _Vectors(context, builder, dtype)
+        vectors = _Integers(context, builder, dtype)
         row_data, columns = _row(vectors, signature.args[0], arguments[0], arguments[1])
         price_data = _data(vectors, signature.args[2], arguments[2])
 
-        def step(offset: Any, block: Any, carried: Sequence[Any]) -> Sequence[Any]:
-            smallest, second, blocks = carried
+        def step(offset: Any, here: Any, carried: Sequence[Any]) -> Sequence[Any]:
+            smallest, second, offsets = carried
             value = builder.add(
                 vectors.load(builder.gep(row_data, [offset])), vectors.load(builder.gep(price_data, [offset]))
             )
             return (
                 vectors.minimum(smallest, value),
                 vectors.minimum(second, vectors.maximum(smallest, value)),
-                builder.select(vectors.less(value, smallest), block, blocks),
+                builder.select(vectors.less(value, smallest), here, offsets),
             )
 
         start = [vectors.closed, vectors.closed, vectors.zero]
-        by_lane, second_by_lane, blocks = vectors.each_block(columns, start, step)
+        by_lane, second_by_lane, offsets = vectors.each_block(columns, start, step)
         smallest = vectors.smallest_lane(by_lane)
         lane = vectors.lane_of(by_lane, smallest)
         rest = builder.select(vectors.is_lane(lane), second_by_lane, by_lane)
-        found = [vectors.column(blocks, lane), smallest, vectors.smallest_lane(rest)]
+        found = [vectors.column(offsets, lane), smallest, vectors.smallest_lane(rest)]
         return context.make_tuple(builder, signature.return_type, found)
 
     return signature, generate
@@ -181,14 +217,14 @@ def relax(typing_context, costs, row, base, prices, keys, predecessors):  # type
     signature = types.Tuple((types.int64, dtype))(costs, types.int64, dtype, prices, keys, predecessors)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vectors = _Vectors(context, builder, dtype)
+        vectors = _Integers(context, builder, dtype)
         row_data, columns = _row(vectors, signature.args[0], arguments[0], arguments[1])
         price_data, key_data, predecessor_data = (_data(vectors, signature.args[k], arguments[k]) for k in (3, 4, 5))
-        row_in_lanes = vectors.splat(vectors.resize(arguments[1], vectors.element))
+        row_in_lanes = vectors.splat(vectors.resize(arguments[1], vectors.index))
         base = vectors.splat(arguments[2])
 
-        def step(offset: Any, block: Any, carried: Sequence[Any]) -> Sequence[Any]:
-            smallest, blocks = carried
+        def step(offset: Any, here: Any, carried: Sequence[Any]) -> Sequence[Any]:
+            smallest, offsets = carried
             key_pointer = builder.gep(key_data, [offset])
             predecessor_pointer = builder.gep(predecessor_data, [offset])
             reached = builder.add(
@@ -202,11 +238,55 @@ def relax(typing_context, costs, row, base, prices, keys, predecessors):  # type
             predecessor = builder.select(falls, row_in_lanes, vectors.load(predecessor_pointer))
             vectors.store(predecessor, predecessor_pointer)
             less = vectors.less(key, smallest)
-            return builder.select(less, key, smallest), builder.select(less, block, blocks)
+            return builder.select(less, key, smallest), builder.select(less, here, offsets)
 
-        by_lane, blocks = vectors.each_block(columns, [vectors.closed, vectors.zero], step)
+        by_lane, offsets = vectors.each_block(columns, [vectors.closed, vectors.zero], step)
         smallest = vectors.smallest_lane(by_lane)
-        column = vectors.column(blocks, vectors.lane_of(by_lane, smallest))
+        column = vectors.column(offsets, vectors.lane_of(by_lane, smallest))
         return context.make_tuple(builder, signature.return_type, [column, smallest])
 
     return signature, generate
+
+
+@intrinsic
+def _largest(typing_context, affinities, row, prices):  # type: ignore[no-untyped-def]
+    signature = types.Tuple((types.int64, prices.dtype))(affinities, types.int64, prices)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vectors = _Floats(context, builder, prices.dtype)
+        row_data, columns = _row(vectors, signature.args[0], arguments[0], arguments[1])
+        price_data = _data(vectors, signature.args[2], arguments[2])
+
+        def step(offset: Any, here: Any, carried: Sequence[Any]) -> Sequence[Any]:
+            largest, offsets = carried
+            affinity = vectors.widen(vectors.load(builder.gep(row_data, [offset])))
+            value = builder.fsub(affinity, vectors.load(builder.gep(price_data, [offset])))
+            more = builder.fcmp_ordered(">", value, largest)
+            return builder.select(more, value, largest), builder.select(more, here, offsets)
+
+        by_lane, offsets = vectors.each_block(columns, [vectors.lowest, vectors.zero], step)
+        largest = vectors.largest_lane(by_lane)
+        found = [vectors.lowest_column(by_lane, largest, offsets), largest]
+        return context.make_tuple(builder, signature.return_type, found)
+
+    return signature, generate
+
+
+@kernel
+def largest(affinities, row, prices):  # type: ignore[no-untyped-def]
+    """Find the largest of ``affinities[row] - prices``, and the first column that has it.
+
+    Both are float arrays, the affinities C-contiguous, in any number of columns; the difference is taken in the type
+    of the prices. A price of infinity closes a column.
+
+    Returns ``(column, largest)``.
+    """
+    columns = affinities.shape[1]
+    if columns >= LANES:
+        return _largest(affinities, row, prices)
+    column, best = 0, affinities[row, 0] - prices[0]
+    for j in range(1, columns):
+        value = affinities[row, j] - prices[j]
+        if value > best:
+            column, best = j, value
+    return column, best

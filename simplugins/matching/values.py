@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from simplugins.matching.compiled import kernel
+from simplugins.matching.scans import largest
 
 
 @kernel
@@ -40,8 +41,8 @@ def aligned_magnitudes(affinities, offsets, columns, out):  # type: ignore[no-un
 
 
 @kernel
-def upper_bounds(affinities, offsets, prices, out):  # type: ignore[no-untyped-def]
-    """Bound each problem's optimum from above by a feasible solution of the dual problem.
+def certify(affinities, offsets, columns, prices, upper, gap):  # type: ignore[no-untyped-def]
+    """Bound each problem's optimum from above by a feasible solution of the dual problem, and say how near it is.
 
     For prices v of the larger side (at least 0 there; any on equal sides), every assignment is worth at most
     ``sum(v) + sum over the other side of max(affinity - v)``. Float64, with a margin for its own rounding, so the
@@ -49,37 +50,56 @@ def upper_bounds(affinities, offsets, prices, out):  # type: ignore[no-untyped-d
 
     Parameters
     ----------
-    affinities : (T, K) array
+    affinities : (T, K) array, C-contiguous
     offsets : (B + 1,) int64 array
+    columns : (T,) int64 array
     prices : (B, P) float64 array
-        As in `contract.Assignments`.
-    out : (B,) float64 array, written
+        Both as in `contract.Assignments`.
+    upper : (B,) float64 array, written
+        The bounds.
+    gap : (B,) float64 array, written
+        ``(upper - value) / |upper|``: the share of the bound that the value may be short of. 0 where both agree to
+        rounding; infinite if the bound is 0 and the value is not.
     """
-    cols = affinities.shape[1]
-    best_of_column = np.empty(cols)
+    best_of_column = np.empty(affinities.shape[1])
     for problem in range(offsets.size - 1):
-        block = affinities[offsets[problem] : offsets[problem + 1]]
-        rows = block.shape[0]
-        price = prices[problem]
-        total, magnitude = 0.0, 0.0
-        if rows <= cols:
-            for j in range(cols):
-                total += price[j]
-                magnitude += abs(price[j])
-            for i in range(rows):
-                best = -np.inf
-                for j in range(cols):
-                    best = max(best, np.float64(block[i, j]) - price[j])
-                total += best
-                magnitude += abs(best)
+        start, stop = offsets[problem], offsets[problem + 1]
+        block = affinities[start:stop]
+        bound, magnitude = _bound(block, prices[problem], best_of_column)
+        value = 0.0
+        for i in range(start, stop):
+            if columns[i] >= 0:
+                value += np.float64(affinities[i, columns[i]])
+                magnitude += abs(np.float64(affinities[i, columns[i]]))
+        margin = magnitude * (block.shape[0] + block.shape[1]) * np.finfo(np.float64).eps
+        upper[problem] = bound + margin
+        missing = upper[problem] - value
+        if missing <= 2 * margin:
+            gap[problem] = 0.0
         else:
-            best_of_column[:] = -np.inf
-            for i in range(rows):
-                total += price[i]
-                magnitude += abs(price[i])
-                for j in range(cols):
-                    best_of_column[j] = max(best_of_column[j], np.float64(block[i, j]) - price[i])
-            for j in range(cols):
-                total += best_of_column[j]
-                magnitude += abs(best_of_column[j])
-        out[problem] = total + magnitude * (rows + cols) * np.finfo(np.float64).eps
+            gap[problem] = missing / abs(upper[problem]) if upper[problem] != 0 else np.inf
+
+
+@kernel
+def _bound(block, prices, best_of_column):  # type: ignore[no-untyped-def]
+    """Return the dual value of prices, and the sum of the magnitudes of its terms."""
+    rows, cols = block.shape
+    total, magnitude = 0.0, 0.0
+    for k in range(max(rows, cols)):
+        total += prices[k]
+        magnitude += abs(prices[k])
+    if rows <= cols:
+        for i in range(rows):
+            best = largest(block, i, prices[:cols])[1]
+            total += best
+            magnitude += abs(best)
+        return total, magnitude
+    best_of_column[:] = -np.inf
+    for i in range(rows):
+        for j in range(cols):
+            value = np.float64(block[i, j]) - prices[i]
+            best_of_column[j] = value if value > best_of_column[j] else best_of_column[j]
+    for j in range(cols):
+        total += best_of_column[j]
+        magnitude += abs(best_of_column[j])
+    return total, magnitude

@@ -1,0 +1,414 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The assignment kernel: which column each row takes, so that the affinities add up to the most.
+
+A problem goes through three stages, all on one array of column prices:
+
+1. *auctions* with falling bid increments, which bring the prices near their optimum fast;
+2. an auction with increment zero, which assigns most rows to a column that is exactly the best at these prices;
+3. *shortest augmenting paths* (Dijkstra on reduced costs) for the few rows that are still free.
+
+Stages 1 and 2 stop at a budget of bids, so no input can hold them up; stage 3 ends after as many searches as there
+are free rows, each of at most one scan a row. The search runs on integers: affinities become costs of
+`COST_BITS` fewer bits than their own width (26 bits for float32, 58 for float64), counted from the largest
+affinity of the problem. In integers the optimum is reached without rounding, whatever the order of operations,
+so the value lies within ``rows * range / 2**26`` (``2**52`` for float64, whose own rounding comes first) of the
+optimum of the affinities as given: about the rounding of float32 itself, unless a few affinities dwarf those that are
+matched. `simplugins.matching.solver` finds such problems and solves them again in float64.
+
+Where a share of the optimum may be missing, the search ends as soon as it has proven that no more is: after each
+auction of stage 1, bids at increment zero, which can only lower the dual bound, and a comparison of that bound with
+what the auction's own assignment is worth.
+
+Background: Bertsekas, "A distributed algorithm for the assignment problem" (1979), for the auction, and
+"The auction algorithm" (Annals of Operations Research 14, 1988) for falling increments;
+Jonker and Volgenant, "A shortest augmenting path algorithm for dense and sparse linear assignment problems"
+(Computing 38, 1987).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplugins.matching.compiled import kernel
+from simplugins.matching.scans import CLOSED_PRICE_BITS, LANES, relax, two_smallest
+
+COST_BITS = 6
+"""Costs lie in 0 .. R with R = 2**(width - COST_BITS); the bits above hold prices and path lengths.
+
+Every auction of stage 1 starts from prices of at most 2 R, and so do the later stages (`_settle_prices` sees to it).
+While a column is free it keeps the price it started from. So bids and searches raise prices to 6 R at most, and keys to
+7 R. A key of 8 R (`UNREACHED_BITS`) is one not reached yet, a price of 16 R closes a column, and their sum with a cost
+and a dual stays below 20 R < 2**(width - 1).
+"""
+
+UNREACHED_BITS = 3
+
+SMALL = np.array([(12, 7)])
+LARGE = np.array([(2, 3), (7, 4), (28, 4)])
+RECTANGULAR = np.array([(6, 7)])
+"""Stage 1: (steps, bids a row at most) of each auction. Its increment is the range of costs over
+``steps * sqrt(rows)``, since larger problems need finer ones; from `LARGE_ROWS` on it pays to fall towards it.
+Where sides differ, columns that end up free must have kept price zero: so there is one auction, for a tolerance only.
+"""
+
+LARGE_ROWS = 400
+EXACT_BUDGET = 2
+"""Bids a row, at most, at increment zero."""
+
+_ROUNDING = 1e-12
+"""More than the sums of a proof round, relative to their terms."""
+
+GAP_OF_INCREMENT = 0.15
+"""A gap below this share of ``rows * increment`` is not to be hoped for, and not looked for."""
+
+
+class Workspace(NamedTuple):
+    """Scratch arrays for problems up to a given size. Column arrays are padded (see `scans`)."""
+
+    costs: NDArray[np.signedinteger]
+    prices: NDArray[np.signedinteger]
+    open_prices: NDArray[np.signedinteger]
+    keys: NDArray[np.signedinteger]
+    predecessors: NDArray[np.signedinteger]
+    distances: NDArray[np.signedinteger]
+    row_duals: NDArray[np.signedinteger]
+    row_of: NDArray[np.int64]
+    column_of: NDArray[np.int64]
+    assigned: NDArray[np.int64]
+    queue: NDArray[np.int64]
+    closed: NDArray[np.int64]
+    free_columns: NDArray[np.int64]
+    largest: NDArray[np.floating]
+    smallest: NDArray[np.floating]
+
+
+def make_workspace(rows: int, columns: int, dtype: np.dtype[np.floating]) -> Workspace:
+    """Allocate scratch for problems of up to `rows` × `columns` affinities of `dtype` (float32 or float64)."""
+    small, large = sorted((rows, columns))
+    padded = -(-large // LANES) * LANES
+    integer = np.int32 if dtype == np.float32 else np.int64
+
+    def integers(size: int) -> NDArray[np.signedinteger]:
+        return np.empty(size, integer)
+
+    return Workspace(
+        costs=integers(small * padded),
+        prices=integers(padded),
+        open_prices=integers(padded),
+        keys=integers(padded),
+        predecessors=integers(padded),
+        distances=integers(padded),
+        row_duals=integers(small),
+        row_of=np.empty(padded, np.int64),
+        column_of=np.empty(small, np.int64),
+        assigned=np.empty(small, np.int64),
+        queue=np.empty(small, np.int64),
+        closed=np.empty(padded, np.int64),
+        free_columns=np.empty(padded, np.int64),
+        largest=np.empty(columns, dtype),
+        smallest=np.empty(columns, dtype),
+    )
+
+
+@kernel
+def search_batch(affinities, offsets, work, tolerance, columns, prices, missing):  # type: ignore[no-untyped-def]
+    """Solve one assignment problem for each slice of rows of a matrix of affinities.
+
+    Parameters
+    ----------
+    affinities : (T, K) array, C-contiguous
+        Problem b has the rows ``offsets[b]:offsets[b + 1]``.
+    offsets : (B + 1,) int64 array
+    work : Workspace
+        For at least the largest problem; of the affinities' dtype.
+    tolerance : float
+        The share of the optimum that may be missing; 0 for none.
+    columns : (T,) int64 array, written
+        The column that each row takes, or -1 where rows outnumber columns.
+    prices : (B, P) float64 array, written
+        Dual prices of the columns, or of the rows in problems where these outnumber the columns, in units of
+        affinity: `simplugins.matching.values.certify` makes a bound of them.
+    missing : (B,) float64 array, written
+        How far below the optimum the value may lie, at most.
+    """
+    for problem in range(offsets.size - 1):
+        start, stop = offsets[problem], offsets[problem + 1]
+        block = affinities[start:stop]
+        transposed = block.shape[0] > block.shape[1]
+        rows = min(block.shape[0], block.shape[1])
+        cols = max(block.shape[0], block.shape[1])
+        padded = (cols + LANES - 1) // LANES * LANES
+        costs = work.costs[: rows * padded].reshape(rows, padded)
+        top, unit = _make_costs(block, transposed, costs, work)
+        # What all rows would be worth at the largest affinity, in units; equal affinities have nothing to search for.
+        highest = rows * (top / unit) if unit > 0 else 0.0
+        missing[problem] = unit * _assign(costs, cols, tolerance if unit > 0 else 0.0, highest, work)
+        _report(transposed, rows, cols, unit, work, columns[start:stop], prices[problem])
+
+
+@kernel
+def _make_costs(affinities, transposed, costs, work):  # type: ignore[no-untyped-def]
+    """Write the affinities as integer costs below their largest; return that, and the affinity that a unit is worth."""
+    rows, cols = affinities.shape
+    largest, smallest = work.largest, work.smallest
+    largest[:cols] = affinities[0]
+    smallest[:cols] = affinities[0]
+    for i in range(1, rows):
+        for j in range(cols):
+            value = affinities[i, j]
+            largest[j] = value if value > largest[j] else largest[j]
+            smallest[j] = value if value < smallest[j] else smallest[j]
+    top = np.float64(largest[:cols].max())
+    spread = top - np.float64(smallest[:cols].min())
+    scale = 2.0 ** (8 * costs.itemsize - COST_BITS) / spread if spread > 0 else 0.0
+    if not np.isfinite(scale):
+        scale = 0.0
+    padding = costs.shape[1]
+    if transposed:
+        for i in range(rows):
+            for j in range(cols):
+                costs[j, i] = costs.dtype.type((top - affinities[i, j]) * scale)
+        costs[:, rows:padding] = 0
+    else:
+        for i in range(rows):
+            for j in range(cols):
+                costs[i, j] = costs.dtype.type((top - affinities[i, j]) * scale)
+        costs[:, cols:padding] = 0
+    return top, 1 / scale if scale > 0 else 0.0
+
+
+@kernel
+def _assign(costs, cols, tolerance, highest, work):  # type: ignore[no-untyped-def]
+    """Assign every row to a column of its own at the least total cost, or until proven near enough to it.
+
+    Fills `column_of` and `prices`, and returns how much may be missing from the assignment's value, in units.
+    """
+    rows = costs.shape[0]
+    _reset_prices(costs, cols, work)
+    if rows == cols or tolerance > 0:
+        auctions = RECTANGULAR if rows < cols else SMALL if rows < LARGE_ROWS else LARGE
+        for k in range(len(auctions)):
+            increment = int((1 << (8 * costs.itemsize - COST_BITS)) / (auctions[k, 0] * np.sqrt(rows)))
+            _auction(costs, cols, increment, auctions[k, 1] * rows, work)
+            if tolerance > 0:
+                missing = _prove(costs, cols, increment, tolerance, highest, work)
+                if missing >= 0:
+                    return missing
+            if rows == cols:
+                _settle_prices(costs, cols, work)
+    if rows < cols:
+        _reset_prices(costs, cols, work)
+    _auction(costs, cols, 0, EXACT_BUDGET * rows, work)
+    _augment_free_rows(costs, cols, work)
+    return np.float64(rows)
+
+
+@kernel
+def _prove(costs, cols, increment, tolerance, highest, work):  # type: ignore[no-untyped-def]
+    """Prove that an auction's assignment misses no more than a share of the optimum.
+
+    The value of an assignment is `highest` less its cost. Returns how much it may miss, in units; -1 if that is too much.
+    The prices change.
+    """
+    rows = costs.shape[0]
+    _complete(rows, cols, work)
+    work.assigned[:rows] = work.column_of[:rows]
+    cost = 0.0
+    for i in range(rows):
+        cost += costs[i, work.assigned[i]]
+    if GAP_OF_INCREMENT * rows * increment > tolerance * abs(highest - cost):
+        return -1.0
+    if rows == cols:
+        _settle_prices(costs, cols, work)
+    _auction(costs, cols, 0, rows, work)
+    least = _least_cost(costs, cols, work)
+    # Costs were cut to whole units, so the affinities are worth up to one unit a row less than it seems.
+    missing = cost + rows - least
+    if missing > tolerance * (abs(highest - least) - rows) - _ROUNDING * (abs(highest) + abs(least)):
+        return -1.0
+    work.column_of[:rows] = work.assigned[:rows]
+    return missing
+
+
+@kernel
+def _least_cost(costs, cols, work):  # type: ignore[no-untyped-def]
+    """Return what the prices prove that every assignment costs, at least."""
+    prices = work.prices[: costs.shape[1]]
+    least = 0.0
+    for i in range(costs.shape[0]):
+        least += two_smallest(costs, i, prices)[1]
+    for j in range(cols):
+        least -= prices[j]
+    return least
+
+
+@kernel
+def _complete(rows, cols, work):  # type: ignore[no-untyped-def]
+    """Give each row that is free one of the free columns."""
+    j = 0
+    for i in range(rows):
+        if work.column_of[i] < 0:
+            while work.row_of[j] >= 0:
+                j += 1
+            work.column_of[i] = j
+            work.row_of[j] = i
+
+
+@kernel
+def _reset_prices(costs, cols, work):  # type: ignore[no-untyped-def]
+    """Let the columns cost nothing, and close those that are padding."""
+    work.prices[:cols] = 0
+    work.prices[cols : costs.shape[1]] = 1 << (8 * costs.itemsize - CLOSED_PRICE_BITS)
+
+
+@kernel
+def _settle_prices(costs, cols, work):  # type: ignore[no-untyped-def]
+    """Count prices from the lowest, which changes nothing between equal sides, and cut them to twice the range."""
+    lowest = work.prices[:cols].min()
+    highest = 2 << (8 * costs.itemsize - COST_BITS)
+    for j in range(cols):
+        work.prices[j] = min(work.prices[j] - lowest, highest)
+
+
+@kernel
+def _auction(costs, cols, increment, budget, work):  # type: ignore[no-untyped-def]
+    """Let free rows bid for their best column until all are assigned or the budget of bids is spent.
+
+    A bid raises the column's price to where the row would as soon take its second best, plus the increment.
+    """
+    prices, row_of, column_of, queue = work.prices, work.row_of, work.column_of, work.queue
+    rows = costs.shape[0]
+    row_of[:cols] = -1
+    column_of[:rows] = -1
+    for i in range(rows):
+        queue[i] = i
+    waiting, head, tail = rows, 0, 0
+    for _ in range(budget):
+        if waiting == 0:
+            break
+        i = queue[head]
+        head = head + 1 if head + 1 < rows else 0
+        waiting -= 1
+        j, smallest, second = two_smallest(costs, i, prices[: costs.shape[1]])
+        if cols == 1:
+            second = smallest
+        if second == smallest and row_of[j] >= 0:
+            j = _free_among_best(costs, i, smallest, cols, work, j)
+        prices[j] += second - smallest + increment
+        previous = row_of[j]
+        row_of[j] = i
+        column_of[i] = j
+        if previous >= 0:
+            column_of[previous] = -1
+            queue[tail] = previous
+            tail = tail + 1 if tail + 1 < rows else 0
+            waiting += 1
+
+
+@kernel
+def _free_among_best(costs, i, smallest, cols, work, otherwise):  # type: ignore[no-untyped-def]
+    """Return a free column among those that tie for the row's best: taking it evicts nobody."""
+    for j in range(cols):
+        if work.row_of[j] < 0 and costs[i, j] + work.prices[j] == smallest:
+            return j
+    return otherwise
+
+
+@kernel
+def _augment_free_rows(costs, cols, work):  # type: ignore[no-untyped-def]
+    """Assign each row that is still free along a shortest augmenting path."""
+    rows, padded = costs.shape
+    prices = work.prices[:padded]
+    n_free = 0
+    for j in range(cols):
+        if work.row_of[j] < 0:
+            work.free_columns[n_free] = j
+            n_free += 1
+    if n_free == cols - rows:
+        return
+    for i in range(rows):
+        if work.column_of[i] < 0:
+            work.row_duals[i] = two_smallest(costs, i, prices)[1]
+        else:
+            work.row_duals[i] = costs[i, work.column_of[i]] + prices[work.column_of[i]]
+    for i in range(rows):
+        if work.column_of[i] < 0:
+            n_free = _augment(costs, i, n_free, work)
+
+
+@kernel
+def _augment(costs, source, n_free, work):  # type: ignore[no-untyped-def]
+    """Find the shortest path from a free row to a free column, and flip it.
+
+    Every step closes the nearest open column and goes on from the row that holds it; a free column that is as
+    near is taken first. Returns the number of columns that are still free.
+    """
+    padded = costs.shape[1]
+    width = 8 * costs.itemsize
+    prices, row_duals, row_of = work.prices, work.row_duals, work.row_of
+    keys, open_prices, predecessors = work.keys[:padded], work.open_prices[:padded], work.predecessors[:padded]
+    distances, closed, free_columns = work.distances, work.closed, work.free_columns
+    unreached = 1 << (width - UNREACHED_BITS)
+    never = 1 << (width - CLOSED_PRICE_BITS)
+    keys[:] = unreached
+    open_prices[:] = prices[:padded]
+    n_closed = 0
+    i = source
+    nearest = row_duals[source] - row_duals[source]
+    while True:
+        base = costs.dtype.type(nearest - row_duals[i])
+        sink, nearest = relax(costs, i, base, open_prices, keys, predecessors)
+        if row_of[sink] >= 0:
+            for k in range(n_free):
+                if keys[free_columns[k]] == nearest:
+                    sink = free_columns[k]
+                    break
+        if row_of[sink] < 0:
+            break
+        distances[sink] = nearest
+        keys[sink] = unreached
+        open_prices[sink] = never
+        closed[n_closed] = sink
+        n_closed += 1
+        i = row_of[sink]
+    row_duals[source] += nearest
+    for k in range(n_closed):
+        j = closed[k]
+        prices[j] += nearest - distances[j]
+        row_duals[row_of[j]] += nearest - distances[j]
+    _flip(source, sink, work)
+    for k in range(n_free):
+        if free_columns[k] == sink:
+            free_columns[k] = free_columns[n_free - 1]
+            break
+    return n_free - 1
+
+
+@kernel
+def _flip(source, sink, work):  # type: ignore[no-untyped-def]
+    """Assign the columns of the path from `source` to `sink` to the rows before them."""
+    j = sink
+    while True:
+        i = work.predecessors[j]
+        work.row_of[j] = i
+        following = work.column_of[i]
+        work.column_of[i] = j
+        if i == source:
+            break
+        j = following
+
+
+@kernel
+def _report(transposed, rows, cols, unit, work, columns, prices):  # type: ignore[no-untyped-def]
+    """Write the assignment by row of the affinities, and the prices in their unit."""
+    if transposed:
+        columns[:] = -1
+        for i in range(rows):
+            columns[work.column_of[i]] = i
+    else:
+        columns[:] = work.column_of[:rows]
+    for j in range(cols):
+        prices[j] = work.prices[j] * unit
