@@ -14,6 +14,7 @@ import typer
 from simplugins._version import __version__
 
 if TYPE_CHECKING:
+    from simplugins.matching.contract import Matcher
     from simplugins.rsm import RSM
 
 app = typer.Typer(
@@ -79,10 +80,21 @@ def rsm(
     other_key: Annotated[str | None, typer.Option(help="Which array, in the file of other inputs.")] = None,
     labels: Annotated[Path | None, typer.Option(help="A text file with a label a line, one for each input.")] = None,
     other_labels: Annotated[Path | None, typer.Option(help="Labels of the other inputs.")] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="A .npy or .npz file of booleans (inputs, positions): True where one counts.")
+    ] = None,
+    other_mask: Annotated[Path | None, typer.Option(help="The mask of the other inputs.")] = None,
     layout: Annotated[str, typer.Option(help="auto, nd, ntd, nchw or nhwc.")] = "auto",
     drop_tokens: Annotated[int, typer.Option(help="Leave out the first so many tokens (1: a class token).", min=0)] = 0,
     dtype: Annotated[str | None, typer.Option(help="Compute in float32 or float64.")] = None,
-    matching: Annotated[str | None, typer.Option(help="A matching in place of the optimal one.")] = None,
+    matching: Annotated[
+        str | None, typer.Option(help="A matching in place of the optimal one; `simplugins plugins` lists them.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("-O", "--option", help="An option of the matching, as window=64. May be repeated."),
+    ] = None,
+    certify: Annotated[bool, typer.Option("--certify", help="Prove how far each pair may be off the optimum.")] = False,
     sigma: Annotated[str, typer.Option(help="RBF's bandwidth: median, or a number.")] = "median",
     threads: Annotated[int | None, typer.Option(help="By default all cores.", min=1)] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
@@ -101,12 +113,15 @@ def rsm(
         read_activations(activations, key),
         measures,
         other=None if other is None else read_activations(other, other_key),
+        mask=None if mask is None else read_activations(mask),
+        other_mask=None if other_mask is None else read_activations(other_mask),
         labels=None if labels is None else read_labels(labels),
         other_labels=None if other_labels is None else read_labels(other_labels),
         layout=layout,
         drop_tokens=drop_tokens,
         dtype=dtype,
-        matching=matching,
+        matching=_matcher(matching, option or []),
+        certify=certify,
         sigma=sigma if sigma == "median" else _number(sigma, "sigma"),
         threads=threads,
         progress=not quiet,
@@ -128,6 +143,30 @@ def _output_paths(out: Path, measures: list[str]) -> dict[str, Path]:
     if not out.resolve().parent.is_dir():
         raise FileNotFoundError(f"--out {out}: there is no folder {out.resolve().parent}")
     return {name: out / f"{name}.npz" for name in measures}
+
+
+def _matcher(matching: str | None, options: list[str]) -> Matcher | None:
+    """Create the matcher that was asked for, if one was; numbers among its options are read as such."""
+    from simplugins.matching.contract import resolve_matcher
+
+    if matching is None and not options:
+        return None
+    given = {}
+    for option in options:
+        name, equals, text = option.partition("=")
+        if not (name.isidentifier() and equals):
+            raise ValueError(f"--option: expected NAME=VALUE, as window=64, got {option!r}")
+        given[name] = _number_or_text(text)
+    return resolve_matcher("optimal" if matching is None else matching, **given)
+
+
+def _number_or_text(text: str) -> int | float | str:
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _number(text: str, name: str) -> float:

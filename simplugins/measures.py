@@ -18,7 +18,7 @@ from simplugins.activations import Activations, naming
 from simplugins.engines import AlignedProducts, check_engine
 from simplugins.files import read_activations
 from simplugins.kernels import Sigma
-from simplugins.matching.contract import Matcher, resolve_matcher
+from simplugins.matching.contract import Matcher, matcher_options, resolve_matcher
 from simplugins.rsm import RSM
 
 GROUP = "simplugins.measures"
@@ -101,8 +101,12 @@ def compute_rsm(activations: Any, measure: str = "semantic-cosine", *, other: An
         What to compute in: by default float64 for float64 activations, else float32. Similarities are added up and
         returned in float64.
     matching : str or Matcher, optional
-        Any plugin of the group ``simplugins.matchings``, in place of the optimal one; it takes further keyword
+        Any plugin of the group ``simplugins.matchings``, in place of the optimal one: "auction" (option `tolerance`),
+        "batch-optimal" (`window`), "greedy", "topk-greedy" (`k`), "identity" or another's; it takes further keyword
         options as its own.
+    certify : bool, default False
+        Whether to prove for each pair how far its aligned inner product may be below the optimum: see `RSM.gap`. Free
+        for the optimal and the auction matching; others cost all affinities and an auction more.
     sigma : "median" or float, default "median"
         Bandwidth of the RBF kernel ``exp(-d^2 / (2 sigma^2))``; "median" is the square root of the median of the
         squared distances that are not zero, of this RSM.
@@ -128,14 +132,15 @@ def compute_rsm(activations: Any, measure: str = "semantic-cosine", *, other: An
 
     Notes
     -----
-    The matching is exact: O(S^3) for a pair at worst, near O(S^2) on activations, plus 2 S^2 C for the affinities.
-    Memory beyond input and result: about 256 MiB of converted inputs, 8 MiB (or one pair) of affinities a thread, and,
-    while a kernel is applied, three matrices of the result's size. 2,000 inputs of 196 positions and 112 channels took
-    455 MiB.
+    The optimal matching is exact: O(S^3) for a pair at worst, near O(S^2) on activations, plus 2 S^2 C for the
+    affinities. Memory beyond input and result: about 256 MiB of converted inputs, 8 MiB (or one pair) of affinities a
+    thread, and, while a kernel is applied, three matrices of the result's size; 2,000 inputs of 196 positions and 112
+    channels took 455 MiB. Certificates take two more such matrices.
 
     A response of zero has cosine 0 to everything. If all responses are equal, RBF is 1. Where two sets differ in
     size, the smaller is matched into the larger, and positions left over count as matched to zero vectors: so norms,
-    cosine and distance keep their meaning, ``d^2 = |X|^2 + |Y|^2 - 2 m``.
+    cosine and distance keep their meaning, ``d^2 = |X|^2 + |Y|^2 - 2 m``. An input's similarity to itself is that of
+    the identity, which is optimal, whatever the matching.
 
     References
     ----------
@@ -216,6 +221,7 @@ def _compute(
     drop_tokens: int | Sequence[int] = 0,
     dtype: DTypeLike | None = None,
     matching: str | Matcher | None = None,
+    certify: bool = False,
     sigma: Sigma = "median",
     engine: str = "auto",
     threads: int | None = None,
@@ -242,7 +248,7 @@ def _compute(
     for measure in measures:
         matcher = matchers[measure.name]
         if matcher not in computed:
-            computed[matcher] = _engine(x, y, matcher, threads=threads, progress=progress)
+            computed[matcher] = _engine(x, y, matcher, threads=threads, certify=certify, progress=progress)
         rsms[measure.name] = _make_rsm(measure, matcher, x, y, computed[matcher], sigma)
     return rsms
 
@@ -290,6 +296,7 @@ def _make_rsm(
             "measure": measure.name,
             "kernel": measure.kernel,
             "matching": matcher.name,
+            "matching_options": matcher_options(matcher),
             "sigma": bandwidth,
             "sigma_rule": ("median" if sigma == "median" else "given") if measure.kernel == "rbf" else None,
             "dtype": str(np.result_type(x.dtype, other.dtype)),
@@ -301,6 +308,7 @@ def _make_rsm(
         },
         squared_norms=x.squared_norms,
         other_squared_norms=None if y is None else y.squared_norms,
+        gap=products.gap,
         labels=x.labels,
         other_labels=None if y is None else y.labels,
     )

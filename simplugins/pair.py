@@ -96,7 +96,7 @@ def match(
     matcher = resolve_matcher(matching, **options)
     rows, cols = one.block(0, 1), other.block(0, 1)
     exponent = int(one.exponents[0] + other.exponents[0])
-    affinity = np.ascontiguousarray(rows.vectors @ cols.vectors.T)
+    affinity: NDArray[Any] = np.ascontiguousarray(rows.vectors @ cols.vectors.T)
     if matcher.by_norm:
         in_order = rows.norm_order(), cols.norm_order()
         found = _match(affinity[np.ix_(*in_order)], matcher)
@@ -113,7 +113,7 @@ def match(
     )
 
 
-def _match(affinity: NDArray[np.floating], matcher: Matcher) -> Matching:
+def _match(affinity: NDArray[Any], matcher: Matcher) -> Matching:
     """Match the positions as they stand, and certify the outcome."""
     from simplugins.matching import values
 

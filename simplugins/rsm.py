@@ -32,12 +32,16 @@ class RSM:
         Larger is more similar. Symmetric when no other inputs were given; in general *not* positive semi-definite
         where positions were matched.
     made : mapping
-        How it was made: "measure", "kernel", "matching", "sigma" (RBF's bandwidth, else None), "dtype", "engine",
-        "simplugins" (the version), and numbers of positions and channels.
+        How it was made: "measure", "kernel", "matching", "matching_options", "sigma" (RBF's bandwidth, else None),
+        "dtype", "engine", "simplugins" (the version), and numbers of positions and channels.
     squared_norms : (N,) float64 array
         Squared Frobenius norms of the responses.
     other_squared_norms : (M,) float64 array or None
         Those of the other inputs; None if the RSM compares inputs with themselves.
+    gap : (N, N) or (N, M) float64 array or None
+        The proven relative gap of each pair, ``(upper - m) / |upper|``: no matching reaches an aligned inner product
+        above `upper`, and m is the one found. So m is at least ``(1 - gap) upper``, for a positive bound. 0 where
+        both agree to rounding, infinite where the bound is 0 and m is below. None if it was not asked for.
     labels, other_labels : array of str or int64, or None
         What the inputs, of rows and of columns, are called.
 
@@ -58,6 +62,7 @@ class RSM:
     made: Mapping[str, Any]
     squared_norms: NDArray[np.float64]
     other_squared_norms: NDArray[np.float64] | None = None
+    gap: NDArray[np.float64] | None = None
     labels: NDArray[Any] | None = None
     other_labels: NDArray[Any] | None = None
     symmetric: bool = field(init=False)
@@ -73,6 +78,8 @@ class RSM:
         other = self.other_squared_norms
         if other is not None and np.shape(other) != values.shape[1:]:
             raise ValueError(f"other_squared_norms: expected {values.shape[1]}, one a column, got {np.shape(other)}")
+        if self.gap is not None and np.shape(self.gap) != values.shape:
+            raise ValueError(f"gap: expected a value for each pair, {values.shape}, got {np.shape(self.gap)}")
         rows, columns = values.shape
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "squared_norms", norms)
@@ -157,6 +164,7 @@ class RSM:
             "values": self.values,
             "squared_norms": self.squared_norms,
             "other_squared_norms": self.other_squared_norms,
+            "gap": self.gap,
             "labels": self.labels,
             "other_labels": self.other_labels,
         }
@@ -177,31 +185,45 @@ class RSM:
 
     def summary(self) -> dict[str, str]:
         """Return what there is to say about the RSM, as texts by name."""
-        shown = {k: v for k, v in self.made.items() if v is not None and k != "measure"}
+        told = ("measure", "matching", "matching_options")
+        shown = {k: v for k, v in self.made.items() if v is not None and k not in told}
         rows, columns = self.shape
-        values = self._shown_values()
+        where = " off the diagonal" if self.symmetric else ""
+        values = self._off_diagonal(self.values)
         return {
             "measure": self.measure,
+            "matching": self._matching(),
             "inputs": f"{rows}" if self.symmetric else f"{rows} x {columns}",
             "labels": "none" if self.labels is None else f"{len(np.unique(self.labels))} different",
-            "similarity" + (" off the diagonal" if self.symmetric else ""): (
+            "similarity" + where: (
                 f"{values.min():.6g} to {values.max():.6g}, mean {values.mean():.6g}" if values.size else "none"
             ),
+            **({} if self.gap is None else {"proven gap" + where: self._gap_range(self.gap)}),
             **{name: f"{value:.6g}" if isinstance(value, float) else str(value) for name, value in shown.items()},
         }
 
-    def _shown_values(self) -> NDArray[np.float64]:
-        """Return the values that differ between RSMs: off the diagonal, where there is one."""
-        if not self.symmetric:
-            return self.values.ravel()
-        return self.values[~np.eye(len(self), dtype=bool)]
+    def _matching(self) -> str:
+        options = ", ".join(f"{name} {value}" for name, value in self.made.get("matching_options", {}).items())
+        return f"{self.made.get('matching')}" + (f" ({options})" if options else "")
+
+    def _gap_range(self, gap: NDArray[np.float64]) -> str:
+        """Say how large gaps are, and which pair has the largest."""
+        shown = self._off_diagonal(gap)
+        if not shown.size:
+            return "none"
+        i, j = np.unravel_index(np.argmax(gap), gap.shape)
+        return f"largest {shown.max():.3g} (inputs {i} and {j}), mean {shown.mean():.3g}"
+
+    def _off_diagonal(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the entries that differ between RSMs: off the diagonal, where there is one."""
+        return matrix[~np.eye(len(self), dtype=bool)] if self.symmetric else matrix.ravel()
 
     def __repr__(self) -> str:
         rows, columns = self.shape
-        values = self._shown_values()
+        values = self._off_diagonal(self.values)
         span = f", values {values.min():.4g} to {values.max():.4g}" if values.size else ""
         where = " off the diagonal" if self.symmetric and values.size else ""
-        return f"RSM {self.measure}: {rows} x {columns}, {self.made.get('matching')} matching{span}{where}"
+        return f"RSM {self.measure}: {rows} x {columns}, {self._matching()} matching{span}{where}"
 
     def _repr_html_(self) -> str:
         from simplugins.plotting import rsm_png

@@ -108,14 +108,6 @@ def test_an_error_in_a_thread_reaches_the_caller():
         cpu.aligned_products(Activations.of(random_sets(20, 4)), None, Failing())
 
 
-def test_a_matcher_without_prices_cannot_be_certified():
-    class Bare(Identity):
-        positionwise = False
-
-    with pytest.raises(ValueError, match="matching 'identity' keeps no prices, so it cannot be certified"):
-        cpu.aligned_products(Activations.of(random_sets(3, 4)), None, Bare(), certify=True)
-
-
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True, "two"])
 def test_threads_must_be_a_count(threads):
     with pytest.raises(ValueError, match="threads must be a whole number of at least 1"):

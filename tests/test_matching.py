@@ -9,8 +9,8 @@ from hypothesis.extra.numpy import arrays
 from numba import njit
 from oracle import optimum
 
-from simplugins.matching import scans, solver, values
-from simplugins.matching.contract import Matcher, check_assignment, resolve_matcher
+from simplugins.matching import scans, search, values
+from simplugins.matching.contract import check_assignment
 from simplugins.matching.identity import Identity
 from simplugins.matching.optimal import Optimal
 
@@ -23,9 +23,9 @@ def solve(affinity):
     affinity = np.ascontiguousarray(affinity)
     offsets = np.array([0, len(affinity)])
     found = Optimal().match_batch(affinity, offsets)
-    value, bound = np.empty(1), np.empty(1)
+    value, bound, gap = np.empty((3, 1))
     values.aligned_values(affinity, offsets, found.columns, value)
-    values.upper_bounds(affinity, offsets, found.prices, bound)
+    values.certify(affinity, offsets, found.columns, found.prices, bound, gap)
     return found.columns, value[0], bound[0]
 
 
@@ -183,7 +183,7 @@ def relax(costs, row, base, prices, keys, predecessors):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_prices_and_paths_have_room_in_the_integers(dtype):
-    """No price may come near the price of a closed column, however long bidders fight (see `solver`)."""
+    """No price may come near the price of a closed column, however long bidders fight (see `search`)."""
     rng = np.random.default_rng(13)
     for name in ("machol-wien", "rank one, sorted the wrong way", "outlier", "few values", "metric"):
         affinity = HOSTILE[name](rng, 150, 150).astype(dtype)
@@ -197,55 +197,9 @@ def test_identity_keeps_positions_and_refuses_unequal_sets():
         Identity().match(np.zeros((3, 4)))
 
 
-class Reversed(Matcher):
-    """A matcher as a third party may write it."""
-
-    name = "reversed"
-
-    def match(self, affinity):
-        return np.arange(len(affinity))[::-1]
-
-
-def test_a_matcher_needs_only_match():
-    affinities = np.zeros((5, 3), np.float32)
-    found = Reversed().match_batch(affinities[:3], np.array([0, 3]))
-    np.testing.assert_array_equal(found.columns, [2, 1, 0])
-    assert found.prices is None
-
-
-@pytest.mark.parametrize(
-    ("columns", "message"),
-    [
-        ([0, 1], "expected 3 integer columns, got an array of shape"),
-        ([0.0, 1.0, 2.0], "expected 3 integer columns, got an array of shape .* dtype float64"),
-        ([0, 1, 3], r"columns must lie in 0\.\.2"),
-        ([0, 1, -2], r"columns must lie in 0\.\.2"),
-        ([0, 1, 1], "a column was taken twice"),
-        ([0, 1, -1], "expected 3 matched rows, got 2"),
-    ],
-)
-def test_what_is_no_assignment_is_refused(columns, message):
-    with pytest.raises(ValueError, match=message):
-        check_assignment(columns, 3, 3, name="theirs")
-
-
-def test_resolving_a_matcher():
-    assert resolve_matcher("optimal") == Optimal()
-    own = Reversed()
-    assert resolve_matcher(own) is own
-    with pytest.raises(TypeError, match=r"options \['window'\] come with a matcher that is already made"):
-        resolve_matcher(own, window=3)
-    with pytest.raises(TypeError, match=r"matching 'optimal' does not take these options \['windw'\]"):
-        resolve_matcher("optimal", windw=3)
-    with pytest.raises(ValueError, match="nearest: optimal"):
-        resolve_matcher("optimum")
-    with pytest.raises(TypeError, match="matching must be a name or a Matcher, got int"):
-        resolve_matcher(3)
-
-
 def test_workspace_fits_both_orientations():
     for rows, columns in [(3, 50), (50, 3)]:
-        work = solver.make_workspace(rows, columns, np.dtype(np.float32))
+        work = search.make_workspace(rows, columns, np.dtype(np.float32))
         assert work.costs.size == 3 * 64
         assert work.prices.size == 64
 
@@ -260,3 +214,22 @@ def test_a_huge_affinity_that_no_optimum_uses_costs_no_accuracy():
         _, value, bound = solve(affinity)
         assert value == pytest.approx(optimum(affinity), rel=1e-6)
         assert value <= bound <= value + 1e-12 * np.abs(affinity).max()
+
+
+@given(
+    shape=st.tuples(st.integers(1, 4), st.integers(1, 70)),
+    dtypes=st.sampled_from([(np.float32, np.float32), (np.float32, np.float64), (np.float64, np.float64)]),
+    seed=st.integers(0, 2**32 - 1),
+    ties=st.booleans(),
+)
+@settings(max_examples=80, deadline=None)
+def test_largest_agrees_with_numpy(shape, dtypes, seed, ties):
+    rng = np.random.default_rng(seed)
+    affinities, prices = rng.normal(size=shape), rng.normal(size=shape[1])
+    if ties:
+        affinities, prices = np.rint(affinities), np.rint(prices)
+    prices[1:][rng.random(shape[1] - 1) < 0.3] = np.inf
+    affinities, prices = affinities.astype(dtypes[0]), prices.astype(dtypes[1])
+    row = int(rng.integers(shape[0]))
+    differences = affinities[row].astype(dtypes[1]) - prices
+    assert scans.largest(affinities, row, prices) == (differences.argmax(), differences.max())

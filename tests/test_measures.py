@@ -151,6 +151,7 @@ def test_rsm_says_how_it_was_made(sets):
         "measure": "semantic-rbf",
         "kernel": "rbf",
         "matching": "optimal",
+        "matching_options": {},
         "sigma": pytest.approx(rsm.made["sigma"]),
         "sigma_rule": "median",
         "dtype": "float32",

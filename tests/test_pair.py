@@ -51,8 +51,9 @@ def test_identity_matching_of_a_pair():
     x, y = np.random.default_rng(3).normal(size=(2, 9, 4))
     found = match(x, y, "identity")
     assert found.value == pytest.approx((x * y).sum())
-    assert found.upper_bound is None
-    assert found.gap is None
+    best = oracle.aligned_product(x, y)
+    assert found.value <= best <= found.upper_bound
+    assert found.gap == (found.upper_bound - found.value) / found.upper_bound
 
 
 def test_what_is_no_pair_is_refused():

@@ -1,6 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-import base64
-import hashlib
 import json
 import os
 import re
@@ -8,44 +6,17 @@ import shutil
 import subprocess
 import sys
 import tomllib
-import zipfile
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from wheels import build_wheel, pip_install
 
 from simplugins import plugins
 
 MEASURES = "simplugins.measures"
-PIP_INSTALL = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index"]
 HEAVY = ["numpy", "scipy", "numba", "matplotlib", "torch", "cupy"]
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
-
-
-def build_wheel(folder, name, version, measures, modules):
-    stem = f"{name.replace('-', '_')}-{version}"
-    info = f"{stem}.dist-info"
-    entries = "\n".join(f"{key} = {target}" for key, target in measures.items())
-    files = {f"{module}.py": dedent(text) for module, text in modules.items()} | {
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/entry_points.txt": f"[{MEASURES}]\n{entries}\n",
-    }
-    record = [f"{path},sha256={digest(text)},{len(text.encode())}" for path, text in files.items()]
-    files[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,", ""])
-    wheel = folder / f"{stem}-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for path, text in files.items():
-            archive.writestr(path, text)
-    return wheel
-
-
-def digest(text):
-    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-
-
-def pip_install(site, *wheels):
-    return [*PIP_INSTALL, "--target", str(site), *map(str, wheels)]
 
 
 def run(code, *sites):

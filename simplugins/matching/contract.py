@@ -157,8 +157,12 @@ def check_between(name: str, value: Any, low: float, high: float) -> None:
 
 
 def matcher_options(matcher: Matcher) -> dict[str, Any]:
-    """Return the options that a matcher was created with, by name; none if it is no dataclass."""
-    return dataclasses.asdict(matcher) if dataclasses.is_dataclass(matcher) else {}
+    """Return the options that a matcher was created with, as numbers and texts by name; none if it is no dataclass."""
+    if not dataclasses.is_dataclass(matcher):
+        return {}
+    options = {field.name: getattr(matcher, field.name) for field in dataclasses.fields(matcher)}
+    plain = {name: v.item() if isinstance(v, np.generic) else v for name, v in options.items()}
+    return {name: v if isinstance(v, bool | int | float | str | None) else repr(v) for name, v in plain.items()}
 
 
 def resolve_matcher(matching: str | Matcher, **options: Any) -> Matcher:

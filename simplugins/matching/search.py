@@ -210,8 +210,8 @@ def _assign(costs, cols, tolerance, highest, work):  # type: ignore[no-untyped-d
 def _prove(costs, cols, increment, tolerance, highest, work):  # type: ignore[no-untyped-def]
     """Prove that an auction's assignment misses no more than a share of the optimum.
 
-    The value of an assignment is `highest` less its cost. Returns how much it may miss, in units; -1 if that is too much.
-    The prices change.
+    The value of an assignment is `highest` less its cost. Returns how much it may miss, in units; -1 if that is too
+    much. The prices change.
     """
     rows = costs.shape[0]
     _complete(rows, cols, work)
@@ -410,5 +410,7 @@ def _report(transposed, rows, cols, unit, work, columns, prices):  # type: ignor
             columns[work.column_of[i]] = i
     else:
         columns[:] = work.column_of[:rows]
+    # Between equal sides only differences count; small prices round least.
+    lowest = work.prices[:cols].min() if rows == cols else 0
     for j in range(cols):
-        prices[j] = work.prices[j] * unit
+        prices[j] = (work.prices[j] - lowest) * unit

@@ -10,7 +10,7 @@ from simplugins.matching import search, values
 from simplugins.matching.contract import Assignments
 
 _FINE_ENOUGH = 2.0**-20
-"""An exact value may miss this share of the matched affinities' magnitude; more, and the problem is solved in float64."""
+"""An exact value may miss this share of the matched affinities' magnitude; more, and float64 solves the problem."""
 
 
 def solve(affinities: NDArray[np.floating], offsets: NDArray[np.int64], *, tolerance: float = 0.0) -> Assignments:
@@ -83,6 +83,6 @@ def _check_gap(
     values.certify(affinity, offsets, columns, prices, upper, gap)
     if gap[0] > tolerance:
         raise ValueError(
-            f"affinities from {affinity.min():.3g} to {affinity.max():.3g} are too far apart to match to a tolerance of "
-            f"{tolerance:g}: {gap[0]:.3g} is all that float64 can prove"
+            f"affinities from {affinity.min():.3g} to {affinity.max():.3g} are too far apart to match to a tolerance "
+            f"of {tolerance:g}: a gap of {gap[0]:.3g} is all that float64 can prove"
         )
