@@ -51,7 +51,7 @@ def assert_certified(found, affinity):
     assert best <= found.upper_bound + slack
     missing = found.upper_bound - found.value
     if found.gap == 0:
-        assert missing <= 3 * slack * sum(affinity.shape)
+        assert missing <= 10 * slack
     elif np.isfinite(found.gap):
         assert found.gap == pytest.approx(missing / abs(found.upper_bound))
     else:
@@ -134,11 +134,13 @@ def test_an_optimum_of_zero_has_no_gap(affinity):
         assert (found.value, found.gap) == (0, 0)
 
 
-def test_a_tolerance_that_float64_cannot_prove_is_an_error():
+def test_gaps_are_told_to_the_rounding_of_the_largest_affinity():
     affinity = np.random.default_rng(3).random((9, 9))
     affinity[0, 0] = -1e30  # beside it, all others are one
-    with pytest.raises(ValueError, match=r"-1e\+30 to 0.973 are too far apart to match to a tolerance of 0.01"):
-        Auction().match(affinity)
+    for matcher in (Auction(), Optimal()):
+        found = simplugins.match(np.eye(9), affinity.T, matcher)
+        assert found.columns[0] != 0
+        assert found.gap == 0
 
 
 @pytest.mark.parametrize("layer", ["block4", "block10", "block15"])

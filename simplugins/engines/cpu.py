@@ -37,6 +37,9 @@ TILE_BYTES = 8 * 2**20
 CACHE_BYTES = 256 * 2**20
 BLOCK_BYTES = 16 * 2**20
 BLOCK_INPUTS = 64
+SPARED_BY_A_CALL = 2**21
+"""Multiplications that take about the time of a call of the matcher from Python."""
+
 ROUNDING = {np.dtype(np.float32): 2.0**-21, np.dtype(np.float64): 2.0**-45}
 """Bounds on the relative rounding error of aligned inner products; they are checked in the tests."""
 
@@ -136,7 +139,7 @@ class _Run:
         self.upper = np.zeros((len(x), len(y))) if certify else None
         self.gap = np.zeros((len(x), len(y))) if certify else None
         self.positionwise = matcher.positionwise and not certify
-        self.window = None if certify else matcher.window
+        self.window = None if certify else _worthwhile_window(x, y, matcher.window)
         self.block_size = max(1, min(BLOCK_INPUTS, BLOCK_BYTES // max(x.input_bytes, y.input_bytes)))
         widest = (int(positions.max()) for positions in (x.positions, y.positions))
         rows, columns = widest if self.window is None else (min(n, self.window) for n in widest)
@@ -262,6 +265,17 @@ class _Run:
                     np.fill_diagonal(matrix, diagonal)
         exactly = np.dtype(np.float64) if self.positionwise else self.dtype
         return AlignedProducts(self.values, ROUNDING[exactly], self.upper, self.gap)
+
+
+def _worthwhile_window(x: Activations, y: Activations, window: int | None) -> int | None:
+    """Return the window if it pays to make affinities window by window.
+
+    Inputs of equal size are matched many at a time; others one by one, where a call has to spare enough work.
+    """
+    if window is None or np.unique(x.positions).size == 1:
+        return window
+    spared = x.channels * window * max(0.0, min(x.positions.mean(), y.positions.mean()) - window)
+    return window if spared > SPARED_BY_A_CALL else None
 
 
 def _mirror(matrix: NDArray[np.float64]) -> None:

@@ -50,4 +50,5 @@ class Auction(BatchMatcher):
         """Match a batch of pairs; see `Matcher.match_batch`."""
         from simplugins.matching import solver
 
-        return solver.solve(affinities, offsets, tolerance=float(self.tolerance))
+        problems = solver.whole_problems(offsets, affinities.shape[1])
+        return solver.solve(affinities, problems, tolerance=float(self.tolerance))

@@ -48,11 +48,13 @@ class BatchOptimal(BatchMatcher):
 
     def match_batch(self, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> Assignments:
         """Match a batch of pairs; see `Matcher.match_batch`."""
+        from simplugins.matching import solver
+
         if max(np.diff(offsets).max(), affinities.shape[1]) <= self.window:
             return Optimal().match_batch(affinities, offsets)
-        columns = np.full(len(affinities), -1)
-        for start, stop in pairwise(offsets):
-            for rows, cols in windows(stop - start, affinities.shape[1], self.window):
-                found = Optimal().match(affinities[start:stop][rows, cols])
-                columns[start:stop][rows] = np.where(found < 0, -1, found + cols.start)
-        return Assignments(columns)
+        problems = [
+            (start + rows.start, start + rows.stop, cols.start, cols.stop)
+            for start, stop in pairwise(offsets.tolist())
+            for rows, cols in windows(stop - start, affinities.shape[1], self.window)
+        ]
+        return Assignments(solver.solve(affinities, np.array(problems)).columns)

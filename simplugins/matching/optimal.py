@@ -33,4 +33,4 @@ class Optimal(BatchMatcher):
         """Match a batch of pairs; see `Matcher.match_batch`."""
         from simplugins.matching import solver  # Numba is slow to import: only when something is matched
 
-        return solver.solve(affinities, offsets)
+        return solver.solve(affinities, solver.whole_problems(offsets, affinities.shape[1]))

@@ -114,51 +114,53 @@ def make_workspace(rows: int, columns: int, dtype: np.dtype[np.floating]) -> Wor
 
 
 @kernel
-def search_batch(affinities, offsets, work, tolerance, columns, prices, missing):  # type: ignore[no-untyped-def]
-    """Solve one assignment problem for each slice of rows of a matrix of affinities.
+def search_batch(affinities, problems, work, tolerance, columns, prices, missing):  # type: ignore[no-untyped-def]
+    """Solve assignment problems, each a block of a matrix of affinities.
 
     Parameters
     ----------
     affinities : (T, K) array, C-contiguous
-        Problem b has the rows ``offsets[b]:offsets[b + 1]``.
-    offsets : (B + 1,) int64 array
+    problems : (B, 4) int64 array
+        First row, end of rows, first column and end of columns of each; no row is in two.
     work : Workspace
         For at least the largest problem; of the affinities' dtype.
     tolerance : float
         The share of the optimum that may be missing; 0 for none.
     columns : (T,) int64 array, written
-        The column that each row takes, or -1 where rows outnumber columns.
+        The column that each row takes, of all columns, or -1 where rows outnumber columns; rows of no problem are
+        left as they are.
     prices : (B, P) float64 array, written
         Dual prices of the columns, or of the rows in problems where these outnumber the columns, in units of
         affinity: `simplugins.matching.values.certify` makes a bound of them.
     missing : (B,) float64 array, written
         How far below the optimum the value may lie, at most.
     """
-    for problem in range(offsets.size - 1):
-        start, stop = offsets[problem], offsets[problem + 1]
+    for problem in range(len(problems)):
+        start, stop, first, end = problems[problem]
         block = affinities[start:stop]
-        transposed = block.shape[0] > block.shape[1]
-        rows = min(block.shape[0], block.shape[1])
-        cols = max(block.shape[0], block.shape[1])
+        transposed = stop - start > end - first
+        rows = min(stop - start, end - first)
+        cols = max(stop - start, end - first)
         padded = (cols + LANES - 1) // LANES * LANES
         costs = work.costs[: rows * padded].reshape(rows, padded)
-        top, unit = _make_costs(block, transposed, costs, work)
+        top, unit = _make_costs(block, first, end, transposed, costs, work)
         # What all rows would be worth at the largest affinity, in units; equal affinities have nothing to search for.
         highest = rows * (top / unit) if unit > 0 else 0.0
         missing[problem] = unit * _assign(costs, cols, tolerance if unit > 0 else 0.0, highest, work)
-        _report(transposed, rows, cols, unit, work, columns[start:stop], prices[problem])
+        _report(transposed, rows, cols, first, unit, work, columns[start:stop], prices[problem])
 
 
 @kernel
-def _make_costs(affinities, transposed, costs, work):  # type: ignore[no-untyped-def]
-    """Write the affinities as integer costs below their largest; return that, and the affinity that a unit is worth."""
-    rows, cols = affinities.shape
+def _make_costs(affinities, first, end, transposed, costs, work):  # type: ignore[no-untyped-def]
+    """Write some columns' affinities as integer costs below the largest; return that, and what a unit is worth."""
+    rows, cols = len(affinities), end - first
     largest, smallest = work.largest, work.smallest
-    largest[:cols] = affinities[0]
-    smallest[:cols] = affinities[0]
+    largest[:cols] = affinities[0, first:end]
+    smallest[:cols] = affinities[0, first:end]
     for i in range(1, rows):
+        row = affinities[i, first:end]
         for j in range(cols):
-            value = affinities[i, j]
+            value = row[j]
             largest[j] = value if value > largest[j] else largest[j]
             smallest[j] = value if value < smallest[j] else smallest[j]
     top = np.float64(largest[:cols].max())
@@ -169,13 +171,15 @@ def _make_costs(affinities, transposed, costs, work):  # type: ignore[no-untyped
     padding = costs.shape[1]
     if transposed:
         for i in range(rows):
+            row = affinities[i, first:end]
             for j in range(cols):
-                costs[j, i] = costs.dtype.type((top - affinities[i, j]) * scale)
+                costs[j, i] = costs.dtype.type((top - row[j]) * scale)
         costs[:, rows:padding] = 0
     else:
         for i in range(rows):
+            row = affinities[i, first:end]
             for j in range(cols):
-                costs[i, j] = costs.dtype.type((top - affinities[i, j]) * scale)
+                costs[i, j] = costs.dtype.type((top - row[j]) * scale)
         costs[:, cols:padding] = 0
     return top, 1 / scale if scale > 0 else 0.0
 
@@ -402,14 +406,14 @@ def _flip(source, sink, work):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _report(transposed, rows, cols, unit, work, columns, prices):  # type: ignore[no-untyped-def]
+def _report(transposed, rows, cols, first, unit, work, columns, prices):  # type: ignore[no-untyped-def]
     """Write the assignment by row of the affinities, and the prices in their unit."""
     if transposed:
         columns[:] = -1
         for i in range(rows):
-            columns[work.column_of[i]] = i
+            columns[work.column_of[i]] = first + i
     else:
-        columns[:] = work.column_of[:rows]
+        columns[:] = first + work.column_of[:rows]
     # Between equal sides only differences count; small prices round least.
     lowest = work.prices[:cols].min() if rows == cols else 0
     for j in range(cols):

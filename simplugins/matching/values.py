@@ -59,7 +59,7 @@ def certify(affinities, offsets, columns, prices, upper, gap):  # type: ignore[n
         The bounds.
     gap : (B,) float64 array, written
         ``(upper - value) / |upper|``: the share of the bound that the value may be short of. 0 where both agree to
-        rounding; infinite if the bound is 0 and the value is not.
+        float64's rounding of the largest affinity; infinite if the bound is 0 and the value is not.
     """
     best_of_column = np.empty(affinities.shape[1])
     for problem in range(offsets.size - 1):
@@ -71,13 +71,26 @@ def certify(affinities, offsets, columns, prices, upper, gap):  # type: ignore[n
             if columns[i] >= 0:
                 value += np.float64(affinities[i, columns[i]])
                 magnitude += abs(np.float64(affinities[i, columns[i]]))
-        margin = magnitude * (block.shape[0] + block.shape[1]) * np.finfo(np.float64).eps
+        margin_of_one = (block.shape[0] + block.shape[1]) * np.finfo(np.float64).eps
+        margin = magnitude * margin_of_one
         upper[problem] = bound + margin
         missing = upper[problem] - value
-        if missing <= 2 * margin:
+        if missing <= 2 * margin or _has_as_large(block, missing / margin_of_one):
             gap[problem] = 0.0
         else:
             gap[problem] = missing / abs(upper[problem]) if upper[problem] != 0 else np.inf
+
+
+@kernel
+def _has_as_large(block, size):  # type: ignore[no-untyped-def]
+    """Tell whether an affinity of such a size is among them, of either sign."""
+    for i in range(block.shape[0]):
+        found = False
+        for j in range(block.shape[1]):
+            found |= abs(block[i, j]) >= size
+        if found:
+            return True
+    return False
 
 
 @kernel
