@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from simplugins import arrays
 from simplugins.activations import Activations, naming
-from simplugins.matching.auction import Auction
+from simplugins.matching.certificates import match_and_certify
 from simplugins.matching.contract import Matcher, resolve_matcher
 
 _LAYOUTS = {"sc": "ntd", "chw": "nchw", "hwc": "nhwc"}
@@ -115,17 +115,8 @@ def match(
 
 def _match(affinity: NDArray[Any], matcher: Matcher) -> Matching:
     """Match the positions as they stand, and certify the outcome."""
-    from simplugins.matching import values
-
-    offsets = np.array([0, len(affinity)])
-    assignments = matcher.match_batch(affinity, offsets)
-    prices = assignments.prices
-    if prices is None:
-        prices = Auction().match_batch(affinity, offsets).prices
-    value, upper, gap = np.empty((3, 1))
-    values.aligned_values(affinity, offsets, assignments.columns, value)
-    values.certify(affinity, offsets, assignments.columns, prices, upper, gap)
-    return Matching(assignments.columns, float(value[0]), float(upper[0]), float(gap[0]), affinity)
+    found = match_and_certify(matcher, affinity, np.array([0, len(affinity)]))
+    return Matching(found.columns, float(found.values[0]), float(found.upper[0]), float(found.gap[0]), affinity)
 
 
 def _single(response: Any, layout: str, dtype: DTypeLike | None) -> Activations:

@@ -156,3 +156,45 @@ def test_an_interrupt_is_one_line_and_writes_nothing(folder):
     assert "interrupted: nothing was written" in errors
     assert "Traceback" not in errors
     assert not (folder / "rsm.npz").exists()
+
+
+def test_matchings_with_options_and_certificates(tmp_path):
+    np.save(tmp_path / "in.npy", np.random.default_rng(0).random((4, 12, 3)))
+    command = ["rsm", str(tmp_path / "in.npy"), "-q", "-o", str(tmp_path / "out.npz"), "--matching", "batch-optimal"]
+    done = run(*command, "-O", "window=4", "--certify")
+    assert done.exit_code == 0, done.stderr
+    rsm = simplugins.load_rsm(tmp_path / "out.npz")
+    assert rsm.made["matching_options"] == {"window": 4}
+    shown = run("show", str(tmp_path / "out.npz"), "-o", str(tmp_path / "out.png")).stdout
+    assert "batch-optimal (window 4)" in shown
+    assert "proven gap off the diagonal" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-O", "window"], "--option: expected NAME=VALUE, as window=64, got 'window'"),
+        (["-O", "window=4"], "matching 'optimal' does not take these options ['window']"),
+        (["--matching", "batch-optimal", "-O", "window=few"], "window must be a whole number of at least 1, got 'few'"),
+    ],
+)
+def test_wrong_options_of_a_matching_are_one_line(tmp_path, arguments, message):
+    np.save(tmp_path / "in.npy", np.eye(3))
+    done = run("rsm", str(tmp_path / "in.npy"), "-o", str(tmp_path / "out.npz"), *arguments)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_masks_come_from_files(tmp_path):
+    rng = np.random.default_rng(0)
+    maps, mask = rng.random((4, 3, 2, 5)), rng.random((4, 2, 5)) < 0.6
+    np.save(tmp_path / "in.npy", np.where(mask[:, None], maps, np.nan))
+    np.save(tmp_path / "mask.npy", mask)
+    done = run(
+        "rsm", str(tmp_path / "in.npy"), "-q", "-o", str(tmp_path / "out.npz"), "--mask", str(tmp_path / "mask.npy")
+    )
+    assert done.exit_code == 0, done.stderr
+    np.testing.assert_array_equal(
+        simplugins.load_rsm(tmp_path / "out.npz").values, simplugins.compute_rsm(maps, mask=mask).values
+    )

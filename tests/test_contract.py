@@ -17,7 +17,7 @@ import pytest
 from wheels import build_wheel, pip_install
 
 import simplugins
-from simplugins.matching.contract import Matcher, check_assignment, matcher_options, resolve_matcher
+from simplugins.matching.contract import Assignments, Matcher, check_assignment, matcher_options, resolve_matcher
 from simplugins.matching.optimal import Optimal
 
 
@@ -87,6 +87,34 @@ def test_what_a_matcher_leaves_out_can_be_certified():
     upper = (rsm.values / (1 - rsm.gap))[off]
     assert (best[off] <= upper * (1 + 1e-12)).all()
     assert (upper <= best[off] * 1.01).all()
+
+
+def test_affinities_are_read_only_for_a_matcher_of_others():
+    class Writing(Reversed):
+        def match(self, affinity):
+            affinity[:] = 0
+            return super().match(affinity)
+
+    with pytest.raises(ValueError, match="read-only"):
+        simplugins.compute_rsm(np.ones((3, 4, 2)), matching=Writing())
+
+
+@pytest.mark.parametrize(
+    ("prices", "message"),
+    [
+        (np.zeros((1, 3)), r"expected float64 prices of at least shape \(1, 4\), got float64 of shape \(1, 3\)"),
+        (np.zeros((1, 4), np.float32), r"expected float64 prices of at least shape \(1, 4\), got float32"),
+        (np.full((1, 4), np.nan), "prices must be finite, and where sides differ at least 0"),
+        (np.full((1, 4), -1.0), "prices must be finite, and where sides differ at least 0"),
+    ],
+)
+def test_what_cannot_be_prices_is_refused(prices, message):
+    class Priced(Reversed):
+        def match_batch(self, affinities, offsets):
+            return Assignments(super().match_batch(affinities, offsets).columns, prices)
+
+    with pytest.raises(ValueError, match=f"matching 'reversed': {message}"):
+        simplugins.match(np.ones((3, 2)), np.ones((4, 2)), Priced())
 
 
 @pytest.mark.parametrize(

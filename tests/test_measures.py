@@ -240,3 +240,64 @@ def test_arguments_in_the_wrong_place_are_explained(sets):
     with pytest.raises(ValueError, match="other: activations hold 1 NaN"):
         simplugins.compute_rsm(sets, other=np.where(sets == sets[0, 0, 0], np.nan, sets))
     assert list(simplugins.compute_rsms(sets, (name for name in SEMANTIC))) == SEMANTIC
+
+
+def test_masked_sets_of_any_size_equal_the_oracle_on_the_packed_sets():
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(9, 6, 4, 5)), rng.normal(size=(7, 6, 8, 2))
+    masks = [rng.random((len(maps), *maps.shape[2:])) < 0.5 for maps in (x, y)]
+    packed = [
+        [vectors[mask.ravel()] for vectors, mask in zip(oracle.concept_vectors(maps), masks_of, strict=True)]
+        for maps, masks_of in zip((x, y), masks, strict=True)
+    ]
+    spoiled = [np.where(mask[:, None], maps, np.nan) for maps, mask in zip((x, y), masks, strict=True)]
+    products = oracle.aligned_products(*packed)
+    norms = [oracle.norms(sets) for sets in packed]
+    found = simplugins.compute_rsms(
+        spoiled[0], SEMANTIC, other=spoiled[1], mask=masks[0], other_mask=masks[1], sigma=3.0, certify=True
+    )
+    np.testing.assert_allclose(found["semantic-linear"].values, products, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(found["semantic-cosine"].values, oracle.cosine(products, *norms), rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(found["semantic-rbf"].values, oracle.rbf(products, *norms, 3.0), rtol=1e-10)
+    assert found["semantic-rbf"].gap.max() < 1e-10
+
+
+@pytest.mark.parametrize("matching", ["optimal", "auction", "batch-optimal", "greedy", "topk-greedy", "identity"])
+def test_certificates_bound_the_optimum(sets, matching):
+    best = oracle.aligned_products(sets, sets)
+    for other in (None, sets[:3]):
+        rsm = simplugins.compute_rsm(sets, "semantic-linear", matching=matching, certify=True, other=other)
+        optimum = best if other is None else best[:, :3]
+        assert rsm.gap.shape == rsm.shape
+        positive = np.isfinite(rsm.gap) & (rsm.gap < 1)  # where value and bound are above zero
+        upper = rsm.values[positive] / (1 - rsm.gap[positive])
+        assert (upper >= optimum[positive] * (1 - 1e-12)).all()
+        assert (rsm.values <= optimum * (1 + 1e-12) + 1e-12).all()
+        assert rsm.gap.max() <= {"optimal": 1e-12, "auction": 0.01}.get(matching, np.inf)
+        if other is None:
+            np.testing.assert_array_equal(rsm.gap.diagonal(), 0)
+            np.testing.assert_array_equal(rsm.gap, rsm.gap.T)
+
+
+@pytest.mark.parametrize("matching", ["optimal", "auction", "batch-optimal", "greedy", "topk-greedy", "identity"])
+def test_certificates_change_no_value(layers, matching):
+    maps = layers["block10"][:5]
+    with_them, without = (
+        simplugins.compute_rsm(maps, matching=matching, certify=certify).values for certify in (True, False)
+    )
+    np.testing.assert_allclose(with_them, without, rtol=1e-5)
+
+
+def test_a_gap_belongs_to_aligned_inner_products_whatever_the_kernel(sets):
+    rsms = simplugins.compute_rsms(sets, SEMANTIC, matching="greedy", certify=True)
+    for rsm in rsms.values():
+        np.testing.assert_array_equal(rsm.gap, rsms["semantic-linear"].gap)
+    assert simplugins.compute_rsm(sets).gap is None
+
+
+def test_matchings_take_their_options(sets):
+    rsm = simplugins.compute_rsm(sets, matching="batch-optimal", window=4)
+    assert (rsm.made["matching"], rsm.made["matching_options"]) == ("batch-optimal", {"window": 4})
+    assert repr(rsm).startswith("RSM semantic-cosine: 8 x 8, batch-optimal (window 4) matching, values ")
+    with pytest.raises(TypeError, match=r"matching 'batch-optimal' does not take these options \['windows'\]"):
+        simplugins.compute_rsm(sets, matching="batch-optimal", windows=4)

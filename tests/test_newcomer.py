@@ -39,7 +39,7 @@ def test_the_files_that_the_commands_name_are_there():
 
 
 def simplugins_commands():
-    lines = (line for block in blocks(README, "sh") for line in block.splitlines())
+    lines = (line for text in (README, GUIDE) for block in blocks(text, "sh") for line in block.splitlines())
     return [line[line.index("simplugins ") :] for line in lines if re.search(r"(^|/)simplugins ", line)]
 
 

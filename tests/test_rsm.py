@@ -156,3 +156,22 @@ def test_damage_is_never_silent(sets, tmp_path):
 def test_parts_that_do_not_fit_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         RSM(made={"measure": "any"}, **arguments)
+
+
+def test_gaps_are_saved_loaded_and_summarised(tmp_path):
+    sets = np.random.default_rng(0).random((4, 9, 3))
+    rsm = simplugins.compute_rsm(sets, matching="greedy", certify=True)
+    rsm.save(tmp_path / "rsm.npz")
+    loaded = simplugins.load_rsm(tmp_path / "rsm.npz")
+    np.testing.assert_array_equal(loaded.gap, rsm.gap)
+    above = rsm.gap[np.triu_indices(4, 1)]
+    i, j = np.unravel_index(rsm.gap.argmax(), (4, 4))
+    said = loaded.summary()["proven gap off the diagonal"]
+    assert said == f"largest {above.max():.3g} (inputs {i} and {j}), mean {above.mean():.3g}"
+    assert "proven gap off the diagonal" in rsm._repr_html_()
+    assert "proven gap" not in str(simplugins.compute_rsm(sets).summary())
+
+
+def test_a_gap_for_each_pair_is_needed():
+    with pytest.raises(ValueError, match=r"gap: expected a value for each pair, \(2, 2\), got \(2,\)"):
+        simplugins.RSM(values=np.eye(2), made={"measure": "own"}, squared_norms=np.ones(2), gap=np.zeros(2))

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from simplugins.activations import Activations, Block
 from simplugins.engines.result import AlignedProducts
-from simplugins.matching.auction import Auction
+from simplugins.matching.certificates import match_and_certify
 from simplugins.matching.contract import Matcher
 from simplugins.matching.windows import windows
 
@@ -158,8 +158,11 @@ class _Run:
 
     def compile(self) -> None:
         """Have the kernels compiled here, in the caller's thread, where Ctrl-C can stop it."""
-        if not self.positionwise:
-            self._match(np.ones((1, 1), self.dtype), np.array([0, 1]))
+        affinity, offsets = np.ones((1, 1), self.dtype), np.array([0, 1])
+        if self.certify:
+            match_and_certify(self.matcher, affinity, offsets)
+        elif not self.positionwise:
+            self._values(affinity, offsets)
 
     def tiles(self) -> list[Tile]:
         """List all tiles, block by block, so that the blocks in use stay converted."""
@@ -196,10 +199,12 @@ class _Run:
         """Match a run of inputs with one other."""
         inputs, other = self._inputs(tile)
         into = tile.rows, tile.columns.start
-        found = self._match(self._affinities(inputs.vectors, other.vectors.T), inputs.offsets)
-        self.values[into] = found.values
-        if self.upper is not None and self.gap is not None:
-            self.upper[into], self.gap[into] = found.upper, found.gap
+        affinities = self._affinities(inputs.vectors, other.vectors.T)
+        if self.upper is None or self.gap is None:
+            self.values[into] = self._values(affinities, inputs.offsets)
+            return
+        found = match_and_certify(self.matcher, affinities, inputs.offsets)
+        self.values[into], self.upper[into], self.gap[into] = found.values, found.upper, found.gap
 
     def windowed_tile(self, tile: Tile) -> None:
         """Match a run of inputs with one other, window by window."""
@@ -213,23 +218,15 @@ class _Run:
             for rows, columns in windows(positions, len(other.vectors), self.window):
                 affinities = self._affinities(sets[:, rows], other.vectors[columns].T)
                 offsets = np.arange(count + 1) * (rows.stop - rows.start)
-                total += self._match(affinities.reshape(-1, affinities.shape[-1]), offsets).values
+                total += self._values(affinities.reshape(-1, affinities.shape[-1]), offsets)
 
-    def _match(self, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> AlignedProducts:
-        """Match a batch of problems, and say what that is worth; (B,) arrays."""
+    def _values(self, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Match a batch of problems, and add up what is matched."""
         from simplugins.matching import values
 
-        assignments = self.matcher.match_batch(affinities, offsets)
         found = np.empty(len(offsets) - 1)
-        values.aligned_values(affinities, offsets, assignments.columns, found)
-        if not self.certify:
-            return AlignedProducts(found, ROUNDING[self.dtype])
-        prices = assignments.prices
-        if prices is None:
-            prices = Auction().match_batch(affinities, offsets).prices
-        upper, gap = np.empty((2, len(found)))
-        values.certify(affinities, offsets, assignments.columns, prices, upper, gap)
-        return AlignedProducts(found, ROUNDING[self.dtype], upper, gap)
+        values.aligned_values(affinities, offsets, self.matcher.match_batch(affinities, offsets).columns, found)
+        return found
 
     def positionwise_tile(self, tile: Tile) -> None:
         """Multiply flattened responses."""

@@ -90,6 +90,7 @@ class Matcher(ABC):
         columns = np.empty(len(affinities), np.int64)
         for start, stop in pairwise(offsets):
             affinity = affinities[start:stop]
+            affinity.flags.writeable = False
             columns[start:stop] = check_assignment(self.match(affinity), *affinity.shape, name=self.name)
         return Assignments(columns)
 
