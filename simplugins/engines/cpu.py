@@ -141,8 +141,8 @@ class _Run:
         self.positionwise = matcher.positionwise and not certify
         self.window = None if certify else _worthwhile_window(x, y, matcher.window)
         self.block_size = max(1, min(BLOCK_INPUTS, BLOCK_BYTES // max(x.input_bytes, y.input_bytes)))
-        widest = (int(positions.max()) for positions in (x.positions, y.positions))
-        rows, columns = widest if self.window is None else (min(n, self.window) for n in widest)
+        rows, columns = (int(positions.max()) for positions in (x.positions, y.positions))
+        columns = columns if self.window is None else min(columns, self.window)
         self.tile_inputs = max(1, tile_bytes // (rows * columns * self.dtype.itemsize))
         by_norm = matcher.by_norm and not self.positionwise
         self.x_block = _cached_blocks(x, self.block_size, self.dtype, by_norm)
@@ -208,17 +208,27 @@ class _Run:
 
     def windowed_tile(self, tile: Tile) -> None:
         """Match a run of inputs with one other, window by window."""
-        assert self.window is not None
         inputs, other = self._inputs(tile)
         for start, stop in _equal_runs(inputs.offsets):
             run = inputs.rows(start, stop)
-            count, positions = stop - start, int(run.offsets[1])
-            sets = run.vectors.reshape(count, positions, -1)
+            sets = run.vectors.reshape(stop - start, -1, self.x.channels)
             total = self.values[tile.rows, tile.columns.start][start:stop]
-            for rows, columns in windows(positions, len(other.vectors), self.window):
-                affinities = self._affinities(sets[:, rows], other.vectors[columns].T)
-                offsets = np.arange(count + 1) * (rows.stop - rows.start)
-                total += self._values(affinities.reshape(-1, affinities.shape[-1]), offsets)
+            for rows, columns, count in self._equal_windows(sets.shape[1], len(other.vectors)):
+                # (inputs, windows, rows, channels) @ (windows, channels, columns)
+                windowed = sets[:, rows].reshape(len(sets), count, -1, self.x.channels)
+                others = other.vectors[columns].reshape(count, -1, self.x.channels)
+                affinities = self._affinities(windowed, others.transpose(0, 2, 1))
+                offsets = np.arange(len(sets) * count + 1) * windowed.shape[2]
+                values = self._values(affinities.reshape(-1, affinities.shape[-1]), offsets)
+                total += values.reshape(len(sets), count).sum(1)
+
+    def _equal_windows(self, rows: int, columns: int) -> Iterator[tuple[slice, slice, int]]:
+        """Join consecutive windows of equal shape: their rows, their columns, and how many they are."""
+        assert self.window is not None
+        for _, run in itertools.groupby(windows(rows, columns, self.window), key=_shape):
+            joined = list(run)
+            (first, first_columns), (last, last_columns) = joined[0], joined[-1]
+            yield slice(first.start, last.stop), slice(first_columns.start, last_columns.stop), len(joined)
 
     def _values(self, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
         """Match a batch of problems, and add up what is matched."""
@@ -238,7 +248,7 @@ class _Run:
 
     def _affinities(self, rows: NDArray[np.floating], columns: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return ``rows @ columns``, in memory that the thread uses again for its next tile."""
-        shape = (*rows.shape[:-1], columns.shape[1])
+        shape = (*rows.shape[:-1], columns.shape[-1])
         size = math.prod(shape)
         memory = getattr(self.scratch, "affinities", None)
         if memory is None or memory.size < size:
@@ -279,6 +289,11 @@ def _mirror(matrix: NDArray[np.float64]) -> None:
     """Copy the upper triangle to the lower, row by row: no second matrix is made."""
     for i in range(len(matrix)):
         matrix[i:, i] = matrix[i, i:]
+
+
+def _shape(window: tuple[slice, slice]) -> tuple[int, int]:
+    rows, columns = window
+    return rows.stop - rows.start, columns.stop - columns.start
 
 
 def _equal_runs(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
