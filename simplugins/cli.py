@@ -149,24 +149,29 @@ def _matcher(matching: str | None, options: list[str]) -> Matcher | None:
     """Create the matcher that was asked for, if one was; numbers among its options are read as such."""
     from simplugins.matching.contract import resolve_matcher
 
-    if matching is None and not options:
+    if matching is None:
+        if options:
+            raise ValueError("--option goes with --matching, which was not given")
         return None
-    given = {}
+    given: dict[str, Any] = {}
     for option in options:
         name, equals, text = option.partition("=")
         if not (name.isidentifier() and equals):
             raise ValueError(f"--option: expected NAME=VALUE, as window=64, got {option!r}")
+        if name in given:
+            raise ValueError(f"--option: {name} was given twice")
         given[name] = _number_or_text(text)
-    return resolve_matcher("optimal" if matching is None else matching, **given)
+    return resolve_matcher(matching, **given)
 
 
-def _number_or_text(text: str) -> int | float | str:
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    return text
+def _number_or_text(text: str) -> Any:
+    import json
+
+    try:
+        number = json.loads(text)
+    except ValueError:
+        return text
+    return number if isinstance(number, int | float) else text
 
 
 def _number(text: str, name: str) -> float:

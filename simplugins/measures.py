@@ -47,21 +47,19 @@ class Measure:
         """Compute the RSM of activations; see `compute_rsm` for the options."""
         return _compute([self], activations, other=other, **options)[self.name]
 
-    def matcher(self, matching: str | Matcher | None, **options: Any) -> Matcher:
-        """Return the matcher to use, in place of the measure's own if one is named.
+    def check_matcher(self, matcher: Matcher) -> None:
+        """Check that a matcher fits the measure.
 
         Raises
         ------
         ValueError
-            If the measure is spatio-semantic, and another matching than the identity is asked for.
+            If the measure is spatio-semantic, and the matcher is not the identity.
         """
-        matcher = resolve_matcher(self.matching if matching is None else matching, **options)
         if self.matching == "identity" and not matcher.positionwise:
             raise ValueError(
                 f"measure {self.name!r} is spatio-semantic: it takes no matching but the identity, got "
                 f"{matcher.name!r}; use 'semantic-{self.kernel}'"
             )
-        return matcher
 
 
 semantic_linear = Measure("semantic-linear", "linear", "optimal")
@@ -231,7 +229,7 @@ def _compute(
     """Compute the RSMs of several of our own measures, matching once for each matcher among them."""
     check_engine(engine)
     _check_sigma(sigma)
-    matchers = {measure.name: measure.matcher(matching, **matcher_options) for measure in measures}
+    matchers = _matchers(measures, matching, matcher_options)
     how: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
     x = Activations.of(_read(activations), mask=mask, labels=labels, **how)
     y = None
@@ -243,14 +241,28 @@ def _compute(
             raise ValueError("other_labels and other_mask go with other, which was not given")
         if len(x) < 2:
             raise ValueError(f"an RSM needs at least 2 inputs, got {len(x)}")
-    computed: dict[Matcher, AlignedProducts] = {}
+    computed: dict[int, AlignedProducts] = {}
     rsms = {}
     for measure in measures:
         matcher = matchers[measure.name]
-        if matcher not in computed:
-            computed[matcher] = _engine(x, y, matcher, threads=threads, certify=certify, progress=progress)
-        rsms[measure.name] = _make_rsm(measure, matcher, x, y, computed[matcher], sigma)
+        if id(matcher) not in computed:
+            computed[id(matcher)] = _engine(x, y, matcher, threads=threads, certify=certify, progress=progress)
+        rsms[measure.name] = _make_rsm(measure, matcher, x, y, computed[id(matcher)], sigma)
     return rsms
+
+
+def _matchers(
+    measures: Sequence[Measure], matching: str | Matcher | None, options: dict[str, Any]
+) -> dict[str, Matcher]:
+    """Return the matcher of each measure, by the measure's name: one object for all that share it."""
+    if matching is None:
+        created = {name: resolve_matcher(name, **options) for name in dict.fromkeys(m.matching for m in measures)}
+        matchers = {measure.name: created[measure.matching] for measure in measures}
+    else:
+        matchers = dict.fromkeys((measure.name for measure in measures), resolve_matcher(matching, **options))
+    for measure in measures:
+        measure.check_matcher(matchers[measure.name])
+    return matchers
 
 
 def _read(activations: Any) -> Any:

@@ -134,13 +134,34 @@ def test_an_optimum_of_zero_has_no_gap(affinity):
         assert (found.value, found.gap) == (0, 0)
 
 
-def test_gaps_are_told_to_the_rounding_of_the_largest_affinity():
-    affinity = np.random.default_rng(3).random((9, 9))
-    affinity[0, 0] = -1e30  # beside it, all others are one
-    for matcher in (Auction(), Optimal()):
-        found = simplugins.match(np.eye(9), affinity.T, matcher)
-        assert found.columns[0] != 0
-        assert found.gap == 0
+@pytest.mark.parametrize("matcher", [Optimal(), Auction(), Auction(tolerance=1e-6)], ids=names)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_affinities_that_dwarf_those_that_are_matched_change_nothing(matcher, dtype):
+    rng = np.random.default_rng(3)
+    for shape in [(9, 9), (60, 60), (12, 30), (30, 12)]:
+        for power in (8, 12, 16, 20, 30):
+            affinity = rng.random(shape)
+            affinity[rng.random(shape) < 0.1] = -(10.0**power)
+            affinity = affinity.astype(dtype)
+            columns = matcher.match(affinity)
+            rows = np.flatnonzero(columns >= 0)
+            value, best = affinity[rows, columns[rows]].sum(dtype=np.float64), oracle.optimum(affinity)
+            missed = 1e-6 if matcher.exact else matcher.tolerance
+            assert best * (1 - missed) <= value <= best * (1 + 1e-12)
+
+
+def test_outliers_are_certified_as_all_else_is():
+    x, y = np.array([[1e9, 0], [0, 1], [0, 2]]), np.array([[-1e9, 0], [0, 2], [0, 1]])
+    for matcher in (Optimal(), Auction()):
+        found = simplugins.match(x, y, matcher)
+        assert (found.value, found.gap) == (4, 0)
+
+
+@pytest.mark.parametrize("matcher", [Optimal(), Auction(), BatchOptimal(window=2), Greedy()], ids=names)
+@pytest.mark.parametrize("scale", [1e-310, 1e-300, 1e-200, 1e200, 1e300, 1e307])
+def test_affinities_of_any_size_are_matched(matcher, scale):
+    affinity = np.array([[-1, 2, 1], [3, -1, 1], [4, 2, 7]]) * scale
+    np.testing.assert_array_equal(matcher.match(affinity), [1, 0, 2])
 
 
 @pytest.mark.parametrize("layer", ["block4", "block10", "block15"])

@@ -17,7 +17,14 @@ import pytest
 from wheels import build_wheel, pip_install
 
 import simplugins
-from simplugins.matching.contract import Assignments, Matcher, check_assignment, matcher_options, resolve_matcher
+from simplugins.matching.contract import (
+    Assignments,
+    BatchMatcher,
+    Matcher,
+    check_assignment,
+    matcher_options,
+    resolve_matcher,
+)
 from simplugins.matching.optimal import Optimal
 
 
@@ -89,6 +96,51 @@ def test_what_a_matcher_leaves_out_can_be_certified():
     assert (upper <= best[off] * 1.01).all()
 
 
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (lambda c: c + 5, r"columns must lie in 0\.\.3"),
+        (lambda c: c * 0, "a column was taken twice"),
+        (lambda c: c * 0 - 1, "expected 4 matched rows, got 0"),
+        (lambda c: c[:-3], "expected int64 columns for all .* rows of a batch, got an array of shape"),
+        (lambda c: c * 1.0, "expected int64 columns .* dtype float64"),
+        (lambda c: np.arange(len(c)), r"columns must lie in 0\.\.3"),
+    ],
+)
+def test_what_a_batch_matcher_returns_is_checked(returned, message):
+    class Wrong(BatchMatcher):
+        name = "wrong"
+
+        def match_batch(self, affinities, offsets):
+            columns = np.concatenate([np.arange(n) for n in np.diff(offsets)])
+            return Assignments(returned(columns) if len(affinities) > 1 else columns)
+
+    for certify in (False, True):
+        with pytest.raises(ValueError, match=f"matching 'wrong'.* {message}"):
+            simplugins.compute_rsm(np.ones((5, 4, 2)), matching=Wrong(), certify=certify)
+
+
+def test_a_batch_is_returned_as_assignments():
+    class Bare(BatchMatcher):
+        name = "bare"
+
+        def match_batch(self, affinities, offsets):
+            return np.zeros(len(affinities), np.int64)
+
+    with pytest.raises(TypeError, match="matching 'bare': expected match_batch to return Assignments, got ndarray"):
+        simplugins.compute_rsm(np.ones((5, 4, 2)), matching=Bare())
+
+
+def test_a_matcher_may_be_unhashable_and_serves_all_measures():
+    @dataclass
+    class Plain(Reversed):
+        name: ClassVar[str] = "plain"
+
+    sets = np.random.default_rng(0).random((3, 4, 2))
+    rsms = simplugins.compute_rsms(sets, matching=Plain())
+    assert len(rsms) == 3
+
+
 def test_affinities_are_read_only_for_a_matcher_of_others():
     class Writing(Reversed):
         def match(self, affinity):
@@ -145,6 +197,36 @@ def test_resolving_a_matcher():
         resolve_matcher("optimum")
     with pytest.raises(TypeError, match="matching must be a name or a Matcher, got int"):
         resolve_matcher(3)
+    with pytest.raises(TypeError, match="a name or a Matcher, got the class Optimal, not an instance"):
+        resolve_matcher(Optimal)
+
+
+def test_a_matcher_has_a_name_and_a_possible_window():
+    class Nameless(Matcher):
+        match = Reversed.match
+
+    class Narrow(Reversed):
+        window = 0
+
+    with pytest.raises(TypeError, match="Nameless has no name"):
+        simplugins.compute_rsm(np.ones((3, 4, 2)), matching=Nameless())
+    with pytest.raises(ValueError, match="window must be a whole number of at least 1, got 0"):
+        simplugins.compute_rsm(np.ones((3, 4, 2)), matching=Narrow())
+
+
+@pytest.mark.parametrize(
+    ("plugin", "message"),
+    [
+        (lambda affinity: affinity, "expected the plugin to be a subclass of Matcher, got function"),
+        (Optimal(), "expected the plugin to be a subclass of Matcher, got Optimal"),
+        (dict, "expected the plugin to be a subclass of Matcher, got the class dict"),
+        (Matcher, "could not be created: Can't instantiate abstract class"),
+    ],
+)
+def test_a_plugin_that_is_no_matcher_is_told_so(monkeypatch, plugin, message):
+    monkeypatch.setattr("simplugins.plugins.load", lambda group, name: plugin)
+    with pytest.raises(TypeError, match=f"matching 'theirs'.* {message}"):
+        resolve_matcher("theirs")
 
 
 def test_options_are_told_as_plain_values():

@@ -25,7 +25,7 @@ def solve(affinity):
     found = Optimal().match_batch(affinity, offsets)
     value, bound, gap = np.empty((3, 1))
     values.aligned_values(affinity, offsets, found.columns, value)
-    values.certify(affinity, offsets, found.columns, found.prices, bound, gap)
+    values.certify(affinity, offsets, found.prices, value, bound, gap)
     return found.columns, value[0], bound[0]
 
 

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from simplugins.activations import Activations, Block
 from simplugins.engines.result import AlignedProducts
 from simplugins.matching.certificates import match_and_certify
-from simplugins.matching.contract import Matcher
+from simplugins.matching.contract import Matcher, match_batch
 from simplugins.matching.windows import windows
 
 TILE_BYTES = 8 * 2**20
@@ -235,7 +235,7 @@ class _Run:
         from simplugins.matching import values
 
         found = np.empty(len(offsets) - 1)
-        values.aligned_values(affinities, offsets, self.matcher.match_batch(affinities, offsets).columns, found)
+        values.aligned_values(affinities, offsets, match_batch(self.matcher, affinities, offsets).columns, found)
         return found
 
     def positionwise_tile(self, tile: Tile) -> None:

@@ -19,8 +19,9 @@ from simplugins.matching.windows import windows
 class BatchOptimal(BatchMatcher):
     """Positions in the order of their norms, cut into windows, and matched optimally within each window.
 
-    The approximation that the paper recommends. Only affinities within windows are made: for S positions and windows
-    of k, time and memory grow with S k, not with S^2. Sets of at most k positions are matched optimally.
+    The approximation that the paper recommends. For S positions and windows of k, time and memory grow with S k, not
+    with S^2: an engine makes only the affinities within windows (but for certificates, and for small sets of different
+    sizes, where all in one go is faster). Sets of at most k positions are matched optimally.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins.matching.auction import Auction
-from simplugins.matching.contract import Assignments, Matcher
+from simplugins.matching.contract import Assignments, Matcher, match_batch
 
 
 @dataclass(frozen=True)
@@ -55,22 +55,20 @@ def match_and_certify(matcher: Matcher, affinities: NDArray[np.floating], offset
     """
     from simplugins.matching import values
 
-    assignments = matcher.match_batch(affinities, offsets)
+    assignments = match_batch(matcher, affinities, offsets)
     prices = _prices(matcher, assignments, affinities, offsets)
     found, upper, gap = np.empty((3, len(offsets) - 1))
     values.aligned_values(affinities, offsets, assignments.columns, found)
-    values.certify(affinities, offsets, assignments.columns, prices, upper, gap)
+    values.certify(affinities, offsets, prices, found, upper, gap)
     return Certified(assignments.columns, found, upper, gap)
 
 
 def _prices(
     matcher: Matcher, assignments: Assignments, affinities: NDArray[np.floating], offsets: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    prices = assignments.prices
-    if prices is None:
-        prices = Auction().match_batch(affinities, offsets).prices
-        assert prices is not None
-        return prices
+    if assignments.prices is None:
+        assignments = Auction().match_batch(affinities, offsets)
+    prices = np.asarray(assignments.prices)
     rows, cols = np.diff(offsets), affinities.shape[1]
     least = len(rows), int(max(rows.max(), cols))
     if prices.dtype != np.float64 or prices.ndim != 2 or len(prices) != least[0] or prices.shape[1] < least[1]:

@@ -3,7 +3,7 @@
 
 ``nogil`` lets the engine's threads run kernels side by side. ``cache`` keeps the machine code on disk, beside
 the package or in the user's cache folder, so only the first call after installation pays for compilation.
-Fast-math stays off: the kernels search in integers, where the order of additions does not matter.
+Fast-math stays off: the search runs on integers, and float scans are written as vector code (see `scans`).
 """
 
 from __future__ import annotations

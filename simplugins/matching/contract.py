@@ -47,13 +47,15 @@ class Matcher(ABC):
     exact: ClassVar[bool] = False
     """Whether every assignment is an optimal one."""
     positionwise: ClassVar[bool] = False
-    """Whether position s always goes with position s, so that no affinities between positions are needed."""
+    """Whether position s always goes with position s: `match` must return that, and engines do not call it where no
+    affinities between positions are needed."""
     by_norm: ClassVar[bool] = False
     """Whether to hand over the positions of both inputs in the order of the norms of their concept vectors, smallest
     first; of equal norms, the first position first."""
     window: int | None = None
-    """If not None, no position is matched outside its window of so many (see `windows.windows`): the engine then makes
-    the affinities within windows only, and has each window matched as a problem of its own."""
+    """If not None, `match` never matches a position outside its window of so many (see `windows.windows`), and matches
+    a window alone as it does among others. Engines rely on that: they may make the affinities within windows only, and
+    hand these over window by window."""
 
     @abstractmethod
     def match(self, affinity: NDArray[np.floating]) -> NDArray[np.integer]:
@@ -100,7 +102,8 @@ class BatchMatcher(Matcher):
 
     def match(self, affinity: NDArray[np.floating]) -> NDArray[np.int64]:
         """Match one pair of inputs; see `Matcher.match`."""
-        return self.match_batch(np.ascontiguousarray(affinity), np.array([0, len(affinity)])).columns
+        affinities = np.require(affinity, requirements=["C", "W"])  # read-only arrays would be compiled for once more
+        return self.match_batch(affinities, np.array([0, len(affinity)])).columns
 
     @abstractmethod
     def match_batch(self, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> Assignments:
@@ -130,6 +133,35 @@ def check_assignment(columns: Any, rows: int, cols: int, *, name: str) -> NDArra
     if taken.size != min(rows, cols):
         raise ValueError(f"{where}: expected {min(rows, cols)} matched rows, got {taken.size}")
     return found.astype(np.int64)
+
+
+def match_batch(matcher: Matcher, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> Assignments:
+    """Match a batch of pairs, and check what the matcher returns.
+
+    Raises
+    ------
+    TypeError
+        If that is no `Assignments`.
+    ValueError
+        If a problem's columns are no assignment of its smaller side.
+    """
+    from simplugins.matching.values import first_wrong
+
+    found = matcher.match_batch(affinities, offsets)
+    if not isinstance(found, Assignments):
+        raise TypeError(f"matching {matcher.name!r}: expected match_batch to return Assignments, got {_a(found)}")
+    columns = np.asarray(found.columns)
+    rows, cols = affinities.shape
+    if columns.shape != (rows,) or columns.dtype != np.int64:
+        raise ValueError(
+            f"matching {matcher.name!r}: expected int64 columns for all {rows} rows of a batch, got an array of shape "
+            f"{columns.shape}, dtype {columns.dtype}"
+        )
+    wrong = first_wrong(columns, offsets, cols)
+    if wrong >= 0:
+        part = columns[offsets[wrong] : offsets[wrong + 1]]
+        check_assignment(part, len(part), cols, name=matcher.name)
+    return found
 
 
 def check_count(name: str, value: Any) -> None:
@@ -166,24 +198,42 @@ def matcher_options(matcher: Matcher) -> dict[str, Any]:
     return {name: v if isinstance(v, bool | int | float | str | None) else repr(v) for name, v in plain.items()}
 
 
-def resolve_matcher(matching: str | Matcher, **options: Any) -> Matcher:
+def resolve_matcher(matching: str | Matcher, /, **options: Any) -> Matcher:
     """Return the matcher of a name, created with its options, or a matcher as it is.
 
     Raises
     ------
     ValueError
-        If no plugin has that name.
+        If no plugin has that name, or an option has an impossible value.
     TypeError
-        If an option is unknown to the matcher, or comes with a matcher that is already made.
+        If the plugin is no matcher, an option is unknown to it, or options come with a matcher that is already made.
     """
-    if isinstance(matching, Matcher):
-        if options:
-            raise TypeError(f"options {sorted(options)} come with a matcher that is already made: {matching}")
-        return matching
-    if not isinstance(matching, str):
-        raise TypeError(f"matching must be a name or a Matcher, got {type(matching).__name__}")
-    factory = plugins.load(GROUP, matching)
+    if isinstance(matching, str):
+        matcher = _create(matching, options)
+    elif not isinstance(matching, Matcher):
+        raise TypeError(f"matching must be a name or a Matcher, got {_a(matching)}")
+    elif options:
+        raise TypeError(f"options {sorted(options)} come with a matcher that is already made: {matching}")
+    else:
+        matcher = matching
+    if not isinstance(getattr(matcher, "name", None), str):
+        raise TypeError(f"{_a(matcher)} has no name: a matcher says what it is called, as name: ClassVar[str] = ...")
+    if matcher.window is not None:
+        check_count("window", matcher.window)
+    return matcher
+
+
+def _create(name: str, options: dict[str, Any]) -> Matcher:
+    plugin = plugins.load(GROUP, name)
+    if not (isinstance(plugin, type) and issubclass(plugin, Matcher)):
+        raise TypeError(f"matching {name!r}: expected the plugin to be a subclass of Matcher, got {_a(plugin)}")
     try:
-        return factory(**options)  # type: ignore[no-any-return]
+        return plugin(**options)
     except TypeError as error:
-        raise TypeError(f"matching {matching!r} does not take these options {sorted(options)}: {error}") from error
+        problem = f"does not take these options {sorted(options)}" if options else "could not be created"
+        raise TypeError(f"matching {name!r} {problem}: {error}") from error
+
+
+def _a(found: Any) -> str:
+    """Say what an object is."""
+    return f"the class {found.__name__}, not an instance" if isinstance(found, type) else type(found).__name__

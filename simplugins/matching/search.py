@@ -9,11 +9,11 @@ A problem goes through three stages, all on one array of column prices:
 
 Stages 1 and 2 stop at a budget of bids, so no input can hold them up; stage 3 ends after as many searches as there
 are free rows, each of at most one scan a row. The search runs on integers: affinities become costs of
-`COST_BITS` fewer bits than their own width (26 bits for float32, 58 for float64), counted from the largest
+`HEADROOM_BITS` fewer bits than their own width (26 bits for float32, 58 for float64), counted from the largest
 affinity of the problem. In integers the optimum is reached without rounding, whatever the order of operations,
-so the value lies within ``rows * range / 2**26`` (``2**52`` for float64, whose own rounding comes first) of the
+so the value lies within ``rows * range / 2**26`` (``2**51`` for float64, whose own rounding comes first) of the
 optimum of the affinities as given: about the rounding of float32 itself, unless a few affinities dwarf those that are
-matched. `simplugins.matching.solver` finds such problems and solves them again in float64.
+matched. `simplugins.matching.solver` finds such problems and solves them again, more finely.
 
 Where a share of the optimum may be missing, the search ends as soon as it has proven that no more is: after each
 auction of stage 1, bids at increment zero, which can only lower the dual bound, and a comparison of that bound with
@@ -35,13 +35,14 @@ from numpy.typing import NDArray
 from simplugins.matching.compiled import kernel
 from simplugins.matching.scans import CLOSED_PRICE_BITS, LANES, relax, two_smallest
 
-COST_BITS = 6
-"""Costs lie in 0 .. R with R = 2**(width - COST_BITS); the bits above hold prices and path lengths.
+HEADROOM_BITS = 6
+"""Costs lie in 0 .. R with R = 2**(width - HEADROOM_BITS); the bits above hold prices and path lengths.
 
-Every auction of stage 1 starts from prices of at most 2 R, and so do the later stages (`_settle_prices` sees to it).
-While a column is free it keeps the price it started from. So bids and searches raise prices to 6 R at most, and keys to
-7 R. A key of 8 R (`UNREACHED_BITS`) is one not reached yet, a price of 16 R closes a column, and their sum with a cost
-and a dual stays below 20 R < 2**(width - 1).
+Between equal sides, every auction and the later stages start from prices of at most 2 R (`_settle_prices` sees to it);
+where sides differ there are always free columns, at price 0. While a column is free it keeps the price it started
+from, and no bid goes further above it than the range. So bids and searches raise prices to 6 R at most (3 R is the most
+that was ever seen), and keys to 7 R. A key of 8 R (`UNREACHED_BITS`) is one not reached yet, a price of 16 R closes a
+column, and their sum with a cost and a dual stays below 20 R < 2**(width - 1).
 """
 
 UNREACHED_BITS = 3
@@ -50,7 +51,8 @@ SMALL = np.array([(12, 7)])
 LARGE = np.array([(2, 3), (7, 4), (28, 4)])
 RECTANGULAR = np.array([(6, 7)])
 """Stage 1: (steps, bids a row at most) of each auction. Its increment is the range of costs over
-``steps * sqrt(rows)``, since larger problems need finer ones; from `LARGE_ROWS` on it pays to fall towards it.
+``steps * sqrt(rows)``, since larger problems need finer ones; from `LARGE_ROWS` on it pays to fall towards it. The
+numbers are those that took least time on activations of 49 to 3,136 positions.
 Where sides differ, columns that end up free must have kept price zero: so there is one auction, for a tolerance only.
 """
 
@@ -133,7 +135,8 @@ def search_batch(affinities, problems, work, tolerance, columns, prices, missing
         Dual prices of the columns, or of the rows in problems where these outnumber the columns, in units of
         affinity: `simplugins.matching.values.certify` makes a bound of them.
     missing : (B,) float64 array, written
-        How far below the optimum the value may lie, at most.
+        How far below the optimum the value may lie, at most; infinite where costs could not be made, because the
+        range of the affinities is beyond float64.
     """
     for problem in range(len(problems)):
         start, stop, first, end = problems[problem]
@@ -145,9 +148,10 @@ def search_batch(affinities, problems, work, tolerance, columns, prices, missing
         costs = work.costs[: rows * padded].reshape(rows, padded)
         top, unit = _make_costs(block, first, end, transposed, costs, work)
         # What all rows would be worth at the largest affinity, in units; equal affinities have nothing to search for.
-        highest = rows * (top / unit) if unit > 0 else 0.0
-        missing[problem] = unit * _assign(costs, cols, tolerance if unit > 0 else 0.0, highest, work)
-        _report(transposed, rows, cols, first, unit, work, columns[start:stop], prices[problem])
+        searched = 0 < unit < np.inf
+        highest = rows * (top / unit) if searched else 0.0
+        missing[problem] = unit * _assign(costs, cols, tolerance if searched else 0.0, highest, work)
+        _report(transposed, rows, cols, first, unit if searched else 0.0, work, columns[start:stop], prices[problem])
 
 
 @kernel
@@ -165,8 +169,9 @@ def _make_costs(affinities, first, end, transposed, costs, work):  # type: ignor
             smallest[j] = value if value < smallest[j] else smallest[j]
     top = np.float64(largest[:cols].max())
     spread = top - np.float64(smallest[:cols].min())
-    scale = 2.0 ** (8 * costs.itemsize - COST_BITS) / spread if spread > 0 else 0.0
-    if not np.isfinite(scale):
+    scale = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS) / spread if spread > 0 else 0.0
+    beyond = spread > 0 and not 0 < scale < np.inf
+    if beyond:
         scale = 0.0
     padding = costs.shape[1]
     if transposed:
@@ -181,7 +186,7 @@ def _make_costs(affinities, first, end, transposed, costs, work):  # type: ignor
             for j in range(cols):
                 costs[i, j] = costs.dtype.type((top - row[j]) * scale)
         costs[:, cols:padding] = 0
-    return top, 1 / scale if scale > 0 else 0.0
+    return top, np.inf if beyond else 1 / scale if scale > 0 else 0.0
 
 
 @kernel
@@ -195,11 +200,11 @@ def _assign(costs, cols, tolerance, highest, work):  # type: ignore[no-untyped-d
     if rows == cols or tolerance > 0:
         auctions = RECTANGULAR if rows < cols else SMALL if rows < LARGE_ROWS else LARGE
         for k in range(len(auctions)):
-            increment = int((1 << (8 * costs.itemsize - COST_BITS)) / (auctions[k, 0] * np.sqrt(rows)))
+            increment = int((1 << (8 * costs.itemsize - HEADROOM_BITS)) / (auctions[k, 0] * np.sqrt(rows)))
             _auction(costs, cols, increment, auctions[k, 1] * rows, work)
             if tolerance > 0:
-                missing = _prove(costs, cols, increment, tolerance, highest, work)
-                if missing >= 0:
+                proven, missing = _prove(costs, cols, increment, tolerance, highest, work)
+                if proven:
                     return missing
             if rows == cols:
                 _settle_prices(costs, cols, work)
@@ -207,15 +212,15 @@ def _assign(costs, cols, tolerance, highest, work):  # type: ignore[no-untyped-d
         _reset_prices(costs, cols, work)
     _auction(costs, cols, 0, EXACT_BUDGET * rows, work)
     _augment_free_rows(costs, cols, work)
-    return np.float64(rows)
+    return _cut(costs)
 
 
 @kernel
 def _prove(costs, cols, increment, tolerance, highest, work):  # type: ignore[no-untyped-def]
     """Prove that an auction's assignment misses no more than a share of the optimum.
 
-    The value of an assignment is `highest` less its cost. Returns how much it may miss, in units; -1 if that is too
-    much. The prices change.
+    The value of an assignment is `highest` less its cost. Returns whether that was proven, and how much it may miss,
+    in units. The prices change.
     """
     rows = costs.shape[0]
     _complete(rows, cols, work)
@@ -224,17 +229,23 @@ def _prove(costs, cols, increment, tolerance, highest, work):  # type: ignore[no
     for i in range(rows):
         cost += costs[i, work.assigned[i]]
     if GAP_OF_INCREMENT * rows * increment > tolerance * abs(highest - cost):
-        return -1.0
+        return False, np.inf
     if rows == cols:
         _settle_prices(costs, cols, work)
     _auction(costs, cols, 0, rows, work)
     least = _least_cost(costs, cols, work)
-    # Costs were cut to whole units, so the affinities are worth up to one unit a row less than it seems.
-    missing = cost + rows - least
-    if missing > tolerance * (abs(highest - least) - rows) - _ROUNDING * (abs(highest) + abs(least)):
-        return -1.0
+    missing = cost - least + _cut(costs)
+    if missing > tolerance * (abs(highest - least) - _cut(costs)) - _ROUNDING * (abs(highest) + abs(least)):
+        return False, missing
     work.column_of[:rows] = work.assigned[:rows]
-    return missing
+    return True, missing
+
+
+@kernel
+def _cut(costs):  # type: ignore[no-untyped-def]
+    """Return how far an assignment's cost may be from its affinities' own, in units: what cutting and rounding took."""
+    units = 1.01 if costs.itemsize == 4 else 2.0**7  # the steps of float64 are coarser than those of 64-bit costs
+    return units * len(costs)
 
 
 @kernel
@@ -251,7 +262,7 @@ def _least_cost(costs, cols, work):  # type: ignore[no-untyped-def]
 
 @kernel
 def _complete(rows, cols, work):  # type: ignore[no-untyped-def]
-    """Give each row that is free one of the free columns."""
+    """Give each row that an auction left free one of the columns that it left free."""
     j = 0
     for i in range(rows):
         if work.column_of[i] < 0:
@@ -272,7 +283,7 @@ def _reset_prices(costs, cols, work):  # type: ignore[no-untyped-def]
 def _settle_prices(costs, cols, work):  # type: ignore[no-untyped-def]
     """Count prices from the lowest, which changes nothing between equal sides, and cut them to twice the range."""
     lowest = work.prices[:cols].min()
-    highest = 2 << (8 * costs.itemsize - COST_BITS)
+    highest = 2 << (8 * costs.itemsize - HEADROOM_BITS)
     for j in range(cols):
         work.prices[j] = min(work.prices[j] - lowest, highest)
 

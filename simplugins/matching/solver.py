@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from simplugins.matching import search, values
 from simplugins.matching.contract import Assignments
 
-_FINE_ENOUGH = 2.0**-20
-"""An exact value may miss this share of the matched affinities' magnitude; more, and float64 solves the problem."""
+_FINE_ENOUGH = {np.dtype(np.float32): 2.0**-20, np.dtype(np.float64): 2.0**-44}
+"""An exact value may miss this share of the matched affinities' magnitude; more, and it is solved more finely."""
+
+_MOST_REFINEMENTS = 4
 
 
 def solve(affinities: NDArray[np.floating], problems: NDArray[np.int64], *, tolerance: float = 0.0) -> Assignments:
@@ -22,7 +24,7 @@ def solve(affinities: NDArray[np.floating], problems: NDArray[np.int64], *, tole
     problems : (B, 4) int64 array
         First row, end of rows, first column and end of columns of each, in the order of rows, of which none is in two.
     tolerance : float, default 0
-        The share of the optimum that may be missing from a value, beside float64's rounding of the largest affinity.
+        The share of the optimum that may be missing from a value.
 
     Returns
     -------
@@ -30,13 +32,41 @@ def solve(affinities: NDArray[np.floating], problems: NDArray[np.int64], *, tole
         With the columns among all K, and for each problem the prices that prove it.
     """
     columns, prices, missing = _search(affinities, problems, tolerance)
-    for problem in np.flatnonzero(missing > _allowed(affinities, problems, columns, missing, tolerance)):
+    allowed = _allowed(affinities, problems, columns, missing, tolerance)
+    for problem in np.flatnonzero(np.isinf(missing) | (missing > allowed)):
         start, stop, first, end = problems[problem]
         block = affinities[start:stop, first:end].astype(np.float64, order="C")
-        own_columns, own_prices, _ = _search(block, whole_problems(np.array([0, len(block)]), end - first), tolerance)
-        columns[start:stop] = np.where(own_columns < 0, -1, own_columns + first)
-        prices[problem, : max(block.shape)] = own_prices[0]
+        found = _solve_finely(block, tolerance)
+        columns[start:stop] = np.where(found.columns < 0, -1, found.columns + first)
+        prices[problem, : max(block.shape)] = found.prices
     return Assignments(columns, prices)
+
+
+def _solve_finely(affinity: NDArray[np.float64], tolerance: float) -> Assignments:
+    """Solve one problem whose affinities are far apart: leave out those that are too low to be matched, and repeat."""
+    exponent = np.frexp(np.abs(affinity).max())[1]
+    affinity = np.ldexp(affinity, -exponent)
+    problem = whole_problems(np.array([0, len(affinity)]), affinity.shape[1])
+    columns, prices, missing = _search(affinity, problem, tolerance)
+    for _ in range(_MOST_REFINEMENTS):
+        largest, short = _shortfall(affinity, columns)
+        if short == 0:
+            return Assignments(columns, np.zeros_like(prices[0]))
+        if missing <= _allowed(affinity, problem, columns, missing, tolerance):
+            break
+        # Even with the largest affinities all around it, one this low comes to less than the assignment at hand.
+        affinity = np.maximum(affinity, largest - 2 * short)
+        columns, prices, missing = _search(affinity, problem, tolerance)
+    return Assignments(columns, np.ldexp(prices[0], exponent))
+
+
+def _shortfall(affinity: NDArray[np.float64], columns: NDArray[np.int64]) -> tuple[NDArray[np.float64], float]:
+    """Return the largest affinity of each row (or column, if these are fewer), and what the assignment lacks of all."""
+    rows = np.flatnonzero(columns >= 0)
+    by_row = affinity.shape[0] <= affinity.shape[1]
+    largest = affinity.max(1 if by_row else 0, keepdims=True)
+    lacking = largest.ravel()[rows if by_row else columns[rows]] - affinity[rows, columns[rows]]
+    return largest, float(lacking.sum())
 
 
 def whole_problems(offsets: NDArray[np.int64], cols: int) -> NDArray[np.int64]:
@@ -72,4 +102,4 @@ def _allowed(
         values.aligned_values(affinities, offsets, columns, found)
         return tolerance * np.abs(found + missing)
     values.aligned_magnitudes(affinities, offsets, columns, found)
-    return _FINE_ENOUGH * found
+    return _FINE_ENOUGH[affinities.dtype] * found

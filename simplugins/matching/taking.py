@@ -36,7 +36,7 @@ def _take(affinities, columns):  # type: ignore[no-untyped-def]
     columns[:] = -1
     for i in np.argsort(-best, kind="mergesort")[:cols]:
         j = favourites[i]
-        if prices[j] > 0:
+        if prices[j] > 0:  # taken
             j = largest(affinities, i, prices)[0]
         columns[i] = j
         prices[j] = np.inf

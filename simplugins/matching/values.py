@@ -41,7 +41,25 @@ def aligned_magnitudes(affinities, offsets, columns, out):  # type: ignore[no-un
 
 
 @kernel
-def certify(affinities, offsets, columns, prices, upper, gap):  # type: ignore[no-untyped-def]
+def first_wrong(columns, offsets, cols):  # type: ignore[no-untyped-def]
+    """Return the first problem whose columns are no assignment of its smaller side, or -1 if all are."""
+    taken_by = np.full(cols, -1)
+    for problem in range(offsets.size - 1):
+        matched = 0
+        for i in range(offsets[problem], offsets[problem + 1]):
+            j = columns[i]
+            if j < -1 or j >= cols or (j >= 0 and taken_by[j] == problem):
+                return problem
+            if j >= 0:
+                taken_by[j] = problem
+                matched += 1
+        if matched != min(offsets[problem + 1] - offsets[problem], cols):
+            return problem
+    return -1
+
+
+@kernel
+def certify(affinities, offsets, prices, values, upper, gap):  # type: ignore[no-untyped-def]
     """Bound each problem's optimum from above by a feasible solution of the dual problem, and say how near it is.
 
     For prices v of the larger side (at least 0 there; any on equal sides), every assignment is worth at most
@@ -52,45 +70,27 @@ def certify(affinities, offsets, columns, prices, upper, gap):  # type: ignore[n
     ----------
     affinities : (T, K) array, C-contiguous
     offsets : (B + 1,) int64 array
-    columns : (T,) int64 array
     prices : (B, P) float64 array
-        Both as in `contract.Assignments`.
+        As in `contract.Assignments`.
+    values : (B,) float64 array
+        What the assignments found are worth.
     upper : (B,) float64 array, written
         The bounds.
     gap : (B,) float64 array, written
         ``(upper - value) / |upper|``: the share of the bound that the value may be short of. 0 where both agree to
-        float64's rounding of the largest affinity; infinite if the bound is 0 and the value is not.
+        the rounding of their own sums; infinite if the bound is 0 and the value is not.
     """
     best_of_column = np.empty(affinities.shape[1])
     for problem in range(offsets.size - 1):
-        start, stop = offsets[problem], offsets[problem + 1]
-        block = affinities[start:stop]
+        block = affinities[offsets[problem] : offsets[problem + 1]]
         bound, magnitude = _bound(block, prices[problem], best_of_column)
-        value = 0.0
-        for i in range(start, stop):
-            if columns[i] >= 0:
-                value += np.float64(affinities[i, columns[i]])
-                magnitude += abs(np.float64(affinities[i, columns[i]]))
-        margin_of_one = (block.shape[0] + block.shape[1]) * np.finfo(np.float64).eps
-        margin = magnitude * margin_of_one
+        margin = magnitude * (block.shape[0] + block.shape[1]) * np.finfo(np.float64).eps
         upper[problem] = bound + margin
-        missing = upper[problem] - value
-        if missing <= 2 * margin or _has_as_large(block, missing / margin_of_one):
+        missing = upper[problem] - values[problem]
+        if missing <= 2 * margin:
             gap[problem] = 0.0
         else:
             gap[problem] = missing / abs(upper[problem]) if upper[problem] != 0 else np.inf
-
-
-@kernel
-def _has_as_large(block, size):  # type: ignore[no-untyped-def]
-    """Tell whether an affinity of such a size is among them, of either sign."""
-    for i in range(block.shape[0]):
-        found = False
-        for j in range(block.shape[1]):
-            found |= abs(block[i, j]) >= size
-        if found:
-            return True
-    return False
 
 
 @kernel
