@@ -12,7 +12,7 @@ from simplugins.matching.contract import Assignments
 _FINE_ENOUGH = {np.dtype(np.float32): 2.0**-20, np.dtype(np.float64): 2.0**-44}
 """An exact value may miss this share of the matched affinities' magnitude; more, and it is solved more finely."""
 
-_MOST_REFINEMENTS = 4
+_MOST_REFINEMENTS = 8
 
 
 def solve(affinities: NDArray[np.floating], problems: NDArray[np.int64], *, tolerance: float = 0.0) -> Assignments:
@@ -43,30 +43,36 @@ def solve(affinities: NDArray[np.floating], problems: NDArray[np.int64], *, tole
 
 
 def _solve_finely(affinity: NDArray[np.float64], tolerance: float) -> Assignments:
-    """Solve one problem whose affinities are far apart: leave out those that are too low to be matched, and repeat."""
+    """Solve one problem whose affinities are far apart: leave out those that are too low to be matched, and repeat.
+
+    Each row (of the smaller side) adds its largest affinity at most. So whatever is lower than that by twice what an
+    assignment lacks of all of these belongs to no better assignment, and may as well be just so low: that narrows the
+    range of affinities, and with it the steps of the costs.
+    """
     exponent = np.frexp(np.abs(affinity).max())[1]
     affinity = np.ldexp(affinity, -exponent)
     problem = whole_problems(np.array([0, len(affinity)]), affinity.shape[1])
-    columns, prices, missing = _search(affinity, problem, tolerance)
+    smaller = 1 if affinity.shape[0] <= affinity.shape[1] else 0
+    largest = affinity.max(smaller, keepdims=True)
+    best, least_lacking, narrowed = np.full(len(affinity), -1), np.inf, affinity
     for _ in range(_MOST_REFINEMENTS):
-        largest, short = _shortfall(affinity, columns)
-        if short == 0:
-            return Assignments(columns, np.zeros_like(prices[0]))
+        columns, prices, missing = _search(narrowed, problem, tolerance)
+        lacking = _lacking(affinity, largest, columns)
+        if lacking <= least_lacking:
+            best, least_lacking = columns, lacking
+        if lacking == 0:
+            return Assignments(best, np.zeros_like(prices[0]))
         if missing <= _allowed(affinity, problem, columns, missing, tolerance):
             break
-        # Even with the largest affinities all around it, one this low comes to less than the assignment at hand.
-        affinity = np.maximum(affinity, largest - 2 * short)
-        columns, prices, missing = _search(affinity, problem, tolerance)
-    return Assignments(columns, np.ldexp(prices[0], exponent))
+        narrowed = np.maximum(affinity, largest - 2 * least_lacking)
+    return Assignments(best, np.ldexp(prices[0], exponent))
 
 
-def _shortfall(affinity: NDArray[np.float64], columns: NDArray[np.int64]) -> tuple[NDArray[np.float64], float]:
-    """Return the largest affinity of each row (or column, if these are fewer), and what the assignment lacks of all."""
+def _lacking(affinity: NDArray[np.float64], largest: NDArray[np.float64], columns: NDArray[np.int64]) -> float:
+    """Return what an assignment is worth less than the largest affinities of the smaller side together."""
     rows = np.flatnonzero(columns >= 0)
-    by_row = affinity.shape[0] <= affinity.shape[1]
-    largest = affinity.max(1 if by_row else 0, keepdims=True)
-    lacking = largest.ravel()[rows if by_row else columns[rows]] - affinity[rows, columns[rows]]
-    return largest, float(lacking.sum())
+    of_matched = np.broadcast_to(largest, affinity.shape)[rows, columns[rows]]
+    return float((of_matched - affinity[rows, columns[rows]]).sum())
 
 
 def whole_problems(offsets: NDArray[np.int64], cols: int) -> NDArray[np.int64]:
