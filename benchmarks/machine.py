@@ -8,6 +8,7 @@ import platform
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 PACKAGES = ("simplugins", "numpy", "scipy", "lapx", "numba")
 
@@ -31,3 +32,8 @@ def cores() -> int:
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that are measured."""
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+def surroundings(threads: int) -> dict[str, Any]:
+    """Return what is the same for all benchmarks of a run."""
+    return {"threads": threads, "cpu": cpu_model(), "cores": cores(), "versions": versions()}

@@ -6,7 +6,8 @@ these 24 crops ``efficientnet_lite0_photos.npz``, which the package bundles, hol
 10 and 15 (``block10``, ``block15``) and its class ``probabilities``, all float16; which ``photo`` each crop comes
 from, and the ``photo_names``; the ``boxes`` (row, column, side of each crop in its photograph); and uint8
 ``thumbnails``, blank for the one photograph whose rights are not stated. ``efficientnet_lite0_block4.npz``, for the
-tests, holds the output of ``block4`` for the first eight crops.
+tests, holds the output of ``block4`` for the first eight crops, and ``efficientnet_lite0_block2.npz``, for the
+benchmarks, that of ``block2`` for the first two crops of each of the first two photographs.
 
 Everything comes from PyPI and nothing is downloaded at run time (the wheel of scikit-image 0.26.0 holds all
 six photographs)::
@@ -72,14 +73,16 @@ PHOTOS: dict[str, Callable[[], Array]] = {
     "motorcycle": lambda: data.stereo_motorcycle()[0],
 }
 CROPS_PER_PHOTO = 4
-BLOCKS = (4, 10, 15)
-BLOCK4_CROPS = 8
+BLOCKS = (2, 4, 10, 15)
+BLOCK2_CROPS = [0, 1, 4, 5]
+BLOCK4_CROPS = slice(8)
 RIGHTS_NOT_STATED = ("motorcycle",)
 BLANK = 128
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = ROOT / "simplugins" / "data" / "efficientnet_lite0_photos.npz"
 FOR_TESTS = ROOT / "tests" / "data" / "efficientnet_lite0_block4.npz"
+FOR_BENCHMARKS = ROOT / "benchmarks" / "data" / "efficientnet_lite0_block2.npz"
 
 # Another machine's kernels sum in another order, and change values by far less than float16's step at the
 # largest value. So two rounded values differ by at most that step, which is at most 2**-10 of the largest
@@ -134,7 +137,7 @@ def run_network(network: torch.nn.Module, images: NDArray[np.float32]) -> dict[s
 
 
 def make_data() -> dict[str, dict[str, Array]]:
-    """Make the arrays of both files, by the file's name."""
+    """Make the arrays of all files, by the file's name."""
     photos = [read() for read in PHOTOS.values()]
     boxes = draw_boxes(photos)
     which = np.repeat(np.arange(len(photos)), CROPS_PER_PHOTO)
@@ -142,7 +145,7 @@ def make_data() -> dict[str, dict[str, Array]]:
     crops = [photos[p][row : row + side, column : column + side] for p, (row, column, side) in places]
     images = np.stack([scale(crop, 224) for crop in crops])
     outputs = run_network(load_network(), images)
-    block4 = outputs.pop("block4")[:BLOCK4_CROPS]
+    block2, block4 = outputs.pop("block2")[BLOCK2_CROPS], outputs.pop("block4")[BLOCK4_CROPS]
     bundled = {
         **outputs,
         "photo": which.astype(np.int64),
@@ -150,7 +153,7 @@ def make_data() -> dict[str, dict[str, Array]]:
         "boxes": boxes,
         "thumbnails": make_thumbnails(images, which),
     }
-    return {BUNDLED.name: bundled, FOR_TESTS.name: {"block4": block4}}
+    return {BUNDLED.name: bundled, FOR_TESTS.name: {"block4": block4}, FOR_BENCHMARKS.name: {"block2": block2}}
 
 
 def make_thumbnails(images: NDArray[np.float32], which: Array) -> NDArray[np.uint8]:
@@ -205,10 +208,10 @@ def load(path: Path) -> dict[str, Array]:
 def main() -> int:
     """Make the data and write it; compare it with the repository's if asked to: 1 if they differ, else 0."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("folder", type=Path, help="where to write the two files")
+    parser.add_argument("folder", type=Path, help="where to write the files")
     parser.add_argument("--check", action="store_true", help="compare them with those in this repository")
     arguments = parser.parse_args()
-    references = {path.name: load(path) for path in (BUNDLED, FOR_TESTS)} if arguments.check else {}
+    references = {path.name: load(path) for path in (BUNDLED, FOR_TESTS, FOR_BENCHMARKS)} if arguments.check else {}
     made = make_data()
     for name, arrays in made.items():
         save(arguments.folder / name, arrays)

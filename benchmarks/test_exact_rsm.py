@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Benchmarks of exact semantic RSMs on real activations, against the competitors in `peers`.
 
-Machines are noisy, so competitors take turns: all of them run within seconds of each other, several times over, and
-`report` compares those of one turn. Nothing is asserted of time, but every result is checked before it is timed.
+Competitors take turns (see `turns`), and `report` compares those of one turn. Nothing is asserted of time, but every
+result is checked before it is timed.
 """
 
 from __future__ import annotations
@@ -12,30 +12,20 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pytest
-from machine import cores, cpu_model, versions
-from peers import COMPETITORS, Activations, Competitor, Products
+from inputs import describe, load_layer
+from machine import surroundings
+from peers import COMPETITORS, RTOL, Activations, Competitor, Products
 from pytest_benchmark.fixture import BenchmarkFixture
+from turns import TURNS, first_call
 
 import simplugins
-from simplugins.data import load_photos
 
-BLOCK4 = Path(__file__).resolve().parent.parent / "tests" / "data" / "efficientnet_lite0_block4.npz"
 SIZES = {"S=49": ("block15", 1), "S=49, more inputs": ("block15", 4), "S=196": ("block10", 1), "S=784": ("block4", 1)}
 """The layer, and how often its crops are used: copies after the first with noise, a tenth of a channel's deviation."""
-
-TURNS = 5
-TURN_SECONDS = 0.5
-"""A turn repeats a call for so long, but `ROUNDS` times at least and at most."""
-ROUNDS = 3, 50
-
-RTOL = 1e-5
-"""Float32 rounds each of up to 320 products by at most 2**-24 of it, and errors of either sign mostly cancel: about
-sqrt(320) * 2**-24 = 1e-6 of the sum of magnitudes, which is a few times the sum. A wrong assignment is off by more."""
 
 FIRST_CALL = "first call"
 CACHES = ("empty", "filled")
@@ -47,13 +37,7 @@ FIRST_CALL_ROUNDS = 3
 def load(size: str) -> Activations:
     """Load the activations of a named size as (N, S, C)."""
     layer, copies = SIZES[size]
-    if layer == "block4":
-        with np.load(BLOCK4, allow_pickle=False) as archive:
-            maps = archive[layer]
-    else:
-        maps = load_photos()[layer]
-    vectors = maps.reshape(*maps.shape[:2], -1).swapaxes(1, 2)
-    once = np.ascontiguousarray(vectors, dtype=np.float32)
+    once = load_layer(layer)
     rng, deviation = np.random.default_rng(0), once.std((0, 1), dtype=np.float64)
     noisy = [(once + 0.1 * deviation * rng.normal(size=once.shape)).astype(np.float32) for _ in range(copies - 1)]
     return np.concatenate([once, *noisy])
@@ -79,13 +63,10 @@ def test_exact_rsm(benchmark: BenchmarkFixture, threads: int, size: str, turn: i
     """Check a competitor, which also warms it up, then time it."""
     activations, competitor = load(size), COMPETITORS[name]
     reference = expected(size, competitor)
-    start = perf_counter()
-    found = competitor.compute(activations, threads)
-    seconds = perf_counter() - start
+    found, rounds = first_call(competitor.compute, activations, threads)
     check(found, reference)
     benchmark.group = size
-    benchmark.extra_info.update(describe(activations, threads), turn=turn, competitor=name)
-    rounds = int(np.clip(TURN_SECONDS / seconds, *ROUNDS))
+    benchmark.extra_info.update(describe(activations), **surroundings(threads), key=(size, name, turn))
     benchmark.pedantic(competitor.compute, args=(activations, threads), rounds=rounds)
 
 
@@ -94,18 +75,6 @@ def check(found: Products, reference: Products) -> None:
     above = np.triu_indices(len(reference), 1)
     typical = float(np.median(np.abs(reference[above])))
     np.testing.assert_allclose(found[above], reference[above], rtol=RTOL, atol=RTOL * typical)
-
-
-def describe(activations: Activations, threads: int) -> dict[str, Any]:
-    """Return what a row of the report says of its problem, beside what all rows say."""
-    count, positions, channels = activations.shape
-    problem = {"pairs": count * (count - 1) // 2, "positions": positions, "channels": channels}
-    return {**problem, **surroundings(threads)}
-
-
-def surroundings(threads: int) -> dict[str, Any]:
-    """Return what is the same for all rows of a run."""
-    return {"threads": threads, "cpu": cpu_model(), "cores": cores(), "versions": versions()}
 
 
 @pytest.mark.parametrize("state", CACHES)
@@ -121,7 +90,7 @@ def test_first_call(
         return (folder if state == "filled" else tmp_path_factory.mktemp(state),), {}
 
     benchmark.group = FIRST_CALL
-    benchmark.extra_info.update(surroundings(threads), cache=state)
+    benchmark.extra_info.update(surroundings(threads), key=(FIRST_CALL, state))
     kernels = compiled_kernels(folder)
     benchmark.pedantic(call_in_fresh_process, setup=arguments, rounds=FIRST_CALL_ROUNDS)
     assert compiled_kernels(folder) == kernels  # nothing was compiled there while it was timed

@@ -41,22 +41,24 @@ HEADROOM_BITS = 6
 Between equal sides, every auction and the later stages start from prices of at most 2 R (`_settle_prices` sees to it);
 where sides differ there are always free columns, at price 0. While a column is free it keeps the price it started
 from, and no bid goes further above it than the range. So bids and searches raise prices to 6 R at most (3 R is the most
-that was ever seen), and keys to 7 R. A key of 8 R (`UNREACHED_BITS`) is one not reached yet, a price of 16 R closes a
+that hostile trials reached), and keys to 7 R. A key of 8 R (`UNREACHED_BITS`) is one not reached yet, a price of 16 R closes a
 column, and their sum with a cost and a dual stays below 20 R < 2**(width - 1).
 """
 
 UNREACHED_BITS = 3
 
-SMALL = np.array([(12, 7)])
-LARGE = np.array([(2, 3), (7, 4), (28, 4)])
-RECTANGULAR = np.array([(6, 7)])
+SMALL = np.array([(12.0, 7)])
+LARGE = np.array([(1.5, 2), (5, 4), (20, 4), (60, 4)])
+RECTANGULAR = np.array([(6.0, 7)])
 """Stage 1: (steps, bids a row at most) of each auction. Its increment is the range of costs over
-``steps * sqrt(rows)``, since larger problems need finer ones; from `LARGE_ROWS` on it pays to fall towards it. The
-numbers are those that took least time on activations of 49 to 3,136 positions.
+``steps * sqrt(rows)``, since larger problems need finer ones. From `LARGE_ROWS` on it pays to fall towards it, down to
+about as many steps as ``sqrt(rows)`` (`ENOUGH_STEPS` of it). The numbers are those that took least time on activations
+of 49 to 3,136 positions.
 Where sides differ, columns that end up free must have kept price zero: so there is one auction, for a tolerance only.
 """
 
 LARGE_ROWS = 400
+ENOUGH_STEPS = 0.7
 EXACT_BUDGET = 2
 """Bids a row, at most, at increment zero."""
 
@@ -200,14 +202,17 @@ def _assign(costs, cols, tolerance, highest, work):  # type: ignore[no-untyped-d
     if rows == cols or tolerance > 0:
         auctions = RECTANGULAR if rows < cols else SMALL if rows < LARGE_ROWS else LARGE
         for k in range(len(auctions)):
-            increment = int((1 << (8 * costs.itemsize - HEADROOM_BITS)) / (auctions[k, 0] * np.sqrt(rows)))
-            _auction(costs, cols, increment, auctions[k, 1] * rows, work)
+            steps, budget = auctions[k, 0], int(auctions[k, 1]) * rows
+            increment = int((1 << (8 * costs.itemsize - HEADROOM_BITS)) / (steps * np.sqrt(rows)))
+            _auction(costs, cols, increment, budget, work)
             if tolerance > 0:
                 proven, missing = _prove(costs, cols, increment, tolerance, highest, work)
                 if proven:
                     return missing
             if rows == cols:
                 _settle_prices(costs, cols, work)
+            if steps >= ENOUGH_STEPS * np.sqrt(rows):
+                break
     if rows < cols:
         _reset_prices(costs, cols, work)
     _auction(costs, cols, 0, EXACT_BUDGET * rows, work)

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real activations that benchmarks run on: outputs of EfficientNet-Lite0's blocks for crops of photographs."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from peers import Activations
+
+from simplugins.data import load_photos
+
+ROOT = Path(__file__).resolve().parent.parent
+FILES = {
+    "block2": ROOT / "benchmarks" / "data" / "efficientnet_lite0_block2.npz",
+    "block4": ROOT / "tests" / "data" / "efficientnet_lite0_block4.npz",
+}
+"""The layers that are not bundled with the package."""
+
+
+@cache
+def load_layer(layer: str) -> Activations:
+    """Load the output of a block as (N, S, C), float32."""
+    if layer in FILES:
+        with np.load(FILES[layer], allow_pickle=False) as archive:
+            maps = archive[layer]
+    else:
+        maps = load_photos()[layer]
+    vectors = maps.reshape(*maps.shape[:2], -1).swapaxes(1, 2)
+    return np.ascontiguousarray(vectors, dtype=np.float32)
+
+
+def describe(activations: Activations) -> dict[str, int]:
+    """Return what a benchmark says of its problem."""
+    count, positions, channels = activations.shape
+    return {"pairs": count * (count - 1) // 2, "positions": positions, "channels": channels}
