@@ -41,14 +41,15 @@ HEADROOM_BITS = 6
 Between equal sides, every auction and the later stages start from prices of at most 2 R (`_settle_prices` sees to it);
 where sides differ there are always free columns, at price 0. While a column is free it keeps the price it started
 from, and no bid goes further above it than the range. So bids and searches raise prices to 6 R at most (3 R is the most
-that hostile trials reached), and keys to 7 R. A key of 8 R (`UNREACHED_BITS`) is one not reached yet, a price of 16 R closes a
-column, and their sum with a cost and a dual stays below 20 R < 2**(width - 1).
+that hostile trials reached), and keys to 7 R. A key of 8 R (`UNREACHED_BITS`) is one not reached yet, a price of 16 R
+closes a column, and their sum with a cost and a dual stays below 20 R < 2**(width - 1).
 """
 
 UNREACHED_BITS = 3
 
 SMALL = np.array([(12.0, 7)])
 LARGE = np.array([(1.5, 2), (5, 4), (20, 4), (60, 4)])
+LARGE_TOLERANT = np.array([(2.0, 3), (6, 4), (24, 4), (60, 4)])
 RECTANGULAR = np.array([(6.0, 7)])
 """Stage 1: (steps, bids a row at most) of each auction. Its increment is the range of costs over
 ``steps * sqrt(rows)``, since larger problems need finer ones. From `LARGE_ROWS` on it pays to fall towards it, down to
@@ -200,7 +201,9 @@ def _assign(costs, cols, tolerance, highest, work):  # type: ignore[no-untyped-d
     rows = costs.shape[0]
     _reset_prices(costs, cols, work)
     if rows == cols or tolerance > 0:
-        auctions = RECTANGULAR if rows < cols else SMALL if rows < LARGE_ROWS else LARGE
+        auctions = LARGE_TOLERANT if tolerance > 0 else LARGE
+        if rows < LARGE_ROWS or rows < cols:
+            auctions = RECTANGULAR if rows < cols else SMALL
         for k in range(len(auctions)):
             steps, budget = auctions[k, 0], int(auctions[k, 1]) * rows
             increment = int((1 << (8 * costs.itemsize - HEADROOM_BITS)) / (steps * np.sqrt(rows)))
