@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins.matching.contract import Assignments, BatchMatcher, check_between
+from simplugins.matching.problems import whole_problems
 
 
 @dataclass(frozen=True)
@@ -50,5 +51,5 @@ class Auction(BatchMatcher):
         """Match a batch of pairs; see `Matcher.match_batch`."""
         from simplugins.matching import solver
 
-        problems = solver.whole_problems(offsets, affinities.shape[1])
+        problems = whole_problems(offsets, affinities.shape[1])
         return solver.solve(affinities, problems, tolerance=float(self.tolerance))

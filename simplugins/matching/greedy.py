@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins.matching.contract import Assignments, BatchMatcher
+from simplugins.matching.problems import whole_problems
 
 
 @dataclass(frozen=True)
@@ -33,5 +34,5 @@ class Greedy(BatchMatcher):
         from simplugins.matching import taking
 
         columns = np.empty(len(affinities), np.int64)
-        taking.take_batch(affinities, offsets, columns)
+        taking.take_batch(affinities, whole_problems(offsets, affinities.shape[1]), columns)
         return Assignments(columns)

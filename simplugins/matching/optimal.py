@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins.matching.contract import Assignments, BatchMatcher
+from simplugins.matching.problems import whole_problems
 
 
 @dataclass(frozen=True)
@@ -33,4 +34,4 @@ class Optimal(BatchMatcher):
         """Match a batch of pairs; see `Matcher.match_batch`."""
         from simplugins.matching import solver  # Numba is slow to import: only when something is matched
 
-        return solver.solve(affinities, solver.whole_problems(offsets, affinities.shape[1]))
+        return solver.solve(affinities, whole_problems(offsets, affinities.shape[1]))

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from simplugins.matching import search, values
 from simplugins.matching.contract import Assignments
+from simplugins.matching.problems import whole_problems
 
 _FINE_ENOUGH = {np.dtype(np.float32): 2.0**-20, np.dtype(np.float64): 2.0**-44}
 """An exact value may miss this share of the matched affinities' magnitude; more, and it is solved more finely."""
@@ -73,13 +74,6 @@ def _lacking(affinity: NDArray[np.float64], largest: NDArray[np.float64], column
     rows = np.flatnonzero(columns >= 0)
     of_matched = np.broadcast_to(largest, affinity.shape)[rows, columns[rows]]
     return float((of_matched - affinity[rows, columns[rows]]).sum())
-
-
-def whole_problems(offsets: NDArray[np.int64], cols: int) -> NDArray[np.int64]:
-    """Return the problems that slices of rows make with all columns, as `solve` takes them."""
-    problems = np.zeros((len(offsets) - 1, 4), np.int64)
-    problems[:, 0], problems[:, 1], problems[:, 3] = offsets[:-1], offsets[1:], cols
-    return problems
 
 
 def _search(

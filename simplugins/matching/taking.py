@@ -10,26 +10,29 @@ from simplugins.matching.scans import largest
 
 
 @kernel
-def take_batch(affinities, offsets, columns):  # type: ignore[no-untyped-def]
-    """Match each slice of rows greedily.
+def take_batch(affinities, problems, columns):  # type: ignore[no-untyped-def]
+    """Match problems greedily, each a block of a matrix of affinities.
 
     Parameters
     ----------
     affinities : (T, K) array, C-contiguous
-        Problem b has the rows ``offsets[b]:offsets[b + 1]``.
-    offsets : (B + 1,) int64 array
+    problems : (B, 4) int64 array
+        First row, end of rows, first column and end of columns of each.
     columns : (T,) int64 array, written
-        The column that each row takes, or -1 once none is left.
+        The column that each row takes, of all columns, or -1 once none is left; rows of no problem are left as they
+        are.
     """
-    for problem in range(offsets.size - 1):
-        start, stop = offsets[problem], offsets[problem + 1]
-        _take(affinities[start:stop], columns[start:stop])
+    prices = np.empty(affinities.shape[1], affinities.dtype)
+    for problem in range(len(problems)):
+        start, stop, first, end = problems[problem]
+        prices[:] = np.inf  # closed
+        prices[first:end] = 0
+        _take(affinities[start:stop], end - first, prices, columns[start:stop])
 
 
 @kernel
-def _take(affinities, columns):  # type: ignore[no-untyped-def]
-    rows, cols = affinities.shape
-    prices = np.zeros(cols, affinities.dtype)
+def _take(affinities, cols, prices, columns):  # type: ignore[no-untyped-def]
+    rows = len(affinities)
     favourites, best = np.empty(rows, np.int64), np.empty(rows, affinities.dtype)
     for i in range(rows):
         favourites[i], best[i] = largest(affinities, i, prices)

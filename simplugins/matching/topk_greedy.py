@@ -9,13 +9,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.matching.contract import Matcher, check_count
-from simplugins.matching.greedy import Greedy
-from simplugins.matching.optimal import Optimal
+from simplugins.matching.contract import Assignments, BatchMatcher, check_count
+from simplugins.matching.problems import make_problems
 
 
 @dataclass(frozen=True)
-class TopKGreedy(Matcher):
+class TopKGreedy(BatchMatcher):
     """The k positions of largest norm of each input matched optimally with each other, the rest greedily.
 
     The paper finds it a poor approximation; it is here for comparison.
@@ -44,12 +43,12 @@ class TopKGreedy(Matcher):
     def __post_init__(self) -> None:
         check_count("k", self.k)
 
-    def match(self, affinity: NDArray[np.floating]) -> NDArray[np.int64]:
-        """Match one pair of inputs; see `Matcher.match`."""
-        rows, cols = (max(0, n - self.k) for n in affinity.shape)
-        columns = np.full(len(affinity), -1)
-        top = Optimal().match(affinity[rows:, cols:])
-        columns[rows:] = np.where(top < 0, -1, top + cols)
-        if rows and cols:
-            columns[:rows] = Greedy().match(affinity[:rows, :cols])
-        return columns
+    def match_batch(self, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> Assignments:
+        """Match a batch of pairs; see `Matcher.match_batch`."""
+        from simplugins.matching import solver, taking
+
+        starts, stops, cols = offsets[:-1], offsets[1:], affinities.shape[1]
+        row, col = np.maximum(starts, stops - self.k), max(0, cols - self.k)
+        columns = solver.solve(affinities, make_problems(row, stops, col, cols)).columns
+        taking.take_batch(affinities, make_problems(starts, row, 0, col), columns)
+        return Assignments(columns)

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Problems as blocks of a matrix of affinities: what the kernels take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def make_problems(first_row: Any, end_of_rows: Any, first_column: Any, end_of_columns: Any) -> NDArray[np.int64]:
+    """Return a (B, 4) array with a problem a row, from four numbers or arrays of B numbers."""
+    return np.stack(np.broadcast_arrays(first_row, end_of_rows, first_column, end_of_columns), axis=1).astype(np.int64)
+
+
+def whole_problems(offsets: NDArray[np.int64], cols: int) -> NDArray[np.int64]:
+    """Return the problems that slices of rows, from each offset to the next, make with all columns.
+
+    Examples
+    --------
+    >>> whole_problems(np.array([0, 3, 5]), 4)
+    array([[0, 3, 0, 4],
+           [3, 5, 0, 4]])
+    """
+    return make_problems(offsets[:-1], offsets[1:], 0, cols)
