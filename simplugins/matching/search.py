@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The assignment kernel: which column each row takes, so that the affinities add up to the most.
 
-A problem goes through three stages, all on one array of column prices:
+A problem goes through three stages, all on one array of column prices, which starts from what would be right if
+affinities were products of a number for each row and one for each column (as they nearly are where concept vectors
+share a direction, after a rectifier above all):
 
 1. *auctions* with falling bid increments, which bring the prices near their optimum fast;
 2. an auction with increment zero, which assigns most rows to a column that is exactly the best at these prices;
@@ -51,7 +53,7 @@ SMALL = np.array([(12.0, 7)])
 LARGE = np.array([(1.5, 2), (5, 4), (20, 4), (60, 4)])
 LARGE_TOLERANT = np.array([(2.0, 3), (6, 4), (24, 4), (60, 4)])
 RECTANGULAR = np.array([(6.0, 7)])
-"""Stage 1: (steps, bids a row at most) of each auction. Its increment is the range of costs over
+"""Stage 1: (steps, bids a row at most) of each auction. Its increment is the span of costs (see `_start`) over
 ``steps * sqrt(rows)``, since larger problems need finer ones. From `LARGE_ROWS` on it pays to fall towards it, down to
 about as many steps as ``sqrt(rows)`` (`ENOUGH_STEPS` of it). The numbers are those that took least time on activations
 of 49 to 3,136 positions.
@@ -62,6 +64,9 @@ LARGE_ROWS = 400
 ENOUGH_STEPS = 0.7
 EXACT_BUDGET = 2
 """Bids a row, at most, at increment zero."""
+
+SPAN_OF_TYPICAL = 4
+"""The span of costs is the whole range, or so many times what a column's best is typically better than its mean."""
 
 _ROUNDING = 1e-12
 """More than the sums of a proof round, relative to their terms."""
@@ -86,6 +91,7 @@ class Workspace(NamedTuple):
     queue: NDArray[np.int64]
     closed: NDArray[np.int64]
     free_columns: NDArray[np.int64]
+    sums: NDArray[np.int64]
     largest: NDArray[np.floating]
     smallest: NDArray[np.floating]
 
@@ -113,6 +119,7 @@ def make_workspace(rows: int, columns: int, dtype: np.dtype[np.floating]) -> Wor
         queue=np.empty(small, np.int64),
         closed=np.empty(padded, np.int64),
         free_columns=np.empty(padded, np.int64),
+        sums=np.empty(padded, np.int64),
         largest=np.empty(columns, dtype),
         smallest=np.empty(columns, dtype),
     )
@@ -150,10 +157,13 @@ def search_batch(affinities, problems, work, tolerance, columns, prices, missing
         padded = (cols + LANES - 1) // LANES * LANES
         costs = work.costs[: rows * padded].reshape(rows, padded)
         top, unit = _make_costs(block, first, end, transposed, costs, work)
-        # What all rows would be worth at the largest affinity, in units; equal affinities have nothing to search for.
-        searched = 0 < unit < np.inf
-        highest = rows * (top / unit) if searched else 0.0
-        missing[problem] = unit * _assign(costs, cols, tolerance if searched else 0.0, highest, work)
+        searched = 0 < unit < np.inf  # equal affinities have nothing to search for
+        top_units = top / unit if searched else 0.0
+        span = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS)
+        _reset_prices(costs, cols, work)
+        if searched and rows == cols:
+            span = _start(costs, top_units, unit, work)
+        missing[problem] = unit * _assign(costs, cols, tolerance if searched else 0.0, rows * top_units, span, work)
         _report(transposed, rows, cols, first, unit if searched else 0.0, work, columns[start:stop], prices[problem])
 
 
@@ -193,20 +203,20 @@ def _make_costs(affinities, first, end, transposed, costs, work):  # type: ignor
 
 
 @kernel
-def _assign(costs, cols, tolerance, highest, work):  # type: ignore[no-untyped-def]
+def _assign(costs, cols, tolerance, highest, span, work):  # type: ignore[no-untyped-def]
     """Assign every row to a column of its own at the least total cost, or until proven near enough to it.
 
-    Fills `column_of` and `prices`, and returns how much may be missing from the assignment's value, in units.
+    The value of an assignment is `highest` less its cost; bid increments are shares of the `span` of costs. Fills
+    `column_of` and `prices`, and returns how much may be missing from the assignment's value, in units.
     """
     rows = costs.shape[0]
-    _reset_prices(costs, cols, work)
     if rows == cols or tolerance > 0:
         auctions = LARGE_TOLERANT if tolerance > 0 else LARGE
         if rows < LARGE_ROWS or rows < cols:
             auctions = RECTANGULAR if rows < cols else SMALL
         for k in range(len(auctions)):
             steps, budget = auctions[k, 0], int(auctions[k, 1]) * rows
-            increment = int((1 << (8 * costs.itemsize - HEADROOM_BITS)) / (steps * np.sqrt(rows)))
+            increment = int(span / (steps * np.sqrt(rows)))
             _auction(costs, cols, increment, budget, work)
             if tolerance > 0:
                 proven, missing = _prove(costs, cols, increment, tolerance, highest, work)
@@ -221,6 +231,53 @@ def _assign(costs, cols, tolerance, highest, work):  # type: ignore[no-untyped-d
     _auction(costs, cols, 0, EXACT_BUDGET * rows, work)
     _augment_free_rows(costs, cols, work)
     return _cut(costs)
+
+
+@kernel
+def _start(costs, top, unit, work):  # type: ignore[no-untyped-def]
+    """Set the prices that a square problem starts from, and return the span of its costs.
+
+    The mean affinity of row i be r[i], of column j c[j], of all m; a unit of cost takes one off `top`. If affinities
+    were r[i] c[j] / m, the optimum would match rows and columns by rank, and with r spread like c, but k times as
+    wide, the price of a column would be c + k (c - m)^2 / 2 m. Where the means differ too much for that to be near,
+    prices stay zero.
+    """
+    rows = costs.shape[0]
+    bits = 8 * costs.itemsize - HEADROOM_BITS
+    cut = 8 * costs.itemsize - 32  # sums of costs have to fit
+    sums = work.sums
+    sums[:rows] = 0
+    of_rows, of_squares, of_best = 0.0, 0.0, 0.0
+    for i in range(rows):
+        total = 0
+        for j in range(rows):
+            cost = np.int64(costs[i, j]) >> cut
+            total += cost
+            sums[j] += cost
+        of_rows += total
+        of_squares += (total / rows) ** 2
+    mean_cost = of_rows / rows**2
+    row_variance = of_squares / rows - mean_cost**2
+    mean = top / 2.0**cut - mean_cost
+    column_variance, lowest = 0.0, np.inf
+    for j in range(rows):
+        deviation = mean_cost - sums[j] / rows
+        column_variance += deviation**2 / rows
+    if mean**2 >= column_variance > 0 and mean > 0:
+        stretch = np.sqrt(max(row_variance, 0.0) / column_variance)
+        for j in range(rows):
+            lowest = min(lowest, _start_price(mean_cost - sums[j] / rows, mean, stretch))
+        for j in range(rows):
+            price = _start_price(mean_cost - sums[j] / rows, mean, stretch) - lowest
+            work.prices[j] = int(min(price * 2.0**cut, 2.0 ** (bits + 1)))
+    for j in range(rows):
+        of_best += sums[j] / rows - (top - work.largest[j] / unit) / 2.0**cut
+    return min(2.0**bits, SPAN_OF_TYPICAL * of_best / rows * 2.0**cut)
+
+
+@kernel
+def _start_price(deviation, mean, stretch):  # type: ignore[no-untyped-def]
+    return deviation + stretch * deviation**2 / (2 * mean)
 
 
 @kernel
