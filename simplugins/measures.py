@@ -90,7 +90,7 @@ def compute_rsm(activations: Any, measure: str = "semantic-cosine", *, other: An
     layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
         What the dimensions are; "auto" reads two, three and four of them as the first three.
     mask, other_mask : (N, S) and (M, S) bool arrays, optional
-        True for positions that count.
+        True for positions that count; for maps also (N, H, W). The values of others are never looked at.
     labels, other_labels : sequences of str or int, optional
         What the inputs are called.
     drop_tokens : int or sequence of int, default 0
@@ -99,12 +99,12 @@ def compute_rsm(activations: Any, measure: str = "semantic-cosine", *, other: An
         What to compute in: by default float64 for float64 activations, else float32. Similarities are added up and
         returned in float64.
     matching : str or Matcher, optional
-        Any plugin of the group ``simplugins.matchings``, in place of the optimal one: "auction" (option `tolerance`),
-        "batch-optimal" (`window`), "greedy", "topk-greedy" (`k`), "identity" or another's; it takes further keyword
-        options as its own.
+        Of a semantic measure: any plugin of the group ``simplugins.matchings``. "optimal" (the default); "auction",
+        with the share that may be missing, ``tolerance=0.01``; the paper's "batch-optimal", with ``window=128``,
+        "greedy", and "topk-greedy", with ``k=128``; "identity"; or another's. Further keyword options are its own.
     certify : bool, default False
-        Whether to prove for each pair how far its aligned inner product may be below the optimum: see `RSM.gap`. Free
-        for the optimal and the auction matching; others cost all affinities and an auction more.
+        Whether to prove for each pair how far its aligned inner product may be below the optimum: see `RSM.gap`. That
+        costs a tenth or so for "optimal" and "auction"; other matchings need all affinities, and an auction a pair.
     sigma : "median" or float, default "median"
         Bandwidth of the RBF kernel ``exp(-d^2 / (2 sigma^2))``; "median" is the square root of the median of the
         squared distances that are not zero, of this RSM.
@@ -130,15 +130,18 @@ def compute_rsm(activations: Any, measure: str = "semantic-cosine", *, other: An
 
     Notes
     -----
-    The optimal matching is exact: O(S^3) for a pair at worst, near O(S^2) on activations, plus 2 S^2 C for the
-    affinities. Memory beyond input and result: about 256 MiB of converted inputs, 8 MiB (or one pair) of affinities a
-    thread, and, while a kernel is applied, three matrices of the result's size; 2,000 inputs of 196 positions and 112
-    channels took 455 MiB. Certificates take two more such matrices.
+    The optimal matching is exact: O(S^3) for a pair at worst; on activations near S^2 up to some 800 positions and
+    S^2.7 from there to 3,136; plus 2 S^2 C for the affinities. Greedy matchings are O(S^2) beside these; windows of k
+    positions O(S k^2) at worst, with 2 S k C for their affinities.
+    Memory beyond input and result: about 256 MiB of converted inputs, 8 MiB (or one pair) of affinities a thread, and,
+    while a kernel is applied, three matrices of the result's size; 2,000 inputs of 196 positions and 112 channels took
+    455 MiB. Certificates take one more matrix.
 
     A response of zero has cosine 0 to everything. If all responses are equal, RBF is 1. Where two sets differ in
     size, the smaller is matched into the larger, and positions left over count as matched to zero vectors: so norms,
-    cosine and distance keep their meaning, ``d^2 = |X|^2 + |Y|^2 - 2 m``. An input's similarity to itself is that of
-    the identity, which is optimal, whatever the matching.
+    cosine and distance keep their meaning, ``d^2 = |X|^2 + |Y|^2 - 2 m``. Without `other`, the
+    diagonal is that of the identity, which is optimal; with `other`, an approximate matching may miss that even for
+    equal inputs.
 
     References
     ----------

@@ -54,14 +54,18 @@ def match(
     dtype: DTypeLike | None = None,
     **options: Any,
 ) -> Matching:
-    """Match the positions of two inputs.
+    """Match the positions of two inputs, and prove how good that is.
+
+    Time and memory grow with all S T affinities, whatever the matching; for one without prices of its own an auction
+    finds the bound.
 
     Parameters
     ----------
     x, y : arrays
         Responses of one input each: (S, C) and (T, C) sets of concept vectors, or maps (C, H, W).
     matching : str or Matcher, default "optimal"
-        Any plugin of the group ``simplugins.matchings``; it takes `options` as its own.
+        Any plugin of the group ``simplugins.matchings``; it takes `options` as its own (see `compute_rsm`). For
+        "greedy" and "topk-greedy" it matters which input comes first.
     layout : {"auto", "sc", "chw", "hwc"}
         What the dimensions are; "auto" reads two and three of them as the first two.
     dtype : float32 or float64, optional

@@ -41,7 +41,8 @@ class RSM:
     gap : (N, N) or (N, M) float64 array or None
         The proven relative gap of each pair, ``(upper - m) / |upper|``: no matching reaches an aligned inner product
         above `upper`, and m is the one found. So m is at least ``(1 - gap) upper``, for a positive bound. 0 where
-        both agree to rounding, infinite where the bound is 0 and m is below. None if it was not asked for.
+        both agree to rounding, infinite where the bound is 0 and m is below. It is that of the aligned inner products,
+        whatever the kernel; so of cosines too, but not of RBF's values. None if it was not asked for.
     labels, other_labels : array of str or int64, or None
         What the inputs, of rows and of columns, are called.
 
@@ -78,8 +79,12 @@ class RSM:
         other = self.other_squared_norms
         if other is not None and np.shape(other) != values.shape[1:]:
             raise ValueError(f"other_squared_norms: expected {values.shape[1]}, one a column, got {np.shape(other)}")
-        if self.gap is not None and np.shape(self.gap) != values.shape:
-            raise ValueError(f"gap: expected a value for each pair, {values.shape}, got {np.shape(self.gap)}")
+        if other is not None:
+            object.__setattr__(self, "other_squared_norms", np.asarray(other, np.float64))
+        if self.gap is not None:
+            object.__setattr__(self, "gap", np.asarray(self.gap, np.float64))
+            if np.shape(self.gap) != values.shape:
+                raise ValueError(f"gap: expected a value for each pair, {values.shape}, got {np.shape(self.gap)}")
         rows, columns = values.shape
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "squared_norms", norms)
@@ -209,9 +214,9 @@ class RSM:
     def _gap_range(self, gap: NDArray[np.float64]) -> str:
         """Say how large gaps are, and which pair has the largest."""
         shown = self._off_diagonal(gap)
-        if not shown.size:
+        if not shown.any():
             return "none"
-        i, j = np.unravel_index(np.argmax(gap), gap.shape)
+        i, j = np.unravel_index(np.argmax(gap), gap.shape)  # on the diagonal it is 0
         return f"largest {shown.max():.3g} (inputs {i} and {j}), mean {shown.mean():.3g}"
 
     def _off_diagonal(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -100,7 +100,7 @@ def test_an_auction_keeps_its_tolerance(tolerance, x, y):
 
 @pytest.mark.parametrize("size", [(450, 450), (420, 500), (500, 420), (60, 60), (10, 200)])
 @pytest.mark.parametrize("tolerance", [0.1, 0.01, 0.001])
-def test_an_auction_keeps_its_tolerance_where_it_stops_early(size, tolerance):
+def test_an_auction_keeps_its_tolerance_in_large_and_unequal_sets(size, tolerance):
     rng = np.random.default_rng(0)
     for kind in ("rectified", "signed", "few values", "rank one"):
         channels = 1 if kind == "rank one" else 12
@@ -113,6 +113,8 @@ def test_an_auction_keeps_its_tolerance_where_it_stops_early(size, tolerance):
         assert found.gap <= tolerance
         assert found.value >= (1 - tolerance) * oracle.optimum(found.affinity)
         assert_certified(found, found.affinity)
+        if tolerance == 0.1 and kind == "rectified":
+            assert found.gap > 1e-4  # it stopped early
 
 
 def test_an_auction_stops_early_on_real_activations(layers):
@@ -146,7 +148,7 @@ def test_affinities_that_dwarf_those_that_are_matched_change_nothing(matcher, dt
             columns = matcher.match(affinity)
             rows = np.flatnonzero(columns >= 0)
             value, best = affinity[rows, columns[rows]].sum(dtype=np.float64), oracle.optimum(affinity)
-            missed = 1e-6 if matcher.exact else matcher.tolerance
+            missed = getattr(matcher, "tolerance", 1e-6)
             assert best * (1 - missed) <= value <= best * (1 + 1e-12)
 
 
@@ -164,17 +166,13 @@ def test_affinities_of_any_size_are_matched(matcher, scale):
     np.testing.assert_array_equal(matcher.match(affinity), [1, 0, 2])
 
 
-@pytest.mark.parametrize("layer", ["block4", "block10", "block15"])
+@pytest.mark.parametrize("layer", ["block4", "block10"])  # block15 fits one window
 @pytest.mark.parametrize("window", [64, 128])
 @pytest.mark.parametrize("kernel", ["linear", "cosine", "rbf"])
 def test_batch_optimal_equals_the_authors(layers, authors_rsms, layer, window, kernel):
-    theirs = authors_rsms.get(f"{layer}/batch-optimal-{window}/{kernel}")
-    if theirs is None:
-        assert layers[layer].shape[2] ** 2 <= window  # one window: the optimal matching, which other tests compare
-        return
+    theirs = authors_rsms[f"{layer}/batch-optimal-{window}/{kernel}"]
     found = simplugins.compute_rsm(layers[layer], f"semantic-{kernel}", matching="batch-optimal", window=window)
-    tolerance = {"rtol": 1e-5} if kernel != "rbf" else {"rtol": 0, "atol": 1e-5}
-    np.testing.assert_allclose(found.values, theirs, **tolerance)
+    np.testing.assert_allclose(found.values, theirs, rtol=2e-6, atol=2e-6 if kernel == "rbf" else 0)
 
 
 def ragged_sets(sizes, channels=5, seed=0):

@@ -61,6 +61,8 @@ HOSTILE = {
     "duplicated": lambda rng, r, c: rectified(rng, r, c)[rng.integers(0, max(1, r // 3), size=r)],
     "outlier": lambda rng, r, c: rng.random((r, c)) + 1e6 * (np.arange(r * c) == r * c // 2).reshape(r, c),
     "offset": lambda rng, r, c: 1e4 + rng.random((r, c)),
+    "equal rows": lambda rng, r, c: np.tile(rng.random(c), (r, 1)),
+    "equal columns": lambda rng, r, c: np.tile(rng.random(r)[:, None], (1, c)),
     "huge": lambda rng, r, c: 1e30 * rng.normal(size=(r, c)),
     "tiny": lambda rng, r, c: 1e-30 * rng.normal(size=(r, c)),
     "metric": lambda rng, r, c: -np.abs(rng.random(r)[:, None] - rng.random(c)[None, :]),
@@ -233,3 +235,39 @@ def test_largest_agrees_with_numpy(shape, dtypes, seed, ties):
     row = int(rng.integers(shape[0]))
     differences = affinities[row].astype(dtypes[1]) - prices
     assert scans.largest(affinities, row, prices) == (differences.argmax(), differences.max())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_the_start_of_a_search_is_within_the_range_of_costs(name, dtype):
+    affinity = np.ascontiguousarray(HOSTILE[name](np.random.default_rng(14), 60, 60).astype(dtype))
+    work, costs, span = start(affinity)
+    most = 2.0 ** (8 * costs.itemsize - search.HEADROOM_BITS)
+    assert 0 <= span <= most
+    assert work.prices[:60].min() >= 0
+    assert work.prices[:60].max() <= 2 * most
+
+
+def start(affinity):
+    """Set up the search of a square problem, as `search_batch` does."""
+    size = len(affinity)
+    work = search.make_workspace(size, size, affinity.dtype)
+    costs = work.costs.reshape(size, -1)
+    top, unit = search._make_costs(affinity, 0, size, False, costs, work)
+    search._reset_prices(costs, size, work)
+    return work, costs, search._start(costs, top / unit, unit, work) if unit > 0 else 0.0
+
+
+def test_products_of_numbers_start_from_prices_that_nearly_prove_the_optimum():
+    rng = np.random.default_rng(15)
+    x, y = 1 + rng.random(200), 3 + 2 * rng.random(200)
+    affinity = np.outer(x, y).astype(np.float32)
+    work, _, _ = start(affinity)
+    unit = (affinity.max() - affinity.min()) / 2.0**26
+    gaps = []
+    for prices in (np.zeros(200), work.prices[:200] * np.float64(unit)):
+        upper, gap = np.empty((2, 1))
+        value = np.array([optimum(affinity)])
+        values.certify(affinity, np.array([0, 200]), prices[None], value, upper, gap)
+        gaps.append(gap[0])
+    assert gaps[1] < 0.1 * gaps[0]

@@ -172,6 +172,19 @@ def test_gaps_are_saved_loaded_and_summarised(tmp_path):
     assert "proven gap" not in str(simplugins.compute_rsm(sets).summary())
 
 
+def test_an_exact_rsm_has_no_gap_to_tell_of():
+    sets = np.random.default_rng(0).integers(0, 4, size=(3, 5, 2)).astype(float)
+    assert simplugins.compute_rsm(sets, certify=True).summary()["proven gap off the diagonal"] == "none"
+
+
+def test_lists_become_arrays():
+    rsm = simplugins.RSM(
+        values=[[1, 2]], made={"measure": "own"}, squared_norms=[1], other_squared_norms=[1, 4], gap=[[0, 0.25]]
+    )
+    assert rsm.gap.dtype == rsm.other_squared_norms.dtype == np.float64
+    assert rsm.summary()["proven gap"] == "largest 0.25 (inputs 0 and 1), mean 0.125"
+
+
 def test_a_gap_for_each_pair_is_needed():
     with pytest.raises(ValueError, match=r"gap: expected a value for each pair, \(2, 2\), got \(2,\)"):
         simplugins.RSM(values=np.eye(2), made={"measure": "own"}, squared_norms=np.ones(2), gap=np.zeros(2))

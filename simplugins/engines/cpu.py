@@ -6,7 +6,7 @@ them in place. Both release the GIL, so plain Python threads keep all cores busy
 threads of the user's; BLAS is held to one thread meanwhile. A thread holds one tile (at most `TILE_BYTES` of
 affinities, or one pair if that is more) and the matcher's costs for one pair; the blocks of converted inputs take
 about `CACHE_BYTES` together.
-A matcher with windows gets the affinities window by window, and those between windows are not made.
+A matcher with windows gets the affinities window by window, and those between windows are not made, where that pays.
 A positionwise matcher needs no affinities: there a tile is a block of inputs against another, one matrix product
 of flattened responses. To certify a matching takes all affinities, whatever the matcher.
 """
@@ -136,7 +136,6 @@ class _Run:
         self.matcher, self.certify = matcher, certify
         self.dtype = np.result_type(x.dtype, y.dtype)
         self.values = np.zeros((len(x), len(y)))
-        self.upper = np.zeros((len(x), len(y))) if certify else None
         self.gap = np.zeros((len(x), len(y))) if certify else None
         self.positionwise = matcher.positionwise and not certify
         self.window = None if certify else _worthwhile_window(x, y, matcher.window)
@@ -200,11 +199,11 @@ class _Run:
         inputs, other = self._inputs(tile)
         into = tile.rows, tile.columns.start
         affinities = self._affinities(inputs.vectors, other.vectors.T)
-        if self.upper is None or self.gap is None:
+        if self.gap is None:
             self.values[into] = self._values(affinities, inputs.offsets)
             return
         found = match_and_certify(self.matcher, affinities, inputs.offsets)
-        self.values[into], self.upper[into], self.gap[into] = found.values, found.upper, found.gap
+        self.values[into], self.gap[into] = found.values, found.gap
 
     def windowed_tile(self, tile: Tile) -> None:
         """Match a run of inputs with one other, window by window."""
@@ -260,18 +259,13 @@ class _Run:
         if self.x.exponents.any() or self.y.exponents.any():
             scales = self.x.exponents[:, None] + self.y.exponents[None, :]
             self.values = np.ldexp(self.values, scales)
-            self.upper = None if self.upper is None else np.ldexp(self.upper, scales)
         if self.symmetric:
-            for matrix, diagonal in (
-                (self.values, self.x.squared_norms),
-                (self.upper, self.x.squared_norms),
-                (self.gap, 0.0),
-            ):
+            for matrix, diagonal in ((self.values, self.x.squared_norms), (self.gap, 0.0)):
                 if matrix is not None:
                     _mirror(matrix)
                     np.fill_diagonal(matrix, diagonal)
         exactly = np.dtype(np.float64) if self.positionwise else self.dtype
-        return AlignedProducts(self.values, ROUNDING[exactly], self.upper, self.gap)
+        return AlignedProducts(self.values, ROUNDING[exactly], self.gap)
 
 
 def _worthwhile_window(x: Activations, y: Activations, window: int | None) -> int | None:

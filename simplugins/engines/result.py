@@ -19,13 +19,10 @@ class AlignedProducts:
         Sum of the affinities of matched positions, of input i of one set and j of the other.
     rounding : float
         Bound on the rounding error of a value, relative to the mean of the two squared norms.
-    upper : (N, M) float64 array or None
-        Upper bounds on what the best matching could reach, if they were asked for.
     gap : (N, M) float64 array or None
-        ``(upper - value) / |upper|``, if they were asked for; 0 where both agree to rounding.
+        Proven relative gaps, if they were asked for: see `simplugins.matching.values.certify`.
     """
 
     values: NDArray[np.float64]
     rounding: float
-    upper: NDArray[np.float64] | None = None
     gap: NDArray[np.float64] | None = None

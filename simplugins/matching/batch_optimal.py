@@ -22,6 +22,7 @@ class BatchOptimal(BatchMatcher):
     The approximation that the paper recommends. For S positions and windows of k, time and memory grow with S k, not
     with S^2: an engine makes only the affinities within windows (but for certificates, and for small sets of different
     sizes, where all in one go is faster). Sets of at most k positions are matched optimally.
+    `match` expects rows and columns in ascending order of norm, as an engine hands them over.
 
     Parameters
     ----------

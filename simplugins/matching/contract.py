@@ -44,8 +44,6 @@ class Matcher(ABC):
     """
 
     name: ClassVar[str]
-    exact: ClassVar[bool] = False
-    """Whether every assignment is an optimal one."""
     positionwise: ClassVar[bool] = False
     """Whether position s always goes with position s: `match` must return that, and engines do not call it where no
     affinities between positions are needed."""
@@ -82,12 +80,13 @@ class Matcher(ABC):
         affinities : (T, K) array, C-contiguous, float32 or float64
             Problem b has the rows ``offsets[b]:offsets[b + 1]`` and all K columns.
         offsets : (B + 1,) int64 array
-            Starts at 0 and ends at T.
+            Starts at 0 and ends at T; B is at least 1. An engine's first batch is one 1 x 1 problem, to have everything
+            compiled.
 
         Returns
         -------
         Assignments
-            Columns for all T rows.
+            Columns for all T rows, counted within their problem, as int64.
         """
         columns = np.empty(len(affinities), np.int64)
         for start, stop in pairwise(offsets):
@@ -101,9 +100,21 @@ class BatchMatcher(Matcher):
     """A matcher that matches whole batches at once: implements `match_batch`, and has `match` from it."""
 
     def match(self, affinity: NDArray[np.floating]) -> NDArray[np.int64]:
-        """Match one pair of inputs; see `Matcher.match`."""
-        affinities = np.require(affinity, requirements=["C", "W"])  # read-only arrays would be compiled for once more
-        return self.match_batch(affinities, np.array([0, len(affinity)])).columns
+        """Match one pair of inputs; see `Matcher.match`. Integers and float16 are matched as float64.
+
+        Raises
+        ------
+        TypeError
+            If the affinity is no matrix of real numbers.
+        """
+        affinity = np.asarray(affinity)
+        if affinity.ndim != 2 or affinity.dtype.kind not in "iuf":
+            raise TypeError(
+                f"affinity: expected a matrix of real numbers, got shape {affinity.shape}, dtype {affinity.dtype}"
+            )
+        dtype = affinity.dtype if affinity.dtype in (np.float32, np.float64) else np.float64
+        # Read-only arrays would be compiled for once more.
+        return self.match_batch(np.require(affinity, dtype, ["C", "W"]), np.array([0, len(affinity)])).columns
 
     @abstractmethod
     def match_batch(self, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> Assignments:
@@ -230,8 +241,14 @@ def _create(name: str, options: dict[str, Any]) -> Matcher:
     try:
         return plugin(**options)
     except TypeError as error:
-        problem = f"does not take these options {sorted(options)}" if options else "could not be created"
-        raise TypeError(f"matching {name!r} {problem}: {error}") from error
+        taken = [f.name for f in dataclasses.fields(plugin) if f.init] if dataclasses.is_dataclass(plugin) else None
+        unknown = sorted(options if taken is None else options.keys() - taken)
+        if not unknown:
+            raise TypeError(f"matching {name!r} could not be created: {error}") from error
+        raise TypeError(
+            f"unknown options {unknown}: they are none of this call's, and matching {name!r} "
+            + (f"does not take them: {error}" if taken is None else f"takes {', '.join(taken) or 'no options'}")
+        ) from error
 
 
 def _a(found: Any) -> str:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The assignment kernel: which column each row takes, so that the affinities add up to the most.
 
-A problem goes through three stages, all on one array of column prices, which starts from what would be right if
-affinities were products of a number for each row and one for each column (as they nearly are where concept vectors
-share a direction, after a rectifier above all):
+A problem goes through three stages, all on one array of column prices. Between equal sides it starts from what would
+be right if affinities were products of a number for each row and one for each column (as they nearly are where concept
+vectors share a direction, after a rectifier above all). Where sides differ it starts from zero, and without stage 1
+unless a share of the optimum may be missing:
 
-1. *auctions* with falling bid increments, which bring the prices near their optimum fast;
+1. *auctions* with falling bid increments (below `LARGE_ROWS` one auction, with one increment), which bring the prices
+   near their optimum fast;
 2. an auction with increment zero, which assigns most rows to a column that is exactly the best at these prices;
 3. *shortest augmenting paths* (Dijkstra on reduced costs) for the few rows that are still free.
 
@@ -51,13 +53,12 @@ UNREACHED_BITS = 3
 
 SMALL = np.array([(12.0, 7)])
 LARGE = np.array([(1.5, 2), (5, 4), (20, 4), (60, 4)])
-LARGE_TOLERANT = np.array([(2.0, 3), (6, 4), (24, 4), (60, 4)])
 RECTANGULAR = np.array([(6.0, 7)])
-"""Stage 1: (steps, bids a row at most) of each auction. Its increment is the span of costs (see `_start`) over
-``steps * sqrt(rows)``, since larger problems need finer ones. From `LARGE_ROWS` on it pays to fall towards it, down to
-about as many steps as ``sqrt(rows)`` (`ENOUGH_STEPS` of it). The numbers are those that took least time on activations
-of 49 to 3,136 positions.
-Where sides differ, columns that end up free must have kept price zero: so there is one auction, for a tolerance only.
+"""Stage 1 of problems of less than `LARGE_ROWS`, of more, and of unequal sides: (steps, bids a row at most) of each
+auction. Its increment is the span of costs (see `_start`) over ``steps * sqrt(rows)``, since larger problems need finer
+ones; they fall until `ENOUGH_STEPS` of ``sqrt(rows)`` are reached. The numbers are those that took least time on
+activations of 49 to 3,136 positions. Where sides differ, columns that end up free must have kept price zero: so there
+is one auction, for a tolerance only.
 """
 
 LARGE_ROWS = 400
@@ -91,7 +92,8 @@ class Workspace(NamedTuple):
     queue: NDArray[np.int64]
     closed: NDArray[np.int64]
     free_columns: NDArray[np.int64]
-    sums: NDArray[np.int64]
+    row_sums: NDArray[np.int64]
+    column_sums: NDArray[np.int64]
     largest: NDArray[np.floating]
     smallest: NDArray[np.floating]
 
@@ -119,7 +121,8 @@ def make_workspace(rows: int, columns: int, dtype: np.dtype[np.floating]) -> Wor
         queue=np.empty(small, np.int64),
         closed=np.empty(padded, np.int64),
         free_columns=np.empty(padded, np.int64),
-        sums=np.empty(padded, np.int64),
+        row_sums=np.empty(small, np.int64),
+        column_sums=np.empty(padded, np.int64),
         largest=np.empty(columns, dtype),
         smallest=np.empty(columns, dtype),
     )
@@ -169,7 +172,10 @@ def search_batch(affinities, problems, work, tolerance, columns, prices, missing
 
 @kernel
 def _make_costs(affinities, first, end, transposed, costs, work):  # type: ignore[no-untyped-def]
-    """Write some columns' affinities as integer costs below the largest; return that, and what a unit is worth."""
+    """Write some columns' affinities as integer costs below the largest; return that, and what a unit is worth.
+
+    Unless rows and columns change places, `row_sums` and `column_sums` are filled with sums of costs (see `_start`).
+    """
     rows, cols = len(affinities), end - first
     largest, smallest = work.largest, work.smallest
     largest[:cols] = affinities[0, first:end]
@@ -186,19 +192,21 @@ def _make_costs(affinities, first, end, transposed, costs, work):  # type: ignor
     beyond = spread > 0 and not 0 < scale < np.inf
     if beyond:
         scale = 0.0
-    padding = costs.shape[1]
+    padded = costs.shape[1]
     if transposed:
         for i in range(rows):
             row = affinities[i, first:end]
             for j in range(cols):
                 costs[j, i] = costs.dtype.type((top - row[j]) * scale)
-        costs[:, rows:padding] = 0
+        costs[:, rows:padded] = 0
     else:
+        work.column_sums[:cols] = 0
         for i in range(rows):
             row = affinities[i, first:end]
             for j in range(cols):
                 costs[i, j] = costs.dtype.type((top - row[j]) * scale)
-        costs[:, cols:padding] = 0
+            work.row_sums[i] = _add_up(costs, i, cols, work.column_sums)
+        costs[:, cols:padded] = 0
     return top, np.inf if beyond else 1 / scale if scale > 0 else 0.0
 
 
@@ -211,9 +219,7 @@ def _assign(costs, cols, tolerance, highest, span, work):  # type: ignore[no-unt
     """
     rows = costs.shape[0]
     if rows == cols or tolerance > 0:
-        auctions = LARGE_TOLERANT if tolerance > 0 else LARGE
-        if rows < LARGE_ROWS or rows < cols:
-            auctions = RECTANGULAR if rows < cols else SMALL
+        auctions = RECTANGULAR if rows < cols else SMALL if rows < LARGE_ROWS else LARGE
         for k in range(len(auctions)):
             steps, budget = auctions[k, 0], int(auctions[k, 1]) * rows
             increment = int(span / (steps * np.sqrt(rows)))
@@ -230,13 +236,14 @@ def _assign(costs, cols, tolerance, highest, span, work):  # type: ignore[no-unt
         _reset_prices(costs, cols, work)
     _auction(costs, cols, 0, EXACT_BUDGET * rows, work)
     _augment_free_rows(costs, cols, work)
-    return _cut(costs)
+    return _cost_error(costs)
 
 
 @kernel
 def _start(costs, top, unit, work):  # type: ignore[no-untyped-def]
     """Set the prices that a square problem starts from, and return the span of its costs.
 
+    Reads what `_make_costs` left in `row_sums`, `column_sums` and `largest`.
     The mean affinity of row i be r[i], of column j c[j], of all m; a unit of cost takes one off `top`. If affinities
     were r[i] c[j] / m, the optimum would match rows and columns by rank, and with r spread like c, but k times as
     wide, the price of a column would be c + k (c - m)^2 / 2 m. Where the means differ too much for that to be near,
@@ -244,40 +251,35 @@ def _start(costs, top, unit, work):  # type: ignore[no-untyped-def]
     """
     rows = costs.shape[0]
     bits = 8 * costs.itemsize - HEADROOM_BITS
-    cut = 8 * costs.itemsize - 32  # sums of costs have to fit
-    sums = work.sums
-    sums[:rows] = 0
-    of_rows, of_squares, of_best = 0.0, 0.0, 0.0
-    for i in range(rows):
-        total = 0
+    of_rows = top - work.row_sums[:rows] * (_coarse(costs) / rows)
+    of_columns = top - work.column_sums[:rows] * (_coarse(costs) / rows)
+    mean, spread = of_columns.mean(), of_columns.std()
+    if mean >= spread > 0:
+        deviations = of_columns - mean
+        start = deviations + of_rows.std() / spread * deviations**2 / (2 * mean)
+        start -= start.min()
         for j in range(rows):
-            cost = np.int64(costs[i, j]) >> cut
-            total += cost
-            sums[j] += cost
-        of_rows += total
-        of_squares += (total / rows) ** 2
-    mean_cost = of_rows / rows**2
-    row_variance = of_squares / rows - mean_cost**2
-    mean = top / 2.0**cut - mean_cost
-    column_variance, lowest = 0.0, np.inf
-    for j in range(rows):
-        deviation = mean_cost - sums[j] / rows
-        column_variance += deviation**2 / rows
-    if mean**2 >= column_variance > 0 and mean > 0:
-        stretch = np.sqrt(max(row_variance, 0.0) / column_variance)
-        for j in range(rows):
-            lowest = min(lowest, _start_price(mean_cost - sums[j] / rows, mean, stretch))
-        for j in range(rows):
-            price = _start_price(mean_cost - sums[j] / rows, mean, stretch) - lowest
-            work.prices[j] = int(min(price * 2.0**cut, 2.0 ** (bits + 1)))
-    for j in range(rows):
-        of_best += sums[j] / rows - (top - work.largest[j] / unit) / 2.0**cut
-    return min(2.0**bits, SPAN_OF_TYPICAL * of_best / rows * 2.0**cut)
+            work.prices[j] = int(min(start[j], 2.0 ** (bits + 1)))
+    typical = (work.largest[:rows] / unit - of_columns).mean()
+    return min(2.0**bits, max(0.0, SPAN_OF_TYPICAL * typical))  # sums of costs are cut, so equal rows may seem better
 
 
 @kernel
-def _start_price(deviation, mean, stretch):  # type: ignore[no-untyped-def]
-    return deviation + stretch * deviation**2 / (2 * mean)
+def _coarse(costs):  # type: ignore[no-untyped-def]
+    """Return the step in which costs are added up: one so large that sums fit into 64 bits."""
+    return 2.0 ** (8 * costs.itemsize - 32)
+
+
+@kernel
+def _add_up(costs, i, cols, column_sums):  # type: ignore[no-untyped-def]
+    """Add a row of costs to the sums of the columns, and return its own sum, both in coarse steps."""
+    cut = 8 * costs.itemsize - 32
+    total = 0
+    for j in range(cols):
+        cost = np.int64(costs[i, j]) >> cut
+        total += cost
+        column_sums[j] += cost
+    return total
 
 
 @kernel
@@ -299,15 +301,15 @@ def _prove(costs, cols, increment, tolerance, highest, work):  # type: ignore[no
         _settle_prices(costs, cols, work)
     _auction(costs, cols, 0, rows, work)
     least = _least_cost(costs, cols, work)
-    missing = cost - least + _cut(costs)
-    if missing > tolerance * (abs(highest - least) - _cut(costs)) - _ROUNDING * (abs(highest) + abs(least)):
+    missing = cost - least + _cost_error(costs)
+    if missing > tolerance * (abs(highest - least) - _cost_error(costs)) - _ROUNDING * (abs(highest) + abs(least)):
         return False, missing
     work.column_of[:rows] = work.assigned[:rows]
     return True, missing
 
 
 @kernel
-def _cut(costs):  # type: ignore[no-untyped-def]
+def _cost_error(costs):  # type: ignore[no-untyped-def]
     """Return how far an assignment's cost may be from its affinities' own, in units: what cutting and rounding took."""
     units = 1.01 if costs.itemsize == 4 else 2.0**7  # the steps of float64 are coarser than those of 64-bit costs
     return units * len(costs)
@@ -437,7 +439,7 @@ def _augment(costs, source, n_free, work):  # type: ignore[no-untyped-def]
     open_prices[:] = prices[:padded]
     n_closed = 0
     i = source
-    nearest = row_duals[source] - row_duals[source]
+    nearest = costs.dtype.type(0)
     while True:
         base = costs.dtype.type(nearest - row_duals[i])
         sink, nearest = relax(costs, i, base, open_prices, keys, predecessors)

@@ -48,7 +48,8 @@ def _solve_finely(affinity: NDArray[np.float64], tolerance: float) -> Assignment
 
     Each row (of the smaller side) adds its largest affinity at most. So whatever is lower than that by twice what an
     assignment lacks of all of these belongs to no better assignment, and may as well be just so low: that narrows the
-    range of affinities, and with it the steps of the costs.
+    range of affinities, and with it the steps of the costs. (Twice, so that none so raised ties with the assignment.)
+    Two or three rounds are what the worst of hundreds of thousands of hostile problems took.
     """
     exponent = np.frexp(np.abs(affinity).max())[1]
     affinity = np.ldexp(affinity, -exponent)

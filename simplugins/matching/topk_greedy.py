@@ -17,7 +17,9 @@ from simplugins.matching.problems import make_problems
 class TopKGreedy(BatchMatcher):
     """The k positions of largest norm of each input matched optimally with each other, the rest greedily.
 
-    The paper finds it a poor approximation; it is here for comparison.
+    The paper finds it a poor approximation; it is here for comparison. O(S^2) a pair, beside the optimal matching of k
+    positions. As with `Greedy`, the outcome depends on which of two inputs the rows belong to. `match` expects rows and
+    columns in ascending order of norm, as an engine hands them over.
 
     Parameters
     ----------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an assignment is worth, and a bound on what any assignment could be worth."""
+"""What an assignment is worth, whether it is one, and a bound on what any could be worth."""
 
 from __future__ import annotations
 
