@@ -240,12 +240,12 @@ def test_largest_agrees_with_numpy(shape, dtypes, seed, ties):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", HOSTILE)
 def test_the_start_of_a_search_is_within_the_range_of_costs(name, dtype):
-    affinity = np.ascontiguousarray(HOSTILE[name](np.random.default_rng(14), 60, 60).astype(dtype))
+    affinity = np.ascontiguousarray(HOSTILE[name](np.random.default_rng(14), 130, 130).astype(dtype))
     work, costs, span = start(affinity)
     most = 2.0 ** (8 * costs.itemsize - search.HEADROOM_BITS)
     assert 0 <= span <= most
-    assert work.prices[:60].min() >= 0
-    assert work.prices[:60].max() <= 2 * most
+    assert work.prices[:130].min() >= 0
+    assert work.prices[:130].max() <= 2 * most
 
 
 def start(affinity):

@@ -62,6 +62,9 @@ is one auction, for a tolerance only.
 """
 
 LARGE_ROWS = 400
+START_ROWS = 100
+"""From so many rows on it pays to look for prices to start from."""
+
 ENOUGH_STEPS = 0.7
 EXACT_BUDGET = 2
 """Bids a row, at most, at increment zero."""
@@ -164,7 +167,7 @@ def search_batch(affinities, problems, work, tolerance, columns, prices, missing
         top_units = top / unit if searched else 0.0
         span = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS)
         _reset_prices(costs, cols, work)
-        if searched and rows == cols:
+        if searched and rows == cols and rows >= START_ROWS:
             span = _start(costs, top_units, unit, work)
         missing[problem] = unit * _assign(costs, cols, tolerance if searched else 0.0, rows * top_units, span, work)
         _report(transposed, rows, cols, first, unit if searched else 0.0, work, columns[start:stop], prices[problem])
@@ -174,7 +177,7 @@ def search_batch(affinities, problems, work, tolerance, columns, prices, missing
 def _make_costs(affinities, first, end, transposed, costs, work):  # type: ignore[no-untyped-def]
     """Write some columns' affinities as integer costs below the largest; return that, and what a unit is worth.
 
-    Unless rows and columns change places, `row_sums` and `column_sums` are filled with sums of costs (see `_start`).
+    Where `_start` needs them, `row_sums` and `column_sums` are filled with sums of costs.
     """
     rows, cols = len(affinities), end - first
     largest, smallest = work.largest, work.smallest
@@ -205,7 +208,8 @@ def _make_costs(affinities, first, end, transposed, costs, work):  # type: ignor
             row = affinities[i, first:end]
             for j in range(cols):
                 costs[i, j] = costs.dtype.type((top - row[j]) * scale)
-            work.row_sums[i] = _add_up(costs, i, cols, work.column_sums)
+            if rows == cols and rows >= START_ROWS:
+                work.row_sums[i] = _add_up(costs, i, cols, work.column_sums)
         costs[:, cols:padded] = 0
     return top, np.inf if beyond else 1 / scale if scale > 0 else 0.0
 
