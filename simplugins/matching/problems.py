@@ -9,9 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def make_problems(first_row: Any, end_of_rows: Any, first_column: Any, end_of_columns: Any) -> NDArray[np.int64]:
-    """Return a (B, 4) array with a problem a row, from four numbers or arrays of B numbers."""
-    return np.stack(np.broadcast_arrays(first_row, end_of_rows, first_column, end_of_columns), axis=1).astype(np.int64)
+def make_problems(
+    first_row: NDArray[np.int64], end_of_rows: Any, first_column: Any, end_of_columns: Any
+) -> NDArray[np.int64]:
+    """Return a (B, 4) array with a problem a row, from B first rows and numbers, or arrays of B numbers."""
+    problems = np.empty((len(first_row), 4), np.int64)
+    problems[:, 0], problems[:, 1] = first_row, end_of_rows
+    problems[:, 2], problems[:, 3] = first_column, end_of_columns
+    return problems
 
 
 def whole_problems(offsets: NDArray[np.int64], cols: int) -> NDArray[np.int64]:
