@@ -104,7 +104,7 @@ def compute_rsm(activations: Any, measure: str = "semantic-cosine", *, other: An
         "greedy", and "topk-greedy", with ``k=128``; "identity"; or another's. Further keyword options are its own.
     certify : bool, default False
         Whether to prove for each pair how far its aligned inner product may be below the optimum: see `RSM.gap`. That
-        costs a tenth or so for "optimal" and "auction"; other matchings need all affinities, and an auction a pair.
+        costs a tenth to a third for "optimal" and "auction"; others need all affinities, and an auction a pair.
     sigma : "median" or float, default "median"
         Bandwidth of the RBF kernel ``exp(-d^2 / (2 sigma^2))``; "median" is the square root of the median of the
         squared distances that are not zero, of this RSM.
