@@ -147,7 +147,7 @@ def _output_paths(out: Path, measures: list[str]) -> dict[str, Path]:
 
 def _matcher(matching: str | None, options: list[str]) -> Matcher | None:
     """Create the matcher that was asked for, if one was; numbers among its options are read as such."""
-    from simplugins.matching.contract import resolve_matcher
+    from simplugins.matching.options import resolve_matcher
 
     if matching is None:
         if options:

@@ -18,7 +18,8 @@ from simplugins.activations import Activations, naming
 from simplugins.engines import AlignedProducts, check_engine
 from simplugins.files import read_activations
 from simplugins.kernels import Sigma
-from simplugins.matching.contract import Matcher, matcher_options, resolve_matcher
+from simplugins.matching.contract import Matcher
+from simplugins.matching.options import matcher_options, resolve_matcher
 from simplugins.rsm import RSM
 
 GROUP = "simplugins.measures"

@@ -12,7 +12,8 @@ from numpy.typing import DTypeLike, NDArray
 from simplugins import arrays
 from simplugins.activations import Activations, naming
 from simplugins.matching.certificates import match_and_certify
-from simplugins.matching.contract import Matcher, resolve_matcher
+from simplugins.matching.contract import Matcher
+from simplugins.matching.options import resolve_matcher
 
 _LAYOUTS = {"sc": "ntd", "chw": "nchw", "hwc": "nhwc"}
 

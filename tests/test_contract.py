@@ -17,15 +17,9 @@ import pytest
 from wheels import build_wheel, pip_install
 
 import simplugins
-from simplugins.matching.contract import (
-    Assignments,
-    BatchMatcher,
-    Matcher,
-    check_assignment,
-    matcher_options,
-    resolve_matcher,
-)
+from simplugins.matching.contract import Assignments, BatchMatcher, Matcher, check_assignment
 from simplugins.matching.optimal import Optimal
+from simplugins.matching.options import matcher_options, resolve_matcher
 
 
 class Reversed(Matcher):

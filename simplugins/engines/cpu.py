@@ -31,6 +31,7 @@ from simplugins.activations import Activations, Block
 from simplugins.engines.result import AlignedProducts
 from simplugins.matching.certificates import match_and_certify
 from simplugins.matching.contract import Matcher, match_batch
+from simplugins.matching.options import check_count
 from simplugins.matching.windows import windows
 
 TILE_BYTES = 8 * 2**20
@@ -121,8 +122,7 @@ def _check_pair(x: Activations, y: Activations, matcher: Matcher) -> None:
 def _check_threads(threads: int | None) -> int:
     if threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or threads < 1:
-        raise ValueError(f"threads must be a whole number of at least 1, or None for all cores, got {threads!r}")
+    check_count("threads", threads)
     return int(threads)
 
 

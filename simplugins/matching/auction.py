@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.matching.contract import Assignments, BatchMatcher, check_between
+from simplugins.matching.contract import Assignments, BatchMatcher
+from simplugins.matching.options import check_between
 from simplugins.matching.problems import whole_problems
 
 

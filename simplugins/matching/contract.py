@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,10 +10,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-
-from simplugins import plugins
-
-GROUP = "simplugins.matchings"
 
 
 @dataclass(frozen=True)
@@ -160,7 +155,7 @@ def match_batch(matcher: Matcher, affinities: NDArray[np.floating], offsets: NDA
 
     found = matcher.match_batch(affinities, offsets)
     if not isinstance(found, Assignments):
-        raise TypeError(f"matching {matcher.name!r}: expected match_batch to return Assignments, got {_a(found)}")
+        raise TypeError(f"matching {matcher.name!r}: expected match_batch to return Assignments, got {kind(found)}")
     columns = np.asarray(found.columns)
     rows, cols = affinities.shape
     if columns.shape != (rows,) or columns.dtype != np.int64:
@@ -175,82 +170,6 @@ def match_batch(matcher: Matcher, affinities: NDArray[np.floating], offsets: NDA
     return found
 
 
-def check_count(name: str, value: Any) -> None:
-    """Check that a matcher's option is a whole number of at least 1.
-
-    Raises
-    ------
-    ValueError
-        If it is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-
-
-def check_between(name: str, value: Any, low: float, high: float) -> None:
-    """Check that a matcher's option is a number between two others.
-
-    Raises
-    ------
-    ValueError
-        If it is not.
-    """
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not number or not low < value < high:
-        raise ValueError(f"{name} must be a number above {low:g} and below {high:g}, got {value!r}")
-
-
-def matcher_options(matcher: Matcher) -> dict[str, Any]:
-    """Return the options that a matcher was created with, as numbers and texts by name; none if it is no dataclass."""
-    if not dataclasses.is_dataclass(matcher):
-        return {}
-    options = {field.name: getattr(matcher, field.name) for field in dataclasses.fields(matcher)}
-    plain = {name: v.item() if isinstance(v, np.generic) else v for name, v in options.items()}
-    return {name: v if isinstance(v, bool | int | float | str | None) else repr(v) for name, v in plain.items()}
-
-
-def resolve_matcher(matching: str | Matcher, /, **options: Any) -> Matcher:
-    """Return the matcher of a name, created with its options, or a matcher as it is.
-
-    Raises
-    ------
-    ValueError
-        If no plugin has that name, or an option has an impossible value.
-    TypeError
-        If the plugin is no matcher, an option is unknown to it, or options come with a matcher that is already made.
-    """
-    if isinstance(matching, str):
-        matcher = _create(matching, options)
-    elif not isinstance(matching, Matcher):
-        raise TypeError(f"matching must be a name or a Matcher, got {_a(matching)}")
-    elif options:
-        raise TypeError(f"options {sorted(options)} come with a matcher that is already made: {matching}")
-    else:
-        matcher = matching
-    if not isinstance(getattr(matcher, "name", None), str):
-        raise TypeError(f"{_a(matcher)} has no name: a matcher says what it is called, as name: ClassVar[str] = ...")
-    if matcher.window is not None:
-        check_count("window", matcher.window)
-    return matcher
-
-
-def _create(name: str, options: dict[str, Any]) -> Matcher:
-    plugin = plugins.load(GROUP, name)
-    if not (isinstance(plugin, type) and issubclass(plugin, Matcher)):
-        raise TypeError(f"matching {name!r}: expected the plugin to be a subclass of Matcher, got {_a(plugin)}")
-    try:
-        return plugin(**options)
-    except TypeError as error:
-        taken = [f.name for f in dataclasses.fields(plugin) if f.init] if dataclasses.is_dataclass(plugin) else None
-        unknown = sorted(options if taken is None else options.keys() - taken)
-        if not unknown:
-            raise TypeError(f"matching {name!r} could not be created: {error}") from error
-        raise TypeError(
-            f"unknown options {unknown}: they are none of this call's, and matching {name!r} "
-            + (f"does not take them: {error}" if taken is None else f"takes {', '.join(taken) or 'no options'}")
-        ) from error
-
-
-def _a(found: Any) -> str:
+def kind(found: Any) -> str:
     """Say what an object is."""
     return f"the class {found.__name__}, not an instance" if isinstance(found, type) else type(found).__name__
