@@ -167,7 +167,7 @@ def search_batch(affinities, problems, work, tolerance, columns, prices, missing
         top_units = top / unit if searched else 0.0
         span = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS)
         _reset_prices(costs, cols, work)
-        if searched and rows == cols and rows >= START_ROWS:
+        if searched and _looks_for_start(rows, cols):
             span = _start(costs, top_units, unit, work)
         missing[problem] = unit * _assign(costs, cols, tolerance if searched else 0.0, rows * top_units, span, work)
         _report(transposed, rows, cols, first, unit if searched else 0.0, work, columns[start:stop], prices[problem])
@@ -208,7 +208,7 @@ def _make_costs(affinities, first, end, transposed, costs, work):  # type: ignor
             row = affinities[i, first:end]
             for j in range(cols):
                 costs[i, j] = costs.dtype.type((top - row[j]) * scale)
-            if rows == cols and rows >= START_ROWS:
+            if _looks_for_start(rows, cols):
                 work.row_sums[i] = _add_up(costs, i, cols, work.column_sums)
         costs[:, cols:padded] = 0
     return top, np.inf if beyond else 1 / scale if scale > 0 else 0.0
@@ -241,6 +241,12 @@ def _assign(costs, cols, tolerance, highest, span, work):  # type: ignore[no-unt
     _auction(costs, cols, 0, EXACT_BUDGET * rows, work)
     _augment_free_rows(costs, cols, work)
     return _cost_error(costs)
+
+
+@kernel
+def _looks_for_start(rows, cols):  # type: ignore[no-untyped-def]
+    """Tell whether `_start` applies: it needs equal sides, and small problems are solved as fast without."""
+    return rows == cols and rows >= START_ROWS
 
 
 @kernel
