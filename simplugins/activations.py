@@ -40,13 +40,13 @@ class Block:
 
     Attributes
     ----------
-    vectors : (T, C) array, C-contiguous, float32 or float64
-        All positions of all inputs of the block, one after the other.
+    vectors : (T, C) NumPy or CuPy array, C-contiguous, float32 or float64
+        All positions of all inputs of the block, one after the other; on the GPU if the activations lie there.
     offsets : (n + 1,) int64 array
         Input i has the rows ``offsets[i]:offsets[i + 1]``.
     """
 
-    vectors: NDArray[np.floating]
+    vectors: Any
     offsets: NDArray[np.int64]
 
     def rows(self, start: int, stop: int) -> Block:
@@ -56,9 +56,13 @@ class Block:
 
     def norm_order(self) -> NDArray[np.int64]:
         """Return the (T,) rows of each input by the norm of their vectors, smallest first, ties by position."""
-        vectors = self.vectors.astype(np.float64)
         inputs = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
-        return np.lexsort((np.einsum("tc,tc->t", vectors, vectors), inputs))
+        return np.lexsort((self.squares(), inputs))
+
+    def squares(self) -> NDArray[np.float64]:
+        """Return the (T,) squared norms of the vectors."""
+        vectors = self.vectors.astype(np.float64)
+        return arrays.small_numpy(arrays.namespace(vectors).einsum("tc,tc->t", vectors, vectors))
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,8 @@ class Activations:
     exponents : (N,) int64 array
         Blocks hold each input divided by two to this power, which keeps inner products of huge and tiny values
         in range; zero for all ordinary values.
+    gpu : int or None
+        The number of the GPU that the values lie on; None for the CPU, or where CuPy is not installed.
     """
 
     layout: str
@@ -89,6 +95,7 @@ class Activations:
     labels: NDArray[Any] | None
     squared_norms: NDArray[np.float64]
     exponents: NDArray[np.int64]
+    gpu: int | None
     _read: Callable[[int, int], Block] = field(repr=False)
 
     def __len__(self) -> int:
@@ -101,12 +108,12 @@ class Activations:
 
     def block(self, start: int, stop: int) -> Block:
         """Convert the inputs from `start` to `stop`; a view where no conversion is needed."""
-        block = self._read(start, stop)
-        exponents = self.exponents[start:stop]
-        vectors = block.vectors
-        if exponents.any():
-            vectors = np.ldexp(vectors, np.repeat(-exponents, np.diff(block.offsets))[:, None])
-        return Block(np.ascontiguousarray(vectors, self.dtype), block.offsets)
+        with arrays.on_gpu(self.gpu):
+            block = self._read(start, stop)
+            xp = arrays.namespace(block.vectors)
+            exponents = self.exponents[start:stop]
+            scaled = _scaled(block, -exponents) if exponents.any() else block.vectors
+            return Block(xp.ascontiguousarray(scaled, self.dtype), block.offsets)
 
     @staticmethod
     def of(
@@ -186,9 +193,11 @@ class Activations:
         # Values that float32 cannot hold are scaled before they are rounded to it.
         read_as = np.dtype(np.float64) if widest else computed
         reader = _ragged_reader(sets, read_as) if ragged else _array_reader(array, layout, kept, used, read_as)
-        if positions.sum() * channels * read_as.itemsize <= _CHUNK_BYTES:
-            reader = _converted(reader(0, count))
-        exponents, squared_norms = _measure(reader, count, positions, channels, computed)
+        gpu = _common_gpu(sets if ragged else [array])
+        with arrays.on_gpu(gpu):
+            if positions.sum() * channels * read_as.itemsize <= _CHUNK_BYTES:
+                reader = _converted(reader(0, count))
+            exponents, squared_norms = _measure(reader, count, positions, channels, computed)
         return Activations(
             layout=layout,
             channels=channels,
@@ -197,6 +206,7 @@ class Activations:
             labels=check_labels(labels, count),
             squared_norms=squared_norms,
             exponents=exponents,
+            gpu=gpu,
             _read=reader,
         )
 
@@ -309,6 +319,12 @@ def _check_sets(sets: Sequence[Any]) -> None:
             raise ValueError(f"sets must have equal channels: set 0 has {channels[0]}, set {i} has {found}")
 
 
+def _common_gpu(sets: Sequence[Any]) -> int | None:
+    """Return the number of the GPU that all arrays lie on, or None."""
+    found = {arrays.gpu_of(array) for array in sets}
+    return found.pop() if len(found) == 1 else None
+
+
 def _array_reader(
     array: Any,
     layout: str,
@@ -317,7 +333,8 @@ def _array_reader(
     dtype: np.dtype[np.floating],
 ) -> Callable[[int, int], Block]:
     def read(start: int, stop: int) -> Block:
-        values = arrays.to_numpy(array[start:stop], dtype)
+        values = arrays.to_float(array[start:stop], dtype)
+        xp = arrays.namespace(values)
         if layout == "nd":
             values = values[:, None, :]
         elif layout == "nchw":
@@ -325,10 +342,10 @@ def _array_reader(
         elif layout == "nhwc":
             values = values.reshape(len(values), -1, values.shape[-1])
         if kept is not None:
-            values = values[:, kept]
+            values = values[:, xp.asarray(kept)]
         if used is not None:
             counts = used[start:stop].sum(1)
-            return Block(values[used[start:stop]], np.concatenate([[0], np.cumsum(counts)]))
+            return Block(values[xp.asarray(used[start:stop])], np.concatenate([[0], np.cumsum(counts)]))
         inputs, positions, channels = values.shape
         return Block(values.reshape(-1, channels), np.arange(inputs + 1) * positions)
 
@@ -336,10 +353,12 @@ def _array_reader(
 
 
 def _ragged_reader(sets: Sequence[Any], dtype: np.dtype[np.floating]) -> Callable[[int, int], Block]:
+    convert = arrays.to_numpy if _common_gpu(sets) is None else arrays.to_float
+
     def read(start: int, stop: int) -> Block:
-        values = [arrays.to_numpy(s, dtype) for s in sets[start:stop]]
+        values = [convert(s, dtype) for s in sets[start:stop]]
         offsets = np.concatenate([[0], np.cumsum([len(v) for v in values])])
-        return Block(np.concatenate(values), offsets)
+        return Block(arrays.namespace(values[0]).concatenate(values), offsets)
 
     return read
 
@@ -378,11 +397,17 @@ def _measure(
 
 def _squared_norms(block: Block, powers: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
     """Return the squared norm of each input, times two to a power first if some are given."""
-    values = block.vectors.astype(np.float64)
     if powers is not None:
-        values = np.ldexp(values, np.repeat(powers, np.diff(block.offsets))[:, None])
+        block = Block(_scaled(Block(block.vectors.astype(np.float64), block.offsets), powers), block.offsets)
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.add.reduceat(np.einsum("tc,tc->t", values, values), block.offsets[:-1])
+        return np.add.reduceat(block.squares(), block.offsets[:-1])
+
+
+def _scaled(block: Block, powers: NDArray[np.int64]) -> Any:
+    """Return the vectors of each input times two to a power."""
+    xp = arrays.namespace(block.vectors)
+    of_vectors = np.repeat(powers, np.diff(block.offsets)).astype(np.int32)
+    return xp.ldexp(block.vectors, xp.asarray(of_vectors)[:, None])
 
 
 def _exponents(
@@ -394,7 +419,8 @@ def _exponents(
     dtype: np.dtype[np.floating],
 ) -> NDArray[np.int64]:
     """Return the power of two of each input's largest value, or 0 where inner products need no scaling."""
-    largest = np.maximum.reduceat(np.abs(block.vectors).max(1), block.offsets[:-1])
+    of_vectors = arrays.to_numpy(abs(block.vectors).max(1), np.dtype(np.float64))
+    largest = np.maximum.reduceat(of_vectors, block.offsets[:-1])
     if not np.isfinite(largest).all():
         _report_not_finite(reader, len(positions), positions, channels)
     powers = np.where(largest > 0, np.frexp(largest)[1], 0)
@@ -413,7 +439,7 @@ def _report_not_finite(
     bad, first = 0, -1
     for start, stop in _chunks(positions, channels):
         block = reader(start, stop)
-        wrong = (~np.isfinite(block.vectors)).sum(1)
+        wrong = arrays.small_numpy((~arrays.namespace(block.vectors).isfinite(block.vectors)).sum(1))
         if wrong.any() and first < 0:
             row = int(np.flatnonzero(wrong)[0])
             first = start + int(np.searchsorted(block.offsets, row, side="right")) - 1

@@ -6,7 +6,12 @@ No library is imported here before the user has: an array's type tells where it 
 
 from __future__ import annotations
 
+import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -67,14 +72,52 @@ def is_float64(array: Any) -> bool:
     return number_kind(array) == "float" and int(array.dtype.itemsize) >= 8
 
 
+def to_float(array: Any, dtype: np.dtype[np.floating]) -> Any:
+    """Return an array as float32 or float64 where it lies, a copy only where one is needed.
+
+    What is on a GPU comes as a CuPy array, of Torch's by DLPack, or, where there is no CuPy, on the CPU.
+    """
+    if is_torch(array):
+        tensor = array.detach()
+        tensor = tensor.double() if dtype == np.float64 else tensor.float()
+        return _cupy().from_dlpack(tensor) if gpu_of(array) is not None else tensor.cpu().numpy()
+    if is_cupy(array):
+        return array.astype(dtype, copy=False)
+    return np.asarray(array, dtype=dtype)
+
+
 def to_numpy(array: Any, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
     """Return an array on the CPU as float32 or float64, a copy only where one is needed."""
-    if is_torch(array):
-        tensor = array.detach().cpu()
-        array = (tensor.double() if dtype == np.float64 else tensor.float()).numpy()
-    elif is_cupy(array):
-        array = array.get()
-    return np.asarray(array, dtype=dtype)
+    found = to_float(array, dtype)
+    return found.get() if is_cupy(found) else found  # type: ignore[no-any-return]
+
+
+def namespace(array: Any) -> ModuleType:
+    """Return the module whose functions work on a NumPy or CuPy array: NumPy or CuPy."""
+    return _cupy() if is_cupy(array) else np
+
+
+def gpu_of(array: Any) -> int | None:
+    """Return the number of the GPU that an array lies on, if CuPy can reach it there; None otherwise."""
+    if is_cupy(array):
+        return int(array.device.id)
+    if is_torch(array) and array.is_cuda and importlib.util.find_spec("cupy") is not None:
+        return int(array.device.index)
+    return None
+
+
+@contextmanager
+def on_gpu(number: int | None) -> Iterator[None]:
+    """Make a GPU the current one, if a number is given."""
+    if number is None:
+        yield
+        return
+    with _cupy().cuda.Device(number):
+        yield
+
+
+def _cupy() -> ModuleType:
+    return import_module("cupy")
 
 
 def small_numpy(array: Any) -> NDArray[Any]:

@@ -96,6 +96,8 @@ def rsm(
     ] = None,
     certify: Annotated[bool, typer.Option("--certify", help="Prove how far each pair may be off the optimum.")] = False,
     sigma: Annotated[str, typer.Option(help="RBF's bandwidth: median, or a number.")] = "median",
+    engine: Annotated[str, typer.Option(help="auto (a GPU if CuPy sees one), cpu or cuda.")] = "auto",
+    precision: Annotated[str | None, typer.Option(help="On a GPU: float32, float16x3 or tf32.")] = None,
     threads: Annotated[int | None, typer.Option(help="By default all cores.", min=1)] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
@@ -123,6 +125,8 @@ def rsm(
         matching=_matcher(matching, option or []),
         certify=certify,
         sigma=sigma if sigma == "median" else _number(sigma, "sigma"),
+        engine=engine,
+        precision=precision,
         threads=threads,
         progress=not quiet,
     )

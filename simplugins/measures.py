@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 from simplugins import kernels, plugins
 from simplugins._version import __version__
 from simplugins.activations import Activations, naming
-from simplugins.engines import AlignedProducts, check_engine
+from simplugins.engines import AlignedProducts, aligned_products, check_engine
 from simplugins.files import read_activations
 from simplugins.kernels import Sigma
 from simplugins.matching.contract import Matcher
@@ -109,9 +109,14 @@ def compute_rsm(activations: Any, measure: str = "semantic-cosine", *, other: An
     sigma : "median" or float, default "median"
         Bandwidth of the RBF kernel ``exp(-d^2 / (2 sigma^2))``; "median" is the square root of the median of the
         squared distances that are not zero, of this RSM.
-    engine : {"auto", "cpu"}, default "auto"
+    engine : {"auto", "cpu", "cuda"}, default "auto"
+        What computes the affinities and matches: the CPU, or a GPU through CuPy, which is what "auto" takes where CuPy
+        sees one (and the matching is one of ours). Arrays of Torch or CuPy on a GPU are not copied there.
+    precision : {"float32", "float16x3", "tf32"}, optional
+        How a GPU computes the affinities of float32 activations: in float32 (the default), in float16 three times over,
+        which is about as accurate, or rounded to 11 bits.
     threads : int, optional
-        By default one for each core that this process may use.
+        Of the CPU; by default one for each core that this process may use.
     progress : bool or str, default False
         Show a progress bar on standard error; a string is its title.
 
@@ -226,12 +231,13 @@ def _compute(
     certify: bool = False,
     sigma: Sigma = "median",
     engine: str = "auto",
+    precision: str | None = None,
     threads: int | None = None,
     progress: bool | str = False,
     **matcher_options: Any,
 ) -> dict[str, RSM]:
     """Compute the RSMs of several of our own measures, matching once for each matcher among them."""
-    check_engine(engine)
+    check_engine(engine, precision)
     _check_sigma(sigma)
     matchers = _matchers(measures, matching, matcher_options)
     how: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
@@ -245,12 +251,13 @@ def _compute(
             raise ValueError("other_labels and other_mask go with other, which was not given")
         if len(x) < 2:
             raise ValueError(f"an RSM needs at least 2 inputs, got {len(x)}")
+    how_computed: dict[str, Any] = {"engine": engine, "precision": precision, "threads": threads}
     computed: dict[int, AlignedProducts] = {}
     rsms = {}
     for measure in measures:
         matcher = matchers[measure.name]
         if id(matcher) not in computed:
-            computed[id(matcher)] = _engine(x, y, matcher, threads=threads, certify=certify, progress=progress)
+            computed[id(matcher)] = aligned_products(x, y, matcher, certify=certify, progress=progress, **how_computed)
         rsms[measure.name] = _make_rsm(measure, matcher, x, y, computed[id(matcher)], sigma)
     return rsms
 
@@ -279,12 +286,6 @@ def _check_sigma(sigma: Sigma) -> None:
     number = isinstance(sigma, int | float | np.integer | np.floating) and not isinstance(sigma, bool)
     if not number or not 0 < sigma <= sys.float_info.max:
         raise ValueError(f"sigma must be 'median' or a number above 0, got {sigma!r}")
-
-
-def _engine(x: Activations, y: Activations | None, matcher: Matcher, **options: Any) -> AlignedProducts:
-    from simplugins.engines import cpu
-
-    return cpu.aligned_products(x, y, matcher, **options)
 
 
 def _make_rsm(
@@ -316,7 +317,7 @@ def _make_rsm(
             "sigma": bandwidth,
             "sigma_rule": ("median" if sigma == "median" else "given") if measure.kernel == "rbf" else None,
             "dtype": str(np.result_type(x.dtype, other.dtype)),
-            "engine": "cpu",
+            **products.made,
             "layout": x.layout,
             "channels": x.channels,
             "positions": _span(np.concatenate([x.positions, other.positions])),

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from simplugins import arrays
-from simplugins.activations import Activations, naming
-from simplugins.matching.certificates import match_and_certify
+from simplugins.activations import Activations, Block, naming
+from simplugins.engines import check_engine, choose_engine
+from simplugins.matching.certificates import Certified, match_and_certify
 from simplugins.matching.contract import Matcher
 from simplugins.matching.options import resolve_matcher
 
@@ -53,6 +54,7 @@ def match(
     *,
     layout: str = "auto",
     dtype: DTypeLike | None = None,
+    engine: str = "cpu",
     **options: Any,
 ) -> Matching:
     """Match the positions of two inputs, and prove how good that is.
@@ -71,6 +73,8 @@ def match(
         What the dimensions are; "auto" reads two and three of them as the first two.
     dtype : float32 or float64, optional
         By default float64 for float64 responses, else float32.
+    engine : {"cpu", "cuda", "auto"}, default "cpu"
+        As for `compute_rsm`; one pair is no work for a GPU, but for responses that lie there.
 
     Returns
     -------
@@ -92,6 +96,7 @@ def match(
     >>> found.value  # 1 + 4 + 18: each concept vector met itself
     23.0
     """
+    check_engine(engine)
     with naming("x"):
         one = _single(x, layout, dtype)
     with naming("y"):
@@ -99,29 +104,43 @@ def match(
     if one.channels != other.channels:
         raise ValueError(f"concept vectors must have equal channels: got {one.channels} and {other.channels}")
     matcher = resolve_matcher(matching, **options)
-    rows, cols = one.block(0, 1), other.block(0, 1)
+    rows, own = _in_order(one.block(0, 1), matcher)
+    cols, others = _in_order(other.block(0, 1), matcher)
+    found, affinity = _certify(rows, cols, matcher, choose_engine(engine, matcher))
+    columns = np.empty_like(found.columns)
+    columns[own] = np.where(found.columns < 0, -1, others[found.columns])
+    affinities = np.empty(affinity.shape)
+    affinities[np.ix_(own, others)] = affinity
     exponent = int(one.exponents[0] + other.exponents[0])
-    affinity: NDArray[Any] = np.ascontiguousarray(rows.vectors @ cols.vectors.T)
-    if matcher.by_norm:
-        in_order = rows.norm_order(), cols.norm_order()
-        found = _match(affinity[np.ix_(*in_order)], matcher)
-        columns = np.empty_like(found.columns)
-        columns[in_order[0]] = np.where(found.columns < 0, -1, in_order[1][found.columns])
-        found = replace(found, columns=columns)
-    else:
-        found = _match(affinity, matcher)
-    return replace(
-        found,
-        value=2.0**exponent * found.value,
-        upper_bound=2.0**exponent * found.upper_bound,
-        affinity=np.ldexp(affinity.astype(np.float64), exponent),
+    return Matching(
+        columns=columns,
+        value=2.0**exponent * float(found.values[0]),
+        upper_bound=2.0**exponent * float(found.upper[0]),
+        gap=float(found.gap[0]),
+        affinity=np.ldexp(affinities, exponent),
     )
 
 
-def _match(affinity: NDArray[Any], matcher: Matcher) -> Matching:
-    """Match the positions as they stand, and certify the outcome."""
-    found = match_and_certify(matcher, affinity, np.array([0, len(affinity)]))
-    return Matching(found.columns, float(found.values[0]), float(found.upper[0]), float(found.gap[0]), affinity)
+def _in_order(block: Block, matcher: Matcher) -> tuple[Block, NDArray[np.int64]]:
+    """Return a block of one input as the matcher wants it, and the positions in that order."""
+    if not matcher.by_norm:
+        return block, np.arange(len(block.vectors))
+    order = block.norm_order()
+    return Block(block.vectors[arrays.namespace(block.vectors).asarray(order)], block.offsets), order
+
+
+def _certify(x: Block, y: Block, matcher: Matcher, engine: str) -> tuple[Certified, NDArray[np.floating]]:
+    """Match two inputs as they stand, and certify the outcome; returns their affinities, too."""
+    dtype = np.result_type(x.vectors.dtype, y.vectors.dtype)
+    if engine == "cuda":
+        from simplugins.engines.cuda import one_pair
+        from simplugins.engines.cuda.cupy_device import CupyDevice
+
+        x, y = (Block(block.vectors.astype(dtype, copy=False), block.offsets) for block in (x, y))
+        return one_pair.match_and_certify(x, y, matcher, device=CupyDevice(arrays.gpu_of(x.vectors)))
+    rows, columns = (arrays.to_numpy(block.vectors, dtype) for block in (x, y))
+    affinity = np.ascontiguousarray(rows @ columns.T)
+    return match_and_certify(matcher, affinity, x.offsets), affinity
 
 
 def _single(response: Any, layout: str, dtype: DTypeLike | None) -> Activations:

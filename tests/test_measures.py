@@ -156,6 +156,7 @@ def test_rsm_says_how_it_was_made(sets):
         "sigma_rule": "median",
         "dtype": "float32",
         "engine": "cpu",
+        "precision": "float32",
         "layout": "ntd",
         "channels": 5,
         "positions": 15,

@@ -19,7 +19,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
@@ -27,7 +26,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simplugins import arrays
 from simplugins.activations import Activations, Block
+from simplugins.engines.pairs import check_pair, complete, progress_bar
 from simplugins.engines.result import AlignedProducts
 from simplugins.matching.certificates import match_and_certify
 from simplugins.matching.contract import Matcher, match_batch
@@ -100,23 +101,11 @@ def aligned_products(
         If channels differ, or a positionwise matcher meets unequal numbers of positions.
     """
     other = x if y is None else y
-    _check_pair(x, other, matcher)
+    check_pair(x, other, matcher)
     run = _Run(x, other, symmetric=y is None, matcher=matcher, certify=certify, tile_bytes=tile_bytes)
     run.compile()
     _in_threads(run.work, run.tiles(), threads=_check_threads(threads), progress=progress)
     return run.result()
-
-
-def _check_pair(x: Activations, y: Activations, matcher: Matcher) -> None:
-    if x.channels != y.channels:
-        raise ValueError(f"concept vectors must have equal channels to be compared: got {x.channels} and {y.channels}")
-    if matcher.positionwise:
-        counts = np.unique(np.concatenate([x.positions, y.positions]))
-        if counts.size > 1:
-            raise ValueError(
-                f"matching {matcher.name!r} pairs position s with position s, so all inputs need equally many: got "
-                f"{counts[0]} to {counts[-1]} positions; a semantic measure compares sets of different sizes"
-            )
 
 
 def _check_threads(threads: int | None) -> int:
@@ -255,17 +244,10 @@ class _Run:
         return np.matmul(rows, columns, out=memory[:size].reshape(shape))
 
     def result(self) -> AlignedProducts:
-        """Undo the scaling of extreme inputs, and complete a symmetric result."""
-        if self.x.exponents.any() or self.y.exponents.any():
-            scales = self.x.exponents[:, None] + self.y.exponents[None, :]
-            self.values = np.ldexp(self.values, scales)
-        if self.symmetric:
-            for matrix, diagonal in ((self.values, self.x.squared_norms), (self.gap, 0.0)):
-                if matrix is not None:
-                    _mirror(matrix)
-                    np.fill_diagonal(matrix, diagonal)
+        """Complete what the tiles have filled in."""
         exactly = np.dtype(np.float64) if self.positionwise else self.dtype
-        return AlignedProducts(self.values, ROUNDING[exactly], self.gap)
+        y, made = None if self.symmetric else self.y, {"engine": "cpu", "precision": str(exactly)}
+        return complete(self.x, y, self.values, self.gap, ROUNDING[exactly], **made)
 
 
 def _worthwhile_window(x: Activations, y: Activations, window: int | None) -> int | None:
@@ -277,12 +259,6 @@ def _worthwhile_window(x: Activations, y: Activations, window: int | None) -> in
         return window
     spared = x.channels * window * max(0.0, min(x.positions.mean(), y.positions.mean()) - window)
     return window if spared > SPARED_BY_A_CALL else None
-
-
-def _mirror(matrix: NDArray[np.float64]) -> None:
-    """Copy the upper triangle to the lower, row by row: no second matrix is made."""
-    for i in range(len(matrix)):
-        matrix[i:, i] = matrix[i, i:]
 
 
 def _shape(window: tuple[slice, slice]) -> tuple[int, int]:
@@ -304,7 +280,7 @@ def _cached_blocks(
     def block(number: int) -> Block:
         start = number * block_size
         found = activations.block(start, min(start + block_size, len(activations)))
-        vectors = found.vectors.astype(dtype, copy=False)
+        vectors = arrays.to_numpy(found.vectors, dtype)
         return Block(vectors[found.norm_order()] if by_norm else vectors, found.offsets)
 
     return lru_cache(maxsize=max(4, CACHE_BYTES // 2 // (block_size * activations.input_bytes)))(block)
@@ -356,7 +332,7 @@ def _in_threads(work: Callable[[Tile], None], tiles: list[Tile], *, threads: int
 
     with (
         _single_threaded_blas,
-        _progress_bar(sum(tile.pairs for tile in tiles), progress) as show,
+        progress_bar(sum(tile.pairs for tile in tiles), progress) as show,
         ThreadPoolExecutor(threads, thread_name_prefix="simplugins") as pool,
     ):
         try:
@@ -368,16 +344,3 @@ def _in_threads(work: Callable[[Tile], None], tiles: list[Tile], *, threads: int
                     future.result()
         finally:
             stop.set()
-
-
-@contextmanager
-def _progress_bar(pairs: int, progress: bool | str) -> Iterator[Callable[[int], object]]:
-    """Give a function that shows how many pairs are done, on standard error if at all."""
-    if not progress:
-        yield lambda done: None
-        return
-    from tqdm import tqdm
-
-    title = progress if isinstance(progress, str) else "matching"
-    with tqdm(total=pairs, desc=title, unit="pair", unit_scale=True) as bar:
-        yield lambda done: bar.update(done - bar.n)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,11 @@ class AlignedProducts:
         Bound on the rounding error of a value, relative to the mean of the two squared norms.
     gap : (N, M) float64 array or None
         Proven relative gaps, if they were asked for: see `simplugins.matching.values.certify`.
+    made : dict of str to str
+        What computed them: the engine, the precision of the affinities, and, of a GPU, its name.
     """
 
     values: NDArray[np.float64]
     rounding: float
     gap: NDArray[np.float64] | None = None
+    made: dict[str, str] = field(default_factory=dict)

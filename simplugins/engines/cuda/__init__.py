@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The GPU engine: CuPy for memory and matrix products, our own kernels (the .cu files) for matching."""

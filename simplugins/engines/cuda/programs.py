@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernels' source, as it is compiled for problems of a given size and type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+
+import numpy as np
+
+LARGEST = 8192
+"""The most positions of an input that the kernels are made for."""
+
+_SLOTS = 8
+_MOST_WARPS = 16
+_STAGED_BYTES = 24 * 1024
+"""Affinities of a problem are copied to shared memory up to so many bytes. With more, too few problems fit a
+multiprocessor at a time to hide each other's latency, and it is faster to read rows where they are."""
+
+_SHORT_ARRAYS = 3
+"""Arrays of 16-bit numbers, one for each position, that a kernel keeps in shared memory beside one of reals."""
+
+_FUNCTIONS = {"assignment": "assign", "greedy": "take"}
+_C_TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
+
+
+@dataclass(frozen=True)
+class Program:
+    """A kernel's source with what it is compiled for.
+
+    Attributes
+    ----------
+    kernel : {"assignment", "greedy"}
+    warps : int
+        Warps of a block, which works on one problem.
+    slots : int
+        Columns of each thread.
+    staged : bool
+        Whether a problem's affinities are copied to shared memory.
+    affinity, real : dtype
+        float32 or float64: of the affinities, and of what is computed from them.
+    """
+
+    kernel: str
+    warps: int
+    slots: int
+    staged: bool
+    affinity: np.dtype[np.floating]
+    real: np.dtype[np.floating]
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """Names of the functions that can be launched."""
+        return (_FUNCTIONS[self.kernel],)
+
+    @property
+    def threads(self) -> int:
+        """Threads of a block."""
+        return 32 * self.warps
+
+    @property
+    def resident(self) -> int:
+        """Blocks that a multiprocessor should have room for: a bound on registers that hides latency without spills."""
+        warps = 16 if self.staged or self.real == np.float64 else 28
+        return warps // self.warps if self.warps <= _SLOTS else 1
+
+    @cached_property
+    def source(self) -> str:
+        """The complete source: definitions, what blocks share, and the kernel."""
+        definitions = {
+            "AFFINITY": _C_TYPES[self.affinity],
+            "REAL": _C_TYPES[self.real],
+            "WARPS": self.warps,
+            "SLOTS": self.slots,
+            "STAGED": int(self.staged),
+            "RESIDENT": self.resident,
+        }
+        lines = [f"#define {name} {value}\n" for name, value in definitions.items()]
+        for name in ("block.cu", f"{self.kernel}.cu"):
+            lines += [f'#line 1 "{name}"\n', files(__package__).joinpath(name).read_text("utf-8")]
+        return "".join(lines)
+
+    def shared_bytes(self, capacity: int) -> int:
+        """Return the dynamic shared memory of a block, for problems of up to `capacity` (a multiple of 8) rows.
+
+        The kernels lay it out: an array of reals, `_SHORT_ARRAYS` of 16-bit numbers, and the affinities if staged.
+        """
+        arrays = capacity * (self.real.itemsize + 2 * _SHORT_ARRAYS)
+        return arrays + (capacity**2 * self.real.itemsize if self.staged else 0)
+
+
+def program_for(kernel: str, capacity: int, affinity: np.dtype[np.floating], real: np.dtype[np.floating]) -> Program:
+    """Return the program for problems of up to `capacity` rows and columns.
+
+    Raises
+    ------
+    ValueError
+        If that is more than `LARGEST`.
+    """
+    if capacity > LARGEST:
+        raise ValueError(
+            f"engine 'cuda' matches sets of at most {LARGEST} positions, got {capacity}: use engine='cpu', or "
+            f"matching='batch-optimal'"
+        )
+    warps = min(_MOST_WARPS, -(-capacity // (32 * _SLOTS)))
+    staged = capacity**2 * real.itemsize <= _STAGED_BYTES
+    return Program(kernel, warps, -(-capacity // (32 * warps)), staged, np.dtype(affinity), np.dtype(real))
