@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from emulation.device import EmulatedDevice
 
 from simplugins.data import load_photos
+from simplugins.engines.cuda.cupy_device import CupyDevice, why_unusable
 
 DATA = Path(__file__).parent / "data"
 
@@ -33,3 +35,26 @@ def layers(photos):
 def authors_rsms():
     """The RSMs that the code of the paper's authors computes from these activations."""
     return load("authors_rsms.npz")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--gpu", action="store_true", help="run the tests that need a GPU, only these, and all of them")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Skip what needs a GPU where there is none; if it was asked for, nothing is skipped and nothing else runs."""
+    on_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if config.getoption("--gpu"):
+        config.hook.pytest_deselected(items=[item for item in items if item not in on_gpu])
+        items[:] = on_gpu
+    elif reason := why_unusable():
+        for item in on_gpu:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(params=["emulated", pytest.param("gpu", marks=pytest.mark.gpu)])
+def device(request):
+    """A device for the GPU engine: one that the CPU plays, or the real one."""
+    if request.param == "emulated":
+        return EmulatedDevice()
+    return CupyDevice()

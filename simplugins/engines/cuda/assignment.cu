@@ -124,8 +124,7 @@ struct Search {
 #pragma unroll
         for (int k = 0; k < SLOTS; k++)
             if (exists(k)) row_of[column(k)] = -1;
-        for (int i = threadIdx.x; i < problem.rows; i += THREADS) queue[i] = (short)i;
-        barrier();
+        for (int i = threadIdx.x; i < problem.rows; i += THREADS) queue[i] = (short)i;  // read after a barrier
         int waiting = problem.rows - 1, head = 1, tail = 0, i = 0;
         for (; budget > 0; budget--) {
             Best best = block.best<true>(own_best(i));
@@ -136,7 +135,7 @@ struct Search {
                 i = evicted;
                 continue;
             }
-            i = queue[head];  // it was written before the last barrier
+            i = queue[head];  // written before the last bid's barrier
             head = head + 1 < problem.rows ? head + 1 : 0;
             if (evicted < 0) {
                 waiting--;
@@ -189,7 +188,6 @@ struct Search {
             if (i < 0) break;
             dual = problem.at(i, sink) - prices[sink];
         }
-        barrier();  // the last dual is read
 #pragma unroll
         for (int k = 0; k < SLOTS; k++)
             if (exists(k)) {

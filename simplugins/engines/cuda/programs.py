@@ -62,8 +62,8 @@ class Program:
     @property
     def resident(self) -> int:
         """Blocks that a multiprocessor should have room for: a bound on registers that hides latency without spills."""
-        warps = 16 if self.staged or self.real == np.float64 else 28
-        return warps // self.warps if self.warps <= _SLOTS else 1
+        warps = 16 if self.staged or self.real == np.float64 else 28 if self.warps == 1 else 24
+        return warps // self.warps if self.warps <= 8 else 1
 
     @cached_property
     def source(self) -> str:

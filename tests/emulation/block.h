@@ -1,0 +1,477 @@
+// SPDX-License-Identifier: Apache-2.0
+// One block of threads at a time: which thread runs, where threads meet, and what is wrong when they cannot.
+#pragma once
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fibres.h"
+
+namespace emulation {
+
+using Word = unsigned long long;
+
+constexpr unsigned max_grid = 0x7fffffff, max_threads = 1024, max_warps = max_threads / 32;
+constexpr size_t max_shared_bytes = 227 * 1024, max_static_shared_bytes = 48 * 1024;
+
+// ---- Messages ------------------------------------------------------------------------------------------------------
+
+struct Message {
+    char text[8192];
+    size_t length;
+
+    void clear() { text[length = 0] = '\0'; }
+
+    void append_list(const char* format, va_list values)
+    {
+        const size_t room = sizeof text - length;
+        const size_t written = vsnprintf(text + length, room, format, values);
+        length += written < room ? written : room - 1;
+    }
+
+    [[gnu::format(printf, 2, 3)]] void append(const char* format, ...)
+    {
+        va_list values;
+        va_start(values, format);
+        append_list(format, values);
+        va_end(values);
+    }
+};
+
+static Message message;
+
+// ---- State ---------------------------------------------------------------------------------------------------------
+
+struct Index {
+    unsigned x, y, z;
+};
+
+// A call at which threads wait for one another.
+struct Call {
+    const char* name;
+    int line;
+    unsigned mask;  // the lanes that take part; 0 for a barrier of the block
+
+    bool operator==(Call other) const
+    {
+        return mask == other.mask && (name == other.name || !strcmp(name, other.name));
+    }
+};
+
+struct Warp;
+
+struct Thread {
+    Fibre fibre;
+    Index index;
+    Warp* warp;
+    unsigned lane;
+    bool exited;
+    Call call;        // the latest
+    Word value;       // what the thread brought to it
+    unsigned source;  // the lane whose value it asked for
+    Word result;
+};
+
+// Computes the results of these lanes of a warp's threads; called once, when the last of them has arrived.
+using Finish = void (*)(Thread* threads, unsigned lanes);
+
+struct WarpOperation {
+    Call call;
+    Finish finish;
+    unsigned arrived;
+};
+
+// Sets of lanes are bits, lane 0 the lowest.
+struct Warp {
+    unsigned live, ready;
+    unsigned open;  // operations in flight; several if their lanes differ
+    WarpOperation operations[32];
+    Thread* threads;
+    unsigned number;
+};
+
+struct Barrier {
+    Call call;
+    unsigned arrived, ayes;
+    unsigned result;  // of the last barrier that all threads reached
+};
+
+using Kernel = void (*)(void** arguments);
+
+struct Block {
+    Index index, size, grid;
+    Thread threads[max_threads];
+    Warp warps[max_warps];
+    unsigned ready;  // warps with a thread that can run, as bits
+    unsigned live;
+    Barrier barrier;
+    Thread* thread;  // the one that runs
+    Fibre launcher;
+    Kernel kernel;
+    void** arguments;
+    Word random;  // 0: threads take turns
+};
+
+static Block block;
+static Stacks<max_threads> stacks;
+
+inline unsigned number(const Thread& thread)
+{
+    return static_cast<unsigned>(&thread - block.threads);
+}
+
+// ---- Errors --------------------------------------------------------------------------------------------------------
+
+// The launcher goes on; the fibres of the block are never resumed.
+[[noreturn]] inline void abandon_block()
+{
+    switch_fibre(block.thread->fibre, block.launcher);
+    __builtin_unreachable();
+}
+
+struct CallText {
+    char text[96];
+
+    explicit CallText(Call call)
+    {
+        if (call.mask) snprintf(text, sizeof text, "%s(0x%08x) at line %d", call.name, call.mask, call.line);
+        else snprintf(text, sizeof text, "%s at line %d", call.name, call.line);
+    }
+};
+
+// Out of line, like all that ends a launch: fibres switch faster if their frames are small.
+[[noreturn, gnu::noinline, gnu::cold, gnu::format(printf, 2, 3)]] inline void fail(Call call, const char* format, ...)
+{
+    message.append("block %u, thread %u: %s: ", block.index.x, number(*block.thread), CallText(call).text);
+    va_list values;
+    va_start(values, format);
+    message.append_list(format, values);
+    va_end(values);
+    abandon_block();
+}
+
+[[noreturn, gnu::noinline, gnu::cold]] inline void report_divergence(Call call, Call other)
+{
+    fail(call, "others wait in %s", CallText(other).text);
+}
+
+inline bool same_state(const Thread& a, const Thread& b)
+{
+    return a.exited == b.exited && (a.exited || (a.call == b.call && a.call.line == b.call.line));
+}
+
+[[noreturn, gnu::noinline, gnu::cold]] inline void report_deadlock()
+{
+    message.append("deadlock in block %u", block.index.x);
+    for (unsigned first = 0, next = 0; first < block.size.x; first = next) {
+        const Thread& thread = block.threads[first];
+        while (next < block.size.x && same_state(thread, block.threads[next])) ++next;
+        message.append(next - first == 1 ? "\n  thread %u" : "\n  threads %u to %u", first, next - 1);
+        if (thread.exited) message.append(" exited");
+        else message.append(": %s", CallText(thread.call).text);
+    }
+    abandon_block();
+}
+
+// ---- Scheduling ----------------------------------------------------------------------------------------------------
+
+inline unsigned lowest(unsigned bits)
+{
+    return __builtin_ctz(bits);
+}
+
+inline unsigned first_after(unsigned position, unsigned bits)
+{
+    const unsigned later = bits & (~1u << position);
+    return lowest(later ? later : bits);
+}
+
+inline unsigned random_below(unsigned bound)
+{
+    block.random = block.random * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<unsigned>((block.random >> 32) * bound >> 32);
+}
+
+inline unsigned random_bit(unsigned bits)
+{
+    return first_after(random_below(32), bits);
+}
+
+// One of the same warp's threads in `lanes`; where there is none, the next warp's first.
+inline Thread& next_in_turn(const Thread& thread, unsigned lanes)
+{
+    if (lanes) return thread.warp->threads[first_after(thread.lane, lanes)];
+    const Warp& warp = block.warps[first_after(thread.warp->number, block.ready)];
+    return warp.threads[lowest(warp.ready)];
+}
+
+inline Thread& next_at_random()
+{
+    const Warp& warp = block.warps[random_bit(block.ready)];
+    return warp.threads[random_bit(warp.ready)];
+}
+
+inline void run_next(unsigned lanes)
+{
+    if (!block.ready) report_deadlock();
+    Thread& previous = *block.thread;
+    Thread& next = block.random ? next_at_random() : next_in_turn(previous, lanes);
+    if (&next == &previous) return;
+    block.thread = &next;
+    switch_fibre(previous.fibre, next.fibre);
+}
+
+// Lets other threads run. Every warp gets its turn: else a warp that spins until another one writes might never end.
+inline void yield()
+{
+    const Thread& self = *block.thread;
+    run_next(self.warp->ready & (~1u << self.lane));
+}
+
+// Lets other threads run until this one is woken. Warps run as far ahead of each other as they can, which brings
+// missing barriers to light.
+inline void suspend()
+{
+    const Thread& self = *block.thread;
+    Warp& warp = *self.warp;
+    warp.ready &= ~(1u << self.lane);
+    if (!warp.ready) block.ready &= ~(1u << warp.number);
+    run_next(warp.ready);
+}
+
+inline void wake(Warp& warp, unsigned lanes)
+{
+    warp.ready |= lanes;
+    block.ready |= 1u << warp.number;
+}
+
+// The thread that arrived last goes on, which saves a switch; a random schedule must not favour it.
+inline void yield_if_random()
+{
+    if (block.random) yield();
+}
+
+// ---- Barriers ------------------------------------------------------------------------------------------------------
+
+// True when this ended the barrier. Exited threads count as arrived.
+inline bool finish_barrier()
+{
+    Barrier& barrier = block.barrier;
+    if (!barrier.arrived || barrier.arrived < block.live) return false;
+    barrier.result = barrier.ayes;
+    barrier.arrived = barrier.ayes = 0;
+    for (Warp& warp : block.warps) {
+        if (warp.live) wake(warp, warp.live);
+    }
+    return true;
+}
+
+// Waits for all threads of the block; returns in how many of them `aye` is true.
+inline unsigned meet_block(const char* name, bool aye, int line)
+{
+    Barrier& barrier = block.barrier;
+    const Call call = block.thread->call = {name, line, 0};
+    if (!barrier.arrived) barrier.call = call;
+    else if (!(call == barrier.call) || call.line != barrier.call.line) report_divergence(call, barrier.call);
+    ++barrier.arrived;
+    barrier.ayes += aye;
+    if (finish_barrier()) yield_if_random();
+    else suspend();
+    return barrier.result;
+}
+
+// ---- Warp operations -----------------------------------------------------------------------------------------------
+
+// True when this ended the operation. Exited threads count as arrived.
+inline bool finish_operation(Warp& warp, WarpOperation& operation)
+{
+    if (operation.arrived != (operation.call.mask & warp.live)) return false;
+    operation.finish(warp.threads, operation.arrived);
+    wake(warp, operation.arrived);
+    operation = warp.operations[--warp.open];
+    return true;
+}
+
+inline WarpOperation& join_operation(Warp& warp, Call call, Finish finish)
+{
+    for (unsigned i = 0; i < warp.open; ++i) {
+        WarpOperation& operation = warp.operations[i];
+        if (operation.call == call) return operation;
+        // Two lanes that wait for each other in different operations would wait for ever.
+        const unsigned waiting = call.mask & operation.arrived;
+        if (waiting && operation.call.mask >> block.thread->lane & 1) report_divergence(call, operation.call);
+    }
+    return warp.operations[warp.open++] = {call, finish, 0};
+}
+
+// Waits for the lanes of `call.mask`; returns what `finish` left for this lane.
+inline Word meet_warp(Call call, Word value, unsigned source, Finish finish)
+{
+    Thread& self = *block.thread;
+    const unsigned bit = 1u << self.lane;
+    if (!(call.mask & bit)) fail(call, "lane %u is not in the mask", self.lane);
+    self.call = call;
+    self.value = value;
+    self.source = source;
+    WarpOperation& operation = join_operation(*self.warp, call, finish);
+    operation.arrived |= bit;
+    if (finish_operation(*self.warp, operation)) yield_if_random();
+    else suspend();
+    return self.result;
+}
+
+// ---- Shared memory -------------------------------------------------------------------------------------------------
+
+// Dynamic shared memory lies between guards. Unwritten memory and guards both read as NaN; the guards' pattern is one
+// that a kernel hardly writes.
+struct SharedMemory {
+    static constexpr size_t guard_bytes = 1024;
+    static constexpr unsigned pattern = 0xfff5a5a5;
+
+    alignas(128) unsigned char area[guard_bytes + max_shared_bytes + guard_bytes];
+    size_t bytes;  // as the launch asked for
+
+    unsigned char* start() { return area + guard_bytes; }
+    unsigned char* end() { return start() + bytes; }
+
+    void resize(size_t wanted)
+    {
+        bytes = wanted;
+        for (size_t i = 0; i < guard_bytes; i += sizeof pattern) {
+            memcpy(area + i, &pattern, sizeof pattern);
+            memcpy(end() + i, &pattern, sizeof pattern);
+        }
+    }
+
+    bool intact() { return intact(area) && intact(end()); }
+
+    static bool intact(const unsigned char* guard)
+    {
+        const size_t size = sizeof pattern;
+        return !memcmp(guard, &pattern, size) && !memcmp(guard, guard + size, guard_bytes - size);
+    }
+};
+
+static SharedMemory shared_memory;
+
+#ifdef __ELF__
+// Static variables are in a section of their own. The linker defines its start and end, if there is one.
+extern "C" [[gnu::weak, gnu::visibility("hidden")]] unsigned char __start_emulated_shared[], __stop_emulated_shared[];
+#define EMULATED_SHARED static __attribute__((section("emulated_shared")))
+#else
+constexpr unsigned char *__start_emulated_shared = nullptr, *__stop_emulated_shared = nullptr;
+#define EMULATED_SHARED static
+#endif
+
+inline size_t static_shared_bytes()
+{
+    return __stop_emulated_shared - __start_emulated_shared;
+}
+
+// Each block finds bytes that are all ones.
+inline void fill_shared_memory()
+{
+    if (static_shared_bytes()) memset(__start_emulated_shared, 0xff, static_shared_bytes());
+    memset(shared_memory.start(), 0xff, shared_memory.bytes);
+}
+
+// ---- Launching -----------------------------------------------------------------------------------------------------
+
+[[noreturn]] inline void run_thread()
+{
+    block.kernel(block.arguments);
+    Thread& self = *block.thread;
+    Warp& warp = *self.warp;
+    self.exited = true;
+    warp.live &= ~(1u << self.lane);
+    if (!--block.live) abandon_block();
+    finish_barrier();
+    for (unsigned i = warp.open; i-- > 0;) finish_operation(warp, warp.operations[i]);
+    suspend();
+    __builtin_unreachable();
+}
+
+inline void start_warp(unsigned number)
+{
+    const unsigned first = 32 * number, lanes = block.size.x > first ? block.size.x - first : 0;
+    Warp& warp = block.warps[number];
+    warp.number = number;
+    warp.threads = &block.threads[first];
+    warp.live = warp.ready = lanes < 32 ? (1u << lanes) - 1 : ~0u;
+    warp.open = 0;
+    if (lanes) block.ready |= 1u << number;
+}
+
+inline void start_thread(Thread& thread)
+{
+    const unsigned number = emulation::number(thread);
+    thread.index = {number, 0, 0};
+    thread.warp = &block.warps[number / 32];
+    thread.lane = number % 32;
+    thread.exited = false;
+    prepare(thread.fibre, stacks.stack(number), stacks.bytes(number), run_thread);
+}
+
+inline void run_block(unsigned number)
+{
+    fill_shared_memory();
+    block.index = {number, 0, 0};
+    block.live = block.size.x;
+    block.ready = 0;
+    block.barrier = {};
+    for (unsigned i = 0; i < max_warps; ++i) start_warp(i);
+    for (unsigned i = 0; i < block.size.x; ++i) start_thread(block.threads[i]);
+    block.thread = &block.threads[block.random ? random_below(block.size.x) : 0];
+    switch_fibre(block.launcher, block.thread->fibre);
+    if (!message.length && !shared_memory.intact()) {
+        message.append("block %u wrote outside of its %zu bytes of shared memory", number, shared_memory.bytes);
+    }
+}
+
+inline unsigned common_divisor(unsigned a, unsigned b)
+{
+    return b ? common_divisor(b, a % b) : a;
+}
+
+// Steps of a length that has no divisor in common with the grid reach every block once.
+inline void run_grid(unsigned grid)
+{
+    Word step = 1, number = 0;
+    if (block.random) {
+        number = random_below(grid);
+        do step = 1 + random_below(grid);
+        while (common_divisor(grid, step) != 1);
+    }
+    for (unsigned i = 0; i < grid && !message.length; ++i, number = (number + step) % grid) run_block(number);
+}
+
+inline bool check_configuration(unsigned grid, unsigned threads, Word shared_bytes)
+{
+    const size_t fixed = static_shared_bytes();
+    if (!grid || grid > max_grid || !threads || threads > max_threads) {
+        message.append("invalid configuration: %u blocks of %u threads", grid, threads);
+    } else if (fixed > max_static_shared_bytes || shared_bytes > max_shared_bytes - fixed) {
+        message.append("too much shared memory: %zu static and %llu dynamic bytes", fixed, shared_bytes);
+    } else if (!stacks.reserve(threads)) {
+        message.append("no memory for the stacks of %u threads", threads);
+    }
+    return !message.length;
+}
+
+inline int launch(Kernel kernel, unsigned grid, unsigned threads, Word shared_bytes, void** arguments, Word seed)
+{
+    message.clear();
+    if (check_configuration(grid, threads, shared_bytes)) {
+        block.kernel = kernel;
+        block.arguments = arguments;
+        block.size = {threads, 1, 1};
+        block.grid = {grid, 1, 1};
+        block.random = seed;
+        shared_memory.resize(shared_bytes);
+        run_grid(grid);
+    }
+    return message.length != 0;
+}
+
+}  // namespace emulation

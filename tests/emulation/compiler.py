@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiles CUDA C++ programs, with the shim in front of them, to libraries for the CPU."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import hashlib
+import importlib.util
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+HERE = Path(__file__).parent
+OPTIONS = (
+    "-O2",
+    "-std=c++17",
+    "-fPIC",
+    "-shared",
+    "-ffp-contract=off",
+    "-fno-exceptions",
+    "-fno-rtti",
+    "-fno-strict-aliasing",  # kernels use one piece of shared memory for several types
+    "-fvisibility=hidden",  # else programs would share the emulator's state
+    f"-I{HERE}",
+)
+
+
+class CompilationError(RuntimeError):
+    """A program does not compile, or there is nothing to compile it with."""
+
+
+def find_compiler() -> tuple[str, ...]:
+    if os.environ.get("CXX"):
+        return tuple(shlex.split(os.environ["CXX"]))
+    for name in ("g++", "clang++", "c++"):
+        if path := shutil.which(name):
+            return (path,)
+    if importlib.util.find_spec("ziglang"):
+        # Zig would first build a C++ standard library, for a minute; the shim needs none.
+        return (sys.executable, "-m", "ziglang", "c++", "-nostdlib++")
+    raise CompilationError("found no C++ compiler: set CXX, install g++ or clang++, or `pip install ziglang`")
+
+
+@cache
+def library_folder() -> Path:
+    folder = tempfile.mkdtemp(prefix="emulation-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def translation_unit(source: str, functions: tuple[str, ...]) -> str:
+    exports = "\n".join(f"EXPORT_KERNEL({name})" for name in functions)
+    # A namespace without a name gives inline functions internal linkage, which their shared variables need.
+    return f'#include "shim.h"\nnamespace {{\n#line 1 "kernel.cu"\n{source}\n}}\n{exports}\n'
+
+
+def build(text: str, arch: int) -> Path:
+    options = (*OPTIONS, f"-D__CUDA_ARCH__={arch}")
+    digest = hashlib.sha256("\0".join((text, *options)).encode()).hexdigest()[:32]
+    library = library_folder() / f"{digest}.so"
+    source = library.with_suffix(".cpp")
+    source.write_text(text, encoding="utf-8")
+    command = [*find_compiler(), *options, str(source), "-o", str(library), "-lm"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CompilationError(f"{shlex.join(command)}\n{done.stderr}")
+    return library
+
+
+@cache
+def load(source: str, functions: tuple[str, ...], arch: int) -> ctypes.PyDLL:
+    """A program's library, with `launch_<function>` and `signature_<function>` for each of its functions."""
+    # A library runs one launch at a time: a PyDLL keeps Python's lock during calls.
+    library = ctypes.PyDLL(str(build(translation_unit(source, functions), arch)))
+    library.emulation_error.restype = ctypes.c_char_p
+    for name in functions:
+        getattr(library, f"signature_{name}").restype = ctypes.c_char_p
+        getattr(library, f"launch_{name}").argtypes = (
+            ctypes.c_uint,
+            ctypes.c_uint,
+            ctypes.c_ulonglong,
+            ctypes.c_void_p,
+            ctypes.c_ulonglong,
+        )
+    return library

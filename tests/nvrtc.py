@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""NVIDIA's run-time compiler, as its wheels bring it: it needs neither a GPU nor a driver."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+PACKAGES = {"CUDA 12": "nvidia.cuda_nvrtc", "CUDA 13": "nvidia.cu13"}
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What the compiler says of a kernel's machine code."""
+
+    registers: int
+    spilled_bytes: int
+    warnings: list[str]
+
+
+@cache
+def library(cuda: str) -> ctypes.CDLL:
+    (folder,) = find_spec(PACKAGES[cuda]).submodule_search_locations
+    (path,) = (found for found in Path(folder, "lib").glob("libnvrtc.so.*") if "alt" not in found.name)
+    return ctypes.CDLL(str(path))
+
+
+def compile_kernel(source: str, architecture: str, cuda: str) -> Compiled:
+    """Compile to machine code for an architecture, such as "sm_90"."""
+    nvrtc, program = library(cuda), ctypes.c_void_p()
+    options = [f"--gpu-architecture={architecture}", "--std=c++17", "--ptxas-options=-v"]
+    encoded = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+    assert nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None) == 0
+    try:
+        failed = nvrtc.nvrtcCompileProgram(program, len(options), encoded)
+        log = _log(nvrtc, program)
+        assert not failed, log
+    finally:
+        nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+    spilled = sum(int(size) for size in re.findall(r"(\d+) bytes (?:stack frame|spill)", log))
+    warnings = [line for line in log.splitlines() if "warning" in line.lower()]
+    return Compiled(int(re.search(r"Used (\d+) registers", log)[1]), spilled, warnings)
+
+
+def _log(nvrtc: ctypes.CDLL, program: ctypes.c_void_p) -> str:
+    size = ctypes.c_size_t()
+    assert nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size)) == 0
+    log = ctypes.create_string_buffer(size.value)
+    assert nvrtc.nvrtcGetProgramLog(program, log) == 0
+    return log.value.decode()
