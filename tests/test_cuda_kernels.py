@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
-from emulation.device import EmulatedDevice
+from emulation.device import EmulatedDevice, EmulationError
 from oracle import greedy_columns, optimum
 
 from simplugins.engines.cuda import launcher
 from simplugins.engines.cuda.launcher import Batch
+from simplugins.engines.cuda.programs import Program
 
 FLOAT, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 SIZES = [(1, 1), (1, 7), (2, 2), (5, 5), (31, 31), (32, 40), (33, 33), (49, 49), (64, 66), (80, 80), (100, 131)]
@@ -120,3 +123,49 @@ def test_the_order_of_threads_changes_nothing(arch, seed):
     at_random = solve(EmulatedDevice(seed=seed, arch=arch), affinities, FLOAT, FLOAT)
     np.testing.assert_equal(at_random[1], in_turn[1])
     np.testing.assert_array_equal(at_random[0].upper, in_turn[0].upper)
+
+
+PASSAGES = {
+    "of a sum": ("assignment", "if (lane() == 0) told[warp()] = total;\n        __syncthreads();"),
+    "after a path": ("assignment", "flip(source, sink);\n        barrier();"),
+    "before ranking": ("greedy", "own_columns[i] = -1;\n    barrier();"),
+}
+"""Each ends in a barrier, without which threads read what others have not written yet."""
+
+
+@dataclass(frozen=True)
+class Shortened(Program):
+    """A program without the last line of a passage of its source."""
+
+    passage: str = ""
+
+    @property
+    def source(self):
+        original = Program.source.func(self)
+        assert original.count(self.passage) == 1
+        return original.replace(self.passage, self.passage.rsplit("\n", 1)[0])
+
+
+@pytest.mark.parametrize("barrier", PASSAGES)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_lost_barrier_is_noticed(monkeypatch, barrier, seed):
+    """That makes the other tests worth something."""
+    kernel, passage = PASSAGES[barrier]
+    shape = {"kernel": kernel, "warps": 2, "slots": 2, "staged": False, "affinity": FLOAT, "real": FLOAT}
+    rng, device = np.random.default_rng(0), EmulatedDevice(seed=seed)
+    affinities = [np.asarray(KINDS[kind](rng, 100, 100), FLOAT) for kind in ("ties", "rectified", "normal")]
+
+    def run(program):
+        monkeypatch.setattr(launcher, "program_for", lambda *_: program)
+        batch = lay_out(device, affinities, FLOAT)
+        columns = device.empty((batch.count, 100), np.dtype(np.int32))
+        if kernel == "greedy":
+            return launcher.take(device, batch, columns)(), columns
+        return launcher.solve(device, batch, FLOAT, columns)().upper, columns
+
+    expected = run(Program(**shape))
+    try:
+        found = run(Shortened(**shape, passage=passage))
+    except EmulationError:
+        return
+    assert any(not np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
