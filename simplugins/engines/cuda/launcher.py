@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins.engines.cuda.device import Device
-from simplugins.engines.cuda.programs import program_for
+from simplugins.engines.cuda.programs import capacity_for, program_for
 
 _NULL = np.uintp(0)
 
@@ -35,11 +35,6 @@ class Batch:
     problems: Any
     count: int
     largest: int
-
-    @property
-    def capacity(self) -> int:
-        """What the kernels' arrays are made for."""
-        return -(-self.largest // 8) * 8
 
 
 @dataclass(frozen=True)
@@ -100,15 +95,15 @@ def take(device: Device, batch: Batch, columns: Any = None) -> Callable[[], NDAr
 def _launch(
     device: Device, kernel: str, batch: Batch, real: np.dtype[np.floating], results: list[Any], columns: Any
 ) -> None:
-    program = program_for(kernel, batch.capacity, np.dtype(batch.affinities.dtype), real)
+    program = program_for(kernel, batch.largest, np.dtype(batch.affinities.dtype), real)
     arguments = [
         batch.affinities,
         np.int64(batch.affinities.shape[1]),
         batch.problems,
-        np.int32(batch.capacity),
+        np.int32(capacity_for(batch.largest)),
         *results,
         _NULL if columns is None else columns,
         np.int64(0 if columns is None else columns.shape[1]),
     ]
-    shared = program.shared_bytes(batch.capacity)
+    shared = program.shared_bytes(batch.largest)
     device.launch(program, program.functions[0], batch.count, program.threads, arguments, shared=shared)

@@ -81,28 +81,33 @@ class Program:
             lines += [f'#line 1 "{name}"\n', files(__package__).joinpath(name).read_text("utf-8")]
         return "".join(lines)
 
-    def shared_bytes(self, capacity: int) -> int:
-        """Return the dynamic shared memory of a block, for problems of up to `capacity` (a multiple of 8) rows.
+    def shared_bytes(self, largest: int) -> int:
+        """Return the dynamic shared memory of a block, for problems of up to so many rows or columns.
 
         The kernels lay it out: an array of reals, `_SHORT_ARRAYS` of 16-bit numbers, and the affinities if staged.
         """
-        arrays = capacity * (self.real.itemsize + 2 * _SHORT_ARRAYS)
-        return arrays + (capacity**2 * self.real.itemsize if self.staged else 0)
+        arrays = capacity_for(largest) * (self.real.itemsize + 2 * _SHORT_ARRAYS)
+        return arrays + (largest**2 * self.real.itemsize if self.staged else 0)
 
 
-def program_for(kernel: str, capacity: int, affinity: np.dtype[np.floating], real: np.dtype[np.floating]) -> Program:
-    """Return the program for problems of up to `capacity` rows and columns.
+def capacity_for(largest: int) -> int:
+    """Return the length of the kernels' arrays in shared memory: a multiple of 8, so that what follows is aligned."""
+    return -(-largest // 8) * 8
+
+
+def program_for(kernel: str, largest: int, affinity: np.dtype[np.floating], real: np.dtype[np.floating]) -> Program:
+    """Return the program for problems of up to so many rows or columns.
 
     Raises
     ------
     ValueError
         If that is more than `LARGEST`.
     """
-    if capacity > LARGEST:
+    if largest > LARGEST:
         raise ValueError(
-            f"engine 'cuda' matches sets of at most {LARGEST} positions, got {capacity}: use engine='cpu', or "
+            f"engine 'cuda' matches sets of at most {LARGEST} positions, got {largest}: use engine='cpu', or "
             f"matching='batch-optimal'"
         )
-    warps = min(_MOST_WARPS, -(-capacity // (32 * _SLOTS)))
-    staged = capacity**2 * real.itemsize <= _STAGED_BYTES
-    return Program(kernel, warps, -(-capacity // (32 * warps)), staged, np.dtype(affinity), np.dtype(real))
+    warps = min(_MOST_WARPS, -(-largest // (32 * _SLOTS)))
+    staged = largest**2 * real.itemsize <= _STAGED_BYTES
+    return Program(kernel, warps, -(-largest // (32 * warps)), staged, np.dtype(affinity), np.dtype(real))
