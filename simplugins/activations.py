@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from simplugins import arrays
+from simplugins import arrays, gpu
 
 Layout = Literal["nd", "ntd", "nchw", "nhwc"]
 
@@ -59,10 +59,22 @@ class Block:
         inputs = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
         return np.lexsort((self.squares(), inputs))
 
+    def scaled(self, powers: NDArray[np.int64]) -> Block:
+        """Return the vectors of each input times two to a power."""
+        xp = arrays.namespace(self.vectors)
+        of_vectors = np.repeat(powers, np.diff(self.offsets)).astype(np.int32)
+        return Block(xp.ldexp(self.vectors, xp.asarray(of_vectors)[:, None]), self.offsets)
+
     def squares(self) -> NDArray[np.float64]:
         """Return the (T,) squared norms of the vectors."""
-        vectors = self.vectors.astype(np.float64)
-        return arrays.small_numpy(arrays.namespace(vectors).einsum("tc,tc->t", vectors, vectors))
+        with gpu.current(arrays.gpu_of(self.vectors)):
+            return arrays.small_numpy(arrays.namespace(self.vectors).square(self.vectors.astype(np.float64)).sum(1))
+
+    def by_norm(self) -> tuple[Block, NDArray[np.int64]]:
+        """Return the vectors of each input by their norm, smallest first, and the rows in that order."""
+        order = self.norm_order()
+        with gpu.current(arrays.gpu_of(self.vectors)):
+            return Block(self.vectors[arrays.namespace(self.vectors).asarray(order)], self.offsets), order
 
 
 @dataclass(frozen=True)
@@ -108,12 +120,12 @@ class Activations:
 
     def block(self, start: int, stop: int) -> Block:
         """Convert the inputs from `start` to `stop`; a view where no conversion is needed."""
-        with arrays.on_gpu(self.gpu):
+        with gpu.current(self.gpu):
             block = self._read(start, stop)
             xp = arrays.namespace(block.vectors)
             exponents = self.exponents[start:stop]
-            scaled = _scaled(block, -exponents) if exponents.any() else block.vectors
-            return Block(xp.ascontiguousarray(scaled, self.dtype), block.offsets)
+            scaled = block.scaled(-exponents) if exponents.any() else block
+            return Block(xp.ascontiguousarray(scaled.vectors, self.dtype), block.offsets)
 
     @staticmethod
     def of(
@@ -193,8 +205,8 @@ class Activations:
         # Values that float32 cannot hold are scaled before they are rounded to it.
         read_as = np.dtype(np.float64) if widest else computed
         reader = _ragged_reader(sets, read_as) if ragged else _array_reader(array, layout, kept, used, read_as)
-        gpu = _common_gpu(sets if ragged else [array])
-        with arrays.on_gpu(gpu):
+        number = _common_gpu(sets if ragged else [array])
+        with gpu.current(number):
             if positions.sum() * channels * read_as.itemsize <= _CHUNK_BYTES:
                 reader = _converted(reader(0, count))
             exponents, squared_norms = _measure(reader, count, positions, channels, computed)
@@ -206,7 +218,7 @@ class Activations:
             labels=check_labels(labels, count),
             squared_norms=squared_norms,
             exponents=exponents,
-            gpu=gpu,
+            gpu=number,
             _read=reader,
         )
 
@@ -398,16 +410,9 @@ def _measure(
 def _squared_norms(block: Block, powers: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
     """Return the squared norm of each input, times two to a power first if some are given."""
     if powers is not None:
-        block = Block(_scaled(Block(block.vectors.astype(np.float64), block.offsets), powers), block.offsets)
+        block = Block(block.vectors.astype(np.float64), block.offsets).scaled(powers)
     with np.errstate(over="ignore", invalid="ignore"):
         return np.add.reduceat(block.squares(), block.offsets[:-1])
-
-
-def _scaled(block: Block, powers: NDArray[np.int64]) -> Any:
-    """Return the vectors of each input times two to a power."""
-    xp = arrays.namespace(block.vectors)
-    of_vectors = np.repeat(powers, np.diff(block.offsets)).astype(np.int32)
-    return xp.ldexp(block.vectors, xp.asarray(of_vectors)[:, None])
 
 
 def _exponents(

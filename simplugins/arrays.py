@@ -6,16 +6,14 @@ No library is imported here before the user has: an array's type tells where it 
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from simplugins import gpu
 
 
 def is_torch(array: Any) -> bool:
@@ -80,7 +78,7 @@ def to_float(array: Any, dtype: np.dtype[np.floating]) -> Any:
     if is_torch(array):
         tensor = array.detach()
         tensor = tensor.double() if dtype == np.float64 else tensor.float()
-        return _cupy().from_dlpack(tensor) if gpu_of(array) is not None else tensor.cpu().numpy()
+        return gpu.cupy().from_dlpack(tensor) if gpu_of(array) is not None else tensor.cpu().numpy()
     if is_cupy(array):
         return array.astype(dtype, copy=False)
     return np.asarray(array, dtype=dtype)
@@ -88,36 +86,23 @@ def to_float(array: Any, dtype: np.dtype[np.floating]) -> Any:
 
 def to_numpy(array: Any, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
     """Return an array on the CPU as float32 or float64, a copy only where one is needed."""
-    found = to_float(array, dtype)
-    return found.get() if is_cupy(found) else found  # type: ignore[no-any-return]
+    with gpu.current(gpu_of(array)):
+        found = to_float(array, dtype)
+        return found.get() if is_cupy(found) else found  # type: ignore[no-any-return]
 
 
 def namespace(array: Any) -> ModuleType:
     """Return the module whose functions work on a NumPy or CuPy array: NumPy or CuPy."""
-    return _cupy() if is_cupy(array) else np
+    return gpu.cupy() if is_cupy(array) else np
 
 
 def gpu_of(array: Any) -> int | None:
     """Return the number of the GPU that an array lies on, if CuPy can reach it there; None otherwise."""
     if is_cupy(array):
         return int(array.device.id)
-    if is_torch(array) and array.is_cuda and importlib.util.find_spec("cupy") is not None:
+    if is_torch(array) and array.is_cuda and gpu.why_unusable() is None:
         return int(array.device.index)
     return None
-
-
-@contextmanager
-def on_gpu(number: int | None) -> Iterator[None]:
-    """Make a GPU the current one, if a number is given."""
-    if number is None:
-        yield
-        return
-    with _cupy().cuda.Device(number):
-        yield
-
-
-def _cupy() -> ModuleType:
-    return import_module("cupy")
 
 
 def small_numpy(array: Any) -> NDArray[Any]:
@@ -125,5 +110,6 @@ def small_numpy(array: Any) -> NDArray[Any]:
     if is_torch(array):
         array = array.detach().cpu().numpy()
     elif is_cupy(array):
-        array = array.get()
+        with gpu.current(gpu_of(array)):
+            array = array.get()
     return np.asarray(array)

@@ -125,8 +125,7 @@ def _in_order(block: Block, matcher: Matcher) -> tuple[Block, NDArray[np.int64]]
     """Return a block of one input as the matcher wants it, and the positions in that order."""
     if not matcher.by_norm:
         return block, np.arange(len(block.vectors))
-    order = block.norm_order()
-    return Block(block.vectors[arrays.namespace(block.vectors).asarray(order)], block.offsets), order
+    return block.by_norm()
 
 
 def _certify(x: Block, y: Block, matcher: Matcher, engine: str) -> tuple[Certified, NDArray[np.floating]]:
@@ -136,7 +135,6 @@ def _certify(x: Block, y: Block, matcher: Matcher, engine: str) -> tuple[Certifi
         from simplugins.engines.cuda import one_pair
         from simplugins.engines.cuda.cupy_device import CupyDevice
 
-        x, y = (Block(block.vectors.astype(dtype, copy=False), block.offsets) for block in (x, y))
         return one_pair.match_and_certify(x, y, matcher, device=CupyDevice(arrays.gpu_of(x.vectors)))
     rows, columns = (arrays.to_numpy(block.vectors, dtype) for block in (x, y))
     affinity = np.ascontiguousarray(rows @ columns.T)

@@ -8,7 +8,8 @@ import pytest
 from emulation.device import EmulatedDevice
 
 from simplugins.data import load_photos
-from simplugins.engines.cuda.cupy_device import CupyDevice, why_unusable
+from simplugins.engines.cuda.cupy_device import CupyDevice
+from simplugins.gpu import why_unusable
 
 DATA = Path(__file__).parent / "data"
 

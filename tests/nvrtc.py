@@ -12,6 +12,9 @@ from pathlib import Path
 
 PACKAGES = {"CUDA 12": "nvidia.cuda_nvrtc", "CUDA 13": "nvidia.cu13"}
 
+CUPY_OPTIONS = ["-ftz=true", "--device-as-default-execution-space"]
+"""What CuPy adds to any compilation."""
+
 
 @dataclass(frozen=True)
 class Compiled:
@@ -32,7 +35,7 @@ def library(cuda: str) -> ctypes.CDLL:
 def compile_kernel(source: str, architecture: str, cuda: str) -> Compiled:
     """Compile to machine code for an architecture, such as "sm_90"."""
     nvrtc, program = library(cuda), ctypes.c_void_p()
-    options = [f"--gpu-architecture={architecture}", "--std=c++17", "--ptxas-options=-v"]
+    options = [f"--gpu-architecture={architecture}", *CUPY_OPTIONS, "--std=c++17", "--ptxas-options=-v"]
     encoded = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
     assert nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None) == 0
     try:

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from emulation.device import EmulatedDevice
+from emulation.device import EmulatedDevice, LateDevice
 from oracle import aligned_products, batch_optimal, concept_vectors, greedy, topk_greedy
 
 import simplugins
+from simplugins import gpu
 from simplugins.activations import Activations
 from simplugins.engines import aligned_products as by_engine
 from simplugins.engines import choose_engine, cpu
-from simplugins.engines.cuda import cupy_device, engine, launcher, one_pair
+from simplugins.engines.cuda import engine, launcher, one_pair
 from simplugins.engines.cuda.device import DeviceMemoryError
 from simplugins.engines.cuda.engine import FINE_ENOUGH, INPUTS_SHARE, PRODUCTS_SHARE
 from simplugins.matching.auction import Auction
@@ -86,6 +87,20 @@ def test_tiles_and_their_order_change_nothing(matcher, monkeypatch):
             tiled = engine.aligned_products(x, other, matcher, device=EmulatedDevice(seed=most)).values
             np.testing.assert_allclose(tiled, whole, rtol=1e-6)
         monkeypatch.undo()
+
+
+@pytest.mark.parametrize("matcher", [*MATCHERS, BatchOptimal(window=7)], ids=repr)
+@pytest.mark.parametrize("most", [4, 5])
+@pytest.mark.parametrize("share", [INPUTS_SHARE, 1e-6])
+def test_what_a_gpu_does_late_and_out_of_step_changes_nothing(matcher, most, share, monkeypatch):
+    """Several tiles in flight, windows of several sizes, and blocks of inputs that make room for others."""
+    monkeypatch.setattr(engine, "INPUTS_SHARE", share)
+    monkeypatch.setattr(engine, "_block_size", lambda *_: most)
+    x, y = Activations.of(equal_sets(13, 49)), Activations.of(sets_of(range(20, 31), seed=1))
+    for other in (None, x if matcher.positionwise else y):
+        expected = engine.aligned_products(x, other, matcher, device=EmulatedDevice()).values
+        found = engine.aligned_products(x, other, matcher, device=LateDevice()).values
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_memory_of_the_device_stays_within_the_stated_share(monkeypatch):
@@ -196,13 +211,13 @@ def test_matchers_of_others_have_no_kernel(device):
 
 
 def test_too_many_positions_are_refused(monkeypatch):
-    x = Activations.of(equal_sets(2, 8200, channels=1))
-    with pytest.raises(ValueError, match="at most 8192 positions, got 8200: use engine='cpu'"):
+    x = Activations.of(equal_sets(2, 7200, channels=1))
+    with pytest.raises(ValueError, match="at most 7168 positions, got 7200: use engine='cpu'"):
         engine.aligned_products(x, None, Optimal(), device=EmulatedDevice())
 
 
 def test_without_a_gpu_it_is_said_what_to_install(monkeypatch):
-    monkeypatch.setattr(cupy_device, "why_unusable", lambda: f"CuPy is not installed: {cupy_device.INSTALL}")
+    monkeypatch.setattr(gpu, "why_unusable", lambda: f"CuPy is not installed: {gpu.INSTALL}")
     message = r"engine 'cuda' cannot be used here: CuPy is not installed: pip install 'simplugins\[cuda12\]'"
     with pytest.raises(ValueError, match=message):
         simplugins.compute_rsm(np.eye(3), engine="cuda")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from emulation import compiler
-from emulation.device import EmulatedDevice, EmulationError
+from emulation.device import EmulatedDevice, EmulationError, LateDevice
 
 SOURCE = Path(compiler.__file__).with_name("kernels.cu").read_text(encoding="utf-8")
 LANES = np.arange(32)
@@ -409,70 +409,41 @@ class TestMemory:
         assert device.upload(array) is array
 
 
-def operands(device, rows, columns, precision):
-    return (
-        device.operand(device.upload(rows), precision, columns=False),
-        device.operand(device.upload(columns), precision, columns=True),
-    )
+def test_products_are_added_up_in_the_type_of_the_result():
+    rng = np.random.default_rng(0)
+    rows, columns = rng.normal(size=(20, 64)).astype(np.float16), rng.normal(size=(30, 64)).astype(np.float16)
+    device = EmulatedDevice()
+    out = device.empty((20, 30), np.float32)
+    device.multiply(device.upload(rows), device.upload(columns), out, "float16x3")
+    np.testing.assert_allclose(out, rows.astype(np.float64) @ columns.T.astype(np.float64), atol=1e-5)
+    with pytest.raises(ValueError, match="unknown precision 'bfloat16'"):
+        device.multiply(out, out, out, "bfloat16")
 
 
-class TestProducts:
-    @pytest.fixture
-    def factors(self):
-        rng = np.random.default_rng(0)
-        return rng.normal(size=(20, 64)) * 1e-3, rng.normal(size=(30, 64)) * 1e4
+class TestLateDevice:
+    def test_work_is_done_when_it_is_waited_for(self):
+        device = LateDevice()
+        out, one, zero = device.empty((2, 2), np.float32), device.upload(np.eye(2)), device.upload(np.zeros((2, 2)))
+        device.multiply(one, one, out, "tf32")
+        fetch = device.download(out)
+        device.multiply(zero, one, out, "tf32")
+        assert np.isnan(out).all()
+        np.testing.assert_array_equal(fetch(), np.eye(2))
+        device.release()
+        np.testing.assert_array_equal(out, 0)
 
-    def error(self, factors, dtype, precision):
-        """The largest error of a product, relative to the norms of its factors."""
-        rows, columns = (factor.astype(dtype) for factor in factors)
-        device = EmulatedDevice()
-        out = device.empty((20, 30), dtype)
-        device.multiply(*operands(device, rows, columns, precision), out, precision)
-        exact = rows.astype(np.float64) @ columns.astype(np.float64).T
-        scale = np.outer(np.linalg.norm(rows, axis=1), np.linalg.norm(columns, axis=1))
-        return np.abs((out - exact) / scale).max()
-
-    @pytest.mark.parametrize(
-        ("dtype", "precision", "least", "most"),
-        [
-            (np.float64, "float64", 0, 1e-15),
-            (np.float32, "float64", 0, 1e-7),
-            (np.float32, "float32", 1e-9, 2e-7),
-            (np.float32, "float16x3", 1e-9, 5e-7),
-            (np.float32, "tf32", 1e-5, 1e-3),
-        ],
-    )
-    def test_precisions(self, factors, dtype, precision, least, most):
-        assert least <= self.error(factors, dtype, precision) <= most
-
-    def test_tf32_rounds_ties_to_even(self):
-        device = EmulatedDevice()
-        ulp = 2.0**-10
-        rows = np.array([[1 + ulp / 2], [1 + ulp * 3 / 2], [1 + ulp * 0.75], [-1 - ulp / 4]], np.float32)
-        out = device.empty((4, 1), np.float32)
-        device.multiply(*operands(device, rows, np.ones((1, 1), np.float32), "tf32"), out, "tf32")
-        np.testing.assert_array_equal(out[:, 0], [1, 1 + 2 * ulp, 1 + ulp, -1])
-
-    def test_products_of_zeros(self):
-        device = EmulatedDevice()
-        zeros, out = np.zeros((2, 3), np.float32), device.empty((2, 2), np.float32)
-        device.multiply(*operands(device, zeros, zeros, "float16x3"), out, "float16x3")
-        assert (out == 0).all()
-
-    def test_operands_take_memory(self):
-        device = EmulatedDevice(memory=1000)
-        vectors = device.upload(np.ones((10, 10), np.float32))
-        split = device.operand(vectors, "float16x3", columns=False)
-        assert device.free_bytes() == 0
-        assert device.operand(vectors, "tf32", columns=False) is vectors
-        del split
-        with pytest.raises(MemoryError):
-            device.operand(vectors, "float64", columns=False)
-
-    def test_unknown_precision(self):
-        array = EmulatedDevice().empty((2, 2), np.float32)
-        with pytest.raises(ValueError, match="got 'bfloat16'"):
-            EmulatedDevice().multiply(array, array, array, "bfloat16")
+    @pytest.mark.parametrize("retired", [False, True])
+    def test_memory_that_was_let_go_too_early_is_overwritten(self, retired):
+        device = LateDevice()
+        out, ones = device.empty((2, 2), np.float32), device.upload(np.ones((2, 2), np.float32))
+        factor = device.upload(np.ones((2, 2), np.float32))
+        device.multiply(factor[:], ones, out, "tf32")
+        fetch = device.download(out)
+        del factor
+        if retired:
+            device.retire()
+        device.upload(np.full((2, 2), 7, np.float32))
+        np.testing.assert_array_equal(fetch(), 2 if retired else 14)
 
 
 class TestCompiler:

@@ -34,8 +34,9 @@ def test_there_are_exactly_two_set_up_commands_of_one_line_each():
 def test_the_files_that_the_commands_name_are_there():
     assert (ROOT / "constraints.txt").is_file()
     extras = re.findall(r"\.\[(\w+)\]", README)
-    assert extras == ["test"]
-    assert "test = [" in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert set(extras) == {"test", "cuda12", "cuda13"}
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert all(f"\n{extra} = [" in project for extra in extras)
 
 
 def simplugins_commands():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from simplugins import gpu
 from simplugins.activations import Activations
 from simplugins.engines.result import AlignedProducts
 from simplugins.matching.contract import Matcher
@@ -31,9 +32,7 @@ def check_engine(engine: str, precision: str | None = None) -> None:
     if precision not in (None, *PRECISIONS):
         raise ValueError(f"unknown precision {precision!r}: expected one of {', '.join(map(repr, PRECISIONS))}")
     if engine == "cuda":
-        from simplugins.engines.cuda.cupy_device import why_unusable
-
-        reason = why_unusable()
+        reason = gpu.why_unusable()
         if reason:
             raise ValueError(f"engine 'cuda' cannot be used here: {reason}")
 
@@ -42,10 +41,9 @@ def choose_engine(engine: str, matcher: Matcher) -> str:
     """Return "cpu" or "cuda"; for "auto", the latter where a GPU can be used and has kernels for the matcher."""
     if engine != "auto":
         return engine
-    from simplugins.engines.cuda.cupy_device import why_unusable
     from simplugins.engines.cuda.tasks import has_kernel
 
-    return "cuda" if has_kernel(matcher) and why_unusable() is None else "cpu"
+    return "cuda" if gpu.why_unusable() is None and has_kernel(matcher) else "cpu"
 
 
 def aligned_products(

@@ -280,8 +280,8 @@ def _cached_blocks(
     def block(number: int) -> Block:
         start = number * block_size
         found = activations.block(start, min(start + block_size, len(activations)))
-        vectors = arrays.to_numpy(found.vectors, dtype)
-        return Block(vectors[found.norm_order()] if by_norm else vectors, found.offsets)
+        ordered = found.by_norm()[0] if by_norm else found
+        return Block(arrays.to_numpy(ordered.vectors, dtype), found.offsets)
 
     return lru_cache(maxsize=max(4, CACHE_BYTES // 2 // (block_size * activations.input_bytes)))(block)
 

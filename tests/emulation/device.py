@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import ctypes
 import weakref
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -19,14 +20,6 @@ GUARD = np.tile(np.array([0xA5, 0xA5, 0xF5, 0xFF], np.uint8), 16)
 
 class EmulationError(RuntimeError):
     """A kernel was launched or behaved in a way that a GPU does not allow."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """Vectors as high, low and again high or low parts of float16, side by side, times two to a power."""
-
-    parts: np.ndarray
-    exponent: int
 
 
 class Program(Protocol):
@@ -66,14 +59,15 @@ class EmulatedDevice:
     def free_bytes(self) -> int:
         return self.memory - sum(self._allocated.values())
 
+    def ran_out(self, error: Exception) -> bool:
+        return isinstance(error, MemoryError)
+
     def empty(self, shape, dtype) -> np.ndarray:
         """An array whose bytes are all 0xFF: NaN, or -1."""
         dtype = np.dtype(dtype)
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         if size > self.free_bytes():
-            from simplugins.engines.cuda.device import DeviceMemoryError
-
-            raise DeviceMemoryError(f"{size} bytes do not fit: {self.free_bytes()} of {self.memory} are free")
+            raise MemoryError(f"{size} bytes do not fit: {self.free_bytes()} of {self.memory} are free")
         allocation = np.full(size + 2 * GUARD.size, 0xFF, np.uint8)
         allocation[: GUARD.size] = allocation[-GUARD.size :] = GUARD
         self._allocated[id(allocation)] = size
@@ -93,32 +87,11 @@ class EmulatedDevice:
         copy = array.copy()
         return lambda: copy
 
-    def operand(self, vectors: np.ndarray, precision: str, *, columns: bool) -> np.ndarray | Split:
-        """What `multiply` takes, in memory of the device."""
-        if precision == "float16x3":
-            return self._split(vectors, columns)
-        if precision == "float64" and vectors.dtype != np.float64:
-            return self.upload(vectors.astype(np.float64))
-        return vectors
-
-    def _split(self, vectors: np.ndarray, columns: bool) -> Split:
-        exponent = 4 - int(np.frexp(np.abs(vectors).max(initial=0))[1])
-        scaled = np.ldexp(vectors, exponent)
-        high = scaled.astype(np.float16)
-        low = (scaled - high).astype(np.float16)
-        return Split(self.upload(np.hstack([high, low, high] if columns else [high, high, low])), exponent)
-
-    def multiply(self, rows: np.ndarray | Split, columns: np.ndarray | Split, out: np.ndarray, precision: str) -> None:
-        """Write the products of all rows with all columns, operands both, as precise as a GPU would compute them."""
-        if precision in ("float32", "float64"):
-            np.matmul(rows, columns.T, out=out)
-        elif precision == "tf32":
-            np.matmul(rounded_to_tf32(rows), rounded_to_tf32(columns).T, out=out)
-        elif precision == "float16x3":
-            product = rows.parts.astype(np.float32) @ columns.parts.astype(np.float32).T
-            np.ldexp(product, -(rows.exponent + columns.exponent), out=out)
-        else:
-            raise ValueError(f"precision must be 'float32', 'float64', 'float16x3' or 'tf32', got {precision!r}")
+    def multiply(self, rows: np.ndarray, columns: np.ndarray, out: np.ndarray, precision: str) -> None:
+        """Write the inner products of all rows with all columns, added up in float32, or float64 if they are."""
+        if precision not in ("float32", "float64", "float16x3", "tf32"):
+            raise ValueError(f"unknown precision {precision!r}")
+        np.matmul(rows.astype(out.dtype, copy=False), columns.astype(out.dtype, copy=False).T, out=out)
 
     def launch(
         self, program: Program, function: str, grid: int, block: int, arguments: Sequence[object], shared: int = 0
@@ -170,8 +143,61 @@ def check_types(function: str, values: Sequence[np.ndarray], signature: bytes) -
         raise TypeError(f"{function} takes ({', '.join(map(str, expected))}), got ({', '.join(map(str, got))})")
 
 
-def rounded_to_tf32(array: np.ndarray) -> np.ndarray:
-    """Round to 10 bits of mantissa, ties to even."""
-    bits = array.astype(np.float32).view(np.uint32)
-    odd = bits >> np.uint32(13) & np.uint32(1)
-    return ((bits + np.uint32(0xFFF) + odd) & np.uint32(0xFFFFE000)).view(np.float32)
+class LateDevice(EmulatedDevice):
+    """Does all but uploads as late as a GPU may: when a result is waited for, or all is.
+
+    What is uploaded goes, like a stream of its own, ahead of that; and it takes memory of uploads that were let go,
+    once what was to be done at the last `retire` is done.
+    """
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self._waiting: deque[Callable[[], object]] = deque()
+        self._started = self._finished = self._retired = 0
+        self._unused: list[np.ndarray] = []
+
+    def _later(self, work: Callable[[], object]) -> int:
+        self._waiting.append(work)
+        self._started += 1
+        return self._started
+
+    def _finish(self, last: int) -> None:
+        while self._finished < last:
+            self._waiting.popleft()()
+            self._finished += 1
+
+    def retire(self) -> None:
+        self._retired = self._started
+
+    def release(self) -> None:
+        self._finish(self._started)
+        self._unused.clear()
+
+    def upload(self, array: np.ndarray) -> np.ndarray:
+        if self._owns(array) and array.flags.c_contiguous:
+            return array
+        self._finish(self._retired)
+        fitting = [k for k, memory in enumerate(self._unused) if memory.nbytes >= array.nbytes]
+        memory = self._unused.pop(fitting[0]) if fitting else self.empty(array.nbytes, np.uint8)
+        copy = memory[: array.nbytes].view(array.dtype).reshape(array.shape)
+        copy[...] = array
+        weakref.finalize(copy, self._unused.append, memory)
+        return copy
+
+    def multiply(self, rows, columns, out, precision) -> None:
+        self._later(partial(super().multiply, rows.view(), columns.view(), out.view(), precision))
+
+    def launch(self, program, function, grid, block, arguments, *, shared=0) -> None:
+        views = [argument.view() if isinstance(argument, np.ndarray) else argument for argument in arguments]
+        self._later(partial(super().launch, program, function, grid, block, views, shared=shared))
+
+    def download(self, array: np.ndarray) -> Callable[[], np.ndarray]:
+        found: list[np.ndarray] = []
+        source = array.view()
+        last = self._later(lambda: found.append(source.copy()))
+
+        def fetch() -> np.ndarray:
+            self._finish(last)
+            return found[0]
+
+        return fetch

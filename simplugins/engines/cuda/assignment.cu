@@ -15,6 +15,7 @@
 #define EXACT_BIDS_A_ROW 2     // at increment zero
 #define FINEST 0.7             // share of sqrt(rows) beyond which finer increments do not pay
 #define HALF_ULP (sizeof(REAL) == 4 ? 5.9604644775390625e-8 : 1.1102230246251565e-16)
+#define FLUSHED (sizeof(REAL) == 4 ? 1.1754943508222875e-38 : 0)  // smaller floats may count as zero
 
 __device__ __forceinline__ REAL steps_of_auction(int auction) { return auction == 0 ? 5 : auction == 1 ? 20 : 60; }
 
@@ -63,6 +64,7 @@ struct Search {
     __device__ __forceinline__ REAL start() {
         REAL mean[SLOTS], top[SLOTS], least = INFINITE;
         REAL share = (REAL)1 / ((problem.rows + SAMPLED - 1) / SAMPLED);
+        double part = 1.0 / problem.columns;
         double rows_mean = 0, rows_square = 0;
 #pragma unroll
         for (int k = 0; k < SLOTS; k++) mean[k] = 0, top[k] = -INFINITE;
@@ -78,7 +80,7 @@ struct Search {
                     top[k] = fmax(top[k], entry);
                     least = fmin(least, entry);
                 }
-            double row_mean = block.sum(sum) / problem.columns;
+            double row_mean = block.sum(sum) * part;
             rows_mean += row_mean * share;
             rows_square += row_mean * row_mean * share;
         }
@@ -250,7 +252,8 @@ struct Search {
     }
 
     // What no assignment exceeds: the prices, and for each row the most that an affinity is above them. Differences
-    // are rounded to nearest, which keeps their order: so the largest is off by half a unit in its last place.
+    // are rounded to nearest, which keeps their order: so the largest is off by half a unit in its last place, or less
+    // than the smallest float that is not flushed to zero.
     __device__ __forceinline__ double upper_bound() {
         double bound = 0, magnitude = 0;
         for (int i = warp(); i < problem.rows; i += WARPS) {
@@ -263,6 +266,7 @@ struct Search {
         bound += magnitude * HALF_ULP;
         for (int j = threadIdx.x; j < problem.columns; j += THREADS) bound += prices[j], magnitude += fabs(prices[j]);
         magnitude = block.sum(magnitude);
+        if (magnitude > 0) magnitude += 2 * FLUSHED / 2.220446049250313e-16;
         return block.sum(bound) + magnitude * (problem.rows + problem.columns) * 2.220446049250313e-16;
     }
 };

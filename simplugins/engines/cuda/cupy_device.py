@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import math
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 from typing import Any, Self
@@ -16,42 +13,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.engines.cuda.device import DeviceMemoryError, Precision
+from simplugins import gpu
+from simplugins.engines.cuda.device import Precision
 from simplugins.engines.cuda.programs import Program
 
-_PLAIN_SHARED_BYTES = 48 * 1024
-"""Kernels may use so much shared memory without having asked for it."""
-
-_SPLIT_EXPONENT = 4
-"""Numbers that are split into two of 16 bits are scaled to lie below two to this power."""
-
-INSTALL = "pip install 'simplugins[cuda12]' (or 'simplugins[cuda13]' where the driver is for CUDA 13)"
-
-
-def why_unusable() -> str | None:
-    """Return why no GPU can be used here, and what to do; None if one can."""
-    if importlib.util.find_spec("cupy") is None:
-        return f"CuPy is not installed: {INSTALL}"
-    try:
-        count = _cupy().cuda.runtime.getDeviceCount()
-    except Exception as error:  # import and first call fail in many ways, all for want of a driver or a library
-        return f"CuPy finds no GPU that it can use ({error}); `python -c 'import cupy; cupy.show_config()'` tells more"
-    return None if count else "CuPy finds no GPU"
-
-
-@cache
-def _cupy() -> ModuleType:
-    import cupy
-
-    return cupy  # type: ignore[no-any-return]
-
-
-@dataclass(frozen=True)
-class _Split:
-    """Vectors as three matrices of 16-bit floats side by side, times two to a power."""
-
-    parts: Any
-    exponent: int
+_ALLOCATION_FAILED = {"CUDARuntimeError": 2, "CUDADriverError": 2, "CUBLASError": 3}
+"""Errors of the libraries under CuPy that mean a lack of memory, by their status."""
 
 
 class CupyDevice:
@@ -66,7 +33,7 @@ class CupyDevice:
     """
 
     def __init__(self, ordinal: int | None = None) -> None:
-        cupy = self._cupy = _cupy()
+        cupy = self._cupy = gpu.cupy()
         self._device = cupy.cuda.Device(ordinal)
         self.ordinal = int(self._device.id)
         properties = cupy.cuda.runtime.getDeviceProperties(self.ordinal)
@@ -76,13 +43,15 @@ class CupyDevice:
         with self._device:
             self._stream = _torch_stream(cupy, self.ordinal) or cupy.cuda.get_current_stream()
             self._uploads = cupy.cuda.Stream(non_blocking=True)
+            cupy.cuda.device.get_cublas_handle()  # takes memory, which must not count as free
         self._in_flight: list[tuple[Any, Any]] = []
         self._inside: list[ExitStack] = []
 
     def __enter__(self) -> Self:
-        """Make device and stream the current ones."""
+        """Make device and stream the current ones; what the caller's stream has still to do comes first."""
         inside = ExitStack()
         inside.enter_context(self._device)
+        self._stream.wait_event(self._cupy.cuda.get_current_stream().record())
         inside.enter_context(self._stream)
         self._inside.append(inside)
         return self
@@ -98,12 +67,15 @@ class CupyDevice:
         limit = int(pool.get_limit())
         return min(free, max(0, limit - int(pool.used_bytes()))) if limit else free
 
+    def ran_out(self, error: Exception) -> bool:
+        """Tell whether an error means that memory ran out: CuPy's, Torch's, or of a library below."""
+        status = getattr(error, "status", None)
+        known = status is not None and _ALLOCATION_FAILED.get(type(error).__name__) == status
+        return known or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
         """Return a new array."""
-        try:
-            return self._cupy.empty(shape, dtype)
-        except self._cupy.cuda.memory.OutOfMemoryError as error:
-            raise DeviceMemoryError(str(error)) from error
+        return self._cupy.empty(shape, dtype)
 
     def upload(self, array: Any) -> Any:
         """Return an array of the host as one of the device."""
@@ -122,23 +94,23 @@ class CupyDevice:
 
     def _own(self, array: Any) -> Any:
         """Return a CuPy array as a contiguous one of this device."""
-        if int(array.device.id) != self.ordinal:
-            return self.upload(array.get())
-        try:
+        if int(array.device.id) == self.ordinal:
             return self._cupy.ascontiguousarray(array)
-        except self._cupy.cuda.memory.OutOfMemoryError as error:
-            raise DeviceMemoryError(str(error)) from error
+        with array.device:
+            host = array.get()
+        return self.upload(host)
 
     def retire(self) -> None:
         """Have later uploads wait for all work so far."""
         self._uploads.wait_event(self._stream.record())
 
     def release(self) -> None:
-        """Wait for all work, and empty CuPy's pool."""
+        """Wait for all work, and empty CuPy's pools."""
         self._uploads.synchronize()
         self._stream.synchronize()
         self._in_flight.clear()
         self._cupy.get_default_memory_pool().free_all_blocks()
+        self._cupy.get_default_pinned_memory_pool().free_all_blocks()
 
     def download(self, array: Any) -> Callable[[], NDArray[Any]]:
         """Have an array copied to the host as it is now."""
@@ -161,39 +133,18 @@ class CupyDevice:
         runtime = self._cupy.cuda.runtime
         runtime.memcpyAsync(into, source, size, getattr(runtime, kind), stream.ptr)
 
-    def operand(self, vectors: Any, precision: Precision, *, columns: bool) -> Any:
-        """Return vectors as `multiply` takes them."""
-        cupy = self._cupy
-        try:
-            if precision == "float64":
-                return vectors.astype(np.float64, copy=False)
-            if precision != "float16x3":
-                return vectors
-            exponent = _SPLIT_EXPONENT - math.frexp(float(cupy.abs(vectors).max()))[1]
-            scaled = cupy.ldexp(vectors, np.int32(exponent))
-            high = scaled.astype(np.float16)
-            low = (scaled - high).astype(np.float16)
-            return _Split(cupy.concatenate([high, low, high] if columns else [high, high, low], axis=1), exponent)
-        except cupy.cuda.memory.OutOfMemoryError as error:
-            raise DeviceMemoryError(str(error)) from error
-
     def multiply(self, rows: Any, columns: Any, out: Any, precision: Precision) -> None:
         """Multiply by cuBLAS, which is told what to compute in: environment variables of CuPy's do not change it."""
         cublas, runtime = self._cupy.cuda.cublas, self._cupy.cuda.runtime
-        exponent = 0
-        if precision == "float16x3":
-            exponent = rows.exponent + columns.exponent
-            rows, columns = rows.parts, columns.parts
-        kind = {
+        factor, product, compute = {
             "float16x3": (runtime.CUDA_R_16F, runtime.CUDA_R_32F, cublas.CUBLAS_COMPUTE_32F),
             "float32": (runtime.CUDA_R_32F, runtime.CUDA_R_32F, cublas.CUBLAS_COMPUTE_32F),
             "tf32": (runtime.CUDA_R_32F, runtime.CUDA_R_32F, cublas.CUBLAS_COMPUTE_32F_FAST_TF32),
             "float64": (runtime.CUDA_R_64F, runtime.CUDA_R_64F, cublas.CUBLAS_COMPUTE_64F),
-        }
-        factor, product, compute = kind[precision]
+        }[precision]
         scalar = np.float64 if precision == "float64" else np.float32
-        alpha, beta = np.array(2.0**-exponent, scalar), np.array(0, scalar)
-        channels = rows.shape[1]
+        one, zero = np.array(1, scalar), np.array(0, scalar)
+        length = rows.shape[1]
         # cuBLAS counts by columns: it computes the transpose of the product.
         cublas.gemmEx(
             self._cupy.cuda.device.get_cublas_handle(),
@@ -201,15 +152,15 @@ class CupyDevice:
             cublas.CUBLAS_OP_N,
             len(columns),
             len(rows),
-            channels,
-            alpha.ctypes.data,
+            length,
+            one.ctypes.data,
             columns.data.ptr,
             factor,
-            channels,
+            length,
             rows.data.ptr,
             factor,
-            channels,
-            beta.ctypes.data,
+            length,
+            zero.ctypes.data,
             out.data.ptr,
             product,
             len(columns),
@@ -228,22 +179,35 @@ class CupyDevice:
         shared: int,
     ) -> None:
         """Start a kernel; the first time, it is compiled, and CuPy keeps the machine code on disk."""
-        kernel = _kernel(program.source, function)
-        if shared > _PLAIN_SHARED_BYTES:
-            kernel.max_dynamic_shared_size_bytes = shared
+        kernel = _kernel(program, function)
+        kernel.max_dynamic_shared_size_bytes = shared  # asked for, since static memory counts towards the plain limit
         kernel((grid,), (block,), tuple(arguments), shared_mem=shared)
 
 
 @cache
-def _kernel(source: str, function: str) -> Any:
+def _kernel(program: Program, function: str) -> Any:
     """Return a kernel that CuPy compiles for each device on which it is first launched."""
-    return _cupy().RawModule(code=source, options=("--std=c++17",)).get_function(function)
+    return gpu.cupy().RawModule(code=program.source, options=("--std=c++17",)).get_function(function)
+
+
+class _Stream:
+    """A stream of another library's, by CUDA's protocol for streams."""
+
+    def __init__(self, pointer: int) -> None:
+        self.pointer = pointer
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.pointer
 
 
 def _torch_stream(cupy: ModuleType, ordinal: int) -> Any:
     """Return Torch's current stream, if Torch uses the GPU in this process."""
     torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
+    if torch is None or not torch.cuda.is_initialized():
         return None
     pointer = torch.cuda.current_stream(ordinal).cuda_stream
-    return cupy.cuda.ExternalStream(pointer, ordinal) if pointer else cupy.cuda.Stream.null
+    if not pointer:
+        return cupy.cuda.Stream.null
+    if hasattr(cupy.cuda.Stream, "from_external"):
+        return cupy.cuda.Stream.from_external(_Stream(pointer))
+    return cupy.cuda.ExternalStream(pointer, ordinal)

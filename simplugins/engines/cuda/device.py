@@ -18,9 +18,9 @@ from simplugins.engines.cuda.programs import Program
 Precision = str
 """How affinities are computed: "float32", "float16x3", "tf32" or "float64".
 
-"float32" and "float64" are what they say. "float16x3" splits each number into two of 16 bits, after scaling, and adds
-three products of these in float32: about as accurate, and several times faster where tensor cores are. "tf32" rounds
-the factors to 11 significant bits."""
+"float32" and "float64" are what they say. "float16x3" splits each number into two of 16 bits and adds three products of
+these in float32; vectors are scaled for that so that their numbers are around 1. "tf32" rounds the factors to 11
+significant bits. Tensor cores, which do the last two, add with fewer guard bits than float32 has."""
 
 
 class DeviceMemoryError(MemoryError):
@@ -33,7 +33,7 @@ class Device(Protocol):
     name: str
     multiprocessors: int
     shared_bytes: int
-    """The most shared memory that a block can have."""
+    """The most shared memory that a block can have, static and dynamic."""
 
     def __enter__(self) -> Self:
         """Make it the current device."""
@@ -44,21 +44,14 @@ class Device(Protocol):
     def free_bytes(self) -> int:
         """Return how much memory can be allocated."""
 
-    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-        """Return a new array.
+    def ran_out(self, error: Exception) -> bool:
+        """Tell whether an error means that memory ran out; any call below may raise one."""
 
-        Raises
-        ------
-        DeviceMemoryError
-        """
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+        """Return a new array."""
 
     def upload(self, array: Any) -> Any:
-        """Return an array of the host as one of the device, and an array of the device as it is; both C-contiguous.
-
-        Raises
-        ------
-        DeviceMemoryError
-        """
+        """Return an array of the host as one of the device, and an array of the device as it is; both C-contiguous."""
 
     def retire(self) -> None:
         """Let memory of uploaded arrays that are no longer referred to be used again once all work so far is done."""
@@ -69,11 +62,8 @@ class Device(Protocol):
     def download(self, array: Any) -> Callable[[], NDArray[Any]]:
         """Have an array copied to the host as it is now; returns what waits for the copy and returns it."""
 
-    def operand(self, vectors: Any, precision: Precision, *, columns: bool) -> Any:
-        """Return (T, C) vectors as `multiply` takes them, for the rows of a product or for its columns."""
-
     def multiply(self, rows: Any, columns: Any, out: Any, precision: Precision) -> None:
-        """Write the inner products of all rows with all columns, both made by `operand`, to a matrix."""
+        """Write the inner products of all rows with all columns, as `operands.operand` makes them, to a matrix."""
 
     def launch(
         self,

@@ -41,18 +41,25 @@ _MOST_INPUTS = 256
 _IN_FLIGHT = 2
 """Tiles that are started before the results of the first are waited for."""
 
-_COPIES = {"float32": 1, "tf32": 1, "float16x3": 6, "float64": 1}
+_COPIES = {"float32": 1, "tf32": 3, "float16x3": 4, "float64": 1}
 """Memory that a block's vectors and what is multiplied of them take, in times the vectors alone."""
 
 _POSITIONWISE_COPIES = 5
 """The same, where float32 vectors are multiplied in float64."""
 
-ROUNDING = {"float32": 2.0**-21, "float16x3": 2.0**-20, "tf32": 2.0**-9, "float64": 2.0**-45}
-"""Bounds on the relative rounding error of aligned inner products, as `simplugins.engines.cpu.ROUNDING`."""
-
 FINE_ENOUGH = 2.0**-18
 """A value found by float32 prices may be proven to miss this share of the matched affinities' magnitude, at most; more,
 and it is found again by float64 prices. (Almost always nothing is missing, and it is the proof that rounds.)"""
+
+
+_ROUNDING = {"float32": 2.0**-21, "tf32": 2.0**-9, "float16x3": 2.0**-20, "float64": 2.0**-45}
+_TENSOR_CORES = {"tf32": 1 / 8, "float16x3": 3 / 16}
+"""How many times for each channel a tensor core adds to a sum, each time cutting what float32 cannot hold."""
+
+
+def rounding_of(precision: Precision, channels: int) -> float:
+    """Return a bound on the relative rounding error of aligned inner products, as `AlignedProducts.rounding`."""
+    return _ROUNDING[precision] + _TENSOR_CORES.get(precision, 0) * channels * 2.0**-23
 
 
 class Tile(NamedTuple):
@@ -121,7 +128,7 @@ def aligned_products(
             run.release()
     precision = "float64" if matcher.positionwise else run.precision
     made = {"engine": "cuda", "precision": precision, "device": device.name}
-    return complete(x, y, run.values, run.gap, ROUNDING[precision], **made)
+    return complete(x, y, run.values, run.gap, rounding_of(precision, x.channels), **made)
 
 
 class _Run:
@@ -149,11 +156,15 @@ class _Run:
         copies = _POSITIONWISE_COPIES if matcher.positionwise else _COPIES[self.precision]
         input_bytes = max(largest) * x.channels * self.dtype.itemsize * copies
         self.block_size = _block_size(free, math.prod(largest) * self.dtype.itemsize, input_bytes)
-        most = max(2, int(INPUTS_SHARE * free / (self.block_size * input_bytes)))
-        self.x = Inputs(device, x, self.dtype, by_norm=matcher.by_norm, most=most)
-        self.y = self.x if y is None else Inputs(device, y, self.dtype, by_norm=matcher.by_norm, most=most)
+        room = INPUTS_SHARE * free / (self.block_size * input_bytes)
+        how = {"by_norm": matcher.by_norm, "scaled": self.precision == "float16x3"}
+        self.x = Inputs(device, x, self.dtype, most=max(1, int(room if y is None else room / 2)), **how)
+        self.y = self.x if y is None else Inputs(device, y, self.dtype, most=max(1, int(room / 2)), **how)
         uniform = np.unique(np.concatenate([x.positions, other.positions])).size == 1
-        self.windowed = uniform and not certify and matcher.window is not None and matcher.window < max(largest)
+        window = max(largest) if certify or matcher.window is None else min(matcher.window, *largest)
+        self.windowed = uniform and window < max(largest)
+        if certify or not matcher.positionwise:
+            launcher.check_size(device, window, self.dtype)
         self.scratch: Any = None
         self.last_tasks: tuple[Any, list[tuple[Task, Any]]] = (None, [])
 
@@ -169,21 +180,28 @@ class _Run:
         rows, columns = self.shape
         pairs = rows * (rows - 1) // 2 if self.symmetric else rows * columns
         tiles, started = deque(self._tiles()), deque[tuple[Tile, Callable[[], None]]]()
-        done = 0
+        done, most_started = 0, _IN_FLIGHT
         with progress_bar(pairs, progress) as show:
             while tiles or started:
-                if tiles and len(started) < _IN_FLIGHT:
-                    tile = tiles.popleft()
-                    try:
+                starting = bool(tiles) and len(started) < most_started
+                tile, finish = (tiles.popleft(), None) if starting else started.popleft()
+                try:
+                    if finish is None:
                         started.append((tile, self._start(tile)))
                         continue
-                    except DeviceMemoryError as error:
-                        tiles = deque(self._smaller(tile, tiles, error))
-                if started:
-                    tile, finish = started.popleft()
                     finish()
-                    done += self._count_pairs(tile)
-                    show(done)
+                except Exception as error:
+                    if not self.device.ran_out(error):
+                        raise
+                    alone = not started
+                    tiles.extendleft([other for other, _ in reversed(started)] + [tile])
+                    started.clear()
+                    self.release()
+                    tiles = self._smaller(tiles, error) if alone else tiles
+                    most_started = 1
+                    continue
+                done += self._count_pairs(tile)
+                show(done)
 
     def _tiles(self) -> Iterator[Tile]:
         for rows in _cut(self.shape[0], self.block_size):
@@ -197,17 +215,16 @@ class _Run:
             return int(rows * (rows - 1) // 2)
         return int(rows * columns)
 
-    def _smaller(self, tile: Tile, tiles: deque[Tile], error: DeviceMemoryError) -> list[Tile]:
-        """Make room, and cut the tiles that are left in four; a single pair cannot be cut."""
-        self.release()
-        parts = [part for whole in (tile, *tiles) for part in whole.halves()]
-        if len(tile.halves()) == 1:
+    def _smaller(self, tiles: deque[Tile], error: Exception) -> deque[Tile]:
+        """Cut tiles in four; where the first is a single pair, nothing is left to be done."""
+        if len(tiles[0].halves()) == 1:
             raise DeviceMemoryError(
                 f"the affinities and the vectors of one pair of inputs do not fit {self.device.name}, of which "
                 f"{self.device.free_bytes() / 2**20:.0f} MiB are free: use engine='cpu', or free memory of the GPU "
                 f"({error})"
             ) from error
-        return [part for part in parts if not self.symmetric or part.columns.stop > part.rows.start + 1]
+        parts = (part for tile in tiles for part in tile.halves())
+        return deque(part for part in parts if not self.symmetric or part.columns.stop > part.rows.start + 1)
 
     def _start(self, tile: Tile) -> Callable[[], None]:
         """Start a tile's work on the device; returns what waits for it, and writes the results."""
@@ -219,7 +236,8 @@ class _Run:
             started += [self._start_product(tile, *both, Optimal()) for both in self._windows(rows, columns)]
         elif self.certify or not self.matcher.positionwise:
             started.append(self._start_product(tile, rows, columns, self.matcher))
-        return lambda: self._write(tile, [finish() for finish in started])
+        exponents = rows.exponents[:, None] + columns.exponents[None, :]
+        return lambda: self._write(tile, [finish() for finish in started], exponents)
 
     def _start_positionwise(self, rows: Placed, columns: Placed) -> Callable[[], Found]:
         """Start one product of flattened responses."""
@@ -240,7 +258,7 @@ class _Run:
         sets = placed.vectors.reshape(count, -1, placed.vectors.shape[1])[:, window]
         vectors = self.device.empty((count * size, sets.shape[2]), self.dtype)
         vectors.reshape(sets.shape)[:] = sets
-        return Placed(self.device, vectors, np.arange(count + 1) * size)
+        return Placed(vectors, np.arange(count + 1) * size, placed.exponents)
 
     def _start_product(self, tile: Tile, rows: Placed, columns: Placed, matcher: Matcher) -> Callable[[], Found]:
         """Start one matrix product and all matching on it; returns what waits for values and upper bounds of pairs."""
@@ -281,6 +299,7 @@ class _Run:
             return self.last_tasks[1]
         tasks = make_tasks(make_pairs(wanted, rows.offsets, columns.offsets), matcher, certify=self.certify)
         placed_tasks = [(task, self.device.upload(task.problems)) for task in tasks]
+        self.device.retire()  # kernels may still read the problems that are let go here
         self.last_tasks = (key if equal else None, placed_tasks)
         return placed_tasks
 
@@ -315,10 +334,11 @@ class _Run:
             getattr(found, name)[coarse] = getattr(finer, name)
         return found
 
-    def _write(self, tile: Tile, found: list[Found]) -> None:
-        self.values[tile] = np.sum([part.values for part in found], 0)
+    def _write(self, tile: Tile, found: list[Found], exponents: NDArray[np.int64]) -> None:
+        values, upper = (np.sum(parts, 0) for parts in zip(*found, strict=True))
+        self.values[tile] = np.ldexp(values, exponents) if exponents.any() else values
         if self.gap is not None:
-            self.gap[tile] = relative_gap(self.values[tile], np.sum([part.upper for part in found], 0))
+            self.gap[tile] = relative_gap(values, upper)
 
 
 def _cut(count: int, size: int) -> Iterator[slice]:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins import arrays
+from simplugins import gpu
 from simplugins.activations import Activations
 from simplugins.engines.cuda.device import Device, Precision
+from simplugins.engines.cuda.operands import operand
 
 
 @dataclass(frozen=True)
@@ -21,15 +22,16 @@ class Placed:
 
     Attributes
     ----------
-    device : Device
     vectors : (T, C) array of the device
     offsets : (n + 1,) int64 array
         As in `simplugins.activations.Block`.
+    exponents : (n,) int64 array
+        Each input's vectors are divided by two to this power, beside what `Activations.exponents` says.
     """
 
-    device: Device
     vectors: Any
     offsets: NDArray[np.int64]
+    exponents: NDArray[np.int64]
     _operands: dict[tuple[Precision, bool], Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -40,13 +42,13 @@ class Placed:
     def flat(self) -> Placed:
         """Return inputs of equal size as one long vector each."""
         count = len(self.sizes)
-        return Placed(self.device, self.vectors.reshape(count, -1), np.arange(count + 1))
+        return Placed(self.vectors.reshape(count, -1), np.arange(count + 1), self.exponents)
 
     def operand(self, precision: Precision, *, columns: bool) -> Any:
-        """Return the vectors as `Device.multiply` takes them, made once."""
+        """Return the vectors as `Device.multiply` takes them, made once; see `operands.operand`."""
         key = precision, columns
         if key not in self._operands:
-            self._operands[key] = self.device.operand(self.vectors, precision, columns=columns)
+            self._operands[key] = operand(self.vectors, precision, columns=columns)
         return self._operands[key]
 
 
@@ -61,14 +63,26 @@ class Inputs:
         float32 or float64.
     by_norm : bool
         Whether each input's vectors are put in the order of their norms.
+    scaled : bool
+        Whether each input is scaled, by a power of two, so that its numbers' root mean square is around 1: then none
+        is too large for 16 bits, and what is too small hardly counts.
     most : int
         At least 1.
     """
 
     def __init__(
-        self, device: Device, activations: Activations, dtype: np.dtype[np.floating], *, by_norm: bool, most: int
+        self,
+        device: Device,
+        activations: Activations,
+        dtype: np.dtype[np.floating],
+        *,
+        by_norm: bool,
+        scaled: bool,
+        most: int,
     ) -> None:
-        self.device, self.activations, self.dtype, self.by_norm, self.most = device, activations, dtype, by_norm, most
+        self.device, self.activations, self.dtype = device, activations, dtype
+        self.by_norm, self.most = by_norm, most
+        self._exponents = _scales(activations) if scaled else np.zeros(len(activations), np.int64)
         self._placed: OrderedDict[tuple[int, int], Placed] = OrderedDict()
 
     def placed(self, inputs: slice) -> Placed:
@@ -88,8 +102,19 @@ class Inputs:
         self.device.retire()
 
     def _place(self, inputs: slice) -> Placed:
-        block = self.activations.block(inputs.start, inputs.stop)
-        vectors = block.vectors
-        if self.by_norm:
-            vectors = vectors[arrays.namespace(vectors).asarray(block.norm_order())]
-        return Placed(self.device, self.device.upload(vectors.astype(self.dtype, copy=False)), block.offsets)
+        exponents = self._exponents[inputs]
+        with gpu.current(self.activations.gpu):
+            block = self.activations.block(inputs.start, inputs.stop)
+            if self.by_norm:
+                block, _ = block.by_norm()
+            if exponents.any():
+                block = block.scaled(-exponents)
+            vectors = block.vectors.astype(self.dtype, copy=False)
+        return Placed(self.device.upload(vectors), block.offsets, exponents)
+
+
+def _scales(activations: Activations) -> NDArray[np.int64]:
+    """Return the power of two that is nearest to the root mean square of each input, as blocks hold it."""
+    mean_square = activations.squared_norms / (activations.positions * activations.channels)
+    _, powers = np.frexp(np.where(mean_square > 0, mean_square, 1))
+    return powers // 2 - activations.exponents

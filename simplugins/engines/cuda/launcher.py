@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins.engines.cuda.device import Device
-from simplugins.engines.cuda.programs import capacity_for, program_for
+from simplugins.engines.cuda.programs import STATIC_BYTES, capacity_for, program_for
 
 _NULL = np.uintp(0)
 
@@ -90,6 +90,23 @@ def take(device: Device, batch: Batch, columns: Any = None) -> Callable[[], NDAr
     found = device.empty((batch.count,), np.dtype(np.float64))
     _launch(device, "greedy", batch, np.dtype(batch.affinities.dtype), [found], columns)
     return device.download(found)
+
+
+def check_size(device: Device, largest: int, dtype: np.dtype[np.floating]) -> None:
+    """Check that problems of up to so many rows or columns can be launched, on affinities of a type, to any precision.
+
+    Raises
+    ------
+    ValueError
+        If they need more than the kernels or the device have.
+    """
+    finest = program_for("assignment", largest, dtype, np.dtype(np.float64))
+    needed = finest.shared_bytes(largest) + STATIC_BYTES
+    if needed > device.shared_bytes:
+        raise ValueError(
+            f"sets of {largest} positions need {needed} bytes of shared memory, of which {device.name} has "
+            f"{device.shared_bytes}: use engine='cpu', or matching='batch-optimal'"
+        )
 
 
 def _launch(

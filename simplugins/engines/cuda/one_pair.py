@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from simplugins.activations import Block
 from simplugins.engines.cuda import launcher
-from simplugins.engines.cuda.device import Device
+from simplugins.engines.cuda.device import Device, DeviceMemoryError
 from simplugins.engines.cuda.launcher import Batch
+from simplugins.engines.cuda.operands import operand
 from simplugins.engines.cuda.tasks import Task, check_matcher, make_pairs, make_tasks
 from simplugins.engines.pairs import relative_gap
 from simplugins.matching.certificates import Certified
@@ -28,7 +29,7 @@ def match_and_certify(
     Parameters
     ----------
     x, y : Block
-        Of one input each, with equal channels and of one type; in the order that the matcher wants.
+        Of one input each, with equal channels; in the order that the matcher wants.
     matcher : Matcher
         One of ours.
     device : Device
@@ -47,21 +48,34 @@ def match_and_certify(
     DeviceMemoryError
     """
     check_matcher(matcher)
-    shape = len(x.vectors), len(y.vectors)
+    launcher.check_size(device, max(len(x.vectors), len(y.vectors)), x.vectors.dtype)
     with device:
-        rows, others = device.upload(x.vectors), device.upload(y.vectors)
-        products = {False: _product(device, rows, others)}
-        pairs = make_pairs(np.ones((1, 1), bool), x.offsets, y.offsets)
-        columns, upper = np.full(shape[0], -1), np.inf
-        for task in make_tasks(pairs, matcher, certify=True):
-            if task.transposed and True not in products:
-                products[True] = _product(device, others, rows)
-            found, bound = _run(device, task, products[task.transposed])
-            if task.way != "bound":
-                matched = np.flatnonzero(found >= 0)
-                columns[matched] = found[matched]
-            upper = min(upper, bound)
-        affinity = device.download(products[False])()
+        try:
+            return _match(x, y, matcher, device)
+        except Exception as error:
+            if device.ran_out(error):
+                raise DeviceMemoryError(f"one pair of inputs does not fit {device.name}: {error}") from error
+            raise
+        finally:
+            device.release()
+
+
+def _match(x: Block, y: Block, matcher: Matcher, device: Device) -> tuple[Certified, NDArray[np.floating]]:
+    shape = len(x.vectors), len(y.vectors)
+    dtype = np.result_type(x.vectors.dtype, y.vectors.dtype)
+    rows, others = (device.upload(block.vectors).astype(dtype, copy=False) for block in (x, y))
+    products = {False: _product(device, rows, others)}
+    pairs = make_pairs(np.ones((1, 1), bool), x.offsets, y.offsets)
+    columns, upper = np.full(shape[0], -1), np.inf
+    for task in make_tasks(pairs, matcher, certify=True):
+        if task.transposed and True not in products:
+            products[True] = _product(device, others, rows)
+        found, bound = _run(device, task, products[task.transposed])
+        if task.way != "bound":
+            matched = np.flatnonzero(found >= 0)
+            columns[matched] = found[matched]
+        upper = min(upper, bound)
+    affinity = device.download(products[False])()
     if matcher.positionwise:
         columns = matcher.match(affinity).astype(np.int64)
     matched = np.flatnonzero(columns >= 0)
@@ -73,7 +87,7 @@ def match_and_certify(
 def _product(device: Device, rows: Any, columns: Any) -> Any:
     precision = str(rows.dtype)
     out = device.empty((len(rows), len(columns)), rows.dtype)
-    operands = device.operand(rows, precision, columns=False), device.operand(columns, precision, columns=True)
+    operands = operand(rows, precision, columns=False), operand(columns, precision, columns=True)
     device.multiply(*operands, out, precision)
     return out
 

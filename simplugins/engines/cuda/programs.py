@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources import files
 
 import numpy as np
 
-LARGEST = 8192
+LARGEST = 7168
 """The most positions of an input that the kernels are made for."""
 
 _SLOTS = 8
@@ -90,11 +90,16 @@ class Program:
         return arrays + (largest**2 * self.real.itemsize if self.staged else 0)
 
 
+STATIC_BYTES = 1024
+"""More than the kernels' static shared memory."""
+
+
 def capacity_for(largest: int) -> int:
     """Return the length of the kernels' arrays in shared memory: a multiple of 8, so that what follows is aligned."""
     return -(-largest // 8) * 8
 
 
+@cache
 def program_for(kernel: str, largest: int, affinity: np.dtype[np.floating], real: np.dtype[np.floating]) -> Program:
     """Return the program for problems of up to so many rows or columns.
 
