@@ -161,7 +161,7 @@ class _Run:
         self.x = Inputs(device, x, self.dtype, most=max(1, int(room if y is None else room / 2)), **how)
         self.y = self.x if y is None else Inputs(device, y, self.dtype, most=max(1, int(room / 2)), **how)
         uniform = np.unique(np.concatenate([x.positions, other.positions])).size == 1
-        window = max(largest) if certify or matcher.window is None else min(matcher.window, *largest)
+        window = max(largest) if certify or matcher.window is None else min(matcher.window, max(largest))
         self.windowed = uniform and window < max(largest)
         if certify or not matcher.positionwise:
             launcher.check_size(device, window, self.dtype)
@@ -188,20 +188,22 @@ class _Run:
                 try:
                     if finish is None:
                         started.append((tile, self._start(tile)))
-                        continue
-                    finish()
+                    else:
+                        finish()
                 except Exception as error:
                     if not self.device.ran_out(error):
                         raise
-                    alone = not started
-                    tiles.extendleft([other for other, _ in reversed(started)] + [tile])
-                    started.clear()
-                    self.release()
-                    tiles = self._smaller(tiles, error) if alone else tiles
-                    most_started = 1
+                    reason = str(error)
+                else:
+                    done += 0 if starting else self._count_pairs(tile)
+                    show(done)
                     continue
-                done += self._count_pairs(tile)
-                show(done)
+                # Here, and not in the handler, where the error still holds on to memory.
+                unfinished = [tile, *(other for other, _ in started), *tiles]
+                tiles = deque(unfinished if started else self._smaller(unfinished, reason))
+                started.clear()
+                most_started = 1
+                self.release()
 
     def _tiles(self) -> Iterator[Tile]:
         for rows in _cut(self.shape[0], self.block_size):
@@ -215,16 +217,18 @@ class _Run:
             return int(rows * (rows - 1) // 2)
         return int(rows * columns)
 
-    def _smaller(self, tiles: deque[Tile], error: Exception) -> deque[Tile]:
-        """Cut tiles in four; where the first is a single pair, nothing is left to be done."""
+    def _smaller(self, tiles: list[Tile], reason: str) -> Iterator[Tile]:
+        """Cut tiles in four; if the first is a single pair, that is the end."""
         if len(tiles[0].halves()) == 1:
+            self.release()
             raise DeviceMemoryError(
                 f"the affinities and the vectors of one pair of inputs do not fit {self.device.name}, of which "
                 f"{self.device.free_bytes() / 2**20:.0f} MiB are free: use engine='cpu', or free memory of the GPU "
-                f"({error})"
-            ) from error
-        parts = (part for tile in tiles for part in tile.halves())
-        return deque(part for part in parts if not self.symmetric or part.columns.stop > part.rows.start + 1)
+                f"({reason})"
+            )
+        for part in (part for tile in tiles for part in tile.halves()):
+            if not self.symmetric or part.columns.stop > part.rows.start + 1:
+                yield part
 
     def _start(self, tile: Tile) -> Callable[[], None]:
         """Start a tile's work on the device; returns what waits for it, and writes the results."""
