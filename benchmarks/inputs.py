@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from peers import Activations
 
 from simplugins.data import load_photos
+
+if TYPE_CHECKING:
+    from peers import Activations
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = {

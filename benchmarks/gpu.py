@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check and time the GPU engine: ``python benchmarks/gpu.py [--seconds 540] [--out benchmarks/results]``.
+
+Writes ``<device>.md`` and ``<device>.json`` to the folder, anew after each step, so that a run that is stopped leaves
+what it had. Needs CuPy and what simplugins needs, no more. With ``--emulated`` a CPU plays the GPU, at tiny sizes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from on_gpu.bounds import bandwidth, bounds, product
+from on_gpu.checks import accuracy, agreement, check_gpu, environment
+from on_gpu.context import Context, Step
+from on_gpu.first_calls import first_calls
+from on_gpu.inputs import FULL, TINY, Plan
+from on_gpu.peers import PEERS, peer
+from on_gpu.table import ending, make_table
+from on_gpu.throughput import large_run, long_run, throughput
+from on_gpu.timing import Budget
+from on_gpu.worker import DONE, SKIPPED, Outcome, Worker
+from runs import FOLDER, write_text
+
+from simplugins.engines import PRECISIONS
+from simplugins.matching.batch_optimal import BatchOptimal
+from simplugins.matching.contract import Matcher
+from simplugins.matching.greedy import Greedy
+from simplugins.matching.identity import Identity
+from simplugins.matching.optimal import Optimal
+
+Work = Callable[[Context], dict[str, Any]]
+
+SECONDS_TO_OPEN = 60
+"""The most that may go by until a GPU is found to be there."""
+
+LEAST_SECONDS = 5
+"""With less time left, no step is begun."""
+
+STEP_SHARE = 0.4
+"""A step is stopped after so much of the whole time: then a kernel that never ends costs no more."""
+
+
+def matchers(plan: Plan) -> tuple[Matcher, ...]:
+    """Return what is checked."""
+    return Optimal(), BatchOptimal(plan.window), Greedy(), Identity()
+
+
+def make_steps(plan: Plan) -> dict[Step, Work]:
+    """Return what is done, in its order."""
+    return {
+        Step("environment"): environment,
+        Step("bandwidth"): bandwidth,
+        **{Step("product", None, precision): partial(product, precision=precision) for precision in PRECISIONS},
+        **{
+            Step("agreement", case, matcher.name): partial(agreement, case=case, matcher=matcher)
+            for case in plan.checks
+            for matcher in matchers(plan)
+        },
+        **{
+            Step("accuracy", case, precision): partial(accuracy, case=case, precision=precision)
+            for case in plan.checks
+            for precision in (*PRECISIONS, "float64")
+        },
+        Step("first calls"): first_calls,
+        **{
+            Step("throughput", case, precision): partial(throughput, case=case, precision=precision)
+            for precision in PRECISIONS
+            for case in plan.throughput
+        },
+        **{Step("peer", case, name): partial(peer, case=case, module=name) for case in plan.peers for name in PEERS},
+        Step("long run"): long_run,
+        Step("large run"): large_run,
+    }
+
+
+def run_steps(plan: Plan, options: argparse.Namespace, worker: Worker, start: float) -> str:
+    """Run all steps that there is time for, telling how each ends and writing the run after it; return its table."""
+    table, steps = "", dict[str, Any]()
+    context = Context(plan, options.emulated, Budget(start + options.seconds), {})
+    for step, work in make_steps(plan).items():
+        begun = time.time()
+        outcome = run_step(worker, work, context, STEP_SHARE * options.seconds)
+        what = "found" if outcome.state == DONE else "reason"
+        steps[step.name] = {"state": outcome.state, "seconds": time.time() - begun, what: outcome.found}
+        if outcome.state == DONE:
+            context.results[step.name] = outcome.found
+        print(f"{time.time() - start:5.1f} s  {step.name}: {ending(steps[step.name])}", flush=True)
+        run = {**describe_run(options, time.time() - start), "steps": steps, "bounds": bounds(context)}
+        table = make_table(run, plan, [matcher.name for matcher in matchers(plan)])
+        write_run(run, table, options.out)
+    return table
+
+
+def describe_run(options: argparse.Namespace, seconds: float) -> dict[str, Any]:
+    """Return what is said of a run as a whole."""
+    command = f"python benchmarks/gpu.py --seconds {options.seconds:g}" + " --emulated" * options.emulated
+    date = datetime.now(UTC).date().isoformat()
+    return {"command": command, "date": date, "emulated": options.emulated, "seconds": seconds}
+
+
+def run_step(worker: Worker, work: Work, context: Context, most_seconds: float) -> Outcome:
+    """Run a step, if there is time."""
+    left = context.budget.left()
+    if left < LEAST_SECONDS:
+        return Outcome(SKIPPED, "no time left")
+    return worker.run(work, context, seconds=min(left, most_seconds))
+
+
+def write_run(run: Mapping[str, Any], table: str, folder: Path) -> None:
+    """Write a run's numbers and its table, each whole or not at all, to files named by device."""
+    device = run["steps"]["environment"].get("found", {"name": "unknown device"})["name"]
+    slug = re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / f"{slug}.json", json.dumps(run, indent=1) + "\n")
+    write_text(folder / f"{slug}.md", table)
+
+
+def read_options() -> argparse.Namespace:
+    """Read the options."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=540, help="how long all may take (default: 540)")
+    parser.add_argument("--out", type=Path, help="folder for the two files (default: benchmarks/results)")
+    parser.add_argument("--emulated", action="store_true", help="have the CPU play the GPU; needs --out")
+    options = parser.parse_args()
+    if options.emulated and options.out is None:
+        parser.error("--emulated needs --out: its times are no results")
+    options.out = options.out or FOLDER / "results"
+    return options
+
+
+def main() -> None:
+    """Run all steps, if there is a GPU, and show their table."""
+    start, options, worker = time.time(), read_options(), Worker()
+    try:
+        if not options.emulated:
+            usable = worker.run(check_gpu, seconds=SECONDS_TO_OPEN)
+            if usable.state != DONE:
+                raise SystemExit(usable.found)
+        print("\n" + run_steps(TINY if options.emulated else FULL, options, worker, start))
+    finally:
+        worker.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `gpu` measures: cases, made of real activations, and the plan of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from inputs import load_layer
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+
+NOISE = 0.1
+"""Of copies of an input, as a share of each channel's deviation."""
+
+
+def count_pairs(inputs: int) -> int:
+    """Return how many pairs so many inputs make."""
+    return inputs * (inputs - 1) // 2
+
+
+@dataclass(frozen=True)
+class Case:
+    """Activations of one size.
+
+    Attributes
+    ----------
+    layer : str
+    positions : int
+        Of each input the first so many.
+    channels : int
+        Where a layer has others, its vectors go through a random linear map and are rectified.
+    inputs : int
+        The layer's, and then copies of them with noise.
+    cpu_inputs : int
+        The first so many are enough to time the CPU engine.
+    """
+
+    layer: str
+    positions: int
+    channels: int
+    inputs: int
+    cpu_inputs: int = 0
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return f"S = {self.positions}, C = {self.channels}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run consists of.
+
+    Attributes
+    ----------
+    checks : tuple of Case
+        Where engines and precisions are compared, also on copies: the layers were saved in float16, of which all
+        precisions make exact products.
+    window : int
+        Of the batch-optimal matching that is checked.
+    first_calls, throughput, peers : tuple of Case
+    long_run, large_run : Case
+        One from NumPy to the end, and one within `memory_limit` bytes of the device.
+    product_size, copy_bytes : int
+        The square product and the copy by which the device's ceilings are measured.
+    row_visits : mapping of int to int
+        How often a row of affinities is read while a problem of so many positions is solved. Kernels do not count
+        that: it was counted on the CPU, for the layers that are checked.
+    """
+
+    checks: tuple[Case, ...]
+    window: int
+    first_calls: tuple[Case, ...]
+    throughput: tuple[Case, ...]
+    peers: tuple[Case, ...]
+    long_run: Case
+    large_run: Case
+    memory_limit: int
+    product_size: int
+    copy_bytes: int
+    row_visits: Mapping[int, int]
+
+
+NARROW = (
+    Case("block15", 49, 320, inputs=1000, cpu_inputs=300),
+    Case("block10", 196, 112, inputs=600, cpu_inputs=150),
+    Case("block4", 784, 40, inputs=150, cpu_inputs=40),
+)
+WIDE = (
+    Case("block15", 49, 768, inputs=1000, cpu_inputs=300),
+    Case("block10", 196, 768, inputs=600, cpu_inputs=150),
+    Case("block4", 784, 768, inputs=150, cpu_inputs=40),
+)
+
+FULL = Plan(
+    checks=(
+        Case("block15", 49, 320, inputs=48),
+        Case("block10", 196, 112, inputs=48),
+        Case("block4", 784, 40, inputs=16),
+    ),
+    window=32,
+    first_calls=tuple(Case(case.layer, case.positions, case.channels, inputs=4) for case in NARROW),
+    throughput=tuple(case for both in zip(NARROW, WIDE, strict=True) for case in both),
+    peers=NARROW,
+    long_run=Case("block10", 196, 112, inputs=2000),
+    large_run=Case("block15", 49, 320, inputs=20_000),
+    memory_limit=16 * 2**30,
+    product_size=8192,
+    copy_bytes=2**31,
+    row_visits={49: 400, 196: 1720, 784: 9900},
+)
+
+TINY = Plan(
+    checks=(Case("block15", 9, 320, inputs=5), Case("block4", 16, 40, inputs=10)),
+    window=4,
+    first_calls=(Case("block4", 16, 40, inputs=2),),
+    throughput=(
+        Case("block15", 9, 320, inputs=8, cpu_inputs=6),
+        Case("block4", 16, 40, inputs=10, cpu_inputs=6),
+        Case("block4", 16, 48, inputs=10, cpu_inputs=6),
+    ),
+    peers=(Case("block15", 9, 320, inputs=8),),
+    long_run=Case("block4", 16, 40, inputs=10),
+    large_run=Case("block15", 9, 320, inputs=30),
+    memory_limit=2**20,
+    product_size=64,
+    copy_bytes=2**20,
+    row_visits={9: 50, 16: 120},
+)
+"""For a CPU that plays a GPU: sizes mean nothing."""
+
+
+@cache
+def load(case: Case) -> Vectors:
+    """Make the activations of a case, (N, S, C)."""
+    layer = load_layer(case.layer)[:, : case.positions]
+    rng, deviation = np.random.default_rng(0), NOISE * layer.std((0, 1), dtype=np.float64).astype(np.float32)
+    vectors = np.empty((case.inputs, *layer.shape[1:]), np.float32)
+    for start in range(0, case.inputs, len(layer)):
+        copies = vectors[start : start + len(layer)]
+        copies[:] = layer[: len(copies)]
+        if start:
+            copies += deviation * rng.standard_normal(copies.shape, np.float32)
+    channels = layer.shape[2]
+    if case.channels == channels:
+        return vectors
+    linear = rng.standard_normal((channels, case.channels), np.float32) / np.float32(channels**0.5)
+    wide: Vectors = vectors.reshape(-1, channels) @ linear  # one product: NumPy would make one for each input
+    return wide.clip(min=0).reshape(*vectors.shape[:2], -1)

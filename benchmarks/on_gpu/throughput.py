@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps that time exact matching."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from statistics import median
+from typing import Any
+
+from runs import ratio
+
+from on_gpu.context import Context, match_on_gpu
+from on_gpu.inputs import Case, Vectors, count_pairs, load
+from on_gpu.tiles import Tiles
+from on_gpu.timing import SkippedError, Timed, take_turns, timed
+from simplugins.activations import Activations
+from simplugins.engines import cpu
+from simplugins.engines.cuda.device import Precision
+from simplugins.engines.result import AlignedProducts
+from simplugins.matching.optimal import Optimal
+
+FROM_NUMPY, FROM_GPU, CPU_ENGINE = "from NumPy", "from the GPU", "CPU engine"
+READING, AFFINITIES, MATCHING = "checks and norms alone", "affinities alone", "matching alone"
+PLAIN = "float32"
+"""Of this precision everything is timed, of others what they change."""
+
+SHARE = 0.4
+"""Of the time that is left, a run of many inputs may take so much by what was measured; else it has fewer."""
+
+
+def match_on_cpu(vectors: Vectors) -> AlignedProducts:
+    """Match all pairs exactly by the CPU engine, on all cores."""
+    return cpu.aligned_products(Activations.of(vectors), None, Optimal())
+
+
+def throughput(context: Context, case: Case, precision: Precision) -> dict[str, Any]:
+    """Time all pairs of a case: the whole, beside the CPU engine, and then its parts."""
+    vectors = load(case)
+    with context.gpu.device:
+        turns = take_turns(_whole(context, case, vectors, precision), context.budget)
+        turns |= take_turns(_parts(context, vectors, precision), context.budget)
+    pairs = dict.fromkeys(turns, count_pairs(case.inputs))
+    if CPU_ENGINE in turns:
+        pairs[CPU_ENGINE] = count_pairs(case.cpu_inputs)
+    return {
+        "inputs": case.inputs,
+        "pairs": pairs,
+        "rounds": {name: len(seconds) for name, seconds in turns.items()},
+        "seconds_a_pair": {name: median(seconds) / pairs[name] for name, seconds in turns.items()},
+        **(_compare_engines(turns, pairs) if precision == PLAIN else {}),
+    }
+
+
+def _whole(context: Context, case: Case, vectors: Vectors, precision: Precision) -> dict[str, Timed]:
+    gpu = context.gpu
+    placed = gpu.device.upload(vectors)
+    from_gpu = {FROM_GPU: timed(gpu, partial(match_on_gpu, gpu, placed, precision))}
+    if precision != PLAIN:
+        return from_gpu
+    from_numpy = {FROM_NUMPY: timed(gpu, partial(match_on_gpu, gpu, vectors))}
+    return from_numpy | from_gpu | {CPU_ENGINE: timed(gpu, partial(match_on_cpu, vectors[: case.cpu_inputs]))}
+
+
+def _parts(context: Context, vectors: Vectors, precision: Precision) -> dict[str, Timed]:
+    gpu = context.gpu
+    tiles = Tiles(gpu, vectors)
+    affinities = {AFFINITIES: timed(gpu, partial(tiles.multiply_all, precision))}
+    if precision != PLAIN:
+        return affinities
+    return {READING: timed(gpu, partial(Activations.of, vectors)), **affinities, MATCHING: tiles.match_all}
+
+
+def _compare_engines(turns: Mapping[str, list[float]], pairs: Mapping[str, int]) -> dict[str, Any]:
+    own, other = ([seconds / pairs[name] for seconds in turns[name]] for name in (FROM_NUMPY, CPU_ENGINE))
+    return {"times_as_fast_as_cpu": ratio(other, own)}
+
+
+def long_run(context: Context) -> dict[str, Any]:
+    """Time one run of many inputs."""
+    return _run(context, context.plan.long_run)
+
+
+def large_run(context: Context) -> dict[str, Any]:
+    """Time one run of very many inputs in little memory of the device."""
+    limit = context.plan.memory_limit
+    with context.gpu.device, context.gpu.limited_memory(limit) as peak:
+        found = _run(context, context.plan.large_run)
+    return {**found, "memory_limit": limit, "peak": peak.bytes}
+
+
+def _run(context: Context, wanted: Case) -> dict[str, Any]:
+    case = _fitting(context, wanted)
+    vectors, gpu = load(case), context.gpu
+    seconds = timed(gpu, partial(match_on_gpu, gpu, vectors))()
+    counts = {"inputs": case.inputs, "inputs_wanted": wanted.inputs, "pairs": count_pairs(case.inputs)}
+    return {"case": case.name, **counts, "seconds": seconds}
+
+
+def _fitting(context: Context, case: Case) -> Case:
+    """Return a case with as many of its inputs as there is time for."""
+    measured = context.found("throughput", case, PLAIN)
+    if measured is None:
+        raise SkippedError(f"the throughput at {case.name}, which tells how long it would take, is not known")
+    most = math.isqrt(int(2 * SHARE * context.budget.left() / measured["seconds_a_pair"][FROM_NUMPY]))
+    return replace(case, inputs=min(case.inputs, max(2, most)))
