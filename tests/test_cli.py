@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import simplugins
+from simplugins import gpu
 from simplugins.cli import app
 
 
@@ -201,3 +202,14 @@ def test_masks_come_from_files(tmp_path):
     np.testing.assert_array_equal(
         simplugins.load_rsm(tmp_path / "out.npz").values, simplugins.compute_rsm(maps, mask=mask).values
     )
+
+
+def test_an_engine_that_cannot_be_used_is_one_line(folder, monkeypatch):
+    monkeypatch.setattr(gpu, "why_unusable", lambda: "CuPy finds no GPU")
+    found = run("rsm", folder / "maps.npy", "-o", folder / "rsm.npz", "--engine", "cuda")
+    assert found.exit_code == 2
+    assert found.stderr == "error: engine 'cuda' cannot be used here: CuPy finds no GPU\n"
+    found = run("rsm", folder / "maps.npy", "-o", folder / "rsm.npz", "--precision", "tf32", "--quiet")
+    assert found.exit_code == 2
+    assert found.stderr == "error: precision='tf32' needs engine='cuda': here the CPU computes, in float32\n"
+    assert not (folder / "rsm.npz").exists()

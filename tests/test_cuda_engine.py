@@ -13,7 +13,7 @@ from simplugins import gpu
 from simplugins.activations import Activations
 from simplugins.engines import aligned_products as by_engine
 from simplugins.engines import choose_engine, cpu
-from simplugins.engines.cuda import engine, launcher, one_pair
+from simplugins.engines.cuda import cupy_device, engine, launcher, one_pair
 from simplugins.engines.cuda.device import DeviceMemoryError
 from simplugins.engines.cuda.engine import FINE_ENOUGH, INPUTS_SHARE, PRODUCTS_SHARE
 from simplugins.matching.auction import Auction
@@ -214,6 +214,40 @@ def test_too_many_positions_are_refused(monkeypatch):
     x = Activations.of(equal_sets(2, 7200, channels=1))
     with pytest.raises(ValueError, match="at most 7168 positions, got 7200: use engine='cpu'"):
         engine.aligned_products(x, None, Optimal(), device=EmulatedDevice())
+
+
+@pytest.fixture
+def _played_gpu(monkeypatch):
+    """Have all of simplugins find a GPU, which the CPU plays."""
+    monkeypatch.setattr(gpu, "why_unusable", lambda: None)
+    monkeypatch.setattr(cupy_device, "CupyDevice", lambda number: EmulatedDevice())
+
+
+@pytest.mark.usefixtures("_played_gpu")
+@pytest.mark.parametrize("engine", ["auto", "cuda"])
+def test_rsms_are_computed_where_there_is_a_gpu(layers, engine, tmp_path):
+    maps = layers["block15"][:6]
+    measures = ["semantic-cosine", "semantic-rbf", "spatio-semantic-rbf"]
+    found = simplugins.compute_rsms(maps, measures, engine=engine, certify=True, precision="float16x3")
+    expected = simplugins.compute_rsms(maps, measures, engine="cpu")
+    for name in measures:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-6)
+        assert found[name].made["engine"] == "cuda"
+        assert found[name].made["device"] == "emulated"
+    found["semantic-cosine"].save(tmp_path / "rsm.npz")
+    assert simplugins.load_rsm(tmp_path / "rsm.npz").made["precision"] == "float16x3"
+    assert found["spatio-semantic-rbf"].made["precision"] == "float64"
+
+
+@pytest.mark.usefixtures("_played_gpu")
+@pytest.mark.parametrize("matching", ["optimal", "batch-optimal", "greedy"])
+def test_one_pair_is_matched_where_there_is_a_gpu(layers, matching):
+    maps = layers["block10"][:2] * np.array([1, 1e-30])[:, None, None, None]
+    found = simplugins.match(*maps, matching, engine="cuda")
+    expected = simplugins.match(*maps, matching)
+    assert found.value == pytest.approx(expected.value, rel=1e-6)
+    assert found.value <= found.upper_bound <= expected.upper_bound * (1 + 1e-9)
+    np.testing.assert_allclose(found.affinity, expected.affinity, rtol=1e-6)
 
 
 def test_without_a_gpu_it_is_said_what_to_install(monkeypatch):
