@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
@@ -11,6 +12,8 @@ import pytest
 from nvrtc import PACKAGES, compile_kernel
 
 from simplugins.engines.cuda.programs import LARGEST, program_for
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the compiler's wheels are for Linux")
 
 FLOAT, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 ARCHITECTURES = ["sm_75", "sm_80", "sm_90"]
@@ -26,10 +29,12 @@ def programs(sizes):
 
 
 @pytest.mark.parametrize(
-    ("cuda", "sizes"), [("CUDA 12", SIZES), ("CUDA 13", [49, 196, 784, LARGEST])], ids=list(PACKAGES)
+    ("cuda", "architectures", "sizes"),
+    [("CUDA 12", ARCHITECTURES, SIZES), ("CUDA 13", ["sm_90"], [49, 196, 784, LARGEST])],
+    ids=list(PACKAGES),
 )
-def test_every_kernel_compiles_without_spills_or_warnings(cuda, sizes):
-    jobs = list(product(dict.fromkeys(programs(sizes)), ARCHITECTURES))
+def test_every_kernel_compiles_without_spills_or_warnings(cuda, architectures, sizes):
+    jobs = list(product(dict.fromkeys(programs(sizes)), architectures))
     with ThreadPoolExecutor(2) as pool:
         compiled = pool.map(lambda job: compile_kernel(job[0].source, job[1], cuda), jobs)
     for (program, architecture), found in zip(jobs, compiled, strict=True):
