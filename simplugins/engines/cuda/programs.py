@@ -35,7 +35,7 @@ class Program:
     warps : int
         Warps of a block, which works on one problem.
     slots : int
-        Columns of each thread.
+        Columns of each thread, where these keep what belongs to their columns.
     staged : bool
         Whether a problem's affinities are copied to shared memory.
     affinity, real : dtype
@@ -115,4 +115,5 @@ def program_for(kernel: str, largest: int, affinity: np.dtype[np.floating], real
         )
     warps = min(_MOST_WARPS, -(-largest // (32 * _SLOTS)))
     staged = largest**2 * real.itemsize <= _STAGED_BYTES
-    return Program(kernel, warps, -(-largest // (32 * warps)), staged, np.dtype(affinity), np.dtype(real))
+    slots = -(-largest // (32 * warps)) if kernel == "assignment" else 1
+    return Program(kernel, warps, slots, staged, np.dtype(affinity), np.dtype(real))
