@@ -104,6 +104,22 @@ def draw_boxes(photos: list[Array]) -> NDArray[np.int64]:
     return np.array(boxes, dtype=np.int64)
 
 
+def crop_photos(pixels: int) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    """Return N crops of so many pixels a side, N×H×W×3 in 0..1; the box of each; and which photograph it is of."""
+    photos = [read() for read in PHOTOS.values()]
+    boxes = draw_boxes(photos)
+    which = np.repeat(np.arange(len(photos)), CROPS_PER_PHOTO)
+    places = zip(which, boxes, strict=True)
+    crops = [photos[p][row : row + side, column : column + side] for p, (row, column, side) in places]
+    return np.stack([scale(crop, pixels) for crop in crops]), boxes, which.astype(np.int64)
+
+
+def normalise(images: NDArray[np.float32]) -> torch.Tensor:
+    """Return N×H×W×3 images in 0..1 as the Lite networks want them: by their own normalisation, not ImageNet's."""
+    # Channels stay last in memory: that chooses the kernels, and with them the last bits.
+    return torch.from_numpy((images - 127 / 255) / (128 / 255)).permute(0, 3, 1, 2)
+
+
 def scale(image: Array, side: int) -> NDArray[np.float32]:
     """Scale an image to side × side pixels, bilinearly, smoothed first; values in 0..1."""
     scaled: NDArray[np.float32] = resize(image, (side, side), order=1, anti_aliasing=True).astype(np.float32)
@@ -128,27 +144,19 @@ def run_network(network: torch.nn.Module, images: NDArray[np.float32]) -> dict[s
 
     for block in BLOCKS:
         network.get_submodule(f"_blocks.{block}").register_forward_hook(keep(f"block{block}"))
-    # The Lite networks' own normalisation, not ImageNet's mean and deviation.
-    normalised = (images - 127 / 255) / (128 / 255)
-    # Channels stay last in memory: that chooses the kernels, and with them the last bits.
-    logits = network(torch.from_numpy(normalised).permute(0, 3, 1, 2))
+    logits = network(normalise(images))
     outputs["probabilities"] = logits.softmax(dim=1)
     return {name: np.ascontiguousarray(output.numpy().astype(np.float16)) for name, output in outputs.items()}
 
 
 def make_data() -> dict[str, dict[str, Array]]:
     """Make the arrays of all files, by the file's name."""
-    photos = [read() for read in PHOTOS.values()]
-    boxes = draw_boxes(photos)
-    which = np.repeat(np.arange(len(photos)), CROPS_PER_PHOTO)
-    places = zip(which, boxes, strict=True)
-    crops = [photos[p][row : row + side, column : column + side] for p, (row, column, side) in places]
-    images = np.stack([scale(crop, 224) for crop in crops])
+    images, boxes, which = crop_photos(224)
     outputs = run_network(load_network(), images)
     block2, block4 = outputs.pop("block2")[BLOCK2_CROPS], outputs.pop("block4")[BLOCK4_CROPS]
     bundled = {
         **outputs,
-        "photo": which.astype(np.int64),
+        "photo": which,
         "photo_names": np.array(list(PHOTOS)),
         "boxes": boxes,
         "thumbnails": make_thumbnails(images, which),

@@ -11,31 +11,56 @@ from simplugins._version import __version__
 
 if TYPE_CHECKING:
     from simplugins import plugins
+    from simplugins.comparisons import compare
+    from simplugins.differentiable import semantic_rsm, semantic_similarity
     from simplugins.files import read_activations
+    from simplugins.layers import Comparison, compare_layers, load_comparison
     from simplugins.measures import compute_rsm, compute_rsms
     from simplugins.pair import Matching, match
+    from simplugins.recording import read_recorded, record
     from simplugins.rsm import RSM, load_rsm
+    from simplugins.similarities import NetworkSimilarity, similarity
 
 _ROOMS = {
     "RSM": "rsm",
+    "Comparison": "layers",
     "Matching": "pair",
+    "NetworkSimilarity": "similarities",
+    "compare": "comparisons",
+    "compare_layers": "layers",
     "compute_rsm": "measures",
     "compute_rsms": "measures",
+    "load_comparison": "layers",
     "load_rsm": "rsm",
     "match": "pair",
     "read_activations": "files",
+    "read_recorded": "recording",
+    "record": "recording",
+    "semantic_rsm": "differentiable",
+    "semantic_similarity": "differentiable",
+    "similarity": "similarities",
 }
 
 __all__ = [
     "RSM",
+    "Comparison",
     "Matching",
+    "NetworkSimilarity",
     "__version__",
+    "compare",
+    "compare_layers",
     "compute_rsm",
     "compute_rsms",
+    "load_comparison",
     "load_rsm",
     "match",
     "plugins",
     "read_activations",
+    "read_recorded",
+    "record",
+    "semantic_rsm",
+    "semantic_similarity",
+    "similarity",
 ]
 
 

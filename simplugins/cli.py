@@ -187,6 +187,49 @@ def _number(text: str, name: str) -> float:
 
 @app.command()
 @_one_line_errors
+def compare(
+    a: Annotated[Path, typer.Argument(help="RSMs or activations: a file, or a folder or .npz file of layers.")],
+    b: Annotated[Path | None, typer.Argument(help="The same of another network.  [default: A itself]")] = None,
+    method: Annotated[str, typer.Option(help="`simplugins plugins` lists them under simplugins.comparisons.")] = "cka",
+    measure: Annotated[str, typer.Option("-m", "--measure", help="Of activations' RSMs.")] = "semantic-cosine",
+    layer: Annotated[
+        list[str] | None, typer.Option("--layer", help="Only layers of this name, or like block*. May be repeated.")
+    ] = None,
+    out: Annotated[
+        list[Path] | None,
+        typer.Option("-o", "--out", help="A .npz, .csv or .json file, or a picture. May be repeated."),
+    ] = None,
+    align: Annotated[bool, typer.Option("--align", help="Bring inputs into one order by their labels.")] = False,
+    layout: Annotated[str, typer.Option(help="auto, nd, ntd, nchw or nhwc.")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto (a GPU if CuPy sees one), cpu or cuda.")] = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Compare the layers of two networks, or of one with each other: the table of all, or one number."""
+    from simplugins.files import check_writable
+    from simplugins.layers import TABLES, compare_layers, read_layers
+    from simplugins.plotting import comparison_figure, save_figure
+
+    for path in out or []:
+        check_writable(path, overwrite=force)
+    layers, others = read_layers(a, layer or []), None if b is None else read_layers(b, layer or [])
+    how: dict[str, Any] = {"measure": measure, "layout": layout, "engine": engine}
+    compared = compare_layers(layers, others, method, align=align, progress=not quiet, **how)
+    if compared.values.size == 1:
+        typer.echo(f"{compared.method}: {compared.values.item():.10g}")
+    else:
+        rows = zip(compared.rows, compared.values.tolist(), strict=True)
+        _print_table([compared.method, *compared.columns], [[name, *(f"{v:.4f}" for v in row)] for name, row in rows])
+    for path in out or []:
+        if path.suffix in TABLES:
+            compared.save(path, overwrite=force)
+        else:
+            save_figure(comparison_figure(compared), path, overwrite=force)
+        typer.echo(f"written: {path}")
+
+
+@app.command()
+@_one_line_errors
 def show(
     path: Annotated[Path, typer.Argument(help="An RSM that simplugins saved.", metavar="RSM")],
     out: Annotated[
@@ -210,7 +253,7 @@ def show(
 @app.command()
 @_one_line_errors
 def plugins() -> None:
-    """List the measures and matchings that are installed, and what is broken; exit code 1 if anything is."""
+    """List the measures, matchings and other plugins that are installed, and what is broken; exit code 1 if any is."""
     from simplugins.plugins import GROUPS, status
 
     broken = 0

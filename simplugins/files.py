@@ -7,7 +7,8 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -115,6 +116,9 @@ _READERS: dict[str, Callable[[Path, str | None], Any]] = {
     ".safetensors": _read_safetensors,
 }
 
+FORMATS = tuple(_READERS)
+"""What names of files end in that `read_activations` reads."""
+
 
 def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Check that a file may be written, before the work whose result it is to hold.
@@ -212,14 +216,32 @@ def read_npz(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dic
     ValueError
         If it is no .npz file, is damaged, or holds pickled objects.
     """
+    header = read_header(path)
+    with _reading(path), open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files if name != _HEADER}, header
+
+
+def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the JSON header of a .npz file, which is empty if it has none.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `read_npz`.
+    """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        header = json.loads(archive.read(_HEADER)) if _HEADER in archive.namelist() else {}
+    return header if isinstance(header, dict) else {}
+
+
+@contextmanager
+def _reading(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say which file could not be read: a damaged archive can raise almost anything, even a NotImplementedError."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            header = json.loads(archive.read(_HEADER)) if _HEADER in archive.namelist() else {}
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files if name != _HEADER}, header
-    except Exception as error:  # a damaged archive can raise almost anything, from zlib.error to NotImplementedError
+        yield
+    except Exception as error:
         raise ValueError(f"{path} is not a readable .npz file: {error}") from error
 
 

@@ -18,9 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from simplugins.layers import Comparison
     from simplugins.rsm import RSM
 
 _MOST_TICKS = 40
+_MOST_NUMBERS = 16
+"""Comparisons of more layers are drawn without their numbers, and their names are small."""
+
+_SMALL = 7
 
 
 def plot_rsm(rsm: RSM, axes: Axes | None = None, *, title: str | None = None, cmap: str = "viridis") -> Axes:
@@ -59,6 +64,74 @@ def plot_rsm(rsm: RSM, axes: Axes | None = None, *, title: str | None = None, cm
         axes, "x", rsm.labels if rsm.symmetric else rsm.other_labels, "input" if rsm.symmetric else "other input"
     )
     return axes
+
+
+def plot_comparison(
+    comparison: Comparison,
+    axes: Axes | None = None,
+    *,
+    title: str | None = None,
+    cmap: str = "viridis",
+    limits: tuple[float, float] | None = None,
+) -> Axes:
+    """Draw a comparison of layers as a heat map, with the layers' names, and with the numbers if there is room.
+
+    The first layers are at the bottom left, so that depth grows along both axes. Layers without a value are left white.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    axes : matplotlib Axes, optional
+        Where to draw; by default a new figure of pyplot.
+    title : str, optional
+        By default the name of the method.
+    cmap : str, default "viridis"
+        A colour map of Matplotlib.
+    limits : (float, float), optional
+        What the colours span, for pictures that are to be compared; by default the values.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    if axes is None:
+        import matplotlib.pyplot as plt
+
+        size = _size_for_layers(*comparison.values.shape)
+        axes = plt.figure(figsize=size, layout="constrained").add_subplot()
+    low, high = (None, None) if limits is None else limits
+    image = axes.imshow(comparison.values, cmap=cmap, vmin=low, vmax=high, origin="lower", interpolation="nearest")
+    axes.figure.colorbar(image, ax=axes, label=comparison.method, shrink=0.85)
+    axes.set_title(comparison.method if title is None else title)
+    _name_layers(axes, comparison)
+    if max(comparison.values.shape) <= _MOST_NUMBERS:
+        _write_numbers(axes, comparison.values, image)
+    return axes
+
+
+def _name_layers(axes: Axes, comparison: Comparison) -> None:
+    for axis, names in ((axes.yaxis, comparison.rows), (axes.xaxis, comparison.columns)):
+        every = -(-len(names) // _MOST_TICKS)
+        axis.set_ticks(range(0, len(names), every), [_plain(name) for name in names[::every]])
+        axis.set_tick_params(length=0, labelsize=_SMALL if len(names) > _MOST_NUMBERS else None)
+    if max(map(len, comparison.columns)) * len(comparison.columns) > 40:
+        axes.tick_params(axis="x", rotation=90)
+
+
+def _plain(name: str) -> str:
+    """Return a name that Matplotlib does not read as a formula."""
+    return name.replace("$", r"\$")
+
+
+def _write_numbers(axes: Axes, values: NDArray[np.float64], image: Any) -> None:
+    """Write each value into its field, in the colour that can be read there."""
+    for (i, j), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            red, green, blue, _ = image.cmap(image.norm(value))
+            dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
+            axes.text(
+                j, i, f"{value:.2f}", ha="center", va="center", fontsize=_SMALL, color="white" if dark else "black"
+            )
 
 
 def color_limits(rsm: RSM) -> tuple[float, float]:
@@ -109,6 +182,19 @@ def rsm_figure(rsm: RSM, *, width: float = 7) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     plot_rsm(rsm, figure.add_subplot())
     return figure
+
+
+def comparison_figure(comparison: Comparison) -> Figure:
+    """Return a figure, outside pyplot, with a comparison of layers drawn in it, as large as its layers need."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_size_for_layers(*comparison.values.shape), layout="constrained")
+    plot_comparison(comparison, figure.add_subplot())
+    return figure
+
+
+def _size_for_layers(rows: int, columns: int) -> tuple[float, float]:
+    return 2.5 + 0.45 * min(columns, _MOST_TICKS), 1.8 + 0.45 * min(rows, _MOST_TICKS)
 
 
 def save_figure(figure: Figure, path: str | PathLike[str], *, overwrite: bool = False) -> None:

@@ -32,6 +32,8 @@ GROUPS: Mapping[str, str] = MappingProxyType(
     {
         "simplugins.measures": "measures: activations to RSM",
         "simplugins.matchings": "matchings: affinities to an assignment",
+        "simplugins.comparisons": "comparisons: two RSMs to a number",
+        "simplugins.similarities": "similarities: activations of two networks to a number",
     }
 )
 """The entry-point groups that simplugins reads, and what a plugin of each is. Read-only."""

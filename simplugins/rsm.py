@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -264,7 +265,7 @@ def load_rsm(path: str | PathLike[str]) -> RSM:
         If the file is not an RSM, is damaged, or comes from a later version of the format.
     """
     arrays, header = files.read_npz(path)
-    if not isinstance(header, dict) or header.get("format") != _FORMAT:
+    if header.get("format") != _FORMAT:
         raise ValueError(f"{path} is no RSM saved by simplugins: it holds {', '.join(sorted(arrays)) or 'nothing'}")
     try:
         if header["format_version"] > _FORMAT_VERSION:
@@ -277,3 +278,16 @@ def load_rsm(path: str | PathLike[str]) -> RSM:
         return RSM(made=dict(header["made"]), **arrays)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as an RSM: {error}") from error
+
+
+def is_rsm(path: str | PathLike[str]) -> bool:
+    """Tell whether a file is an RSM that `RSM.save` wrote: a .npz file that says so.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it ends in .npz, and there is no such file.
+    ValueError
+        If it ends in .npz, and is damaged.
+    """
+    return Path(path).suffix == ".npz" and files.read_header(path).get("format") == _FORMAT

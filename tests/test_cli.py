@@ -213,3 +213,27 @@ def test_an_engine_that_cannot_be_used_is_one_line(folder, monkeypatch):
     assert found.exit_code == 2
     assert found.stderr == "error: precision='tf32' needs engine='cuda': here the CPU computes, in float32\n"
     assert not (folder / "rsm.npz").exists()
+
+
+def test_compare_layers_of_two_networks(folder):
+    found = run("compare", folder / "layers.npz", folder / "layers.npz", "--quiet", "-o", folder / "found.csv")
+    assert found.exit_code == 0
+    assert "block10" in found.stdout
+    assert "1.0000" in found.stdout
+    pictures = ["-o", folder / "found.png", "-o", folder / "found.npz", "-o", folder / "found.json"]
+    again = run("compare", folder / "layers.npz", "--quiet", "--method", "rsa-spearman", "--layer", "block*", *pictures)
+    assert again.exit_code == 0
+    assert simplugins.load_comparison(folder / "found.npz").method == "rsa-spearman"
+    assert (folder / "found.png").read_bytes().startswith(b"\x89PNG")
+    assert run("compare", folder / "layers.npz", "-o", folder / "found.csv").exit_code == 2
+
+
+def test_compare_two_files_is_one_number(folder):
+    for name, measure in (("a.npz", "semantic-cosine"), ("b.npz", "spatio-semantic-cosine")):
+        assert run("rsm", folder / "maps.npy", "-m", measure, "-o", folder / name, "--quiet").exit_code == 0
+    found = run("compare", folder / "a.npz", folder / "b.npz", "--quiet")
+    rsms = [simplugins.load_rsm(folder / name) for name in ("a.npz", "b.npz")]
+    assert found.stdout == f"cka: {simplugins.compare(*rsms):.10g}\n"
+    found = run("compare", folder / "a.npz", folder / "maps.npy", "--method", "nothing")
+    assert found.exit_code == 2
+    assert found.stderr.startswith("error: simplugins.comparisons has no plugin 'nothing'")

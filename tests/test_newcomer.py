@@ -69,9 +69,11 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
     assert names["pair"].gap < 1e-7
 
 
-def test_the_code_of_the_guide_runs(photos):
+def test_the_code_of_the_guide_runs(photos, tmp_path, monkeypatch):
     import simplugins
 
+    monkeypatch.chdir(tmp_path)
+    mpl.use("Agg")
     names = {}
     for block in blocks(GUIDE, "python"):
         exec(block, names)

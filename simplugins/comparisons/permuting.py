@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Permuting the inputs of a matrix that is kept as a vector of pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import squareform
+
+from simplugins.comparisons.pairs import Matrix, Vector
+from simplugins.matching.compiled import kernel
+
+
+def permuter(vector: Vector, inputs: int) -> Callable[[NDArray[np.int64]], Matrix]:
+    """Return a function that permutes the rows and columns of a matrix together.
+
+    Parameters
+    ----------
+    vector : (D,) array
+        An entry for each pair of different inputs, and before these an entry for each input, or none.
+    inputs : int
+        How many inputs, N.
+
+    Returns
+    -------
+    callable
+        From (P, N) int64 orders of the inputs to (P, D) vectors like the one given. It takes O(P N^2).
+
+    Examples
+    --------
+    >>> permuted = permuter(np.array([12.0, 13.0, 23.0]), 3)  # the pairs 1-2, 1-3 and 2-3
+    >>> permuted(np.array([[0, 2, 1]]))
+    array([[13., 12., 23.]])
+    """
+    own, pairs = np.split(vector, [vector.size - inputs * (inputs - 1) // 2])
+    matrix = squareform(pairs, checks=False)
+
+    def permuted(orders: NDArray[np.int64]) -> Matrix:
+        vectors = np.empty((len(orders), vector.size))
+        if own.size:
+            vectors[:, :inputs] = own[orders]
+        _gather(matrix, orders, vectors[:, own.size :])
+        return vectors
+
+    return permuted
+
+
+@kernel
+def _gather(matrix, orders, out):  # type: ignore[no-untyped-def]
+    for p in range(len(orders)):
+        order = orders[p]
+        place = 0
+        for i in range(order.size):
+            row = matrix[order[i]]
+            for j in range(i + 1, order.size):
+                out[p, place] = row[order[j]]
+                place += 1

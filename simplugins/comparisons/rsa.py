@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Representational similarity analysis: correlations of the similarities of all pairs of different inputs.
+
+Only the upper triangle counts; the diagonal does not. Correlations of two RSMs equal those of two RDMs whose entries
+are a decreasing function of theirs (linear, for Pearson's): signs agree as long as both are similarities, or both are
+dissimilarities, and flip where one is not. So cosine and RBF RSMs give under ranks what their distances give; a
+linear RSM does not, for its distances depend on the diagonal too. The cosine is not centred, and takes RSMs and RDMs
+for different things.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simplugins.comparisons.contract import Method
+from simplugins.comparisons.pairs import Matrix, Vector, cosines, off_diagonal, pair_counts, scaled, unit, weighted
+
+
+def ranks(values: Vector, counts: Vector | None = None) -> Vector:
+    """Return the ranks of values, from 1; equal values share their average rank.
+
+    Parameters
+    ----------
+    values : (P,) array
+    counts : (P,) array, optional
+        How often each occurs; by default once.
+
+    Returns
+    -------
+    (P,) float64 array
+
+    Examples
+    --------
+    >>> ranks(np.array([5.0, 2.0, 2.0]))
+    array([3. , 1.5, 1.5])
+    >>> ranks(np.array([5.0, 2.0]), np.array([1.0, 3.0]))  # of 5, 2, 2, 2
+    array([4., 2.])
+    """
+    places = np.unique(values, return_inverse=True)[1]
+    equals = np.bincount(places, counts)
+    return (equals.cumsum() - (equals - 1) / 2)[places]
+
+
+def _correlated(values: Vector, weights: Vector | None) -> Vector:
+    """Return the unit vector whose inner products are Pearson's correlations."""
+    deviations = values - np.average(values, weights=weights)
+    return unit(weighted(deviations, weights), of=values)
+
+
+def _embed_values(matrix: Matrix, counts: Vector) -> Vector:
+    return _correlated(scaled(off_diagonal(matrix)), pair_counts(counts))
+
+
+def _embed_ranks(matrix: Matrix, counts: Vector) -> Vector:
+    weights = pair_counts(counts)
+    return _correlated(ranks(off_diagonal(matrix), weights), weights)
+
+
+def _embed_directions(matrix: Matrix, counts: Vector) -> Vector:
+    values = scaled(off_diagonal(matrix))
+    return unit(weighted(values, pair_counts(counts)), of=values)
+
+
+rsa_pearson = Method(
+    name="rsa-pearson",
+    embed=_embed_values,
+    relate=cosines,
+    larger_is_more_similar=True,
+    is_metric=False,
+    range=(-1.0, 1.0),
+    invariances=frozenset({"scaling", "constant", "diagonal"}),
+    reference="Kriegeskorte et al. 2008",
+    least_inputs=3,
+)
+"""Pearson's correlation of the similarities."""
+
+rsa_spearman = Method(
+    name="rsa-spearman",
+    embed=_embed_ranks,
+    relate=cosines,
+    larger_is_more_similar=True,
+    is_metric=False,
+    range=(-1.0, 1.0),
+    invariances=frozenset({"scaling", "constant", "diagonal", "monotone"}),
+    reference="Kriegeskorte et al. 2008",
+    least_inputs=3,
+)
+"""Spearman's correlation of the similarities; equal ones share their average rank. O(N^2 log N) a matrix."""
+
+rsa_cosine = Method(
+    name="rsa-cosine",
+    embed=_embed_directions,
+    relate=cosines,
+    larger_is_more_similar=True,
+    is_metric=False,
+    range=(-1.0, 1.0),
+    invariances=frozenset({"scaling", "diagonal"}),
+    reference="Walther et al. 2016; Diedrichsen et al. 2020, arXiv:2007.02789",
+)
+"""The cosine of the similarities: a correlation without centring."""
