@@ -11,7 +11,7 @@ from simplugins._version import __version__
 
 if TYPE_CHECKING:
     from simplugins import plugins
-    from simplugins.comparisons import compare
+    from simplugins.comparisons import compare, minibatch_cka
     from simplugins.differentiable import semantic_rsm, semantic_similarity
     from simplugins.files import read_activations
     from simplugins.layers import Comparison, compare_layers, load_comparison
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from simplugins.pair import Matching, match
     from simplugins.recording import read_recorded, record
     from simplugins.rsm import RSM, load_rsm
+    from simplugins.significance import bootstrap_interval, permutation_test
     from simplugins.similarities import NetworkSimilarity, similarity
 
 _ROOMS = {
@@ -26,6 +27,7 @@ _ROOMS = {
     "Comparison": "layers",
     "Matching": "pair",
     "NetworkSimilarity": "similarities",
+    "bootstrap_interval": "significance",
     "compare": "comparisons",
     "compare_layers": "layers",
     "compute_rsm": "measures",
@@ -33,6 +35,8 @@ _ROOMS = {
     "load_comparison": "layers",
     "load_rsm": "rsm",
     "match": "pair",
+    "minibatch_cka": "comparisons",
+    "permutation_test": "significance",
     "read_activations": "files",
     "read_recorded": "recording",
     "record": "recording",
@@ -47,6 +51,7 @@ __all__ = [
     "Matching",
     "NetworkSimilarity",
     "__version__",
+    "bootstrap_interval",
     "compare",
     "compare_layers",
     "compute_rsm",
@@ -54,6 +59,8 @@ __all__ = [
     "load_comparison",
     "load_rsm",
     "match",
+    "minibatch_cka",
+    "permutation_test",
     "plugins",
     "read_activations",
     "read_recorded",
