@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from ckatorch import cka_base, cka_batch
+from ckatorch.hsic import hsic1
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rsatoolbox.rdm import RDMs
@@ -688,6 +689,20 @@ def test_minibatch_cka_is_that_of_ckatorch():
     x, y = batches()
     expected = cka_batch(torch.from_numpy(x), torch.from_numpy(y)).item()
     assert minibatch_cka(zip(map(gram, x), map(gram, y), strict=True)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_batches_of_any_size_count_alike():
+    x, y = (features[:2] for features in batches())
+    parts = [
+        (torch.from_numpy(gram(a[:size])[None]), torch.from_numpy(gram(b[:size])[None]))
+        for a, b, size in zip(x, y, (5, 16), strict=True)
+    ]
+    both, of_x, of_y = (
+        sum(hsic1(*kernels).item() for kernels in chosen)
+        for chosen in (parts, [(a, a) for a, _ in parts], [(b, b) for _, b in parts])
+    )
+    found = minibatch_cka((a[0], b[0]) for a, b in parts)
+    assert found == pytest.approx(both / sqrt(of_x * of_y), abs=1e-12)
 
 
 def test_one_batch_of_all_inputs_is_debiased_cka():

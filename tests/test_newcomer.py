@@ -77,6 +77,7 @@ def test_the_code_of_the_guide_runs(photos, tmp_path, monkeypatch):
     names = {}
     for block in blocks(GUIDE, "python"):
         exec(block, names)
+    pyplot.close("all")
     assert names["pooled_cosine"](photos["block15"]).shape == (24, 24)
     rsms = [
         simplugins.compute_rsm(photos["block15"], "semantic-linear", matching=matching).values

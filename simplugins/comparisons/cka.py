@@ -52,7 +52,8 @@ def u_centred(matrix: Matrix, counts: Vector) -> Vector:
 
     Where every input occurs once, this is U-centring (Székely and Rizzo 2014), and inner products of the results are
     the unbiased HSIC of Song et al. (2012), times ``N (N - 3) / 2``. In a resample, pairs of different inputs count as
-    often as they occur, and pairs of an input with itself do not; so the result is 0 on average as before.
+    often as they occur, and pairs of an input with itself do not; so the inner product is 0 on average, if features are
+    independent, there too.
 
     Parameters
     ----------
@@ -182,13 +183,13 @@ def minibatch_cka(batches: Iterable[tuple[Any, Any]]) -> float:
     >>> round(minibatch_cka((x @ x.T, (x @ rotation) @ (x @ rotation).T) for x in features), 9)
     1.0
     """
-    averages = np.zeros(3)
+    sums = np.zeros(3)
     number = -1
     for number, (a, b) in enumerate(batches):
-        averages += (_hsics(f"batch {number}", a, b) - averages) / (number + 1)
+        sums += _hsics(f"batch {number}", a, b)
     if number < 0:
         raise ValueError("batches: expected at least one, got none")
-    both, of_a, of_b = averages
+    both, of_a, of_b = sums
     if of_a <= 0 or of_b <= 0:
         warnings.warn("minibatch CKA is NaN: RSMs are constant in every batch", RuntimeWarning, stacklevel=2)
         return float("nan")

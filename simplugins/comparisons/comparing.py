@@ -133,9 +133,9 @@ def compare_all(method: Comparing, a: Mapping[str, Any], b: Mapping[str, Any] | 
     """Compare each of some RSMs with each of others; see `pairwise`. Errors call them what these mappings do."""
     if isinstance(method, Method):
         return relate_all(method, a, b)
-    check_same_inputs([*a.items(), *({} if b is None else b).items()], 2, name_of(method))
-    rows = [matrix_of(*item) for item in a.items()]
-    columns = rows if b is None else [matrix_of(*item) for item in b.items()]
+    others = a if b is None else b
+    check_same_inputs([*a.items(), *others.items()], 2, name_of(method))
+    rows, columns = ([matrix_of(*item) for item in items.items()] for items in (a, others))
     return np.array([[call(method, row, column) for column in columns] for row in rows])
 
 

@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simplugins import arrays
 from simplugins.activations import naming
+from simplugins.comparisons.pairs import Matrix
 from simplugins.rsm import RSM
-
-Matrix = NDArray[np.float64]
 
 _ASYMMETRY = 1e-5
 """How far two entries that should be equal may be apart, relative to the largest: the rounding of float32 sums."""
@@ -43,12 +42,12 @@ def named(matrices: Any, which: str) -> dict[str, Any]:
     return found
 
 
-def check_same_inputs(given: Iterable[tuple[str, Any]], least: int, method: str) -> int:
+def check_same_inputs(given: Sequence[tuple[str, Any]], least: int, method: str) -> int:
     """Check that matrices are square, and of the same inputs as far as sizes and labels tell; return how many inputs.
 
     Parameters
     ----------
-    given : pairs of str and matrix
+    given : sequence of (str, matrix)
         What errors call it, and an RSM or an array.
     least : int
         How many inputs the method needs.
@@ -89,7 +88,7 @@ def matrix_of(name: str, given: Any) -> Matrix:
         matrix = arrays.to_numpy(array, np.dtype(np.float64))
     finite = np.isfinite(matrix)
     if not finite.all():
-        row, column = np.argwhere(~finite)[0]
+        row, column = np.unravel_index(finite.argmin(), finite.shape)
         raise ValueError(
             f"{name} holds {finite.size - np.count_nonzero(finite)} NaN or infinite values, the first at row {row}, "
             f"column {column}"
@@ -127,17 +126,24 @@ def aligned(rsm_a: Any, rsm_b: Any) -> Matrix:
     ValueError
         If labels are missing, are not the same, or occur more than once in another order.
     """
-    labels = [_labels("rsm_a", rsm_a), _labels("rsm_b", rsm_b)]
-    if labels[0] == labels[1]:
+    wanted, present = _labels("rsm_a", rsm_a), _labels("rsm_b", rsm_b)
+    if wanted == present:
         return rsm_b.values  # type: ignore[no-any-return]
-    for mine, theirs, name in ((*labels, "rsm_b"), (*labels[::-1], "rsm_a")):
-        if missing := [label for label in mine if label not in set(theirs)]:
-            raise ValueError(f"align: {name} lacks {len(missing)} of the other's labels, the first {missing[0]!r}")
-    places = {label: place for place, label in enumerate(labels[1])}
-    if twice := [label for part in labels for label in part if part.count(label) > 1]:
-        raise ValueError(f"align: label {twice[0]!r} names more than one input, so the order cannot be told")
-    order = [places[label] for label in labels[0]]
+    _check_has("rsm_b", present, wanted)
+    _check_has("rsm_a", wanted, present)
+    for labels in (wanted, present):
+        label, times = Counter(labels).most_common(1)[0]
+        if times > 1:
+            raise ValueError(f"align: label {label!r} names more than one input, so the order cannot be told")
+    places = {label: place for place, label in enumerate(present)}
+    order = [places[label] for label in wanted]
     return rsm_b.values[np.ix_(order, order)]  # type: ignore[no-any-return]
+
+
+def _check_has(name: str, labels: list[Any], needed: list[Any]) -> None:
+    found = set(labels)
+    if missing := [label for label in needed if label not in found]:
+        raise ValueError(f"align: {name} lacks {len(missing)} of the other's labels, the first {missing[0]!r}")
 
 
 def _size(name: str, given: Any) -> int:
