@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from simplugins import files
 from simplugins._version import __version__
 from simplugins.activations import naming
+from simplugins.recording import folders as recording
 from simplugins.rsm import RSM, is_rsm, load_rsm
 
 if TYPE_CHECKING:
@@ -286,8 +287,8 @@ def read_layers(path: str | PathLike[str], patterns: Sequence[str] = ()) -> dict
     Parameters
     ----------
     path : path
-        A folder with a file for each layer, named like it; a .npz file with an array for each layer; or a file of one
-        layer (see `simplugins.read_activations`).
+        A folder that `simplugins.record` wrote; a folder with a file for each layer, named like it; a .npz file with an
+        array for each layer; or a file of one layer (see `simplugins.read_activations`).
     patterns : sequence of str
         Names of the layers wanted, or patterns such as ``"block*"``; by default all.
 
@@ -304,6 +305,8 @@ def read_layers(path: str | PathLike[str], patterns: Sequence[str] = ()) -> dict
         If a file cannot be read, or a pattern fits no layer.
     """
     path = Path(path)
+    if (path / recording.INDEX).is_file():
+        return dict(recording.read_recorded(path, list(patterns) or None))
     if path.is_dir():
         found = {file.stem: file for file in sorted(path.iterdir(), key=_natural) if file.suffix in files.FORMATS}
         return {name: _read_layer(found[name]) for name in _chosen(found, patterns, path)}

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 import simplugins
 from simplugins.layers import Comparison, compare_layers, load_comparison, read_layers
@@ -163,6 +164,16 @@ def test_layers_of_a_folder_or_an_archive(network, tmp_path):
     assert isinstance(read["head"], simplugins.RSM)
     assert list(read_layers(folder / "head.npz")) == list(read_layers(folder, ["head"])) == ["head"]
     assert compare_layers(read).values.shape == (4, 4)
+
+
+def test_layers_that_were_recorded(tmp_path):
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Conv2d(8, 4, 3))
+    recorded = simplugins.record(model, torch.rand(6, 3, 9, 9), to=tmp_path / "recorded", labels=list("abcdef"))
+    read = read_layers(tmp_path / "recorded")
+    assert list(read) == list(recorded) == ["0", "1", "2"]
+    assert list(read_layers(tmp_path / "recorded", ["2"])) == ["2"]
+    np.testing.assert_array_equal(compare_layers(read).values, compare_layers(recorded).values)
+    assert list(read["0"].labels) == list("abcdef")
 
 
 def test_what_cannot_be_read_as_layers(network, tmp_path):
