@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import csv
-import fnmatch
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -21,6 +20,7 @@ from simplugins import files
 from simplugins._version import __version__
 from simplugins.activations import naming
 from simplugins.recording import folders as recording
+from simplugins.recording.layers import select
 from simplugins.rsm import RSM, is_rsm, load_rsm
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def compare_layers(
     align : bool, default False
         Whether RSMs whose labels stand in another order are brought into that of the first. Otherwise that is an error.
     progress : bool, default False
-        Show a progress bar on standard error, for each RSM and for the comparison.
+        Show a progress bar on standard error for each RSM that is computed.
     **options
         For `compute_rsm`, where RSMs are computed.
 
@@ -290,12 +290,12 @@ def read_layers(path: str | PathLike[str], patterns: Sequence[str] = ()) -> dict
         A folder that `simplugins.record` wrote; a folder with a file for each layer, named like it; a .npz file with an
         array for each layer; or a file of one layer (see `simplugins.read_activations`).
     patterns : sequence of str
-        Names of the layers wanted, or patterns such as ``"block*"``; by default all.
+        Names of the layers wanted, or patterns such as ``"block*"``, as for `simplugins.record`; by default all.
 
     Returns
     -------
     dict of str to RSM or array
-        In the order of the files' names, with numbers in them by size, or of the arrays in the file.
+        In the order asked for; or else of the files' names, with numbers in them by size, or of the arrays in the file.
 
     Raises
     ------
@@ -325,15 +325,11 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.stem)]
 
 
-def _chosen(names: Iterable[str], patterns: Sequence[str], path: Path) -> list[str]:
-    """Return the names that fit a pattern, in their order."""
-    known = list(names)
-    if not known:
+def _chosen(names: Collection[str], patterns: Sequence[str], path: Path) -> list[str]:
+    """Return the names that are asked for, or all."""
+    if not names:
         raise ValueError(f"{path} holds no layers")
-    for pattern in patterns:
-        if not fnmatch.filter(known, pattern):
-            raise ValueError(f"{path} holds no layer {pattern!r}; it holds {', '.join(known)}")
-    return [name for name in known if not patterns or any(fnmatch.fnmatchcase(name, p) for p in patterns)]
+    return list(select(names, patterns, owner=str(path)) if patterns else names)
 
 
 def _rsms(layers: Mapping[str, Any], which: str, how: Mapping[str, Any]) -> Iterator[tuple[str, RSM]]:

@@ -178,7 +178,7 @@ def test_layers_that_were_recorded(tmp_path):
 
 def test_what_cannot_be_read_as_layers(network, tmp_path):
     np.savez(tmp_path / "all.npz", **network)
-    with pytest.raises(ValueError, match=r"holds no layer 'relu\*'; it holds conv1, conv2, head"):
+    with pytest.raises(ValueError, match=r"all\.npz has no layer 'relu\*'; it has conv1, conv2, head"):
         read_layers(tmp_path / "all.npz", ["relu*"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="empty holds no layers"):
