@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import pytest
-from machine import cores
 
 collect_ignore = ["make_demo_data.py"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--threads``."""
-    parser.addoption("--threads", type=int, default=cores(), help="threads a competitor may use (default: all cores)")
+    parser.addoption(
+        "--threads", type=int, default=usable_cores(), help="threads a competitor may use (default: all cores)"
+    )
 
 
 @pytest.fixture

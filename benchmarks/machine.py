@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from simplugins.cores import usable_cores
 
 PACKAGES = ("simplugins", "numpy", "scipy", "lapx", "numba")
 
@@ -24,11 +25,6 @@ def cpu_model() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that are measured."""
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
@@ -36,4 +32,4 @@ def versions() -> dict[str, str]:
 
 def surroundings(threads: int) -> dict[str, Any]:
     """Return what is the same for all benchmarks of a run."""
-    return {"threads": threads, "cpu": cpu_model(), "cores": cores(), "versions": versions()}
+    return {"threads": threads, "cpu": cpu_model(), "cores": usable_cores(), "versions": versions()}

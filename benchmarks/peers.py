@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import lap
 import numpy as np
-from machine import cores
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from threadpoolctl import ThreadpoolController
@@ -133,7 +132,7 @@ def simplugins_call(activations: Activations, threads: int) -> Products:
 
 def optimal_products(activations: Activations) -> Products:
     """Return the optimal aligned inner products, in float64 throughout."""
-    return scipy_threads(activations.astype(np.float64), cores())
+    return scipy_threads(activations.astype(np.float64), usable_cores())
 
 
 def first_affinities(activations: Activations) -> Products:

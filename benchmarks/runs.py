@@ -18,8 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import IO, Any
 
-from machine import cores
-
+from simplugins.cores import usable_cores
 from simplugins.files import write_whole
 
 FOLDER = Path(__file__).resolve().parent
@@ -55,7 +54,7 @@ def read_arguments(description: str) -> argparse.Namespace:
     """Read the options that all reports share."""
     parser = argparse.ArgumentParser(description=description.partition("\n")[0])
     parser.add_argument(
-        "--threads", type=int, default=cores(), help="threads a competitor may use (default: all cores)"
+        "--threads", type=int, default=usable_cores(), help="threads a competitor may use (default: all cores)"
     )
     parser.add_argument("-o", "--output", type=Path, default=FOLDER / "results", help="folder for the two files")
     return parser.parse_args()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache, partial
 
 import pytest
-from machine import cores, cpu_model
+from machine import cpu_model
 from on_gpu.checks import check_difference, check_gpu
 from on_gpu.context import match_on_gpu
 from on_gpu.device import Gpu, open_gpu
@@ -19,6 +19,7 @@ from on_gpu.timing import SkippedError
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from simplugins.activations import Activations
+from simplugins.cores import usable_cores
 from simplugins.engines.result import AlignedProducts
 
 ROUNDS = 3
@@ -55,6 +56,6 @@ def test_exact_matching(benchmark: BenchmarkFixture, gpu: Gpu, case: Case, name:
         check_difference(found, expected(case), Activations.of(vectors), found.rounding + expected(case).rounding)
         benchmark.group = case.name
         benchmark.extra_info.update(
-            pairs=count_pairs(case.inputs), device=gpu.device.name, cpu=cpu_model(), cores=cores()
+            pairs=count_pairs(case.inputs), device=gpu.device.name, cpu=cpu_model(), cores=usable_cores()
         )
         benchmark.pedantic(compute, rounds=ROUNDS)

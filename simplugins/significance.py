@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -16,6 +16,7 @@ from simplugins.comparisons.contract import Method
 from simplugins.comparisons.inputs import aligned, matrix_of, symmetric_matrix_of
 from simplugins.comparisons.permuting import permuter
 from simplugins.matching.options import check_between, check_count
+from simplugins.progress import shown
 
 Alternative = Literal["greater", "less", "two-sided"]
 
@@ -134,9 +135,10 @@ def permutation_test(
     rng = np.random.default_rng(seed)
     null = np.empty(permutations)
     chunk = max(1, CHUNK_BYTES // (4 * a.size))
-    for start in _shown(range(0, permutations, chunk), progress, "permuting"):
-        stop = min(start + chunk, permutations)
-        null[start:stop] = null_of(np.array([rng.permutation(len(a)) for _ in range(start, stop)]))
+    with shown(range(0, permutations, chunk), progress, title="permuting") as starts:
+        for start in starts:
+            stop = min(start + chunk, permutations)
+            null[start:stop] = null_of(np.array([rng.permutation(len(a)) for _ in range(start, stop)]))
     sign = 1 if getattr(compared, "larger_is_more_similar", True) else -1
     return PermutationTest(statistic, _p_value(sign * statistic, sign * null, alternative), null)
 
@@ -216,9 +218,10 @@ def bootstrap_interval(
         )
     rng = np.random.default_rng(seed)
     distribution = np.empty(resamples)
-    for k in _shown(range(resamples), progress, "resampling"):
-        counts = _draw(rng, len(a), getattr(compared, "least_inputs", 2))
-        distribution[k] = _of_resample(compared, a, b, counts)
+    with shown(range(resamples), progress, title="resampling") as numbers:
+        for k in numbers:
+            counts = _draw(rng, len(a), getattr(compared, "least_inputs", 2))
+            distribution[k] = _of_resample(compared, a, b, counts)
     low, high = _interval(distribution, confidence)
     return BootstrapInterval(estimate, low, high, distribution)
 
@@ -283,12 +286,3 @@ def _interval(distribution: NDArray[np.float64], confidence: float) -> tuple[flo
         return float("nan"), float("nan")
     low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
-
-
-def _shown(steps: Iterable[int], progress: bool | str, title: str) -> Iterable[int]:
-    """Go through steps, and show how many are done, on standard error if at all."""
-    if not progress:
-        return steps
-    from tqdm import tqdm
-
-    return tqdm(steps, desc=progress if isinstance(progress, str) else title)  # type: ignore[no-any-return]

@@ -8,13 +8,14 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from machine import cores, cpu_model
+from machine import cpu_model
 
 import simplugins
 from on_gpu.context import Context
 from on_gpu.inputs import Case, load
 from on_gpu.timing import SkippedError
 from simplugins.activations import Activations
+from simplugins.cores import usable_cores
 from simplugins.engines import check_engine, cpu
 from simplugins.engines.cuda import engine
 from simplugins.engines.cuda.device import Precision
@@ -51,7 +52,7 @@ def environment(context: Context) -> dict[str, Any]:
     return {
         **context.gpu.describe(),
         "cpu": cpu_model(),
-        "cores": cores(),
+        "cores": usable_cores(),
         "python": sys.version.split()[0],
         **versions,
     }

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins.comparisons.inputs import check_same_inputs, symmetric_matrix_of
+from simplugins.cores import usable_cores
 
 if TYPE_CHECKING:
     from simplugins.comparisons.contract import Method
@@ -91,7 +91,7 @@ def embed_all(method: Method, items: list[tuple[str, Any]], count: int) -> NDArr
 
 def threads(bytes_each: int) -> int:
     """Return how many threads to work in: one for each core, or fewer if these took too much memory together."""
-    return max(1, min(os.cpu_count() or 1, THREAD_BYTES // bytes_each))
+    return max(1, min(usable_cores(), THREAD_BYTES // bytes_each))
 
 
 def _parts(count: int, size: int) -> Iterator[slice]:

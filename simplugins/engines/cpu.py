@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -28,12 +27,14 @@ from numpy.typing import NDArray
 
 from simplugins import arrays
 from simplugins.activations import Activations, Block
-from simplugins.engines.pairs import check_pair, complete, progress_bar
+from simplugins.cores import usable_cores
+from simplugins.engines.pairs import check_pair, complete
 from simplugins.engines.result import AlignedProducts
 from simplugins.matching.certificates import match_and_certify
 from simplugins.matching.contract import Matcher, match_batch
 from simplugins.matching.options import check_count
 from simplugins.matching.windows import windows
+from simplugins.progress import counted
 
 TILE_BYTES = 8 * 2**20
 CACHE_BYTES = 256 * 2**20
@@ -110,7 +111,7 @@ def aligned_products(
 
 def _check_threads(threads: int | None) -> int:
     if threads is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return usable_cores()
     check_count("threads", threads)
     return int(threads)
 
@@ -332,7 +333,7 @@ def _in_threads(work: Callable[[Tile], None], tiles: list[Tile], *, threads: int
 
     with (
         _single_threaded_blas,
-        progress_bar(sum(tile.pairs for tile in tiles), progress) as show,
+        counted(sum(tile.pairs for tile in tiles), progress, title="matching", unit="pair") as show,
         ThreadPoolExecutor(threads, thread_name_prefix="simplugins") as pool,
     ):
         try:

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every engine does with pairs of inputs: check that they can be compared, show progress, complete the result."""
+"""What every engine does with pairs of inputs: check that they can be compared, and complete the result."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,16 +61,3 @@ def relative_gap(values: NDArray[np.float64], upper: NDArray[np.float64]) -> NDA
     missing = np.maximum(upper - values, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(missing == 0, 0.0, missing / np.abs(upper))
-
-
-@contextmanager
-def progress_bar(pairs: int, progress: bool | str) -> Iterator[Callable[[int], object]]:
-    """Give a function that shows how many pairs are done, on standard error if at all; a string is the bar's title."""
-    if not progress:
-        yield lambda done: None
-        return
-    from tqdm import tqdm
-
-    title = progress if isinstance(progress, str) else "matching"
-    with tqdm(total=pairs, desc=title, unit="pair", unit_scale=True) as bar:
-        yield lambda done: bar.update(done - bar.n)

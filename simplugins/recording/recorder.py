@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from simplugins.activations import Activations, check_labels
 from simplugins.extras import import_extra
 from simplugins.matching.options import check_count
+from simplugins.progress import shown
 from simplugins.recording.batches import count_inputs, in_batches, read_batch
 from simplugins.recording.collector import Collector, Memory, Store
 from simplugins.recording.folders import writing
@@ -127,8 +128,13 @@ def record(
     device = _device_of(model) if device is None else torch.device(device)
     with _storing(to) as store:
         collector = Collector(chosen, store, layout=layout, drop_tokens=drop_tokens, labels=labels)
-        with _evaluating(model), _listening(chosen) as heard, torch.no_grad(), _shown(batches, progress) as shown:
-            for given in shown:
+        with (
+            _evaluating(model),
+            _listening(chosen) as heard,
+            torch.no_grad(),
+            shown(batches, progress, title="recording", unit="batch") as steps,
+        ):
+            for given in steps:
                 batch = read_batch(given, device)
                 heard.clear()
                 batch.run(model if forward is None else forward)
@@ -176,18 +182,6 @@ def _listening(layers: Iterable[Layer]) -> Iterator[dict[str, list[Tensor | None
         for layer in layers:
             hooks.callback(layer.module.register_forward_hook(listener(layer.name)).remove)
         yield heard
-
-
-@contextmanager
-def _shown(batches: Iterable[Any], progress: bool | str) -> Iterator[Iterable[Any]]:
-    """Give the batches, with a progress bar on standard error if asked for; a string is its title."""
-    if not progress:
-        yield batches
-        return
-    from tqdm import tqdm
-
-    with tqdm(batches, desc=progress if isinstance(progress, str) else "recording", unit="batch") as bar:
-        yield bar
 
 
 def _storing(to: str | os.PathLike[str] | None) -> AbstractContextManager[Store]:

@@ -23,11 +23,12 @@ from simplugins.engines.cuda.device import Device, DeviceMemoryError, Precision
 from simplugins.engines.cuda.inputs import Inputs, Placed
 from simplugins.engines.cuda.launcher import Batch, Solved
 from simplugins.engines.cuda.tasks import Task, check_matcher, make_pairs, make_tasks
-from simplugins.engines.pairs import check_pair, complete, progress_bar, relative_gap
+from simplugins.engines.pairs import check_pair, complete, relative_gap
 from simplugins.engines.result import AlignedProducts
 from simplugins.matching.contract import Matcher
 from simplugins.matching.optimal import Optimal
 from simplugins.matching.windows import windows
+from simplugins.progress import counted
 
 PRODUCTS_SHARE = 0.35
 """Share of the device's free memory for affinities."""
@@ -181,7 +182,7 @@ class _Run:
         pairs = rows * (rows - 1) // 2 if self.symmetric else rows * columns
         tiles, started = deque(self._tiles()), deque[tuple[Tile, Callable[[], None]]]()
         done, most_started = 0, _IN_FLIGHT
-        with progress_bar(pairs, progress) as show:
+        with counted(pairs, progress, title="matching", unit="pair") as show:
             while tiles or started:
                 starting = bool(tiles) and len(started) < most_started
                 tile, finish = (tiles.popleft(), None) if starting else started.popleft()
