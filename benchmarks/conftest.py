@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import pytest
 
+from simplugins.cores import usable_cores
+
 collect_ignore = ["make_demo_data.py"]
 
 
