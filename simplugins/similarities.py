@@ -12,10 +12,18 @@ from typing import Any
 from simplugins import plugins
 from simplugins.activations import naming
 from simplugins.comparisons import compare, resolve_method
+from simplugins.matching.contract import Matcher
+from simplugins.matching.options import resolve_matcher
 from simplugins.measures import GROUP as MEASURES
 from simplugins.measures import Measure, compute_rsm
 
 GROUP = "simplugins.similarities"
+
+_UNMOVED = ("optimal", "identity")
+"""Matchings that stay the same if one vector is added to all concept vectors of an input."""
+
+_UNORDERED = ("optimal", "auction", "batch-optimal", "greedy", "topk-greedy")
+"""Matchings to which the order of positions means nothing, but for ties."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +93,12 @@ class NetworkSimilarity:
         measure = plugins.load(MEASURES, self.measure)
         return measure.kernel if isinstance(measure, Measure) else None
 
+    @cached_property
+    def _matcher(self) -> Matcher:
+        """What matches positions, of one of our own measures."""
+        asked = self.options.get("matching")
+        return resolve_matcher(plugins.load(MEASURES, self.measure).matching if asked is None else asked)
+
     def _undone(self, change: str) -> bool | None:
         """Whether the method does not see a change of one RSM."""
         invariances = getattr(self._method, "invariances", None)
@@ -126,7 +140,12 @@ class NetworkSimilarity:
 
     @property
     def invariant_to_translation(self) -> bool | None:
-        """Invariance to adding a vector to all concept vectors: of distances, so of RBF; of what the method centres."""
+        """Invariance to adding a vector to all concept vectors: of distances, so of RBF; of what the method centres.
+
+        It adds to affinities what changes no optimal matching; of others, nothing is told.
+        """
+        if self._kernel is not None and self._kernel != "cosine" and self._matcher.name not in _UNMOVED:
+            return None
         if self._kernel == "linear":
             return self._undone("translation")
         return None if self._kernel is None else self._kernel == "rbf"
@@ -143,8 +162,13 @@ class NetworkSimilarity:
 
     @property
     def invariant_to_position(self) -> bool | None:
-        """Invariance to permutations of positions, another for each input and network: of semantic measures."""
-        return None if self._kernel is None else plugins.load(MEASURES, self.measure).matching != "identity"
+        """Invariance to permutations of positions, another for each input and network, where these are matched.
+
+        Matchings of others do not tell.
+        """
+        if self._kernel is None or not (self._matcher.positionwise or self._matcher.name in _UNORDERED):
+            return None
+        return not self._matcher.positionwise
 
 
 def similarity(measure: str = "semantic-cosine", method: str = "cka", **options: Any) -> NetworkSimilarity:

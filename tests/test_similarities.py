@@ -8,6 +8,7 @@ import pytest
 
 import simplugins
 from simplugins import plugins
+from simplugins.matching.optimal import Optimal
 from simplugins.similarities import GROUP, NetworkSimilarity, similarity
 
 MEASURES = [f"{kind}-{kernel}" for kind in ("semantic", "spatio-semantic") for kernel in ("linear", "cosine", "rbf")]
@@ -58,6 +59,34 @@ def test_rbf_of_a_given_sigma_depends_on_the_scale(networks):
     compared = similarity("semantic-rbf", "cka", sigma=5.0)
     assert compared.invariant_to_isotropic_scaling is False
     assert abs(compared(3 * one, other) - compared(one, other)) > 1e-3
+
+
+@pytest.mark.parametrize("matching", ["identity", "optimal", "auction", "batch-optimal", "greedy", "topk-greedy"])
+@pytest.mark.parametrize("measure", ["semantic-linear", "semantic-cosine", "semantic-rbf"])
+def test_invariances_are_those_of_the_matching_that_was_asked_for(networks, measure, matching):
+    one, other = networks
+    options = {"batch-optimal": {"window": 4}, "topk-greedy": {"k": 3}}.get(matching, {})
+    compared = similarity(measure, "cka", matching=matching, **options)
+    before = compared(one, other)
+    for what in INVARIANCES:
+        stated = getattr(compared, f"invariant_to_{what}")
+        tolerance = 0.02 if matching == "auction" else 1e-6
+        holds = abs(compared(changed(one, what), other) - before) < tolerance
+        assert stated is None or stated == holds or (matching == "auction" and not stated), what
+    assert compared.invariant_to_position == (matching != "identity")
+    assert (compared.invariant_to_translation is None) == (
+        measure != "semantic-cosine" and matching not in ("optimal", "identity")
+    )
+
+
+def test_the_matching_of_others_does_not_tell():
+    class Own(Optimal):
+        name = "own"
+
+    compared = similarity("semantic-linear", "cka", matching=Own())
+    assert compared.invariant_to_position is None
+    assert compared.invariant_to_translation is None
+    assert compared.invariant_to_ortho is True
 
 
 @pytest.mark.parametrize("name", [plugin.name for plugin in plugins.available(GROUP)])
