@@ -221,6 +221,18 @@ def read_npz(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dic
         return {name: archive[name] for name in archive.files if name != _HEADER}, header
 
 
+def check_version(found: int, known: int) -> None:
+    """Check that a file's format is not of a later version than is known.
+
+    Raises
+    ------
+    ValueError
+        If it is.
+    """
+    if found > known:
+        raise ValueError(f"its format version is {found}, this simplugins reads up to {known}: upgrade simplugins")
+
+
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read the JSON header of a .npz file, which is empty if it has none.
 

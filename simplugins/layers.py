@@ -187,8 +187,7 @@ def load_comparison(path: str | PathLike[str]) -> Comparison:
     if header.get("format") != _FORMAT:
         raise ValueError(f"{path} is no comparison of layers saved by simplugins")
     try:
-        if header["format_version"] > _FORMAT_VERSION:
-            raise ValueError(f"its format version is {header['format_version']}: upgrade simplugins")
+        files.check_version(header["format_version"], _FORMAT_VERSION)
         return Comparison(arrays["values"], header["rows"], header["columns"], dict(header["made"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as a comparison of layers: {error}") from error

@@ -157,7 +157,7 @@ def label_axis(axes: Axes, side: str, labels: NDArray[Any] | None, otherwise: st
         axis.set_label_text(otherwise)
         return
     ends = np.r_[starts[1:], len(labels)]
-    axis.set_ticks((starts + ends - 1) / 2, [str(labels[start]) for start in starts])
+    axis.set_ticks((starts + ends - 1) / 2, [_plain(str(labels[start])) for start in starts])
     if side == "x" and max(len(str(label)) for label in labels) * len(starts) > 40:
         axes.tick_params(axis="x", rotation=90)
     axis.set_tick_params(length=0)

@@ -34,7 +34,8 @@ class RSM:
         where positions were matched.
     made : mapping
         How it was made: "measure", "kernel", "matching", "matching_options", "sigma" (RBF's bandwidth, else None),
-        "dtype", "engine", "simplugins" (the version), and numbers of positions and channels.
+        "dtype", "engine" ("cpu", or "cuda", then with the "device"), "precision" (of the affinities), "simplugins" (the
+        version), and numbers of positions and channels.
     squared_norms : (N,) float64 array
         Squared Frobenius norms of the responses.
     other_squared_norms : (M,) float64 array or None
@@ -268,11 +269,7 @@ def load_rsm(path: str | PathLike[str]) -> RSM:
     if header.get("format") != _FORMAT:
         raise ValueError(f"{path} is no RSM saved by simplugins: it holds {', '.join(sorted(arrays)) or 'nothing'}")
     try:
-        if header["format_version"] > _FORMAT_VERSION:
-            raise ValueError(
-                f"its format version is {header['format_version']}, this simplugins reads up to {_FORMAT_VERSION}: "
-                f"upgrade simplugins"
-            )
+        files.check_version(header["format_version"], _FORMAT_VERSION)
         if missing := set(header["arrays"]) - set(arrays):
             raise ValueError(f"its arrays {sorted(missing)} are missing")
         return RSM(made=dict(header["made"]), **arrays)

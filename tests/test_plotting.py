@@ -51,3 +51,10 @@ def test_an_unknown_format_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
     plotting.save_figure(plotting.rsm_figure(RSM), tmp_path / "rsm.pdf")
     assert (tmp_path / "rsm.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_labels_are_no_formulas():
+    rsm = simplugins.compute_rsm(np.eye(3), labels=["$a", "$b_", "c"])
+    figure = plotting.rsm_figure(rsm)
+    figure.canvas.draw()
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [r"\$a", r"\$b_", "c"]

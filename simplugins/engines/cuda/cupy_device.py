@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A GPU through CuPy: the only room, beside `simplugins.arrays`, that knows CuPy."""
+"""A GPU through CuPy."""
 
 from __future__ import annotations
 
