@@ -12,7 +12,7 @@ import numpy as np
 from simplugins.data import load_photos
 
 if TYPE_CHECKING:
-    from peers import Activations
+    from solvers import Activations
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = {

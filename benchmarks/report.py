@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-from peers import COMPETITORS, FLOOR, OWN
 from runs import (
     Rows,
     describe_run,
@@ -22,6 +21,7 @@ from runs import (
     run_suite,
     write_report,
 )
+from solvers import COMPETITORS, FLOOR, OWN
 from test_exact_rsm import CACHES, FIRST_CALL, SIZES
 from turns import TURNS
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Benchmarks of exact semantic RSMs on real activations, against the competitors in `peers`.
+"""Benchmarks of exact semantic RSMs on real activations, against the competitors in `solvers`.
 
 Competitors take turns (see `turns`), and `report` compares those of one turn. Nothing is asserted of time, but every
 result is checked before it is timed.
@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from inputs import describe, load_layer
 from machine import surroundings
-from peers import COMPETITORS, RTOL, Activations, Competitor, Products
 from pytest_benchmark.fixture import BenchmarkFixture
+from solvers import COMPETITORS, RTOL, Activations, Competitor, Products
 from turns import TURNS, first_call
 
 import simplugins

@@ -18,8 +18,8 @@ import pytest
 from inputs import describe, load_layer
 from machine import surroundings
 from numpy.typing import NDArray
-from peers import COMPETITORS, RTOL, Activations, Products, optimal_products
 from pytest_benchmark.fixture import BenchmarkFixture
+from solvers import COMPETITORS, RTOL, Activations, Products, optimal_products
 from turns import LEAST_ROUNDS, first_call
 
 import simplugins
@@ -59,7 +59,7 @@ def own(may_miss: float = math.inf, measure: str = "semantic-linear", **options:
 
 
 def peer(name: str) -> Matching:
-    """Solve with another library; see `peers`."""
+    """Solve with another library; see `solvers`."""
     return Matching(COMPETITORS[name].compute, may_miss=0, turns=1, least_rounds=1)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from time import perf_counter
 
 import numpy as np
-from peers import Activations, Products
+from solvers import Activations, Products
 
 TURNS = 5
 TURN_SECONDS = 0.5

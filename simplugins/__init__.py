@@ -11,6 +11,7 @@ from simplugins._version import __version__
 
 if TYPE_CHECKING:
     from simplugins import plugins
+    from simplugins.adapters import Adapter, adapter, from_tool, to_tool
     from simplugins.comparisons import compare, minibatch_cka
     from simplugins.differentiable import semantic_rsm, semantic_similarity
     from simplugins.files import read_activations
@@ -24,14 +25,17 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "RSM": "rsm",
+    "Adapter": "adapters",
     "Comparison": "layers",
     "Matching": "pair",
     "NetworkSimilarity": "similarities",
+    "adapter": "adapters",
     "bootstrap_interval": "significance",
     "compare": "comparisons",
     "compare_layers": "layers",
     "compute_rsm": "measures",
     "compute_rsms": "measures",
+    "from_tool": "adapters",
     "load_comparison": "layers",
     "load_rsm": "rsm",
     "match": "pair",
@@ -43,19 +47,23 @@ _ROOMS = {
     "semantic_rsm": "differentiable",
     "semantic_similarity": "differentiable",
     "similarity": "similarities",
+    "to_tool": "adapters",
 }
 
 __all__ = [
     "RSM",
+    "Adapter",
     "Comparison",
     "Matching",
     "NetworkSimilarity",
     "__version__",
+    "adapter",
     "bootstrap_interval",
     "compare",
     "compare_layers",
     "compute_rsm",
     "compute_rsms",
+    "from_tool",
     "load_comparison",
     "load_rsm",
     "match",
@@ -68,6 +76,7 @@ __all__ = [
     "semantic_rsm",
     "semantic_similarity",
     "similarity",
+    "to_tool",
 ]
 
 

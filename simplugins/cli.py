@@ -259,7 +259,7 @@ def plugins() -> None:
     broken = 0
     for group in GROUPS:
         found = status(group)
-        rows = [[s.plugin.name, s.plugin.distribution, s.plugin.target, s.error or "ok"] for s in found]
+        rows = [[s.plugin.name, s.plugin.distribution, s.plugin.target, s.error or s.missing or "ok"] for s in found]
         _print_table([group, "distribution", "target", "state"], rows)
         broken += sum(s.error is not None for s in found)
     if broken:

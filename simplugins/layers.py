@@ -113,6 +113,12 @@ class Comparison:
 
         return plot_comparison(self, axes, **options)
 
+    def to(self, tool: str, **options: Any) -> Any:
+        """Return the comparison as an object of another tool; see `simplugins.to_tool`."""
+        from simplugins.adapters import to_tool
+
+        return to_tool(tool, self, **options)
+
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write the comparison to a file, whole or not at all.
 
@@ -247,13 +253,14 @@ def compare_layers(
     (('maps',), ('mirrored',), array([[1.]]))
     """
     from simplugins.comparisons import pairwise, resolve_method
+    from simplugins.comparisons.inputs import all_aligned
 
     resolved = resolve_method(method)
     how = {"measure": measure, "progress": progress, **options}
     rows = dict(_rsms(a, "a", how))
     columns = rows if b is None else dict(_rsms(b, "b", how))
     first = next(iter(rows.values()))
-    own, others = (_in_order(first, layers) if align else layers for layers in (rows, columns))
+    own, others = (all_aligned(first, layers) if align else layers for layers in (rows, columns))
     return Comparison(
         values=pairwise(resolved, own, None if b is None else others),
         rows=tuple(rows),
@@ -267,17 +274,6 @@ def compare_layers(
             "simplugins": __version__,
         },
     )
-
-
-def _in_order(first: RSM, layers: Mapping[str, RSM]) -> dict[str, NDArray[np.float64]]:
-    """Return the values of all layers, with the inputs in the order of the first's labels."""
-    from simplugins.comparisons.inputs import aligned
-
-    values = {}
-    for name, rsm in layers.items():
-        with naming(repr(name)):
-            values[name] = aligned(first, rsm)
-    return values
 
 
 def read_layers(path: str | PathLike[str], patterns: Sequence[str] = ()) -> dict[str, Any]:

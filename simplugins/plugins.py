@@ -34,6 +34,7 @@ GROUPS: Mapping[str, str] = MappingProxyType(
         "simplugins.matchings": "matchings: affinities to an assignment",
         "simplugins.comparisons": "comparisons: two RSMs to a number",
         "simplugins.similarities": "similarities: activations of two networks to a number",
+        "simplugins.adapters": "adapters: RSMs, comparisons and similarities to other tools, and back",
     }
 )
 """The entry-point groups that simplugins reads, and what a plugin of each is. Read-only."""
@@ -75,10 +76,13 @@ class PluginStatus:
         The plugin.
     error : str or None
         Why it cannot be loaded; None if it can.
+    missing : str or None
+        What has to be installed before it can be used, of an adapter whose tool is not there; None of all others.
     """
 
     plugin: Plugin
     error: str | None
+    missing: str | None = None
 
 
 def available(group: str) -> list[Plugin]:
@@ -157,14 +161,15 @@ def status(group: str) -> list[PluginStatus]:
     Returns
     -------
     list of PluginStatus
-        In the order of `available`, each plugin with the text of the error that `load` raises for it, if any.
+        In the order of `available`, each plugin with the text of the error that `load` raises for it, if any; and with
+        the reason of what is not available, of plugins that have a function of that name.
 
     Raises
     ------
     ValueError
         If there is no such group.
     """
-    return [PluginStatus(plugin, _error(plugin)) for plugin in available(group)]
+    return [_status(plugin) for plugin in available(group)]
 
 
 def refresh() -> None:
@@ -197,12 +202,13 @@ def _import(plugin: Plugin) -> Any:
         ) from error
 
 
-def _error(plugin: Plugin) -> str | None:
+def _status(plugin: Plugin) -> PluginStatus:
     try:
-        load(plugin.group, plugin.name)
+        loaded = load(plugin.group, plugin.name)
     except PluginError as error:
-        return str(error)
-    return None
+        return PluginStatus(plugin, str(error))
+    found = loaded.available() if hasattr(loaded, "available") else None
+    return PluginStatus(plugin, None, getattr(found, "reason", None))
 
 
 def _unknown(owner: str, kind: str, asked: str, known: Iterable[str]) -> ValueError:

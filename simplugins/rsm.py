@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from os import PathLike
 from pathlib import Path
@@ -15,12 +16,16 @@ from numpy.typing import DTypeLike, NDArray
 
 from simplugins import files
 from simplugins.activations import check_labels
+from simplugins.matrices import centred, symmetric_matrix_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _FORMAT = "simplugins RSM"
 _FORMAT_VERSION = 1
+
+_ROUNDINGS = 16
+"""How many roundings of the largest eigenvalue another one may be off."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -98,6 +103,97 @@ class RSM:
         object.__setattr__(self, "labels", check_labels(self.labels, rows))
         object.__setattr__(self, "other_labels", check_labels(self.other_labels, columns))
 
+    @classmethod
+    def of(cls, values: Any, *, labels: Any = None, measure: str = "precomputed", **made: Any) -> RSM:
+        """Make an RSM of similarities that came from elsewhere, such as another tool.
+
+        Parameters
+        ----------
+        values : (N, N) array
+            Larger is more similar; symmetric, up to the rounding of float32. It is copied.
+        labels : (N,) array of str or int, optional
+            What the inputs are called.
+        measure : str, default "precomputed"
+            What the similarities are.
+        **made
+            What else there is to tell of how they were made: numbers and texts.
+
+        Returns
+        -------
+        RSM
+            The diagonal counts as squared norms of the inputs.
+
+        Raises
+        ------
+        TypeError
+            If values are no array of real numbers.
+        ValueError
+            If they are not square, symmetric and finite, or labels are not one an input.
+
+        Examples
+        --------
+        >>> RSM.of([[1.0, 0.5], [0.5, 1.0]], labels=["cat", "dog"], measure="rated by people")
+        RSM rated by people: 2 x 2, values 0.5 to 0.5 off the diagonal
+        """
+        matrix = symmetric_matrix_of("values", values).copy()
+        return cls(matrix, {"measure": measure, **made}, matrix.diagonal().copy(), labels=labels)
+
+    @classmethod
+    def of_distances(
+        cls,
+        distances: Any,
+        *,
+        squared: bool = False,
+        labels: Any = None,
+        measure: str = "precomputed",
+        **made: Any,
+    ) -> RSM:
+        """Make an RSM of distances: the inner products about the mean of all inputs that have these distances.
+
+        Parameters
+        ----------
+        distances : (N, N) array
+            At least 0, and 0 on the diagonal; symmetric, up to the rounding of float32.
+        squared : bool, default False
+            Whether they are squared distances.
+        labels, measure, **made
+            As for `of`.
+
+        Returns
+        -------
+        RSM
+            ``-H D H / 2``, of squared distances D, with ``H = I - 1 / N``. `rdm` returns the distances again, and CKA
+            is that of the RSM which the distances belong to; what they do not tell is where the origin was.
+
+        Raises
+        ------
+        TypeError
+            If distances are no array of real numbers.
+        ValueError
+            If they are not square, symmetric, finite, at least 0, and 0 on the diagonal; or labels are not one an
+            input.
+
+        References
+        ----------
+        Gower 1966, "Some distance properties of latent root and vector methods used in multivariate analysis".
+
+        Examples
+        --------
+        >>> rsm = RSM.of_distances([[0.0, 2.0], [2.0, 0.0]])  # at -1 and 1
+        >>> rsm.values
+        array([[ 1., -1.],
+               [-1.,  1.]])
+        """
+        matrix = symmetric_matrix_of("distances", distances)
+        if matrix.diagonal().any() or (matrix < 0).any():
+            i, j = np.argwhere((matrix < 0) | (np.eye(len(matrix), dtype=bool) & (matrix != 0)))[0]
+            raise ValueError(
+                f"distances are at least 0, and 0 on the diagonal; at row {i}, column {j} there is {matrix[i, j]:.6g} "
+                f"(similarities are read by RSM.of)"
+            )
+        products = centred(matrix if squared else matrix**2, np.ones(len(matrix))) / -2
+        return cls.of((products + products.T) / 2, labels=labels, measure=measure, **made)
+
     @property
     def shape(self) -> tuple[int, int]:
         """Number of rows and of columns."""
@@ -135,6 +231,112 @@ class RSM:
             distances = np.maximum(distances, distances.T)
             np.fill_diagonal(distances, 0)
         return distances if squared else np.sqrt(distances)
+
+    def features(self, *, shift: bool = False) -> NDArray[np.float64]:
+        """Return vectors whose inner products are the values, for tools that take features only.
+
+        Parameters
+        ----------
+        shift : bool, default False
+            Whether to add to the diagonal, if the RSM is not positive semi-definite, the least number that makes it so.
+            The debiased CKA of Song et al. leaves the diagonal out, so for it, and for nothing else, the vectors then
+            stand for the RSM exactly.
+
+        Returns
+        -------
+        (N, R) float64 array
+            X with ``X X' = K``, or ``X X' = K + shift I``; R is the rank.
+
+        Raises
+        ------
+        ValueError
+            If the RSM compares inputs with others; or if it is not positive semi-definite beyond the rounding of how it
+            was computed and no shift is allowed, as there are no such vectors then.
+
+        Notes
+        -----
+        O(N^3).
+
+        Examples
+        --------
+        >>> rsm = RSM.of([[2.0, 1.0], [1.0, 2.0]])
+        >>> x = rsm.features()
+        >>> (x @ x.T).round(6)
+        array([[2., 1.],
+               [1., 2.]])
+        """
+        if not self.symmetric:
+            raise ValueError("features are those of an RSM of inputs with themselves; this one has others as columns")
+        eigenvalues, vectors = np.linalg.eigh((self.values + self.values.T) / 2)
+        least, largest = float(eigenvalues[0]), float(np.abs(eigenvalues).max())
+        rounding = _ROUNDINGS * np.finfo(self.made.get("dtype") or np.float64).eps * largest
+        if least < -rounding and not shift:
+            raise ValueError(
+                f"the RSM is not positive semi-definite, so no features have it as their inner products: its least "
+                f"eigenvalue is {least:.4g}, {-least / largest:.2%} of the largest; with shift=True, features are "
+                f"exact for the debiased CKA of Song et al., and for nothing else"
+            )
+        if least < -rounding:
+            eigenvalues = eigenvalues - least
+        kept = eigenvalues > _ROUNDINGS * np.finfo(np.float64).eps * largest
+        return vectors[:, kept] * np.sqrt(eigenvalues[kept])  # type: ignore[no-any-return]
+
+    def in_order(self, labels: Any) -> RSM:
+        """Return the RSM with its inputs in another order.
+
+        Parameters
+        ----------
+        labels : (N,) array of str or int
+            The labels of all inputs, in the order wanted. Each names one input, unless the order is the one there is.
+
+        Returns
+        -------
+        RSM
+            Rows are in that order, and so are columns, if these are the same inputs.
+
+        Raises
+        ------
+        ValueError
+            If the RSM has no labels; if these are not the ones asked for; or if one names several inputs, so that the
+            order cannot be told.
+
+        Examples
+        --------
+        >>> RSM.of([[1.0, 0.2], [0.2, 3.0]], labels=["a", "b"]).in_order(["b", "a"]).values
+        array([[3. , 0.2],
+               [0.2, 1. ]])
+        """
+        if self.labels is None:
+            raise ValueError("inputs are put in order by their labels, and the RSM has none")
+        wanted, present = np.asarray(labels).tolist(), self.labels.tolist()
+        if wanted == present:
+            return self
+        if missing := [label for label in wanted if label not in set(present)]:
+            raise ValueError(f"it lacks {len(missing)} of the labels asked for, the first {missing[0]!r}")
+        if more := [label for label in present if label not in set(wanted)]:
+            raise ValueError(f"it has {len(more)} labels that are not asked for, the first {more[0]!r}")
+        label, times = Counter([*wanted, *present]).most_common(1)[0]
+        if times > 2:
+            raise ValueError(f"label {label!r} names more than one input, so the order cannot be told")
+        places = {label: place for place, label in enumerate(present)}
+        return self._taken(np.array([places[label] for label in wanted]))
+
+    def _taken(self, order: NDArray[np.int64]) -> RSM:
+        """Return the inputs in an order of places."""
+        where = np.ix_(order, order) if self.symmetric else order
+        return replace(
+            self,
+            values=self.values[where],
+            squared_norms=self.squared_norms[order],
+            gap=None if self.gap is None else self.gap[where],
+            labels=None if self.labels is None else self.labels[order],
+        )
+
+    def to(self, tool: str, **options: Any) -> Any:
+        """Return the RSM as an object of another tool; see `simplugins.to_tool`."""
+        from simplugins.adapters import to_tool
+
+        return to_tool(tool, self, **options)
 
     def _self_similarities(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return k(i, i) of rows and of columns."""
@@ -199,7 +401,7 @@ class RSM:
         values = self._off_diagonal(self.values)
         return {
             "measure": self.measure,
-            "matching": self._matching(),
+            **({"matching": self._matching()} if self.made.get("matching") else {}),
             "inputs": f"{rows}" if self.symmetric else f"{rows} x {columns}",
             "labels": "none" if self.labels is None else f"{len(np.unique(self.labels))} different",
             "similarity" + where: (
@@ -230,7 +432,8 @@ class RSM:
         values = self._off_diagonal(self.values)
         span = f", values {values.min():.4g} to {values.max():.4g}" if values.size else ""
         where = " off the diagonal" if self.symmetric and values.size else ""
-        return f"RSM {self.measure}: {rows} x {columns}, {self._matching()} matching{span}{where}"
+        matching = f", {self._matching()} matching" if self.made.get("matching") else ""
+        return f"RSM {self.measure}: {rows} x {columns}{matching}{span}{where}"
 
     def _repr_html_(self) -> str:
         from simplugins.plotting import rsm_png

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from simplugins.comparisons.comparing import Comparing, call, compare_all, name_of, resolve_method
 from simplugins.comparisons.contract import Method
-from simplugins.comparisons.inputs import aligned, matrix_of, symmetric_matrix_of
+from simplugins.comparisons.inputs import aligned
 from simplugins.comparisons.permuting import permuter
 from simplugins.matching.options import check_between, check_count
+from simplugins.matrices import matrix_of, symmetric_matrix_of
 from simplugins.progress import shown
 
 Alternative = Literal["greater", "less", "two-sided"]

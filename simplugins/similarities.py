@@ -78,6 +78,12 @@ class NetworkSimilarity:
                 rsms.append(compute_rsm(responses, self.measure, layout=shape, **self.options))
         return compare(rsms[0], rsms[1], self.method)
 
+    def to(self, tool: str, **options: Any) -> Any:
+        """Return the similarity as a measure of another tool; see `simplugins.to_tool`."""
+        from simplugins.adapters import to_tool
+
+        return to_tool(tool, self, **options)
+
     @property
     def name(self) -> str:
         """The names of measure and method, joined."""

@@ -40,6 +40,14 @@ def authors_rsms():
 
 def pytest_addoption(parser):
     parser.addoption("--gpu", action="store_true", help="run the tests that need a GPU, only these, and all of them")
+    parser.addoption("--pictures", type=Path, help="a folder for the pictures that the tools' pages draw")
+    parser.addoption(
+        "--checkout",
+        action="append",
+        default=[],
+        metavar="TOOL=PATH",
+        help="test the adapter of a tool that is not on PyPI with the tool itself, not with a double; see docs/tools",
+    )
 
 
 def pytest_collection_modifyitems(config, items):

@@ -542,9 +542,9 @@ def test_alignment_needs_labels_that_tell_inputs_apart(rsms):
         compare(a, b.values, align=True)
     with pytest.raises(ValueError, match="by their labels, and rsm_a has none"):
         compare(relabelled(a, None), b, align=True)
-    with pytest.raises(ValueError, match="rsm_b lacks 2 of the other's labels, the first 'b'"):
+    with pytest.raises(ValueError, match="rsm_b: it lacks 2 of the labels asked for, the first 'b'"):
         compare(a, relabelled(b, list("axcye")), align=True)
-    with pytest.raises(ValueError, match="rsm_a lacks 1 of the other's labels, the first 'e'"):
+    with pytest.raises(ValueError, match="rsm_b: it has 1 labels that are not asked for, the first 'e'"):
         compare(relabelled(a, list("abcda")), b, align=True)
     with pytest.raises(ValueError, match="label 'a' names more than one input"):
         compare(relabelled(a, list("aabbc")), relabelled(b, list("abcab")), align=True)

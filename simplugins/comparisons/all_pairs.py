@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.comparisons.inputs import check_same_inputs, symmetric_matrix_of
+from simplugins.comparisons.inputs import check_same_inputs
 from simplugins.cores import usable_cores
+from simplugins.matrices import symmetric_matrix_of
 
 if TYPE_CHECKING:
     from simplugins.comparisons.contract import Method

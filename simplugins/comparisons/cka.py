@@ -17,34 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins.comparisons.contract import Method
-from simplugins.comparisons.inputs import check_same_inputs, symmetric_matrix_of
-from simplugins.comparisons.pairs import (
-    Matrix,
-    Vector,
-    cosines,
-    off_diagonal,
-    pair_counts,
-    row_sums,
-    scaled,
-    unit,
-    weighted,
-    with_diagonal,
-)
-
-
-def centred(matrix: Matrix, counts: Vector) -> Matrix:
-    """Return a matrix minus the means of its rows and columns: ``H K H``, with ``H = I - 1 / N``.
-
-    Examples
-    --------
-    >>> centred(np.array([[2.0, 0.0], [0.0, 2.0]]), np.ones(2))
-    array([[ 1., -1.],
-           [-1.,  1.]])
-    """
-    means = row_sums(matrix, counts) / counts.sum()
-    found: Matrix = matrix - means[:, None]
-    found -= means - means @ counts / counts.sum()
-    return found
+from simplugins.comparisons.inputs import check_same_inputs
+from simplugins.comparisons.pairs import cosines, pair_counts, scaled, unit, weighted, with_diagonal
+from simplugins.matrices import Matrix, Vector, centred, off_diagonal, row_sums, symmetric_matrix_of
 
 
 def u_centred(matrix: Matrix, counts: Vector) -> Vector:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from simplugins import plugins
 from simplugins.comparisons.all_pairs import relate_all
 from simplugins.comparisons.contract import Method
-from simplugins.comparisons.inputs import aligned, check_same_inputs, matrix_of, named
+from simplugins.comparisons.inputs import aligned, check_same_inputs, named
+from simplugins.matrices import matrix_of
 
 GROUP = "simplugins.comparisons"
 Comparing = Callable[[Any, Any], float]

@@ -3,19 +3,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from simplugins import arrays
 from simplugins.activations import naming
-from simplugins.comparisons.pairs import Matrix
+from simplugins.matrices import check_square
 from simplugins.rsm import RSM
-
-_ASYMMETRY = 1e-5
-"""How far two entries that should be equal may be apart, relative to the largest: the rounding of float32 sums."""
 
 
 def named(matrices: Any, which: str) -> dict[str, Any]:
@@ -30,7 +24,8 @@ def named(matrices: Any, which: str) -> dict[str, Any]:
 
     Examples
     --------
-    >>> list(named([np.eye(2), np.eye(2)], "matrices_a")), list(named({"conv1": np.eye(2)}, "matrices_b"))
+    >>> one, other = [[1.0, 0.5], [0.5, 1.0]], [[1.0, 0.2], [0.2, 1.0]]
+    >>> list(named([one, other], "matrices_a")), list(named({"conv1": one}, "matrices_b"))
     (['matrices_a[0]', 'matrices_a[1]'], ["matrices_b['conv1']"])
     """
     if isinstance(matrices, RSM | str) or not isinstance(matrices, Iterable):
@@ -75,75 +70,32 @@ def check_same_inputs(given: Sequence[tuple[str, Any]], least: int, method: str)
     return count
 
 
-def matrix_of(name: str, given: Any) -> Matrix:
-    """Return a matrix as a float64 array; a copy only where one is needed.
-
-    Raises
-    ------
-    ValueError
-        If values are NaN or infinite.
-    """
-    with naming(name):
-        array = arrays.as_array(given)
-        matrix = arrays.to_numpy(array, np.dtype(np.float64))
-    finite = np.isfinite(matrix)
-    if not finite.all():
-        row, column = np.unravel_index(finite.argmin(), finite.shape)
-        raise ValueError(
-            f"{name} holds {finite.size - np.count_nonzero(finite)} NaN or infinite values, the first at row {row}, "
-            f"column {column}"
-        )
-    return matrix  # type: ignore[return-value]
-
-
-def symmetric_matrix_of(name: str, given: Any) -> Matrix:
-    """Return a matrix as a float64 array that is exactly symmetric: the mean of both halves, if these were rounded.
-
-    Raises
-    ------
-    ValueError
-        If values are NaN or infinite, or halves differ by more than the rounding of float32.
-    """
-    matrix = matrix_of(name, given)
-    if np.array_equal(matrix, matrix.T):
-        return matrix
-    mirrored = matrix / 2 + matrix.T / 2
-    apart = np.abs(matrix - mirrored)
-    i, j = np.unravel_index(apart.argmax(), apart.shape)
-    if apart[i, j] > _ASYMMETRY / 2 * np.abs(matrix).max():
-        raise ValueError(
-            f"{name} is not symmetric: at row {i}, column {j} it is {matrix[i, j]:.6g}, at row {j}, column {i} it is "
-            f"{matrix[j, i]:.6g}"
-        )
-    return mirrored
-
-
-def aligned(rsm_a: Any, rsm_b: Any) -> Matrix:
-    """Return the second RSM's values with its inputs in the order of the first's.
+def aligned(rsm_a: Any, rsm_b: Any) -> RSM:
+    """Return the second RSM with its inputs in the order of the first's.
 
     Raises
     ------
     ValueError
         If labels are missing, are not the same, or occur more than once in another order.
     """
-    wanted, present = _labels("rsm_a", rsm_a), _labels("rsm_b", rsm_b)
-    if wanted == present:
-        return rsm_b.values  # type: ignore[no-any-return]
-    _check_has("rsm_b", present, wanted)
-    _check_has("rsm_a", wanted, present)
-    for labels in (wanted, present):
-        label, times = Counter(labels).most_common(1)[0]
-        if times > 1:
-            raise ValueError(f"align: label {label!r} names more than one input, so the order cannot be told")
-    places = {label: place for place, label in enumerate(present)}
-    order = [places[label] for label in wanted]
-    return rsm_b.values[np.ix_(order, order)]  # type: ignore[no-any-return]
+    wanted, _ = _labels("rsm_a", rsm_a), _labels("rsm_b", rsm_b)
+    with naming("align: rsm_b"):
+        return rsm_b.in_order(wanted)  # type: ignore[no-any-return]
 
 
-def _check_has(name: str, labels: list[Any], needed: list[Any]) -> None:
-    found = set(labels)
-    if missing := [label for label in needed if label not in found]:
-        raise ValueError(f"align: {name} lacks {len(missing)} of the other's labels, the first {missing[0]!r}")
+def all_aligned(first: RSM, rsms: Mapping[str, RSM]) -> dict[str, RSM]:
+    """Return RSMs with their inputs in the order of the first's.
+
+    Raises
+    ------
+    ValueError
+        As `aligned`; it names the RSM.
+    """
+    found = {}
+    for name, rsm in rsms.items():
+        with naming(repr(name)):
+            found[name] = aligned(first, rsm)
+    return found
 
 
 def _size(name: str, given: Any) -> int:
@@ -154,10 +106,9 @@ def _size(name: str, given: Any) -> int:
             f"be compared"
         )
     with naming(name):
-        shape = tuple(arrays.as_array(given).shape)
-        if len(shape) != 2 or shape[0] != shape[1]:
-            raise ValueError(f"expected a square matrix, inputs x inputs, got shape {shape}")
-    return int(shape[0])
+        array = arrays.as_array(given)
+        check_square(array)
+    return int(array.shape[0])
 
 
 def _labels(name: str, given: Any) -> list[Any]:

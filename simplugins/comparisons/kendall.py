@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from simplugins.comparisons.all_pairs import threads
 from simplugins.comparisons.concordance import concordance
 from simplugins.comparisons.contract import Method
-from simplugins.comparisons.pairs import Matrix, Vector, off_diagonal, pair_counts
+from simplugins.comparisons.pairs import pair_counts
+from simplugins.matrices import Matrix, Vector, off_diagonal
 
 _BYTES_AN_ENTRY = 32
 """What a thread needs for each entry of a vector."""

@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 
 from simplugins.comparisons.contract import Method
-from simplugins.comparisons.pairs import Matrix, Vector, cosines, scaled, unit, with_diagonal
+from simplugins.comparisons.pairs import cosines, scaled, unit, with_diagonal
+from simplugins.matrices import Matrix, Vector
 
 
 def chords(u: Vector, v: Vector) -> Matrix:

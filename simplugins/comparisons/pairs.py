@@ -11,11 +11,8 @@ from __future__ import annotations
 from math import frexp, ldexp, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.spatial.distance import squareform
 
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
+from simplugins.matrices import Matrix, Vector, off_diagonal
 
 _CONSTANT = 1e-12
 """What centring leaves of equal values, relative to them: the rounding of long sums, and no variation."""
@@ -25,17 +22,6 @@ _PLAIN_EXPONENT = 400
 
 _ONE = 1e-13
 """How far from 1 the product of a unit vector with itself may be."""
-
-
-def off_diagonal(matrix: Matrix) -> Vector:
-    """Return the entries of the upper triangle, (N, N) to (N (N - 1) / 2,).
-
-    Examples
-    --------
-    >>> off_diagonal(np.array([[9.0, 1.0, 2.0], [1.0, 9.0, 3.0], [2.0, 3.0, 9.0]]))
-    array([1., 2., 3.])
-    """
-    return squareform(matrix, checks=False)  # type: ignore[no-any-return]
 
 
 def pair_counts(counts: Vector) -> Vector | None:
@@ -62,11 +48,6 @@ def with_diagonal(matrix: Matrix, counts: Vector) -> Vector:
     """
     pairs = weighted(off_diagonal(matrix), pair_counts(counts))
     return np.concatenate([matrix.diagonal() * counts, np.sqrt(2) * pairs])
-
-
-def row_sums(matrix: Matrix, counts: Vector) -> Vector:
-    """Return the sum of each row, (N, N) to (N,), each column as often as its input occurs; see `_length`."""
-    return np.einsum("ij,j", matrix, counts)  # type: ignore[no-any-return]
 
 
 def scaled(values: Matrix) -> Matrix:

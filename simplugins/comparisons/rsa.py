@@ -13,7 +13,8 @@ from __future__ import annotations
 import numpy as np
 
 from simplugins.comparisons.contract import Method
-from simplugins.comparisons.pairs import Matrix, Vector, cosines, off_diagonal, pair_counts, scaled, unit, weighted
+from simplugins.comparisons.pairs import cosines, pair_counts, scaled, unit, weighted
+from simplugins.matrices import Matrix, Vector, off_diagonal
 
 
 def ranks(values: Vector, counts: Vector | None = None) -> Vector:

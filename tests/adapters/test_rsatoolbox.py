@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+from rsatoolbox.data import Dataset
+from rsatoolbox.inference import eval_fixed
+from rsatoolbox.model import ModelFixed
+from rsatoolbox.rdm import calc_rdm, compare, concat
+from rsatoolbox.rdm.rdms import load_rdm
+
+import simplugins
+
+
+def test_the_page_is_as_run(run_page):
+    run_page("rsatoolbox")
+
+
+def test_cosine_cov_of_squared_distances_is_biased_cka(indefinite, kernel, unchanged):
+    pair = indefinite[kernel]
+    unchanged(*pair)
+    assert np.linalg.eigvalsh(pair[0].values)[0] < -1e-4 * np.linalg.norm(pair[0].values, 2)
+    rdms = simplugins.to_tool("rsatoolbox", pair)
+    assert compare(rdms[0], rdms[1], "cosine_cov").item() == pytest.approx(simplugins.compare(*pair, "cka"), abs=1e-10)
+    rdms.dissimilarities[:] = 0
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [("spearman", "rsa-spearman"), ("corr", "rsa-pearson"), ("tau-a", "rsa-kendall-tau-a")]
+)
+def test_correlations_of_complements_are_rsa(indefinite, kernel, theirs, ours):
+    pair = indefinite[kernel]
+    rdms = simplugins.to_tool("rsatoolbox", pair, dissimilarity="complement")
+    assert compare(rdms[0], rdms[1], theirs).item() == pytest.approx(simplugins.compare(*pair, ours), abs=1e-10)
+
+
+@pytest.mark.parametrize("dissimilarity", ["distance", "squared-distance"])
+def test_correlations_of_distances_are_rsa_of_distances(indefinite, kernel, dissimilarity):
+    pair = indefinite[kernel]
+    rdms = simplugins.to_tool("rsatoolbox", pair, dissimilarity=dissimilarity)
+    distances = [rsm.rdm(squared=dissimilarity == "squared-distance") for rsm in pair]
+    expected = simplugins.compare(*distances, "rsa-spearman")
+    assert compare(rdms[0], rdms[1], "spearman").item() == pytest.approx(expected, abs=1e-10)
+
+
+def test_layers_become_one_stack_with_descriptors(photo_rsms):
+    rdms = simplugins.to_tool("rsatoolbox", photo_rsms)
+    assert rdms.n_rdm == 2
+    assert rdms.n_cond == 24
+    assert rdms.dissimilarity_measure == "semantic-cosine squared-distance"
+    assert rdms.rdm_descriptors["layer"] == ["block10", "block15"]
+    assert rdms.rdm_descriptors["measure"] == ["semantic-cosine"] * 2
+    np.testing.assert_array_equal(rdms.pattern_descriptors["label"], photo_rsms["block10"].labels)
+    np.testing.assert_array_equal(rdms.get_matrices()[1], photo_rsms["block15"].rdm(squared=True))
+    np.testing.assert_array_equal(rdms.subset("layer", "block15").get_matrices()[0], rdms.get_matrices()[1])
+
+
+def test_permuted_inputs_are_caught_or_put_in_order(photo_rsms, permuted):
+    a, b = photo_rsms.values()
+    with pytest.raises(ValueError, match=r"labels differ: input 0 is .* in another order"):
+        simplugins.to_tool("rsatoolbox", (a, permuted(b)))
+    aligned = simplugins.to_tool("rsatoolbox", (a, permuted(b)), align=True)
+    np.testing.assert_array_equal(aligned.get_matrices(), simplugins.to_tool("rsatoolbox", (a, b)).get_matrices())
+
+
+def test_their_concat_puts_rdms_in_order_by_our_labels(photo_rsms, permuted):
+    a, b = photo_rsms.values()
+    joined = concat(a.to("rsatoolbox"), permuted(b).to("rsatoolbox"))
+    np.testing.assert_array_equal(joined.get_matrices()[1], b.rdm(squared=True))
+
+
+def test_their_inference_files_and_tables_work_on_it(photo_rsms, tmp_path):
+    rdms = simplugins.to_tool("rsatoolbox", photo_rsms)
+    model = ModelFixed("block10", rdms[0])
+    evaluated = eval_fixed(model, rdms[1], method="spearman").evaluations.item()
+    assert evaluated == pytest.approx(simplugins.compare(*photo_rsms.values(), "rsa-spearman"), abs=1e-10)
+    rdms.save(str(tmp_path / "rdms.h5"), file_type="hdf5")
+    read = simplugins.from_tool("rsatoolbox", load_rdm(str(tmp_path / "rdms.h5")))
+    np.testing.assert_allclose(read["block15"].rdm(), photo_rsms["block15"].rdm(), atol=1e-12)
+    assert len(rdms.to_df()) == 2 * 24 * 23 / 2
+
+
+def test_the_way_back(indefinite, kernel):
+    rsm, _ = indefinite[kernel]
+    for dissimilarity in ("squared-distance", "distance"):
+        back = simplugins.from_tool("rsatoolbox", rsm.to("rsatoolbox", dissimilarity=dissimilarity))
+        np.testing.assert_allclose(
+            back.rdm(squared=True), rsm.rdm(squared=True), atol=1e-9 * rsm.rdm(squared=True).max()
+        )
+        np.testing.assert_array_equal(back.labels, rsm.labels)
+        assert simplugins.compare(back, rsm, "cka") == pytest.approx(1, abs=1e-12)
+        assert back.measure == rsm.measure
+    if kernel != "linear":
+        back = simplugins.from_tool("rsatoolbox", rsm.to("rsatoolbox", dissimilarity="complement"))
+        np.testing.assert_allclose(back.values, rsm.values, atol=1e-6)
+
+
+@pytest.mark.parametrize(("method", "shown"), [("euclidean", "squared euclidean"), ("correlation", "correlation")])
+def test_their_own_rdms_are_read(method, shown):
+    x = np.random.default_rng(0).normal(size=(6, 9))
+    dataset = Dataset(x, obs_descriptors={"stimulus": list("fedcba")})
+    rsm = simplugins.from_tool("rsatoolbox", calc_rdm(dataset, method=method, descriptor="stimulus"), label="stimulus")
+    assert rsm.measure == shown
+    x = x[::-1]
+    if method == "euclidean":
+        centred = x - x.mean(0)
+        np.testing.assert_allclose(rsm.values, centred @ centred.T / 9, atol=1e-12)
+    else:
+        np.testing.assert_allclose(rsm.values, np.corrcoef(x), atol=1e-12)
+    assert rsm.labels.tolist() == list("abcdef")
+
+
+def test_what_is_not_known_is_asked_for(photo_rsms):
+    rdms = photo_rsms["block10"].to("rsatoolbox")
+    del rdms.rdm_descriptors["dissimilarity"]
+    with pytest.raises(ValueError, match="say with dissimilarity= whether they are squared-distance"):
+        simplugins.from_tool("rsatoolbox", rdms)
+    with pytest.raises(ValueError, match="'measure' names several of the RDMs alike"):
+        simplugins.from_tool("rsatoolbox", simplugins.to_tool("rsatoolbox", photo_rsms), layer="measure")
+    with pytest.raises(
+        ValueError, match="dissimilarity: expected one of squared-distance, distance, complement, got 'l1'"
+    ):
+        photo_rsms["block10"].to("rsatoolbox", dissimilarity="l1")
+
+
+def test_rsms_of_inputs_with_others_are_refused(photos):
+    between = simplugins.compute_rsm(photos["block15"][:4], other=photos["block15"][4:])
+    with pytest.raises(
+        ValueError, match=r"rsatoolbox takes RSMs of inputs with themselves; this one holds .* 4 inputs to 20"
+    ):
+        between.to("rsatoolbox")
