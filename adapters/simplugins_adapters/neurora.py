@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""NeuroRA: an RSM as an RDM, and those of several layers as the stack of model RDMs that its correlations take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplugins import RSM, Adapter
+from simplugins_adapters.shared import Dissimilarity, dissimilarities
+
+TOOL = "NeuroRA"
+
+
+def to_rdm(rsm: RSM, *, dissimilarity: Dissimilarity = "complement") -> NDArray[np.float64]:
+    """Return an RSM as an RDM.
+
+    Parameters
+    ----------
+    rsm : RSM
+        Of N inputs.
+    dissimilarity : {"complement", "squared-distance", "distance"}
+        With complements, correlations are those of the similarities.
+
+    Returns
+    -------
+    (N, N) float64 array
+        At least 0, exactly symmetric, with a diagonal of 0.
+
+    Raises
+    ------
+    ValueError
+        If the RSM compares inputs with others, or there is no such dissimilarity.
+    """
+    return dissimilarities(rsm, dissimilarity, TOOL)
+
+
+def to_rdms(rsms: Mapping[str, RSM], *, dissimilarity: Dissimilarity = "complement") -> NDArray[np.float64]:
+    """Return RSMs of the same inputs, of L layers, as a stack of RDMs, (L, N, N) float64; see `to_rdm`."""
+    return np.stack([to_rdm(rsm, dissimilarity=dissimilarity) for rsm in rsms.values()])
+
+
+adapter = Adapter(
+    tool=TOOL,
+    modules=("neurora",),
+    install="pip install 'simplugins[neurora]'",
+    rsm=to_rdm,
+    rsms=to_rdms,
+)

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+
+import simplugins
+
+mne = pytest.importorskip("mne")
+mne_rsa = pytest.importorskip("mne_rsa", reason="pip install --no-deps mne-rsa==1.0")
+
+
+def test_the_page_is_as_run(run_page):
+    run_page("mne-rsa")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [("spearman", "rsa-spearman"), ("pearson", "rsa-pearson"), ("kendall-tau-a", "rsa-kendall-tau-a")],
+)
+def test_correlations_are_rsa(indefinite, kernel, theirs, ours, unchanged):
+    pair = indefinite[kernel]
+    unchanged(*pair)
+    assert np.linalg.eigvalsh(pair[0].values)[0] < -1e-4 * np.linalg.norm(pair[0].values, 2)
+    rdms = simplugins.to_tool("mne-rsa", pair)
+    assert mne_rsa.rsa(*rdms, metric=theirs) == pytest.approx(simplugins.compare(*pair, ours), abs=1e-10)
+    rdms[0][:] = 0
+
+
+@pytest.mark.parametrize("dissimilarity", ["distance", "squared-distance"])
+@pytest.mark.parametrize("correlation", ["spearman", "pearson"])
+def test_correlations_of_distances_are_rsa_of_distances(indefinite, kernel, dissimilarity, correlation):
+    pair = indefinite[kernel]
+    rdms = simplugins.to_tool("mne-rsa", pair, dissimilarity=dissimilarity)
+    distances = [rsm.rdm(squared=dissimilarity == "squared-distance") for rsm in pair]
+    expected = simplugins.compare(*distances, f"rsa-{correlation}")
+    assert mne_rsa.rsa(*rdms, metric=correlation) == pytest.approx(expected, abs=1e-10)
+
+
+def test_their_matrices_pass_their_checks(indefinite, kernel):
+    pair = indefinite[kernel]
+    condensed = simplugins.to_tool("mne-rsa", pair, dissimilarity="distance")
+    square = [mne_rsa.squareform(rdm) for rdm in condensed]
+    np.testing.assert_array_equal(square[0], pair[0].rdm())
+    assert mne_rsa.rsa(*square) == mne_rsa.rsa(*condensed)
+    np.testing.assert_array_equal(
+        mne_rsa.pick_rdm(condensed[0], [3, 1, 2]), mne_rsa.squareform(pair[0].rdm()[np.ix_([3, 1, 2], [3, 1, 2])])
+    )
+
+
+def test_layers_become_a_list(photo_rsms):
+    rdms = simplugins.to_tool("mne-rsa", photo_rsms)
+    assert isinstance(rdms, list)
+    assert [rdm.shape for rdm in rdms] == [(276,), (276,)]
+    for rdm, rsm in zip(rdms, photo_rsms.values(), strict=True):
+        assert rdm.dtype == np.float64
+        np.testing.assert_array_equal(rdm, rsm.to("mne-rsa"))
+    between = simplugins.compare(*photo_rsms.values(), "rsa-spearman")
+    np.testing.assert_allclose(mne_rsa.rsa(rdms, rdms), [[1, between], [between, 1]], atol=1e-10)
+
+
+def test_permuted_inputs_are_caught_or_put_in_order(photo_rsms, permuted):
+    a, b = photo_rsms.values()
+    with pytest.raises(ValueError, match=r"labels differ: input 0 is .* in another order"):
+        simplugins.to_tool("mne-rsa", (a, permuted(b)))
+    aligned = simplugins.to_tool("mne-rsa", (a, permuted(b)), align=True)
+    np.testing.assert_array_equal(aligned, simplugins.to_tool("mne-rsa", (a, b)))
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+def test_labels_put_recordings_in_order(photo_rsms, permuted, numbered):
+    rsm = photo_rsms["block10"]
+    if numbered:
+        rsm = simplugins.RSM.of(rsm.values, labels=np.arange(24) * 3)
+    rng = np.random.default_rng(1)
+    recorded, order = rng.normal(size=(24, 4, 5)), rng.permutation(24)
+    expected = mne_rsa.rsa_array(recorded, rsm.to("mne-rsa"))
+    model = permuted(rsm)
+    given = {"labels_X": rsm.labels[order], "labels_rdm_model": model.labels}
+    found = mne_rsa.rsa_array(recorded[order], model.to("mne-rsa"), **given)
+    assert found == pytest.approx(expected, abs=1e-12)
+    assert abs(mne_rsa.rsa_array(recorded[order], model.to("mne-rsa")) - expected) > 0.01
+
+    epochs = mne.EpochsArray(recorded[order], mne.create_info(4, 100.0, "mag"), verbose=False)
+    found = mne_rsa.rsa_epochs(
+        epochs, model.to("mne-rsa"), labels_epochs=rsm.labels[order], labels_rdm_model=model.labels
+    )
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_labels_that_are_not_told_are_taken_to_be_sorted(photo_rsms, permuted):
+    model = permuted(photo_rsms["block10"])
+    recorded = np.random.default_rng(1).normal(size=(24, 4, 5))
+    told = mne_rsa.rsa_array(recorded, model.to("mne-rsa"), labels_X=model.labels, labels_rdm_model=model.labels)
+    untold = mne_rsa.rsa_array(recorded, model.to("mne-rsa"), labels_X=model.labels)
+    assert abs(told - untold) > 0.01
+
+
+def test_the_way_back(indefinite, kernel):
+    rsm, _ = indefinite[kernel]
+    for dissimilarity in ("squared-distance", "distance"):
+        rdm = rsm.to("mne-rsa", dissimilarity=dissimilarity)
+        for form in (rdm, mne_rsa.squareform(rdm)):
+            back = simplugins.from_tool("mne-rsa", form, dissimilarity=dissimilarity, labels=rsm.labels)
+            np.testing.assert_allclose(back.rdm(), rsm.rdm(), atol=1e-6 * rsm.rdm().max())
+            np.testing.assert_array_equal(back.labels, rsm.labels)
+            assert simplugins.compare(back, rsm, "cka") == pytest.approx(1, abs=1e-12)
+            assert back.measure == f"MNE-RSA {dissimilarity}"
+    if kernel != "linear":
+        back = simplugins.from_tool("mne-rsa", rsm.to("mne-rsa"), dissimilarity="complement")
+        np.testing.assert_allclose(back.values, rsm.values, atol=1e-6)
+        assert back.labels is None
+
+
+def test_several_come_back_by_name(photo_rsms):
+    rdms = simplugins.to_tool("mne-rsa", photo_rsms)
+    back = simplugins.from_tool("mne-rsa", rdms, dissimilarity="complement", layers=list(photo_rsms))
+    assert list(back) == ["block10", "block15"]
+    np.testing.assert_allclose(back["block15"].values, photo_rsms["block15"].values, atol=1e-6)
+    assert list(simplugins.from_tool("mne-rsa", iter(rdms), dissimilarity="complement")) == ["0", "1"]
+    back["block15"].values[:] = 7
+    assert 7 not in rdms[1]
+
+
+@pytest.mark.parametrize(
+    ("metric", "dissimilarity"),
+    [("correlation", "complement"), ("cosine", "complement"), ("euclidean", "distance"), ("sqeuclidean", None)],
+)
+def test_their_own_rdms_are_read(metric, dissimilarity):
+    x = np.random.default_rng(0).normal(size=(6, 9))
+    rdm = mne_rsa.compute_rdm(x, metric)
+    rsm = simplugins.from_tool("mne-rsa", rdm, dissimilarity=dissimilarity or "squared-distance", labels=list("abcdef"))
+    centred = x - x.mean(0)
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    expected = {"correlation": np.corrcoef(x), "cosine": unit @ unit.T}.get(metric, centred @ centred.T)
+    np.testing.assert_allclose(rsm.values, expected, atol=1e-12)
+    assert rsm.labels.tolist() == list("abcdef")
+
+
+def test_what_is_no_rdm_is_refused(photo_rsms):
+    rdms = simplugins.to_tool("mne-rsa", photo_rsms)
+    with pytest.raises(TypeError, match="dissimilarity"):
+        simplugins.from_tool("mne-rsa", rdms[0])
+    with pytest.raises(ValueError, match="expected one of squared-distance, distance, complement, got 'l1'"):
+        simplugins.from_tool("mne-rsa", rdms[0], dissimilarity="l1")
+    with pytest.raises(ValueError, match=r"layers: expected 2 different names, one for each RDM, got \['one'\]"):
+        simplugins.from_tool("mne-rsa", rdms, dissimilarity="complement", layers=["one"])
+    with pytest.raises(ValueError, match="Incompatible vector size"):
+        simplugins.from_tool("mne-rsa", rdms[0][:-1], dissimilarity="complement")
+    with pytest.raises(ValueError, match="MNE-RSA takes no such RDM: The matrix argument must be square"):
+        simplugins.from_tool("mne-rsa", np.stack(rdms), dissimilarity="complement")
+    for dissimilarity in ("distance", "complement"):
+        with pytest.raises(
+            ValueError, match=r"diagonal must be zero\. \(similarities are read by simplugins\.RSM\.of\)"
+        ):
+            simplugins.from_tool("mne-rsa", photo_rsms["block10"].values, dissimilarity=dissimilarity)
+    with pytest.raises(ValueError, match="must be symmetric"):
+        simplugins.from_tool("mne-rsa", np.triu(np.ones((3, 3)), 1), dissimilarity="distance")
+    with pytest.raises(ValueError, match="NaN"):
+        simplugins.from_tool("mne-rsa", np.array([0.1, np.nan, 0.2]), dissimilarity="complement")
+    with pytest.raises(ValueError, match="dissimilarity: expected one of squared-distance, distance, complement"):
+        photo_rsms["block10"].to("mne-rsa", dissimilarity="l1")
+
+
+def test_two_inputs(photos):
+    rsm = simplugins.compute_rsm(photos["block15"][:2])
+    np.testing.assert_array_equal(rsm.to("mne-rsa"), [1 - rsm.values[0, 1]])
+
+
+def test_rsms_of_inputs_with_others_are_refused(photos):
+    between = simplugins.compute_rsm(photos["block15"][:4], other=photos["block15"][4:])
+    with pytest.raises(
+        ValueError, match=r"MNE-RSA takes RSMs of inputs with themselves; this one holds .* 4 inputs to 20"
+    ):
+        between.to("mne-rsa")

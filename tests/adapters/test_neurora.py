@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from matplotlib import pyplot
+
+import simplugins
+
+with np.errstate():  # importing it changes NumPy's settings for the whole process
+    from neurora.corr_cal_by_rdm import rdms_corr
+    from neurora.rdm_corr import rdm_correlation_spearman
+    from neurora.rsa_plot import plot_rdm
+    from neurora.stuff import normalize_rdm
+
+
+def test_the_page_is_as_run(run_page):
+    run_page("neurora")
+
+
+def test_correlations_are_rsa(indefinite, kernel, unchanged):
+    pair = indefinite[kernel]
+    unchanged(*pair)
+    assert np.linalg.eigvalsh(pair[0].values)[0] < -1e-4 * np.linalg.norm(pair[0].values, 2)
+    rdms = [rsm.to("neurora") for rsm in pair]
+    expected = simplugins.compare(*pair, "rsa-spearman")
+    assert rdm_correlation_spearman(*rdms)[0] == pytest.approx(expected, abs=1e-10)
+    for rdm in rdms:
+        assert rdm.dtype == np.float64
+        np.testing.assert_array_equal(rdm, rdm.T)
+        np.testing.assert_array_equal(rdm.diagonal(), 0)
+        assert rdm.min() == 0
+        rdm[:] = 7
+
+
+@pytest.mark.parametrize("dissimilarity", ["distance", "squared-distance"])
+def test_correlations_of_distances_are_rsa_of_distances(indefinite, kernel, dissimilarity):
+    pair = indefinite[kernel]
+    rdms = simplugins.to_tool("neurora", pair, dissimilarity=dissimilarity)
+    distances = [rsm.rdm(squared=dissimilarity == "squared-distance") for rsm in pair]
+    np.testing.assert_array_equal(rdms, distances)
+    expected = simplugins.compare(*distances, "rsa-spearman")
+    assert rdm_correlation_spearman(*rdms)[0] == pytest.approx(expected, abs=1e-10)
+
+
+def test_layers_become_a_stack_of_models(photo_rsms, unchanged):
+    unchanged(*photo_rsms.values())
+    models = simplugins.to_tool("neurora", photo_rsms)
+    assert models.shape == (2, 24, 24)
+    assert models.dtype == np.float64
+    recorded = np.stack([models[::-1], models])[:, None]  # as of 2 subjects, 1 channel, 2 times
+    found = rdms_corr(models, recorded)
+    between = simplugins.compare(*photo_rsms.values(), "rsa-spearman")
+    expected = [[[between, 1], [1, between]], [[1, between], [between, 1]]]
+    np.testing.assert_allclose(found[:, 0, :, :, 0], expected, atol=1e-10)
+    models[:] = 7
+
+
+def test_one_rsm_is_a_stack_if_it_comes_in_a_list(photo_rsms):
+    rsm = photo_rsms["block10"]
+    models = simplugins.to_tool("neurora", [rsm])
+    np.testing.assert_array_equal(models, rsm.to("neurora")[None])
+    assert rdms_corr(models, models[0])[0, 0] == pytest.approx(1, abs=1e-12)
+
+
+def test_permuted_inputs_are_caught_or_put_in_order(photo_rsms, permuted):
+    a, b = photo_rsms.values()
+    with pytest.raises(ValueError, match=r"labels differ: input 0 is .* in another order"):
+        simplugins.to_tool("neurora", (a, permuted(b)))
+    aligned = simplugins.to_tool("neurora", (a, permuted(b)), align=True)
+    np.testing.assert_array_equal(aligned, simplugins.to_tool("neurora", (a, b)))
+
+
+def test_they_are_drawn_and_scaled(indefinite):
+    rsm, _ = indefinite["linear"]
+    rdm = rsm.to("neurora", dissimilarity="distance")
+    assert rdm.max() > 1
+    figure, axes = plot_rdm(rdm, lim=(0, rdm.max()), conditions=rsm.labels, show=False)
+    (picture,) = axes.images
+    np.testing.assert_array_equal(picture.get_array(), rdm)
+    assert picture.get_clim() == (0, rdm.max())
+    assert [text.get_text() for text in axes.get_xticklabels()] == rsm.labels.tolist()
+    pyplot.close(figure)
+    scaled = normalize_rdm(rdm)
+    pairs = ~np.eye(len(rsm), dtype=bool)
+    assert (scaled[pairs].min(), scaled[pairs].max()) == (0, 1)
+
+
+def test_numpy_keeps_its_settings():
+    script = (
+        "import numpy as np, simplugins, sys\n"
+        "before = np.geterr()\n"
+        "rsm = simplugins.RSM.of(np.eye(3))\n"
+        "assert simplugins.to_tool('neurora', [rsm, rsm]).shape == (2, 3, 3)\n"
+        "assert 'neurora' not in sys.modules\n"
+        "assert np.geterr() == before\n"
+        "with np.errstate(): import neurora.stuff; inside = np.geterr()\n"
+        "assert np.geterr() == before != inside\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_two_inputs(photos):
+    rsm = simplugins.compute_rsm(photos["block15"][:2])
+    d = 1 - rsm.values[0, 1]
+    np.testing.assert_array_equal(rsm.to("neurora"), [[0, d], [d, 0]])
+
+
+def test_what_cannot_be_carried_is_refused(photos, photo_rsms):
+    between = simplugins.compute_rsm(photos["block15"][:4], other=photos["block15"][4:])
+    with pytest.raises(
+        ValueError, match=r"NeuroRA takes RSMs of inputs with themselves; this one holds .* 4 inputs to 20"
+    ):
+        between.to("neurora")
+    with pytest.raises(ValueError, match="dissimilarity: expected one of squared-distance, distance, complement"):
+        photo_rsms["block10"].to("neurora", dissimilarity="l1")
+    with pytest.raises(TypeError, match="NeuroRA does not carry anything back; it has: RSM, layers"):
+        simplugins.from_tool("neurora", photo_rsms["block10"].values)
