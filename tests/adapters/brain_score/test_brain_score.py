@@ -1,0 +1,505 @@
+# SPDX-License-Identifier: Apache-2.0
+import re
+import tempfile
+from collections import OrderedDict
+from dataclasses import replace
+
+import brainscore_vision
+import numpy as np
+import pytest
+from brainscore_core.metrics import Metric, Score
+from brainscore_core.supported_data_standards.brainio.assemblies import DataAssembly, NeuroidAssembly
+from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
+from brainscore_vision import load_metric, metric_registry
+from brainscore_vision.benchmark_helpers.neural_common import NeuralBenchmark, RSABenchmark, average_repetition
+from brainscore_vision.metrics.rdm.metric import RDM, RDMSimilarity
+from brainscore_vision.metrics.rsa_ceiling.ceiling import RSACeiling
+from brainscore_vision.model_helpers.activations.core import ActivationsExtractorHelper
+from simplugins_adapters import brain_score
+from simplugins_adapters.brain_score import rdm_stage, responses_in, rsm_of, to_features
+
+import simplugins
+from simplugins import NetworkSimilarity
+
+NAMES = [f"crop {i:02}" for i in range(24)]
+CROPS = StimulusSet({"stimulus_id": NAMES, "photo": np.repeat(np.arange(6), 4)})
+CROPS.stimulus_paths = {name: f"/photos/{name}" for name in NAMES}
+CROPS.identifier = None
+
+
+@pytest.fixture(autouse=True)
+def apart(monkeypatch):
+    """Let nothing be installed, nor stored for later runs, and what is said once be said in each test."""
+    monkeypatch.setenv("BS_INSTALL_DEPENDENCIES", "no")
+    monkeypatch.setenv("RESULTCACHING_DISABLE", "1")
+    brain_score._warn_of_one_position.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def activations(photos):
+    """Activations in every layout that Brain-Score tells apart."""
+    late = photos["block15"]
+    return {
+        "block10": photos["block10"],
+        "block15": late,
+        "tokens": late.reshape(24, 320, 49).transpose(0, 2, 1),
+        "pooled": late.mean((2, 3)),
+        "frames": late[:, :, :6].reshape(24, 320, 2, 3, 7).transpose(0, 2, 3, 4, 1),
+        "channels last": late.transpose(0, 2, 3, 1),
+    }
+
+
+@pytest.fixture(scope="module")
+def model(activations, tmp_path_factory):
+    """What Brain-Score's own extractor makes assemblies with, of a model that has these activations."""
+
+    def activations_of(paths, names):
+        places = [int(path.split()[-1]) for path in paths]
+        return OrderedDict((name, np.ascontiguousarray(activations[name])[places]) for name in names)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("probe")))
+        return ActivationsExtractorHelper(activations_of, preprocessing=None)
+
+
+@pytest.fixture(scope="module")
+def assemblies(model, activations):
+    return {name: model(CROPS, layers=[name]) for name in activations}
+
+
+@pytest.fixture(scope="module")
+def recordings(photos):
+    """Two subjects' neurons, made of responses at a few positions and noise, as of one region and time bin."""
+    rng = np.random.default_rng(0)
+    flat = photos["block15"].reshape(24, -1)
+    values = flat[:, rng.choice(flat.shape[1], 60, replace=False)] + rng.normal(size=(24, 60))
+    order = rng.permutation(24)
+    return NeuroidAssembly(
+        values[order],
+        coords={
+            "stimulus_id": ("presentation", np.array(NAMES)[order]),
+            "photo": ("presentation", CROPS["photo"].values[order]),
+            "neuroid_id": ("neuroid", np.arange(60)),
+            "subject": ("neuroid", ["A"] * 25 + ["B"] * 35),
+            "region": ("neuroid", ["IT"] * 60),
+            "time_bin": 70,
+        },
+        dims=["presentation", "neuroid"],
+        attrs={"stimulus_set": CROPS},
+    )
+
+
+class Candidate:
+    """A model that looks at everything with one layer."""
+
+    def __init__(self, model, layer):
+        self.model, self.layer = model, layer
+
+    def visual_degrees(self):
+        return 8
+
+    def start_recording(self, region, time_bins):
+        assert (region, time_bins) == ("IT", [70])
+
+    def look_at(self, stimuli, number_of_trials):
+        return self.model(stimuli, layers=[self.layer])
+
+
+def shuffled(assembly, seed=0):
+    rng = np.random.default_rng(seed)
+    return assembly[rng.permutation(assembly.shape[0]), rng.permutation(assembly.shape[1])]
+
+
+def test_the_page_is_as_run(run_page):
+    run_page("brain-score")
+
+
+@pytest.mark.parametrize(
+    ("name", "grid"),
+    [
+        ("block10", "14 x 14 (channel_x, channel_y)"),
+        ("block15", "7 x 7 (channel_x, channel_y)"),
+        ("tokens", "49 (channel)"),
+        ("frames", "2 x 3 x 7 (channel_temporal, channel_x, channel_y)"),
+    ],
+)
+def test_positions_of_their_models_are_found_in_any_order_of_neuroids(assemblies, activations, name, grid):
+    expected = activations[name].reshape(24, -1, 320) if name == "frames" else activations[name]
+    found = responses_in(assemblies[name])
+    np.testing.assert_array_equal(found.activations, expected)
+    assert found.grid == grid
+    turned = responses_in(shuffled(assemblies[name]).T)
+    assert turned.stimuli.tolist() != NAMES
+    np.testing.assert_array_equal(turned.in_order().activations, expected)
+    assert turned.in_order().stimuli.tolist() == NAMES
+
+
+def test_the_positions_of_another_layout_can_be_told(assemblies, activations):
+    assembly = assemblies["channels last"]  # their "channel" is the row there, as of a Swin transformer
+    assert rsm_of(assembly).made["grid"] == "7 x 320 (channel_x, channel_y)"
+    told = rsm_of(assembly, grid=("channel_y", "channel", "channel_x"))
+    np.testing.assert_array_equal(told.values, simplugins.compute_rsm(activations["block15"]).values)
+    assert told.made["grid"] == "7 x 7 (channel, channel_x)"
+
+
+@pytest.mark.parametrize("method", ["cka", "cka-debiased", "rsa-spearman"])
+@pytest.mark.parametrize("measure", ["semantic-linear", "semantic-cosine", "semantic-rbf", "spatio-semantic-cosine"])
+def test_scores_are_our_similarities(assemblies, activations, measure, method):
+    similarity = simplugins.similarity(measure, method)
+    metric = similarity.to("brain-score")
+    assert isinstance(metric, Metric)
+    score = metric(assemblies["block10"], assemblies["block15"])
+    assert isinstance(score, Score)
+    assert score.dims == ()
+    assert float(score) == pytest.approx(similarity(activations["block10"], activations["block15"]), abs=1e-12)
+    assert (score.attrs["measure"], score.attrs["method"]) == (measure, method)
+    assert score.attrs["similarity"] == f"{measure}-{method}"
+    assert score.attrs["grid"] == ("14 x 14 (channel_x, channel_y)", "7 x 7 (channel_x, channel_y)")
+    estimators = {"cka": "biased (HSIC of Gretton et al.)", "cka-debiased": "unbiased (HSIC of Song et al.)"}
+    assert score.attrs.get("estimator") == estimators.get(method)
+
+
+def test_maps_and_tokens_are_compared(assemblies, activations):
+    score = simplugins.similarity().to("brain-score")(assemblies["block10"], assemblies["tokens"])
+    assert float(score) == pytest.approx(
+        simplugins.similarity()(activations["block10"], activations["block15"]), abs=1e-12
+    )
+    dropping = simplugins.similarity(drop_tokens=1)
+    score = dropping.to("brain-score")(assemblies["tokens"], assemblies["tokens"])
+    assert float(score) == pytest.approx(1)
+
+
+def test_the_order_of_presentations_and_neuroids_does_not_matter(assemblies):
+    metric = simplugins.similarity().to("brain-score")
+    expected = float(metric(assemblies["block10"], assemblies["block15"]))
+    for seed in range(3):
+        turned = metric(shuffled(assemblies["block10"], seed), shuffled(assemblies["block15"], seed + 9).T)
+        assert float(turned) == expected
+
+
+def test_assemblies_are_not_changed(assemblies, activations):
+    before = {name: assembly.copy(deep=True) for name, assembly in assemblies.items()}
+    found = responses_in(assemblies["block15"])
+    found.activations[:] = 0
+    with pytest.warns(UserWarning, match="pooled"):
+        responses_in(assemblies["pooled"]).activations[:] = 0
+    simplugins.similarity().to("brain-score")(assemblies["block15"], assemblies["tokens"])
+    rdm_stage()(assemblies["block15"]).values[:] = 0
+    for name, assembly in assemblies.items():
+        np.testing.assert_array_equal(assembly.values, activations[name].reshape(24, -1))
+        for dimension in assembly.dims:
+            assert assembly.get_index(dimension).equals(before[name].get_index(dimension))
+
+
+def test_without_a_grid_it_is_one_position_and_that_is_said(assemblies, activations, recordings):
+    metric = simplugins.similarity("semantic-cosine", "rsa-spearman").to("brain-score")
+    with pytest.warns(UserWarning, match="neuroids of pooled have no coordinates .* nothing is matched; grid="):
+        score = metric(assemblies["block10"], assemblies["pooled"])
+    assert score.attrs["grid"] == ("14 x 14 (channel_x, channel_y)", "one position")
+    rsms = (
+        simplugins.compute_rsm(activations["block10"]),
+        simplugins.compute_rsm(activations["pooled"], "spatio-semantic-cosine"),
+    )
+    assert float(score) == pytest.approx(simplugins.compare(*rsms, "rsa-spearman"), abs=1e-12)
+    with pytest.warns(UserWarning, match="neuroids have no coordinates of channels and positions"):
+        rsm = rsm_of(recordings)
+    np.testing.assert_allclose(rsm.values, simplugins.compute_rsm(recordings.values).values, atol=1e-12)
+    meant = simplugins.similarity().to("brain-score", grid=())
+    assert meant(assemblies["block15"], recordings).attrs["grid"] == ("one position", "one position")
+
+
+def test_the_same_fallback_is_said_once(assemblies, recordings):
+    stage = rdm_stage()
+    with pytest.warns(UserWarning, match="neuroids have no coordinates"):
+        stage(recordings)
+    stage(recordings.sel(neuroid=recordings["subject"] == "A"))  # a warning would be an error
+    with pytest.warns(UserWarning, match="neuroids of pooled have no coordinates"):
+        stage(assemblies["pooled"])
+
+
+def test_stimuli_that_differ_or_repeat_are_refused(assemblies):
+    metric = simplugins.similarity().to("brain-score")
+    one = assemblies["block15"]
+    with pytest.raises(ValueError, match="different stimuli: 'crop 00' and 1 more of the first are not in the second"):
+        metric(one, one[2:])
+    with pytest.raises(ValueError, match="different stimuli: 'crop 23' and 0 more of the second are not in the first"):
+        metric(one[:23], one)
+    twice = one[[*range(24), 3, 3]]
+    with pytest.raises(ValueError, match=r"'crop 03' has 3 presentations: average repetitions first, .*_repet"):
+        metric(one, twice)
+    with pytest.raises(ValueError, match="'crop 03' has 3 presentations"):
+        rdm_stage()(twice)
+    assert float(metric(one, average_repetition(twice))) == pytest.approx(1, abs=1e-6)
+
+
+def test_numbers_and_texts_are_different_stimuli(assemblies):
+    numbers, texts = (
+        NeuroidAssembly(
+            np.eye(12),
+            coords={
+                "stimulus_id": ("presentation", names),
+                "place": ("presentation", np.arange(12)),
+                "channel": ("neuroid", np.arange(12)),
+            },
+            dims=["presentation", "neuroid"],
+        )
+        for names in (np.arange(12), np.arange(12).astype(str))
+    )
+    metric = simplugins.similarity().to("brain-score", grid=())
+    with pytest.raises(ValueError, match="0 and 11 more of the first are not in the second"):
+        metric(numbers, texts)
+
+
+def test_neuroids_that_are_no_full_grid_are_refused(model, assemblies):
+    both = model(CROPS, layers=["block10", "block15"])
+    with pytest.raises(ValueError, match=r"37632 neuroids do not fill a grid of 320 x 14 x 14 \(channel, channel_x"):
+        rsm_of(both)
+    np.testing.assert_array_equal(rsm_of(both.sel(layer="block15")).values, rsm_of(assemblies["block15"]).values)
+    with pytest.raises(ValueError, match=r"15679 neuroids do not fill a grid .* with grid=\(\), all are channels"):
+        rsm_of(assemblies["block15"][:, :-1])
+    doubled = assemblies["block15"][:, [*range(15679), 0]]
+    with pytest.raises(ValueError, match="15680 neuroids do not fill a grid of 320 x 7 x 7"):
+        rsm_of(doubled)
+    with pytest.raises(ValueError, match="do not fill a grid"):
+        rsm_of(model(CROPS, layers=["block15", "pooled"]))
+
+
+def test_what_is_no_assembly_of_presentations_and_neuroids_is_refused(assemblies, recordings):
+    with pytest.raises(ValueError, match=r"expected an assembly of presentation x neuroid, got .* x time"):
+        rsm_of(recordings.expand_dims("time", axis=2))
+    alone = NeuroidAssembly(np.eye(3), coords={"stimulus_id": ("presentation", list("abc"))}, dims=recordings.dims)
+    with pytest.raises(ValueError, match="presentations need a coordinate 'stimulus_id', they have presentation; one"):
+        rsm_of(alone)
+    with pytest.raises(ValueError, match="grid: neuroids lack row; their coordinates are neuroid_num, model, layer"):
+        rsm_of(assemblies["block15"], grid=("channel", "channel_x", "row"))
+    for grid in ("channel", ["channel"]):
+        with pytest.raises(ValueError, match="grid: expected a coordinate of channels, and then those of positions"):
+            rsm_of(assemblies["block15"], grid=grid)
+    nameless = assemblies["block15"].reset_index("presentation")
+    nameless["stimulus_id"] = "presentation", [None] * 24
+    with pytest.raises(ValueError, match="stimulus_id 'None' has 24 presentations"):
+        rsm_of(nameless)
+    for read in (rsm_of, lambda found: simplugins.from_tool("brain-score", found)):
+        with pytest.raises(TypeError, match="expected an assembly of Brain-Score, got ndarray"):
+            read(assemblies["block15"].values)
+    lost = recordings.copy(deep=True)
+    lost[3, 5] = np.nan
+    with pytest.raises(ValueError, match=r"second network: .*NaN"):
+        simplugins.similarity().to("brain-score", grid=())(recordings, lost)
+
+
+def test_similarities_that_make_no_scores_are_refused():
+    with pytest.raises(ValueError, match="larger for what is more similar; of 'semantic-cosine-angular-cka'"):
+        simplugins.similarity("semantic-cosine", "angular-cka").to("brain-score")
+    with pytest.raises(ValueError, match="a mask does not tell which inputs"):
+        simplugins.similarity(mask=np.ones((24, 49), bool)).to("brain-score")
+
+
+def test_rdm_similarity_of_complements_is_spearman_rsa(indefinite, kernel, permuted, unchanged):
+    pair = indefinite[kernel]
+    unchanged(*pair)
+    assert np.linalg.eigvalsh(pair[0].values)[0] < -1e-4 * np.linalg.norm(pair[0].values, 2)
+    expected = simplugins.compare(*pair, "rsa-spearman")
+    rdms = [rsm.to("brain-score") for rsm in pair]
+    assert RDMSimilarity()(*rdms) == pytest.approx(expected, abs=1e-10)
+    assert RDMSimilarity()(rdms[0], permuted(pair[1]).to("brain-score")) == pytest.approx(expected, abs=1e-10)
+    for rdm, rsm in zip(rdms, pair, strict=True):
+        assert type(rdm) is DataAssembly
+        np.testing.assert_array_equal(rdm.values, rdm.values.T)
+        assert not np.diagonal(rdm.values).any()
+        assert rdm["stimulus_id"].values.tolist() == rsm.labels.tolist()
+        assert rdm.attrs == {"measure": rsm.measure, "dissimilarity": "complement"}
+        rdm.values[:] = 0
+
+
+@pytest.mark.parametrize("dissimilarity", ["distance", "squared-distance"])
+def test_rdm_similarity_of_distances_is_that_of_distances(indefinite, kernel, dissimilarity):
+    pair = indefinite[kernel]
+    rdms = [rsm.to("brain-score", dissimilarity=dissimilarity) for rsm in pair]
+    expected = simplugins.compare(*(rsm.rdm() for rsm in pair), "rsa-spearman")
+    assert RDMSimilarity()(*rdms) == pytest.approx(expected, abs=1e-6)
+
+
+def test_their_cka_of_features_is_debiased_cka(indefinite, kernel, permuted, unchanged):
+    pair = indefinite[kernel]
+    unchanged(*pair)
+    one, other = (to_features(rsm, shift=True) for rsm in pair)
+    exact = simplugins.compare(*pair, "cka-debiased")
+    assert float(load_metric("cka")(one, other)) == pytest.approx(exact, abs=1e-6)
+    turned = to_features(permuted(pair[1]), shift=True)
+    assert float(load_metric("cka")(one, turned)) == pytest.approx(exact, abs=1e-6)
+    biased = simplugins.compare(*pair, "cka")
+    assert abs(float(load_metric("cka_biased")(one, other)) - biased) > 1e-4  # what the refusal below is for
+    with pytest.raises(ValueError, match="not positive semi-definite, so no features have it as their inner products"):
+        to_features(pair[0])
+    assert one.attrs == {"measure": f"semantic-{kernel}", "shift": True}
+
+
+def test_their_biased_cka_is_ours_where_there_are_features(photo_rsms):
+    one, other = (to_features(rsm) for rsm in photo_rsms.values())
+    expected = simplugins.compare(*photo_rsms.values(), "cka")
+    assert float(load_metric("cka_biased")(one, other)) == pytest.approx(expected, abs=1e-10)
+
+
+@pytest.mark.parametrize("dissimilarity", ["complement", "distance", "squared-distance"])
+def test_the_way_back(indefinite, kernel, dissimilarity):
+    rsm, _ = indefinite[kernel]
+    rdm = rsm.to("brain-score", dissimilarity=dissimilarity)
+    back = simplugins.from_tool("brain-score", rdm)
+    assert back.measure == rsm.measure
+    np.testing.assert_array_equal(back.labels, rsm.labels)
+    if dissimilarity == "complement":
+        assert simplugins.compare(back, rsm, "rsa-spearman") == pytest.approx(1, abs=1e-12)
+        if kernel != "linear":
+            np.testing.assert_allclose(back.values, rsm.values, atol=1e-6)
+    else:
+        assert simplugins.compare(back, rsm, "cka") == pytest.approx(1, abs=1e-12)
+        largest = rsm.rdm(squared=True).max()
+        np.testing.assert_allclose(back.rdm(squared=True), rsm.rdm(squared=True), atol=1e-9 * largest)
+    before = back.values.copy()
+    rdm.values[:] = 0
+    np.testing.assert_array_equal(back.values, before)
+
+
+def test_their_rdms_are_read(assemblies, activations):
+    theirs = RDM()(assemblies["block15"])
+    with pytest.raises(ValueError, match="say with dissimilarity= whether it is complement"):
+        simplugins.from_tool("brain-score", theirs)
+    rsm = simplugins.from_tool("brain-score", theirs, dissimilarity="complement")
+    np.testing.assert_allclose(rsm.values, np.corrcoef(activations["block15"].reshape(24, -1)), atol=1e-6)
+    assert rsm.labels.tolist() == NAMES
+    with pytest.raises(ValueError, match=r"expected an RDM, .* got presentation x neuroid; .*rsm_of"):
+        simplugins.from_tool("brain-score", assemblies["block15"])
+
+
+def test_rsms_without_labels_and_of_few_inputs_are_carried():
+    rsm = simplugins.RSM.of([[1.0, 0.25], [0.25, 1.0]])
+    rdm = rsm.to("brain-score")
+    assert rdm["stimulus_id"].values.tolist() == [0, 1]
+    assert simplugins.from_tool("brain-score", rdm).labels.tolist() == [0, 1]
+    assert simplugins.from_tool("brain-score", rdm).labels.dtype == np.int64
+
+
+def test_rsms_that_are_no_rdms_are_refused(photos, photo_rsms):
+    between = simplugins.compute_rsm(photos["block15"][:4], other=photos["block15"][4:])
+    for carry in (lambda rsm: rsm.to("brain-score"), to_features):
+        with pytest.raises(ValueError, match="inputs with themselves"):
+            carry(between)
+        twins = replace(photo_rsms["block15"], labels=np.repeat(np.arange(12), 2))
+        with pytest.raises(ValueError, match=r"label 0 names 2 inputs; .*replace\(rsm, labels=None\)"):
+            carry(twins)
+        assert carry(replace(twins, labels=None))["stimulus_id"].values.tolist() == [*range(24)]
+    with pytest.raises(ValueError, match=r"dissimilarity: expected one of squared-distance, .* got 'l1'"):
+        photo_rsms["block15"].to("brain-score", dissimilarity="l1")
+
+
+def test_a_stage_makes_rdms_of_assemblies(assemblies, activations):
+    rdm = rdm_stage("semantic-linear", dissimilarity="distance", matching="greedy")(assemblies["block15"])
+    expected = simplugins.compute_rsm(activations["block15"], "semantic-linear", matching="greedy").rdm()
+    np.testing.assert_array_equal(rdm.values, expected)
+    assert rdm["stimulus_id"].values.tolist() == NAMES
+    assert rdm["photo"].values.tolist() == CROPS["photo"].tolist()
+    assert rdm.attrs["grid"] == "7 x 7 (channel_x, channel_y)"
+    assert rsm_of(shuffled(assemblies["block15"])).in_order(NAMES).labels.tolist() == NAMES
+    assert simplugins.from_tool("brain-score", rdm).measure == "semantic-linear"
+    with pytest.raises(ValueError, match="semantic-cos"):
+        rdm_stage("semantic-cos")
+    with pytest.raises(ValueError, match=r"dissimilarity: expected one of .* got 'l1'"):
+        rdm_stage(dissimilarity="l1")
+
+
+def test_tokens_are_dropped_where_there_are_tokens(assemblies, activations):
+    stage = rdm_stage("spatio-semantic-cosine", drop_tokens=1)
+    expected = simplugins.compute_rsm(activations["tokens"], "spatio-semantic-cosine", drop_tokens=1)
+    np.testing.assert_array_equal(stage(assemblies["tokens"]).values, expected.to("brain-score").values)
+    expected = simplugins.compute_rsm(activations["block15"], "spatio-semantic-cosine")
+    np.testing.assert_array_equal(stage(assemblies["block15"]).values, expected.to("brain-score").values)
+
+
+@pytest.mark.filterwarnings("ignore:Brain-Score. neuroids have no coordinates")
+def test_the_stage_works_in_rsa_benchmarks(model, activations, recordings):
+    stage = rdm_stage("semantic-cosine")
+    benchmark = RSABenchmark(
+        identifier="crops.IT-semantic",
+        version=1,
+        assembly=recordings,
+        region="IT",
+        visual_degrees=8,
+        number_of_trials=1,
+        bibtex="",
+        ceiler=RSACeiling(rdm=stage),
+        rdm=stage,
+        similarity=RDMSimilarity(),
+    )
+    score = benchmark(Candidate(model, "block10"))
+    ours = simplugins.compute_rsm(activations["block10"], labels=NAMES)
+    neural = [
+        simplugins.compute_rsm(recordings.values[:, neuroids], labels=recordings["stimulus_id"].values)
+        for neuroids in (slice(25), slice(25, None))
+    ]
+    expected = [simplugins.compare(ours, rsm, "rsa-spearman", align=True) for rsm in neural]
+    assert score.raw.attrs["subject_scores"] == pytest.approx(expected, abs=1e-10)
+    mean = (neural[0].values + neural[1].values) / 2
+    ceiling = np.mean([simplugins.compare(rsm.values, mean, "rsa-spearman") for rsm in neural])
+    assert float(score) == pytest.approx(np.mean(expected) / ceiling, abs=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:Brain-Score. neuroids have no coordinates")
+def test_metrics_work_in_neural_benchmarks_which_square(model, photos, recordings):
+    similarity = simplugins.similarity("semantic-cosine", "cka-debiased")
+    benchmark = NeuralBenchmark(
+        identifier="crops.IT-semantic",
+        assembly=recordings,
+        similarity_metric=similarity.to("brain-score"),
+        visual_degrees=8,
+        number_of_trials=1,
+        version=1,
+        ceiling_func=lambda: Score(0.9),
+        parent="IT",
+        bibtex="",
+    )
+    score = benchmark(Candidate(model, "block10"))
+    order = np.argsort(recordings["stimulus_id"].values)
+    expected = similarity(photos["block10"], recordings.values[order])
+    assert float(score.raw) == pytest.approx(expected, abs=1e-12)
+    assert float(score) == pytest.approx(expected**2 / 0.9, abs=1e-12)
+    assert score.raw.attrs["grid"] == ("14 x 14 (channel_x, channel_y)", "one position")
+
+
+@pytest.fixture
+def registry():
+    """Their registry, left as it was."""
+    before = dict(metric_registry)
+    yield metric_registry
+    metric_registry.clear()
+    metric_registry.update(before)
+
+
+def test_similarities_are_entered_in_their_registry(assemblies, activations, registry):
+    pair = assemblies["block15"], assemblies["block10"]
+    names = simplugins.adapter("brain-score").register()
+    assert names == [f"simplugins-{plugin}" for plugin in brain_score.all_similarities()]
+    assert len(names) >= 12
+    assert simplugins.adapter("brain-score").register() == names
+    for name in ("semantic-cosine-cka", "spatio-semantic-linear-rsa-spearman"):
+        score = brainscore_vision.metric_registry[f"simplugins-{name}"]()(*pair)
+        similarity = simplugins.similarity(*re.fullmatch("(.*(?:linear|cosine))-(.*)", name).groups())
+        assert float(score) == pytest.approx(similarity(activations["block15"], activations["block10"]), abs=1e-12)
+    score = brainscore_vision.metric_registry["simplugins-semantic-cosine-cka"](grid=())(*pair)
+    assert score.attrs["grid"] == ("one position", "one position")
+    with pytest.raises(AssertionError, match="No registrations found for simplugins-semantic-cosine-cka"):
+        load_metric("simplugins-semantic-cosine-cka")
+
+
+def test_similarities_of_others_are_entered_unless_they_are_distances(assemblies, registry, monkeypatch):
+    def constant(one, other, shape="auto"):
+        return 0.5
+
+    distance = NetworkSimilarity("semantic-cosine", "angular-cka")
+    monkeypatch.setattr(brain_score, "all_similarities", lambda: {"constant": constant, "angle": distance})
+    with pytest.warns(RuntimeWarning, match="left out: scores of Brain-Score are larger .* of 'angle'"):
+        assert simplugins.adapter("brain-score").register() == ["simplugins-constant"]
+    score = registry["simplugins-constant"]()(assemblies["block15"], assemblies["block10"])
+    assert float(score) == 0.5
+    assert score.attrs["similarity"] == "constant"
+    assert "simplugins-angle" not in registry
