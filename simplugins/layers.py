@@ -85,6 +85,8 @@ class Comparison:
         return bool(self.made["symmetric"])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is None:  # NumPy 1 has no such mode
+            return np.asarray(self.values, dtype)
         return np.array(self.values, dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:

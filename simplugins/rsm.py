@@ -205,6 +205,8 @@ class RSM:
         return str(self.made["measure"])
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is None:  # NumPy 1 has no such mode
+            return np.asarray(self.values, dtype)
         return np.array(self.values, dtype=dtype, copy=copy)
 
     def __len__(self) -> int:

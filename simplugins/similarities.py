@@ -50,7 +50,13 @@ class NetworkSimilarity:
 
     measure: str
     method: str
-    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.measure, self.method, dict(self.options))
 
     def __call__(self, one: Any, other: Any, shape: str = "auto") -> float:
         """Compare two networks' responses.
@@ -212,7 +218,7 @@ def similarity(measure: str = "semantic-cosine", method: str = "cka", **options:
     >>> 0 < same(one, rng.normal(size=(10, 16, 3, 3))) < 0.99
     True
     """
-    found = NetworkSimilarity(measure, method, MappingProxyType(dict(options)))
+    found = NetworkSimilarity(measure, method, options)
     plugins.load(MEASURES, measure)
     resolve_method(method)
     return found

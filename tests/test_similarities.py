@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import copy
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -136,3 +138,12 @@ def test_plugins_of_others_may_tell_nothing():
     assert compared.is_symmetric is None
     assert compared.invariant_to_translation is None
     assert compared.invariant_to_ortho is True
+
+
+def test_a_similarity_can_be_pickled_and_copied():
+    found = simplugins.similarity("semantic-rbf", "rsa-spearman", sigma=3.0)
+    for again in (pickle.loads(pickle.dumps(found)), copy.deepcopy(found)):
+        assert again.name == found.name
+        assert dict(again.options) == {"sigma": 3.0}
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        found.options["sigma"] = 2.0
