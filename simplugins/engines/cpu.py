@@ -17,24 +17,20 @@ import itertools
 import math
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simplugins import arrays
 from simplugins.activations import Activations, Block
-from simplugins.cores import usable_cores
 from simplugins.engines.pairs import check_pair, complete
 from simplugins.engines.result import AlignedProducts
+from simplugins.engines.threads import check_threads, in_threads
 from simplugins.matching.certificates import match_and_certify
 from simplugins.matching.contract import Matcher, match_batch
-from simplugins.matching.options import check_count
 from simplugins.matching.windows import windows
-from simplugins.progress import counted
 
 TILE_BYTES = 8 * 2**20
 CACHE_BYTES = 256 * 2**20
@@ -105,15 +101,8 @@ def aligned_products(
     check_pair(x, other, matcher)
     run = _Run(x, other, symmetric=y is None, matcher=matcher, certify=certify, tile_bytes=tile_bytes)
     run.compile()
-    _in_threads(run.work, run.tiles(), threads=_check_threads(threads), progress=progress)
+    in_threads(run.work, run.tiles(), threads=check_threads(threads), progress=progress, title="matching")
     return run.result()
-
-
-def _check_threads(threads: int | None) -> int:
-    if threads is None:
-        return usable_cores()
-    check_count("threads", threads)
-    return int(threads)
 
 
 class _Run:
@@ -136,7 +125,7 @@ class _Run:
         by_norm = matcher.by_norm and not self.positionwise
         self.x_block = _cached_blocks(x, self.block_size, self.dtype, by_norm)
         self.y_block = self.x_block if symmetric else _cached_blocks(y, self.block_size, self.dtype, by_norm)
-        self.scratch = threading.local()
+        self.scratch = Scratch(self.dtype)
 
     @property
     def work(self) -> Callable[[Tile], None]:
@@ -151,7 +140,7 @@ class _Run:
         if self.certify:
             match_and_certify(self.matcher, affinity, offsets)
         elif not self.positionwise:
-            self._values(affinity, offsets)
+            matched_values(self.matcher, affinity, offsets)
 
     def tiles(self) -> list[Tile]:
         """List all tiles, block by block, so that the blocks in use stay converted."""
@@ -188,9 +177,9 @@ class _Run:
         """Match a run of inputs with one other."""
         inputs, other = self._inputs(tile)
         into = tile.rows, tile.columns.start
-        affinities = self._affinities(inputs.vectors, other.vectors.T)
+        affinities = self.scratch.product(inputs.vectors, other.vectors.T)
         if self.gap is None:
-            self.values[into] = self._values(affinities, inputs.offsets)
+            self.values[into] = matched_values(self.matcher, affinities, inputs.offsets)
             return
         found = match_and_certify(self.matcher, affinities, inputs.offsets)
         self.values[into], self.gap[into] = found.values, found.gap
@@ -206,9 +195,9 @@ class _Run:
                 # (inputs, windows, rows, channels) @ (windows, channels, columns)
                 windowed = sets[:, rows].reshape(len(sets), count, -1, self.x.channels)
                 others = other.vectors[columns].reshape(count, -1, self.x.channels)
-                affinities = self._affinities(windowed, others.transpose(0, 2, 1))
+                affinities = self.scratch.product(windowed, others.transpose(0, 2, 1))
                 offsets = np.arange(len(sets) * count + 1) * windowed.shape[2]
-                values = self._values(affinities.reshape(-1, affinities.shape[-1]), offsets)
+                values = matched_values(self.matcher, affinities.reshape(-1, affinities.shape[-1]), offsets)
                 total += values.reshape(len(sets), count).sum(1)
 
     def _equal_windows(self, rows: int, columns: int) -> Iterator[tuple[slice, slice, int]]:
@@ -219,14 +208,6 @@ class _Run:
             (first, first_columns), (last, last_columns) = joined[0], joined[-1]
             yield slice(first.start, last.stop), slice(first_columns.start, last_columns.stop), len(joined)
 
-    def _values(self, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Match a batch of problems, and add up what is matched."""
-        from simplugins.matching import values
-
-        found = np.empty(len(offsets) - 1)
-        values.aligned_values(affinities, offsets, match_batch(self.matcher, affinities, offsets).columns, found)
-        return found
-
     def positionwise_tile(self, tile: Tile) -> None:
         """Multiply flattened responses."""
         rows, columns = (block.vectors.reshape(len(block.offsets) - 1, -1) for block in self._inputs(tile))
@@ -235,20 +216,37 @@ class _Run:
             part = slice(start, start + _PRODUCT_LENGTH)
             total += rows[:, part].astype(np.float64) @ columns[:, part].astype(np.float64).T
 
-    def _affinities(self, rows: NDArray[np.floating], columns: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Return ``rows @ columns``, in memory that the thread uses again for its next tile."""
-        shape = (*rows.shape[:-1], columns.shape[-1])
-        size = math.prod(shape)
-        memory = getattr(self.scratch, "affinities", None)
-        if memory is None or memory.size < size:
-            memory = self.scratch.affinities = np.empty(size, self.dtype)
-        return np.matmul(rows, columns, out=memory[:size].reshape(shape))
-
     def result(self) -> AlignedProducts:
         """Complete what the tiles have filled in."""
         exactly = np.dtype(np.float64) if self.positionwise else self.dtype
         y, made = None if self.symmetric else self.y, {"engine": "cpu", "precision": str(exactly)}
         return complete(self.x, y, self.values, self.gap, ROUNDING[exactly], **made)
+
+
+class Scratch(threading.local):
+    """Memory for affinities, of each thread its own, used again for its next tile."""
+
+    def __init__(self, dtype: np.dtype[np.floating]) -> None:
+        self.memory = np.empty(0, dtype)
+
+    def product(self, rows: NDArray[np.floating], columns: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return ``rows @ columns``, which holds until the thread's next product."""
+        shape = (*rows.shape[:-1], columns.shape[-1])
+        size = math.prod(shape)
+        if self.memory.size < size:
+            self.memory = np.empty(size, self.memory.dtype)
+        return np.matmul(rows, columns, out=self.memory[:size].reshape(shape))
+
+
+def matched_values(
+    matcher: Matcher, affinities: NDArray[np.floating], offsets: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Match a batch of problems, and add up what is matched: the (B,) aligned inner products."""
+    from simplugins.matching import values
+
+    found = np.empty(len(offsets) - 1)
+    values.aligned_values(affinities, offsets, match_batch(matcher, affinities, offsets).columns, found)
+    return found
 
 
 def _worthwhile_window(x: Activations, y: Activations, window: int | None) -> int | None:
@@ -285,63 +283,3 @@ def _cached_blocks(
         return Block(arrays.to_numpy(ordered.vectors, dtype), found.offsets)
 
     return lru_cache(maxsize=max(4, CACHE_BYTES // 2 // (block_size * activations.input_bytes)))(block)
-
-
-class _SingleThreadedBlas:
-    """Holds BLAS to one thread while anyone is inside, in whatever threads they are; the last one out restores it."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.inside = 0
-        self.limit: Any = None
-
-    def __enter__(self) -> None:
-        with self.lock:
-            if self.inside == 0:
-                self.limit = _blas().limit(limits=1)
-            self.inside += 1
-
-    def __exit__(self, *exception: object) -> None:
-        with self.lock:
-            self.inside -= 1
-            if self.inside == 0:
-                self.limit.restore_original_limits()
-
-
-_single_threaded_blas = _SingleThreadedBlas()
-
-
-@cache
-def _blas() -> Any:
-    """Find the BLAS libraries in use (this takes milliseconds, so it is done once)."""
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController().select(user_api="blas")
-
-
-def _in_threads(work: Callable[[Tile], None], tiles: list[Tile], *, threads: int, progress: bool | str) -> None:
-    """Work through tiles in threads; stop them after their present tile on an error or an interrupt."""
-    threads = max(1, min(threads, len(tiles)))
-    stop = threading.Event()
-    following = itertools.count()
-    pairs_done = [0] * threads
-
-    def worker(number: int) -> None:
-        while not stop.is_set() and (k := next(following)) < len(tiles):
-            work(tiles[k])
-            pairs_done[number] += tiles[k].pairs
-
-    with (
-        _single_threaded_blas,
-        counted(sum(tile.pairs for tile in tiles), progress, title="matching", unit="pair") as show,
-        ThreadPoolExecutor(threads, thread_name_prefix="simplugins") as pool,
-    ):
-        try:
-            running = {pool.submit(worker, number) for number in range(threads)}
-            while running:
-                finished, running = wait(running, timeout=0.1, return_when="FIRST_EXCEPTION")
-                show(sum(pairs_done))
-                for future in finished:
-                    future.result()
-        finally:
-            stop.set()
