@@ -38,11 +38,10 @@ def matrix_of(name: str, given: Any) -> Matrix:
     Raises
     ------
     ValueError
-        If it is not square, or values are NaN or infinite.
+        If values are NaN or infinite.
     """
     with naming(name):
         array = arrays.as_array(given)
-        check_square(array)
         matrix = arrays.to_numpy(array, np.dtype(np.float64))
     finite = np.isfinite(matrix)
     if not finite.all():
@@ -63,6 +62,8 @@ def symmetric_matrix_of(name: str, given: Any) -> Matrix:
         If it is not square, values are NaN or infinite, or halves differ by more than the rounding of float32.
     """
     matrix = matrix_of(name, given)
+    with naming(name):
+        check_square(matrix)
     if np.array_equal(matrix, matrix.T):
         return matrix
     mirrored = matrix / 2 + matrix.T / 2

@@ -238,14 +238,14 @@ def _compute(
 ) -> dict[str, RSM]:
     """Compute the RSMs of several of our own measures, matching once for each matcher among them."""
     check_engine(engine, precision)
-    _check_sigma(sigma)
+    check_sigma(sigma)
     matchers = _matchers(measures, matching, matcher_options)
     how: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
-    x = Activations.of(_read(activations), mask=mask, labels=labels, **how)
+    x = Activations.of(read(activations), mask=mask, labels=labels, **how)
     y = None
     if other is not None:
         with naming("other"):
-            y = Activations.of(_read(other), mask=other_mask, labels=other_labels, **how)
+            y = Activations.of(read(other), mask=other_mask, labels=other_labels, **how)
     if y is None:
         if other_labels is not None or other_mask is not None:
             raise ValueError("other_labels and other_mask go with other, which was not given")
@@ -276,11 +276,19 @@ def _matchers(
     return matchers
 
 
-def _read(activations: Any) -> Any:
+def read(activations: Any) -> Any:
+    """Return activations; those of a file are read."""
     return read_activations(activations) if isinstance(activations, str | os.PathLike) else activations
 
 
-def _check_sigma(sigma: Sigma) -> None:
+def check_sigma(sigma: Sigma) -> None:
+    """Check that a bandwidth is "median" or a number above 0.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
     if sigma == "median":
         return
     number = isinstance(sigma, int | float | np.integer | np.floating) and not isinstance(sigma, bool)
