@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from inspect import signature
 from typing import Any
 
 from simplugins import plugins
@@ -178,6 +179,7 @@ class Adapter:
     def _call(self, function: Callable[..., Any] | None, kind: str, *given: Any, **options: Any) -> Any:
         if function is None:
             raise TypeError(f"the adapter of {self.tool} does not carry {kind}; it has: {', '.join(self.takes())}")
+        _check_options(self.tool, function, given, options)
         if not (available := self.available()):
             raise ImportError(str(available))
         with self._importing():
@@ -300,6 +302,16 @@ def from_tool(tool: str, found: Any, **options: Any) -> Any:
     array(['a', 'b', 'c'], dtype='<U1')
     """
     return adapter(tool).back_from(found, **options)
+
+
+def _check_options(tool: str, function: Callable[..., Any], given: Sequence[Any], options: Mapping[str, Any]) -> None:
+    """Check that a part of an adapter has these options."""
+    parameters = signature(function)
+    try:
+        parameters.bind(*given, **options)
+    except TypeError as error:
+        known = [name for name, option in parameters.parameters.items() if option.kind is option.KEYWORD_ONLY]
+        raise TypeError(f"{tool}: {error}; its options here: {', '.join(known) or 'none'}") from None
 
 
 def _is_installed(module: str) -> bool:

@@ -27,6 +27,9 @@ _FORMAT_VERSION = 1
 _ROUNDINGS = 16
 """How many roundings of the largest eigenvalue another one may be off."""
 
+_DISTANCE_ROUNDING = 1e-6
+"""How far from 0 distances of inputs to themselves may be, relative to the largest: the rounding of float32."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RSM:
@@ -153,7 +156,7 @@ class RSM:
         Parameters
         ----------
         distances : (N, N) array
-            At least 0, and 0 on the diagonal; symmetric, up to the rounding of float32.
+            At least 0, and 0 on the diagonal; symmetric; all up to the rounding of float32.
         squared : bool, default False
             Whether they are squared distances.
         labels, measure, **made
@@ -184,7 +187,10 @@ class RSM:
         array([[ 1., -1.],
                [-1.,  1.]])
         """
-        matrix = symmetric_matrix_of("distances", distances)
+        matrix = symmetric_matrix_of("distances", distances).copy()
+        diagonal = np.abs(matrix.diagonal())
+        if diagonal.max(initial=0) <= _DISTANCE_ROUNDING * np.abs(matrix).max(initial=0):
+            np.fill_diagonal(matrix, 0)
         if matrix.diagonal().any() or (matrix < 0).any():
             i, j = np.argwhere((matrix < 0) | (np.eye(len(matrix), dtype=bool) & (matrix != 0)))[0]
             raise ValueError(
@@ -234,6 +240,41 @@ class RSM:
             np.fill_diagonal(distances, 0)
         return distances if squared else np.sqrt(distances)
 
+    def indefiniteness(self) -> float:
+        """Return how far the RSM is from positive semi-definite: how far below 0 its least eigenvalue is.
+
+        Returns
+        -------
+        float
+            As a share of the largest eigenvalue; 0 if the least one is at least 0, but for the rounding of how the RSM
+            was computed.
+
+        Raises
+        ------
+        ValueError
+            If the RSM compares inputs with others.
+
+        Notes
+        -----
+        O(N^3).
+
+        Examples
+        --------
+        >>> RSM.of([[1.0, 2.0], [2.0, 1.0]]).indefiniteness()  # its eigenvalues are 3 and -1
+        0.3333333333333333
+        """
+        self._check_symmetric("eigenvalues")
+        return self._indefiniteness(np.linalg.eigvalsh((self.values + self.values.T) / 2))
+
+    def _indefiniteness(self, eigenvalues: NDArray[np.float64]) -> float:
+        missing = -float(eigenvalues[0]) / (float(np.abs(eigenvalues).max()) or 1.0)
+        rounding = _ROUNDINGS * float(np.finfo(self.made.get("dtype") or np.float64).eps)
+        return missing if missing > rounding else 0.0
+
+    def _check_symmetric(self, what: str) -> None:
+        if not self.symmetric:
+            raise ValueError(f"{what} are those of an RSM of inputs with themselves; this one has others as columns")
+
     def features(self, *, shift: bool = False) -> NDArray[np.float64]:
         """Return vectors whose inner products are the values, for tools that take features only.
 
@@ -267,20 +308,18 @@ class RSM:
         array([[2., 1.],
                [1., 2.]])
         """
-        if not self.symmetric:
-            raise ValueError("features are those of an RSM of inputs with themselves; this one has others as columns")
+        self._check_symmetric("features")
         eigenvalues, vectors = np.linalg.eigh((self.values + self.values.T) / 2)
-        least, largest = float(eigenvalues[0]), float(np.abs(eigenvalues).max())
-        rounding = _ROUNDINGS * np.finfo(self.made.get("dtype") or np.float64).eps * largest
-        if least < -rounding and not shift:
+        missing = self._indefiniteness(eigenvalues)
+        if missing and not shift:
             raise ValueError(
                 f"the RSM is not positive semi-definite, so no features have it as their inner products: its least "
-                f"eigenvalue is {least:.4g}, {-least / largest:.2%} of the largest; with shift=True, features are "
-                f"exact for the debiased CKA of Song et al., and for nothing else"
+                f"eigenvalue is {eigenvalues[0]:.4g}, {missing:.2%} of the largest below 0; with shift=True, features "
+                f"are exact for the debiased CKA of Song et al., and for nothing else"
             )
-        if least < -rounding:
-            eigenvalues = eigenvalues - least
-        kept = eigenvalues > _ROUNDINGS * np.finfo(np.float64).eps * largest
+        if missing:
+            eigenvalues = eigenvalues - eigenvalues[0]
+        kept = eigenvalues > _ROUNDINGS * np.finfo(np.float64).eps * np.abs(eigenvalues).max()
         return vectors[:, kept] * np.sqrt(eigenvalues[kept])  # type: ignore[no-any-return]
 
     def in_order(self, labels: Any) -> RSM:

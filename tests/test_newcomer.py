@@ -8,15 +8,19 @@ import shlex
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 import typer.main
 from matplotlib import pyplot
 
+from simplugins import plugins
 from simplugins.cli import app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+ADAPTERS = (ROOT / "adapters" / "README.md").read_text(encoding="utf-8")
+PAGES = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs" / "tools").glob("*.md"))}
 
 
 def blocks(text, language):
@@ -33,26 +37,33 @@ def test_there_are_exactly_two_set_up_commands_of_one_line_each():
 
 def test_the_files_that_the_commands_name_are_there():
     assert (ROOT / "constraints.txt").is_file()
-    extras = re.findall(r"\.\[(\w+)\]", README)
-    assert set(extras) == {"test", "cuda12", "cuda13"}
+    extras = set(re.findall(r"\.\[(\w+)\]", README))
+    assert extras == {"test", "cuda12", "cuda13"}
+    extras |= {extra for text in PAGES.values() for extra in re.findall(r"simplugins\[([\w-]+)\]", text)}
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert all(f"\n{extra} = [" in project for extra in extras)
 
 
 def simplugins_commands():
-    lines = (line for text in (README, GUIDE) for block in blocks(text, "sh") for line in block.splitlines())
+    lines = (
+        line for text in (README, GUIDE, *PAGES.values()) for block in blocks(text, "sh") for line in block.splitlines()
+    )
     return [line[line.index("simplugins ") :] for line in lines if re.search(r"(^|/)simplugins ", line)]
 
 
 @pytest.mark.parametrize("line", simplugins_commands())
 def test_every_command_line_parses(line):
-    group = typer.main.get_group(app)
-    _, name, *arguments = shlex.split(line)
-    group.commands[name].make_context(name, arguments)
+    command = typer.main.get_group(app)
+    _, *arguments = shlex.split(line)
+    while hasattr(command, "commands"):
+        command = command.commands[arguments.pop(0)]
+    command.make_context(command.name, arguments)
 
 
 def test_pictures_and_links_lead_somewhere():
-    for text, folder in ((README, ROOT), (GUIDE, ROOT / "docs")):
+    pages = {README: ROOT, GUIDE: ROOT / "docs", ADAPTERS: ROOT / "adapters"}
+    pages |= {text: path.parent for path, text in PAGES.items()}
+    for text, folder in pages.items():
         targets = [t for t in re.findall(r"\]\(([^)#]+)\)", text) if not t.startswith("http")]
         for target in targets:
             assert (folder / target).exists(), target
@@ -85,3 +96,21 @@ def test_the_code_of_the_guide_runs(photos, tmp_path, monkeypatch):
     ]
     assert (rsms[0] <= rsms[2] + 1e-3).all()
     assert (rsms[1] <= rsms[2] + 1e-3).all()
+
+
+def test_the_code_about_adapters_runs():
+    names = {}
+    for block in blocks(ADAPTERS, "python"):
+        exec(block, names)
+    carried = names["adapter"].to(names["rsm"])
+    np.testing.assert_allclose(carried, np.sqrt(2))
+    np.testing.assert_array_equal(names["again"].values, np.eye(3))
+
+
+def test_every_tool_has_a_page_and_is_listed():
+    tools = {
+        plugin.name for plugin in plugins.available("simplugins.adapters") if "simplugins_adapters" in plugin.target
+    }
+    assert {path.stem for path in PAGES} - {"README"} == tools
+    index = PAGES[ROOT / "docs" / "tools" / "README.md"]
+    assert set(re.findall(r"\]\(([\w-]+)\.md\)", index)) == tools

@@ -7,9 +7,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simplugins import RSM, Adapter
-from simplugins_adapters.shared import Dissimilarity, described, dissimilarities, from_dissimilarities, labels_of
+from simplugins_adapters.shared import (
+    Dissimilarity,
+    common_labels,
+    described,
+    dissimilarities,
+    from_dissimilarities,
+    labels_of,
+)
 
 if TYPE_CHECKING:
     from rsatoolbox.rdm import RDMs
@@ -51,7 +59,7 @@ def to_rdms(rsms: Mapping[str, RSM], *, dissimilarity: Dissimilarity = "squared-
             "measure": [rsm.measure for rsm in rsms.values()],
             "dissimilarity": [dissimilarity] * len(rsms),
         },
-        pattern_descriptors={"label": labels_of(next(iter(rsms.values())))},
+        pattern_descriptors={"label": _own_labels(rsms)},
     )
 
 
@@ -99,6 +107,12 @@ def from_rdms(
         for name, matrix, told, measure in zip(names, rdms.get_matrices(), described_as, measures, strict=True)
     }
     return found if len(found) > 1 else found[names[0]]
+
+
+def _own_labels(rsms: Mapping[str, RSM]) -> NDArray[Any]:
+    """Return the labels of RSMs, as an array, without which rsatoolbox does not put inputs in order."""
+    found = common_labels(rsms.values())
+    return labels_of(next(iter(rsms.values()))) if found is None else found.copy()
 
 
 def _labels(rdms: RDMs, label: str) -> Any:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -18,6 +18,9 @@ the largest similarity there can be (1 of cosines and RBF, or else the largest t
 order of similarities under any kernel."""
 
 SIMILARITIES = "simplugins.similarities"
+
+_ROUNDING = 1e-6
+"""How far from 0 the diagonal of dissimilarities may be that were computed in float32."""
 
 
 def check_square(rsm: RSM, tool: str) -> None:
@@ -97,9 +100,44 @@ def from_dissimilarities(values: Any, kind: Dissimilarity, *, labels: Any, measu
     if kind not in get_args(Dissimilarity):
         raise ValueError(f"dissimilarity: expected one of {', '.join(get_args(Dissimilarity))}, got {kind!r}")
     if kind == "complement":
-        return RSM.of(1 - np.asarray(values, np.float64), labels=labels, measure=measure, source=source)
+        matrix = np.asarray(values, np.float64)
+        if np.abs(matrix.diagonal()).max(initial=0) > _ROUNDING:
+            raise ValueError(
+                "complements of similarities are 0 on the diagonal, and these are not (similarities are read by RSM.of)"
+            )
+        return RSM.of(1 - matrix, labels=labels, measure=measure, source=source)
     squared = kind == "squared-distance"
     return RSM.of_distances(values, squared=squared, labels=labels, measure=measure, source=source)
+
+
+def matrix_as_rsm(values: Any, dissimilarity: Dissimilarity | None, *, labels: Any, measure: str, source: str) -> RSM:
+    """Return a matrix of another tool as an RSM.
+
+    Parameters
+    ----------
+    values : (N, N) array
+    dissimilarity : {"squared-distance", "distance", "complement"} or None
+        What they are; None for similarities.
+    labels : (N,) array or None
+    measure : str
+        What the RSM's measure is to be called.
+    source : str
+        The tool that they come from.
+
+    Raises
+    ------
+    ValueError
+        If values are not what they are said to be; or are said to be similarities, and the diagonal is 0.
+    """
+    if dissimilarity is not None:
+        return from_dissimilarities(values, dissimilarity, labels=labels, measure=measure, source=source)
+    found = RSM.of(values, labels=labels, measure=measure, source=source)
+    if found.values.any() and not found.values.diagonal().any():
+        raise ValueError(
+            "the diagonal is 0, as that of dissimilarities: say with dissimilarity= whether they are squared-distance, "
+            "distance or complement (1 minus similarity); similarities have those of inputs to themselves there"
+        )
+    return found
 
 
 def described(rsm: RSM, kind: Dissimilarity) -> str:
@@ -110,6 +148,16 @@ def described(rsm: RSM, kind: Dissimilarity) -> str:
 def labels_of(rsm: RSM) -> NDArray[Any]:
     """Return a copy of the labels of rows, or their numbers if there are none, (N,) of str or int64."""
     return np.arange(len(rsm)) if rsm.labels is None else rsm.labels.copy()
+
+
+def common_labels(rsms: Iterable[RSM]) -> NDArray[Any] | None:
+    """Return the labels of RSMs of the same inputs, of which some may have none."""
+    return next((rsm.labels for rsm in rsms if rsm.labels is not None), None)
+
+
+def axes_of(rsm: RSM) -> tuple[str, str]:
+    """Return what the rows and columns of an RSM are called in tables."""
+    return ("stimulus_i", "stimulus_j") if rsm.symmetric else ("stimulus", "other")
 
 
 def all_similarities() -> dict[str, Callable[..., float]]:

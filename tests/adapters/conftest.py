@@ -83,7 +83,7 @@ def run_page(tmp_path, monkeypatch, request):
         runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
         runner.run(test, out=printed.append)
         if pictures and pyplot.get_fignums():
-            pyplot.savefig(pictures / f"{tool}.png", dpi=100, bbox_inches="tight", metadata={"Software": None})
+            pyplot.savefig(pictures / f"{tool}.png", dpi=160, bbox_inches="tight", metadata={"Software": None})
         pyplot.close("all")
         assert runner.summarize(verbose=False).failed == 0, "".join(printed)
 
