@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from simplugins.pair import Matching, match
     from simplugins.recording import read_recorded, record
     from simplugins.rsm import RSM, load_rsm
+    from simplugins.searching import Neighbours, search
     from simplugins.significance import bootstrap_interval, permutation_test
     from simplugins.similarities import NetworkSimilarity, similarity
 
@@ -28,6 +29,7 @@ _ROOMS = {
     "Adapter": "adapters",
     "Comparison": "layers",
     "Matching": "pair",
+    "Neighbours": "searching",
     "NetworkSimilarity": "similarities",
     "adapter": "adapters",
     "bootstrap_interval": "significance",
@@ -44,6 +46,7 @@ _ROOMS = {
     "read_activations": "files",
     "read_recorded": "recording",
     "record": "recording",
+    "search": "searching",
     "semantic_rsm": "differentiable",
     "semantic_similarity": "differentiable",
     "similarity": "similarities",
@@ -55,6 +58,7 @@ __all__ = [
     "Adapter",
     "Comparison",
     "Matching",
+    "Neighbours",
     "NetworkSimilarity",
     "__version__",
     "adapter",
@@ -73,6 +77,7 @@ __all__ = [
     "read_activations",
     "read_recorded",
     "record",
+    "search",
     "semantic_rsm",
     "semantic_similarity",
     "similarity",

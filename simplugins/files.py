@@ -267,13 +267,29 @@ def read_labels(path: str | os.PathLike[str]) -> list[str]:
     ValueError
         If it is not UTF-8 text, or has an empty line before its end.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a text file of labels, one a line: {error}") from error
-    labels = [line.strip() for line in lines]
+    labels = _lines(path)
     if "" in labels:
         raise ValueError(f"{path}: line {labels.index('') + 1} is empty, expected a label on each line")
     return labels
+
+
+def read_label_sets(path: str | os.PathLike[str]) -> list[list[str]]:
+    """Read the labels of inputs from a text file, UTF-8: on each line those of one, with commas between them, or none.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not UTF-8 text.
+    """
+    return [[label.strip() for label in line.split(",") if label.strip()] for line in _lines(path)]
+
+
+def _lines(path: str | os.PathLike[str]) -> list[str]:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        return [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a text file of labels, one a line: {error}") from error

@@ -112,13 +112,13 @@ def plot_comparison(
 def _name_layers(axes: Axes, comparison: Comparison) -> None:
     for axis, names in ((axes.yaxis, comparison.rows), (axes.xaxis, comparison.columns)):
         every = -(-len(names) // _MOST_TICKS)
-        axis.set_ticks(range(0, len(names), every), [_plain(name) for name in names[::every]])
+        axis.set_ticks(range(0, len(names), every), [plain(name) for name in names[::every]])
         axis.set_tick_params(length=0, labelsize=_SMALL if len(names) > _MOST_NUMBERS else None)
     if max(map(len, comparison.columns)) * len(comparison.columns) > 40:
         axes.tick_params(axis="x", rotation=90)
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """Return a name that Matplotlib does not read as a formula."""
     return name.replace("$", r"\$")
 
@@ -157,7 +157,7 @@ def label_axis(axes: Axes, side: str, labels: NDArray[Any] | None, otherwise: st
         axis.set_label_text(otherwise)
         return
     ends = np.r_[starts[1:], len(labels)]
-    axis.set_ticks((starts + ends - 1) / 2, [_plain(str(labels[start])) for start in starts])
+    axis.set_ticks((starts + ends - 1) / 2, [plain(str(labels[start])) for start in starts])
     if side == "x" and max(len(str(label)) for label in labels) * len(starts) > 40:
         axes.tick_params(axis="x", rotation=90)
     axis.set_tick_params(length=0)

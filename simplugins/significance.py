@@ -223,8 +223,25 @@ def bootstrap_interval(
         for k in numbers:
             counts = _draw(rng, len(a), getattr(compared, "least_inputs", 2))
             distribution[k] = _of_resample(compared, a, b, counts)
-    low, high = _interval(distribution, confidence)
+    low, high = interval(distribution, confidence)
     return BootstrapInterval(estimate, low, high, distribution)
+
+
+def interval(distribution: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+    """Return the two quantiles with so much between them, of the results that are defined; a warning tells of others.
+
+    Examples
+    --------
+    >>> interval(np.arange(101.0), 0.5)
+    (25.0, 75.0)
+    """
+    defined = distribution[~np.isnan(distribution)]
+    if missing := distribution.size - defined.size:
+        warnings.warn(f"{missing} of {distribution.size} resamples are NaN", RuntimeWarning, stacklevel=3)
+    if not defined.size:
+        return float("nan"), float("nan")
+    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
 
 
 def _prepare(
@@ -276,14 +293,3 @@ def _of_resample(method: Comparing, a: NDArray[np.float64], b: NDArray[np.float6
     kept = np.ix_(distinct, distinct)
     u, v = (method.embed(matrix[kept], counts[distinct].astype(float))[None] for matrix in (a, b))
     return float(method.relate(u, v)[0, 0])
-
-
-def _interval(distribution: NDArray[np.float64], confidence: float) -> tuple[float, float]:
-    """Return the two quantiles with so much between them, of the results that are defined."""
-    defined = distribution[~np.isnan(distribution)]
-    if missing := distribution.size - defined.size:
-        warnings.warn(f"{missing} of {distribution.size} resamples are NaN", RuntimeWarning, stacklevel=3)
-    if not defined.size:
-        return float("nan"), float("nan")
-    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)

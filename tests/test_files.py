@@ -123,3 +123,13 @@ def test_labels_are_lines(tmp_path):
         files.read_labels(path)
     with pytest.raises(FileNotFoundError):
         files.read_labels(tmp_path / "none.txt")
+
+
+def test_sets_of_labels_have_commas_between_them_and_may_be_empty(tmp_path):
+    (tmp_path / "sets.txt").write_text("cup, dog\n\ncat\n , cup,\n", encoding="utf-8")
+    assert files.read_label_sets(tmp_path / "sets.txt") == [["cup", "dog"], [], ["cat"], ["cup"]]
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        files.read_label_sets(tmp_path / "other.txt")
+    (tmp_path / "bad.txt").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(ValueError, match="not a text file of labels"):
+        files.read_label_sets(tmp_path / "bad.txt")

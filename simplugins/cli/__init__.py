@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line. The only room that prints; it imports the others when a command runs."""
+"""The command line. The only room that prints; it imports the others when a command runs.
+
+`evaluate` has the commands of that group, `terminal` what all of them share.
+"""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from simplugins._version import __version__
+from simplugins.cli.evaluate import app as evaluate
+from simplugins.cli.terminal import one_line_errors, print_table
 
 if TYPE_CHECKING:
     from simplugins.matching.contract import Matcher
@@ -24,30 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-BAD_INPUT = 2
-INTERRUPTED = 130
-_PIPED_WIDTH = 240
-
-
-def _one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn what users can mend into one line on standard error, without a traceback."""
-
-    @wraps(command)
-    def run(*arguments: Any, **options: Any) -> None:
-        from simplugins.plugins import PluginError
-
-        try:
-            command(*arguments, **options)
-        except (ValueError, TypeError, OSError, ImportError, MemoryError, PluginError) as error:
-            text = " ".join(str(error).split()) or type(error).__name__
-            typer.secho(f"error: {text}", err=True, fg="red")
-            raise typer.Exit(BAD_INPUT) from None
-        except KeyboardInterrupt:
-            typer.secho("interrupted: nothing was written", err=True, fg="red")
-            raise typer.Exit(INTERRUPTED) from None
-
-    return run
+app.add_typer(evaluate, name="evaluate")
 
 
 def _show_version(asked: bool) -> None:
@@ -66,7 +45,7 @@ def _main(
 
 
 @app.command()
-@_one_line_errors
+@one_line_errors
 def rsm(
     activations: Annotated[Path, typer.Argument(help="A .npy, .npz, .pt, .pth or .safetensors file.", metavar="IN")],
     out: Annotated[
@@ -186,7 +165,7 @@ def _number(text: str, name: str) -> float:
 
 
 @app.command()
-@_one_line_errors
+@one_line_errors
 def compare(
     a: Annotated[Path, typer.Argument(help="RSMs or activations: a file, or a folder or .npz file of layers.")],
     b: Annotated[Path | None, typer.Argument(help="The same of another network.  [default: A itself]")] = None,
@@ -219,7 +198,7 @@ def compare(
         typer.echo(f"{compared.method}: {compared.values.item():.10g}")
     else:
         rows = zip(compared.rows, compared.values.tolist(), strict=True)
-        _print_table([compared.method, *compared.columns], [[name, *(f"{v:.4f}" for v in row)] for name, row in rows])
+        print_table([compared.method, *compared.columns], [[name, *(f"{v:.4f}" for v in row)] for name, row in rows])
     for path in out or []:
         if path.suffix in TABLES:
             compared.save(path, overwrite=force)
@@ -229,7 +208,7 @@ def compare(
 
 
 @app.command()
-@_one_line_errors
+@one_line_errors
 def show(
     path: Annotated[Path, typer.Argument(help="An RSM that simplugins saved.", metavar="RSM")],
     out: Annotated[
@@ -245,13 +224,13 @@ def show(
     loaded = load_rsm(path)
     picture = path.with_suffix(".png") if out is None else out
     check_writable(picture, overwrite=force)
-    _print_table(["", str(path)], [[name, text] for name, text in loaded.summary().items()])
+    print_table(["", str(path)], [[name, text] for name, text in loaded.summary().items()])
     save_figure(rsm_figure(loaded), picture, overwrite=force)
     typer.echo(f"picture: {picture}")
 
 
 @app.command()
-@_one_line_errors
+@one_line_errors
 def plugins() -> None:
     """List the measures, matchings and other plugins that are installed, and what is broken; exit code 1 if any is."""
     from simplugins.plugins import GROUPS, status
@@ -260,15 +239,26 @@ def plugins() -> None:
     for group in GROUPS:
         found = status(group)
         rows = [[s.plugin.name, s.plugin.distribution, s.plugin.target, s.error or s.missing or "ok"] for s in found]
-        _print_table([group, "distribution", "target", "state"], rows)
+        print_table([group, "distribution", "target", "state"], rows)
         broken += sum(s.error is not None for s in found)
     if broken:
         typer.secho(f"{broken} broken", err=True, fg="red")
         raise typer.Exit(1)
 
 
+@app.command(context_settings={"ignore_unknown_options": True})
+@one_line_errors
+def resi(
+    arguments: Annotated[list[str], typer.Argument(help="As of `python -m repsim.run`, such as -- -c config.yaml.")],
+) -> None:
+    """Run ReSi's benchmark with all similarities of networks that are registered here."""
+    from simplugins.adapters import adapter
+
+    adapter("resi").run(arguments)
+
+
 @app.command()
-@_one_line_errors
+@one_line_errors
 def demo(
     out: Annotated[Path, typer.Option("-o", "--out", help="A folder for the two pictures.")] = Path("simplugins-demo"),
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing pictures.")] = False,
@@ -285,7 +275,7 @@ def demo(
     typer.echo("EfficientNet-Lite0's responses to 4 overlapping crops of each of 6 photographs.")
     rsms = tour.photo_rsms(progress=True)
     typer.echo("Crops whose nearest neighbour is a crop of the same photograph:")
-    _print_table(["kernel", *(f"{layer}, {kind}" for layer in tour.LAYERS for kind in tour.KINDS)], _hits(rsms))
+    print_table(["kernel", *(f"{layer}, {kind}" for layer in tour.LAYERS for kind in tour.KINDS)], _hits(rsms))
     save_figure(tour.rsms_figure(rsms), pictures[0], overwrite=force)
     save_figure(tour.match_figure(tour.match_crops()), pictures[1], overwrite=force)
     typer.echo(f"pictures: {pictures[0]} (the RSMs), {pictures[1]} (two crops and how they match)")
@@ -302,18 +292,6 @@ def _hits(rsms: dict[tuple[str, str], RSM]) -> list[list[str]]:
         [kernel, *(hits(kernel, layer, kind) for layer in tour.LAYERS for kind in tour.KINDS)]
         for kernel in tour.KERNELS
     ]
-
-
-def _print_table(header: list[str], rows: list[list[str]]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(*map(escape, header), header_style="bold")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
-    console.print(table)
 
 
 if __name__ == "__main__":
