@@ -179,9 +179,9 @@ class Adapter:
     def _call(self, function: Callable[..., Any] | None, kind: str, *given: Any, **options: Any) -> Any:
         if function is None:
             raise TypeError(f"the adapter of {self.tool} does not carry {kind}; it has: {', '.join(self.takes())}")
-        _check_options(self.tool, function, given, options)
         if not (available := self.available()):
             raise ImportError(str(available))
+        _check_options(self.tool, function, given, options)
         with self._importing():
             return function(*given, **options)
 

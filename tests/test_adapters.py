@@ -165,7 +165,7 @@ def test_each_of_ours_says_what_it_is_and_what_to_install(name):
     assert found.takes()
     assert found.modules
     assert "\n" not in found.install
-    assert re.match(r"pip install \S", found.install)
+    assert "pip install " in found.install
 
 
 def test_with_no_tool_installed_all_are_listed_and_each_use_says_in_one_line_what_to_install():
@@ -180,6 +180,9 @@ def test_with_no_tool_installed_all_are_listed_and_each_use_says_in_one_line_wha
         said = {}
         for status in plugins.status("simplugins.adapters"):
             assert status.error is None, status
+            if status.plugin.name == "numpy":  # which is always there
+                assert status.missing is None
+                continue
             adapter, said[status.plugin.name] = simplugins.adapter(status.plugin.name), [status.missing]
             uses = [lambda what=what: adapter.to(what) for kind, what in given.items() if kind in adapter.takes()]
             uses += [lambda: adapter.back_from(None)] if "back" in adapter.takes() else []
@@ -190,18 +193,14 @@ def test_with_no_tool_installed_all_are_listed_and_each_use_says_in_one_line_wha
                     use()
                 except ImportError as error:
                     said[status.plugin.name].append(str(error))
-                except (TypeError, ValueError) as error:
-                    said[status.plugin.name].append(None)  # NumPy is there
-            assert len(said[status.plugin.name]) == 1 + len(uses)
+                else:
+                    raise AssertionError(status)
         print(json.dumps(said))
         """,
         hidden=modules,
     )
-    assert sorted(found) == NAMES
+    assert sorted([*found, "numpy"]) == NAMES
     for name, (missing, *errors) in found.items():
-        if name == "numpy":
-            assert missing is None
-            continue
         assert missing.endswith(simplugins.adapter(name).install)
         assert "\n" not in missing
         assert set(errors) == {missing}
@@ -227,7 +226,8 @@ def test_the_command_line_lists_tools_and_what_to_install():
 def test_the_command_of_resi_says_what_to_install(monkeypatch):
     done = CliRunner().invoke(app, ["resi", "--", "-c", "config.yaml"])
     assert done.exit_code == 2
-    assert done.output.startswith("error: ReSi is not installed (repsim not found): pip install")
+    assert done.output == f"error: {simplugins.adapter('resi').available()}\n"
+    assert done.output.startswith("error: ReSi is not installed (repsim not found): ")
 
 
 def test_a_third_party_s_adapter_is_found_used_and_listed(tmp_path):
