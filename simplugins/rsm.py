@@ -266,7 +266,7 @@ class RSM:
         self._check_symmetric("eigenvalues")
         return self._indefiniteness(np.linalg.eigvalsh((self.values + self.values.T) / 2))
 
-    def _indefiniteness(self, eigenvalues: NDArray[np.float64]) -> float:
+    def _indefiniteness(self, eigenvalues: NDArray[np.floating]) -> float:
         missing = -float(eigenvalues[0]) / (float(np.abs(eigenvalues).max()) or 1.0)
         rounding = _ROUNDINGS * float(np.finfo(self.made.get("dtype") or np.float64).eps)
         return missing if missing > rounding else 0.0

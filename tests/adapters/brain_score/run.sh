@@ -17,4 +17,5 @@ install=("$folder/venv/bin/pip" install --quiet --disable-pip-version-check --co
 "${install[@]}" ../../.. pytest brainscore-core psutil scikit-learn h5py result-caching opencv-python-headless
 "${install[@]}" --no-deps brainscore-vision
 
-TMPDIR=$folder RESULTCACHING_HOME=$folder "$folder/venv/bin/python" -m pytest -p no:cacheprovider .
+TMPDIR=$folder RESULTCACHING_HOME=$folder "$folder/venv/bin/python" -m pytest -p no:cacheprovider \
+    -W "ignore:xarray subclass Score should:FutureWarning" .

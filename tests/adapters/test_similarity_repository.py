@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+import importlib
+import math
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from checkouts import tool_on_path
+from simplugins_adapters import similarity_repository
+
+import simplugins
+from simplugins import plugins
+
+CKA = "measure/simplugins/cka-kernel={}-hsic=gretton-score"
+ANGLE = "measure/simplugins/cka-kernel={}-hsic=gretton-distance=angular"
+SPEARMAN = "measure/simplugins/rsa-rdm={}-compare=spearman"
+MEASURES = [f"{kind}_{kernel}" for kind in ("semantic", "spatio_semantic") for kernel in ("linear", "cosine", "rbf")]
+
+
+@pytest.fixture(scope="module")
+def imported(request):
+    """The repository; to import it takes long, and warns."""
+    with pytest.MonkeyPatch.context() as patch:
+        for _ in tool_on_path(request, patch, "similarity-repository", ("similarity",)):
+            with warnings.catch_warnings(action="ignore"):
+                found = importlib.import_module("similarity")
+            yield found
+
+
+@pytest.fixture(autouse=True)
+def repository(imported):
+    """The repository, which is left as it was."""
+    registry = imported.registration.registry
+    before = dict(registry)
+    yield imported
+    registry.clear()
+    registry.update(before)
+
+
+@pytest.fixture
+def plugin(monkeypatch):
+    """Return a function that adds a similarity to those that are registered, of which there are none."""
+    registered = {}
+    monkeypatch.setattr(similarity_repository, "all_similarities", lambda: registered)
+    return registered.__setitem__
+
+
+@pytest.fixture(scope="module")
+def patches(photos):
+    """What the RSMs that are indefinite are of: responses to patches, of the first and the next 8 channels."""
+    maps = photos["block10"].reshape(24, 112, 7, 2, 7, 2).transpose(0, 2, 4, 1, 3, 5).reshape(-1, 112, 2, 2)[::10]
+    return maps[:, :8], maps[:, 8:16]
+
+
+def test_the_page_is_as_run(run_page):
+    run_page("similarity-repository")
+
+
+def test_every_registered_similarity_has_an_id_of_ours_and_a_standard_one(repository):
+    before = dict(repository.registration.registry)
+    ids = simplugins.adapter("similarity-repository").register()
+    own = [f"simplugins/{plugin.name}" for plugin in plugins.available("simplugins.similarities")]
+    standard = [form.format(measure) for form in (CKA, ANGLE, SPEARMAN) for measure in MEASURES]
+    assert sorted(ids) == sorted([*own, *standard])
+    assert repository.registration.registry.keys() == {*before, *ids}
+    assert all(repository.make(id_) is measure for id_, measure in before.items())
+    assert repository.make("measure/simplugins/*").keys() == {*standard}
+    assert {*standard} <= repository.all_measures().keys()
+    assert repository.make("measure/*/cka-kernel=semantic_*-hsic=gretton-score").keys() == {
+        CKA.format(f"semantic_{kernel}") for kernel in ("linear", "cosine", "rbf")
+    }
+
+
+def test_values_are_those_of_compare_on_indefinite_rsms(repository, indefinite, kernel, patches):
+    pair = indefinite[kernel]
+    assert np.linalg.eigvalsh(pair[0].values)[0] < -1e-4 * np.linalg.norm(pair[0].values, 2)
+    copies = [maps.copy() for maps in patches]
+    simplugins.adapter("similarity-repository").register()
+    measure = f"semantic_{kernel}"
+    for id_, method in ((CKA, "cka"), (ANGLE, "angular-cka"), (SPEARMAN, "rsa-spearman")):
+        found = repository.make(id_.format(measure))(*patches)
+        assert type(found) is float
+        assert found == pytest.approx(simplugins.compare(*pair, method), abs=1e-6)
+    own = repository.make(f"simplugins/semantic-{kernel}-cka")(*patches)
+    assert own == repository.make(CKA.format(measure))(*patches)
+    np.testing.assert_array_equal(patches, copies)
+
+
+@pytest.mark.parametrize("form", ["gretton-score", "gretton-distance=angular"])
+def test_others_agree_on_vectors(repository, photos, form):
+    x, y = photos["block10"].mean((2, 3), dtype=float), photos["block15"].mean((2, 3), dtype=float)
+    simplugins.adapter("similarity-repository").register()
+    found = {
+        repo: repository.make(f"measure/{repo}/cka-kernel={kernel}-hsic={form}")(x, y)
+        for repo, kernel in [("netrep", "linear"), ("simplugins", "semantic_linear")]
+    }
+    assert found["simplugins"] == pytest.approx(found["netrep"], abs=1e-9)
+
+
+def test_spearman_is_that_of_the_rdm_which_the_id_names(repository, photos, kernel):
+    x, y = photos["block10"], photos["block15"]
+    simplugins.adapter("similarity-repository").register()
+    found = repository.make(SPEARMAN.format(f"semantic_{kernel}"))(x, y)
+    rdms = []
+    for maps in (x, y):
+        values = simplugins.compute_rsm(maps, f"semantic-{kernel}").values
+        rdms.append(values.max() - values)
+    assert found == pytest.approx(simplugins.compare(*rdms, "rsa-spearman"), abs=1e-9)
+
+
+def test_arrays_of_two_three_and_four_dimensions(repository, photos):
+    simplugins.adapter("similarity-repository").register()
+    measure = repository.make("simplugins/semantic-cosine-cka")
+    maps, others = photos["block10"], photos["block15"]
+    tokens = maps.reshape(24, 112, -1).transpose(0, 2, 1)
+    assert measure(tokens, others) == pytest.approx(measure(maps, others), abs=1e-9)
+    vectors = others.mean((2, 3))
+    assert measure(maps, vectors) == pytest.approx(measure(maps, vectors[..., None, None]), abs=1e-9)
+    with pytest.raises(ValueError, match="same inputs"):
+        measure(maps, others[:5])
+
+
+def test_registering_again_changes_nothing_and_nothing_of_others_is_overwritten(repository):
+    adapter = simplugins.adapter("similarity-repository")
+    ids = adapter.register()
+    after = dict(repository.registration.registry)
+    assert adapter.register() == ids
+    assert repository.registration.registry == after
+    repository.registration.registry.pop("simplugins/semantic-linear-cka")
+    repository.register(CKA.format("semantic_rbf"), max)
+    with pytest.raises(ValueError, match=r"something else by the id 'measure/simplugins/cka-kernel=semantic_rbf-hsic"):
+        adapter.register()
+    assert repository.make(CKA.format("semantic_rbf")) is max
+    assert not repository.match("simplugins/semantic-linear-cka")
+
+
+def test_ids_of_what_others_register(repository, plugin):
+    plugin("plain-score", lambda one, other, shape: np.float32(one.shape[0]))
+    plugin("chords", simplugins.similarity("semantic-linear", "norm-difference"))
+    plugin("cosines", simplugins.similarity("semantic-linear", "rsa-cosine"))
+    plugin("greedy", simplugins.similarity("semantic-cosine", "cka", matching="topk-greedy", k=8, drop_tokens=[1, 2]))
+    plugin("debiased", simplugins.similarity("semantic-linear", "cka-debiased"))
+    plugin("tau", simplugins.similarity("spatio-semantic-rbf", "rsa-kendall", sigma=2.0))
+    ids = simplugins.adapter("similarity-repository").register()
+    greedy = "(semantic_cosine-matching=topk_greedy-k=8-drop_tokens=[1, 2])"
+    assert [id_ for id_ in ids if id_.startswith("measure/")] == [
+        "measure/simplugins/plain-score",
+        "measure/simplugins/chords",
+        "measure/simplugins/cosines",
+        CKA.format(greedy),
+        "measure/simplugins/cka-kernel=semantic_linear-hsic=song-score",
+        "measure/simplugins/rsa-rdm=(spatio_semantic_rbf-sigma=2.0)-compare=tau_b",
+        ANGLE.format(greedy),
+        "measure/simplugins/cka-kernel=semantic_linear-hsic=song-distance=angular",
+    ]
+    x = np.random.default_rng(0).normal(size=(6, 3))
+    found = repository.make("measure/simplugins/plain-score")(x, x)
+    assert (type(found), found) == (float, 6.0)
+    song = repository.make("measure/simplugins/cka-kernel=semantic_linear-hsic=song-score")(x, x[::-1])
+    angle = repository.make("measure/simplugins/cka-kernel=semantic_linear-hsic=song-distance=angular")(x, x[::-1])
+    assert math.cos(angle) == pytest.approx(song, abs=1e-12)
+    repository.register(CKA.format(greedy), max)
+    with pytest.raises(ValueError, match=r"something else by the id .*drop_tokens=\[1, 2\]"):
+        simplugins.adapter("similarity-repository").register()
+
+
+def test_of_equal_similarities_the_first_has_the_standard_id(repository, plugin):
+    angular, first = simplugins.similarity(method="angular-cka"), simplugins.similarity()
+    plugin("angular", angular)
+    plugin("first", first)
+    plugin("second", simplugins.similarity())
+    ids = simplugins.adapter("similarity-repository").register()
+    assert ids == [
+        "simplugins/angular",
+        "simplugins/first",
+        "simplugins/second",
+        ANGLE.format("semantic_cosine"),
+        CKA.format("semantic_cosine"),
+    ]
+    assert repository.make(CKA.format("semantic_cosine")).similarity is first
+    assert repository.make(ANGLE.format("semantic_cosine")).similarity is angular
+
+
+def test_one_similarity_becomes_a_function_to_register(repository, photos):
+    greedy = simplugins.similarity("semantic-cosine", "cka", matching="greedy")
+    function = greedy.to("similarity-repository")
+    repository.register("mine/greedy", function)
+    assert repository.make("mine/greedy") is function
+    found = function(photos["block10"], photos["block15"])
+    assert found == pytest.approx(greedy(photos["block10"], photos["block15"]), abs=1e-12)
+    with pytest.raises(TypeError, match="does not carry an RSM; it has: similarity, register"):
+        simplugins.RSM.of(np.eye(3)).to("similarity-repository")
+    with pytest.raises(TypeError, match="unexpected keyword argument"):
+        greedy.to("similarity-repository", kernel="linear")
+
+
+def test_what_is_undefined_is_nan_and_warned_of(repository):
+    simplugins.adapter("similarity-repository").register()
+    x = np.random.default_rng(0).normal(size=(6, 3))
+    for form in (CKA, ANGLE):
+        with pytest.warns(RuntimeWarning, match="NaN"):
+            assert math.isnan(repository.make(form.format("semantic_linear"))(x, np.ones((6, 3))))
+
+
+def test_another_package_of_that_name_is_told_apart(tmp_path, monkeypatch):
+    (tmp_path / "similarity").mkdir()
+    (tmp_path / "similarity" / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "similarity")
+    adapter = simplugins.adapter("similarity-repository")
+    assert not adapter.available()
+    with pytest.raises(ImportError, match=r"the package similarity that is installed is another one of that name: pip"):
+        adapter.register()
