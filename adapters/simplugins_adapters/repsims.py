@@ -25,10 +25,11 @@ def which_repsim() -> str | None:
     Returns
     -------
     {"resi", "wrongu", "pypi", "other"} or None
-        mklabunde/resi, wrongu/repsim, Kisung You's on PyPI, another; None if there is none.
+        mklabunde/resi, wrongu/repsim, Kisung You's on PyPI, another; None if there is none. A mere folder of that name,
+        such as a checkout around the package, is none.
     """
     found = find_spec("repsim")
-    if found is None:
+    if found is None or found.origin is None:
         return None
     for name, module in _OWN_MODULES.items():
         if PathFinder.find_spec(module, found.submodule_search_locations or []):

@@ -179,9 +179,12 @@ def test_the_package_that_is_installed_is_told(nowhere, tmp_path):
         pytest.skip("a package repsim is installed")
     assert check("wrongu") == "wrongu/repsim is not installed"
     assert str(simplugins.adapter("repsim").available()).startswith("repsim is not installed (repsim not found)")
+    (tmp_path / "checkouts" / "repsim" / "src").mkdir(parents=True)
+    nowhere(str(tmp_path / "checkouts"))
+    assert (which_repsim(), check("wrongu")) == (None, "wrongu/repsim is not installed")
     nowhere(str(DOUBLES / "resi"))
     assert (which_repsim(), check("resi")) == ("resi", None)
-    with pytest.raises(ImportError, match=r"installed is ReSi \(mklabunde/resi\), not wrongu/repsim; .* pip uninstall"):
+    with pytest.raises(ImportError, match=r"installed is ReSi \(mklabunde/resi\), not wrongu/repsim; .* pip install"):
         RSM.of(np.eye(3)).to("repsim")
     nowhere(str(DOUBLES / "repsim"))
     assert (which_repsim(), check("wrongu")) == ("wrongu", None)
