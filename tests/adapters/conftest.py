@@ -16,7 +16,9 @@ import simplugins
 PAGES = Path(__file__).parents[2] / "docs" / "tools"
 KERNELS = ("linear", "cosine", "rbf")
 
-collect_ignore = [] if find_spec("brainscore_vision") else ["brain_score"]  # its run.sh makes an environment for it
+collect_ignore = ["doubles"]
+if not find_spec("brainscore_vision"):  # its run.sh makes an environment for it
+    collect_ignore.append("brain_score")
 
 
 @pytest.fixture(scope="session")
