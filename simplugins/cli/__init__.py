@@ -16,6 +16,7 @@ from simplugins.cli.evaluate import app as evaluate
 from simplugins.cli.terminal import one_line_errors, print_table
 
 if TYPE_CHECKING:
+    from simplugins.adapters import Adapter
     from simplugins.matching.contract import Matcher
     from simplugins.rsm import RSM
 
@@ -247,14 +248,22 @@ def plugins() -> None:
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
-@one_line_errors
 def resi(
     arguments: Annotated[list[str], typer.Argument(help="As of `python -m repsim.run`, such as -- -c config.yaml.")],
 ) -> None:
     """Run ReSi's benchmark with all similarities of networks that are registered here."""
+    _installed("resi").run(arguments)  # whose errors are ReSi's, and are shown whole
+
+
+@one_line_errors
+def _installed(tool: str) -> Adapter:
+    """Return the adapter of a tool that is there."""
     from simplugins.adapters import adapter
 
-    adapter("resi").run(arguments)
+    found = adapter(tool)
+    if not (available := found.available()):
+        raise ImportError(str(available))
+    return found
 
 
 @app.command()

@@ -6,24 +6,27 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import ParamSpec, TypeVar
 
 import typer
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 BAD_INPUT = 2
 INTERRUPTED = 130
 _PIPED_WIDTH = 240
 
 
-def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
+def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
     """Turn what users can mend into one line on standard error, without a traceback."""
 
     @wraps(command)
-    def run(*arguments: Any, **options: Any) -> None:
+    def run(*arguments: P.args, **options: P.kwargs) -> R:
         from simplugins.plugins import PluginError
 
         try:
-            command(*arguments, **options)
+            return command(*arguments, **options)
         except (ValueError, TypeError, OSError, ImportError, MemoryError, PluginError) as error:
             text = " ".join(str(error).split()) or type(error).__name__
             typer.secho(f"error: {text}", err=True, fg="red")
