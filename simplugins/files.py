@@ -172,6 +172,15 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], None]
         raise
 
 
+def write_text(path: str | os.PathLike[str], text: str, *, overwrite: bool = False) -> None:
+    """Write a text to a file, UTF-8, whole or not at all; see `write_whole`."""
+
+    def write(file: IO[bytes]) -> None:
+        file.write(text.encode("utf-8"))
+
+    write_whole(path, write, overwrite=overwrite)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,12 +149,7 @@ class Comparison:
             }
             files.write_npz(path, {"values": self.values}, header, overwrite=overwrite)
         elif suffix in _TEXTS:
-            text = _TEXTS[suffix](self).encode("utf-8")
-
-            def write(file: IO[bytes]) -> None:
-                file.write(text)
-
-            files.write_whole(path, write, overwrite=overwrite)
+            files.write_text(path, _TEXTS[suffix](self), overwrite=overwrite)
         else:
             raise ValueError(f"{path}: expected a name that ends in one of {', '.join(TABLES)}")
 

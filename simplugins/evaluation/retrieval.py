@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,12 +100,7 @@ class Retrieval:
         suffix = Path(path).suffix
         if suffix not in _TEXTS:
             raise ValueError(f"{path}: expected a name that ends in one of {', '.join(TABLES)}")
-        text = _TEXTS[suffix](self).encode("utf-8")
-
-        def write(file: IO[bytes]) -> None:
-            file.write(text)
-
-        files.write_whole(path, write, overwrite=overwrite)
+        files.write_text(path, _TEXTS[suffix](self), overwrite=overwrite)
 
 
 def _as_csv(found: Retrieval) -> str:
