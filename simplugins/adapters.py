@@ -315,9 +315,10 @@ def _check_options(tool: str, function: Callable[..., Any], given: Sequence[Any]
 
 
 def _is_installed(module: str) -> bool:
-    """Tell whether a module can be found; only what contains it is imported."""
+    """Tell whether a module can be found; only what contains it is imported. A mere folder of that name is none."""
     try:
-        return find_spec(module) is not None
+        found = find_spec(module)
+        return found is not None and found.origin is not None
     except (ImportError, ValueError):
         return module in sys.modules
 

@@ -137,6 +137,13 @@ def test_a_tool_that_is_not_there_says_what_to_install(lists, absent):
         absent.to(rsm_of("abc"))
 
 
+def test_a_folder_of_a_tool_s_name_is_not_the_tool(tmp_path, monkeypatch):
+    (tmp_path / "a_checkout_beside").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    adapter = Adapter(tool="T", modules=("a_checkout_beside",), install="pip install t")
+    assert str(adapter.available()) == "T is not installed (a_checkout_beside not found): pip install t"
+
+
 def test_a_tool_whose_modules_are_another_s_says_so():
     adapter = Adapter(tool="T", modules=("json",), install="pip install t", check=lambda: "json is json, not T")
     assert str(adapter.available()) == "json is json, not T: pip install t"

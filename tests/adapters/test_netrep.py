@@ -135,13 +135,13 @@ def test_angles_obey_the_triangle_inequality_on_indefinite_rsms(netrep, indefini
 
 
 def test_their_shifts_of_maps(netrep, photos):
-    maps = photos["block15"].transpose(0, 2, 3, 1)[:6]
+    maps = photos["block15"].transpose(0, 2, 3, 1)[:3, :5, :5]
     shifted = np.roll(maps, (0, 1), (1, 2))
     metric = simplugins.similarity("semantic-linear").to("netrep")
     found = netrep("conv_layers").convolve_metric(
         metric, maps[..., :40], np.pad(shifted[..., :40], [(0, 0)] * 3 + [(0, 1)])
     )
-    assert np.unravel_index(found.argmin(), found.shape) == (3, 4)
+    assert np.unravel_index(found.argmin(), found.shape) == (2, 3)
     assert found.min() == pytest.approx(0, abs=1e-6)
 
 
