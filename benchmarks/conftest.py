@@ -21,3 +21,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def threads(request: pytest.FixtureRequest) -> int:
     """Return how many threads a competitor may use."""
     return int(request.config.getoption("--threads"))
+
+collect_ignore_glob = ["paper/*", "networks.py", "make_demo_data.py"]
+"""What needs pretrained networks and photographs, and holds no benchmarks."""

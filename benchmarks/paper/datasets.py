@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the networks are shown: images, what is in them, and which of them belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from make_demo_data import BLANK, scale
+from numpy.typing import NDArray
+
+from paper.photographs import Array
+from simplugins.cores import usable_cores
+
+THUMBNAIL = 128
+"""Pixels a side of the images in pictures."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images that are shown to a network.
+
+    Attributes
+    ----------
+    name : str
+    images : sequence of N (H, W, 3) uint8 arrays
+        Square, of any size.
+    labels : sequence of N sets of str
+        What is in each.
+    groups : (N,) int64 array
+        Inputs of one group are not independent of each other: the crops of one photograph.
+    shown : (N,) bool array
+        Which may be shown in pictures.
+    few : (F,) int64 array
+        Which to take where maps are too large for all.
+    places : (N, 2) float64 array, optional
+        Row and column of each crop in its photograph, in crop's sides.
+    """
+
+    name: str
+    images: Sequence[Array]
+    labels: Sequence[frozenset[str]]
+    groups: NDArray[np.int64]
+    shown: NDArray[np.bool_]
+    few: NDArray[np.int64]
+    places: NDArray[np.float64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def fewer(self) -> Dataset:
+        """Return those inputs that are taken where maps are large."""
+        return replace(
+            self,
+            images=[self.images[i] for i in self.few],
+            labels=[self.labels[i] for i in self.few],
+            groups=self.groups[self.few],
+            shown=self.shown[self.few],
+            few=np.arange(len(self.few)),
+            places=None if self.places is None else self.places[self.few],
+        )
+
+    def thumbnails(self) -> NDArray[np.float32]:
+        """Return small images for pictures; those that may not be shown are grey."""
+        small = scale_all(self.images, THUMBNAIL)
+        small[~self.shown] = BLANK / 255
+        return small
+
+
+def scale_all(images: Sequence[Array], side: int) -> NDArray[np.float32]:
+    """Scale images to side × side pixels, values in 0..1, on all cores."""
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        return np.stack(list(pool.map(lambda image: scale(image, side), images)))

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pictures of the report: one colour for each kind of RSM, and one for each kernel where kinds are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
+from networks import KERNELS
+
+from paper.evaluations import Row, ranked
+from paper.photographs import CREDITS
+from paper.representations import Layer, Seen
+from paper.resampling import SEMANTIC, SPATIAL
+from simplugins.evaluation import neighbours_figure
+from simplugins.evaluation.label_sets import agreement
+from simplugins.plotting import plot_rsm
+
+COLORS = {SEMANTIC: "#0072B2", SPATIAL: "#D55E00"}
+KERNEL_COLORS = dict(zip(KERNELS, ("#009E73", "#CC79A7", "#000000"), strict=True))
+LINES = ("-", "--")
+MARKERS = ("o", "s")
+GREY = "#777777"
+SMALL = 8
+
+SHOWN_KERNEL = "cosine"
+"""Where a picture has room for one kernel."""
+
+QUERIES, NEIGHBOURS = 6, 5
+ALIKE = 0.5
+"""F1 of the objects of two scenes from which on pictures call them alike."""
+
+Panel = tuple[Sequence[Row], str, float | None]
+"""Rows, the name of a metric in them, and what chance would reach, if that is known."""
+
+
+def draw_by_layer(panels: Mapping[str, Panel]) -> Figure:
+    """Draw metrics of both kinds of RSM by layer: a row of panels for each metric, a column for each kernel."""
+    figure = Figure(figsize=(9, 0.9 + 2.3 * len(panels)), layout="constrained")
+    grid = figure.subplots(len(panels), len(KERNELS), squeeze=False, sharex=True, sharey="row")
+    for line, (name, (rows, metric, chance)) in zip(grid, panels.items(), strict=True):
+        for axes, kernel in zip(line, KERNELS, strict=True):
+            _draw_kinds(axes, [row for row in rows if row["kernel"] == kernel], metric)
+            if chance is not None:
+                axes.axhline(chance, color=GREY, linestyle=":", linewidth=1)
+        line[0].set_ylabel(name)
+    for axes, kernel in zip(grid[0], KERNELS, strict=True):
+        axes.set_title(f"{kernel} kernel", fontsize=10)
+    for axes in grid[-1]:
+        axes.set_xlabel("side of the maps", fontsize=SMALL)
+    some_chance = any(chance is not None for _, _, chance in panels.values())
+    _name_lines(figure, COLORS, _networks(next(iter(panels.values()))[0]), some_chance)
+    return figure
+
+
+def _draw_kinds(axes: Axes, rows: Sequence[Row], metric: str) -> None:
+    """Draw a line with intervals for each network and kind, shifted a little, so that they do not hide each other."""
+    networks = _networks(rows)
+    for kind, aside in ((SEMANTIC, -0.06), (SPATIAL, 0.06)):
+        for number, network in enumerate(networks):
+            found = [row[metric][kind] for row in rows if row["network"] == network]
+            middle = np.array([each["estimate"] for each in found])
+            ends = np.array([[each["low"], each["high"]] for each in found]).T
+            axes.errorbar(
+                np.arange(len(found)) + aside + 0.03 * number,
+                middle,
+                np.abs(ends - middle),
+                color=COLORS[kind],
+                linestyle=LINES[number],
+                marker=MARKERS[number],
+                markersize=4,
+                linewidth=1.2,
+                elinewidth=0.8,
+            )
+    _name_layers(axes, rows)
+    _tidy(axes)
+
+
+def _networks(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row["network"] for row in rows))
+
+
+def _name_layers(axes: Axes, rows: Sequence[Row]) -> None:
+    """Name the layers by the sides of their maps, which depend on the network."""
+    sides = [list(dict.fromkeys(row["side"] for row in rows if row["network"] == name)) for name in _networks(rows)]
+    names = [" | ".join(map(str, each)) for each in zip(*sides, strict=True)]
+    axes.set_xticks(range(len(names)), names, fontsize=SMALL)
+    axes.set_xlim(-0.3, len(names) - 0.7)
+
+
+def _tidy(axes: Axes) -> None:
+    axes.tick_params(labelsize=SMALL)
+    axes.grid(color="#E5E5E5", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _name_lines(figure: Figure, colors: Mapping[str, str], networks: Sequence[str], chance: bool = False) -> None:
+    """Put one legend above all panels."""
+    handles = [Line2D([], [], color=color, label=name, linewidth=2) for name, color in colors.items()]
+    for number, name in enumerate(networks):
+        style: dict[str, Any] = {"linestyle": LINES[number], "marker": MARKERS[number], "markersize": 4}
+        handles.append(Line2D([], [], color=GREY, label=name, **style))
+    if chance:
+        handles.append(Line2D([], [], color=GREY, linestyle=":", label="chance"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False, fontsize=SMALL + 1)
+
+
+def draw_shifts(rows: Sequence[Row]) -> Figure:
+    """Draw similarity, and the share of other photographs' crops that are less similar, by shift and layer."""
+    network = _networks(rows)[0]
+    mine = [row for row in rows if row["network"] == network and row["kernel"] == SHOWN_KERNEL]
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    grid = figure.subplots(2, len(mine), sharex=True, sharey="row", squeeze=False)
+    for (above, below), row in zip(grid.T, mine, strict=True):
+        for kind in (SEMANTIC, SPATIAL):
+            curve = row["curves"][kind]
+            style: dict[str, Any] = {"color": COLORS[kind], "marker": "o", "markersize": 4}
+            above.errorbar(curve["shifts"], curve["similarity"], curve["error"], capsize=2, **style)
+            above.axhline(curve["apart"], color=COLORS[kind], linestyle=":", linewidth=1.2)
+            below.plot(curve["shifts"], curve["separation"], **style)
+        above.set_title(f"block {row['block']} ({row['side']} × {row['side']})", fontsize=10)
+        below.set_xlabel("shift, in sides of a crop", fontsize=SMALL + 1)
+        below.axhline(0.5, color=GREY, linestyle=":", linewidth=1)
+        for axes in (above, below):
+            _tidy(axes)
+    grid[0][0].set_ylabel(f"{SHOWN_KERNEL} similarity")
+    grid[1][0].set_ylabel("other photographs'\ncrops less similar")
+    grid[1][0].yaxis.set_major_formatter(PercentFormatter(1))
+    handles = [Line2D([], [], color=color, marker="o", markersize=4, label=kind) for kind, color in COLORS.items()]
+    handles.append(Line2D([], [], color=GREY, linestyle=":", label="crops of different photographs, and chance"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=SMALL + 1)
+    return figure
+
+
+def draw_rsms(seen: Seen) -> Figure:
+    """Draw the RSMs of the first network's layers side by side, both kinds."""
+    layers = layers_of_first(seen)
+    figure = Figure(figsize=(2.7 * len(layers), 5.2), layout="constrained")
+    grid = figure.subplots(2, len(layers), squeeze=False)
+    for line, kind in zip(grid, (SEMANTIC, SPATIAL), strict=True):
+        for axes, layer in zip(line, layers, strict=True):
+            rsm = seen.rsms[layer][f"{kind}-{SHOWN_KERNEL}"]
+            title = f"block {layer.block} ({layer.side} × {layer.side}), {len(rsm)} inputs"
+            plot_rsm(rsm, axes, title="").set_title(title, fontsize=9)
+            axes.set(xlabel="", ylabel="", xticks=[], yticks=[])
+        line[0].set_ylabel(kind, color=COLORS[kind], fontsize=11)
+    for axes in figure.axes:
+        if axes.get_ylabel() == "similarity":
+            axes.set_ylabel("")
+            axes.tick_params(labelsize=SMALL - 1)
+    return figure
+
+
+def layers_of_first(seen: Seen) -> list[Layer]:
+    """Return the layers of the first network."""
+    first = next(iter(seen.rsms)).network
+    return [layer for layer in seen.rsms if layer.network == first]
+
+
+def draw_neighbours(seen: Seen, layer: Layer, kind: str) -> Figure:
+    """Draw scenes and what is found for them; those that are much alike have a green frame."""
+    data = seen.inputs(layer)
+    found = ranked(seen.rsms[layer][f"{kind}-{SHOWN_KERNEL}"], data, min(NEIGHBOURS, len(data) - 1))
+    alike = agreement(data.labels, data.labels, len(data), len(data)).f1 >= ALIKE
+    right = np.take_along_axis(alike, found.neighbours, axis=1)
+    queries = np.arange(QUERIES) * (len(data) // QUERIES)
+    figure = neighbours_figure(
+        data.thumbnails(), found.neighbours, queries=queries, relevant=right, title=f"{kind}-{SHOWN_KERNEL}, {layer}"
+    )
+    figure.supxlabel(CREDITS, fontsize=5, color=GREY)
+    return figure
+
+
+def draw_agreement(panels: Mapping[str, Sequence[Row]], methods: Mapping[str, str]) -> Figure:
+    """Draw CKA between both kinds of RSM by layer: a column for each set of inputs, a row for each method."""
+    figure = Figure(figsize=(9, 0.9 + 2.3 * len(methods)), layout="constrained")
+    grid = figure.subplots(len(methods), len(panels), sharex=True, sharey="row", squeeze=False)
+    for line, (name, method) in zip(grid, methods.items(), strict=True):
+        for axes, rows in zip(line, panels.values(), strict=True):
+            _draw_kernels(axes, rows, method)
+        line[0].set_ylabel(f"{name} of\nboth kinds of RSM")
+    for above, below, name in zip(grid[0], grid[-1], panels, strict=True):
+        above.set_title(name, fontsize=10)
+        below.set_xlabel("side of the maps", fontsize=SMALL)
+    named = {f"{kernel} kernel": color for kernel, color in KERNEL_COLORS.items()}
+    _name_lines(figure, named, _networks(next(iter(panels.values()))))
+    return figure
+
+
+def _draw_kernels(axes: Axes, rows: Sequence[Row], method: str) -> None:
+    """Draw a line for each network and kernel."""
+    for number, network in enumerate(_networks(rows)):
+        style: dict[str, Any] = {"linestyle": LINES[number], "marker": MARKERS[number], "markersize": 4}
+        for kernel, color in KERNEL_COLORS.items():
+            values = [row[method] for row in rows if (row["network"], row["kernel"]) == (network, kernel)]
+            axes.plot(range(len(values)), values, color=color, linewidth=1.2, **style)
+    _name_layers(axes, rows)
+    _tidy(axes)
+
+
+def draw_search(found: Mapping[str, Any]) -> Figure:
+    """Draw what a search takes as a share of what all pairs take."""
+    seconds = found["seconds"]
+    shares = {
+        "time": seconds["search"] / seconds["all pairs"],
+        "matchings solved": found["solved"] / found["pairs"],
+        "affinities formed": found["formed"] / found["pairs"],
+    }
+    figure = Figure(figsize=(7, 1.9), layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh(list(shares), list(shares.values()), color=COLORS[SEMANTIC], height=0.6)
+    axes.bar_label(bars, [f"{share:.1%}" for share in shares.values()], padding=3, fontsize=SMALL + 1)
+    axes.axvline(1, color=GREY, linestyle=":", linewidth=1.2)
+    axes.set_xlim(0, 1.15 * max(1.0, *shares.values()))
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_xlabel("of what all pairs take", fontsize=SMALL + 1)
+    _tidy(axes)
+    axes.grid(visible=False, axis="y")
+    return figure

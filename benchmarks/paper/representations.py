@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the networks make of the images: RSMs of their layers, and predicted class probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from efficientnet_lite_pytorch import EfficientNet
+from make_demo_data import normalise
+from networks import KERNELS, KINDS, MOST_POSITIONS, NETWORKS
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from paper.datasets import Dataset, scale_all
+from simplugins import RSM, compute_rsms, record
+from simplugins.activations import Activations
+
+LARGE = 1000
+"""Layers of more positions see few inputs: their matchings take long."""
+
+MEASURES = [f"{kind}-{kernel}" for kernel in KERNELS for kind in KINDS]
+
+BATCH = 1
+"""Images that a network sees at a time: on a CPU with few cores larger batches take longer."""
+
+_LOGITS = "_fc"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of a network.
+
+    Attributes
+    ----------
+    network : str
+    block : int
+    side, channels : int
+        Of its maps.
+    """
+
+    network: str
+    block: int
+    side: int
+    channels: int
+
+    @property
+    def large(self) -> bool:
+        """Whether its maps are too large for many inputs."""
+        return self.side**2 > LARGE
+
+    @property
+    def module(self) -> str:
+        """What the model calls it."""
+        return f"_blocks.{self.block}"
+
+    def __str__(self) -> str:
+        return f"{self.network}, block {self.block} ({self.side} × {self.side})"
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A pretrained network.
+
+    Attributes
+    ----------
+    name : str
+    model : torch.nn.Module
+    pixels : int
+        A side of the images that it was trained on.
+    layers : sequence of Layer
+        The last block of each size of maps, from the largest that is affordable.
+    left_out : sequence of int
+        Sides of the maps that are not.
+    """
+
+    name: str
+    model: torch.nn.Module
+    pixels: int
+    layers: Sequence[Layer]
+    left_out: Sequence[int]
+
+    def record(self, images: Sequence[NDArray[np.uint8]], modules: Sequence[str], title: str) -> dict[str, Activations]:
+        """Return what modules make of images, by name."""
+        shown = normalise(scale_all(images, self.pixels))
+        return record(self.model, shown, modules, batch_size=BATCH, progress=f"{title}: {self.name}")
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Inputs as the networks see them.
+
+    Attributes
+    ----------
+    data : Dataset
+    rsms : mapping of Layer to mapping of str to RSM
+        By measure; of `few` inputs where layers are large.
+    probabilities : mapping of str to (N, classes) array
+        By network.
+    """
+
+    data: Dataset
+    rsms: Mapping[Layer, Mapping[str, RSM]]
+    probabilities: Mapping[str, NDArray[np.float64]]
+
+    def inputs(self, layer: Layer) -> Dataset:
+        """Return the inputs of a layer's RSMs."""
+        return self.data.fewer() if layer.large else self.data
+
+    def probabilities_of(self, layer: Layer) -> NDArray[np.float64]:
+        """Return what is predicted for the inputs of a layer's RSMs."""
+        all_of_them = self.probabilities[layer.network]
+        return all_of_them[self.data.few] if layer.large else all_of_them
+
+
+def load_networks() -> list[Network]:
+    """Load the pretrained networks, and look up their layers."""
+    return [_load(name) for name in NETWORKS]
+
+
+def _load(name: str) -> Network:
+    architecture, weights, pixels = NETWORKS[name]
+    model: torch.nn.Module = EfficientNet.from_name(architecture)
+    model.load_state_dict(torch.load(weights.get_model_file_path(), map_location="cpu", weights_only=True))
+    blank = torch.zeros(1, 3, pixels, pixels)
+    by_side: dict[int, Layer] = {}
+    for module, maps in record(model, blank, "_blocks.*").items():
+        side = round(float(maps.positions[0]) ** 0.5)
+        by_side[side] = Layer(name, int(module.rpartition(".")[2]), side, maps.channels)
+    affordable = [layer for side, layer in by_side.items() if side**2 <= MOST_POSITIONS]
+    return Network(name, model, pixels, affordable, [side for side in by_side if side**2 > MOST_POSITIONS])
+
+
+def look_at(data: Dataset, networks: Sequence[Network]) -> Seen:
+    """Show images to the networks, and compute the RSMs of all layers under all measures."""
+    rsms: dict[Layer, Mapping[str, RSM]] = {}
+    probabilities = {}
+    for network in networks:
+        large, others = ([layer for layer in network.layers if layer.large is size] for size in (True, False))
+        recorded = network.record(data.images, [*(layer.module for layer in others), _LOGITS], data.name)
+        probabilities[network.name] = softmax(_vectors(recorded[_LOGITS]), axis=1)
+        if large:
+            recorded |= network.record(data.fewer().images, [layer.module for layer in large], f"{data.name}, few")
+        for layer in network.layers:
+            rsms[layer] = compute_rsms(recorded[layer.module], MEASURES, progress=f"{data.name}: {layer}")
+    return Seen(data, rsms, probabilities)
+
+
+def _vectors(activations: Activations) -> NDArray[np.float64]:
+    """Return activations of one position each as vectors, (N, C)."""
+    block = activations.block(0, len(activations))
+    return np.ldexp(np.asarray(block.vectors, dtype=np.float64), activations.exponents[:, None])
