@@ -7,7 +7,8 @@ import pytest
 
 from simplugins.cores import usable_cores
 
-collect_ignore = ["make_demo_data.py"]
+collect_ignore_glob = ["paper/*", "networks.py", "make_demo_data.py"]
+"""What needs pretrained networks and photographs, and holds no benchmarks."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -21,6 +22,3 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def threads(request: pytest.FixtureRequest) -> int:
     """Return how many threads a competitor may use."""
     return int(request.config.getoption("--threads"))
-
-collect_ignore_glob = ["paper/*", "networks.py", "make_demo_data.py"]
-"""What needs pretrained networks and photographs, and holds no benchmarks."""
