@@ -64,7 +64,8 @@ def test_pictures_and_links_lead_somewhere():
     pages = {README: ROOT, GUIDE: ROOT / "docs", ADAPTERS: ROOT / "adapters"}
     pages |= {text: path.parent for path, text in PAGES.items()}
     for text, folder in pages.items():
-        targets = [t for t in re.findall(r"\]\(([^)#]+)\)", text) if not t.startswith("http")]
+        prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+        targets = [t for t in re.findall(r"\]\(([^)#]+)\)", prose) if not t.startswith("http")]
         for target in targets:
             assert (folder / target).exists(), target
 
