@@ -24,7 +24,7 @@ SHIFTS_BETWEEN = len(SHIFTS) * (len(SHIFTS) - 1) // 2
 
 FEW_OF_A_PHOTOGRAPH = 2
 EACH_OF_FEW = 3
-"""Where maps are large, shifted crops are of every third photograph."""
+"""Where maps are large, shifted crops are of every third photograph, and others, two each, of those between."""
 
 
 def overlapping(photographs: Sequence[Photograph]) -> Dataset:
@@ -99,6 +99,6 @@ def _of_photographs(
         labels=[frozenset([photographs[int(group)].name]) for group in groups],
         groups=groups,
         shown=np.array([photographs[int(group)].shown for group in groups]),
-        few=np.flatnonzero(np.arange(len(groups)) % each < FEW_OF_A_PHOTOGRAPH),
+        few=np.flatnonzero((np.arange(len(groups)) % each < FEW_OF_A_PHOTOGRAPH) & (groups % EACH_OF_FEW > 0)),
         places=places,
     )

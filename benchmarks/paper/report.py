@@ -68,7 +68,7 @@ class Size:
 
     scenes: int = 200
     searched: int = 2000
-    few_scenes: int = 30
+    few_scenes: int = 24
     photographs: int | None = None
     k: int = 5
 
