@@ -21,7 +21,7 @@ from simplugins.layers import Comparison
 from simplugins.rsm import RSM
 from simplugins.similarities import NetworkSimilarity
 
-GROUP = "simplugins.adapters"
+GROUP = plugins.ADAPTERS
 
 
 @dataclass(frozen=True)

@@ -28,13 +28,15 @@ from typing import Any
 
 __all__ = ["GROUPS", "Plugin", "PluginError", "PluginStatus", "available", "load", "refresh", "status"]
 
+ADAPTERS = "simplugins.adapters"
+
 GROUPS: Mapping[str, str] = MappingProxyType(
     {
         "simplugins.measures": "measures: activations to RSM",
         "simplugins.matchings": "matchings: affinities to an assignment",
         "simplugins.comparisons": "comparisons: two RSMs to a number",
         "simplugins.similarities": "similarities: activations of two networks to a number",
-        "simplugins.adapters": "adapters: RSMs, comparisons and similarities to other tools, and back",
+        ADAPTERS: "adapters: RSMs, comparisons and similarities to other tools, and back",
     }
 )
 """The entry-point groups that simplugins reads, and what a plugin of each is. Read-only."""
@@ -161,8 +163,8 @@ def status(group: str) -> list[PluginStatus]:
     Returns
     -------
     list of PluginStatus
-        In the order of `available`, each plugin with the text of the error that `load` raises for it, if any; and with
-        the reason of what is not available, of plugins that have a function of that name.
+        In the order of `available`, each plugin with the text of the error that `load` raises for it, if any; of
+        adapters also what their `available` says is missing.
 
     Raises
     ------
@@ -207,8 +209,12 @@ def _status(plugin: Plugin) -> PluginStatus:
         loaded = load(plugin.group, plugin.name)
     except PluginError as error:
         return PluginStatus(plugin, str(error))
-    found = loaded.available() if hasattr(loaded, "available") else None
-    return PluginStatus(plugin, None, getattr(found, "reason", None))
+    if plugin.group != ADAPTERS:
+        return PluginStatus(plugin, None)
+    try:
+        return PluginStatus(plugin, None, loaded.available().reason)
+    except Exception as error:  # what looks into the tool is the plugin's own
+        return PluginStatus(plugin, f"{plugin.distribution} cannot tell: {type(error).__name__}: {error}")
 
 
 def _unknown(owner: str, kind: str, asked: str, known: Iterable[str]) -> ValueError:

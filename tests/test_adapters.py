@@ -289,8 +289,11 @@ def test_a_plugin_that_is_no_adapter_is_told(tmp_path):
         try:
             simplugins.adapter("odd")
         except simplugins.plugins.PluginError as error:
-            print(json.dumps(str(error)))
+            told = str(error)
+        (status,) = [s for s in simplugins.plugins.status("simplugins.adapters") if s.plugin.name == "odd"]
+        print(json.dumps([told, status.error]))
         """,
         site,
     )
-    assert found == "plugin 'odd' of simplugins.adapters was to be a simplugins.Adapter, it is of type int"
+    assert found[0] == "plugin 'odd' of simplugins.adapters was to be a simplugins.Adapter, it is of type int"
+    assert found[1] == "odd 1.0 cannot tell: AttributeError: 'int' object has no attribute 'available'"
