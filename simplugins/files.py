@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 import zipfile
@@ -170,6 +171,25 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], None]
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise
+
+
+def json_text(told: Mapping[str, Any]) -> str:
+    """Return what there is to tell as JSON, with null in place of NaN, which JSON does not have.
+
+    Examples
+    --------
+    >>> json.loads(json_text({"value": float("nan")}))
+    {'value': None}
+    """
+    return json.dumps(_without_nan(told), indent=1, allow_nan=False) + "\n"
+
+
+def _without_nan(told: Any) -> Any:
+    if isinstance(told, Mapping):
+        return {name: _without_nan(value) for name, value in told.items()}
+    if isinstance(told, list | tuple):
+        return [_without_nan(value) for value in told]
+    return None if isinstance(told, float) and math.isnan(told) else told
 
 
 def write_text(path: str | os.PathLike[str], text: str, *, overwrite: bool = False) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -165,9 +164,10 @@ def _as_csv(comparison: Comparison) -> str:
 
 
 def _as_json(comparison: Comparison) -> str:
-    values = [[None if np.isnan(value) else value for value in row] for row in comparison.values.tolist()]
-    told = {**comparison.made, "rows": comparison.rows, "columns": comparison.columns, "values": values}
-    return json.dumps(told, indent=1, allow_nan=False) + "\n"
+    values = comparison.values.tolist()
+    return files.json_text(
+        {**comparison.made, "rows": comparison.rows, "columns": comparison.columns, "values": values}
+    )
 
 
 _TEXTS = {".csv": _as_csv, ".json": _as_json}

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
@@ -121,16 +120,7 @@ def _as_json(found: Retrieval) -> str:
         "neighbours": found.neighbours.tolist(),
         "similarities": found.similarities.tolist(),
     }
-    return json.dumps(_without_nan(told), indent=1, allow_nan=False) + "\n"
-
-
-def _without_nan(told: Any) -> Any:
-    """Return nested lists and dicts with None in place of NaN, which JSON does not have."""
-    if isinstance(told, dict):
-        return {name: _without_nan(value) for name, value in told.items()}
-    if isinstance(told, list):
-        return [_without_nan(value) for value in told]
-    return None if isinstance(told, float) and np.isnan(told) else told
+    return files.json_text(told)
 
 
 _TEXTS = {".csv": _as_csv, ".json": _as_json}
