@@ -97,7 +97,7 @@ def row_sums(matrix: Matrix, counts: Vector) -> Vector:
 
 
 def centred(matrix: Matrix, counts: Vector) -> Matrix:
-    """Return a matrix minus the means of its rows and columns: ``H K H``, with ``H = I - 1 / N``.
+    """Return a symmetric matrix minus the means of rows and columns, ``H K H`` with ``H = I - 1 / N``; exactly symmetric.
 
     Examples
     --------
@@ -106,6 +106,6 @@ def centred(matrix: Matrix, counts: Vector) -> Matrix:
            [-1.,  1.]])
     """
     means = row_sums(matrix, counts) / counts.sum()
-    found: Matrix = matrix - means[:, None]
-    found -= means - means @ counts / counts.sum()
-    return found
+    shifts: Matrix = means[:, None] + means
+    shifts -= means @ counts / counts.sum()
+    return np.subtract(matrix, shifts, out=shifts)

@@ -198,7 +198,7 @@ class RSM:
                 f"(similarities are read by RSM.of)"
             )
         products = centred(matrix if squared else matrix**2, np.ones(len(matrix))) / -2
-        return cls.of((products + products.T) / 2, labels=labels, measure=measure, **made)
+        return cls.of(products, labels=labels, measure=measure, **made)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -239,6 +239,28 @@ class RSM:
             distances = np.maximum(distances, distances.T)
             np.fill_diagonal(distances, 0)
         return distances if squared else np.sqrt(distances)
+
+    def centred(self) -> NDArray[np.float64]:
+        """Return the values about the mean of all inputs: ``H K H``, with ``H = I - 1 / N``.
+
+        Returns
+        -------
+        (N, N) float64 array
+            Exactly symmetric; rows and columns add up to 0.
+
+        Raises
+        ------
+        ValueError
+            If the RSM compares inputs with others.
+
+        Examples
+        --------
+        >>> RSM.of([[2.0, 0.0], [0.0, 2.0]]).centred()
+        array([[ 1., -1.],
+               [-1.,  1.]])
+        """
+        self._check_symmetric("centred values")
+        return centred((self.values + self.values.T) / 2, np.ones(len(self)))
 
     def indefiniteness(self) -> float:
         """Return how far the RSM is from positive semi-definite: how far below 0 its least eigenvalue is.

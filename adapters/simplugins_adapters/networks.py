@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins import RSM, Comparison, NetworkSimilarity
-from simplugins_adapters.shared import gram
+from simplugins_adapters.shared import check_square
 
 Distance = Literal["angle", "complement"]
 """How a similarity of networks becomes a distance: its arc cosine, in radians, which obeys the triangle inequality
@@ -21,10 +21,8 @@ _ROUNDING = 1e-9
 
 def centred_gram(rsm: RSM, tool: str) -> NDArray[np.float64]:
     """Return H K H of an RSM K of inputs with themselves, with H = I - 1 / N; exactly symmetric, (N, N)."""
-    values = gram(rsm, tool)
-    means = values.mean(0)
-    values -= means[:, None] + means - means.mean()
-    return values
+    check_square(rsm, tool)
+    return rsm.centred()
 
 
 def check_distance(similarity: NetworkSimilarity, kind: Distance) -> None:
