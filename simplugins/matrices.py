@@ -97,7 +97,7 @@ def row_sums(matrix: Matrix, counts: Vector) -> Vector:
 
 
 def centred(matrix: Matrix, counts: Vector) -> Matrix:
-    """Return a symmetric matrix minus the means of rows and columns, ``H K H`` with ``H = I - 1 / N``; it stays symmetric.
+    """Return a symmetric matrix minus the means of rows and columns: ``H K H``, where ``H = I - 1 / N``.
 
     Examples
     --------
