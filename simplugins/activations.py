@@ -7,15 +7,17 @@ in float32 or float64, converted only when asked for, so that a memmap is never 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from simplugins import arrays, gpu
+from simplugins.blocks import ArrayReader, Block, BlockReader, ChosenReader, Reader, SetsReader
 
 Layout = Literal["nd", "ntd", "nchw", "nhwc"]
 
@@ -32,49 +34,6 @@ _PLAIN_EXPONENTS = {np.dtype(np.float32): 30, np.dtype(np.float64): 400}
 _LARGEST_EXPONENT = 480
 _SAFE_SQUARE = 50
 """Inputs with squared norms within two to this power, both ways, need no scaling in either type."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """Concept vectors of consecutive inputs.
-
-    Attributes
-    ----------
-    vectors : (T, C) NumPy or CuPy array, C-contiguous, float32 or float64
-        All positions of all inputs of the block, one after the other; on the GPU if the activations lie there.
-    offsets : (n + 1,) int64 array
-        Input i has the rows ``offsets[i]:offsets[i + 1]``.
-    """
-
-    vectors: Any
-    offsets: NDArray[np.int64]
-
-    def rows(self, start: int, stop: int) -> Block:
-        """Return the inputs `start` to `stop` of the block, without a copy."""
-        offsets = self.offsets[start : stop + 1]
-        return Block(self.vectors[offsets[0] : offsets[-1]], offsets - offsets[0])
-
-    def norm_order(self) -> NDArray[np.int64]:
-        """Return the (T,) rows of each input by the norm of their vectors, smallest first, ties by position."""
-        inputs = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
-        return np.lexsort((self.squares(), inputs))
-
-    def scaled(self, powers: NDArray[np.int64]) -> Block:
-        """Return the vectors of each input times two to a power."""
-        xp = arrays.namespace(self.vectors)
-        of_vectors = np.repeat(powers, np.diff(self.offsets)).astype(np.int32)
-        return Block(xp.ldexp(self.vectors, xp.asarray(of_vectors)[:, None]), self.offsets)
-
-    def squares(self) -> NDArray[np.float64]:
-        """Return the (T,) squared norms of the vectors."""
-        with gpu.current(arrays.gpu_of(self.vectors)):
-            return arrays.small_numpy(arrays.namespace(self.vectors).square(self.vectors.astype(np.float64)).sum(1))
-
-    def by_norm(self) -> tuple[Block, NDArray[np.int64]]:
-        """Return the vectors of each input by their norm, smallest first, and the rows in that order."""
-        order = self.norm_order()
-        with gpu.current(arrays.gpu_of(self.vectors)):
-            return Block(self.vectors[arrays.namespace(self.vectors).asarray(order)], self.offsets), order
 
 
 @dataclass(frozen=True)
@@ -108,7 +67,7 @@ class Activations:
     squared_norms: NDArray[np.float64]
     exponents: NDArray[np.int64]
     gpu: int | None
-    _read: Callable[[int, int], Block] = field(repr=False)
+    _read: Reader = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -127,6 +86,49 @@ class Activations:
             scaled = block.scaled(-exponents) if exponents.any() else block
             return Block(xp.ascontiguousarray(scaled.vectors, self.dtype), block.offsets)
 
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether another process can read the values from where they lie, so that sending these is cheap."""
+        return self._read.is_on_disk
+
+    def part(self, start: int, stop: int) -> Activations:
+        """Return the inputs from `start` to `stop`, without reading them."""
+        return self._of_inputs(slice(start, stop), self._read.part(start, stop))
+
+    def chosen(self, inputs: NDArray[np.int64]) -> Activations:
+        """Return some inputs, in any order, without reading them; what had no labels is labelled by its number."""
+        found = self._of_inputs(inputs, ChosenReader(self._read, inputs))
+        return found if self.labels is not None else replace(found, labels=inputs)
+
+    def in_memory(self) -> Activations:
+        """Return the same, converted once, and kept in memory or where else the values lie."""
+        with gpu.current(self.gpu):  # blocks are scaled, which readers' are not yet
+            whole = self._read(0, len(self)) if self.exponents.any() else self.block(0, len(self))
+        return replace(self, _read=BlockReader(whole))
+
+    def _of_inputs(self, inputs: slice | NDArray[np.int64], reader: Reader) -> Activations:
+        return replace(
+            self,
+            positions=self.positions[inputs],
+            labels=None if self.labels is None else self.labels[inputs],
+            squared_norms=self.squared_norms[inputs],
+            exponents=self.exponents[inputs],
+            _read=reader,
+        )
+
+    def digest(self) -> str:
+        """Return a digest (SHA-256) of all that is computed with: the values as converted, and the sets they belong to.
+
+        Equal activations have equal digests, whatever array or file they come in. Everything is read once, in chunks.
+        """
+        found = hashlib.sha256(f"{self.dtype} {self.channels} {len(self)}".encode())
+        for numbers in (self.positions, self.exponents):
+            found.update(numbers.astype("<i8").tobytes())
+        for start, stop in _chunks(self.positions, self.channels):
+            vectors = arrays.to_numpy(self.block(start, stop).vectors, self.dtype)
+            found.update(np.ascontiguousarray(vectors, self.dtype.newbyteorder("<")).data)
+        return found.hexdigest()
+
     @staticmethod
     def of(
         source: Any,
@@ -136,6 +138,8 @@ class Activations:
         labels: Any = None,
         dtype: DTypeLike | None = None,
         drop_tokens: int | Sequence[int] = 0,
+        subset: int | Any | None = None,
+        seed: int = 0,
     ) -> Activations:
         """Check an array of activations and make it ready to be computed with.
 
@@ -144,8 +148,9 @@ class Activations:
         Parameters
         ----------
         source : array, list of arrays, or Activations
-            A NumPy, Torch or CuPy array (any float or integer type) or NumPy memmap of N inputs; or a list of N
-            arrays (S_i, C), sets of concept vectors of different sizes. Activations are returned as they are.
+            A NumPy, Torch or CuPy array (any float or integer type) of N inputs, or one on disk: a NumPy memmap, Zarr
+            array, HDF5 dataset (h5py) or Dask array; or a list of N arrays (S_i, C), sets of concept vectors of
+            different sizes. Activations are returned as they are.
         layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
             What the dimensions are; "auto" reads two, three and four of them as the first three of these.
         mask : (N, S) bool array, optional
@@ -158,6 +163,8 @@ class Activations:
         drop_tokens : int or sequence of int, default 0
             Tokens to leave out of layout "ntd": the first so many, or those at these places (a vision
             transformer's class token is 1, or [0]).
+        subset, seed
+            Which inputs there are to be: see `choose_inputs`. Others are not read; they count for labels and mask.
 
         Returns
         -------
@@ -175,7 +182,7 @@ class Activations:
             given = {"layout": layout != "auto", "drop_tokens": _dropped_tokens(drop_tokens).size > 0}
             given |= {"mask": mask is not None, "labels": labels is not None, "dtype": dtype is not None}
             _refuse("Activations, which are ready to be computed with", given)
-            return source
+            return source if subset is None else source.chosen(choose_inputs(len(source), subset, seed))
         dropped = _dropped_tokens(drop_tokens)
         ragged = isinstance(source, list | tuple) and len(source) > 0 and all(np.ndim(s) == 2 for s in source)
         if ragged:
@@ -204,18 +211,23 @@ class Activations:
         computed = _resolve_dtype(dtype, widest)
         # Values that float32 cannot hold are scaled before they are rounded to it.
         read_as = np.dtype(np.float64) if widest else computed
-        reader = _ragged_reader(sets, read_as) if ragged else _array_reader(array, layout, kept, used, read_as)
-        number = _common_gpu(sets if ragged else [array])
+        reader: Reader = SetsReader(sets, read_as) if ragged else ArrayReader(array, layout, kept, used, read_as)
+        labels = check_labels(labels, count)
+        if subset is not None:
+            inputs = choose_inputs(count, subset, seed)
+            reader, positions, count = ChosenReader(reader, inputs), positions[inputs], len(inputs)
+            labels = inputs if labels is None else labels[inputs]
+        number = arrays.common_gpu(sets if ragged else [array])
         with gpu.current(number):
             if positions.sum() * channels * read_as.itemsize <= _CHUNK_BYTES:
-                reader = _converted(reader(0, count))
+                reader = BlockReader(reader(0, count))
             exponents, squared_norms = _measure(reader, count, positions, channels, computed)
         return Activations(
             layout=layout,
             channels=channels,
             positions=positions.astype(np.int64),
             dtype=computed,
-            labels=check_labels(labels, count),
+            labels=labels,
             squared_norms=squared_norms,
             exponents=exponents,
             gpu=number,
@@ -247,6 +259,50 @@ def check_labels(labels: Any, count: int) -> NDArray[Any] | None:
     if found.shape != (count,):
         raise ValueError(f"labels: expected {count}, one an input, got an array of shape {found.shape}")
     return found.astype(np.int64) if found.dtype.kind in "iu" else found.astype(str)
+
+
+def choose_inputs(count: int, subset: Any, seed: int = 0) -> NDArray[np.int64]:
+    """Return which inputs belong to a subset.
+
+    Parameters
+    ----------
+    count : int
+        How many there are.
+    subset : int or sequence of int
+        How many to draw at random, each at most once; or their numbers, in the order wanted.
+    seed : int, default 0
+        Of the random draw.
+
+    Returns
+    -------
+    (n,) int64 array
+        Numbers of inputs; those drawn, in their order.
+
+    Raises
+    ------
+    ValueError
+        If there are no such inputs, or one is asked for twice.
+
+    Examples
+    --------
+    >>> choose_inputs(5, [4, 0])
+    array([4, 0])
+    >>> len(choose_inputs(1000, 20))
+    20
+    """
+    given = arrays.small_numpy(subset)
+    if given.dtype.kind not in "iu" or given.ndim > 1:
+        raise ValueError(f"subset must be how many inputs to draw, or a list of their numbers; got {subset!r}")
+    if given.ndim == 0:
+        if not 0 < given <= count:
+            raise ValueError(f"subset: cannot draw {given} of {count} inputs")
+        return np.sort(np.random.default_rng(seed).choice(count, int(given), replace=False))
+    if given.size == 0 or given.min() < 0 or given.max() >= count:
+        raise ValueError(f"subset: expected numbers from 0 to {count - 1}, got {given[:10].tolist()}")
+    numbers, times = np.unique(given, return_counts=True)
+    if (times > 1).any():
+        raise ValueError(f"subset: input {numbers[times > 1][0]} is there twice")
+    return given.astype(np.int64)
 
 
 def _refuse(what: str, given: Mapping[str, bool]) -> None:
@@ -331,55 +387,6 @@ def _check_sets(sets: Sequence[Any]) -> None:
             raise ValueError(f"sets must have equal channels: set 0 has {channels[0]}, set {i} has {found}")
 
 
-def _common_gpu(sets: Sequence[Any]) -> int | None:
-    """Return the number of the GPU that all arrays lie on, or None."""
-    found = {arrays.gpu_of(array) for array in sets}
-    return found.pop() if len(found) == 1 else None
-
-
-def _array_reader(
-    array: Any,
-    layout: str,
-    kept: NDArray[np.int64] | None,
-    used: NDArray[np.bool_] | None,
-    dtype: np.dtype[np.floating],
-) -> Callable[[int, int], Block]:
-    def read(start: int, stop: int) -> Block:
-        values = arrays.to_float(array[start:stop], dtype)
-        xp = arrays.namespace(values)
-        if layout == "nd":
-            values = values[:, None, :]
-        elif layout == "nchw":
-            values = values.reshape(*values.shape[:2], -1).transpose(0, 2, 1)
-        elif layout == "nhwc":
-            values = values.reshape(len(values), -1, values.shape[-1])
-        if kept is not None:
-            values = values[:, xp.asarray(kept)]
-        if used is not None:
-            counts = used[start:stop].sum(1)
-            return Block(values[xp.asarray(used[start:stop])], np.concatenate([[0], np.cumsum(counts)]))
-        inputs, positions, channels = values.shape
-        return Block(values.reshape(-1, channels), np.arange(inputs + 1) * positions)
-
-    return read
-
-
-def _ragged_reader(sets: Sequence[Any], dtype: np.dtype[np.floating]) -> Callable[[int, int], Block]:
-    convert = arrays.to_numpy if _common_gpu(sets) is None else arrays.to_float
-
-    def read(start: int, stop: int) -> Block:
-        values = [convert(s, dtype) for s in sets[start:stop]]
-        offsets = np.concatenate([[0], np.cumsum([len(v) for v in values])])
-        return Block(arrays.namespace(values[0]).concatenate(values), offsets)
-
-    return read
-
-
-def _converted(whole: Block) -> Callable[[int, int], Block]:
-    """Read from activations so small that they are converted once and kept."""
-    return whole.rows
-
-
 def _chunks(positions: NDArray[np.int64], channels: int) -> Iterator[tuple[int, int]]:
     size = max(1, int(_CHUNK_BYTES / (8 * channels * max(1, positions.max()))))
     for start in range(0, len(positions), size):
@@ -387,7 +394,7 @@ def _chunks(positions: NDArray[np.int64], channels: int) -> Iterator[tuple[int, 
 
 
 def _measure(
-    reader: Callable[[int, int], Block],
+    reader: Reader,
     count: int,
     positions: NDArray[np.int64],
     channels: int,
@@ -417,7 +424,7 @@ def _squared_norms(block: Block, powers: NDArray[np.int64] | None = None) -> NDA
 
 def _exponents(
     block: Block,
-    reader: Callable[[int, int], Block],
+    reader: Reader,
     start: int,
     positions: NDArray[np.int64],
     channels: int,
@@ -438,9 +445,7 @@ def _exponents(
     return np.where(np.abs(powers) <= _PLAIN_EXPONENTS[dtype], 0, powers)
 
 
-def _report_not_finite(
-    reader: Callable[[int, int], Block], count: int, positions: NDArray[np.int64], channels: int
-) -> None:
+def _report_not_finite(reader: Reader, count: int, positions: NDArray[np.int64], channels: int) -> None:
     bad, first = 0, -1
     for start, stop in _chunks(positions, channels):
         block = reader(start, stop)

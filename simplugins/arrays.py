@@ -7,13 +7,14 @@ No library is imported here before the user has: an array's type tells where it 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins import gpu
+from simplugins import gpu, ondisk
 
 
 def is_torch(array: Any) -> bool:
@@ -31,7 +32,7 @@ def _comes_from(library: str, array: Any) -> bool:
 
 
 def as_array(array: Any) -> Any:
-    """Return a Torch or CuPy array, or a NumPy memmap, as it is; anything else as a NumPy array.
+    """Return a Torch or CuPy array, or one that stays on disk, as it is; anything else as a NumPy array.
 
     Raises
     ------
@@ -42,7 +43,7 @@ def as_array(array: Any) -> Any:
         array = sys.modules["torch"].stack(list(array))
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError("masked arrays are not read: pass the plain array, and which positions count as mask=")
-    if not (is_torch(array) or is_cupy(array) or isinstance(array, np.ndarray)):
+    if not (is_torch(array) or is_cupy(array) or isinstance(array, np.ndarray) or ondisk.is_lazy(array)):
         try:
             array = np.asarray(array)
         except ValueError as error:
@@ -103,6 +104,12 @@ def gpu_of(array: Any) -> int | None:
     if is_torch(array) and array.is_cuda and gpu.why_unusable() is None:
         return int(array.device.index)
     return None
+
+
+def common_gpu(sets: Sequence[Any]) -> int | None:
+    """Return the number of the GPU that all arrays lie on, or None."""
+    found = {gpu_of(array) for array in sets}
+    return found.pop() if len(found) == 1 else None
 
 
 def small_numpy(array: Any) -> NDArray[Any]:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from simplugins import arrays
-from simplugins.activations import Activations, Block, naming
+from simplugins.activations import Activations, naming
+from simplugins.blocks import Block
 from simplugins.engines import check_engine, choose_engine
 from simplugins.matching.certificates import Certified, match_and_certify
 from simplugins.matching.contract import Matcher

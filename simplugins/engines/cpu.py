@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins import arrays
-from simplugins.activations import Activations, Block
+from simplugins.activations import Activations
+from simplugins.blocks import Block
 from simplugins.engines.pairs import check_pair, complete
 from simplugins.engines.result import AlignedProducts
 from simplugins.engines.threads import check_threads, in_threads

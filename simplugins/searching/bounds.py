@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.activations import Block
+from simplugins.blocks import Block
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.activations import Block
+from simplugins.blocks import Block
 from simplugins.engines.cpu import Scratch, matched_values
 from simplugins.matching.contract import Matcher
 from simplugins.searching.bounds import Summary, bounds_of_affinities, mean_prices

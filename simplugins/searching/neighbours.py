@@ -12,7 +12,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from simplugins import arrays, kernels, plugins
 from simplugins._version import __version__
-from simplugins.activations import Activations, Block, naming
+from simplugins.activations import Activations, naming
+from simplugins.blocks import Block
 from simplugins.engines.cpu import ROUNDING, matched_values
 from simplugins.engines.pairs import check_pair
 from simplugins.engines.threads import check_threads, in_threads

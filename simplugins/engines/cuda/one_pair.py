@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.activations import Block
+from simplugins.blocks import Block
 from simplugins.engines.cuda import launcher
 from simplugins.engines.cuda.device import Device, DeviceMemoryError
 from simplugins.engines.cuda.launcher import Batch
