@@ -91,6 +91,11 @@ class Activations:
         """Whether another process can read the values from where they lie, so that sending these is cheap."""
         return self._read.is_on_disk
 
+    @property
+    def read_at_once(self) -> int:
+        """How many inputs are read whenever one is: those of a chunk of a file, or 1."""
+        return self._read.at_once
+
     def part(self, start: int, stop: int) -> Activations:
         """Return the inputs from `start` to `stop`, without reading them."""
         return self._of_inputs(slice(start, stop), self._read.part(start, stop))
@@ -105,6 +110,11 @@ class Activations:
         with gpu.current(self.gpu):  # blocks are scaled, which readers' are not yet
             whole = self._read(0, len(self)) if self.exponents.any() else self.block(0, len(self))
         return replace(self, _read=BlockReader(whole))
+
+    def on_cpu(self) -> Activations:
+        """Return the same, converted once, in memory of the CPU, from where it can be sent."""
+        whole = self.in_memory()._read(0, len(self))
+        return replace(self, gpu=None, _read=BlockReader(whole.on_cpu()))
 
     def _of_inputs(self, inputs: slice | NDArray[np.int64], reader: Reader) -> Activations:
         return replace(

@@ -44,6 +44,10 @@ class Block:
         of_vectors = np.repeat(powers, np.diff(self.offsets)).astype(np.int32)
         return Block(xp.ldexp(self.vectors, xp.asarray(of_vectors)[:, None]), self.offsets)
 
+    def on_cpu(self) -> Block:
+        """Return the block in the CPU's memory."""
+        return Block(arrays.to_numpy(self.vectors, np.dtype(str(self.vectors.dtype))), self.offsets)
+
     def squares(self) -> NDArray[np.float64]:
         """Return the (T,) squared norms of the vectors."""
         with gpu.current(arrays.gpu_of(self.vectors)):
@@ -68,6 +72,10 @@ class Reader(Protocol):
     @property
     def is_on_disk(self) -> bool:
         """Whether another process can read the same inputs from where they lie, so that sending the reader is cheap."""
+
+    @property
+    def at_once(self) -> int:
+        """How many inputs are read whenever one is."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +132,11 @@ class ArrayReader:
         """Whether another process can open the array too."""
         return ondisk.address_of(self.array) is not None
 
+    @property
+    def at_once(self) -> int:
+        """How many inputs are read whenever one is."""
+        return ondisk.inputs_at_once(self.array)
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "array": ondisk.address_of(self.array) or self.array}
 
@@ -139,6 +152,7 @@ class SetsReader:
     sets: Sequence[Any]
     dtype: np.dtype[np.floating]
     is_on_disk = False
+    at_once = 1
 
     def __call__(self, start: int, stop: int) -> Block:
         """Convert the inputs from `start` to `stop`."""
@@ -158,6 +172,7 @@ class BlockReader:
 
     block: Block
     is_on_disk = False
+    at_once = 1
 
     def __call__(self, start: int, stop: int) -> Block:
         """Return the inputs from `start` to `stop`, without a copy."""
@@ -192,3 +207,8 @@ class ChosenReader:
     def is_on_disk(self) -> bool:
         """Whether the other reader's inputs are."""
         return self.reader.is_on_disk
+
+    @property
+    def at_once(self) -> int:
+        """How many inputs are read whenever one is."""
+        return self.reader.at_once

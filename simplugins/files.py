@@ -27,14 +27,15 @@ def read_activations(path: str | os.PathLike[str], key: str | None = None) -> An
     Parameters
     ----------
     path : path
-        A file ending in .npy (opened as a memmap), .npz, .pt, .pth or .safetensors.
+        A file ending in .npy (opened as a memmap), .npz, .pt, .pth, .safetensors, .h5 or .hdf5, or a Zarr folder ending
+        in .zarr. Arrays of .npy, .h5, .hdf5 and .zarr stay on disk.
     key : str, optional
         Which array, in a file that can hold several; not needed if it holds one.
 
     Returns
     -------
     array
-        A NumPy array or memmap, or a Torch tensor.
+        A NumPy array or memmap, a Torch tensor, an HDF5 dataset or a Zarr array.
 
     Raises
     ------
@@ -49,7 +50,7 @@ def read_activations(path: str | os.PathLike[str], key: str | None = None) -> An
     path = Path(path)
     if path.suffix not in _READERS:
         raise ValueError(f"{path}: unknown format {path.suffix!r}, expected one of {', '.join(_READERS)}")
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
     try:
         return _READERS[path.suffix](path, key)
@@ -109,12 +110,32 @@ def _read_safetensors(path: Path, key: str | None) -> Any:
         return archive.get_tensor(_choose(path, list(archive.keys()), key))
 
 
+def _read_hdf5(path: Path, key: str | None) -> Any:
+    h5py = import_extra("h5py", extra="hdf5", purpose=f"reading {path.suffix} files")
+    file = h5py.File(path, "r")
+    names: list[str] = []
+    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+    return file[_choose(path, names, key)]
+
+
+def _read_zarr(path: Path, key: str | None) -> Any:
+    zarr = import_extra("zarr", extra="zarr", purpose=f"reading {path.suffix} folders")
+    opened = zarr.open(path, mode="r")
+    if isinstance(opened, zarr.Array):
+        _no_key(path, key)
+        return opened
+    return opened[_choose(path, [name for name, _ in opened.arrays()], key)]
+
+
 _READERS: dict[str, Callable[[Path, str | None], Any]] = {
     ".npy": _read_npy,
     ".npz": _read_npz,
     ".pt": _read_torch,
     ".pth": _read_torch,
     ".safetensors": _read_safetensors,
+    ".h5": _read_hdf5,
+    ".hdf5": _read_hdf5,
+    ".zarr": _read_zarr,
 }
 
 FORMATS = tuple(_READERS)
@@ -166,7 +187,7 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], None]
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(beside, 0o666 & ~_umask())
+        os.chmod(beside, 0o666 & ~umask())
         os.replace(beside, path)
     except BaseException:
         Path(beside).unlink(missing_ok=True)
@@ -201,7 +222,8 @@ def write_text(path: str | os.PathLike[str], text: str, *, overwrite: bool = Fal
     write_whole(path, write, overwrite=overwrite)
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Return which permissions new files do not get."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -92,6 +92,43 @@ def rbf(distances: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
         return np.exp(distances / sigma / sigma / -2)
 
 
+def similarities(
+    kernel: str,
+    products: NDArray[np.float64],
+    norms_x: NDArray[np.float64],
+    norms_y: NDArray[np.float64],
+    *,
+    rounding: float,
+    sigma: float | None,
+) -> NDArray[np.float64]:
+    """Apply a kernel to aligned inner products.
+
+    Parameters
+    ----------
+    kernel : {"linear", "cosine", "rbf"}
+    products, norms_x, norms_y, rounding
+        As for `squared_distances`.
+    sigma : float or None
+        Of the RBF kernel.
+
+    Returns
+    -------
+    (N, M) float64 array
+
+    Examples
+    --------
+    >>> similarities("cosine", np.array([[6.0]]), np.array([9.0]), np.array([16.0]), rounding=0.0, sigma=None)
+    array([[0.5]])
+    """
+    if kernel == "linear":
+        return linear(products)
+    if kernel == "cosine":
+        return cosine(products, norms_x, norms_y)
+    if kernel != "rbf" or sigma is None:
+        raise ValueError(f"expected a kernel among {', '.join(KERNELS)}, and a bandwidth for rbf; got {kernel!r}")
+    return rbf(squared_distances(products, norms_x, norms_y, rounding=rounding), sigma)
+
+
 def median_sigma(distances: NDArray[np.float64], *, symmetric: bool) -> float:
     """Return the paper's bandwidth: the square root of the median of the squared distances that are not zero.
 

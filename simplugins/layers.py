@@ -297,9 +297,9 @@ def read_layers(path: str | PathLike[str], patterns: Sequence[str] = ()) -> dict
         If a file cannot be read, or a pattern fits no layer.
     """
     path = Path(path)
-    if (path / recording.INDEX).is_file():
+    if recording.is_recording(path):
         return dict(recording.read_recorded(path, list(patterns) or None))
-    if path.is_dir():
+    if path.is_dir() and path.suffix != ".zarr":
         found = {file.stem: file for file in sorted(path.iterdir(), key=_natural) if file.suffix in files.FORMATS}
         return {name: _read_layer(found[name]) for name in _chosen(found, patterns, path)}
     if path.suffix == ".npz" and not is_rsm(path):

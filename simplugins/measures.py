@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,15 @@ from simplugins.files import read_activations
 from simplugins.kernels import Sigma
 from simplugins.matching.contract import Matcher
 from simplugins.matching.options import matcher_options, resolve_matcher
+from simplugins.recording import folders as recording
 from simplugins.rsm import RSM
+from simplugins.runs.pairing import Pairing
+from simplugins.runs.resources import Resources
 
 GROUP = "simplugins.measures"
+
+_MATRICES = 4
+"""How many matrices of the result's size there are at once, while a kernel is applied."""
 
 
 @dataclass(frozen=True)
@@ -233,6 +239,11 @@ def _compute(
     engine: str = "auto",
     precision: str | None = None,
     threads: int | None = None,
+    subset: Any = None,
+    seed: int = 0,
+    memory: int | str | None = None,
+    store: str | os.PathLike[str] | None = None,
+    scheduler: Any = None,
     progress: bool | str = False,
     **matcher_options: Any,
 ) -> dict[str, RSM]:
@@ -241,7 +252,7 @@ def _compute(
     check_sigma(sigma)
     matchers = _matchers(measures, matching, matcher_options)
     how: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
-    x = Activations.of(read(activations), mask=mask, labels=labels, **how)
+    x = Activations.of(read(activations), mask=mask, labels=labels, subset=subset, seed=seed, **how)
     y = None
     if other is not None:
         with naming("other"):
@@ -251,15 +262,58 @@ def _compute(
             raise ValueError("other_labels and other_mask go with other, which was not given")
         if len(x) < 2:
             raise ValueError(f"an RSM needs at least 2 inputs, got {len(x)}")
-    how_computed: dict[str, Any] = {"engine": engine, "precision": precision, "threads": threads}
+    resources = Resources(threads, memory, scheduler)
+    pairings = {name: Pairing(matcher, certify, engine, precision) for name, matcher in matchers.items()}
+    if store is not None:
+        return _stored(measures, pairings, x, y, resources, store, sigma, progress)
     computed: dict[int, AlignedProducts] = {}
     rsms = {}
     for measure in measures:
-        matcher = matchers[measure.name]
-        if id(matcher) not in computed:
-            computed[id(matcher)] = aligned_products(x, y, matcher, certify=certify, progress=progress, **how_computed)
-        rsms[measure.name] = _make_rsm(measure, matcher, x, y, computed[id(matcher)], sigma)
+        pairing = pairings[measure.name]
+        key = id(pairing.matcher)
+        if key not in computed:
+            computed[key] = _products(pairing, x, y, resources, progress)
+        rsms[measure.name] = _make_rsm(measure, pairing.matcher, x, y, computed[key], sigma)
     return rsms
+
+
+def _products(
+    pairing: Pairing, x: Activations, y: Activations | None, resources: Resources, progress: bool | str
+) -> AlignedProducts:
+    """Compute aligned inner products: all at once, or tile by tile where memory is limited or a cluster computes."""
+    if not resources.are_given:
+        how: dict[str, Any] = {"engine": pairing.engine, "precision": pairing.precision, "threads": resources.threads}
+        return aligned_products(x, y, pairing.matcher, certify=pairing.certify, progress=progress, **how)
+    from simplugins.runs.collecting import InMemory, compute_tiles, make_grid
+
+    beside = 8 * len(x) * len(x if y is None else y) * (_MATRICES + pairing.certify)
+    collector = InMemory(make_grid(pairing, x, y, resources, beside=beside), pairing.certify)
+    compute_tiles(pairing, x, y, collector, resources, progress=progress, beside=beside)
+    return collector.result()
+
+
+def _stored(
+    measures: Sequence[Measure],
+    pairings: Mapping[str, Pairing],
+    x: Activations,
+    y: Activations | None,
+    resources: Resources,
+    path: str | os.PathLike[str],
+    sigma: Sigma,
+    progress: bool | str,
+) -> dict[str, RSM]:
+    """Compute aligned inner products into a store, or go on with that, and return the RSMs that lie in it."""
+    from simplugins.runs.stored_rsm import StoredRSM
+    from simplugins.runs.storing import compute_into
+
+    if len({id(pairing.matcher) for pairing in pairings.values()}) > 1:
+        raise ValueError(
+            f"a store holds one matching, and measures {', '.join(map(repr, pairings))} have several: use a store each"
+        )
+    pairing = pairings[measures[0].name]
+    told = {"measure": measures[0].name, "sigma": sigma, "made": _describe(pairing.matcher, x, y)}
+    stored = compute_into(path, pairing, x, y, resources, told=told, progress=progress)
+    return {m.name: StoredRSM.of_store(stored, m.name, m.kernel, sigma) for m in measures}
 
 
 def _matchers(
@@ -276,9 +330,20 @@ def _matchers(
     return matchers
 
 
-def read(activations: Any) -> Any:
-    """Return activations; those of a file are read."""
-    return read_activations(activations) if isinstance(activations, str | os.PathLike) else activations
+def read(activations: Any, key: str | None = None) -> Any:
+    """Return activations; those of a file, or of a layer that `record` wrote to a folder, are read or opened.
+
+    Parameters
+    ----------
+    activations : path, or anything else, which is returned as it is
+    key : str, optional
+        Which array of a file, or layer of a folder, if there are several.
+    """
+    if not isinstance(activations, str | os.PathLike):
+        return activations
+    if recording.is_recording(activations):
+        return recording.read_layer(activations, key)
+    return read_activations(activations, key)
 
 
 def check_sigma(sigma: Sigma) -> None:
@@ -304,32 +369,20 @@ def _make_rsm(
     products: AlignedProducts,
     sigma: Sigma,
 ) -> RSM:
-    other = x if y is None else y
-    norms = x.squared_norms, other.squared_norms
+    norms = x.squared_norms, (x if y is None else y).squared_norms
     bandwidth = None
-    if measure.kernel == "linear":
-        values = kernels.linear(products.values)
-    elif measure.kernel == "cosine":
-        values = kernels.cosine(products.values, *norms)
-    else:
-        distances = kernels.squared_distances(products.values, *norms, rounding=products.rounding)
-        bandwidth = kernels.median_sigma(distances, symmetric=y is None) if sigma == "median" else float(sigma)
-        values = kernels.rbf(distances, bandwidth)
+    if measure.kernel == "rbf":
+        bandwidth = float(sigma) if sigma != "median" else _median_sigma(products, norms, symmetric=y is None)
+    how: dict[str, Any] = {"rounding": products.rounding, "sigma": bandwidth}
     return RSM(
-        values=values,
+        values=kernels.similarities(measure.kernel, products.values, *norms, **how),
         made={
             "measure": measure.name,
             "kernel": measure.kernel,
-            "matching": matcher.name,
-            "matching_options": matcher_options(matcher),
             "sigma": bandwidth,
             "sigma_rule": ("median" if sigma == "median" else "given") if measure.kernel == "rbf" else None,
-            "dtype": str(np.result_type(x.dtype, other.dtype)),
+            **_describe(matcher, x, y),
             **products.made,
-            "layout": x.layout,
-            "channels": x.channels,
-            "positions": _span(np.concatenate([x.positions, other.positions])),
-            "simplugins": __version__,
         },
         squared_norms=x.squared_norms,
         other_squared_norms=None if y is None else y.squared_norms,
@@ -337,6 +390,25 @@ def _make_rsm(
         labels=x.labels,
         other_labels=None if y is None else y.labels,
     )
+
+
+def _median_sigma(products: AlignedProducts, norms: tuple[Any, Any], *, symmetric: bool) -> float:
+    distances = kernels.squared_distances(products.values, *norms, rounding=products.rounding)
+    return kernels.median_sigma(distances, symmetric=symmetric)
+
+
+def _describe(matcher: Matcher, x: Activations, y: Activations | None) -> dict[str, Any]:
+    """Return what is told of how an RSM was made, whatever computed it."""
+    other = x if y is None else y
+    return {
+        "matching": matcher.name,
+        "matching_options": matcher_options(matcher),
+        "dtype": str(np.result_type(x.dtype, other.dtype)),
+        "layout": x.layout,
+        "channels": x.channels,
+        "positions": _span(np.concatenate([x.positions, other.positions])),
+        "simplugins": __version__,
+    }
 
 
 def _span(counts: Any) -> int | list[int]:

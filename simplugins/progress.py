@@ -9,14 +9,16 @@ from typing import Any
 
 
 @contextmanager
-def counted(total: int, progress: bool | str, *, title: str, unit: str) -> Iterator[Callable[[int], object]]:
-    """Give a function that shows how much of a total is done."""
+def counted(
+    total: int, progress: bool | str, *, title: str, unit: str, done: int = 0
+) -> Iterator[Callable[[int], object]]:
+    """Give a function that shows how much of a total is done; `done` is what was done before."""
     if not progress:
         yield lambda done: None
         return
     from tqdm import tqdm
 
-    with tqdm(total=total, desc=_title(progress, title), unit=unit, unit_scale=True) as bar:
+    with tqdm(total=total, initial=done, desc=_title(progress, title), unit=unit, unit_scale=True) as bar:
         yield lambda done: bar.update(done - bar.n)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from simplugins import files
 from simplugins.activations import check_labels
+from simplugins.kernels import Sigma
 from simplugins.matrices import centred, symmetric_matrix_of
 
 if TYPE_CHECKING:
@@ -512,25 +513,37 @@ class RSM:
         )
 
 
-def load_rsm(path: str | PathLike[str]) -> RSM:
-    """Read an RSM that `RSM.save` wrote.
+def load_rsm(path: str | PathLike[str], *, measure: str | None = None, sigma: Sigma | None = None) -> RSM:
+    """Read an RSM that `RSM.save` wrote, or open one in a store, which is read where it is looked at.
 
     Parameters
     ----------
     path : path
-        A .npz file.
+        A .npz file, or the store of a run (see `compute_rsm`).
+    measure : str, optional
+        Of a store: another measure of the same matching than the one that it was made for.
+    sigma : "median" or float, optional
+        Of a store: another bandwidth of the RBF kernel.
 
     Returns
     -------
     RSM
+        Of a store, a `simplugins.runs.stored_rsm.StoredRSM`: ``rsm[rows, columns]`` reads no more than it needs.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If there is no such file or folder.
     ValueError
-        If the file is not an RSM, is damaged, or comes from a later version of the format.
+        If it is not an RSM, is damaged, or comes from a later version of the format; or if the run is not finished,
+        and then it says how much is done.
     """
+    if Path(path).is_dir():
+        from simplugins.runs.stored_rsm import open_rsm
+
+        return open_rsm(path, measure=measure, sigma=sigma)
+    if measure is not None or sigma is not None:
+        raise ValueError(f"{path}: measure and sigma can be chosen for the store of a run; this is a file of one RSM")
     arrays, header = files.read_npz(path)
     if header.get("format") != _FORMAT:
         raise ValueError(f"{path} is no RSM saved by simplugins: it holds {', '.join(sorted(arrays)) or 'nothing'}")
@@ -544,7 +557,7 @@ def load_rsm(path: str | PathLike[str]) -> RSM:
 
 
 def is_rsm(path: str | PathLike[str]) -> bool:
-    """Tell whether a file is an RSM that `RSM.save` wrote: a .npz file that says so.
+    """Tell whether a file is an RSM that `RSM.save` wrote, a .npz file that says so, or a folder is the store of a run.
 
     Raises
     ------
@@ -553,4 +566,8 @@ def is_rsm(path: str | PathLike[str]) -> bool:
     ValueError
         If it ends in .npz, and is damaged.
     """
+    if Path(path).is_dir():
+        from simplugins.runs.stores import is_store
+
+        return is_store(path)
     return Path(path).suffix == ".npz" and files.read_header(path).get("format") == _FORMAT

@@ -48,10 +48,16 @@ def _main(
 @app.command()
 @one_line_errors
 def rsm(
-    activations: Annotated[Path, typer.Argument(help="A .npy, .npz, .pt, .pth or .safetensors file.", metavar="IN")],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", help="A new .npz file; for several measures a folder, with a file for each.")
+    activations: Annotated[
+        Path,
+        typer.Argument(
+            help="A .npy, .npz, .pt, .pth, .safetensors, .h5 or .zarr file, or a folder of a recording.", metavar="IN"
+        ),
     ],
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="A new .npz file; for several measures a folder, with a file for each."),
+    ] = None,
     measure: Annotated[
         list[str] | None, typer.Option("-m", "--measure", help="May be repeated.  [default: semantic-cosine]")
     ] = None,
@@ -79,22 +85,33 @@ def rsm(
     engine: Annotated[str, typer.Option(help="auto (a GPU if CuPy sees one), cpu or cuda.")] = "auto",
     precision: Annotated[str | None, typer.Option(help="On a GPU: float32, float16x3 or tf32.")] = None,
     threads: Annotated[int | None, typer.Option(help="By default all cores.", min=1)] = None,
+    subset: Annotated[int | None, typer.Option(help="Only so many inputs, drawn at random.", min=2)] = None,
+    seed: Annotated[int, typer.Option(help="Of the random draw.")] = 0,
+    store: Annotated[
+        Path | None, typer.Option(help="A .zarr folder for finished parts, from which the same command goes on.")
+    ] = None,
+    memory: Annotated[str | None, typer.Option(help="The most that the process may take, as 2GB.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="The address of a Dask scheduler whose workers compute, as tcp://10.0.0.1:8786.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Compute the RSM of activations in a file, under one or several measures."""
     from simplugins.files import check_writable, read_activations, read_labels
-    from simplugins.measures import compute_rsms
+    from simplugins.measures import compute_rsms, read
 
     measures = list(dict.fromkeys(measure or ["semantic-cosine"]))
-    paths = _output_paths(out, measures)
+    if out is None and store is None:
+        raise ValueError("say where the RSM is to be written: --out, --store, or both")
+    paths = {} if out is None else _output_paths(out, measures)
     for path in paths.values():
-        if path.parent != out or out.is_dir():
+        if path.parent != out or path.parent.is_dir():
             check_writable(path, overwrite=force)
     computed = compute_rsms(
-        read_activations(activations, key),
+        read(activations, key),
         measures,
-        other=None if other is None else read_activations(other, other_key),
+        other=None if other is None else read(other, other_key),
         mask=None if mask is None else read_activations(mask),
         other_mask=None if other_mask is None else read_activations(other_mask),
         labels=None if labels is None else read_labels(labels),
@@ -108,11 +125,19 @@ def rsm(
         engine=engine,
         precision=precision,
         threads=threads,
+        subset=subset,
+        seed=seed,
+        store=store,
+        memory=memory,
+        scheduler=scheduler,
         progress=not quiet,
     )
+    if store is not None:
+        for rsm in computed.values():
+            typer.echo(f"{rsm!r}")
     for name, path in paths.items():
         if path.parent == out:
-            out.mkdir(exist_ok=True)
+            path.parent.mkdir(exist_ok=True)
         computed[name].save(path, overwrite=force)
         typer.echo(f"{path}: {computed[name]!r}")
 

@@ -31,8 +31,8 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
             text = " ".join(str(error).split()) or type(error).__name__
             typer.secho(f"error: {text}", err=True, fg="red")
             raise typer.Exit(BAD_INPUT) from None
-        except KeyboardInterrupt:
-            typer.secho("interrupted: nothing was written", err=True, fg="red")
+        except KeyboardInterrupt as interrupt:
+            typer.secho(f"interrupted: {str(interrupt) or 'nothing was written'}", err=True, fg="red")
             raise typer.Exit(INTERRUPTED) from None
 
     return run

@@ -45,12 +45,12 @@ def complete(
     if y is None:
         for matrix, diagonal in ((values, x.squared_norms), (gap, 0.0)):
             if matrix is not None:
-                _mirror(matrix)
+                mirror(matrix)
                 np.fill_diagonal(matrix, diagonal)
     return AlignedProducts(values, rounding, gap, made)
 
 
-def _mirror(matrix: NDArray[np.float64]) -> None:
+def mirror(matrix: NDArray[np.float64]) -> None:
     """Copy the upper triangle to the lower, row by row: no second matrix is made."""
     for i in range(len(matrix)):
         matrix[i:, i] = matrix[i, i:]

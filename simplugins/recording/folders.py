@@ -62,6 +62,34 @@ def read_recorded(folder: str | os.PathLike[str], layers: str | Sequence[str] | 
         raise ValueError(f"{folder / INDEX} is damaged: {type(error).__name__}: {error}") from error
 
 
+def is_recording(path: str | os.PathLike[str]) -> bool:
+    """Whether `record` wrote a folder."""
+    return (Path(path) / INDEX).is_file()
+
+
+def read_layer(folder: str | os.PathLike[str], name: str | None = None) -> Activations:
+    """Read one layer of what `record` has written to a folder.
+
+    Parameters
+    ----------
+    folder : path
+    name : str, optional
+        Which layer; not needed if there is one.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `read_recorded`; and if the name does not single out a layer.
+    """
+    layers = list(_read_index(Path(folder)).get("layers", ()))
+    if name is None and len(layers) != 1:
+        raise ValueError(f"{folder} holds {len(layers)} layers: say which with a key; it holds {', '.join(layers)}")
+    if name is not None and name not in layers:
+        raise ValueError(f"{folder} holds no layer {name!r}; it holds {', '.join(layers)}")
+    (found,) = read_recorded(folder, name or layers[0]).values()
+    return found
+
+
 def _activations(name: str, array: NDArray[Any], entry: Mapping[str, Any], labels: Any) -> Activations:
     with naming(f"layer {name!r}"):
         return Activations.of(array, layout=entry["layout"], drop_tokens=entry["drop_tokens"], labels=labels)

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Computes tiles on the workers of a Dask cluster, some ahead of what has been collected.
+
+A task is a tile. Workers read activations from where they lie, if these are on disk; others are sent to the cluster
+block by block, once. What a lost worker was at is computed again by another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+from simplugins.activations import Activations
+from simplugins.engines import AlignedProducts
+from simplugins.extras import import_extra
+from simplugins.runs.grid import Grid, Tile
+from simplugins.runs.pairing import Pairing
+
+_AHEAD = 3
+"""Tiles that are on their way, for each thread of the cluster's."""
+
+
+@contextmanager
+def connected(scheduler: Any) -> Iterator[Any]:
+    """Give a client of a cluster: the one given, or one of the scheduler at an address, which is closed in the end.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a client nor an address.
+    ConnectionError
+        If no scheduler answers there.
+    """
+    distributed = import_extra("distributed", extra="dask", purpose="scheduler=")
+    if isinstance(scheduler, distributed.Client):
+        yield scheduler
+        return
+    if not isinstance(scheduler, str):
+        raise TypeError(
+            f"scheduler must be a dask.distributed Client, or the address of a scheduler such as "
+            f"'tcp://10.0.0.1:8786', got {type(scheduler).__name__}"
+        )
+    try:
+        client = distributed.Client(scheduler, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ConnectionError(f"no Dask scheduler answers at {scheduler!r}: {error}") from error
+    with client:
+        yield client
+
+
+def threads_of(scheduler: Any) -> int:
+    """Return how many threads the workers of a cluster have at present; at least 1. It raises as `connected`."""
+    with connected(scheduler) as client:
+        return max(1, sum(map(int, client.nthreads().values())))
+
+
+def compute_there(
+    pairing: Pairing,
+    x: Activations,
+    y: Activations | None,
+    grid: Grid,
+    tiles: Iterable[Tile],
+    *,
+    client: Any,
+    threads: int = 1,
+) -> Iterator[tuple[Tile, AlignedProducts]]:
+    """Compute tiles on a cluster, and give each as soon as it is there.
+
+    Parameters
+    ----------
+    pairing, x, y, grid, tiles
+        As for `simplugins.runs.local.compute_here`.
+    client : dask.distributed.Client
+    threads : int, default 1
+        Of each task; Dask runs as many tasks at once as a worker has threads.
+    """
+    tasks = _Tasks(pairing, x, y, grid, client, threads)
+    waiting, completed = iter(tiles), import_module("distributed").as_completed()
+    try:
+        for _ in range(_AHEAD * threads_of(client)):
+            tasks.submit_next(waiting, completed)
+        for future in completed:
+            tile = tasks.started.pop(future)
+            try:
+                found = future.result()
+            except CancelledError:  # a block was on a worker that is gone
+                tasks.send_again(tile)
+                completed.add(tasks.submit(tile))
+                continue
+            tasks.submit_next(waiting, completed)
+            yield tile, found
+    finally:
+        client.cancel(list(tasks.started), force=True)
+
+
+class _Tasks:
+    """Tiles on their way, and the blocks of inputs that they are made of."""
+
+    def __init__(
+        self, pairing: Pairing, x: Activations, y: Activations | None, grid: Grid, client: Any, threads: int
+    ) -> None:
+        self.pairing, self.grid, self.client, self.threads = pairing, grid, client, threads
+        self.x, self.y = x, x if y is None else y
+        self.started: dict[Any, Tile] = {}
+        self._sent: dict[tuple[bool, int], Any] = {}
+
+    def submit_next(self, waiting: Iterator[Tile], completed: Any) -> None:
+        """Start another tile, if there is one left."""
+        tile = next(waiting, None)
+        if tile is not None:
+            completed.add(self.submit(tile))
+
+    def submit(self, tile: Tile) -> Any:
+        """Start a tile."""
+        rows, columns = (None if key is None else self._block(*key) for key in self._keys(tile))
+        future = self.client.submit(self.pairing.compute, rows, columns, self.threads, pure=False)
+        self.started[future] = tile
+        return future
+
+    def send_again(self, tile: Tile) -> None:
+        """Forget where the blocks of a tile are, so that they are sent once more."""
+        for key in self._keys(tile):
+            if key is not None:
+                self._sent.pop(key, None)
+
+    def _keys(self, tile: Tile) -> tuple[tuple[bool, int], tuple[bool, int] | None]:
+        """Return which blocks a tile is made of: whether of columns, and its number."""
+        if self.grid.on_diagonal(tile):
+            return (False, tile.row), None
+        return (False, tile.row), (not self.grid.symmetric, tile.column)
+
+    def _block(self, of_columns: bool, number: int) -> Any:
+        """Return a block of inputs, or where in the cluster it is."""
+        source = self.y if of_columns else self.x
+        inputs = self.grid.block(number, len(source))
+        part = source.part(inputs.start, inputs.stop)
+        if part.is_on_disk:
+            return part
+        key = of_columns, number
+        if key not in self._sent:
+            self._sent[key] = self.client.scatter(part.on_cpu(), hash=False)
+        return self._sent[key]

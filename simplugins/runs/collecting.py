@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run from its tiles to what they are collected in: matrices in memory, or a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplugins.activations import Activations
+from simplugins.engines import AlignedProducts
+from simplugins.engines.pairs import check_pair, mirror
+from simplugins.engines.threads import check_threads
+from simplugins.progress import counted
+from simplugins.runs.cluster import compute_there, connected, threads_of
+from simplugins.runs.grid import Grid, Tile, block_size
+from simplugins.runs.local import compute_here
+from simplugins.runs.memory import Budget, Needs, least, plan, resident, shown
+from simplugins.runs.pairing import Pairing
+from simplugins.runs.resources import Resources
+
+_KEPT = 2**28
+"""Bytes of blocks that are kept where no limit is given."""
+
+
+_FOR_EACH_THREAD = 8
+"""Tiles for each thread of a cluster's, at least."""
+
+
+class Collector(Protocol):
+    """Takes tiles."""
+
+    grid: Grid
+
+    def missing(self, tiles: Iterator[Tile]) -> Iterator[Tile]:
+        """Return the tiles that it does not have yet."""
+
+    def add(self, tile: Tile, found: AlignedProducts) -> None:
+        """Take a tile."""
+
+
+@dataclass
+class InMemory:
+    """Collects tiles in matrices."""
+
+    grid: Grid
+    certify: bool
+    values: NDArray[np.float64] = field(init=False)
+    gap: NDArray[np.float64] | None = field(init=False)
+    rounding: float = 0.0
+    made: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        shape = self.grid.rows, self.grid.columns
+        self.values, self.gap = np.zeros(shape), np.zeros(shape) if self.certify else None
+
+    def missing(self, tiles: Iterator[Tile]) -> Iterator[Tile]:
+        """Return all tiles."""
+        return tiles
+
+    def add(self, tile: Tile, found: AlignedProducts) -> None:
+        """Put a tile in its place."""
+        where = self.grid.slices(tile)
+        self.values[where] = found.values
+        if self.gap is not None and found.gap is not None:
+            self.gap[where] = found.gap
+        self.rounding, self.made = max(self.rounding, found.rounding), found.made
+
+    def result(self) -> AlignedProducts:
+        """Complete the matrices."""
+        if self.grid.symmetric:
+            for matrix in (self.values, self.gap):
+                if matrix is not None:
+                    mirror(matrix)
+        return AlignedProducts(self.values, self.rounding, self.gap, self.made)
+
+
+def make_grid(
+    pairing: Pairing, x: Activations, y: Activations | None, resources: Resources, *, beside: int = 0
+) -> Grid:
+    """Cut pairs into tiles: of the usual size, or smaller if there is no room for them, or too few for a cluster.
+
+    Parameters
+    ----------
+    pairing : Pairing
+    x, y : Activations
+    resources : Resources
+    beside : int
+        Bytes that the results will take beside the tiles.
+    """
+    other = x if y is None else y
+    size = block_size(max(int(x.positions.max()), int(other.positions.max())))
+    if resources.memory is not None:
+        pairing.warm_up()
+    if resources.scheduler is not None:
+        size = _shared(Grid(len(x), len(other), size, symmetric=y is None), threads_of(resources.scheduler))
+    room = resources.room()
+    while room is not None and size > 1 and least(Needs.of(x, other, size)) > room - beside:
+        size //= 2
+    return Grid(len(x), len(other), size, symmetric=y is None)
+
+
+def _shared(grid: Grid, threads: int) -> int:
+    """Return a size of which there are enough tiles for all threads of a cluster to end at about the same time."""
+    while grid.size > 1 and grid.count < _FOR_EACH_THREAD * threads:
+        grid = replace(grid, size=grid.size // 2)
+    return grid.size
+
+
+def _budget(x: Activations, y: Activations, grid: Grid, resources: Resources, beside: int) -> Budget:
+    """Return how many blocks and threads the run has.
+
+    Raises
+    ------
+    ValueError
+        If there is not enough memory.
+    """
+    threads = check_threads(resources.threads)
+    needs, room = Needs.of(x, y, grid.size), resources.room()
+    if room is None:
+        return Budget(max(2, _KEPT // needs.block), threads)
+    found = plan(needs, room - beside, threads)
+    if found is None:
+        results = f"{shown(beside)} for the results (none with store=), " if beside else ""
+        raise ValueError(
+            f"memory={resources.memory!r} is too little: the process has {shown(resident())} already, and the run "
+            f"needs {results}{shown(least(needs))} for tiles of {grid.size} x {grid.size} inputs"
+        )
+    return found
+
+
+def compute_tiles(
+    pairing: Pairing,
+    x: Activations,
+    y: Activations | None,
+    collector: Collector,
+    resources: Resources,
+    *,
+    progress: bool | str = False,
+    beside: int = 0,
+) -> None:
+    """Compute all tiles that a collector does not have, and give it each as soon as it is there.
+
+    Parameters
+    ----------
+    pairing : Pairing
+    x, y : Activations
+        `y` is None for inputs with themselves.
+    collector : Collector
+    resources : Resources
+    progress : bool or str
+        Show a progress bar on standard error; a string is its title.
+    beside : int
+        Bytes that the results take beside the tiles.
+
+    Raises
+    ------
+    ValueError
+        If inputs do not fit each other, or memory does not suffice.
+    """
+    other, grid = x if y is None else y, collector.grid
+    check_pair(x, other, pairing.matcher)
+    with ExitStack() as stack:
+        if resources.scheduler is None:
+            budget = _budget(x, other, grid, resources, beside)
+            tiles = list(collector.missing(grid.tiles(budget.blocks - 1)))
+            found = compute_here(pairing, x, y, grid, tiles, budget)
+        else:
+            client = stack.enter_context(connected(resources.scheduler))
+            tiles = list(collector.missing(grid.tiles()))
+            how = {"client": client, "threads": resources.threads or 1}
+            found = compute_there(pairing, x, y, grid, tiles, **how)
+        done = grid.total_pairs - sum(map(grid.pairs, tiles))
+        show = stack.enter_context(counted(grid.total_pairs, progress, title="matching", unit="pair", done=done))
+        for tile, products in found:
+            collector.add(tile, products)
+            show(done := done + grid.pairs(tile))

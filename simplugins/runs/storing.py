@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs into a store: a new one, or one that an earlier call has begun, if it was the same call."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from simplugins import files
+from simplugins.activations import Activations
+from simplugins.engines import AlignedProducts
+from simplugins.matching.options import matcher_options
+from simplugins.runs.collecting import compute_tiles, make_grid
+from simplugins.runs.grid import Grid, Tile
+from simplugins.runs.pairing import Pairing
+from simplugins.runs.resources import Resources
+from simplugins.runs.stores import Store
+
+
+@dataclass
+class _Storing:
+    """Writes tiles to a store, which is made when the first tile is there."""
+
+    path: Path
+    grid: Grid
+    manifest: Mapping[str, Any]
+    x: Activations
+    y: Activations | None
+    store: Store | None
+    stack: ExitStack = field(default_factory=ExitStack)
+
+    def missing(self, tiles: Iterator[Tile]) -> Iterator[Tile]:
+        done = set() if self.store is None else self.store.done()
+        return (tile for tile in tiles if tile not in done)
+
+    def add(self, tile: Tile, found: AlignedProducts) -> None:
+        if self.store is None:
+            self.store = self._create(found)
+        computed = self.store.manifest["computed"]
+        here = {"rounding": found.rounding, **found.made}
+        if different := [name for name in here if name != "device" and here[name] != computed.get(name)]:
+            name = different[0]
+            raise ValueError(
+                f"{self.path}: its tiles are of {name} {computed.get(name)!r}, those computed now of {here[name]!r}; "
+                f"ask for the same engine and precision, or use another store"
+            )
+        self.store.write(tile, found)
+
+    def _create(self, found: AlignedProducts) -> Store:
+        manifest = {**self.manifest, "computed": {"rounding": found.rounding, **found.made}}
+        others = None if self.y is None else self.y.squared_norms
+        store = Store.create(self.path, manifest, self.grid, self.x.squared_norms, others)
+        self.stack.enter_context(store.held())
+        return store
+
+
+def compute_into(
+    path: str | os.PathLike[str],
+    pairing: Pairing,
+    x: Activations,
+    y: Activations | None,
+    resources: Resources,
+    *,
+    told: Mapping[str, Any],
+    progress: bool | str = False,
+) -> Store:
+    """Compute all aligned inner products into a store, or those that it lacks.
+
+    Parameters
+    ----------
+    path : path
+        Of the store; the folder that it is in exists.
+    pairing, x, y, resources, progress
+        As for `simplugins.runs.compute_tiles`.
+    told : mapping
+        What else the manifest of a new store says.
+
+    Returns
+    -------
+    Store
+        Finished.
+
+    Raises
+    ------
+    ValueError
+        If the store is of another run, another process is writing to it, or memory does not suffice.
+    OSError
+        If it cannot be written to.
+    KeyboardInterrupt
+        With a text that says what is stored.
+    """
+    path = Path(path)
+    run = describe(pairing, x, y)
+    store = None
+    if path.exists():
+        store = Store.open(path)
+        check_same(store, run)
+    else:
+        files.check_writable(path)
+    grid = make_grid(pairing, x, y, resources) if store is None else store.grid
+    manifest = {**told, "run": run, "labels": _labels(x), "other_labels": None if y is None else _labels(y)}
+    storing = _Storing(path, grid, manifest, x, y, store)
+    with storing.stack:
+        if store is not None:
+            storing.stack.enter_context(store.held())
+            store.drop_damaged()
+        try:
+            compute_tiles(pairing, x, y, storing, resources, progress=progress)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(_how_to_go_on(storing)) from None
+    assert storing.store is not None
+    return storing.store
+
+
+def _how_to_go_on(storing: _Storing) -> str:
+    if storing.store is None:
+        return "nothing was written"
+    return f"{storing.path} holds {storing.store.state()}; the same call goes on with it"
+
+
+def describe(pairing: Pairing, x: Activations, y: Activations | None) -> dict[str, Any]:
+    """Return all that tiles depend on."""
+    told = {
+        "simplugins": pairing.version,
+        "matching": pairing.matcher.name,
+        "matching_options": matcher_options(pairing.matcher),
+        "certify": pairing.certify,
+        "activations": _identity(x),
+        "other": None if y is None else _identity(y),
+    }
+    return dict(json.loads(json.dumps(told)))  # as the manifest returns it
+
+
+def _identity(activations: Activations) -> dict[str, Any]:
+    return {
+        "inputs": len(activations),
+        "channels": activations.channels,
+        "dtype": str(activations.dtype),
+        "sha256": activations.digest(),
+    }
+
+
+def _labels(activations: Activations) -> list[Any] | None:
+    return None if activations.labels is None else activations.labels.tolist()
+
+
+def check_same(store: Store, run: Mapping[str, Any]) -> None:
+    """Check that a store is of a run.
+
+    Raises
+    ------
+    ValueError
+        If it is of another; the error says in what they differ.
+    """
+    then, now = _flat(store.manifest["run"]), _flat(run)
+    different = [f"{name} was {then.get(name)}, now {now[name]}" for name in now if now[name] != then.get(name)]
+    if different:
+        raise ValueError(f"{store.path} is the store of another run: {'; '.join(different)}; use another store")
+
+
+def _flat(told: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return what is told with all names in one level."""
+    found: dict[str, Any] = {}
+    for name, value in told.items():
+        found |= _flat(value, f"{prefix}{name} ") if isinstance(value, Mapping) else {prefix + name: value}
+    return found
