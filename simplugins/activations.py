@@ -29,7 +29,8 @@ _DIMENSIONS: dict[str, str] = {
 }
 _AUTO: dict[int, Layout] = {2: "nd", 3: "ntd", 4: "nchw"}
 
-_CHUNK_BYTES = 16 * 2**20
+CHUNK_BYTES = 16 * 2**20
+"""Values are read so many at a time, counted as float64, where they need not be there together."""
 _PLAIN_EXPONENTS = {np.dtype(np.float32): 30, np.dtype(np.float64): 400}
 _LARGEST_EXPONENT = 480
 _SAFE_SQUARE = 50
@@ -92,9 +93,9 @@ class Activations:
         return self._read.is_on_disk
 
     @property
-    def read_at_once(self) -> int:
-        """How many inputs are read whenever one is: those of a chunk of a file, or 1."""
-        return self._read.at_once
+    def chunk_bytes(self) -> int:
+        """Bytes of a chunk that is read whenever a part of it is, of an array that is chunked on disk; else 0."""
+        return self._read.chunk_bytes
 
     def part(self, start: int, stop: int) -> Activations:
         """Return the inputs from `start` to `stop`, without reading them."""
@@ -107,9 +108,14 @@ class Activations:
 
     def in_memory(self) -> Activations:
         """Return the same, converted once, and kept in memory or where else the values lie."""
-        with gpu.current(self.gpu):  # blocks are scaled, which readers' are not yet
-            whole = self._read(0, len(self)) if self.exponents.any() else self.block(0, len(self))
-        return replace(self, _read=BlockReader(whole))
+        if self.gpu is not None or self.exponents.any():  # blocks are scaled, which readers' are not yet
+            with gpu.current(self.gpu):
+                return replace(self, _read=BlockReader(self._read(0, len(self))))
+        offsets = np.concatenate([[0], np.cumsum(self.positions)])
+        vectors = np.empty((offsets[-1], self.channels), self.dtype)
+        for start, stop in _chunks(self.positions, self.channels):  # so that little else is in memory meanwhile
+            vectors[offsets[start] : offsets[stop]] = self.block(start, stop).vectors
+        return replace(self, _read=BlockReader(Block(vectors, offsets)))
 
     def on_cpu(self) -> Activations:
         """Return the same, converted once, in memory of the CPU, from where it can be sent."""
@@ -229,7 +235,7 @@ class Activations:
             labels = inputs if labels is None else labels[inputs]
         number = arrays.common_gpu(sets if ragged else [array])
         with gpu.current(number):
-            if positions.sum() * channels * read_as.itemsize <= _CHUNK_BYTES:
+            if positions.sum() * channels * read_as.itemsize <= CHUNK_BYTES:
                 reader = BlockReader(reader(0, count))
             exponents, squared_norms = _measure(reader, count, positions, channels, computed)
         return Activations(
@@ -301,7 +307,7 @@ def choose_inputs(count: int, subset: Any, seed: int = 0) -> NDArray[np.int64]:
     20
     """
     given = arrays.small_numpy(subset)
-    if given.dtype.kind not in "iu" or given.ndim > 1:
+    if given.size and (given.dtype.kind not in "iu" or given.ndim > 1):
         raise ValueError(f"subset must be how many inputs to draw, or a list of their numbers; got {subset!r}")
     if given.ndim == 0:
         if not 0 < given <= count:
@@ -398,7 +404,7 @@ def _check_sets(sets: Sequence[Any]) -> None:
 
 
 def _chunks(positions: NDArray[np.int64], channels: int) -> Iterator[tuple[int, int]]:
-    size = max(1, int(_CHUNK_BYTES / (8 * channels * max(1, positions.max()))))
+    size = max(1, int(CHUNK_BYTES / (8 * channels * max(1, positions.max()))))
     for start in range(0, len(positions), size):
         yield start, min(start + size, len(positions))
 

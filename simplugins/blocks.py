@@ -74,8 +74,8 @@ class Reader(Protocol):
         """Whether another process can read the same inputs from where they lie, so that sending the reader is cheap."""
 
     @property
-    def at_once(self) -> int:
-        """How many inputs are read whenever one is."""
+    def chunk_bytes(self) -> int:
+        """Bytes of what is read whenever a part of it is; 0 if just what is wanted is."""
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,9 @@ class ArrayReader:
         return ondisk.address_of(self.array) is not None
 
     @property
-    def at_once(self) -> int:
-        """How many inputs are read whenever one is."""
-        return ondisk.inputs_at_once(self.array)
+    def chunk_bytes(self) -> int:
+        """Bytes of a chunk of the array, if it has chunks."""
+        return ondisk.chunk_bytes(self.array)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "array": ondisk.address_of(self.array) or self.array}
@@ -152,7 +152,7 @@ class SetsReader:
     sets: Sequence[Any]
     dtype: np.dtype[np.floating]
     is_on_disk = False
-    at_once = 1
+    chunk_bytes = 0
 
     def __call__(self, start: int, stop: int) -> Block:
         """Convert the inputs from `start` to `stop`."""
@@ -172,7 +172,7 @@ class BlockReader:
 
     block: Block
     is_on_disk = False
-    at_once = 1
+    chunk_bytes = 0
 
     def __call__(self, start: int, stop: int) -> Block:
         """Return the inputs from `start` to `stop`, without a copy."""
@@ -209,6 +209,6 @@ class ChosenReader:
         return self.reader.is_on_disk
 
     @property
-    def at_once(self) -> int:
-        """How many inputs are read whenever one is."""
-        return self.reader.at_once
+    def chunk_bytes(self) -> int:
+        """Those of the other reader."""
+        return self.reader.chunk_bytes

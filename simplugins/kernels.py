@@ -7,6 +7,7 @@ and n, n' their squared norms, the squared distance after matching is ``d^2 = n 
 
 from __future__ import annotations
 
+import sys
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,21 @@ from numpy.typing import NDArray
 
 Sigma = float | Literal["median"]
 KERNELS = ("linear", "cosine", "rbf")
+
+
+def check_sigma(sigma: Sigma) -> None:
+    """Check that a bandwidth is "median" or a number above 0.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if sigma == "median":
+        return
+    number = isinstance(sigma, int | float | np.integer | np.floating) and not isinstance(sigma, bool)
+    if not number or not 0 < sigma <= sys.float_info.max:
+        raise ValueError(f"sigma must be 'median' or a number above 0, got {sigma!r}")
 
 
 def squared_distances(

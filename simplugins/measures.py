@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -249,7 +248,7 @@ def _compute(
 ) -> dict[str, RSM]:
     """Compute the RSMs of several of our own measures, matching once for each matcher among them."""
     check_engine(engine, precision)
-    check_sigma(sigma)
+    kernels.check_sigma(sigma)
     matchers = _matchers(measures, matching, matcher_options)
     how: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
     x = Activations.of(read(activations), mask=mask, labels=labels, subset=subset, seed=seed, **how)
@@ -344,21 +343,6 @@ def read(activations: Any, key: str | None = None) -> Any:
     if recording.is_recording(activations):
         return recording.read_layer(activations, key)
     return read_activations(activations, key)
-
-
-def check_sigma(sigma: Sigma) -> None:
-    """Check that a bandwidth is "median" or a number above 0.
-
-    Raises
-    ------
-    ValueError
-        If it is not.
-    """
-    if sigma == "median":
-        return
-    number = isinstance(sigma, int | float | np.integer | np.floating) and not isinstance(sigma, bool)
-    if not number or not 0 < sigma <= sys.float_info.max:
-        raise ValueError(f"sigma must be 'median' or a number above 0, got {sigma!r}")
 
 
 def _make_rsm(

@@ -6,6 +6,7 @@ None of their libraries is imported here before the user has: an array's type te
 
 from __future__ import annotations
 
+import math
 import mmap
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -28,12 +29,10 @@ def is_lazy(array: Any) -> bool:
     return any((base.__module__.split(".")[0], base.__name__) in _KINDS for base in type(array).__mro__)
 
 
-def inputs_at_once(array: Any) -> int:
-    """Return how many inputs of an array are read whenever one is: those of a chunk, or 1."""
+def chunk_bytes(array: Any) -> int:
+    """Return the bytes of an array's chunks, of Dask's the largest; 0 if it has none."""
     chunks = getattr(array, "chunks", None) if is_lazy(array) else None
-    if not chunks:
-        return 1
-    return int(np.max(chunks[0]))  # Dask has the sizes of all chunks there
+    return math.prod(int(np.max(size)) for size in chunks) * int(array.dtype.itemsize) if chunks else 0
 
 
 class Address(ABC):

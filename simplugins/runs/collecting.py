@@ -31,6 +31,10 @@ _FOR_EACH_THREAD = 8
 """Tiles for each thread of a cluster's, at least."""
 
 
+_BLOCKS = 4
+"""How many blocks of inputs there is to be room for: with more, of fewer inputs, less is read more than once."""
+
+
 class Collector(Protocol):
     """Takes tiles."""
 
@@ -99,7 +103,7 @@ def make_grid(
     if resources.scheduler is not None:
         size = _shared(Grid(len(x), len(other), size, symmetric=y is None), threads_of(resources.scheduler))
     room = resources.room()
-    while room is not None and size > 1 and least(Needs.of(x, other, size)) > room - beside:
+    while room is not None and size > 1 and least(_needs(pairing, x, other, size), blocks=_BLOCKS) > room - beside:
         size //= 2
     return Grid(len(x), len(other), size, symmetric=y is None)
 
@@ -111,7 +115,11 @@ def _shared(grid: Grid, threads: int) -> int:
     return grid.size
 
 
-def _budget(x: Activations, y: Activations, grid: Grid, resources: Resources, beside: int) -> Budget:
+def _needs(pairing: Pairing, x: Activations, y: Activations, size: int) -> Needs:
+    return Needs.of(x, y, pairing.matcher, size, certify=pairing.certify)
+
+
+def _budget(pairing: Pairing, x: Activations, y: Activations, grid: Grid, resources: Resources, beside: int) -> Budget:
     """Return how many blocks and threads the run has.
 
     Raises
@@ -120,7 +128,7 @@ def _budget(x: Activations, y: Activations, grid: Grid, resources: Resources, be
         If there is not enough memory.
     """
     threads = check_threads(resources.threads)
-    needs, room = Needs.of(x, y, grid.size), resources.room()
+    needs, room = _needs(pairing, x, y, grid.size), resources.room()
     if room is None:
         return Budget(max(2, _KEPT // needs.block), threads)
     found = plan(needs, room - beside, threads)
@@ -166,7 +174,7 @@ def compute_tiles(
     check_pair(x, other, pairing.matcher)
     with ExitStack() as stack:
         if resources.scheduler is None:
-            budget = _budget(x, other, grid, resources, beside)
+            budget = _budget(pairing, x, other, grid, resources, beside)
             tiles = list(collector.missing(grid.tiles(budget.blocks - 1)))
             found = compute_here(pairing, x, y, grid, tiles, budget)
         else:

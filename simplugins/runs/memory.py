@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from simplugins.activations import Activations
+from simplugins.activations import CHUNK_BYTES, Activations
 from simplugins.engines.cpu import TILE_BYTES
+from simplugins.matching.contract import Matcher
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
@@ -21,9 +22,11 @@ _BINARY_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _ALLOCATOR = 1.25
 """Memory that the allocator holds, in times what is in use."""
 
-_WHILE_READ = 4
-"""Memory that a block takes while it is read, in times the converted block: as it lies on disk, converted to float64
-or not, put in order."""
+_CHUNKS = 4
+"""How many chunks of a file are in memory, encoded or decoded, while a part that lies in two of them is read."""
+
+_COSTS = 16
+"""Bytes that a matcher holds for each affinity of a pair, at most."""
 
 _RESULTS = 4
 """Matrices of a tile's size that there are at once, while it is completed and written."""
@@ -91,30 +94,33 @@ class Needs:
         What a thread takes: affinities, and the matcher's costs.
     results : int
         What the results of a tile take.
+    copies : int
+        How many more blocks the engine makes, of inputs in another order or scaled.
     """
 
     block: int
     reading: int
     thread: int
     results: int
+    copies: int
 
     @staticmethod
-    def of(x: Activations, y: Activations, size: int) -> Needs:
+    def of(x: Activations, y: Activations, matcher: Matcher, size: int, *, certify: bool = False) -> Needs:
         """Return what tiles of `size` inputs take."""
         itemsize = int(np.result_type(x.dtype, y.dtype).itemsize)
-        pair = int(x.positions.max()) * int(y.positions.max())
-        block = size * max(x.input_bytes, y.input_bytes)
-        at_once = max(activations.read_at_once * activations.input_bytes for activations in (x, y))
+        pair = 0 if matcher.positionwise and not certify else int(x.positions.max()) * int(y.positions.max())
+        changed = matcher.by_norm or x.exponents.any() or y.exponents.any() or x.dtype != y.dtype
         return Needs(
-            block=block,
-            reading=_WHILE_READ * (block + at_once),
-            thread=max(TILE_BYTES, pair * itemsize) + 2 * 8 * pair,
-            results=_RESULTS * 8 * size * size,
+            block=size * max(x.input_bytes, y.input_bytes),
+            reading=3 * max(CHUNK_BYTES, x.input_bytes, y.input_bytes) + _CHUNKS * max(x.chunk_bytes, y.chunk_bytes),
+            thread=max(TILE_BYTES, pair * itemsize) + _COSTS * pair,
+            results=_RESULTS * 8 * min(size, len(x)) * min(size, len(y)),
+            copies=2 if changed else 0,
         )
 
     def beside_blocks(self, threads: int) -> int:
-        """Return all but the blocks; the engine holds two of its own in another order."""
-        return int(_ALLOCATOR * (self.reading + threads * self.thread + self.results + 2 * self.block))
+        """Return all but the blocks that are kept."""
+        return int(_ALLOCATOR * (self.reading + threads * self.thread + self.results + self.copies * self.block))
 
 
 @dataclass(frozen=True)
@@ -141,6 +147,6 @@ def plan(needs: Needs, room: int, threads: int) -> Budget | None:
     return None
 
 
-def least(needs: Needs) -> int:
-    """Return the room that a run with one thread needs."""
-    return needs.beside_blocks(1) + int(_ALLOCATOR * 2 * needs.block) + 1
+def least(needs: Needs, *, blocks: int = 2) -> int:
+    """Return the room that a run with one thread and so many blocks needs."""
+    return needs.beside_blocks(1) + int(_ALLOCATOR * blocks * needs.block) + 1

@@ -177,6 +177,8 @@ def open_rsm(path: str | os.PathLike[str], *, measure: str | None = None, sigma:
     FileNotFoundError, ValueError
         As `Store.open`; and if the store is not finished: the error says how much is done.
     """
+    if sigma is not None:
+        kernels.check_sigma(sigma)
     store = Store.open(path)
     store.check_finished()
     try:

@@ -20,7 +20,7 @@ from simplugins.engines.threads import check_threads, in_threads
 from simplugins.matching.contract import Matcher
 from simplugins.matching.options import check_count, matcher_options, resolve_matcher
 from simplugins.measures import GROUP as MEASURES
-from simplugins.measures import Measure, check_sigma, read
+from simplugins.measures import Measure, read
 from simplugins.searching.bounds import Summary, bounds_of_affinities, upper_bounds
 from simplugins.searching.candidates import Best, Gallery, Score
 
@@ -318,7 +318,7 @@ def _kernel_of(measure: str, sigma: float | None) -> str:
             else f"sigma goes with semantic-rbf, not with {measure!r}"
         )
     if sigma is not None:
-        check_sigma(sigma)
+        kernels.check_sigma(sigma)
     return found.kernel
 
 

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import simplugins
+from simplugins import files
+from simplugins.runs.grid import Tile
+from simplugins.runs.stores import DamagedError, Store, is_store
+
+zarr = pytest.importorskip("zarr")
+
+
+@pytest.fixture
+def store(tmp_path, maps, small_tiles):
+    simplugins.compute_rsm(maps, "semantic-linear", store=tmp_path / "run.zarr", certify=True)
+    return Store.open(tmp_path / "run.zarr")
+
+
+def chunk(store, tile, name="products"):
+    return store.path / name / "c" / str(tile.row) / str(tile.column)
+
+
+def test_zarr_itself_reads_the_tiles(store, maps):
+    plain = np.asarray(simplugins.compute_rsm(maps, "semantic-linear"))
+    products = zarr.open_group(store.path, mode="r")["products"]
+    assert products.chunks == (4, 4)
+    upper = np.triu_indices(len(plain))
+    np.testing.assert_allclose(products[:][upper], plain[upper], rtol=1e-6)
+    assert np.isnan(products[20, 0])
+
+
+def test_what_is_done_is_what_is_there(store):
+    assert store.done() == set(store.grid.tiles())
+    chunk(store, Tile(1, 2), "gap").unlink()
+    chunk(store, Tile(0, 0)).unlink()
+    assert store.done() == set(store.grid.tiles()) - {Tile(1, 2), Tile(0, 0)}
+    assert store.state() == "19 of 21 tiles (90.4 % of the pairs)"
+    with pytest.raises(ValueError, match=r"is not finished: it holds 19 of 21 tiles .* goes on with it"):
+        store.check_finished()
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[17] ^= 1
+    path.write_bytes(content)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [flip, truncate, empty])
+@pytest.mark.parametrize("name", ["products", "gap"])
+def test_a_damaged_chunk_is_named_and_computed_again(store, maps, damage, name):
+    rsm = simplugins.load_rsm(store.path)
+    before = {"products": rsm.values, "gap": rsm.gap}
+    damage(chunk(store, Tile(1, 3), name))
+    again = simplugins.load_rsm(store.path)
+    with pytest.raises(DamagedError, match=rf"tile 1, 3 of {name} is damaged .* the same call"):
+        again.values if name == "products" else again.gap  # noqa: B018
+    assert again[0:4, 0:4].shape == (4, 4)
+    with pytest.warns(RuntimeWarning, match=r"1 tiles are damaged, the first 1, 3; they are computed again"):
+        mended = simplugins.compute_rsm(maps, "semantic-linear", store=store.path, certify=True)
+    np.testing.assert_array_equal(mended.values, before["products"])
+    np.testing.assert_array_equal(mended.gap, before["gap"])
+
+
+@pytest.mark.parametrize("name", ["squared_norms", "zarr.json"])
+def test_damaged_norms_and_manifests_are_named(store, name):
+    path = store.path / name / "c" / "0" if name == "squared_norms" else store.path / name
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(ValueError, match=f"{name}.*damaged"):
+        simplugins.load_rsm(store.path)
+
+
+def test_what_is_no_store_is_said_to_be_none(tmp_path):
+    zarr.create_group(tmp_path / "other.zarr")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no store of a run by simplugins"):
+        simplugins.load_rsm(tmp_path / "other.zarr")
+    with pytest.raises(ValueError, match=r"it has no zarr\.json"):
+        simplugins.load_rsm(tmp_path / "empty")
+    with pytest.raises(FileNotFoundError):
+        simplugins.load_rsm(tmp_path / "none.zarr")
+    assert not any(map(is_store, (tmp_path / "other.zarr", tmp_path / "empty", tmp_path / "none")))
+
+
+def test_a_later_format_is_not_guessed_at(store):
+    group = zarr.open_group(store.path, mode="r+")
+    group.attrs["simplugins"] = {**group.attrs["simplugins"], "format_version": 2}
+    with pytest.raises(ValueError, match="upgrade simplugins"):
+        Store.open(store.path)
+
+
+def test_two_processes_do_not_write_to_one_store(store, maps):
+    with store.held(), pytest.raises(ValueError, match="another process is writing to this store"):
+        simplugins.compute_rsm(maps, "semantic-linear", store=store.path, certify=True)
+
+
+def test_what_a_killed_process_left_half_written_is_removed(store):
+    left = chunk(store, Tile(1, 2)).with_suffix(".0123.partial")
+    left.write_bytes(b"half")
+    assert store.done() == set(store.grid.tiles())
+    with store.held():
+        assert not left.exists()
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Have the disk run full at the third tile."""
+    write, written = Path.replace, []
+
+    def replace(path, target):
+        if path.parts[-4:-2] == ("products", "c"):
+            written.append(path)
+            if len(written) > 2:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return write(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    return monkeypatch
+
+
+def test_a_full_disk_leaves_what_was_stored(tmp_path, maps, small_tiles, full_disk):
+    path = tmp_path / "run.zarr"
+    with pytest.raises(OSError, match=r"a tile could not be written; 2 of 21 tiles .* are stored and intact: No space"):
+        simplugins.compute_rsm(maps, store=path)
+    full_disk.undo()
+    assert len(Store.open(path).done()) == 2
+    assert not list(path.rglob("*.partial"))
+    np.testing.assert_array_equal(simplugins.compute_rsm(maps, store=path), simplugins.compute_rsm(maps))
+
+
+ON_A_SMALL_DISK = """
+mount -t tmpfs -o size=5m none "$1" || exit 77
+"$2" -c '
+import sys
+import numpy as np
+import simplugins
+from simplugins.runs.stores import Store
+maps = np.random.default_rng(0).random((900, 4, 1, 1))
+path = sys.argv[1] + "/run.zarr"
+try:
+    simplugins.compute_rsm(maps, "spatio-semantic-cosine", store=path, memory="2GB")
+except OSError as error:
+    print(error)
+    store = Store.open(path)
+    for tile in store.done():
+        store.read(tile)
+    print(len(store.done()), "tiles intact")
+' "$1"
+"""
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="makes a small disk by unshare")
+def test_a_disk_that_is_really_full(tmp_path):
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", ON_A_SMALL_DISK, "sh"]
+    found = subprocess.run([*command, tmp_path, sys.executable], capture_output=True, text=True)
+    if found.returncode == 77 or "unshare" in found.stderr:
+        pytest.skip(f"no disk can be made here: {found.stderr.strip()}")
+    told, intact = found.stdout.splitlines()
+    assert "No space left on device" in told
+    assert f"{intact.split()[0]} of 3 tiles" in told
+    assert 0 < int(intact.split()[0]) < 3
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_to_be_so(store, tmp_path, maps, monkeypatch):
+    def refused(path, mode):
+        return False
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files.os, "access", refused)
+        with pytest.raises(PermissionError, match="cannot be written to"):
+            simplugins.compute_rsm(maps, store=tmp_path / "other.zarr")
+    opened = Path.open
+
+    def read_only(path, mode="r", *rest, **options):
+        if "w" in mode:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return opened(path, mode, *rest, **options)
+
+    monkeypatch.setattr(Path, "open", read_only)
+    with pytest.raises(OSError, match=r"run\.zarr cannot be written to: Read-only file system"):
+        simplugins.compute_rsm(maps, "semantic-linear", store=store.path, certify=True)
+    assert simplugins.load_rsm(store.path).values.shape == (22, 22)
+
+
+def test_a_store_beside_which_there_is_no_room_leaves_nothing(tmp_path, maps, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(zarr, "create_group", full)
+    with pytest.raises(OSError, match=r"run\.zarr could not be made: No space left"):
+        simplugins.compute_rsm(maps, store=tmp_path / "run.zarr")
+    assert not list(tmp_path.iterdir())
