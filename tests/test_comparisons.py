@@ -15,8 +15,7 @@ from math import acos, pi, sqrt
 import numpy as np
 import pytest
 import torch
-from ckatorch import cka_base, cka_batch
-from ckatorch.hsic import hsic1
+from ckatorch import cka_base
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rsatoolbox.rdm import RDMs
@@ -26,7 +25,7 @@ from wheels import build_wheel, pip_install
 
 import simplugins
 from simplugins import plugins
-from simplugins.comparisons import Method, all_pairs, compare, minibatch_cka, pairwise, resolve_method
+from simplugins.comparisons import Method, all_pairs, compare, pairwise, resolve_method
 from simplugins.comparisons.cka import angular_cka, cka, cka_debiased
 from simplugins.comparisons.kendall import tau_a, tau_b
 from simplugins.comparisons.norm_difference import norm_difference
@@ -674,64 +673,6 @@ def test_nothing_is_left_of_a_sum_of_row_and_column_under_cka(method):
 def test_small_variation_is_not_taken_for_rounding():
     a, b = pair()
     assert rsa_pearson(1 + 1e-9 * a, b) == pytest.approx(rsa_pearson(a, b), abs=1e-5)
-
-
-# Minibatches
-
-
-def batches(number=6, size=16, channels=8):
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(number, size, channels))
-    return x, 0.5 * x @ rng.normal(size=(channels, 5)) + rng.normal(size=(number, size, 5))
-
-
-def test_minibatch_cka_is_that_of_ckatorch():
-    x, y = batches()
-    expected = cka_batch(torch.from_numpy(x), torch.from_numpy(y)).item()
-    assert minibatch_cka(zip(map(gram, x), map(gram, y), strict=True)) == pytest.approx(expected, abs=1e-12)
-
-
-def test_batches_of_any_size_count_alike():
-    x, y = (features[:2] for features in batches())
-    parts = [
-        (torch.from_numpy(gram(a[:size])[None]), torch.from_numpy(gram(b[:size])[None]))
-        for a, b, size in zip(x, y, (5, 16), strict=True)
-    ]
-    both, of_x, of_y = (
-        sum(hsic1(*kernels).item() for kernels in chosen)
-        for chosen in (parts, [(a, a) for a, _ in parts], [(b, b) for _, b in parts])
-    )
-    found = minibatch_cka((a[0], b[0]) for a, b in parts)
-    assert found == pytest.approx(both / sqrt(of_x * of_y), abs=1e-12)
-
-
-def test_one_batch_of_all_inputs_is_debiased_cka():
-    a, b = pair()
-    assert minibatch_cka([(a, b)]) == pytest.approx(cka_debiased(a, b), abs=1e-12)
-
-
-def test_minibatch_cka_comes_near_debiased_cka_of_many_inputs():
-    x, y = batches(number=60, size=10)
-    whole = cka_debiased(gram(x.reshape(600, -1)), gram(y.reshape(600, -1)))
-    sizes = [(part[: 4 + k % 7], other[: 4 + k % 7]) for k, (part, other) in enumerate(zip(x, y, strict=True))]
-    assert minibatch_cka((gram(a), gram(b)) for a, b in zip(x, y, strict=True)) == pytest.approx(whole, abs=0.05)
-    assert minibatch_cka((gram(a), gram(b)) for a, b in sizes) == pytest.approx(whole, abs=0.1)
-
-
-def test_minibatch_cka_checks_each_batch(rsms):
-    a, b = pair()
-    with pytest.raises(ValueError, match="batches: expected at least one, got none"):
-        minibatch_cka([])
-    with pytest.raises(ValueError, match="same inputs: batch 1, first RSM has 12, batch 1, second RSM 11"):
-        minibatch_cka([(a, b), (a, b[1:, 1:])])
-    with pytest.raises(ValueError, match="minibatch CKA needs at least 4 inputs, got 3"):
-        minibatch_cka([(a[:3, :3], b[:3, :3])])
-    with pytest.raises(
-        ValueError, match="labels differ: input 0 is 'a' in batch 0, first RSM, 'x' in batch 0, second RSM"
-    ):
-        minibatch_cka([(rsms[0], relabelled(rsms[1], list("xbcde")))])
-    with pytest.warns(RuntimeWarning, match="constant in every batch"):
-        assert np.isnan(minibatch_cka([(a, np.zeros((12, 12)))]))
 
 
 def test_nothing_warns_on_ordinary_matrices():

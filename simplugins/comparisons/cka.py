@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Centred kernel alignment: the cosine of two RSMs after centring, biased, debiased, as an angle, and of minibatches.
+"""Centred kernel alignment: the cosine of two RSMs after centring, biased, debiased, and as an angle.
 
 The estimators differ in how they treat the diagonal, and so in what chance does to them. The biased one centres the
 whole matrix; of N random inputs with many features, it comes near 1 whatever these are. The debiased one leaves the
@@ -9,17 +9,11 @@ out then (Lange et al. 2023), is not offered here.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from simplugins.comparisons.contract import Method
-from simplugins.comparisons.inputs import check_same_inputs
 from simplugins.comparisons.pairs import cosines, pair_counts, scaled, unit, weighted, with_diagonal
-from simplugins.matrices import Matrix, Vector, centred, off_diagonal, row_sums, symmetric_matrix_of
+from simplugins.matrices import Matrix, Vector, centred, off_diagonal, row_sums
 
 
 def u_centred(matrix: Matrix, counts: Vector) -> Vector:
@@ -120,60 +114,3 @@ angular_cka = Method(
 A metric on all symmetric matrices, as every angle between vectors is; on positive semi-definite ones it is at most
 pi / 2, on others up to pi. CKA within 1e-13 of 1 counts as 1, so angles below 4.5e-7 are 0.
 """
-
-
-def minibatch_cka(batches: Iterable[tuple[Any, Any]]) -> float:
-    """Compute CKA from minibatches, for more inputs than an RSM has room for.
-
-    The unbiased HSIC of the two RSMs of each batch, and of each with itself, is averaged over batches; CKA is the
-    ratio of these averages (Nguyen et al. 2021). Averages are unbiased whatever the size of the batches, so with many
-    batches this comes near what `cka_debiased` comes near with many inputs. It differs from `cka_debiased` of all
-    inputs, since pairs of inputs from different batches are never seen; and it may exceed 1, if batches are few.
-    Batches are to be drawn at random, and kernels to be the same for all: an RBF kernel needs a fixed sigma.
-
-    Parameters
-    ----------
-    batches : iterable of pairs of (B, B) arrays or RSMs
-        The two RSMs of each batch, of at least 4 inputs; the number may vary. Only one batch is held at a time.
-
-    Returns
-    -------
-    float
-        NaN, with a RuntimeWarning, if RSMs are constant in every batch.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If there is no batch, or a matrix is not symmetric, finite and of the same inputs as the other one.
-
-    References
-    ----------
-    Nguyen et al. 2021, "Do wide and deep networks learn the same things?", arXiv:2010.15327.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> features = rng.normal(size=(8, 16, 5))  # 8 batches of 16 inputs with 5 features
-    >>> rotation = np.linalg.qr(rng.normal(size=(5, 5)))[0]
-    >>> round(minibatch_cka((x @ x.T, (x @ rotation) @ (x @ rotation).T) for x in features), 9)
-    1.0
-    """
-    sums = np.zeros(3)
-    number = -1
-    for number, (a, b) in enumerate(batches):
-        sums += _hsics(f"batch {number}", a, b)
-    if number < 0:
-        raise ValueError("batches: expected at least one, got none")
-    both, of_a, of_b = sums
-    if of_a <= 0 or of_b <= 0:
-        warnings.warn("minibatch CKA is NaN: RSMs are constant in every batch", RuntimeWarning, stacklevel=2)
-        return float("nan")
-    return float(both / np.sqrt(of_a) / np.sqrt(of_b))
-
-
-def _hsics(batch: str, a: Any, b: Any) -> NDArray[np.float64]:
-    """Return the unbiased HSIC of two matrices, of the first with itself, and of the second with itself."""
-    items = [(f"{batch}, first RSM", a), (f"{batch}, second RSM", b)]
-    count = check_same_inputs(items, cka_debiased.least_inputs, "minibatch CKA")
-    u, v = (u_centred(symmetric_matrix_of(*item), np.ones(count)) for item in items)
-    return np.array([u @ v, u @ u, v @ v]) * 2 / (count * (count - 3))
