@@ -100,6 +100,8 @@ def compute_into(
     if path.exists():
         store = Store.open(path)
         check_same(store, run)
+        _check_labels(store, "labels", _labels(x))
+        _check_labels(store, "other_labels", None if y is None else _labels(y))
     else:
         files.check_writable(path)
     grid = make_grid(pairing, x, y, resources) if store is None else store.grid
@@ -161,6 +163,19 @@ def check_same(store: Store, run: Mapping[str, Any]) -> None:
     different = [f"{name} was {then.get(name)}, now {now[name]}" for name in now if now[name] != then.get(name)]
     if different:
         raise ValueError(f"{store.path} is the store of another run: {'; '.join(different)}; use another store")
+
+
+def _check_labels(store: Store, name: str, labels: list[Any] | None) -> None:
+    """Check that inputs are called what they were called when the store was made; it raises as `check_same`."""
+    stored = store.manifest[name]
+    if labels == stored:
+        return
+    if labels is None or stored is None:
+        how = "there were none, now there are" if stored is None else "there were some, now there are none"
+    else:
+        first = next(i for i, (then, now) in enumerate(zip(stored, labels, strict=True)) if then != now)
+        how = f"input {first} was {stored[first]!r}, now {labels[first]!r}"
+    raise ValueError(f"{store.path} is the store of another run: {name}: {how}; use another store")
 
 
 def _flat(told: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
