@@ -78,7 +78,7 @@ def compute_there(
         Of each task; Dask runs as many tasks at once as a worker has threads.
     """
     tasks = _Tasks(pairing, x, y, grid, client, threads)
-    waiting, completed = iter(tiles), import_module("distributed").as_completed()
+    waiting, completed = iter(tiles), import_module("distributed").as_completed(loop=client.loop)
     try:
         for _ in range(_AHEAD * threads_of(client)):
             tasks.submit_next(waiting, completed)

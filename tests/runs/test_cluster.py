@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import simplugins
+from simplugins.activations import Activations
+from simplugins.matching.optimal import Optimal
+from simplugins.runs import collecting
+from simplugins.runs.pairing import Pairing
+from simplugins.runs.resources import Resources
+from simplugins.runs.stores import Store
+
+distributed = pytest.importorskip("distributed")
+pytest.importorskip("zarr")
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Two workers, processes with a thread each."""
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with distributed.LocalCluster(silence_logs=50, **options) as cluster, distributed.Client(cluster) as client:
+        yield client
+
+
+@pytest.fixture
+def repeated(photos):
+    """Real activations, repeated with noise: 96 inputs of 100 positions."""
+    maps = photos["block10"][:, :, 2:12, 2:12].astype(np.float32)
+    rng = np.random.default_rng(0)
+    return np.concatenate([maps * (1 + 0.1 * rng.normal(size=maps.shape)) for _ in range(4)]).astype(np.float16)
+
+
+@pytest.fixture
+def tiles_of_8(monkeypatch):
+    monkeypatch.setattr(collecting, "block_size", lambda positions: 8)
+
+
+@pytest.mark.parametrize("measure", ["semantic-rbf", "spatio-semantic-cosine"])
+@pytest.mark.parametrize("on_disk", [True, False])
+@pytest.mark.parametrize("others", [True, False])
+def test_workers_find_what_one_process_finds(client, tmp_path, repeated, tiles_of_8, measure, on_disk, others):
+    source, how = repeated, {"other": repeated[:5] * 2} if others else {}
+    if on_disk:
+        np.save(tmp_path / "maps.npy", repeated)
+        source = tmp_path / "maps.npy"
+    here = simplugins.compute_rsm(repeated, measure, store=tmp_path / "here.zarr", certify=True, **how)
+    there = simplugins.compute_rsm(source, measure, scheduler=client, certify=True, **how)
+    np.testing.assert_array_equal(there, here)
+    np.testing.assert_array_equal(there.gap, here.gap)
+    assert there.made == here.made
+
+
+def test_a_store_that_was_begun_here_is_finished_there_by_an_address(client, tmp_path, repeated, tiles_of_8):
+    path = tmp_path / "run.zarr"
+    expected = simplugins.compute_rsm(repeated, store=tmp_path / "here.zarr")
+    simplugins.compute_rsm(repeated, store=path)
+    for row in (1, 4, 5):
+        for chunk in (path / "products" / "c" / str(row)).iterdir():
+            chunk.unlink()
+    found = simplugins.compute_rsm(repeated, store=path, scheduler=client.scheduler.address)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_a_worker_that_is_killed_loses_nothing(client, tmp_path, repeated, tiles_of_8, monkeypatch, on_disk):
+    path, write, written = tmp_path / "run.zarr", Store.write, []
+    source = repeated
+    if on_disk:
+        np.save(tmp_path / "maps.npy", repeated)
+        source = tmp_path / "maps.npy"
+
+    def write_and_kill(store, tile, found):
+        write(store, tile, found)
+        written.append(tile)
+        if len(written) == 9:
+            os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+
+    monkeypatch.setattr(Store, "write", write_and_kill)
+    found = simplugins.compute_rsm(source, store=path, scheduler=client)
+    assert sorted(written) == sorted(Store.open(path).grid.tiles())
+    np.testing.assert_array_equal(found, simplugins.compute_rsm(repeated, store=tmp_path / "here.zarr"))
+    client.wait_for_workers(2, timeout=60)
+
+
+def test_the_command_line_takes_an_address(client, tmp_path, photos):
+    np.save(tmp_path / "maps.npy", photos["block10"][:8])
+    command = [sys.executable, "-m", "simplugins", "rsm", tmp_path / "maps.npy", "-o", tmp_path / "rsm.npz"]
+    subprocess.run([*command, "--scheduler", client.scheduler.address], check=True, capture_output=True)
+    found = simplugins.load_rsm(tmp_path / "rsm.npz")
+    np.testing.assert_allclose(found, simplugins.compute_rsm(photos["block10"][:8]), rtol=1e-6)
+
+
+def test_an_error_on_a_worker_is_raised_here(client, maps):
+    class Odd(Optimal):
+        name = "odd"
+
+        def match_batch(self, affinities, offsets):
+            raise ZeroDivisionError("on a worker")
+
+    with pytest.raises(ZeroDivisionError, match="on a worker"):
+        simplugins.compute_rsm(maps, matching=Odd(), scheduler=client)
+    np.testing.assert_allclose(simplugins.compute_rsm(maps, scheduler=client), simplugins.compute_rsm(maps), rtol=1e-6)
+
+
+def test_workers_of_another_version_are_refused(maps):
+    asked = pickle.loads(pickle.dumps(Pairing(Optimal(), version="99.0")))
+    with pytest.raises(ValueError, match=r"the run is by simplugins 99\.0, here simplugins"):
+        asked.compute(None, None, threads=1)
+
+
+def test_what_is_no_scheduler_is_refused(maps):
+    with pytest.raises(TypeError, match=r"scheduler must be a dask\.distributed Client, or the address"):
+        simplugins.compute_rsm(maps, scheduler=3)
+    with pytest.raises(ValueError, match="memory_limit"):
+        simplugins.compute_rsm(maps, scheduler="tcp://127.0.0.1:1", memory="2GB")
+
+
+def test_a_scheduler_that_does_not_answer_is_named(maps):
+    import dask
+
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "0.3s"}),
+        pytest.raises(ConnectionError, match="no Dask scheduler answers at 'tcp://127"),
+    ):
+        simplugins.compute_rsm(maps, scheduler="tcp://127.0.0.1:1")
+
+
+def test_tiles_are_enough_for_all_threads(client, photos):
+    x, resources = Activations.of(photos["block10"]), Resources(scheduler=client)
+    grid = collecting.make_grid(Pairing(Optimal()), x, None, resources)
+    assert grid.count >= 16
