@@ -124,7 +124,7 @@ def _read_zarr(path: Path, key: str | None) -> Any:
     if isinstance(opened, zarr.Array):
         _no_key(path, key)
         return opened
-    return opened[_choose(path, [name for name, _ in opened.arrays()], key)]
+    return opened[_choose(path, sorted(name for name, _ in opened.arrays()), key)]
 
 
 _READERS: dict[str, Callable[[Path, str | None], Any]] = {

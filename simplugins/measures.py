@@ -86,8 +86,9 @@ def compute_rsm(activations: Any, measure: str = "semantic-cosine", *, other: An
     Parameters
     ----------
     activations : array, path, list of arrays, or Activations
-        Responses of a network to N inputs: a NumPy, Torch or CuPy array or NumPy memmap, the name of a file of one
-        array (see `read_activations`), or a list of N arrays (S_i, C).
+        Responses of a network to N inputs: a NumPy, Torch or CuPy array; one on disk, which is read part by part: a
+        NumPy memmap, Zarr array, HDF5 dataset or Dask array; the name of a file of one array (see `read_activations`),
+        or of a folder of one layer that `record` wrote; or a list of N arrays (S_i, C).
     measure : str, default "semantic-cosine"
         {semantic, spatio-semantic}-{linear, cosine, rbf}, or any other plugin of the group
         ``simplugins.measures``.
@@ -121,21 +122,40 @@ def compute_rsm(activations: Any, measure: str = "semantic-cosine", *, other: An
         How a GPU computes the affinities of float32 activations: in float32 (the default), in float16 three times over,
         which is about as accurate, or rounded to 11 bits.
     threads : int, optional
-        Of the CPU; by default one for each core that this process may use.
+        Of the CPU; by default one for each core that this process may use, and with `scheduler` one for each task.
+    subset : int or sequence of int, optional
+        Only so many inputs, drawn at random, or those of these numbers, in this order; others are not read. Where there
+        are no labels, the numbers become labels. `other` is taken whole.
+    seed : int, default 0
+        Of the random draw.
+    memory : int or str, optional
+        The most memory that the process may take, all included, in bytes or as "2GB" or "512MiB". What is read, kept
+        and computed at once is cut to fit; too little for that is an error, before anything is computed. It does not
+        hold for what a GPU has.
+    store : path, optional
+        A Zarr folder that finished tiles of pairs are written to. The same call again goes on where the last one
+        ended, whatever ended it; another call on the same store is an error. What is stored are the aligned inner
+        products, so kernel and sigma may differ. Needs the extra ``zarr``.
+    scheduler : dask.distributed.Client or str, optional
+        A Dask cluster, or the address of its scheduler: its workers compute the tiles, each by the engine that it has.
+        They read activations that are on disk from where they lie; others are sent to them, once. Needs the extra
+        ``dask``.
     progress : bool or str, default False
         Show a progress bar on standard error; a string is its title.
 
     Returns
     -------
     RSM
-        N × N, symmetric, or N × M.
+        N × N, symmetric, or N × M. With `store`, it lies there and is read where it is looked at: see `load_rsm`.
 
     Raises
     ------
     ValueError
         If the input has NaN or infinite values, dimensions that do not fit the layout, fewer than two inputs (one,
         with `other`), labels or masks that do not fit, unequal channels, or, for spatio-semantic measures, unequal
-        numbers of positions; if a name is unknown.
+        numbers of positions; if a name is unknown; if a store is of another call; if memory does not suffice.
+    OSError
+        If a store cannot be written to. What was stored before stays as it was.
     TypeError
         If values are no real numbers, or an option is unknown.
 
@@ -146,7 +166,7 @@ def compute_rsm(activations: Any, measure: str = "semantic-cosine", *, other: An
     positions O(S k^2) at worst, with 2 S k C for their affinities.
     Memory beyond input and result: about 256 MiB of converted inputs, 8 MiB (or one pair) of affinities a thread, and,
     while a kernel is applied, three matrices of the result's size; 2,000 inputs of 196 positions and 112 channels took
-    455 MiB. Certificates take one more matrix.
+    455 MiB. Certificates take one more matrix. With `store`, there is no matrix of the result's size.
 
     A response of zero has cosine 0 to everything. If all responses are equal, RBF is 1. Where two sets differ in
     size, the smaller is matched into the larger, and positions left over count as matched to zero vectors: so norms,

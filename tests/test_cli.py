@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import simplugins
@@ -50,6 +51,46 @@ def test_several_measures_go_to_a_folder(folder):
     assert done.exit_code == 0
     assert sorted(path.name for path in (folder / "rsms").iterdir()) == [f"{name}.npz" for name in measures]
     assert simplugins.load_rsm(folder / "rsms" / "semantic-rbf.npz").made["sigma"] == 300
+
+
+def test_a_store_is_gone_on_with_and_shown(folder, photos):
+    command = "rsm", folder / "maps.npy", "--store", folder / "run.zarr", "--memory", "2GB"
+    assert run(*command, "-q").stdout == f"RSM semantic-cosine: 6 x 6, optimal matching, in {folder / 'run.zarr'}\n"
+    done = run(*command, "-m", "semantic-rbf", "--sigma", "300", "-o", folder / "rsm.npz", "-q")
+    assert done.exit_code == 0
+    expected = simplugins.compute_rsm(photos["block15"][:6], "semantic-rbf", sigma=300)
+    np.testing.assert_allclose(simplugins.load_rsm(folder / "rsm.npz"), expected, rtol=1e-6)
+    assert run("show", folder / "run.zarr").exit_code == 0
+    assert (folder / "run.png").is_file()
+    refused = run_process(*command, "--matching", "greedy", "-q")
+    assert refused.returncode == 2
+    assert "is the store of another run: matching was optimal, now greedy" in refused.stderr
+
+
+def test_an_unfinished_store_says_how_much_is_done(folder):
+    run("rsm", folder / "maps.npy", "--store", folder / "run.zarr", "-q")
+    (folder / "run.zarr" / "products" / "c" / "0" / "0").unlink()
+    shown = run_process("show", folder / "run.zarr")
+    assert (shown.returncode, "0 of 1 tiles (0.0 % of the pairs)" in shown.stderr) == (2, True)
+
+
+def test_a_subset_and_a_recording(folder, photos):
+    model, images = torch.nn.Conv2d(3, 4, 3), torch.rand(5, 3, 8, 8)
+    with torch.no_grad():
+        simplugins.record(torch.nn.Sequential(model), images, "0", to=folder / "recorded")
+    assert (
+        run("rsm", folder / "recorded", "-o", folder / "rsm.npz", "--subset", "3", "--seed", "1", "-q").exit_code == 0
+    )
+    found = simplugins.load_rsm(folder / "rsm.npz")
+    with torch.no_grad():
+        expected = simplugins.compute_rsm(model(images), subset=3, seed=1)
+    np.testing.assert_array_equal(found, expected)
+    assert found.labels.tolist() == expected.labels.tolist()
+    assert "holds no layer 'x'" in run_process("rsm", folder / "recorded", "--key", "x", "--out", "a.npz").stderr
+
+
+def test_a_result_needs_a_place(folder):
+    assert "--out, --store, or both" in run_process("rsm", folder / "maps.npy").stderr
 
 
 def test_other_inputs(folder):

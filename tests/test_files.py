@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import json
+import pickle
+
+import h5py
 import numpy as np
 import pytest
 import torch
+import zarr
 from safetensors.torch import save_file
 
 from simplugins import files, read_activations
@@ -19,6 +24,13 @@ def folder(tmp_path):
     torch.save(torch.tensor(VALUES), tmp_path / "one.pt")
     torch.save({"a": torch.tensor(VALUES), "b": torch.tensor(VALUES + 1), "epoch": 3}, tmp_path / "two.pth")
     save_file({"a": torch.tensor(VALUES), "b": torch.tensor(VALUES + 1)}, tmp_path / "two.safetensors")
+    for name, arrays in {"one": {"a": VALUES}, "two": {"a": VALUES, "b": VALUES + 1}}.items():
+        group = zarr.create_group(tmp_path / f"{name}.zarr")
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            for key, values in arrays.items():
+                file[f"{key}"] = values
+                group.create_array(key, data=values)
+    zarr.create_array(tmp_path / "array.zarr", data=VALUES)
     return tmp_path
 
 
@@ -32,6 +44,11 @@ def folder(tmp_path):
         ("one.pt", None),
         ("two.pth", "a"),
         ("two.safetensors", "a"),
+        ("one.h5", None),
+        ("two.h5", "a"),
+        ("one.zarr", None),
+        ("two.zarr", "a"),
+        ("array.zarr", None),
     ],
 )
 def test_every_format_is_read(folder, name, key):
@@ -42,7 +59,7 @@ def test_npy_is_opened_as_a_memmap(folder):
     assert isinstance(read_activations(folder / "one.npy"), np.memmap)
 
 
-@pytest.mark.parametrize("name", ["two.npz", "two.pth", "two.safetensors"])
+@pytest.mark.parametrize("name", ["two.npz", "two.pth", "two.safetensors", "two.h5", "two.zarr"])
 def test_a_key_must_single_out_an_array(folder, name):
     with pytest.raises(ValueError, match="holds 2 arrays: say which with a key; it holds a, b"):
         read_activations(folder / name)
@@ -50,7 +67,7 @@ def test_a_key_must_single_out_an_array(folder, name):
         read_activations(folder / name, "c")
 
 
-@pytest.mark.parametrize("name", ["one.npy", "one.pt"])
+@pytest.mark.parametrize("name", ["one.npy", "one.pt", "array.zarr"])
 def test_a_key_where_there_are_no_names(folder, name):
     with pytest.raises(ValueError, match="holds one array without a name, so there is no 'a' in it"):
         read_activations(folder / name, "a")
@@ -70,7 +87,24 @@ def test_pickles_are_never_run(tmp_path):
             read_activations(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["one.npy", "two.npz", "one.pt", "two.safetensors"])
+@pytest.mark.parametrize("dtype", ["<f4", "|O"])
+@pytest.mark.parametrize("codecs", [("filters",), ("compressor",), ("delta",)])
+def test_pickles_in_zarr_are_never_run(tmp_path, dtype, codecs):
+    folder, pickled = tmp_path / "pickled.zarr", {"id": "pickle", "protocol": 5}
+    folder.mkdir()
+    delta = [{"id": "delta", "dtype": "<f4"}, pickled]
+    described = {
+        "zarr_format": 2, "shape": [3, 4], "chunks": [3, 4], "dtype": dtype, "fill_value": 0, "order": "C",
+        "filters": [pickled] if "filters" in codecs else delta if "delta" in codecs else None,
+        "compressor": pickled if "compressor" in codecs else None,
+    }  # fmt: skip
+    (folder / ".zarray").write_text(json.dumps(described), encoding="ascii")
+    (folder / "0.0").write_bytes(pickle.dumps(Exploding()))
+    with pytest.raises(ValueError, match="could not be read"):
+        read_activations(folder)
+
+
+@pytest.mark.parametrize("name", ["one.npy", "two.npz", "one.pt", "two.safetensors", "one.h5"])
 def test_a_truncated_file_is_an_error(folder, name):
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: len(content) // 2])
