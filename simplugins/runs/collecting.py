@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,8 +55,7 @@ class InMemory:
     certify: bool
     values: NDArray[np.float64] = field(init=False)
     gap: NDArray[np.float64] | None = field(init=False)
-    rounding: float = 0.0
-    made: dict[str, str] = field(default_factory=dict)
+    computed: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = self.grid.rows, self.grid.columns
@@ -72,7 +71,8 @@ class InMemory:
         self.values[where] = found.values
         if self.gap is not None and found.gap is not None:
             self.gap[where] = found.gap
-        self.rounding, self.made = max(self.rounding, found.rounding), found.made
+        check_alike(self.computed or told_of(found), found)
+        self.computed = told_of(found)
 
     def result(self) -> AlignedProducts:
         """Complete the matrices."""
@@ -80,7 +80,29 @@ class InMemory:
             for matrix in (self.values, self.gap):
                 if matrix is not None:
                     mirror(matrix)
-        return AlignedProducts(self.values, self.rounding, self.gap, self.made)
+        made = {name: value for name, value in self.computed.items() if name != "rounding"}
+        return AlignedProducts(self.values, self.computed["rounding"], self.gap, made)
+
+
+def told_of(found: AlignedProducts) -> dict[str, Any]:
+    """Return how a tile was computed: "rounding", "engine", "precision", and the "device" of a GPU."""
+    return {"rounding": found.rounding, **found.made}
+
+
+def check_alike(computed: Mapping[str, Any], found: AlignedProducts) -> None:
+    """Check that a tile was computed like others, on whatever device.
+
+    Raises
+    ------
+    ValueError
+        If not.
+    """
+    for name, value in told_of(found).items():
+        if name != "device" and value != computed.get(name):
+            raise ValueError(
+                f"some tiles were computed with {name} {computed.get(name)!r}, others with {value!r}: ask for one "
+                f"engine and precision"
+            )
 
 
 def make_grid(

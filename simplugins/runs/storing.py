@@ -15,7 +15,7 @@ from simplugins import files
 from simplugins.activations import Activations
 from simplugins.engines import AlignedProducts
 from simplugins.matching.options import matcher_options
-from simplugins.runs.collecting import compute_tiles, make_grid
+from simplugins.runs.collecting import check_alike, compute_tiles, make_grid, told_of
 from simplugins.runs.grid import Grid, Tile
 from simplugins.runs.pairing import Pairing
 from simplugins.runs.resources import Resources
@@ -41,18 +41,11 @@ class _Storing:
     def add(self, tile: Tile, found: AlignedProducts) -> None:
         if self.store is None:
             self.store = self._create(found)
-        computed = self.store.manifest["computed"]
-        here = {"rounding": found.rounding, **found.made}
-        if different := [name for name in here if name != "device" and here[name] != computed.get(name)]:
-            name = different[0]
-            raise ValueError(
-                f"{self.path}: its tiles are of {name} {computed.get(name)!r}, those computed now of {here[name]!r}; "
-                f"ask for the same engine and precision, or use another store"
-            )
+        check_alike(self.store.manifest["computed"], found)
         self.store.write(tile, found)
 
     def _create(self, found: AlignedProducts) -> Store:
-        manifest = {**self.manifest, "computed": {"rounding": found.rounding, **found.made}}
+        manifest = {**self.manifest, "computed": told_of(found)}
         others = None if self.y is None else self.y.squared_norms
         store = Store.create(self.path, manifest, self.grid, self.x.squared_norms, others)
         self.stack.enter_context(store.held())

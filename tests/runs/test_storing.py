@@ -172,7 +172,7 @@ def test_another_version_or_engine_or_set_of_labels_is_refused(tmp_path, maps, m
 
     with monkeypatch.context() as patched:
         patched.setattr("simplugins.runs.collecting.compute_here", elsewhere)
-        with pytest.raises(ValueError, match="its tiles are of engine 'cpu', those computed now of 'cuda'"):
+        with pytest.raises(ValueError, match="with engine 'cpu', others with 'cuda': ask for one engine"):
             simplugins.compute_rsm(maps, store=path, labels=np.arange(22))
     group = zarr.open_group(path, mode="r+")
     manifest = group.attrs["simplugins"]

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stores and clusters cost, and that memory is kept to: ``python benchmarks/long_runs.py [--large FOLDER]``.
+
+Real activations, repeated with noise, are compared in memory, into a store, and by two Dask workers of one thread
+each; turn by turn, so that ratios are of runs beside each other. With ``--large``, 20 GB of float16 activations are
+written to the folder first, and compared with four of them in a process that may take 600 MB; what it took is what the
+system says. Writes ``<machine>-long-runs.md`` and ``.json`` to ``benchmarks/results``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from distributed import Client, LocalCluster
+from inputs import load_layer
+from machine import surroundings
+from numpy.typing import NDArray
+from runs import FOLDER, ratio, write_report
+
+import simplugins
+
+TURNS = 3
+REPEATS = {"block15": 60, "block10": 18}
+"""How many times the 24 inputs of a layer are repeated."""
+
+ONE, TWO, STORE, DASK = "1 thread", "2 threads", "2 threads, into a store", "2 Dask workers of 1 thread, into a store"
+WAYS = ONE, TWO, STORE, DASK
+
+LARGE_INPUTS, LARGE_OTHERS, LARGE_LIMIT = 640_000, 4, "600MB"
+
+IN_LITTLE_MEMORY = """
+import json, re, sys, time
+import numpy as np
+import simplugins
+path, store, limit, others = sys.argv[1:]
+other = np.array(np.load(path, mmap_mode="r")[: int(others)])
+start = time.perf_counter()
+rsm = simplugins.compute_rsm(path, other=other, memory=limit, store=store, progress=True)
+most = int(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1]) * 1024
+print(json.dumps({"peak_bytes": most, "seconds": time.perf_counter() - start, "pairs": rsm.shape[0] * rsm.shape[1]}))
+"""
+
+
+def repeat(maps: NDArray[Any], times: int) -> NDArray[np.float16]:
+    """Return (N, S, C) activations several times over, each time with other noise of a tenth."""
+    rng = np.random.default_rng(0)
+    noisy = [maps * (1 + 0.1 * rng.standard_normal(maps.shape, np.float32)) for _ in range(times)]
+    return np.concatenate(noisy).astype(np.float16)
+
+
+def measure(layer: str, client: Client) -> dict[str, Any]:
+    """Time all ways to compute the RSM of a layer, several turns."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, store = Path(folder) / "responses.npy", Path(folder) / "run.zarr"
+        responses = repeat(load_layer(layer), REPEATS[layer])
+        np.save(path, responses)
+        ways: dict[str, Callable[[], Any]] = {
+            ONE: lambda: simplugins.compute_rsm(path, threads=1),
+            TWO: lambda: simplugins.compute_rsm(path, threads=2),
+            STORE: lambda: simplugins.compute_rsm(path, threads=2, store=store),
+            DASK: lambda: simplugins.compute_rsm(path, scheduler=client, store=store),
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(TURNS):
+            found = {}
+            for name, way in ways.items():
+                start = time.perf_counter()
+                found[name] = np.asarray(way())
+                seconds[name].append(time.perf_counter() - start)
+                shutil.rmtree(store, ignore_errors=True)
+            np.testing.assert_allclose(found[DASK], found[ONE], rtol=1e-6, atol=1e-7)
+            np.testing.assert_array_equal(found[DASK], found[STORE])
+    inputs, positions, channels = responses.shape
+    return {"inputs": inputs, "positions": positions, "channels": channels, "seconds": seconds}
+
+
+def write_large(path: Path) -> None:
+    """Write 20 GB of float16 activations: those of block 15 over and over, with noise."""
+    maps = load_layer("block15").astype(np.float16)
+    noise = (1 + 0.1 * np.random.default_rng(0).standard_normal((2400, *maps.shape[1:]), np.float32)).astype(np.float16)
+    part = noise * np.tile(maps, (len(noise) // len(maps), 1, 1))
+    shape = LARGE_INPUTS, *maps.shape[1:]
+    with path.open("wb") as file:
+        header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, LARGE_INPUTS, len(part)):
+            shift = start // len(part)  # no two parts are alike
+            file.write(np.roll(part, shift, axis=2)[: LARGE_INPUTS - start].tobytes())
+
+
+def measure_large(folder: Path) -> dict[str, Any]:
+    """Compare 20 GB of activations with a few, in a process of little memory."""
+    with tempfile.TemporaryDirectory(dir=folder) as within:
+        path = Path(within) / "large.npy"
+        write_large(path)
+        command = [sys.executable, "-c", IN_LITTLE_MEMORY, path, Path(within) / "run.zarr", LARGE_LIMIT, LARGE_OTHERS]
+        done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True, check=True)
+        told: dict[str, Any] = json.loads(done.stdout)
+        return {**told, "bytes": path.stat().st_size, "inputs": LARGE_INPUTS, "limit": LARGE_LIMIT}
+
+
+def make_table(summary: dict[str, Any]) -> str:
+    """Write a summary as Markdown."""
+    lines = [
+        f"# Long runs on {summary['cpu']}, {summary['cores']} cores",
+        "",
+        f"Seconds, the median of {TURNS} turns, and the ratios of turns [lowest–highest]. Optimal matching, cosine.",
+        "",
+        "| inputs, positions, channels | "
+        + " | ".join((ONE, TWO, STORE, DASK))
+        + " | store / memory | 1 thread / Dask |",
+        "|---|" + "---:|" * 6,
+    ]
+    for found in summary["layers"].values():
+        seconds = found["seconds"]
+        cells = [f"{median(seconds[name]):.1f}" for name in WAYS]
+        for above, below in ((STORE, TWO), (ONE, DASK)):
+            compared = ratio(seconds[above], seconds[below])
+            cells.append(f"{compared['median']:.2f} [{compared['lowest']:.2f}–{compared['highest']:.2f}]")
+        lines.append(f"| {found['inputs']}, {found['positions']}, {found['channels']} | " + " | ".join(cells) + " |")
+    if large := summary.get("large"):
+        lines += [
+            "",
+            f"{large['bytes'] / 1e9:.1f} GB of float16 activations ({large['inputs']:,} inputs) with {LARGE_OTHERS} "
+            f"others, into a store, under memory={large['limit']!r}: at most {large['peak_bytes'] / 1e6:.0f} MB "
+            f"resident, {large['seconds']:.0f} s.",
+        ]
+    versions = ", ".join(f"{name} {version}" for name, version in summary["versions"].items())
+    return "\n".join([*lines, "", f"{summary['date']}; {versions}. Made by `{summary['command']}`.", ""])
+
+
+def main() -> None:
+    """Measure, and write the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--large", type=Path, metavar="FOLDER", help="where there is room for 21 GB, on a disk")
+    arguments = parser.parse_args()
+    options: dict[str, Any] = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(**options) as cluster, Client(cluster) as client:  # type: ignore[no-untyped-call]
+        simplugins.compute_rsm(repeat(load_layer("block15"), 2), scheduler=client)  # workers load what is compiled
+        layers = {layer: measure(layer, client) for layer in REPEATS}
+    command = "python benchmarks/long_runs.py" + (" --large FOLDER" if arguments.large else "")
+    summary = {"command": command, "date": date.today().isoformat(), **surroundings(2), "layers": layers}
+    if arguments.large:
+        summary["large"] = measure_large(arguments.large)
+    path = write_report(make_table(summary), summary, FOLDER / "results", suffix="-long-runs")
+    print(path.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
