@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 from simplugins import kernels, plugins
 from simplugins._version import __version__
 from simplugins.activations import Activations, naming
-from simplugins.engines import AlignedProducts, aligned_products, check_engine
+from simplugins.engines import AlignedProducts, aligned_products, check_engine, check_names
 from simplugins.files import read_activations
 from simplugins.kernels import Sigma
 from simplugins.matching.contract import Matcher
@@ -267,7 +267,7 @@ def _compute(
     **matcher_options: Any,
 ) -> dict[str, RSM]:
     """Compute the RSMs of several of our own measures, matching once for each matcher among them."""
-    check_engine(engine, precision)
+    (check_engine if scheduler is None else check_names)(engine, precision)
     kernels.check_sigma(sigma)
     matchers = _matchers(measures, matching, matcher_options)
     how: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
 ADAPTERS = (ROOT / "adapters" / "README.md").read_text(encoding="utf-8")
+LONG_RUNS = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("scale.md", "cost.md")]
 PAGES = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs" / "tools").glob("*.md"))}
 
 
@@ -46,7 +47,10 @@ def test_the_files_that_the_commands_name_are_there():
 
 def simplugins_commands():
     lines = (
-        line for text in (README, GUIDE, *PAGES.values()) for block in blocks(text, "sh") for line in block.splitlines()
+        line
+        for text in (README, GUIDE, *LONG_RUNS, *PAGES.values())
+        for block in blocks(text, "sh")
+        for line in block.splitlines()
     )
     return [line[line.index("simplugins ") :] for line in lines if re.search(r"(^|/)simplugins ", line)]
 
@@ -62,7 +66,7 @@ def test_every_command_line_parses(line):
 
 def test_pictures_and_links_lead_somewhere():
     pages = {README: ROOT, GUIDE: ROOT / "docs", ADAPTERS: ROOT / "adapters"}
-    pages |= {text: path.parent for path, text in PAGES.items()}
+    pages |= {text: path.parent for path, text in PAGES.items()} | dict.fromkeys(LONG_RUNS, ROOT / "docs")
     for text, folder in pages.items():
         prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
         targets = [t for t in re.findall(r"\]\(([^)#]+)\)", prose) if not t.startswith("http")]
@@ -97,6 +101,18 @@ def test_the_code_of_the_guide_runs(photos, tmp_path, monkeypatch):
     ]
     assert (rsms[0] <= rsms[2] + 1e-3).all()
     assert (rsms[1] <= rsms[2] + 1e-3).all()
+
+
+@pytest.mark.parametrize("page", LONG_RUNS, ids=["scale", "cost"])
+def test_the_code_about_long_runs_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__"}
+    for block in blocks(page, "python"):
+        exec(block, names)
+    if "stored" in names:
+        assert names["stored"].shape == names["shared"].shape == (24, 24)
+        assert len(names["few"]) == 12
+        assert names["found"].low < names["found"].value < names["found"].high
 
 
 def test_the_code_about_adapters_runs():

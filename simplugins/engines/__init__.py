@@ -13,7 +13,7 @@ from simplugins.activations import Activations
 from simplugins.engines.result import AlignedProducts
 from simplugins.matching.contract import Matcher
 
-__all__ = ["ENGINES", "PRECISIONS", "AlignedProducts", "aligned_products", "check_engine"]
+__all__ = ["ENGINES", "PRECISIONS", "AlignedProducts", "aligned_products", "check_engine", "check_names"]
 
 ENGINES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "float16x3", "tf32")
@@ -27,14 +27,25 @@ def check_engine(engine: str, precision: str | None = None) -> None:
     ValueError
         If a name is unknown, or the engine is "cuda" and no GPU can be used.
     """
-    if engine not in ENGINES:
-        raise ValueError(f"unknown engine {engine!r}: expected one of {', '.join(map(repr, ENGINES))}")
-    if precision not in (None, *PRECISIONS):
-        raise ValueError(f"unknown precision {precision!r}: expected one of {', '.join(map(repr, PRECISIONS))}")
+    check_names(engine, precision)
     if engine == "cuda":
         reason = gpu.why_unusable()
         if reason:
             raise ValueError(f"engine 'cuda' cannot be used here: {reason}")
+
+
+def check_names(engine: str, precision: str | None = None) -> None:
+    """Check that there is such an engine, here or elsewhere, and such a precision.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"unknown engine {engine!r}: expected one of {', '.join(map(repr, ENGINES))}")
+    if precision not in (None, *PRECISIONS):
+        raise ValueError(f"unknown precision {precision!r}: expected one of {', '.join(map(repr, PRECISIONS))}")
 
 
 def choose_engine(engine: str, matcher: Matcher) -> str:

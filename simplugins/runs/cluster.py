@@ -30,12 +30,14 @@ def connected(scheduler: Any) -> Iterator[Any]:
     Raises
     ------
     TypeError
-        If it is neither a client nor an address.
+        If it is neither a client nor an address, or an asynchronous client.
     ConnectionError
         If no scheduler answers there.
     """
     distributed = import_extra("distributed", extra="dask", purpose="scheduler=")
     if isinstance(scheduler, distributed.Client):
+        if scheduler.asynchronous:
+            raise TypeError("scheduler is an asynchronous client, whose results are awaited; a plain Client is needed")
         yield scheduler
         return
     if not isinstance(scheduler, str):

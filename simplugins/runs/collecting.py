@@ -130,6 +130,13 @@ def make_grid(
     return Grid(len(x), len(other), size, symmetric=y is None)
 
 
+def _room(pairing: Pairing, resources: Resources) -> int | None:
+    """Return how much memory is left of the limit, if there is one, when all is loaded that takes some anyway."""
+    if resources.memory is not None:
+        pairing.warm_up()
+    return resources.room()
+
+
 def _shared(grid: Grid, threads: int) -> int:
     """Return a size of which there are enough tiles for all threads of a cluster to end at about the same time."""
     while grid.size > 1 and grid.count < _FOR_EACH_THREAD * threads:
@@ -150,7 +157,7 @@ def _budget(pairing: Pairing, x: Activations, y: Activations, grid: Grid, resour
         If there is not enough memory.
     """
     threads = check_threads(resources.threads)
-    needs, room = _needs(pairing, x, y, grid.size), resources.room()
+    needs, room = _needs(pairing, x, y, grid.size), _room(pairing, resources)
     if room is None:
         return Budget(max(2, _KEPT // needs.block), threads)
     found = plan(needs, room - beside, threads)

@@ -9,7 +9,7 @@ import numpy as np
 
 from simplugins._version import __version__
 from simplugins.activations import Activations
-from simplugins.engines import AlignedProducts, aligned_products
+from simplugins.engines import AlignedProducts, aligned_products, check_engine
 from simplugins.matching.contract import Matcher
 
 
@@ -39,10 +39,11 @@ class Pairing:
         Raises
         ------
         ValueError
-            If this is another version of simplugins than the one that asks.
+            If this is another version of simplugins than the one that asks, or the engine cannot be used here.
         """
         if self.version != __version__:
             raise ValueError(f"the run is by simplugins {self.version}, here simplugins {__version__} is installed")
+        check_engine(self.engine, self.precision)
         return aligned_products(
             rows,
             columns,

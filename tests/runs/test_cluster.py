@@ -12,6 +12,7 @@ import pytest
 
 import simplugins
 from simplugins.activations import Activations
+from simplugins.gpu import why_unusable
 from simplugins.matching.optimal import Optimal
 from simplugins.runs import collecting
 from simplugins.runs.pairing import Pairing
@@ -114,6 +115,15 @@ def test_workers_of_another_version_are_refused(maps):
     asked = pickle.loads(pickle.dumps(Pairing(Optimal(), version="99.0")))
     with pytest.raises(ValueError, match=r"the run is by simplugins 99\.0, here simplugins"):
         asked.compute(None, None, threads=1)
+
+
+def test_whether_there_is_a_gpu_is_asked_on_the_worker(client, maps):
+    if why_unusable() is None:
+        pytest.skip("the workers here have one")
+    with pytest.raises(ValueError, match="engine 'cuda' cannot be used here"):
+        simplugins.compute_rsm(maps, engine="cuda", scheduler=client)
+    with pytest.raises(ValueError, match="unknown engine"):
+        simplugins.compute_rsm(maps, engine="abacus", scheduler=client)
 
 
 def test_what_is_no_scheduler_is_refused(maps):
