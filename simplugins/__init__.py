@@ -12,8 +12,9 @@ from simplugins._version import __version__
 if TYPE_CHECKING:
     from simplugins import plugins
     from simplugins.adapters import Adapter, adapter, from_tool, to_tool
-    from simplugins.comparisons import compare, minibatch_cka
+    from simplugins.comparisons import CkaEstimate, compare, estimate_cka, minibatch_cka
     from simplugins.differentiable import semantic_rsm, semantic_similarity
+    from simplugins.estimates import Estimate, estimate, estimate_for
     from simplugins.files import read_activations
     from simplugins.layers import Comparison, compare_layers, load_comparison
     from simplugins.measures import compute_rsm, compute_rsms
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 _ROOMS = {
     "RSM": "rsm",
     "Adapter": "adapters",
+    "CkaEstimate": "comparisons",
     "Comparison": "layers",
+    "Estimate": "estimates",
     "Matching": "pair",
     "Neighbours": "searching",
     "NetworkSimilarity": "similarities",
@@ -37,6 +40,9 @@ _ROOMS = {
     "compare_layers": "layers",
     "compute_rsm": "measures",
     "compute_rsms": "measures",
+    "estimate": "estimates",
+    "estimate_cka": "comparisons",
+    "estimate_for": "estimates",
     "from_tool": "adapters",
     "load_comparison": "layers",
     "load_rsm": "rsm",
@@ -56,7 +62,9 @@ _ROOMS = {
 __all__ = [
     "RSM",
     "Adapter",
+    "CkaEstimate",
     "Comparison",
+    "Estimate",
     "Matching",
     "Neighbours",
     "NetworkSimilarity",
@@ -67,6 +75,9 @@ __all__ = [
     "compare_layers",
     "compute_rsm",
     "compute_rsms",
+    "estimate",
+    "estimate_cka",
+    "estimate_for",
     "from_tool",
     "load_comparison",
     "load_rsm",

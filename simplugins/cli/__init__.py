@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simplugins._version import __version__
+from simplugins.cli.estimate import estimate
 from simplugins.cli.evaluate import app as evaluate
 from simplugins.cli.terminal import one_line_errors, print_table
 
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(evaluate, name="evaluate")
+app.command()(estimate)
 
 
 def _show_version(asked: bool) -> None:

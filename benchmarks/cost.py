@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measure how cost grows: ``python benchmarks/cost.py [--threads 2] [-o benchmarks/results]``.
+
+Writes ``<machine>-cost.md`` and ``<machine>-cost.json`` to the folder, and the picture of them to
+``docs/images/cost.png``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from statistics import median
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+from cost_picture import draw_cost
+from inputs import ROOT
+from machine import surroundings
+from on_gpu.inputs import Case, count_pairs, load
+from runs import format_origin, read_arguments, write_report
+from solvers import RTOL, Activations, scipy_threads
+
+import simplugins
+from simplugins.plotting import save_figure
+
+PICTURE = ROOT / "docs" / "images" / "cost.png"
+
+ROUNDS, SECONDS = 5, 3.0
+"""A run is timed so often, or until that took so long."""
+
+
+class Point(NamedTuple):
+    """Activations whose RSM is timed; of the first `peer_inputs`, SciPy's is too."""
+
+    case: Case
+    peer_inputs: int = 0
+
+
+CURVES = {
+    "inputs": [Point(Case("block15", 49, 320, count)) for count in (100, 200, 500, 1000, 2000, 4000)],
+    "positions": [
+        Point(Case("block15", 49, 320, 24), 24),
+        Point(Case("block10", 100, 112, 24), 24),
+        Point(Case("block10", 196, 112, 24), 24),
+        Point(Case("block4", 400, 40, 8), 8),
+        Point(Case("block4", 784, 40, 8), 8),
+        Point(Case("block2", 1600, 24, 4), 4),
+        Point(Case("block2", 3136, 24, 4), 4),
+    ],
+    "channels": [Point(Case("block10", 196, count, 72)) for count in (16, 32, 64, 112, 256, 512, 1024)],
+}
+"""What grows along each curve. Along positions, layers are as they are, without copies, which are easy to match."""
+
+
+def measure(point: Point, threads: int) -> dict[str, Any]:
+    """Estimate a run, then time it, and SciPy on some of it."""
+    case, activations = point.case, load(point.case)
+    told = simplugins.estimate(case.inputs, case.positions, case.channels, threads=threads)
+    own = seconds_of(lambda: simplugins.compute_rsm(activations, threads=threads, engine="cpu"))
+    found: dict[str, Any] = {
+        "layer": case.layer,
+        "inputs": case.inputs,
+        "positions": case.positions,
+        "channels": case.channels,
+        "pairs": told.pairs,
+        "seconds": own,
+        "ms_per_pair": 1e3 * own / told.pairs,
+        "estimated_seconds": told.seconds,
+        "estimated_ms_per_pair": 1e3 * told.seconds / told.pairs,
+        "estimated_to_measured": told.seconds / own,
+    }
+    if point.peer_inputs:
+        found["scipy_ms_per_pair"] = 1e3 * scipy_seconds_per_pair(activations[: point.peer_inputs], threads)
+        found["scipy_to_own"] = found["scipy_ms_per_pair"] / found["ms_per_pair"]
+    print(", ".join(f"{name} {value:.4g}" for name, value in found.items() if name != "layer"), flush=True)
+    return found
+
+
+def seconds_of(run: Callable[[], object]) -> float:
+    """Return the median time of some rounds."""
+    rounds: list[float] = []
+    while not rounds or (len(rounds) < ROUNDS and sum(rounds) < SECONDS):
+        start = perf_counter()
+        run()
+        rounds.append(perf_counter() - start)
+    return median(rounds)
+
+
+def scipy_seconds_per_pair(activations: Activations, threads: int) -> float:
+    """Time SciPy's solver in a pool of threads, once, and check that both find the same optima."""
+    start = perf_counter()
+    products = scipy_threads(activations, threads)
+    seconds = perf_counter() - start
+    above = np.triu_indices(len(activations), 1)
+    own = simplugins.compute_rsm(activations, "semantic-linear", threads=threads, engine="cpu").values
+    scale = RTOL * np.abs(own).max()
+    np.testing.assert_allclose(own[above], products[above], rtol=RTOL, atol=scale)
+    return seconds / count_pairs(len(activations))
+
+
+def make_table(summary: Mapping[str, Any]) -> str:
+    """Write a summary as Markdown."""
+    lines = [
+        f"# How cost grows, on {summary['cpu']}, {summary['cores']} cores, {summary['threads']} threads",
+        "",
+        "Seconds for `compute_rsm` (semantic-cosine, optimal matching), from activations in memory to the RSM, and "
+        "what `estimate` had said right before. SciPy is `linear_sum_assignment` in a pool of threads, on some of the "
+        "same pairs. `../../docs/cost.md` says what is measured, and how.",
+        "",
+    ]
+    for name, points in summary["curves"].items():
+        lines += curve_lines(name, points)
+    return "\n".join([*lines, format_origin(summary), ""])
+
+
+def curve_lines(name: str, points: list[dict[str, Any]]) -> list[str]:
+    """Return the table of a curve under its heading."""
+    beside = "scipy_ms_per_pair" in points[0]
+    header = "| N | S | C | layer | pairs | s | ms per pair | estimated s | estimated / measured |"
+    rule = "|---:|---:|---:|---|---:|---:|---:|---:|---:|"
+    if beside:
+        header, rule = f"{header} SciPy, ms per pair | SciPy / simplugins |", f"{rule}---:|---:|"
+    return [f"## More {name}", "", header, rule, *(point_line(point) for point in points), ""]
+
+
+def point_line(point: Mapping[str, Any]) -> str:
+    """Return a row of a table."""
+    size = f"{point['inputs']:,} | {point['positions']:,} | {point['channels']:,} | `{point['layer']}`"
+    times = f"{point['pairs']:,} | {point['seconds']:.3g} | {point['ms_per_pair']:.3g}"
+    told = f"{point['estimated_seconds']:.3g} | {point['estimated_to_measured']:.2f}"
+    row = f"| {size} | {times} | {told} |"
+    if "scipy_ms_per_pair" in point:
+        row += f" {point['scipy_ms_per_pair']:.3g} | {point['scipy_to_own']:.3g}× |"
+    return row
+
+
+def main() -> None:
+    """Measure the curves, write their table and draw the picture."""
+    arguments = read_arguments(__doc__ or "")
+    simplugins.compute_rsm(
+        np.ones((2, 1, 1), np.float32), threads=1, engine="cpu"
+    )  # compiles, so that no timed call does
+    curves = {name: [measure(point, arguments.threads) for point in points] for name, points in CURVES.items()}
+    summary = {
+        "command": f"python benchmarks/cost.py --threads {arguments.threads}",
+        "date": date.today().isoformat(),
+        **surroundings(arguments.threads),
+        "curves": curves,
+    }
+    path = write_report(make_table(summary), summary, arguments.output, " cost")
+    save_figure(draw_cost(summary), PICTURE, overwrite=True)
+    print(path.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`simplugins estimate`: what an RSM will cost, before it is computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from simplugins.cli.terminal import one_line_errors, print_table
+
+_SIZE = "--inputs, --positions and --channels"
+
+
+@one_line_errors
+def estimate(
+    activations: Annotated[
+        Path | None,
+        typer.Argument(help="A .npy, .npz, .pt, .pth or .safetensors file, of which a few inputs are tried."),
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="Which array, in a file of several.")] = None,
+    inputs: Annotated[
+        int | None, typer.Option(help="How many inputs.  [default: as many as the file has]", min=1)
+    ] = None,
+    positions: Annotated[int | None, typer.Option(help="Of an input, where there is no file.", min=1)] = None,
+    channels: Annotated[int | None, typer.Option(help="Of a position, where there is no file.", min=1)] = None,
+    others: Annotated[
+        int | None, typer.Option(help="Compare with so many others, not the inputs with each other.", min=1)
+    ] = None,
+    measure: Annotated[str, typer.Option("-m", "--measure", help="One of ours.")] = "semantic-cosine",
+    layout: Annotated[str, typer.Option(help="auto, nd, ntd, nchw or nhwc.")] = "auto",
+    drop_tokens: Annotated[int, typer.Option(help="Leave out the first so many tokens (1: a class token).", min=0)] = 0,
+    dtype: Annotated[str | None, typer.Option(help="Compute in float32 or float64.")] = None,
+    matching: Annotated[
+        str | None, typer.Option(help="A matching in place of the optimal one; `simplugins plugins` lists them.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("-O", "--option", help="An option of the matching, as window=64. May be repeated."),
+    ] = None,
+    certify: Annotated[bool, typer.Option("--certify", help="Prove how far each pair may be off the optimum.")] = False,
+    engine: Annotated[str, typer.Option(help="cpu, cuda, or auto (a GPU if CuPy sees one).")] = "cpu",
+    threads: Annotated[int | None, typer.Option(help="By default all cores.", min=1)] = None,
+    seconds: Annotated[float, typer.Option(help="How long to try.")] = 3.0,
+) -> None:
+    """Estimate what an RSM will cost on this machine: of the activations in a file, or of some of a size."""
+    from simplugins import estimates
+    from simplugins.cli import _matcher
+    from simplugins.files import read_activations
+
+    how: dict[str, Any] = {
+        "others": others,
+        "measure": measure,
+        "dtype": dtype,
+        "matching": _matcher(matching, option or []),
+        "certify": certify,
+        "engine": engine,
+        "threads": threads,
+        "seconds": seconds,
+    }
+    if activations is not None:
+        _refuse("a file of activations", {"--positions": positions is not None, "--channels": channels is not None})
+        how |= {"inputs": inputs, "layout": layout, "drop_tokens": drop_tokens}
+        found = estimates.estimate_for(read_activations(activations, key), **how)
+    else:
+        given = {"--key": key is not None, "--layout": layout != "auto", "--drop-tokens": drop_tokens > 0}
+        _refuse(f"{_SIZE}, without a file", given)
+        if inputs is None or positions is None or channels is None:
+            raise ValueError(f"expected a file of activations, or {_SIZE}")
+        found = estimates.estimate(inputs, positions, channels, **how)
+    told = found.summary()
+    print_table(["", "estimate"], [[name, text] for name, text in told.items()])
+
+
+def _refuse(what: str, given: dict[str, bool]) -> None:
+    for name, was_given in given.items():
+        if was_given:
+            raise ValueError(f"{name} does not go with {what}")
