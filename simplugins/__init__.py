@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from simplugins.adapters import Adapter, adapter, from_tool, to_tool
     from simplugins.comparisons import CkaEstimate, compare, estimate_cka, minibatch_cka
     from simplugins.differentiable import semantic_rsm, semantic_similarity
-    from simplugins.estimates import Estimate, estimate, estimate_for
+    from simplugins.estimating import Estimate, estimate, estimate_for
     from simplugins.files import read_activations
     from simplugins.layers import Comparison, compare_layers, load_comparison
     from simplugins.measures import compute_rsm, compute_rsms
@@ -30,7 +30,7 @@ _ROOMS = {
     "Adapter": "adapters",
     "CkaEstimate": "comparisons",
     "Comparison": "layers",
-    "Estimate": "estimates",
+    "Estimate": "estimating",
     "Matching": "pair",
     "Neighbours": "searching",
     "NetworkSimilarity": "similarities",
@@ -40,9 +40,9 @@ _ROOMS = {
     "compare_layers": "layers",
     "compute_rsm": "measures",
     "compute_rsms": "measures",
-    "estimate": "estimates",
+    "estimate": "estimating",
     "estimate_cka": "comparisons",
-    "estimate_for": "estimates",
+    "estimate_for": "estimating",
     "from_tool": "adapters",
     "load_comparison": "layers",
     "load_rsm": "rsm",

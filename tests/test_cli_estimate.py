@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from simplugins import estimates
 from simplugins.cli import app
+from simplugins.estimating import calibration, estimates
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def measured(monkeypatch):
 
     def calibrate(run, *arguments):
         asked.append(run)
-        return estimates.Speed(0.0, 0.0, 1e-3, 6)
+        return calibration.Speed(0.0, 0.0, 1e-3, 6)
 
     monkeypatch.setattr(estimates, "calibrate", calibrate)
     return asked

@@ -1,21 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import re
-import shlex
-from pathlib import Path
-
 import numpy as np
 import pytest
-import typer.main
 
 import simplugins
-from simplugins import estimates
 from simplugins.activations import Activations
-from simplugins.cli import app
+from simplugins.estimating import calibration, estimates, planned, stand_ins
 from simplugins.matching.contract import Matcher
 
-PAGE = Path(__file__).parent.parent / "docs" / "cost.md"
 MATCHINGS = {
     "optimal": {},
     "auction": {"tolerance": 0.05},
@@ -39,7 +32,7 @@ class Reversed(Matcher):
 @pytest.fixture
 def measured(monkeypatch):
     """Pretend that 2 s were measured for a run, 3 s for an input and 5 s for a pair."""
-    speed = estimates.Speed(fixed=2.0, per_input=3.0, per_pair=5.0, pairs=6)
+    speed = calibration.Speed(fixed=2.0, per_input=3.0, per_pair=5.0, pairs=6)
     monkeypatch.setattr(estimates, "calibrate", lambda *arguments: speed)
     return speed
 
@@ -70,14 +63,14 @@ def test_time_beyond_what_is_measured_grows_by_the_same_power(monkeypatch):
     def calibrate(run, rows, columns, counts, input_bytes, seconds):
         positions = input_bytes // (3 * 4)
         asked.append((positions, seconds))
-        return estimates.Speed(0.0, 0.0, positions**2.5, 6)
+        return calibration.Speed(0.0, 0.0, positions**2.5, 6)
 
     monkeypatch.setattr(estimates, "calibrate", calibrate)
     found = simplugins.estimate(3, 10_000, 3, seconds=4)
     assert found.seconds_per_pair == pytest.approx(10_000**2.5)
     assert asked == [(1024, 2), (4096, 2)]
-    steep = estimates.extrapolated(
-        estimates.Speed(0.0, 1.0, 1.0, 6), 1024, estimates.Speed(0.0, 1.0, 4.0**5, 6), 2 * 4096
+    steep = calibration.extrapolated(
+        calibration.Speed(0.0, 1.0, 1.0, 6), 1024, calibration.Speed(0.0, 1.0, 4.0**5, 6), 2 * 4096
     )
     assert steep.per_pair == pytest.approx(4.0**5 * 2**3)  # no matching of ours is worse than the third power
     assert steep.per_input == 2
@@ -87,7 +80,8 @@ def test_time_beyond_what_is_measured_grows_by_the_same_power(monkeypatch):
 def clock(monkeypatch):
     """A clock that only `calibrate`'s pretended runs move."""
     now = [0.0]
-    monkeypatch.setattr(estimates, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(calibration, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(calibration, "fixed_cost", lambda run, dtype: 1.0)
     return now
 
 
@@ -98,9 +92,6 @@ class Pretended:
 
     def __init__(self, clock):
         self.clock, self.pairs = clock, []
-
-    def fixed_cost(self, dtype):
-        return 1.0
 
     def __call__(self, x, y):
         pairs = len(x) * (len(x) - 1) // 2 if y is None else len(x) * len(y)
@@ -115,7 +106,7 @@ def sample(count):
 @pytest.mark.parametrize(("inputs", "others"), [(1000, None), (1000, 5), (1, 1000)])
 def test_samples_tell_what_a_run_and_what_a_pair_takes(clock, inputs, others):
     run = Pretended(clock)
-    speed = estimates.calibrate(run, sample, sample, estimates._Counts.of(inputs, others), 4, 100.0)
+    speed = calibration.calibrate(run, sample, sample, planned.Counts.of(inputs, others), 4, 100.0)
     assert speed.fixed == pytest.approx(1)
     assert speed.per_pair == pytest.approx(0.5)
     assert speed.pairs == max(run.pairs)
@@ -124,27 +115,27 @@ def test_samples_tell_what_a_run_and_what_a_pair_takes(clock, inputs, others):
 
 def test_a_sample_of_everything_is_the_run(clock):
     run = Pretended(clock)
-    speed = estimates.calibrate(run, sample, sample, estimates._Counts.of(7, None), 4, 100.0)
+    speed = calibration.calibrate(run, sample, sample, planned.Counts.of(7, None), 4, 100.0)
     assert max(run.pairs) == speed.pairs == 21
     assert speed.seconds(7, 21) == pytest.approx(1 + 0.5 * 21)
 
 
 def test_without_time_the_least_sample_is_compared(clock):
     run = Pretended(clock)
-    speed = estimates.calibrate(run, sample, sample, estimates._Counts.of(1000, None), 4, 0.001)
+    speed = calibration.calibrate(run, sample, sample, planned.Counts.of(1000, None), 4, 0.001)
     assert run.pairs == [6]  # 3 for each thread
     assert speed.per_pair == pytest.approx(0.5)
 
 
 def test_samples_are_doubled_up_to_all_or_to_what_memory_they_may_take():
-    counts = estimates._Counts(100, None)
-    assert [some.inputs for some in estimates.sample_sizes(counts, 2, 1)] == [4, 8, 16, 32, 64, 100]
-    large = estimates.SAMPLE_BYTES // 10
-    assert [some.inputs for some in estimates.sample_sizes(counts, 2, large)] == [4, 8, 10]
-    assert [some.inputs for some in estimates.sample_sizes(counts, 2, 10 * large)] == [4]
-    beside = estimates._Counts(100, 5)
-    assert list(estimates.sample_sizes(beside, 2, large)) == [(4, 4), (8, 5), (10, 5)]
-    assert [some.inputs for some in estimates.sample_sizes(estimates._Counts(2, None), 2, 1)] == [2]
+    counts = planned.Counts(100, None)
+    assert [some.inputs for some in calibration.sample_sizes(counts, 2, 1)] == [4, 8, 16, 32, 64, 100]
+    large = calibration.SAMPLE_BYTES // 10
+    assert [some.inputs for some in calibration.sample_sizes(counts, 2, large)] == [4, 8, 10]
+    assert [some.inputs for some in calibration.sample_sizes(counts, 2, 10 * large)] == [4]
+    beside = planned.Counts(100, 5)
+    assert list(calibration.sample_sizes(beside, 2, large)) == [(4, 4), (8, 5), (10, 5)]
+    assert [some.inputs for some in calibration.sample_sizes(planned.Counts(2, None), 2, 1)] == [2]
 
 
 @pytest.mark.parametrize("matching", MATCHINGS)
@@ -212,20 +203,20 @@ def test_sets_masks_tokens_and_layouts():
 
 def test_stand_ins_have_the_size_asked_for_and_are_the_same_again():
     for count, positions, channels in ((1, 1, 1), (30, 7, 200), (3, 50, 112)):
-        made = estimates.stand_ins(count, positions, channels)
+        made = stand_ins.stand_ins(count, positions, channels)
         assert made.shape == (count, positions, channels)
         assert made.dtype == np.float32
-        np.testing.assert_array_equal(made, estimates.stand_ins(count, positions, channels))
-    repeated = estimates.stand_ins(48, 49, 8)
+        np.testing.assert_array_equal(made, stand_ins.stand_ins(count, positions, channels))
+    repeated = stand_ins.stand_ins(48, 49, 8)
     assert np.abs(repeated[0] - repeated[24]).max() > 0
 
 
 def test_stand_ins_are_the_bundled_maps_and_noise(photos, monkeypatch):
-    monkeypatch.setattr(estimates, "DETAIL", 0.0)
+    monkeypatch.setattr(stand_ins, "DETAIL", 0.0)
     real = photos["block10"].astype(np.float32).reshape(24, 112, 196).swapaxes(1, 2)
-    made = estimates.stand_ins(24, 196, 112)
+    made = stand_ins.stand_ins(24, 196, 112)
     np.testing.assert_array_equal(made[:6], real[::4])  # a crop of each photograph first
-    mixed = estimates.stand_ins(24, 196, 2000)
+    mixed = stand_ins.stand_ins(24, 196, 2000)
     products = np.einsum("nsc,ntc->nst", mixed, mixed, dtype=np.float64)
     expected = np.einsum("nsc,ntc->nst", made, made, dtype=np.float64)
     assert np.corrcoef(products.ravel(), expected.ravel())[0, 1] > 0.95
@@ -295,31 +286,6 @@ def test_it_can_be_read():
 
 
 def test_a_measure_of_others_is_refused(monkeypatch):
-    monkeypatch.setattr(estimates.plugins, "load", lambda group, name: lambda activations, **options: None)
+    monkeypatch.setattr(planned.plugins, "load", lambda group, name: lambda activations, **options: None)
     with pytest.raises(ValueError, match="estimates are for measures of ours, got 'mine'"):
         simplugins.estimate(3, 4, 3, measure="mine")
-
-
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-
-
-def test_the_code_of_the_page_runs(measured, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    names = {}
-    for block in blocks("python"):
-        exec(block, names)
-    assert names["cost"].pairs == 5000 * 4999 // 2
-
-
-@pytest.mark.parametrize("line", [line for block in blocks("sh") for line in block.splitlines()])
-def test_the_commands_of_the_page_parse(line):
-    program, name, *arguments = shlex.split(line)
-    assert program == "simplugins"
-    command = typer.main.get_group(app).commands[name]
-    command.make_context(name, arguments)
-
-
-def test_the_pictures_of_the_page_are_there():
-    targets = re.findall(r"\]\(([^)#]+)\)", PAGE.read_text(encoding="utf-8"))
-    assert all((PAGE.parent / target).exists() for target in targets)

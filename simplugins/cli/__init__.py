@@ -14,11 +14,11 @@ import typer
 from simplugins._version import __version__
 from simplugins.cli.estimate import estimate
 from simplugins.cli.evaluate import app as evaluate
+from simplugins.cli.matchings import read_matcher
 from simplugins.cli.terminal import one_line_errors, print_table
 
 if TYPE_CHECKING:
     from simplugins.adapters import Adapter
-    from simplugins.matching.contract import Matcher
     from simplugins.rsm import RSM
 
 app = typer.Typer(
@@ -121,7 +121,7 @@ def rsm(
         layout=layout,
         drop_tokens=drop_tokens,
         dtype=dtype,
-        matching=_matcher(matching, option or []),
+        matching=read_matcher(matching, option or []),
         certify=certify,
         sigma=sigma if sigma == "median" else _number(sigma, "sigma"),
         engine=engine,
@@ -154,35 +154,6 @@ def _output_paths(out: Path, measures: list[str]) -> dict[str, Path]:
     if not out.resolve().parent.is_dir():
         raise FileNotFoundError(f"--out {out}: there is no folder {out.resolve().parent}")
     return {name: out / f"{name}.npz" for name in measures}
-
-
-def _matcher(matching: str | None, options: list[str]) -> Matcher | None:
-    """Create the matcher that was asked for, if one was; numbers among its options are read as such."""
-    from simplugins.matching.options import resolve_matcher
-
-    if matching is None:
-        if options:
-            raise ValueError("--option goes with --matching, which was not given")
-        return None
-    given: dict[str, Any] = {}
-    for option in options:
-        name, equals, text = option.partition("=")
-        if not (name.isidentifier() and equals):
-            raise ValueError(f"--option: expected NAME=VALUE, as window=64, got {option!r}")
-        if name in given:
-            raise ValueError(f"--option: {name} was given twice")
-        given[name] = _number_or_text(text)
-    return resolve_matcher(matching, **given)
-
-
-def _number_or_text(text: str) -> Any:
-    import json
-
-    try:
-        number = json.loads(text)
-    except ValueError:
-        return text
-    return number if isinstance(number, int | float) else text
 
 
 def _number(text: str, name: str) -> float:

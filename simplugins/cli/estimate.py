@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from simplugins.cli.matchings import read_matcher
 from simplugins.cli.terminal import one_line_errors, print_table
 
 _SIZE = "--inputs, --positions and --channels"
@@ -45,15 +46,14 @@ def estimate(
     seconds: Annotated[float, typer.Option(help="How long to try.")] = 3.0,
 ) -> None:
     """Estimate what an RSM will cost on this machine: of the activations in a file, or of some of a size."""
-    from simplugins import estimates
-    from simplugins.cli import _matcher
-    from simplugins.files import read_activations
+    from simplugins import estimating
+    from simplugins.measures import read
 
     how: dict[str, Any] = {
         "others": others,
         "measure": measure,
         "dtype": dtype,
-        "matching": _matcher(matching, option or []),
+        "matching": read_matcher(matching, option or []),
         "certify": certify,
         "engine": engine,
         "threads": threads,
@@ -62,13 +62,13 @@ def estimate(
     if activations is not None:
         _refuse("a file of activations", {"--positions": positions is not None, "--channels": channels is not None})
         how |= {"inputs": inputs, "layout": layout, "drop_tokens": drop_tokens}
-        found = estimates.estimate_for(read_activations(activations, key), **how)
+        found = estimating.estimate_for(read(activations, key), **how)
     else:
         given = {"--key": key is not None, "--layout": layout != "auto", "--drop-tokens": drop_tokens > 0}
         _refuse(f"{_SIZE}, without a file", given)
         if inputs is None or positions is None or channels is None:
             raise ValueError(f"expected a file of activations, or {_SIZE}")
-        found = estimates.estimate(inputs, positions, channels, **how)
+        found = estimating.estimate(inputs, positions, channels, **how)
     told = found.summary()
     print_table(["", "estimate"], [[name, text] for name, text in told.items()])
 

@@ -102,7 +102,8 @@ def aligned_products(
     check_pair(x, other, matcher)
     run = _Run(x, other, symmetric=y is None, matcher=matcher, certify=certify, tile_bytes=tile_bytes)
     run.compile()
-    in_threads(run.work, run.tiles(), threads=check_threads(threads), progress=progress, title="matching")
+    count = check_threads(threads)
+    in_threads(run.work, run.tiles(), pairs=run.pairs, threads=count, progress=progress, title="matching")
     return run.result()
 
 
@@ -143,15 +144,19 @@ class _Run:
         elif not self.positionwise:
             matched_values(self.matcher, affinity, offsets)
 
-    def tiles(self) -> list[Tile]:
-        """List all tiles, block by block, so that the blocks in use stay converted."""
-        return [
-            tile
-            for rows in self._blocks(len(self.x))
-            for columns in self._blocks(len(self.y))
-            if not self.symmetric or columns.start >= rows.start
-            for tile in self._cut(rows, columns)
-        ]
+    @property
+    def pairs(self) -> int:
+        """How many pairs the tiles hold; positionwise ones on the diagonal also hold those below it."""
+        if self.positionwise:
+            return sum(tile.pairs for tile in self.tiles())
+        return len(self.x) * (len(self.x) - 1) // 2 if self.symmetric else len(self.x) * len(self.y)
+
+    def tiles(self) -> Iterator[Tile]:
+        """Make all tiles, block by block, so that the blocks in use stay converted."""
+        for rows in self._blocks(len(self.x)):
+            for columns in self._blocks(len(self.y)):
+                if not self.symmetric or columns.start >= rows.start:
+                    yield from self._cut(rows, columns)
 
     def _blocks(self, count: int) -> list[slice]:
         return [slice(start, min(start + self.block_size, count)) for start in range(0, count, self.block_size)]

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import Any, Protocol, TypeVar
@@ -73,22 +72,28 @@ def _blas() -> Any:
 
 
 def in_threads(
-    work: Callable[[T], None], tasks: Sequence[T], *, threads: int, progress: bool | str, title: str
+    work: Callable[[T], None], tasks: Iterable[T], *, pairs: int, threads: int, progress: bool | str, title: str
 ) -> None:
-    """Work through tasks in threads; stop them after their present task on an error or an interrupt."""
-    threads = max(1, min(threads, len(tasks)))
-    stop = threading.Event()
-    following = itertools.count()
+    """Work through tasks in threads; stop them after their present task on an error or an interrupt.
+
+    Tasks are made when they are worked on; `pairs` is how many they look at together.
+    """
+    stop, turn = threading.Event(), threading.Lock()
+    following = iter(tasks)
     pairs_done = [0] * threads
 
     def worker(number: int) -> None:
-        while not stop.is_set() and (k := next(following)) < len(tasks):
-            work(tasks[k])
-            pairs_done[number] += tasks[k].pairs
+        while not stop.is_set():
+            with turn:
+                task = next(following, None)
+            if task is None:
+                return
+            work(task)
+            pairs_done[number] += task.pairs
 
     with (
         _single_threaded_blas,
-        counted(sum(task.pairs for task in tasks), progress, title=title, unit="pair") as show,
+        counted(pairs, progress, title=title, unit="pair") as show,
         ThreadPoolExecutor(threads, thread_name_prefix="simplugins") as pool,
     ):
         try:

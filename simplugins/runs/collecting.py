@@ -19,9 +19,10 @@ from simplugins.progress import counted
 from simplugins.runs.cluster import compute_there, connected, threads_of
 from simplugins.runs.grid import Grid, Tile, block_size
 from simplugins.runs.local import compute_here
-from simplugins.runs.memory import Budget, Needs, least, plan, resident, shown
+from simplugins.runs.memory import Budget, Needs, least, plan, resident
 from simplugins.runs.pairing import Pairing
 from simplugins.runs.resources import Resources
+from simplugins.texts import human_bytes
 
 _KEPT = 2**28
 """Bytes of blocks that are kept where no limit is given."""
@@ -162,10 +163,11 @@ def _budget(pairing: Pairing, x: Activations, y: Activations, grid: Grid, resour
         return Budget(max(2, _KEPT // needs.block), threads)
     found = plan(needs, room - beside, threads)
     if found is None:
-        results = f"{shown(beside)} for the results (none with store=), " if beside else ""
+        held = human_bytes(resident())
+        results = f"{human_bytes(beside)} for the results (none with store=), " if beside else ""
         raise ValueError(
-            f"memory={resources.memory!r} is too little: the process has {shown(resident())} already, and the run "
-            f"needs {results}{shown(least(needs))} for tiles of {grid.size} x {grid.size} inputs"
+            f"memory={resources.memory!r} is too little: the process has {held} already, and the run needs "
+            f"{results}{human_bytes(least(needs))} for tiles of {grid.size} x {grid.size} inputs"
         )
     return found
 

@@ -57,20 +57,6 @@ def parse_memory(memory: str | int) -> int:
     return int(amount)
 
 
-def shown(amount: float) -> str:
-    """Return bytes as a text.
-
-    Examples
-    --------
-    >>> shown(2_340_000_000), shown(512), shown(45_600_000)
-    ('2.34 GB', '512 bytes', '45.6 MB')
-    """
-    for unit in ("TB", "GB", "MB", "kB"):
-        if amount >= _UNITS[unit[0].lower()]:
-            return f"{amount / _UNITS[unit[0].lower()]:.3g} {unit}"
-    return f"{amount:.0f} bytes"
-
-
 def resident() -> int:
     """Return how much memory the process takes at present, in bytes."""
     statm = Path("/proc/self/statm")

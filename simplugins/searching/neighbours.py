@@ -186,7 +186,9 @@ def search(
         raise ValueError(f"k: there are {len(y) - itself} inputs to find for each query, got {k}")
     run = _Search(x, y, itself=itself, matcher=matcher, kernel=kernel, k=k)
     run.compile()
-    in_threads(run.work, run.tasks(), threads=check_threads(threads), progress=progress, title="searching")
+    tasks, count = run.tasks(), check_threads(threads)
+    pairs = sum(task.pairs for task in tasks)
+    in_threads(run.work, tasks, pairs=pairs, threads=count, progress=progress, title="searching")
     return Neighbours(
         indices=run.indices,
         similarities=run.similarities(sigma),
