@@ -14,7 +14,17 @@ import typer
 from simplugins._version import __version__
 from simplugins.cli.estimate import estimate
 from simplugins.cli.evaluate import app as evaluate
-from simplugins.cli.matchings import read_matcher
+from simplugins.cli.shared import (
+    Certify,
+    DropTokens,
+    Dtype,
+    Key,
+    Layout,
+    Matching,
+    MatchingOptions,
+    Threads,
+    read_matcher,
+)
 from simplugins.cli.terminal import one_line_errors, print_table
 
 if TYPE_CHECKING:
@@ -63,7 +73,7 @@ def rsm(
     measure: Annotated[
         list[str] | None, typer.Option("-m", "--measure", help="May be repeated.  [default: semantic-cosine]")
     ] = None,
-    key: Annotated[str | None, typer.Option(help="Which array, in a file of several.")] = None,
+    key: Key = None,
     other: Annotated[Path | None, typer.Option(help="Other inputs: compare IN with these.")] = None,
     other_key: Annotated[str | None, typer.Option(help="Which array, in the file of other inputs.")] = None,
     labels: Annotated[Path | None, typer.Option(help="A text file with a label a line, one for each input.")] = None,
@@ -72,21 +82,16 @@ def rsm(
         Path | None, typer.Option(help="A .npy or .npz file of booleans (inputs, positions): True where one counts.")
     ] = None,
     other_mask: Annotated[Path | None, typer.Option(help="The mask of the other inputs.")] = None,
-    layout: Annotated[str, typer.Option(help="auto, nd, ntd, nchw or nhwc.")] = "auto",
-    drop_tokens: Annotated[int, typer.Option(help="Leave out the first so many tokens (1: a class token).", min=0)] = 0,
-    dtype: Annotated[str | None, typer.Option(help="Compute in float32 or float64.")] = None,
-    matching: Annotated[
-        str | None, typer.Option(help="A matching in place of the optimal one; `simplugins plugins` lists them.")
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("-O", "--option", help="An option of the matching, as window=64. May be repeated."),
-    ] = None,
-    certify: Annotated[bool, typer.Option("--certify", help="Prove how far each pair may be off the optimum.")] = False,
+    layout: Layout = "auto",
+    drop_tokens: DropTokens = 0,
+    dtype: Dtype = None,
+    matching: Matching = None,
+    option: MatchingOptions = None,
+    certify: Certify = False,
     sigma: Annotated[str, typer.Option(help="RBF's bandwidth: median, or a number.")] = "median",
     engine: Annotated[str, typer.Option(help="auto (a GPU if CuPy sees one), cpu or cuda.")] = "auto",
     precision: Annotated[str | None, typer.Option(help="On a GPU: float32, float16x3 or tf32.")] = None,
-    threads: Annotated[int | None, typer.Option(help="By default all cores.", min=1)] = None,
+    threads: Threads = None,
     subset: Annotated[int | None, typer.Option(help="Only so many inputs, drawn at random.", min=2)] = None,
     seed: Annotated[int, typer.Option(help="Of the random draw.")] = 0,
     store: Annotated[
@@ -178,7 +183,7 @@ def compare(
         typer.Option("-o", "--out", help="A .npz, .csv or .json file, or a picture. May be repeated."),
     ] = None,
     align: Annotated[bool, typer.Option("--align", help="Bring inputs into one order by their labels.")] = False,
-    layout: Annotated[str, typer.Option(help="auto, nd, ntd, nchw or nhwc.")] = "auto",
+    layout: Layout = "auto",
     engine: Annotated[str, typer.Option(help="auto (a GPU if CuPy sees one), cpu or cuda.")] = "auto",
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,

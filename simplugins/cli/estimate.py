@@ -8,7 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from simplugins.cli.matchings import read_matcher
+from simplugins.cli.shared import (
+    Certify,
+    DropTokens,
+    Dtype,
+    Key,
+    Layout,
+    Matching,
+    MatchingOptions,
+    Threads,
+    read_matcher,
+)
 from simplugins.cli.terminal import one_line_errors, print_table
 
 _SIZE = "--inputs, --positions and --channels"
@@ -20,7 +30,7 @@ def estimate(
         Path | None,
         typer.Argument(help="A .npy, .npz, .pt, .pth or .safetensors file, of which a few inputs are tried."),
     ] = None,
-    key: Annotated[str | None, typer.Option(help="Which array, in a file of several.")] = None,
+    key: Key = None,
     inputs: Annotated[
         int | None, typer.Option(help="How many inputs.  [default: as many as the file has]", min=1)
     ] = None,
@@ -30,19 +40,14 @@ def estimate(
         int | None, typer.Option(help="Compare with so many others, not the inputs with each other.", min=1)
     ] = None,
     measure: Annotated[str, typer.Option("-m", "--measure", help="One of ours.")] = "semantic-cosine",
-    layout: Annotated[str, typer.Option(help="auto, nd, ntd, nchw or nhwc.")] = "auto",
-    drop_tokens: Annotated[int, typer.Option(help="Leave out the first so many tokens (1: a class token).", min=0)] = 0,
-    dtype: Annotated[str | None, typer.Option(help="Compute in float32 or float64.")] = None,
-    matching: Annotated[
-        str | None, typer.Option(help="A matching in place of the optimal one; `simplugins plugins` lists them.")
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("-O", "--option", help="An option of the matching, as window=64. May be repeated."),
-    ] = None,
-    certify: Annotated[bool, typer.Option("--certify", help="Prove how far each pair may be off the optimum.")] = False,
+    layout: Layout = "auto",
+    drop_tokens: DropTokens = 0,
+    dtype: Dtype = None,
+    matching: Matching = None,
+    option: MatchingOptions = None,
+    certify: Certify = False,
     engine: Annotated[str, typer.Option(help="cpu, cuda, or auto (a GPU if CuPy sees one).")] = "cpu",
-    threads: Annotated[int | None, typer.Option(help="By default all cores.", min=1)] = None,
+    threads: Threads = None,
     seconds: Annotated[float, typer.Option(help="How long to try.")] = 3.0,
 ) -> None:
     """Estimate what an RSM will cost on this machine: of the activations in a file, or of some of a size."""

@@ -27,10 +27,8 @@ from simplugins.texts import human_bytes
 _KEPT = 2**28
 """Bytes of blocks that are kept where no limit is given."""
 
-
 _FOR_EACH_THREAD = 8
 """Tiles for each thread of a cluster's, at least."""
-
 
 _BLOCKS = 4
 """How many blocks of inputs there is to be room for: with more, of fewer inputs, less is read more than once."""
@@ -121,11 +119,9 @@ def make_grid(
     """
     other = x if y is None else y
     size = block_size(max(int(x.positions.max()), int(other.positions.max())))
-    if resources.memory is not None:
-        pairing.warm_up()
     if resources.scheduler is not None:
         size = _shared(Grid(len(x), len(other), size, symmetric=y is None), threads_of(resources.scheduler))
-    room = resources.room()
+    room = _room(pairing, resources)
     while room is not None and size > 1 and least(_needs(pairing, x, other, size), blocks=_BLOCKS) > room - beside:
         size //= 2
     return Grid(len(x), len(other), size, symmetric=y is None)

@@ -14,6 +14,7 @@ from typing import Any
 from simplugins import files
 from simplugins.activations import Activations
 from simplugins.engines import AlignedProducts
+from simplugins.engines.pairs import check_pair
 from simplugins.matching.options import matcher_options
 from simplugins.runs.collecting import check_alike, compute_tiles, make_grid, told_of
 from simplugins.runs.grid import Grid, Tile
@@ -88,6 +89,7 @@ def compute_into(
         With a text that says what is stored.
     """
     path = Path(path)
+    check_pair(x, x if y is None else y, pairing.matcher)
     run = describe(pairing, x, y)
     store = None
     if path.exists():
