@@ -33,6 +33,9 @@ CHUNK_BYTES = 16 * 2**20
 """Values are read so many at a time, counted as float64, where they need not be there together."""
 _PLAIN_EXPONENTS = {np.dtype(np.float32): 30, np.dtype(np.float64): 400}
 _LARGEST_EXPONENT = 480
+_SAME_NORM = 1e-5
+"""How far squared norms of the same input may differ that is read twice, once in float64."""
+
 _SAFE_SQUARE = 50
 """Inputs with squared norms within two to this power, both ways, need no scaling in either type."""
 
@@ -107,15 +110,36 @@ class Activations:
         return found if self.labels is not None else replace(found, labels=inputs)
 
     def in_memory(self) -> Activations:
-        """Return the same, converted once, and kept in memory or where else the values lie."""
+        """Return the same, converted once, and kept in memory or where else the values lie.
+
+        Raises
+        ------
+        ValueError
+            If the values are not those that the activations were made with.
+        """
         if self.gpu is not None or self.exponents.any():  # blocks are scaled, which readers' are not yet
             with gpu.current(self.gpu):
-                return replace(self, _read=BlockReader(self._read(0, len(self))))
+                whole = self._read(0, len(self))
+                self._check_norms(np.ldexp(_squared_norms(whole, -self.exponents), 2 * self.exponents), 0)
+                return replace(self, _read=BlockReader(whole))
         offsets = np.concatenate([[0], np.cumsum(self.positions)])
         vectors = np.empty((offsets[-1], self.channels), self.dtype)
         for start, stop in _chunks(self.positions, self.channels):  # so that little else is in memory meanwhile
-            vectors[offsets[start] : offsets[stop]] = self.block(start, stop).vectors
+            block = self.block(start, stop)
+            self._check_norms(_squared_norms(block), start)
+            vectors[offsets[start] : offsets[stop]] = block.vectors
         return replace(self, _read=BlockReader(Block(vectors, offsets)))
+
+    def _check_norms(self, found: NDArray[np.float64], start: int) -> None:
+        """Check that inputs have the norms that they had: files change, and other machines see other files."""
+        expected = self.squared_norms[start : start + len(found)]
+        different = ~(np.abs(found - expected) <= _SAME_NORM * expected)
+        if different.any():
+            raise ValueError(
+                f"the activations are not what they were when the run began: {int(different.sum())} of {len(found)} "
+                f"inputs differ, the first number {int(np.argmax(different))} of these; was the file written to, or is "
+                f"it another one where a worker looks for it?"
+            )
 
     def on_cpu(self) -> Activations:
         """Return the same, converted once, in memory of the CPU, from where it can be sent."""
@@ -208,7 +232,7 @@ class Activations:
             widest = any(arrays.is_float64(s) for s in sets)
             count, channels, layout = len(sets), int(sets[0].shape[1]), "ragged"
             _check_sets(sets)
-            positions = np.array([len(s) for s in sets])
+            positions = np.array([int(s.shape[0]) for s in sets])
         else:
             array = arrays.as_array(source)
             layout = _resolve_layout(array, layout)
@@ -306,6 +330,8 @@ def choose_inputs(count: int, subset: Any, seed: int = 0) -> NDArray[np.int64]:
     >>> len(choose_inputs(1000, 20))
     20
     """
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise ValueError(f"seed must be an integer of at least 0, got {seed!r}")
     given = arrays.small_numpy(subset)
     if given.size and (given.dtype.kind not in "iu" or given.ndim > 1):
         raise ValueError(f"subset must be how many inputs to draw, or a list of their numbers; got {subset!r}")

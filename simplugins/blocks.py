@@ -105,7 +105,7 @@ class ArrayReader:
 
     def __call__(self, start: int, stop: int) -> Block:
         """Convert the inputs from `start` to `stop`."""
-        part = ondisk.loaded(self.array[self.first + start : self.first + stop])
+        part = ondisk.loaded(self._opened()[self.first + start : self.first + stop])
         values = arrays.to_float(part, self.dtype)
         xp = arrays.namespace(values)
         if self.layout == "nd":
@@ -130,19 +130,24 @@ class ArrayReader:
     @property
     def is_on_disk(self) -> bool:
         """Whether another process can open the array too."""
-        return ondisk.address_of(self.array) is not None
+        return self._address() is not None
 
     @property
     def chunk_bytes(self) -> int:
         """Bytes of a chunk of the array, if it has chunks."""
-        return ondisk.chunk_bytes(self.array)
+        return ondisk.chunk_bytes(self._opened())
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "array": ondisk.address_of(self.array) or self.array}
+        return {**self.__dict__, "array": self._address() or self.array}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        array = state["array"]
-        self.__dict__.update(state, array=array.open() if isinstance(array, ondisk.Address) else array)
+    def _address(self) -> ondisk.Address | None:
+        return self.array if isinstance(self.array, ondisk.Address) else ondisk.address_of(self.array)
+
+    def _opened(self) -> Any:
+        """Return the array; in another process it is opened when it is first read, where an error is in its place."""
+        if isinstance(self.array, ondisk.Address):
+            self.__dict__["array"] = self.array.open()
+        return self.array
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def check_sigma(sigma: Sigma) -> None:
     if sigma == "median":
         return
     number = isinstance(sigma, int | float | np.integer | np.floating) and not isinstance(sigma, bool)
-    if not number or not 0 < sigma <= sys.float_info.max:
+    if not number or not 0 < float(sigma) <= sys.float_info.max:
         raise ValueError(f"sigma must be 'median' or a number above 0, got {sigma!r}")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -51,18 +52,24 @@ def address_of(array: Any) -> Address | None:
         return None
     library = type(array).__module__.split(".")[0]
     if library == "h5py":
-        return _Dataset(array.file.filename, array.name)
-    return _Itself(array) if library == "zarr" and type(array.store).__name__ != "MemoryStore" else None
+        return _address_of_dataset(array)
+    return _address_of_zarr(array) if library == "zarr" else None
 
 
 @dataclass(frozen=True)
-class _Itself(Address):
-    """An array that is sent as its address by its own library."""
-
-    array: Any
+class _Zarr(Address):
+    path: str
+    name: str
 
     def open(self) -> Any:
-        return self.array
+        import zarr
+
+        return zarr.open_array(self.path, path=self.name, mode="r")  # which, unlike the array itself, has to be there
+
+
+def _address_of_zarr(array: Any) -> _Zarr | None:
+    root = getattr(array.store, "root", None) if type(array.store).__name__ == "LocalStore" else None
+    return None if root is None else _Zarr(os.path.abspath(root), array.path)
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,13 @@ class _Dataset(Address):
         import h5py
 
         return h5py.File(self.path, "r")[self.name]
+
+
+def _address_of_dataset(dataset: Any) -> _Dataset | None:
+    file = dataset.file
+    if file.mode != "r" or file.driver not in ("sec2", "stdio") or not os.path.isfile(file.filename):
+        return None
+    return _Dataset(os.path.abspath(file.filename), dataset.name)
 
 
 @dataclass(frozen=True)

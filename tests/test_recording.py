@@ -423,7 +423,7 @@ def test_any_name_of_a_layer_makes_a_file(tmp_path):
 
 
 def test_memory_stays_small_on_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr(activations, "_CHUNK_BYTES", 2**18)
+    monkeypatch.setattr(activations, "CHUNK_BYTES", 2**18)
     model = nn.Sequential(nn.Upsample(scale_factor=8))  # 7 MiB for all inputs, 56 KiB for a batch
     batches = (torch.rand(4, 8, 2, 2) for _ in range(128))
     tracemalloc.start()
