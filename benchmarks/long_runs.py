@@ -146,7 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--large", type=Path, metavar="FOLDER", help="where there is room for 21 GB, on a disk")
     arguments = parser.parse_args()
-    options: dict[str, Any] = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options: dict[str, Any] = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(**options) as cluster, Client(cluster) as client:  # type: ignore[no-untyped-call]
         simplugins.compute_rsm(repeat(load_layer("block15"), 2), scheduler=client)  # workers load what is compiled
         layers = {layer: measure(layer, client) for layer in REPEATS}

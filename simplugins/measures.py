@@ -23,6 +23,7 @@ from simplugins.recording import folders as recording
 from simplugins.rsm import RSM
 from simplugins.runs.pairing import Pairing
 from simplugins.runs.resources import Resources
+from simplugins.runs.stores import check_storable, is_store
 
 GROUP = "simplugins.measures"
 
@@ -269,6 +270,10 @@ def _compute(
     """Compute the RSMs of several of our own measures, matching once for each matcher among them."""
     (check_engine if scheduler is None else check_names)(engine, precision)
     kernels.check_sigma(sigma)
+    resources = Resources(threads, memory, scheduler)
+    resources.check()
+    if store is not None:
+        check_storable(store)
     matchers = _matchers(measures, matching, matcher_options)
     how: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
     x = Activations.of(read(activations), mask=mask, labels=labels, subset=subset, seed=seed, **how)
@@ -281,7 +286,6 @@ def _compute(
             raise ValueError("other_labels and other_mask go with other, which was not given")
         if len(x) < 2:
             raise ValueError(f"an RSM needs at least 2 inputs, got {len(x)}")
-    resources = Resources(threads, memory, scheduler)
     pairings = {name: Pairing(matcher, certify, engine, precision) for name, matcher in matchers.items()}
     if store is not None:
         return _stored(measures, pairings, x, y, resources, store, sigma, progress)
@@ -330,7 +334,8 @@ def _stored(
             f"a store holds one matching, and measures {', '.join(map(repr, pairings))} have several: use a store each"
         )
     pairing = pairings[measures[0].name]
-    told = {"measure": measures[0].name, "sigma": sigma, "made": _describe(pairing.matcher, x, y)}
+    bandwidth = sigma if sigma == "median" else float(sigma)
+    told = {"measure": measures[0].name, "sigma": bandwidth, "made": _describe(pairing.matcher, x, y)}
     stored = compute_into(path, pairing, x, y, resources, told=told, progress=progress)
     return {m.name: StoredRSM.of_store(stored, m.name, m.kernel, sigma) for m in measures}
 
@@ -360,6 +365,8 @@ def read(activations: Any, key: str | None = None) -> Any:
     """
     if not isinstance(activations, str | os.PathLike):
         return activations
+    if is_store(activations):
+        raise ValueError(f"{activations} is the store of a run, not activations: simplugins.load_rsm opens it")
     if recording.is_recording(activations):
         return recording.read_layer(activations, key)
     return read_activations(activations, key)

@@ -7,6 +7,7 @@ block by block, once. What a lost worker was at is computed again by another.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -18,6 +19,11 @@ from simplugins.engines import AlignedProducts
 from simplugins.extras import import_extra
 from simplugins.runs.grid import Grid, Tile
 from simplugins.runs.pairing import Pairing
+
+_ADDRESS = re.compile(r"\w+://\S+|[\w.-]+:\d+")
+
+PATIENCE = 60
+"""Seconds to wait for a cluster's first worker."""
 
 _AHEAD = 3
 """Tiles that are on their way, for each thread of the cluster's."""
@@ -38,12 +44,14 @@ def connected(scheduler: Any) -> Iterator[Any]:
     if isinstance(scheduler, distributed.Client):
         if scheduler.asynchronous:
             raise TypeError("scheduler is an asynchronous client, whose results are awaited; a plain Client is needed")
+        if scheduler.status != "running":
+            raise ConnectionError(f"scheduler is a client that is {scheduler.status}")
         yield scheduler
         return
-    if not isinstance(scheduler, str):
+    if not isinstance(scheduler, str) or not _ADDRESS.fullmatch(scheduler):
         raise TypeError(
             f"scheduler must be a dask.distributed Client, or the address of a scheduler such as "
-            f"'tcp://10.0.0.1:8786', got {type(scheduler).__name__}"
+            f"'tcp://10.0.0.1:8786', got {scheduler if isinstance(scheduler, str) else type(scheduler).__name__!r}"
         )
     try:
         client = distributed.Client(scheduler, set_as_default=False)
@@ -54,8 +62,21 @@ def connected(scheduler: Any) -> Iterator[Any]:
 
 
 def threads_of(scheduler: Any) -> int:
-    """Return how many threads the workers of a cluster have at present; at least 1. It raises as `connected`."""
+    """Return how many threads the workers of a cluster have at present; the first is waited for.
+
+    Raises
+    ------
+    ConnectionError
+        As `connected`; and if no worker comes.
+    """
     with connected(scheduler) as client:
+        try:
+            client.wait_for_workers(1, timeout=PATIENCE)
+        except TimeoutError:
+            raise ConnectionError(
+                f"the cluster has no workers, and none has come within {PATIENCE} seconds: start some, or wait for "
+                f"them by client.wait_for_workers(1)"
+            ) from None
         return max(1, sum(map(int, client.nthreads().values())))
 
 

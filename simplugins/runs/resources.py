@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simplugins.engines.threads import check_threads
+from simplugins.runs.cluster import connected
 from simplugins.runs.memory import parse_memory, resident
 
 
@@ -42,6 +43,12 @@ class Resources:
                     "memory= is a limit for this process; with scheduler= workers compute, and Dask's memory_limit is "
                     "for them"
                 )
+
+    def check(self) -> None:
+        """Check, before any work, that the cluster answers; it raises as `simplugins.runs.cluster.connected`."""
+        if self.scheduler is not None:
+            with connected(self.scheduler):
+                pass
 
     @property
     def are_given(self) -> bool:

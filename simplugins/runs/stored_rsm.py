@@ -112,6 +112,8 @@ class StoredRSM(RSM):
         """Put together what is wanted from tiles, by a function that reads one."""
         grid = self.store.grid
         i, j = (np.arange(count)[key] for count, key in zip(self.shape, (rows, columns), strict=True))
+        if np.ndim(i) > 1 or np.ndim(j) > 1:
+            raise IndexError("expected rows and columns as numbers, slices or lists of numbers, as rsm[:10, [3, 5]]")
         found = np.empty((np.size(i), np.size(j)))
         row_blocks, column_blocks = (np.atleast_1d(inputs) // grid.size for inputs in (i, j))
         for row in np.unique(row_blocks):
@@ -177,13 +179,17 @@ def open_rsm(path: str | os.PathLike[str], *, measure: str | None = None, sigma:
     FileNotFoundError, ValueError
         As `Store.open`; and if the store is not finished: the error says how much is done.
     """
+    if measure is not None and not isinstance(measure, str):
+        raise TypeError(f"measure must be the name of a measure, got {type(measure).__name__}")
     if sigma is not None:
         kernels.check_sigma(sigma)
     store = Store.open(path)
     store.check_finished()
     try:
-        asked = measure or str(store.manifest["measure"])
-        return StoredRSM.of_store(store, asked, kernel_of(asked, store), sigma or store.manifest["sigma"])
+        asked = str(store.manifest["measure"]) if measure is None else measure
+        return StoredRSM.of_store(
+            store, asked, kernel_of(asked, store), store.manifest["sigma"] if sigma is None else sigma
+        )
     except KeyError as error:
         raise ValueError(f"{path} cannot be read as a store: its manifest lacks {error}") from error
 

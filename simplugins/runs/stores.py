@@ -9,6 +9,7 @@ first tile and never changed. The kernel comes last, so it is not part of the st
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -33,6 +34,7 @@ _FORMAT_VERSION = 1
 _MANIFEST = "zarr.json"
 _PRODUCTS, _GAP = "products", "gap"
 _SIGMA = "median_sigma"
+_TOLD = {"measure", "sigma", "run", "made", "computed", "labels", "other_labels"}
 _NORMS, _OTHER_NORMS = "squared_norms", "other_squared_norms"
 _LOCK = ".lock"
 
@@ -43,6 +45,25 @@ class DamagedError(ValueError):
 
 def _zarr() -> Any:
     return import_extra("zarr", extra="zarr", purpose="a store")
+
+
+def check_storable(path: str | os.PathLike[str]) -> None:
+    """Check, before any work, that there is a store at a path, or that there can be one.
+
+    Raises
+    ------
+    ImportError
+        If Zarr is not installed.
+    ValueError, OSError
+        As `Store.open` and `Store.create`.
+    """
+    _zarr()
+    if not str(path):
+        raise ValueError("store: expected the path of a folder, got an empty one")
+    if Path(path).exists():
+        Store.open(path)
+    else:
+        files.check_writable(path)
 
 
 def is_store(path: str | os.PathLike[str]) -> bool:
@@ -94,7 +115,7 @@ class Store:
         ValueError
             If what is there is no store, is damaged, or comes from a later version of the format.
         """
-        path = Path(path)
+        path = Path(path).absolute()
         if not path.exists():
             raise FileNotFoundError(f"{path}: no such file or folder")
         if not (path / _MANIFEST).is_file():
@@ -104,9 +125,13 @@ class Store:
             raise ValueError(f"{path} is a Zarr folder, but no store of a run by simplugins")
         try:
             files.check_version(manifest["format_version"], _FORMAT_VERSION)
-            return Store(path, manifest, Grid(**manifest["grid"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} cannot be read as a store: {type(error).__name__}: {error}") from error
+            if missing := _TOLD - set(manifest):
+                raise ValueError(f"its manifest lacks {', '.join(sorted(missing))}")
+            store = Store(path, manifest, Grid(**manifest["grid"]))
+            store._check_arrays()
+        except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+            raise ValueError(f"{path} cannot be read as a store: {error}; its tiles are left as they are") from error
+        return store
 
     @staticmethod
     def create(
@@ -123,8 +148,8 @@ class Store:
         FileExistsError, FileNotFoundError, PermissionError
             As `simplugins.files.check_writable`.
         """
+        path = Path(path).absolute()
         files.check_writable(path)
-        path = Path(path)
         zarr = _zarr()
         told = {"format": _FORMAT, "format_version": _FORMAT_VERSION, "grid": vars(grid), **manifest}
         with _explained(f"{path} could not be made"):
@@ -137,7 +162,7 @@ class Store:
                 for name, values in ((_NORMS, norms), (_OTHER_NORMS, other_norms)):
                     if values is not None:
                         _create_array(group, name, values.shape, values.shape)[:] = values
-                beside.rename(path)
+                _move(beside, path)
             except BaseException:
                 shutil.rmtree(beside, ignore_errors=True)
                 raise
@@ -156,9 +181,21 @@ class Store:
         """Whether gaps are stored too."""
         return bool(self.manifest["run"]["certify"])
 
+    def _check_arrays(self) -> None:
+        """Check that the arrays are those that the manifest speaks of; a ValueError says which is not."""
+        shape, tile = (self.grid.rows, self.grid.columns), self.grid.tile_shape
+        for name in [_PRODUCTS, _GAP] if self.certified else [_PRODUCTS]:
+            try:
+                array = self._group[name]
+                fits = (array.shape, array.chunks) == (shape, tile)
+            except Exception as error:  # Zarr raises what its parts do
+                raise ValueError(f"{name}/{_MANIFEST} is missing or damaged: {error}") from error
+            if not fits:
+                raise ValueError(f"{name} is {array.shape} in tiles of {array.chunks}, expected {shape} in {tile}")
+
     def done(self) -> set[Tile]:
         """Return the tiles that are there."""
-        found = self._chunks(_PRODUCTS)
+        found = self._chunks(_PRODUCTS) & set(self.grid.tiles())
         return found & self._chunks(_GAP) if self.certified else found
 
     def _chunks(self, name: str) -> set[Tile]:
@@ -168,9 +205,9 @@ class Store:
         return {
             Tile(int(row.name), int(column.name))
             for row in os.scandir(folder)
-            if row.name.isdigit()
+            if row.name.isdigit() and row.is_dir()
             for column in os.scandir(row.path)
-            if column.name.isdigit()
+            if column.name.isdigit() and column.is_file()
         }
 
     def state(self) -> str:
@@ -222,9 +259,26 @@ class Store:
 
     def norms(self) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
         """Return the squared norms of rows, and of columns, if these are others; raises as `read`."""
-        return self._read(_NORMS, ..., what=_NORMS), None if self.grid.symmetric else self._read(
-            _OTHER_NORMS, ..., what=_OTHER_NORMS
-        )
+        return self._read_norms(_NORMS), None if self.grid.symmetric else self._read_norms(_OTHER_NORMS)
+
+    def _read_norms(self, name: str) -> NDArray[np.float64]:
+        found = self._read(name, ..., what=name)
+        if np.isnan(found).any():
+            raise DamagedError(f"{self.path}: {name} are missing; the same call that made the store writes them again")
+        return found
+
+    def mend_norms(self, norms: NDArray[np.float64], other_norms: NDArray[np.float64] | None) -> None:
+        """Write squared norms again where they are not what they should be."""
+        for name, values in ((_NORMS, norms), (_OTHER_NORMS, other_norms)):
+            if values is None:
+                continue
+            try:
+                intact = np.array_equal(self._read_norms(name), values)
+            except DamagedError:
+                intact = False
+            if not intact:
+                with _explained(f"{self.path}: {name} could not be written"):
+                    _create_array(self._writable_group, name, values.shape, values.shape, overwrite=True)[:] = values
 
     def _read_tile(self, name: str, tile: Tile) -> NDArray[np.float64]:
         where = self.grid.slices(tile)
@@ -236,8 +290,8 @@ class Store:
     def _read(self, name: str, where: Any, *, what: str) -> NDArray[np.float64]:
         try:
             return np.asarray(self._group[name][where], np.float64)
-        except ImportError:
-            raise
+        except (ImportError, OSError, MemoryError):
+            raise  # that tells nothing about the file
         except Exception as error:  # whatever a damaged file has Zarr raise
             raise DamagedError(
                 f"{self.path}: {what} is damaged ({error}); the same call that made the store computes it again"
@@ -317,6 +371,16 @@ def _create_array(
         dimension_names=["rows", "columns"][: len(shape)],
         overwrite=overwrite,
     )
+
+
+def _move(folder: Path, path: Path) -> None:
+    """Put a new store in its place, if nothing has got there meanwhile."""
+    try:
+        folder.rename(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        raise ValueError(f"{path}: another process has made this store meanwhile") from None
 
 
 @contextmanager

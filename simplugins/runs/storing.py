@@ -88,7 +88,7 @@ def compute_into(
     KeyboardInterrupt
         With a text that says what is stored.
     """
-    path = Path(path)
+    path = Path(path).absolute()
     check_pair(x, x if y is None else y, pairing.matcher)
     run = describe(pairing, x, y)
     store = None
@@ -105,6 +105,7 @@ def compute_into(
     with storing.stack:
         if store is not None:
             storing.stack.enter_context(store.held())
+            store.mend_norms(x.squared_norms, None if y is None else y.squared_norms)
             store.drop_damaged()
         try:
             compute_tiles(pairing, x, y, storing, resources, progress=progress)
@@ -155,7 +156,8 @@ def check_same(store: Store, run: Mapping[str, Any]) -> None:
         If it is of another; the error says in what they differ.
     """
     then, now = _flat(store.manifest["run"]), _flat(run)
-    different = [f"{name} was {then.get(name)}, now {now[name]}" for name in now if now[name] != then.get(name)]
+    names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
+    different = [f"{name} was {then.get(name)}, now {now.get(name)}" for name in names]
     if different:
         raise ValueError(f"{store.path} is the store of another run: {'; '.join(different)}; use another store")
 

@@ -7,26 +7,28 @@ import signal
 import subprocess
 import sys
 
+import h5py
 import numpy as np
 import pytest
+import zarr
 
 import simplugins
 from simplugins.activations import Activations
 from simplugins.gpu import why_unusable
 from simplugins.matching.optimal import Optimal
-from simplugins.runs import collecting
+from simplugins.measures import read
+from simplugins.runs import cluster, collecting
 from simplugins.runs.pairing import Pairing
 from simplugins.runs.resources import Resources
 from simplugins.runs.stores import Store
 
 distributed = pytest.importorskip("distributed")
-pytest.importorskip("zarr")
 
 
 @pytest.fixture(scope="module")
 def client():
     """Two workers, processes with a thread each."""
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
     with distributed.LocalCluster(silence_logs=50, **options) as cluster, distributed.Client(cluster) as client:
         yield client
 
@@ -124,6 +126,59 @@ def test_whether_there_is_a_gpu_is_asked_on_the_worker(client, maps):
         simplugins.compute_rsm(maps, engine="cuda", scheduler=client)
     with pytest.raises(ValueError, match="unknown engine"):
         simplugins.compute_rsm(maps, engine="abacus", scheduler=client)
+
+
+@pytest.mark.parametrize("kind", ["npy", "zarr", "h5"])
+def test_workers_in_another_folder_find_relative_files(client, tmp_path, photos, monkeypatch, kind):
+    large = np.tile(photos["block10"], (1, 8, 1, 1))  # too large to be kept
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / f"maps.{kind}", large)
+    client.run(os.chdir, "/")
+    found = simplugins.compute_rsm(f"maps.{kind}", "spatio-semantic-cosine", scheduler=client)
+    np.testing.assert_allclose(found, simplugins.compute_rsm(large, "spatio-semantic-cosine"), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["npy", "zarr", "h5"])
+def test_a_worker_that_sees_another_file_or_none_says_so(client, tmp_path, photos, kind):
+    large, path = np.tile(photos["block10"], (1, 8, 1, 1)), tmp_path / f"maps.{kind}"
+    save(path, large)
+    activations = Activations.of(read(path))
+    assert activations.is_on_disk
+    path.rename(tmp_path / "away")
+    if kind != "h5":  # which is still open here, and sent from here
+        with pytest.raises(FileNotFoundError):
+            simplugins.compute_rsm(activations, "spatio-semantic-cosine", scheduler=client)
+    save(path, large * 2)
+    with pytest.raises(ValueError, match="the activations are not what they were"):
+        simplugins.compute_rsm(activations, "spatio-semantic-cosine", scheduler=client)
+
+
+def save(path, values):
+    """Write activations to a file of any of the kinds that stay on disk."""
+    if path.suffix == ".npy":
+        np.save(path, values)
+    elif path.suffix == ".zarr":
+        zarr.create_array(path, data=values, chunks=(4, *values.shape[1:]))
+    else:
+        with h5py.File(path, "w") as file:
+            file["maps"] = values
+
+
+def test_a_cluster_without_workers_is_waited_for_and_named(maps, monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE", 1)
+    options = {"n_workers": 0, "dashboard_address": ":0", "silence_logs": 50}
+    with distributed.LocalCluster(**options) as empty, distributed.Client(empty) as client:
+        with pytest.raises(ConnectionError, match="the cluster has no workers, and none has come within 1 seconds"):
+            simplugins.compute_rsm(maps, scheduler=client)
+        client.close()
+        with pytest.raises(ConnectionError, match="a client that is closed"):
+            simplugins.compute_rsm(maps, scheduler=client)
+
+
+@pytest.mark.parametrize("address", ["nonsense", "", "two words"])
+def test_what_is_no_address_is_refused(maps, address):
+    with pytest.raises(TypeError, match=f"such as 'tcp://10.0.0.1:8786', got '?{address}"):
+        simplugins.compute_rsm(maps, scheduler=address)
 
 
 def test_what_is_no_scheduler_is_refused(maps):

@@ -78,12 +78,79 @@ def test_a_damaged_chunk_is_named_and_computed_again(store, maps, damage, name):
     np.testing.assert_array_equal(mended.gap, before["gap"])
 
 
-@pytest.mark.parametrize("name", ["squared_norms", "zarr.json"])
-def test_damaged_norms_and_manifests_are_named(store, name):
-    path = store.path / name / "c" / "0" if name == "squared_norms" else store.path / name
-    path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(ValueError, match=f"{name}.*damaged"):
+@pytest.mark.parametrize("damage", [flip, truncate, Path.unlink])
+def test_damaged_norms_are_named_and_written_again(store, maps, damage):
+    before = np.asarray(simplugins.load_rsm(store.path, measure="semantic-cosine"))
+    damage(store.path / "squared_norms" / "c" / "0")
+    with pytest.raises(DamagedError, match=r"squared_norms (is damaged|are missing)"):
         simplugins.load_rsm(store.path)
+    simplugins.compute_rsm(maps, "semantic-linear", store=store.path, certify=True)
+    np.testing.assert_array_equal(simplugins.load_rsm(store.path, measure="semantic-cosine"), before)
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "products/zarr.json", "gap/zarr.json"])
+@pytest.mark.parametrize("damage", [truncate, Path.unlink])
+def test_damaged_manifests_are_named_and_no_tile_is_touched(store, maps, name, damage):
+    damage(store.path / name)
+    for call in (simplugins.load_rsm, lambda path: simplugins.compute_rsm(maps, store=path, certify=True)):
+        with pytest.raises(ValueError, match=r"zarr\.json"):
+            call(store.path)
+    assert len(list(store.path.glob("products/c/*/*"))) == 21
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("run", None, "its manifest lacks run"),
+        ("labels", None, "its manifest lacks labels"),
+        ("grid", {"rows": 22, "columns": 22, "size": 8, "symmetric": True}, r"tiles of \(4, 4\), expected"),
+        ("grid", {"rows": 22, "columns": 22, "size": 0, "symmetric": True}, "cannot be read as a store"),
+        ("grid", {"rows": 22}, "cannot be read as a store"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused(store, key, value, said):
+    group = zarr.open_group(store.path, mode="r+")
+    told = {name: content for name, content in group.attrs["simplugins"].items() if name != key}
+    group.attrs["simplugins"] = told if value is None else {**told, key: value}
+    with pytest.raises(ValueError, match=said):
+        simplugins.load_rsm(store.path)
+
+
+def test_a_disk_that_fails_costs_no_tiles(store, maps, monkeypatch):
+    def failing(group, name):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    before = {tile: chunk(store, tile).stat().st_mtime_ns for tile in store.grid.tiles()}
+    with monkeypatch.context() as patched:
+        patched.setattr(zarr.Array, "__getitem__", failing)
+        with pytest.raises(OSError, match="Input/output error"):
+            simplugins.compute_rsm(maps, "semantic-linear", store=store.path, certify=True)
+    simplugins.compute_rsm(maps, "semantic-linear", store=store.path, certify=True)
+    assert before == {tile: chunk(store, tile).stat().st_mtime_ns for tile in store.grid.tiles()}
+
+
+def test_files_that_are_no_tiles_do_not_count(store):
+    for name in ("products/c/7", "products/c/0/99", "products/c/3/1"):
+        (store.path / name).write_bytes(b"odd")
+    chunk(store, Tile(1, 2)).unlink()
+    chunk(store, Tile(1, 2)).mkdir()
+    assert store.done() == set(store.grid.tiles()) - {Tile(1, 2)}
+
+
+def test_a_store_that_another_process_makes_meanwhile_is_left_alone(tmp_path, maps, monkeypatch, small_tiles):
+    simplugins.compute_rsm(maps, store=tmp_path / "first.zarr")
+    create = Store.create
+
+    def create_later(path, *arguments):
+        shutil.copytree(tmp_path / "first.zarr", path)
+        monkeypatch.setattr(files, "check_writable", lambda path: None)
+        return create(path, *arguments)
+
+    monkeypatch.setattr(Store, "create", staticmethod(create_later))
+    with pytest.raises(ValueError, match="another process has made this store meanwhile"):
+        simplugins.compute_rsm(maps, store=tmp_path / "run.zarr")
+    assert len(Store.open(tmp_path / "run.zarr").done()) == 21
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_what_is_no_store_is_said_to_be_none(tmp_path):

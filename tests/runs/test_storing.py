@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import pickle
 import random
 import signal
 import subprocess
@@ -179,6 +180,57 @@ def test_another_version_or_engine_or_set_of_labels_is_refused(tmp_path, maps, m
     group.attrs["simplugins"] = {**manifest, "run": {**manifest["run"], "simplugins": "0.0.7"}}
     with pytest.raises(ValueError, match=rf"simplugins was 0\.0\.7, now {simplugins.__version__}"):
         simplugins.compute_rsm(maps, store=path, labels=np.arange(22))
+
+
+def test_the_call_without_the_others_is_another_call(tmp_path, maps):
+    path = tmp_path / "run.zarr"
+    simplugins.compute_rsm(maps, other=maps[:5], store=path)
+    with pytest.raises(ValueError, match=r"other inputs was 5, now None"):
+        simplugins.compute_rsm(maps, store=path)
+
+
+def test_a_relative_path_is_that_of_the_folder_it_was_given_in(tmp_path, maps, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    rsm = simplugins.compute_rsm(maps, store="run.zarr")
+    sent = pickle.dumps(rsm)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    np.testing.assert_array_equal(rsm, pickle.loads(sent))
+
+
+def test_a_bandwidth_may_be_any_number(tmp_path, maps):
+    rsm = simplugins.compute_rsm(maps, "semantic-rbf", sigma=np.float32(700), store=tmp_path / "run.zarr")
+    np.testing.assert_array_equal(rsm, simplugins.load_rsm(tmp_path / "run.zarr"))
+    assert simplugins.load_rsm(tmp_path / "run.zarr").made["sigma"] == 700
+
+
+def test_inputs_that_change_while_they_are_read_are_found(tmp_path, maps, small_tiles, monkeypatch):
+    np.save(tmp_path / "maps.npy", np.tile(maps, (1, 200, 1, 1)))  # too large to be kept
+    write, changed = Store.write, np.load(tmp_path / "maps.npy", mmap_mode="r+")
+
+    def write_and_change(store, tile, found):
+        write(store, tile, found)
+        changed[9:] = 1
+
+    monkeypatch.setattr(Store, "write", write_and_change)
+    with pytest.raises(ValueError, match="the activations are not what they were when the run began: 3 of 4 inputs"):
+        simplugins.compute_rsm(
+            tmp_path / "maps.npy", store=tmp_path / "run.zarr", matching="greedy", subset=range(22), threads=1
+        )
+
+
+def test_a_store_is_no_activations(tmp_path, maps):
+    simplugins.compute_rsm(maps, store=tmp_path / "run.zarr")
+    with pytest.raises(ValueError, match=r"is the store of a run, not activations: simplugins\.load_rsm opens it"):
+        simplugins.compute_rsm(tmp_path / "run.zarr")
+
+
+@pytest.mark.parametrize("extra", ["zarr", "distributed"])
+def test_what_is_not_installed_is_said_before_any_work(tmp_path, monkeypatch, extra):
+    monkeypatch.setitem(sys.modules, extra, None)
+    options = {"store": tmp_path / "run.zarr"} if extra == "zarr" else {"scheduler": "tcp://127.0.0.1:1"}
+    with pytest.raises(ImportError, match=r"pip install 'simplugins\[(zarr|dask)\]'"):
+        simplugins.compute_rsm(tmp_path / "none.npy", **options)
 
 
 def test_the_same_values_from_elsewhere_are_the_same_call(tmp_path, maps, monkeypatch):
