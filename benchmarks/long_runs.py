@@ -1,19 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stores and clusters cost, and that memory is kept to: ``python benchmarks/long_runs.py [--large FOLDER]``.
+"""What stores and clusters cost: ``python benchmarks/long_runs.py``.
 
-Real activations, repeated with noise, are compared in memory, into a store, and by two Dask workers of one thread
-each; turn by turn, so that ratios are of runs beside each other. With ``--large``, 20 GB of float16 activations are
-written to the folder first, and compared with four of them in a process that may take 600 MB; what it took is what the
-system says. Writes ``<machine>-long-runs.md`` and ``.json`` to ``benchmarks/results``.
+Real activations, repeated with noise, are compared in memory, into a store, and by two Dask workers of one thread each;
+turn by turn, so that ratios are of runs beside each other. Writes ``<machine>-long-runs.md`` and ``.json`` to
+``benchmarks/results``.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -32,25 +27,11 @@ from runs import FOLDER, ratio, write_report
 import simplugins
 
 TURNS = 3
-REPEATS = {"block15": 60, "block10": 18}
+REPEATS = {"block15": 50, "block10": 22}
 """How many times the 24 inputs of a layer are repeated."""
 
 ONE, TWO, STORE, DASK = "1 thread", "2 threads", "2 threads, into a store", "2 Dask workers of 1 thread, into a store"
 WAYS = ONE, TWO, STORE, DASK
-
-LARGE_INPUTS, LARGE_OTHERS, LARGE_LIMIT = 640_000, 4, "600MB"
-
-IN_LITTLE_MEMORY = """
-import json, re, sys, time
-import numpy as np
-import simplugins
-path, store, limit, others = sys.argv[1:]
-other = np.array(np.load(path, mmap_mode="r")[: int(others)])
-start = time.perf_counter()
-rsm = simplugins.compute_rsm(path, other=other, memory=limit, store=store, progress=True)
-most = int(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1]) * 1024
-print(json.dumps({"peak_bytes": most, "seconds": time.perf_counter() - start, "pairs": rsm.shape[0] * rsm.shape[1]}))
-"""
 
 
 def repeat(maps: NDArray[Any], times: int) -> NDArray[np.float16]:
@@ -86,31 +67,6 @@ def measure(layer: str, client: Client) -> dict[str, Any]:
     return {"inputs": inputs, "positions": positions, "channels": channels, "seconds": seconds}
 
 
-def write_large(path: Path) -> None:
-    """Write 20 GB of float16 activations: those of block 15 over and over, with noise."""
-    maps = load_layer("block15").astype(np.float16)
-    noise = (1 + 0.1 * np.random.default_rng(0).standard_normal((2400, *maps.shape[1:]), np.float32)).astype(np.float16)
-    part = noise * np.tile(maps, (len(noise) // len(maps), 1, 1))
-    shape = LARGE_INPUTS, *maps.shape[1:]
-    with path.open("wb") as file:
-        header = {"descr": "<f2", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        for start in range(0, LARGE_INPUTS, len(part)):
-            shift = start // len(part)  # no two parts are alike
-            file.write(np.roll(part, shift, axis=2)[: LARGE_INPUTS - start].tobytes())
-
-
-def measure_large(folder: Path) -> dict[str, Any]:
-    """Compare 20 GB of activations with a few, in a process of little memory."""
-    with tempfile.TemporaryDirectory(dir=folder) as within:
-        path = Path(within) / "large.npy"
-        write_large(path)
-        command = [sys.executable, "-c", IN_LITTLE_MEMORY, path, Path(within) / "run.zarr", LARGE_LIMIT, LARGE_OTHERS]
-        done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True, check=True)
-        told: dict[str, Any] = json.loads(done.stdout)
-        return {**told, "bytes": path.stat().st_size, "inputs": LARGE_INPUTS, "limit": LARGE_LIMIT}
-
-
 def make_table(summary: dict[str, Any]) -> str:
     """Write a summary as Markdown."""
     lines = [
@@ -130,30 +86,18 @@ def make_table(summary: dict[str, Any]) -> str:
             compared = ratio(seconds[above], seconds[below])
             cells.append(f"{compared['median']:.2f} [{compared['lowest']:.2f}–{compared['highest']:.2f}]")
         lines.append(f"| {found['inputs']}, {found['positions']}, {found['channels']} | " + " | ".join(cells) + " |")
-    if large := summary.get("large"):
-        lines += [
-            "",
-            f"{large['bytes'] / 1e9:.1f} GB of float16 activations ({large['inputs']:,} inputs) with {LARGE_OTHERS} "
-            f"others, into a store, under memory={large['limit']!r}: at most {large['peak_bytes'] / 1e6:.0f} MB "
-            f"resident, {large['seconds']:.0f} s.",
-        ]
     versions = ", ".join(f"{name} {version}" for name, version in summary["versions"].items())
     return "\n".join([*lines, "", f"{summary['date']}; {versions}. Made by `{summary['command']}`.", ""])
 
 
 def main() -> None:
     """Measure, and write the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--large", type=Path, metavar="FOLDER", help="where there is room for 21 GB, on a disk")
-    arguments = parser.parse_args()
     options: dict[str, Any] = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(**options) as cluster, Client(cluster) as client:  # type: ignore[no-untyped-call]
         simplugins.compute_rsm(repeat(load_layer("block15"), 2), scheduler=client)  # workers load what is compiled
         layers = {layer: measure(layer, client) for layer in REPEATS}
-    command = "python benchmarks/long_runs.py" + (" --large FOLDER" if arguments.large else "")
-    summary = {"command": command, "date": date.today().isoformat(), **surroundings(2), "layers": layers}
-    if arguments.large:
-        summary["large"] = measure_large(arguments.large)
+    told = {"command": "python benchmarks/long_runs.py", "date": date.today().isoformat(), **surroundings(2)}
+    summary = {**told, "layers": layers}
     path = write_report(make_table(summary), summary, FOLDER / "results", suffix="-long-runs")
     print(path.read_text(encoding="utf-8"))
 

@@ -8,11 +8,15 @@ block by block, once. What a lost worker was at is computed again by another.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
+from uuid import uuid4
 
 from simplugins.activations import Activations
 from simplugins.engines import AlignedProducts
@@ -88,7 +92,8 @@ def compute_there(
     tiles: Iterable[Tile],
     *,
     client: Any,
-    threads: int = 1,
+    threads: int,
+    most: int,
 ) -> Iterator[tuple[Tile, AlignedProducts]]:
     """Compute tiles on a cluster, and give each as soon as it is there.
 
@@ -97,10 +102,12 @@ def compute_there(
     pairing, x, y, grid, tiles
         As for `simplugins.runs.local.compute_here`.
     client : dask.distributed.Client
-    threads : int, default 1
+    threads : int
         Of each task; Dask runs as many tasks at once as a worker has threads.
+    most : int
+        How many blocks a worker keeps of those that it reads from disk.
     """
-    tasks = _Tasks(pairing, x, y, grid, client, threads)
+    tasks = _Tasks(pairing, x, y, grid, client, threads=threads, most=most)
     waiting, completed = iter(tiles), import_module("distributed").as_completed(loop=client.loop)
     try:
         for _ in range(_AHEAD * threads_of(client)):
@@ -119,14 +126,79 @@ def compute_there(
         client.cancel(list(tasks.started), force=True)
 
 
+class _Kept:
+    """The blocks that a worker has read last; the same for all of its threads."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.blocks: OrderedDict[Hashable, Activations] = OrderedDict()
+
+    def get(self, key: Hashable, block: Activations, most: int) -> Activations:
+        """Return a block in memory, of which so many are kept."""
+        with self.lock:
+            if key in self.blocks:
+                self.blocks.move_to_end(key)
+                return self.blocks[key]
+        found = block.in_memory()
+        with self.lock:
+            self.blocks[key] = found
+            while len(self.blocks) > most:
+                self.blocks.popitem(last=False)
+        return found
+
+
+_kept = _Kept()
+
+
+@dataclass(frozen=True)
+class _OnDisk:
+    """A block of inputs that a worker reads itself.
+
+    Attributes
+    ----------
+    key : tuple
+        Of the block: which run, whether of columns, and its number.
+    block : Activations
+    most : int
+        How many blocks the worker keeps.
+    """
+
+    key: tuple[str, bool, int]
+    block: Activations
+    most: int
+
+    def load(self) -> Activations:
+        """Return the block in memory."""
+        return _kept.get(self.key, self.block, self.most)
+
+
+def _compute(
+    pairing: Pairing, rows: Activations | _OnDisk, columns: Activations | _OnDisk | None, threads: int
+) -> AlignedProducts:
+    """Compute a tile, on a worker."""
+    loaded = (block.load() if isinstance(block, _OnDisk) else block for block in (rows, columns))
+    own, others = loaded
+    assert own is not None
+    return pairing.compute(own, others, threads)
+
+
 class _Tasks:
     """Tiles on their way, and the blocks of inputs that they are made of."""
 
     def __init__(
-        self, pairing: Pairing, x: Activations, y: Activations | None, grid: Grid, client: Any, threads: int
+        self,
+        pairing: Pairing,
+        x: Activations,
+        y: Activations | None,
+        grid: Grid,
+        client: Any,
+        *,
+        threads: int,
+        most: int,
     ) -> None:
-        self.pairing, self.grid, self.client, self.threads = pairing, grid, client, threads
+        self.pairing, self.grid, self.client, self.threads, self.most = pairing, grid, client, threads, most
         self.x, self.y = x, x if y is None else y
+        self.run = uuid4().hex
         self.started: dict[Any, Tile] = {}
         self._sent: dict[tuple[bool, int], Any] = {}
 
@@ -139,7 +211,7 @@ class _Tasks:
     def submit(self, tile: Tile) -> Any:
         """Start a tile."""
         rows, columns = (None if key is None else self._block(*key) for key in self._keys(tile))
-        future = self.client.submit(self.pairing.compute, rows, columns, self.threads, pure=False)
+        future = self.client.submit(_compute, self.pairing, rows, columns, self.threads, pure=False)
         self.started[future] = tile
         return future
 
@@ -161,7 +233,7 @@ class _Tasks:
         inputs = self.grid.block(number, len(source))
         part = source.part(inputs.start, inputs.stop)
         if part.is_on_disk:
-            return part
+            return _OnDisk((self.run, of_columns, number), part, self.most)
         key = of_columns, number
         if key not in self._sent:
             self._sent[key] = self.client.scatter(part.on_cpu(), hash=False)

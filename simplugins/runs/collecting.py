@@ -25,7 +25,7 @@ from simplugins.runs.resources import Resources
 from simplugins.texts import human_bytes
 
 _KEPT = 2**28
-"""Bytes of blocks that are kept where no limit is given."""
+"""Bytes of blocks that are kept where no limit is given, and by a worker."""
 
 _FOR_EACH_THREAD = 8
 """Tiles for each thread of a cluster's, at least."""
@@ -156,7 +156,7 @@ def _budget(pairing: Pairing, x: Activations, y: Activations, grid: Grid, resour
     threads = check_threads(resources.threads)
     needs, room = _needs(pairing, x, y, grid.size), _room(pairing, resources)
     if room is None:
-        return Budget(max(2, _KEPT // needs.block), threads)
+        return Budget(_blocks_kept(needs), threads)
     found = plan(needs, room - beside, threads)
     if found is None:
         held = human_bytes(resident())
@@ -166,6 +166,11 @@ def _budget(pairing: Pairing, x: Activations, y: Activations, grid: Grid, resour
             f"{results}{human_bytes(least(needs))} for tiles of {grid.size} x {grid.size} inputs"
         )
     return found
+
+
+def _blocks_kept(needs: Needs) -> int:
+    """Return how many blocks are kept where there is no limit, by this process or by each worker."""
+    return max(2, _KEPT // needs.block)
 
 
 def compute_tiles(
@@ -206,8 +211,9 @@ def compute_tiles(
             found = compute_here(pairing, x, y, grid, tiles, budget)
         else:
             client = stack.enter_context(connected(resources.scheduler))
-            tiles = list(collector.missing(grid.tiles()))
-            how = {"client": client, "threads": resources.threads or 1}
+            kept = _blocks_kept(_needs(pairing, x, other, grid.size))
+            tiles = list(collector.missing(grid.tiles(kept - 1)))
+            how = {"client": client, "threads": resources.threads or 1, "most": kept}
             found = compute_there(pairing, x, y, grid, tiles, **how)
         done = grid.total_pairs - sum(map(grid.pairs, tiles))
         show = stack.enter_context(counted(grid.total_pairs, progress, title="matching", unit="pair", done=done))

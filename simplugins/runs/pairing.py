@@ -45,8 +45,8 @@ class Pairing:
             raise ValueError(f"the run is by simplugins {self.version}, here simplugins {__version__} is installed")
         check_engine(self.engine, self.precision)
         return aligned_products(
-            _loaded(rows),
-            None if columns is None else _loaded(columns),
+            rows,
+            columns,
             self.matcher,
             engine=self.engine,
             precision=self.precision,
@@ -58,8 +58,3 @@ class Pairing:
         """Load all that a tile needs beside its inputs, so that the memory which that takes is seen."""
         smallest = Activations.of(np.ones((2, 1, 1), np.float32))
         self.compute(smallest.part(0, 1), smallest.part(1, 2), threads=1)
-
-
-def _loaded(inputs: Activations) -> Activations:
-    """Return inputs that are in memory, and those that they were."""
-    return inputs.in_memory() if inputs.is_on_disk else inputs
