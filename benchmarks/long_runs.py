@@ -27,7 +27,7 @@ from runs import FOLDER, ratio, write_report
 import simplugins
 
 TURNS = 3
-REPEATS = {"block15": 50, "block10": 22}
+REPEATS = {"block15": 40, "block10": 14}
 """How many times the 24 inputs of a layer are repeated."""
 
 ONE, TWO, STORE, DASK = "1 thread", "2 threads", "2 threads, into a store", "2 Dask workers of 1 thread, into a store"

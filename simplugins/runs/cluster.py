@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Iterator
 from concurrent.futures import CancelledError
@@ -28,6 +29,9 @@ _ADDRESS = re.compile(r"\w+://\S+|[\w.-]+:\d+")
 
 PATIENCE = 60
 """Seconds to wait for a cluster's first worker."""
+
+_TRIES, _BETWEEN_TRIES = 20, 0.5
+"""How often, and after how many seconds, a block is sent again: by then the scheduler knows of a lost worker."""
 
 _AHEAD = 3
 """Tiles that are on their way, for each thread of the cluster's."""
@@ -236,5 +240,14 @@ class _Tasks:
             return _OnDisk((self.run, of_columns, number), part, self.most)
         key = of_columns, number
         if key not in self._sent:
-            self._sent[key] = self.client.scatter(part.on_cpu(), hash=False)
+            self._sent[key] = self._send(part.on_cpu())
         return self._sent[key]
+
+    def _send(self, block: Activations) -> Any:
+        """Send a block to the cluster; once more, if the worker that it was for has just been lost."""
+        for _ in range(_TRIES):
+            try:
+                return self.client.scatter(block, hash=False)
+            except OSError:
+                time.sleep(_BETWEEN_TRIES)
+        return self.client.scatter(block, hash=False)
