@@ -27,7 +27,7 @@ from simplugins.texts import human_bytes
 _KEPT = 2**28
 """Bytes of blocks that are kept where no limit is given, and by a worker."""
 
-_FOR_EACH_THREAD = 8
+_FOR_EACH_THREAD = 32
 """Tiles for each thread of a cluster's, at least."""
 
 _BLOCKS = 4
