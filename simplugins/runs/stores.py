@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -95,8 +95,8 @@ class Store:
     ----------
     path : Path
     manifest : mapping
-        What it is of: "measure" and "sigma" (of the call that made it), "run" (all that its tiles depend on), "made"
-        (how they are computed), "rounding", "labels", "other_labels".
+        What it is of: "measure" and "sigma" (of the call that made it), "run" (all that its tiles depend on),
+        "made" and "computed" (what is told of how they are computed), "labels", "other_labels".
     grid : Grid
     """
 
@@ -152,7 +152,7 @@ class Store:
         files.check_writable(path)
         zarr = _zarr()
         told = {"format": _FORMAT, "format_version": _FORMAT_VERSION, "grid": vars(grid), **manifest}
-        with _explained(f"{path} could not be made"):
+        with _explained(lambda: f"{path} could not be made"):
             beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
             try:
                 beside.chmod(0o777 & ~files.umask())
@@ -238,7 +238,7 @@ class Store:
             If it cannot be written. What was stored before is as it was.
         """
         where, group = self.grid.slices(tile), self._writable_group
-        with _explained(f"{self.path}: a tile could not be written; {self.state()} are stored and intact"):
+        with _explained(lambda: f"{self.path}: a tile could not be written; {self.state()} are stored and intact"):
             if found.gap is not None:
                 group[_GAP][where] = found.gap
             group[_PRODUCTS][where] = found.values  # the last: it says that the tile is done
@@ -277,7 +277,7 @@ class Store:
             except DamagedError:
                 intact = False
             if not intact:
-                with _explained(f"{self.path}: {name} could not be written"):
+                with _explained(lambda: f"{self.path}: squared norms could not be written"):
                     _create_array(self._writable_group, name, values.shape, values.shape, overwrite=True)[:] = values
 
     def _read_tile(self, name: str, tile: Tile) -> NDArray[np.float64]:
@@ -344,7 +344,7 @@ class Store:
         except ImportError:  # Windows has no such locks
             yield
             return
-        with _explained(f"{self.path} cannot be written to"):
+        with _explained(lambda: f"{self.path} cannot be written to"):
             lock = (self.path / _LOCK).open("w", encoding="ascii")
         with lock:
             try:
@@ -384,11 +384,11 @@ def _move(folder: Path, path: Path) -> None:
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
-    """Say what could not be done, where the system says only why."""
+def _explained(what: Callable[[], str]) -> Iterator[None]:
+    """Say what could not be done, where the system says only why; what there is to say is asked for then."""
     try:
         yield
     except OSError as error:
         if error.errno is None:
             raise
-        raise OSError(error.errno, f"{what}: {os.strerror(error.errno)}") from error
+        raise OSError(error.errno, f"{what()}: {os.strerror(error.errno)}") from error

@@ -232,6 +232,13 @@ except OSError as error:
 """
 
 
+def test_tiles_are_not_listed_for_each_that_is_written(tmp_path, maps, small_tiles, monkeypatch):
+    list_tiles, listed = Store.done, []
+    monkeypatch.setattr(Store, "done", lambda store: listed.append(store) or list_tiles(store))
+    simplugins.compute_rsm(maps, store=tmp_path / "run.zarr")
+    assert len(listed) <= 1
+
+
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="makes a small disk by unshare")
 def test_a_disk_that_is_really_full(tmp_path):
     command = ["unshare", "--map-root-user", "--mount", "sh", "-c", ON_A_SMALL_DISK, "sh"]
