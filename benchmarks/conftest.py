@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from simplugins.cores import usable_cores
+from simplugins._common.threads import usable_cores
 
 collect_ignore_glob = ["paper/*", "networks.py", "make_demo_data.py"]
 """What needs pretrained networks and photographs, and holds no benchmarks."""

@@ -22,7 +22,7 @@ from runs import format_origin, read_arguments, write_report
 from solvers import RTOL, Activations, scipy_threads
 
 import simplugins
-from simplugins.plotting import save_figure
+from simplugins.plotting.heatmaps import save_figure
 
 PICTURE = ROOT / "docs" / "images" / "cost.png"
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
-from simplugins.texts import human_time
+from simplugins._common.formatting import human_time
 
 WIDTH, HEIGHT = 8, 3.6
 """In inches."""

@@ -29,11 +29,11 @@ from on_gpu.timing import Budget
 from on_gpu.worker import DONE, SKIPPED, Outcome, Worker
 from runs import FOLDER, write_text
 
-from simplugins.engines import PRECISIONS
+from simplugins.compute.engines import PRECISIONS
 from simplugins.matching.batch_optimal import BatchOptimal
-from simplugins.matching.contract import Matcher
 from simplugins.matching.greedy import Greedy
 from simplugins.matching.identity import Identity
+from simplugins.matching.matcher import Matcher
 from simplugins.matching.optimal import Optimal
 
 Work = Callable[[Context], dict[str, Any]]

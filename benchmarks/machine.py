@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from simplugins.cores import usable_cores
+from simplugins._common.threads import usable_cores
 
 PACKAGES = ("simplugins", "numpy", "scipy", "lapx", "numba")
 

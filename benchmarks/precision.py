@@ -13,8 +13,8 @@ import numpy as np
 from inputs import load_layer
 from numpy.typing import NDArray
 
-from simplugins.engines import PRECISIONS
-from simplugins.engines.cuda.operands import operand
+from simplugins.compute.engines import PRECISIONS
+from simplugins.compute.engines.cuda.operands import operand
 from simplugins.matching.optimal import Optimal
 
 LAYERS = {"block15": 12, "block10": 8, "block4": 4}

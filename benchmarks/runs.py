@@ -18,8 +18,8 @@ from pathlib import Path
 from statistics import median
 from typing import IO, Any
 
-from simplugins.cores import usable_cores
-from simplugins.files import write_whole
+from simplugins._common.filesystem import write_whole
+from simplugins._common.threads import usable_cores
 
 FOLDER = Path(__file__).resolve().parent
 SURROUNDINGS = ("cpu", "cores", "threads", "versions")

@@ -23,7 +23,7 @@ from scipy.optimize import linear_sum_assignment
 from threadpoolctl import ThreadpoolController
 
 import simplugins
-from simplugins.cores import usable_cores
+from simplugins._common.threads import usable_cores
 
 Activations = NDArray[np.float32]
 Products = NDArray[np.float64]

@@ -18,9 +18,9 @@ from on_gpu.throughput import CPU_ENGINE, FROM_GPU, FROM_NUMPY, match_on_cpu
 from on_gpu.timing import SkippedError
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from simplugins.activations import Activations
-from simplugins.cores import usable_cores
-from simplugins.engines.result import AlignedProducts
+from simplugins._common.threads import usable_cores
+from simplugins.activations.activations import Activations
+from simplugins.compute.engines.result import AlignedProducts
 
 ROUNDS = 3
 

@@ -26,7 +26,7 @@ from runs import (
 from test_trade import LAYERS, OPTIMAL, PEERS, TOP, TOP_GREEDY, TURNS, cases, matchings
 from trade_picture import draw_trade
 
-from simplugins.plotting import save_figure
+from simplugins.plotting.heatmaps import save_figure
 
 PICTURE = ROOT / "docs" / "images" / "trade.png"
 

@@ -1,93 +1,144 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Semantic representational similarity: exact, fast, and at home in the tools you already use.
+"""Semantic representational similarity matrices: exact, fast, and at home in the tools you already use.
 
-Everything here is imported when it is first used, so ``import simplugins`` costs next to nothing.
+Every name is imported when it is first used, so ``import simplugins`` costs next to nothing.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from simplugins._version import __version__
+from simplugins._common.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from simplugins import plugins
-    from simplugins.adapters import Adapter, adapter, from_tool, to_tool
-    from simplugins.comparisons import CkaEstimate, compare, estimate_cka, minibatch_cka
-    from simplugins.differentiable import semantic_rsm, semantic_similarity
-    from simplugins.estimating import Estimate, estimate, estimate_for
-    from simplugins.files import read_activations
-    from simplugins.layers import Comparison, compare_layers, load_comparison
-    from simplugins.measures import compute_rsm, compute_rsms
-    from simplugins.pair import Matching, match
-    from simplugins.recording import read_recorded, record
-    from simplugins.rsm import RSM, load_rsm
-    from simplugins.searching import Neighbours, search
-    from simplugins.significance import bootstrap_interval, permutation_test
-    from simplugins.similarities import NetworkSimilarity, similarity
+    from simplugins_adapters.contract import Adapter, adapter, from_tool, to_tool
 
-_ROOMS = {
-    "RSM": "rsm",
-    "Adapter": "adapters",
-    "CkaEstimate": "comparisons",
-    "Comparison": "layers",
-    "Estimate": "estimating",
-    "Matching": "pair",
-    "Neighbours": "searching",
-    "NetworkSimilarity": "similarities",
-    "adapter": "adapters",
-    "bootstrap_interval": "significance",
-    "compare": "comparisons",
-    "compare_layers": "layers",
-    "compute_rsm": "measures",
-    "compute_rsms": "measures",
-    "estimate": "estimating",
-    "estimate_cka": "comparisons",
-    "estimate_for": "estimating",
-    "from_tool": "adapters",
-    "load_comparison": "layers",
-    "load_rsm": "rsm",
-    "match": "pair",
-    "minibatch_cka": "comparisons",
-    "permutation_test": "significance",
-    "read_activations": "files",
-    "read_recorded": "recording",
-    "record": "recording",
-    "search": "searching",
-    "semantic_rsm": "differentiable",
-    "semantic_similarity": "differentiable",
-    "similarity": "similarities",
-    "to_tool": "adapters",
+    from simplugins import comparisons, data, evaluation, plotting, plugins, recording
+    from simplugins.activations.activations import Activations
+    from simplugins.activations.formats import read_activations
+    from simplugins.activations.recordings import read_recorded
+    from simplugins.comparisons.comparing import compare
+    from simplugins.comparisons.inference import (
+        BootstrapInterval,
+        PermutationTest,
+        bootstrap_interval,
+        permutation_test,
+    )
+    from simplugins.comparisons.layers import Comparison, compare_layers, load_comparison
+    from simplugins.comparisons.method import Method
+    from simplugins.comparisons.minibatches import CkaEstimate, estimate_cka, minibatch_cka
+    from simplugins.comparisons.networks import NetworkSimilarity, similarity
+    from simplugins.compute.pair import Matching, match
+    from simplugins.evaluation.searching.neighbours import Neighbours, search
+    from simplugins.matching.auction import Auction
+    from simplugins.matching.batch_optimal import BatchOptimal
+    from simplugins.matching.greedy import Greedy
+    from simplugins.matching.identity import Identity
+    from simplugins.matching.matcher import Assignments, BatchMatcher, Matcher
+    from simplugins.matching.optimal import Optimal
+    from simplugins.matching.topk_greedy import TopKGreedy
+    from simplugins.measures.computation import compute_rsm, compute_rsms
+    from simplugins.measures.cost.estimates import Estimate, estimate, estimate_for
+    from simplugins.measures.differentiable import semantic_rsm, semantic_similarity
+    from simplugins.recording.recorder import record
+    from simplugins.rsm.rsm import RSM, load_rsm
+
+__version__ = "0.1.0"
+
+_MODULES = {
+    "Activations": "activations.activations",
+    "Assignments": "matching.matcher",
+    "Auction": "matching.auction",
+    "BatchMatcher": "matching.matcher",
+    "BatchOptimal": "matching.batch_optimal",
+    "BootstrapInterval": "comparisons.inference",
+    "CkaEstimate": "comparisons.minibatches",
+    "Comparison": "comparisons.layers",
+    "Estimate": "measures.cost.estimates",
+    "Greedy": "matching.greedy",
+    "Identity": "matching.identity",
+    "Matcher": "matching.matcher",
+    "Matching": "compute.pair",
+    "Method": "comparisons.method",
+    "Neighbours": "evaluation.searching.neighbours",
+    "NetworkSimilarity": "comparisons.networks",
+    "Optimal": "matching.optimal",
+    "PermutationTest": "comparisons.inference",
+    "RSM": "rsm.rsm",
+    "TopKGreedy": "matching.topk_greedy",
+    "bootstrap_interval": "comparisons.inference",
+    "compare": "comparisons.comparing",
+    "compare_layers": "comparisons.layers",
+    "comparisons": "comparisons",
+    "compute_rsm": "measures.computation",
+    "compute_rsms": "measures.computation",
+    "data": "data",
+    "estimate": "measures.cost.estimates",
+    "estimate_cka": "comparisons.minibatches",
+    "estimate_for": "measures.cost.estimates",
+    "evaluation": "evaluation",
+    "load_comparison": "comparisons.layers",
+    "load_rsm": "rsm.rsm",
+    "match": "compute.pair",
+    "minibatch_cka": "comparisons.minibatches",
+    "permutation_test": "comparisons.inference",
+    "plotting": "plotting",
+    "plugins": "plugins",
+    "read_activations": "activations.formats",
+    "read_recorded": "activations.recordings",
+    "record": "recording.recorder",
+    "recording": "recording",
+    "search": "evaluation.searching.neighbours",
+    "semantic_rsm": "measures.differentiable",
+    "semantic_similarity": "measures.differentiable",
+    "similarity": "comparisons.networks",
 }
 
 __all__ = [
     "RSM",
+    "Activations",
     "Adapter",
+    "Assignments",
+    "Auction",
+    "BatchMatcher",
+    "BatchOptimal",
+    "BootstrapInterval",
     "CkaEstimate",
     "Comparison",
     "Estimate",
+    "Greedy",
+    "Identity",
+    "Matcher",
     "Matching",
+    "Method",
     "Neighbours",
     "NetworkSimilarity",
+    "Optimal",
+    "PermutationTest",
+    "TopKGreedy",
     "__version__",
     "adapter",
     "bootstrap_interval",
     "compare",
     "compare_layers",
+    "comparisons",
     "compute_rsm",
     "compute_rsms",
+    "data",
     "estimate",
     "estimate_cka",
     "estimate_for",
+    "evaluation",
     "from_tool",
     "load_comparison",
     "load_rsm",
     "match",
     "minibatch_cka",
     "permutation_test",
+    "plotting",
     "plugins",
     "read_activations",
     "read_recorded",
     "record",
+    "recording",
     "search",
     "semantic_rsm",
     "semantic_similarity",
@@ -95,17 +146,6 @@ __all__ = [
     "to_tool",
 ]
 
+_ADAPTERS = dict.fromkeys(("Adapter", "adapter", "from_tool", "to_tool"), "simplugins_adapters.contract")
 
-def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        found = getattr(import_module(f"simplugins.{_ROOMS[name]}"), name)
-    elif name == "plugins":
-        found = import_module("simplugins.plugins")
-    else:
-        raise AttributeError(f"module 'simplugins' has no attribute {name!r}")
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, {**_ADAPTERS, **{k: f"{__name__}.{v}" for k, v in _MODULES.items()}})

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from emulation.device import EmulatedDevice
 
+from simplugins._common.gpu import why_unusable
+from simplugins.compute.engines.cuda.cupy_device import CupyDevice
 from simplugins.data import load_photos
-from simplugins.engines.cuda.cupy_device import CupyDevice
-from simplugins.gpu import why_unusable
 
 DATA = Path(__file__).parent / "data"
 

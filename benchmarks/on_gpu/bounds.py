@@ -15,10 +15,10 @@ from on_gpu.inputs import Case
 from on_gpu.throughput import AFFINITIES, MATCHING, PLAIN
 from on_gpu.tiles import FLOAT
 from on_gpu.timing import take_turns, timed
-from simplugins.engines import PRECISIONS
-from simplugins.engines.cuda.device import Precision
-from simplugins.engines.cuda.operands import operand
-from simplugins.engines.cuda.programs import program_for
+from simplugins.compute.engines import PRECISIONS
+from simplugins.compute.engines.cuda.device import Precision
+from simplugins.compute.engines.cuda.operands import operand
+from simplugins.compute.engines.cuda.programs import program_for
 
 
 def bandwidth(context: Context) -> dict[str, float]:

@@ -14,14 +14,14 @@ import simplugins
 from on_gpu.context import Context
 from on_gpu.inputs import Case, load
 from on_gpu.timing import SkippedError
-from simplugins.activations import Activations
-from simplugins.cores import usable_cores
-from simplugins.engines import check_engine, cpu
-from simplugins.engines.cuda import engine
-from simplugins.engines.cuda.device import Precision
-from simplugins.engines.result import AlignedProducts
-from simplugins.matching.contract import Matcher
+from simplugins._common.threads import usable_cores
+from simplugins.activations.activations import Activations
+from simplugins.compute.engines import check_engine, cpu
+from simplugins.compute.engines.cuda import engine
+from simplugins.compute.engines.cuda.device import Precision
+from simplugins.compute.engines.result import AlignedProducts
 from simplugins.matching.greedy import Greedy
+from simplugins.matching.matcher import Matcher
 from simplugins.matching.optimal import Optimal
 
 NEAR_TIES = 1e-3

@@ -10,10 +10,10 @@ from typing import Any
 from on_gpu.device import Gpu, open_gpu
 from on_gpu.inputs import Case, Plan
 from on_gpu.timing import Budget
-from simplugins.activations import Activations
-from simplugins.engines.cuda import engine
-from simplugins.engines.cuda.device import Precision
-from simplugins.engines.result import AlignedProducts
+from simplugins.activations.activations import Activations
+from simplugins.compute.engines.cuda import engine
+from simplugins.compute.engines.cuda.device import Precision
+from simplugins.compute.engines.result import AlignedProducts
 from simplugins.matching.optimal import Optimal
 
 

@@ -20,8 +20,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from simplugins.engines.cuda.cupy_device import CupyDevice
-from simplugins.engines.cuda.device import Device
+from simplugins.compute.engines.cuda.cupy_device import CupyDevice
+from simplugins.compute.engines.cuda.device import Device
 
 TESTS = Path(__file__).resolve().parents[2] / "tests"
 

@@ -25,8 +25,8 @@ from on_gpu.device import Gpu
 from on_gpu.inputs import Case, Vectors, load
 from on_gpu.tiles import MOST_INPUTS, Tiles
 from on_gpu.timing import SkippedError, take_turns, timed
-from simplugins import arrays
-from simplugins.engines.cuda.launcher import Batch, Solved
+from simplugins._common import arrays
+from simplugins.compute.engines.cuda.launcher import Batch, Solved
 
 PEERS = {"torch_linear_assignment": "batch_linear_assignment", "torch_lap_cuda": "solve_lap"}
 """Modules and their functions; torch_linear_assignment is of torch-linear-assignment, or of torch-hungarian."""

@@ -14,7 +14,7 @@ from on_gpu.inputs import Plan
 from on_gpu.peers import OWN, PEER, PEERS
 from on_gpu.throughput import AFFINITIES, CPU_ENGINE, FROM_GPU, FROM_NUMPY, MATCHING, PLAIN, READING
 from on_gpu.worker import DONE
-from simplugins.engines import PRECISIONS
+from simplugins.compute.engines import PRECISIONS
 
 GIB = 2**30
 ALL_PRECISIONS = (*PRECISIONS, "float64")

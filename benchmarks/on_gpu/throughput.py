@@ -16,10 +16,10 @@ from on_gpu.context import Context, match_on_gpu
 from on_gpu.inputs import Case, Vectors, count_pairs, load
 from on_gpu.tiles import Tiles
 from on_gpu.timing import SkippedError, Timed, take_turns, timed
-from simplugins.activations import Activations
-from simplugins.engines import cpu
-from simplugins.engines.cuda.device import Precision
-from simplugins.engines.result import AlignedProducts
+from simplugins.activations.activations import Activations
+from simplugins.compute.engines import cpu
+from simplugins.compute.engines.cuda.device import Precision
+from simplugins.compute.engines.result import AlignedProducts
 from simplugins.matching.optimal import Optimal
 
 FROM_NUMPY, FROM_GPU, CPU_ENGINE = "from NumPy", "from the GPU", "CPU engine"

@@ -12,12 +12,12 @@ import numpy as np
 
 from on_gpu.device import Gpu
 from on_gpu.inputs import Vectors
-from simplugins.engines.cuda import launcher
-from simplugins.engines.cuda.device import Precision
-from simplugins.engines.cuda.engine import PRODUCTS_SHARE
-from simplugins.engines.cuda.launcher import Batch, Solved
-from simplugins.engines.cuda.operands import operand
-from simplugins.engines.cuda.tasks import make_pairs, make_tasks
+from simplugins.compute.engines.cuda import launcher
+from simplugins.compute.engines.cuda.device import Precision
+from simplugins.compute.engines.cuda.engine import PRODUCTS_SHARE
+from simplugins.compute.engines.cuda.launcher import Batch, Solved
+from simplugins.compute.engines.cuda.operands import operand
+from simplugins.compute.engines.cuda.tasks import make_pairs, make_tasks
 from simplugins.matching.optimal import Optimal
 
 MOST_INPUTS = 256

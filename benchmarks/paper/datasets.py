@@ -12,7 +12,7 @@ from make_demo_data import BLANK, scale
 from numpy.typing import NDArray
 
 from paper.photographs import Array
-from simplugins.cores import usable_cores
+from simplugins._common.threads import usable_cores
 
 THUMBNAIL = 128
 """Pixels a side of the images in pictures."""

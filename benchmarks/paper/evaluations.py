@@ -15,10 +15,10 @@ from paper.datasets import Dataset
 from paper.representations import Layer, Seen
 from paper.resampling import RESAMPLES, beside, beside_distributions
 from simplugins import RSM, compare
+from simplugins._common.progress import shown
+from simplugins.comparisons.inference import bootstrap_interval
 from simplugins.evaluation import Retrieval, Translation, jensen_shannon, retrieval
 from simplugins.evaluation.label_sets import agreement
-from simplugins.progress import shown
-from simplugins.significance import bootstrap_interval
 
 Row = dict[str, Any]
 

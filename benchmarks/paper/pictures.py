@@ -17,9 +17,9 @@ from paper.evaluations import Row, ranked
 from paper.photographs import CREDITS
 from paper.representations import Layer, Seen
 from paper.resampling import SEMANTIC, SPATIAL
-from simplugins.evaluation import neighbours_figure
+from simplugins.plotting.evaluation_figures import neighbours_figure
 from simplugins.evaluation.label_sets import agreement
-from simplugins.plotting import plot_rsm
+from simplugins.plotting.heatmaps import plot_rsm
 
 COLORS = {SEMANTIC: "#0072B2", SPATIAL: "#D55E00"}
 KERNEL_COLORS = dict(zip(KERNELS, ("#009E73", "#CC79A7", "#000000"), strict=True))

@@ -39,8 +39,8 @@ from paper.datasets import Dataset
 from paper.photographs import Photograph, load_photographs
 from paper.representations import Network, Seen, load_networks, look_at
 from paper.searching import evaluate_search
-from simplugins.cores import usable_cores
-from simplugins.plotting import save_figure
+from simplugins._common.threads import usable_cores
+from simplugins.plotting.heatmaps import save_figure
 
 COMMAND = "python benchmarks/paper/report.py"
 RESULTS = FOLDER / "results"

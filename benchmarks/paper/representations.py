@@ -16,7 +16,7 @@ from scipy.special import softmax
 
 from paper.datasets import Dataset, scale_all
 from simplugins import RSM, compute_rsms, record
-from simplugins.activations import Activations
+from simplugins.activations.activations import Activations
 
 LARGE = 1000
 """Layers of more positions see few inputs: their matchings take long."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simplugins._version import __version__
+from simplugins import __version__
 from simplugins.cli.estimate import estimate
 from simplugins.cli.evaluate import app as evaluate
 from simplugins.cli.shared import (
@@ -28,8 +28,9 @@ from simplugins.cli.shared import (
 from simplugins.cli.terminal import one_line_errors, print_table
 
 if TYPE_CHECKING:
-    from simplugins.adapters import Adapter
-    from simplugins.rsm import RSM
+    from simplugins_adapters.contract import Adapter
+
+    from simplugins.rsm.rsm import RSM
 
 app = typer.Typer(
     name="simplugins",
@@ -105,8 +106,11 @@ def rsm(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Compute the RSM of activations in a file, under one or several measures."""
-    from simplugins.files import check_writable, read_activations, read_labels
-    from simplugins.measures import compute_rsms, read
+    from simplugins._common.filesystem import check_writable
+    from simplugins.activations.formats import read_activations
+    from simplugins.activations.labels import read_labels
+    from simplugins.activations.reading import read
+    from simplugins.measures.computation import compute_rsms
 
     measures = list(dict.fromkeys(measure or ["semantic-cosine"]))
     if out is None and store is None:
@@ -189,9 +193,9 @@ def compare(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Compare the layers of two networks, or of one with each other: the table of all, or one number."""
-    from simplugins.files import check_writable
-    from simplugins.layers import TABLES, compare_layers, read_layers
-    from simplugins.plotting import comparison_figure, save_figure
+    from simplugins._common.filesystem import check_writable
+    from simplugins.comparisons.layers import TABLES, compare_layers, read_layers
+    from simplugins.plotting.heatmaps import comparison_figure, save_figure
 
     for path in out or []:
         check_writable(path, overwrite=force)
@@ -221,9 +225,9 @@ def show(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing picture.")] = False,
 ) -> None:
     """Draw an RSM, and summarise it in the terminal."""
-    from simplugins.files import check_writable
-    from simplugins.plotting import rsm_figure, save_figure
-    from simplugins.rsm import load_rsm
+    from simplugins._common.filesystem import check_writable
+    from simplugins.plotting.heatmaps import rsm_figure, save_figure
+    from simplugins.rsm.rsm import load_rsm
 
     loaded = load_rsm(path)
     picture = path.with_suffix(".png") if out is None else out
@@ -261,7 +265,7 @@ def resi(
 @one_line_errors
 def _installed(tool: str) -> Adapter:
     """Return the adapter of a tool that is there."""
-    from simplugins.adapters import adapter
+    from simplugins_adapters.contract import adapter
 
     found = adapter(tool)
     if not (available := found.available()):
@@ -276,9 +280,9 @@ def demo(
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing pictures.")] = False,
 ) -> None:
     """Compute both kinds of RSM on bundled activations of a pretrained network, and draw them."""
-    from simplugins import demo as tour
-    from simplugins.files import check_writable
-    from simplugins.plotting import save_figure
+    from simplugins._common.filesystem import check_writable
+    from simplugins.cli import demo as tour
+    from simplugins.plotting.heatmaps import save_figure
 
     pictures = out / "rsms.png", out / "match.png"
     out.mkdir(exist_ok=True)
@@ -294,7 +298,7 @@ def demo(
 
 
 def _hits(rsms: dict[tuple[str, str], RSM]) -> list[list[str]]:
-    from simplugins import demo as tour
+    from simplugins.cli import demo as tour
 
     def hits(kernel: str, layer: str, kind: str) -> str:
         rsm = rsms[layer, f"{kind}-{kernel}"]

@@ -51,8 +51,8 @@ def estimate(
     seconds: Annotated[float, typer.Option(help="How long to try.")] = 3.0,
 ) -> None:
     """Estimate what an RSM will cost on this machine: of the activations in a file, or of some of a size."""
-    from simplugins import estimating
-    from simplugins.measures import read
+    from simplugins.activations.reading import read
+    from simplugins.measures.cost import estimates as estimating
 
     how: dict[str, Any] = {
         "others": others,

@@ -41,9 +41,12 @@ def retrieval(
 ) -> None:
     """Whether the inputs that an RSM finds most similar are of one kind, by their labels."""
     from simplugins import evaluation
-    from simplugins.files import check_writable, read_activations, read_label_sets
-    from simplugins.plotting import save_figure
-    from simplugins.rsm import load_rsm
+    from simplugins._common.filesystem import check_writable
+    from simplugins.activations.formats import read_activations
+    from simplugins.activations.labels import read_label_sets
+    from simplugins.plotting.evaluation_figures import neighbours_figure
+    from simplugins.plotting.heatmaps import save_figure
+    from simplugins.rsm.rsm import load_rsm
 
     if (images is None) != (picture is None):
         raise ValueError("--images and --picture go together")
@@ -70,7 +73,7 @@ def retrieval(
         found.save(out, overwrite=force)
         typer.echo(f"written: {out}")
     if picture is not None and images is not None:
-        drawn = evaluation.neighbours_figure(
+        drawn = neighbours_figure(
             read_activations(images, images_key), found.neighbours, relevant=found.relevant, title=rsm.measure
         )
         save_figure(drawn, picture, overwrite=force)
@@ -88,8 +91,8 @@ def output_correlation(
 ) -> None:
     """Whether inputs that an RSM finds similar are classified alike: negative, if they are."""
     from simplugins import evaluation
-    from simplugins.files import read_activations
-    from simplugins.rsm import load_rsm
+    from simplugins.activations.formats import read_activations
+    from simplugins.rsm.rsm import load_rsm
 
     predicted = read_activations(probabilities, key)
     found = evaluation.output_correlation(load_rsm(path), predicted, resamples=resamples, progress=not quiet)

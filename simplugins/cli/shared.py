@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from simplugins.matching.contract import Matcher
+    from simplugins.matching.matcher import Matcher
 
 Key = Annotated[str | None, typer.Option(help="Which array, in a file of several.")]
 Layout = Annotated[str, typer.Option(help="auto, nd, ntd, nchw or nhwc.")]

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simplugins._common.threads import usable_cores
 from simplugins.comparisons.inputs import check_same_inputs
-from simplugins.cores import usable_cores
-from simplugins.matrices import symmetric_matrix_of
+from simplugins.rsm.matrices import symmetric_matrix_of
 
 if TYPE_CHECKING:
-    from simplugins.comparisons.contract import Method
+    from simplugins.comparisons.method import Method
 
 VECTOR_BYTES = 2**30
 """The most memory that vectors take together, unless two of them need more."""

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from simplugins.comparisons.contract import Method
-from simplugins.comparisons.pairs import cosines, pair_counts, scaled, unit, weighted, with_diagonal
-from simplugins.matrices import Matrix, Vector, centred, off_diagonal, row_sums
+from simplugins.comparisons.method import Method
+from simplugins.comparisons.vectors import cosines, pair_counts, scaled, unit, weighted, with_diagonal
+from simplugins.rsm.matrices import Matrix, Vector, centred, off_diagonal, row_sums
 
 
 def u_centred(matrix: Matrix, counts: Vector) -> Vector:

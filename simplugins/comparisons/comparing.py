@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from simplugins import plugins
 from simplugins.comparisons.all_pairs import relate_all
-from simplugins.comparisons.contract import Method
 from simplugins.comparisons.inputs import aligned, check_same_inputs, named
-from simplugins.matrices import matrix_of
+from simplugins.comparisons.method import Method
+from simplugins.rsm.matrices import matrix_of
 
 GROUP = "simplugins.comparisons"
 Comparing = Callable[[Any, Any], float]

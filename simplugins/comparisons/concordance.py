@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simplugins.matching.compiled import kernel
+from simplugins._common.compiled import kernel
 
 
 @kernel

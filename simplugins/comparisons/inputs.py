@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from simplugins import arrays
-from simplugins.activations import naming
-from simplugins.matrices import check_square
-from simplugins.rsm import RSM
+from simplugins._common import arrays
+from simplugins._common.validation import naming
+from simplugins.rsm.matrices import check_square
+from simplugins.rsm.rsm import RSM
 
 
 def named(matrices: Any, which: str) -> dict[str, Any]:

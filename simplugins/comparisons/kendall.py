@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from simplugins.comparisons.all_pairs import threads
 from simplugins.comparisons.concordance import concordance
-from simplugins.comparisons.contract import Method
-from simplugins.comparisons.pairs import pair_counts
-from simplugins.matrices import Matrix, Vector, off_diagonal
+from simplugins.comparisons.method import Method
+from simplugins.comparisons.vectors import pair_counts
+from simplugins.rsm.matrices import Matrix, Vector, off_diagonal
 
 _BYTES_AN_ENTRY = 32
 """What a thread needs for each entry of a vector."""

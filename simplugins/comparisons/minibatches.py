@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
 from scipy.special import stdtrit
 
-from simplugins import plugins
-from simplugins._version import __version__
-from simplugins.activations import Activations, naming
+from simplugins import __version__, plugins
+from simplugins._common.progress import shown
+from simplugins._common.validation import check_between, check_count, naming
+from simplugins.activations.activations import Activations
+from simplugins.activations.reading import read
 from simplugins.comparisons.cka import cka_debiased, u_centred
 from simplugins.comparisons.inputs import check_same_inputs
-from simplugins.comparisons.pairs import unit
-from simplugins.matching.options import check_between, check_count
-from simplugins.matrices import Vector, off_diagonal, symmetric_matrix_of
-from simplugins.measures import GROUP as MEASURES
-from simplugins.measures import Measure, compute_rsm, read
-from simplugins.progress import shown
-from simplugins.rsm import RSM
+from simplugins.comparisons.vectors import unit
+from simplugins.measures.computation import GROUP as MEASURES
+from simplugins.measures.computation import Measure, compute_rsm
+from simplugins.rsm.matrices import Vector, off_diagonal, symmetric_matrix_of
+from simplugins.rsm.rsm import RSM
 
 _SIGMA_INPUTS = 128
 """How many inputs the bandwidth of an RBF kernel is found on."""

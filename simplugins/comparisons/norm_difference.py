@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from simplugins.comparisons.contract import Method
-from simplugins.comparisons.pairs import cosines, scaled, unit, with_diagonal
-from simplugins.matrices import Matrix, Vector
+from simplugins.comparisons.method import Method
+from simplugins.comparisons.vectors import cosines, scaled, unit, with_diagonal
+from simplugins.rsm.matrices import Matrix, Vector
 
 
 def chords(u: Vector, v: Vector) -> Matrix:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
 
-from simplugins.matching.compiled import kernel
-from simplugins.matrices import Matrix, Vector
+from simplugins._common.compiled import kernel
+from simplugins.rsm.matrices import Matrix, Vector
 
 
 def permuter(vector: Vector, inputs: int) -> Callable[[NDArray[np.int64]], Matrix]:

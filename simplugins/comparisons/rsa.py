@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from simplugins.comparisons.contract import Method
-from simplugins.comparisons.pairs import cosines, pair_counts, scaled, unit, weighted
-from simplugins.matrices import Matrix, Vector, off_diagonal
+from simplugins.comparisons.method import Method
+from simplugins.comparisons.vectors import cosines, pair_counts, scaled, unit, weighted
+from simplugins.rsm.matrices import Matrix, Vector, off_diagonal
 
 
 def ranks(values: Vector, counts: Vector | None = None) -> Vector:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from simplugins import arrays
+from simplugins._common import arrays
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins import files
+from simplugins._common import filesystem
+from simplugins._common.validation import check_between, check_count
+from simplugins.comparisons.inference import interval
 from simplugins.evaluation.label_sets import agreement
-from simplugins.matching.options import check_between, check_count
-from simplugins.matrices import matrix_of
-from simplugins.rsm import RSM
-from simplugins.significance import interval
+from simplugins.rsm.matrices import matrix_of
+from simplugins.rsm.rsm import RSM
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Retrieval:
         suffix = Path(path).suffix
         if suffix not in _TEXTS:
             raise ValueError(f"{path}: expected a name that ends in one of {', '.join(TABLES)}")
-        files.write_text(path, _TEXTS[suffix](self), overwrite=overwrite)
+        filesystem.write_text(path, _TEXTS[suffix](self), overwrite=overwrite)
 
 
 def _as_csv(found: Retrieval) -> str:
@@ -120,7 +120,7 @@ def _as_json(found: Retrieval) -> str:
         "neighbours": found.neighbours.tolist(),
         "similarities": found.similarities.tolist(),
     }
-    return files.json_text(told)
+    return filesystem.json_text(told)
 
 
 _TEXTS = {".csv": _as_csv, ".json": _as_json}

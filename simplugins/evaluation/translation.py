@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins import arrays
-from simplugins.activations import naming
-from simplugins.measures import compute_rsms
+from simplugins._common import arrays
+from simplugins._common.validation import naming
+from simplugins.measures.computation import compute_rsms
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +79,7 @@ class Translation:
 
     def plot(self, axes: Axes | None = None, *, layer: str | None = None, **options: Any) -> Axes:
         """Draw similarity by shift; see `simplugins.evaluation.pictures.plot_translation`."""
-        from simplugins.evaluation.pictures import plot_translation
+        from simplugins.plotting.evaluation_figures import plot_translation
 
         return plot_translation(self, axes, layer=self.layers[0] if layer is None else layer, **options)
 

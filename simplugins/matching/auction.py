@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.matching.contract import Assignments, BatchMatcher
-from simplugins.matching.options import check_between
+from simplugins._common.validation import check_between
+from simplugins.matching.matcher import Assignments, BatchMatcher
 from simplugins.matching.problems import whole_problems
 
 

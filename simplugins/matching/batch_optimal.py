@@ -10,9 +10,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.matching.contract import Assignments, BatchMatcher
+from simplugins._common.validation import check_count
+from simplugins.matching.matcher import Assignments, BatchMatcher
 from simplugins.matching.optimal import Optimal
-from simplugins.matching.options import check_count
 from simplugins.matching.windows import windows
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins.matching.auction import Auction
-from simplugins.matching.contract import Assignments, Matcher, match_batch
+from simplugins.matching.matcher import Assignments, Matcher, match_batch
 
 
 @dataclass(frozen=True)

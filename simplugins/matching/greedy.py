@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.matching.contract import Assignments, BatchMatcher
+from simplugins.matching.matcher import Assignments, BatchMatcher
 from simplugins.matching.problems import whole_problems
 
 

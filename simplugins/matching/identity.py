@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.matching.contract import Matcher
+from simplugins.matching.matcher import Matcher
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.matching.contract import Assignments, BatchMatcher
+from simplugins.matching.matcher import Assignments, BatchMatcher
 from simplugins.matching.problems import whole_problems
 
 
@@ -32,6 +32,6 @@ class Optimal(BatchMatcher):
 
     def match_batch(self, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> Assignments:
         """Match a batch of pairs; see `Matcher.match_batch`."""
-        from simplugins.matching import solver  # Numba is slow to import: only when something is matched
+        from simplugins.matching import solver
 
         return solver.solve(affinities, whole_problems(offsets, affinities.shape[1]))

@@ -9,34 +9,10 @@ from typing import Any
 import numpy as np
 
 from simplugins import plugins
-from simplugins.matching.contract import Matcher, kind
+from simplugins._common.validation import check_count
+from simplugins.matching.matcher import Matcher, kind
 
 GROUP = "simplugins.matchings"
-
-
-def check_count(name: str, value: Any) -> None:
-    """Check that an option is a whole number of at least 1.
-
-    Raises
-    ------
-    ValueError
-        If it is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-
-
-def check_between(name: str, value: Any, low: float, high: float) -> None:
-    """Check that an option is a number between two others.
-
-    Raises
-    ------
-    ValueError
-        If it is not.
-    """
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not number or not low < value < high:
-        raise ValueError(f"{name} must be a number above {low:g} and below {high:g}, got {value!r}")
 
 
 def matcher_options(matcher: Matcher) -> dict[str, Any]:

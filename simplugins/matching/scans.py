@@ -21,7 +21,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from simplugins.matching.compiled import kernel
+from simplugins._common.compiled import kernel
 
 LANES = 16
 """Rows are padded to a multiple of this many columns (64 bytes of int32)."""

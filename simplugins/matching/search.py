@@ -36,7 +36,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.matching.compiled import kernel
+from simplugins._common.compiled import kernel
 from simplugins.matching.scans import CLOSED_PRICE_BITS, LANES, relax, two_smallest
 
 HEADROOM_BITS = 6

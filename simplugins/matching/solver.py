@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins.matching import search, values
-from simplugins.matching.contract import Assignments
+from simplugins.matching.matcher import Assignments
 from simplugins.matching.problems import whole_problems
 
 _FINE_ENOUGH = {np.dtype(np.float32): 2.0**-20, np.dtype(np.float64): 2.0**-44}

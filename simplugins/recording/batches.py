@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from simplugins import arrays
+from simplugins._common import arrays
 
 _EXPECTED = "a tensor, an array, a mapping of these to be passed by keyword"
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins import arrays
-from simplugins.activations import Activations, check_labels, naming
-from simplugins.recording.layers import Layer
-from simplugins.recording.outputs import NoActivationsError, read_activations_of
+from simplugins._common import arrays
+from simplugins._common.validation import naming
+from simplugins.activations.activations import Activations
+from simplugins.activations.labels import check_labels
+from simplugins.recording.layer_outputs import NoActivationsError, read_activations_of
+from simplugins.recording.model_layers import Layer
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from simplugins.activations import Activations, check_labels
-from simplugins.extras import import_extra
-from simplugins.matching.options import check_count
-from simplugins.progress import shown
+from simplugins._common.optional import import_extra
+from simplugins._common.progress import shown
+from simplugins._common.validation import check_count
+from simplugins.activations.activations import Activations
+from simplugins.activations.labels import check_labels
+from simplugins.activations.recordings import writing
 from simplugins.recording.batches import count_inputs, in_batches, read_batch
 from simplugins.recording.collector import Collector, Memory, Store
-from simplugins.recording.folders import writing
-from simplugins.recording.layers import Layer, choose_layers
-from simplugins.recording.outputs import copy_first_tensor
+from simplugins.recording.layer_outputs import copy_first_tensor
+from simplugins.recording.model_layers import Layer, choose_layers
 
 if TYPE_CHECKING:
     import torch

@@ -83,7 +83,7 @@ def test_distances_stay_as_they_are(photo_rsms, method, distance):
 def test_what_is_no_distance_is_refused(photo_rsms, monkeypatch):
     with pytest.raises(ValueError, match="distance: expected one of angle, complement, got 'cosine'"):
         simplugins.similarity().to("netrep", distance="cosine")
-    monkeypatch.setattr("simplugins.similarities.resolve_method", lambda method: lambda a, b: 0.5)
+    monkeypatch.setattr("simplugins.comparisons.networks.resolve_method", lambda method: lambda a, b: 0.5)
     with pytest.raises(ValueError, match="not known whether larger values of 'cka' mean more similar"):
         simplugins.NetworkSimilarity("semantic-cosine", "cka").to("netrep")
 

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Threads of the CPU: a pool that works through tasks, can be interrupted, and keeps BLAS to one thread meanwhile."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
+from typing import Any, Protocol, TypeVar
+
+from simplugins._common.progress import counted
+from simplugins._common.validation import check_count
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Task(Protocol):
+    """Part of a computation."""
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs of inputs it looks at."""
+
+
+T = TypeVar("T", bound=Task)
+
+
+def check_threads(threads: int | None) -> int:
+    """Return how many threads to use: as many as were asked for, or one for each usable core.
+
+    Raises
+    ------
+    ValueError
+        If the number is below 1.
+    """
+    if threads is None:
+        return usable_cores()
+    check_count("threads", threads)
+    return int(threads)
+
+
+class _SingleThreadedBlas:
+    """Holds BLAS to one thread while anyone is inside, in whatever threads they are; the last one out restores it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.limit: Any = None
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                self.limit = _blas().limit(limits=1)
+            self.inside += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.limit.restore_original_limits()
+
+
+_single_threaded_blas = _SingleThreadedBlas()
+
+
+@cache
+def _blas() -> Any:
+    """Find the BLAS libraries in use (this takes milliseconds, so it is done once)."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
+def in_threads(
+    work: Callable[[T], None], tasks: Iterable[T], *, pairs: int, threads: int, progress: bool | str, title: str
+) -> None:
+    """Work through tasks in threads; stop them after their present task on an error or an interrupt.
+
+    Tasks are made when they are worked on; `pairs` is how many they look at together.
+    """
+    stop, turn = threading.Event(), threading.Lock()
+    following = iter(tasks)
+    pairs_done = [0] * threads
+
+    def worker(number: int) -> None:
+        while not stop.is_set():
+            with turn:
+                task = next(following, None)
+            if task is None:
+                return
+            work(task)
+            pairs_done[number] += task.pairs
+
+    with (
+        _single_threaded_blas,
+        counted(pairs, progress, title=title, unit="pair") as show,
+        ThreadPoolExecutor(threads, thread_name_prefix="simplugins") as pool,
+    ):
+        try:
+            running = {pool.submit(worker, number) for number in range(threads)}
+            while running:
+                finished, running = wait(running, timeout=0.1, return_when="FIRST_EXCEPTION")
+                show(sum(pairs_done))
+                for future in finished:
+                    future.result()
+        finally:
+            stop.set()

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of activations, opened as arrays. No pickle is ever read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simplugins._common.optional import import_extra
+
+
+def read_activations(path: str | os.PathLike[str], key: str | None = None) -> Any:
+    """Read an array of activations from a file.
+
+    Parameters
+    ----------
+    path : path
+        A file ending in .npy (opened as a memmap), .npz, .pt, .pth, .safetensors, .h5 or .hdf5, or a Zarr folder ending
+        in .zarr. Arrays of .npy, .h5, .hdf5 and .zarr stay on disk.
+    key : str, optional
+        Which array, in a file that can hold several; not needed if it holds one.
+
+    Returns
+    -------
+    array
+        A NumPy array or memmap, a Torch tensor, an HDF5 dataset or a Zarr array.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ImportError
+        If reading the format needs a package that is not installed.
+    ValueError
+        If the format is unknown, the file is damaged or holds pickled objects, or the key does not single out an
+        array.
+    """
+    path = Path(path)
+    if path.suffix not in _READERS:
+        raise ValueError(f"{path}: unknown format {path.suffix!r}, expected one of {', '.join(_READERS)}")
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        return _READERS[path.suffix](path, key)
+    except (ImportError, _ArrayKeyError):
+        raise
+    except Exception as error:
+        raise ValueError(f"{path} could not be read as {path.suffix}: {error}") from error
+
+
+class _ArrayKeyError(ValueError):
+    """The key does not single out an array of the file."""
+
+
+def _choose(path: Path, names: list[str], key: str | None) -> str:
+    listed = ", ".join(names) or "nothing"
+    if key is None:
+        if len(names) != 1:
+            raise _ArrayKeyError(f"{path} holds {len(names)} arrays: say which with a key; it holds {listed}")
+        return names[0]
+    if key not in names:
+        raise _ArrayKeyError(f"{path} holds no array {key!r}; it holds {listed}")
+    return key
+
+
+def _no_key(path: Path, key: str | None) -> None:
+    if key is not None:
+        raise _ArrayKeyError(f"{path} holds one array without a name, so there is no {key!r} in it")
+
+
+def _read_npy(path: Path, key: str | None) -> Any:
+    _no_key(path, key)
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _read_npz(path: Path, key: str | None) -> Any:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        return archive[_choose(path, archive.files, key)]
+
+
+def _read_torch(path: Path, key: str | None) -> Any:
+    torch = import_extra("torch", extra="torch", purpose=f"reading {path.suffix} files")
+    loaded = torch.load(path, map_location="cpu", weights_only=True)
+    if isinstance(loaded, Mapping):
+        return loaded[_choose(path, [k for k, v in loaded.items() if torch.is_tensor(v)], key)]
+    _no_key(path, key)
+    return loaded
+
+
+def _read_safetensors(path: Path, key: str | None) -> Any:
+    safetensors = import_extra("safetensors", extra="safetensors", purpose="reading .safetensors files")
+    try:
+        import_extra("torch", extra="torch", purpose="reading tensors")
+        framework = "pt"
+    except ImportError:
+        framework = "np"
+    with safetensors.safe_open(path, framework=framework) as archive:
+        return archive.get_tensor(_choose(path, list(archive.keys()), key))
+
+
+def _read_hdf5(path: Path, key: str | None) -> Any:
+    h5py = import_extra("h5py", extra="hdf5", purpose=f"reading {path.suffix} files")
+    file = h5py.File(path, "r")
+    names: list[str] = []
+    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+    return file[_choose(path, names, key)]
+
+
+def _read_zarr(path: Path, key: str | None) -> Any:
+    zarr = import_extra("zarr", extra="zarr", purpose=f"reading {path.suffix} folders")
+    opened = zarr.open(path, mode="r")
+    if isinstance(opened, zarr.Array):
+        _no_key(path, key)
+        return opened
+    return opened[_choose(path, sorted(name for name, _ in opened.arrays()), key)]
+
+
+_READERS: dict[str, Callable[[Path, str | None], Any]] = {
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+    ".pt": _read_torch,
+    ".pth": _read_torch,
+    ".safetensors": _read_safetensors,
+    ".h5": _read_hdf5,
+    ".hdf5": _read_hdf5,
+    ".zarr": _read_zarr,
+}
+
+
+FORMATS = tuple(_READERS)
+"""What names of files end in that `read_activations` reads."""

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recordings on disk: a folder with a .npy file for each layer, and an index that says what it holds.
+
+Files grow under temporary names and are renamed once they are complete; the index is written last. So a folder with an
+index is whole, whatever stopped a recording.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplugins._common import filesystem
+from simplugins._common.validation import naming
+from simplugins.activations import formats
+from simplugins.activations.activations import Activations
+from simplugins.activations.layer_names import select
+
+INDEX = "recording.json"
+_FORMAT = "simplugins recording"
+_FORMAT_VERSION = 1
+_UNFINISHED = ".part"
+
+
+def read_recorded(folder: str | os.PathLike[str], layers: str | Sequence[str] | None = None) -> dict[str, Activations]:
+    """Read what `record` has written to a folder.
+
+    Parameters
+    ----------
+    folder : path
+    layers : str or sequence of str, optional
+        Which layers, by names or patterns as for `record`; by default all.
+
+    Returns
+    -------
+    dict of str to Activations
+        As `record` returned it. The values stay on disk and are read when they are needed, but for one reading now, to
+        check them and take their norms.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    ValueError
+        If the folder holds no complete recording, a file is missing or damaged (all that are are named), or no layer
+        has that name.
+    """
+    folder = Path(folder)
+    index = _read_index(folder)
+    try:
+        described = index["layers"]
+        chosen = described if layers is None else select(described, layers, owner=f"the recording {folder}")
+        opened = _open_arrays(folder, {name: described[name] for name in chosen})
+        return {name: _activations(name, array, described[name], index["labels"]) for name, array in opened.items()}
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{folder / INDEX} is damaged: {type(error).__name__}: {error}") from error
+
+
+def is_recording(path: str | os.PathLike[str]) -> bool:
+    """Whether `record` wrote a folder."""
+    return (Path(path) / INDEX).is_file()
+
+
+def read_layer(folder: str | os.PathLike[str], name: str | None = None) -> Activations:
+    """Read one layer of what `record` has written to a folder.
+
+    Parameters
+    ----------
+    folder : path
+    name : str, optional
+        Which layer; not needed if there is one.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `read_recorded`; and if the name does not single out a layer.
+    """
+    layers = list(_read_index(Path(folder)).get("layers", ()))
+    if name is None and len(layers) != 1:
+        raise ValueError(f"{folder} holds {len(layers)} layers: say which with a key; it holds {', '.join(layers)}")
+    if name is not None and name not in layers:
+        raise ValueError(f"{folder} holds no layer {name!r}; it holds {', '.join(layers)}")
+    (found,) = read_recorded(folder, name or layers[0]).values()
+    return found
+
+
+def _activations(name: str, array: NDArray[Any], entry: Mapping[str, Any], labels: Any) -> Activations:
+    with naming(f"layer {name!r}"):
+        return Activations.of(array, layout=entry["layout"], drop_tokens=entry["drop_tokens"], labels=labels)
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder")
+    path = folder / INDEX
+    if not path.is_file():
+        unfinished = [part for part in folder.iterdir() if part.name.endswith(_UNFINISHED)]
+        why = "it is not complete: a recording is under way or was killed" if unfinished else f"it has no {INDEX}"
+        raise ValueError(f"{folder} is no recording: {why}")
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if not isinstance(index, dict) or index.get("format") != _FORMAT:
+        raise ValueError(f"{path} is no index of a recording by simplugins")
+    if index.get("format_version") != _FORMAT_VERSION:
+        raise ValueError(
+            f"{path} has format version {index.get('format_version')}, this simplugins reads {_FORMAT_VERSION}: "
+            f"upgrade simplugins"
+        )
+    return index
+
+
+def _open_arrays(folder: Path, described: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Open the files of layers as memmaps, or report all that are broken."""
+    opened, broken = {}, []
+    for name, entry in described.items():
+        path = folder / _file_name(name)
+        try:
+            array = opened[name] = formats.read_activations(path)
+        except (OSError, ValueError) as error:
+            broken.append(str(error))
+            continue
+        if list(array.shape) != entry["shape"] or str(array.dtype) != entry["dtype"]:
+            found, expected = f"{array.dtype} {list(array.shape)}", f"{entry['dtype']} {entry['shape']}"
+            broken.append(f"{path} holds {found}, expected {expected}")
+    if broken:
+        raise ValueError(f"{len(broken)} of {len(described)} layers cannot be read: {'; '.join(broken)}")
+    return opened
+
+
+@contextmanager
+def writing(folder: str | os.PathLike[str]) -> Iterator[RecordingFolder]:
+    """Write a recording to a new or empty folder; nothing of it is left there if it is not completed.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder holds something, or is a file.
+    FileNotFoundError, PermissionError
+        If it cannot be made.
+    """
+    path = Path(folder)
+    is_new = not path.exists()
+    if is_new:
+        filesystem.check_writable(path)
+        path.mkdir()
+    elif not path.is_dir() or any(path.iterdir()):
+        raise FileExistsError(f"{path} exists and is no empty folder; choose another name")
+    store = RecordingFolder(path)
+    try:
+        yield store
+    except BaseException:
+        store.discard()
+        if is_new:
+            with suppress(OSError):  # someone else's file is in it
+                path.rmdir()
+        raise
+
+
+class RecordingFolder:
+    """A folder that recorded activations are written to.
+
+    Parameters
+    ----------
+    path : Path
+        An empty folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._growing: dict[str, _GrowingFile] = {}
+
+    def append(self, name: str, values: NDArray[np.floating]) -> None:
+        """Write the activations of more inputs; of one layer they have equal types and shapes."""
+        if name not in self._growing:
+            self._growing[name] = _GrowingFile(self.path / _file_name(name), values.dtype, values.shape[1:])
+        self._growing[name].append(values)
+
+    def arrays(self) -> dict[str, NDArray[np.floating]]:
+        """Complete all files, and open them as memmaps."""
+        for file in self._growing.values():
+            file.complete()
+        return {name: formats.read_activations(file.path) for name, file in self._growing.items()}
+
+    def describe(self, layers: Mapping[str, Mapping[str, Any]], labels: NDArray[Any] | None) -> None:
+        """Write the index, which completes the recording.
+
+        Parameters
+        ----------
+        layers : mapping of str to mapping
+            For each layer "shape", "dtype", "layout" and "drop_tokens".
+        labels : (N,) array or None
+        """
+        index = {
+            "format": _FORMAT,
+            "format_version": _FORMAT_VERSION,
+            "labels": None if labels is None else labels.tolist(),
+            "layers": layers,
+        }
+        text = json.dumps(index, indent=1).encode()
+
+        def write(file: IO[bytes]) -> None:
+            file.write(text)
+
+        filesystem.write_whole(self.path / INDEX, write)
+
+    def discard(self) -> None:
+        """Remove all that has been written."""
+        for file in self._growing.values():
+            file.discard()
+        (self.path / INDEX).unlink(missing_ok=True)
+
+
+class _GrowingFile:
+    """A .npy file that grows by inputs, under a temporary name until it is complete; open only while it is written."""
+
+    def __init__(self, path: Path, dtype: np.dtype[np.floating], shape: tuple[int, ...]) -> None:
+        self.path = path
+        self._unfinished = path.with_name(f".{path.name}{_UNFINISHED}")
+        self._dtype, self._shape = dtype, shape
+        self._inputs = 0
+
+    def append(self, values: NDArray[np.floating]) -> None:
+        with self._unfinished.open("ab" if self._inputs else "xb") as file:
+            if not self._inputs:
+                self._write_header(file)
+            file.write(values.data)
+        self._inputs += len(values)
+
+    def complete(self) -> None:
+        with self._unfinished.open("r+b") as file:
+            self._write_header(file)
+            file.flush()
+            os.fsync(file.fileno())
+        self._unfinished.rename(self.path)
+
+    def discard(self) -> None:
+        self._unfinished.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+    def _write_header(self, file: IO[bytes]) -> None:
+        # NumPy leaves room in a header for the number of inputs to grow, so that it can be written over.
+        shape = (self._inputs, *self._shape)
+        header = {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+
+
+def _file_name(layer: str) -> str:
+    """Return the name of a layer's file: that of the layer, with all but letters, digits and ``_.-~#`` as %XX."""
+    return quote(layer, safe="#") + ".npy"

@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Semantic similarity of Torch tensors, with gradients: for losses, regularisers and probes of training.
+
+The matching is found without a gradient, on the CPU, by the exact matcher that `simplugins.compute_rsm` uses; the
+gradient flows through the inner products of the positions so matched. The optimal matching changes only where two
+matchings are worth the same, so almost everywhere that is the exact gradient of the similarity.
+"""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplugins import plugins
+from simplugins._common import arrays
+from simplugins._common.optional import import_extra
+from simplugins.matching.matcher import Matcher
+from simplugins.matching.options import resolve_matcher
+from simplugins.measures.computation import GROUP, Measure
+from simplugins.rsm import kernels
+from simplugins.rsm.kernels import Sigma
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_PURPOSE = "similarity of Torch tensors"
+
+_ROUNDING = 8
+"""Squared distances below so many times ``eps sqrt(C)``, relative to the squared norms, may be those of equals."""
+
+
+def semantic_similarity(
+    x: Tensor, y: Tensor, measure: str = "semantic-cosine", *, sigma: Sigma | Tensor = "median"
+) -> Tensor:
+    """Compute the similarity of each response in `x` to the one at the same place in `y`, with gradients.
+
+    Parameters
+    ----------
+    x, y : (B, C, H, W), (B, S, C) or (B, C) floating-point tensors
+        Responses to B inputs, on the same device: maps, tokens, or vectors. Channels must be equal; numbers of
+        positions may differ: the smaller set is matched into the larger.
+    measure : str, default "semantic-cosine"
+        {semantic, spatio-semantic}-{linear, cosine, rbf}.
+    sigma : "median", float, or tensor of no dimensions, default "median"
+        Bandwidth of the RBF kernel, as for `simplugins.compute_rsm`. "median" is that of these B pairs, and counts as
+        a constant: no gradient flows through it. As a loss, give a bandwidth: a median follows what it should measure.
+        Through a tensor there is a gradient.
+
+    Returns
+    -------
+    (B,) tensor
+        In the wider type of `x` and `y`, at least float32; float16 and bfloat16 are computed in float32, under
+        autocast too.
+
+    Raises
+    ------
+    TypeError
+        If `x` or `y` is no tensor of floating-point numbers.
+    ValueError
+        If shapes do not fit, a value is NaN or infinite, a squared norm exceeds the range of the type, the measure is
+        none of those, sigma is not above 0, or, for spatio-semantic measures, numbers of positions differ.
+
+    Notes
+    -----
+    O(B S T C) for the inner products, as for their gradient, and O(B S^2) to O(B S^3) for the matching, in as many
+    threads as Torch uses. Memory beyond the input: B S T inner products.
+
+    A response whose squared norm is zero has cosine 0 to everything, and gradient 0, where the cosine has none. Under
+    RBF equal responses have similarity 1 and gradient 0. Rounding may leave cosines a little above 1: clipping them
+    would clip gradients. The inner products are as exact as Torch's matrix products, which may be set to less than
+    float32 on a GPU.
+
+    References
+    ----------
+    "Decoupling Semantic Similarity from Spatial Alignment for Neural Networks" (NeurIPS 2024, arXiv:2410.23107).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from simplugins.measures.differentiable import semantic_similarity
+    >>> maps = torch.rand(4, 8, 5, 5, requires_grad=True)  # 4 inputs, 8 channels, 5 x 5 positions
+    >>> moved = maps.detach().roll(2, dims=3)  # the same things at other places
+    >>> torch.allclose(semantic_similarity(maps, moved), torch.ones(4))
+    True
+    >>> loss = 1 - semantic_similarity(maps, torch.rand(4, 8, 5, 5)).mean()
+    >>> loss.backward()
+    >>> maps.grad.shape
+    torch.Size([4, 8, 5, 5])
+    """
+    torch = import_extra("torch", extra="torch", purpose=_PURPOSE)
+    kernel, matcher = _kernel_and_matcher(measure)
+    _check_sigma(sigma)
+    x, y = _of_one_type(_sets("x", x), _sets("y", y))
+    if len(x) != len(y):
+        raise ValueError(
+            f"x and y must have one response to each input, got {len(x)} and {len(y)}; semantic_rsm compares all pairs"
+        )
+    _check_positions(x, y, matcher, measure)
+    with torch.autocast(x.device.type, enabled=False):
+        norms_x, norms_y = _squared_norms("x", x), _squared_norms("y", y)
+        products = (x * y).sum((1, 2)) if matcher.positionwise else _aligned_products(x, y, matcher)
+        return _similarities(kernel, products, norms_x, norms_y, sigma, x.shape[2])
+
+
+def semantic_rsm(
+    x: Tensor, measure: str = "semantic-cosine", *, other: Tensor | None = None, sigma: Sigma | Tensor = "median"
+) -> Tensor:
+    """Compute the similarities of all responses to each other, or to others, with gradients.
+
+    Parameters
+    ----------
+    x : (N, C, H, W), (N, S, C) or (N, C) floating-point tensor
+        Responses to N inputs.
+    measure, sigma
+        As for `semantic_similarity`; "median" is that of all pairs.
+    other : (M, ...) tensor, optional
+        Responses to M other inputs, with as many channels. The result then is N × M.
+
+    Returns
+    -------
+    (N, N) or (N, M) tensor
+        What `simplugins.compute_rsm` returns, to rounding: without `other` symmetric, each pair matched once, and with
+        the diagonal of the identity.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `semantic_similarity`.
+
+    Notes
+    -----
+    Time is that of N M pairs of `semantic_similarity`, half of it without `other`; but only N S T inner products are
+    in memory at a time, and N M S integers are kept for the gradient.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from simplugins.measures.differentiable import semantic_rsm
+    >>> tokens = torch.tensor([[[1.0, 0.0], [0.0, 2.0]], [[0.0, 2.0], [1.0, 0.0]], [[0.0, 0.0], [1.0, 0.0]]])
+    >>> semantic_rsm(tokens, "semantic-linear")
+    tensor([[5., 5., 1.],
+            [5., 5., 1.],
+            [1., 1., 1.]])
+    """
+    torch = import_extra("torch", extra="torch", purpose=_PURPOSE)
+    kernel, matcher = _kernel_and_matcher(measure)
+    _check_sigma(sigma)
+    x = _sets("x", x)
+    x, y = _of_one_type(x, x if other is None else _sets("other", other))
+    _check_positions(x, y, matcher, measure)
+    with torch.autocast(x.device.type, enabled=False):
+        norms_x, norms_y = _squared_norms("x", x), _squared_norms("other", y)
+        products = _products_of_all(x, norms_x, matcher) if other is None else _products_with(x, y, matcher)
+        return _similarities(kernel, products, norms_x[:, None], norms_y[None, :], sigma, x.shape[2])
+
+
+def _kernel_and_matcher(measure: str) -> tuple[str, Matcher]:
+    if not isinstance(measure, str):
+        raise TypeError(
+            f"measure must be the name of a measure, got {type(measure).__name__}; semantic_rsm takes others as other="
+        )
+    loaded = plugins.load(GROUP, measure)
+    if not isinstance(loaded, Measure):
+        raise ValueError(f"measure {measure!r} has no gradient here: it is no kernel of aligned inner products")
+    return loaded.kernel, resolve_matcher(loaded.matching)
+
+
+def _sets(name: str, responses: Tensor) -> Tensor:
+    """Return responses as sets of concept vectors (N, S, C), after checking them."""
+    if not arrays.is_torch(responses) or not responses.is_floating_point():
+        got = f"a tensor of {responses.dtype}" if arrays.is_torch(responses) else type(responses).__name__
+        raise TypeError(f"{name}: expected a tensor of floating-point numbers, got {got}")
+    if responses.dim() not in (2, 3, 4) or responses.numel() == 0:
+        raise ValueError(
+            f"{name}: expected responses (inputs, channels, height, width), (inputs, positions, channels) or "
+            f"(inputs, channels), none of them empty; got shape {tuple(responses.shape)}"
+        )
+    bad = ~responses.detach().isfinite()
+    if bad.any():
+        first = int(bad.flatten(1).any(1).nonzero()[0])
+        raise ValueError(
+            f"{name} holds {int(bad.sum())} NaN or infinite values, the first of them in input {first} of "
+            f"{len(responses)}"
+        )
+    if responses.dim() == 4:
+        return responses.flatten(2).mT
+    return responses if responses.dim() == 3 else responses[:, None]
+
+
+def _of_one_type(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return sets of concept vectors (N, S, C) and (M, T, C) in float32 or float64, after checking that they fit."""
+    if x.shape[2] != y.shape[2]:
+        raise ValueError(f"concept vectors must have equal channels: got {x.shape[2]} and {y.shape[2]}")
+    if x.device != y.device:
+        raise ValueError(f"responses must lie on one device to be compared: got {x.device} and {y.device}")
+    wide = x.dtype.itemsize == 8 or y.dtype.itemsize == 8
+    return (x.double(), y.double()) if wide else (x.float(), y.float())
+
+
+def _check_positions(x: Tensor, y: Tensor, matcher: Matcher, measure: str) -> None:
+    if matcher.positionwise and x.shape[1] != y.shape[1]:
+        raise ValueError(
+            f"measure {measure!r} pairs position s with position s, so all responses need equally many: got "
+            f"{x.shape[1]} and {y.shape[1]}; a semantic measure compares sets of different sizes"
+        )
+
+
+def _squared_norms(name: str, sets: Tensor) -> Tensor:
+    norms = sets.square().sum((1, 2))
+    if not norms.detach().isfinite().all():
+        raise ValueError(f"{name}: squared norms exceed the range of {norms.dtype}: rescale the responses")
+    return norms
+
+
+def _products_with(x: Tensor, y: Tensor, matcher: Matcher) -> Tensor:
+    """Return the (N, M) aligned inner products of responses with others."""
+    import torch
+
+    if matcher.positionwise:
+        return x.flatten(1) @ y.flatten(1).mT
+    return torch.stack([_aligned_products(x, one, matcher) for one in y], 1)
+
+
+def _products_of_all(x: Tensor, norms: Tensor, matcher: Matcher) -> Tensor:
+    """Return the (N, N) aligned inner products of responses with each other, exactly symmetric."""
+    import torch
+
+    diagonal = norms.diag()
+    if len(x) == 1:
+        return diagonal
+    if matcher.positionwise:
+        triangle = _products_with(x, x, matcher).tril(-1)
+    else:
+        rows, columns = torch.tril_indices(len(x), len(x), -1, device=x.device)
+        below = torch.cat([_aligned_products(x[:i], x[i], matcher) for i in range(1, len(x))])
+        triangle = torch.zeros_like(diagonal).index_put((rows, columns), below)
+    return triangle + triangle.mT + diagonal
+
+
+def _aligned_products(x: Tensor, y: Tensor, matcher: Matcher) -> Tensor:
+    """Return the (P,) aligned inner products of P responses (P, S, C) with as many others, or with one (T, C)."""
+    import torch
+
+    affinities = x @ y.mT
+    if affinities.shape[1] > affinities.shape[2]:
+        affinities = affinities.mT
+    columns = _match(affinities.detach().cpu().contiguous().numpy(), matcher)
+    return affinities.gather(2, torch.from_numpy(columns).to(x.device)[:, :, None]).sum((1, 2))
+
+
+def _match(affinities: NDArray[np.floating], matcher: Matcher) -> NDArray[np.int64]:
+    """Return the column that each row takes, (P, S), in P problems with affinities (P, S, T), where S <= T."""
+    import torch
+
+    problems, rows, columns = affinities.shape
+    bounds = np.linspace(0, problems, min(torch.get_num_threads(), problems) + 1).astype(np.int64).tolist()
+
+    def match(part: tuple[int, int]) -> NDArray[np.int64]:
+        start, stop = part
+        offsets = np.arange(stop - start + 1) * rows
+        return matcher.match_batch(affinities[start:stop].reshape(-1, columns), offsets).columns
+
+    with ThreadPoolExecutor(len(bounds) - 1, thread_name_prefix="simplugins") as pool:
+        return np.concatenate(list(pool.map(match, pairwise(bounds)))).reshape(problems, rows)
+
+
+def _similarities(
+    kernel: str, products: Tensor, norms_x: Tensor, norms_y: Tensor, sigma: Sigma | Tensor, channels: int
+) -> Tensor:
+    """Apply a kernel as `simplugins.rsm.kernels` does; the norms have shapes that broadcast to that of the products."""
+    if kernel == "linear":
+        return products
+    if kernel == "cosine":
+        return products * (_inverse_roots(norms_x) * _inverse_roots(norms_y))
+    sums = norms_x + norms_y
+    distances = (sums - 2 * products).clamp(min=0)
+    bandwidth = _median_sigma(distances.detach(), sums.detach(), channels) if isinstance(sigma, str) else sigma
+    return (distances * 0 if bandwidth == 0 else distances / bandwidth / bandwidth / -2).exp()
+
+
+def _inverse_roots(norms: Tensor) -> Tensor:
+    """Return ``1 / sqrt(norm)``, and 0, with gradient 0, for norms of 0."""
+    present = norms > 0
+    return norms.where(present, 1).rsqrt().where(present, 0)
+
+
+def _median_sigma(distances: Tensor, sums: Tensor, channels: int) -> float:
+    import torch
+
+    rounding = _ROUNDING * math.sqrt(channels) * torch.finfo(sums.dtype).eps
+    unequal = distances.where(distances > rounding * sums, 0)
+    # The lower median of pairs that stand in a symmetric matrix twice is that of pairs that stand in it once.
+    return kernels.median_sigma(unequal.reshape(1, -1).cpu().double().numpy(), symmetric=False)
+
+
+def _check_sigma(sigma: Any) -> None:
+    if isinstance(sigma, str) and sigma == "median":
+        return
+    is_tensor = arrays.is_torch(sigma) and sigma.dim() == 0
+    is_number = isinstance(sigma, int | float | np.number) and not isinstance(sigma, bool)
+    if not (is_tensor or is_number) or not 0 < (sigma.item() if is_tensor else sigma) < math.inf:
+        raise ValueError(f"sigma must be 'median' or a number above 0, got {sigma!r}")

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures. Matplotlib is imported when one is drawn."""
+
+from __future__ import annotations
+
+import base64
+from io import BytesIO
+from os import PathLike
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplugins._common import filesystem
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from simplugins.comparisons.layers import Comparison
+    from simplugins.rsm.rsm import RSM
+
+_MOST_TICKS = 40
+_MOST_NUMBERS = 16
+"""Comparisons of more layers are drawn without their numbers, and their names are small."""
+
+_SMALL = 7
+
+
+def plot_rsm(rsm: RSM, axes: Axes | None = None, *, title: str | None = None, cmap: str = "viridis") -> Axes:
+    """Draw an RSM as a heat map.
+
+    Colours span the values off the diagonal, so that a large diagonal does not hide them; the colour bar's arrow
+    says when the diagonal lies outside. Labels that stand in runs (as classes do) are named once a run, with lines
+    between the runs.
+
+    Parameters
+    ----------
+    rsm : RSM
+    axes : matplotlib Axes, optional
+        Where to draw; by default a new figure of pyplot.
+    title : str, optional
+        By default the name of the measure.
+    cmap : str, default "viridis"
+        A colour map of Matplotlib.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    if axes is None:
+        import matplotlib.pyplot as plt
+
+        axes = plt.figure(figsize=(6, 5), layout="constrained").add_subplot()
+    low, high = color_limits(rsm)
+    image = axes.imshow(rsm.values, cmap=cmap, vmin=low, vmax=high, interpolation="nearest")
+    beyond = {(True, False): "max", (False, True): "min", (True, True): "both", (False, False): "neither"}
+    extend = beyond[bool(rsm.values.max() > high), bool(rsm.values.min() < low)]
+    axes.figure.colorbar(image, ax=axes, label="similarity", extend=extend, shrink=0.85)
+    axes.set_title(rsm.measure if title is None else title)
+    label_axis(axes, "y", rsm.labels, "input")
+    label_axis(
+        axes, "x", rsm.labels if rsm.symmetric else rsm.other_labels, "input" if rsm.symmetric else "other input"
+    )
+    return axes
+
+
+def plot_comparison(
+    comparison: Comparison,
+    axes: Axes | None = None,
+    *,
+    title: str | None = None,
+    cmap: str = "viridis",
+    limits: tuple[float, float] | None = None,
+) -> Axes:
+    """Draw a comparison of layers as a heat map, with the layers' names, and with the numbers if there is room.
+
+    The first layers are at the bottom left, so that depth grows along both axes. Layers without a value are left white.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    axes : matplotlib Axes, optional
+        Where to draw; by default a new figure of pyplot.
+    title : str, optional
+        By default the name of the method.
+    cmap : str, default "viridis"
+        A colour map of Matplotlib.
+    limits : (float, float), optional
+        What the colours span, for pictures that are to be compared; by default the values.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    if axes is None:
+        import matplotlib.pyplot as plt
+
+        size = _size_for_layers(*comparison.values.shape)
+        axes = plt.figure(figsize=size, layout="constrained").add_subplot()
+    low, high = (None, None) if limits is None else limits
+    image = axes.imshow(comparison.values, cmap=cmap, vmin=low, vmax=high, origin="lower", interpolation="nearest")
+    axes.figure.colorbar(image, ax=axes, label=comparison.method, shrink=0.85)
+    axes.set_title(comparison.method if title is None else title)
+    _name_layers(axes, comparison)
+    if max(comparison.values.shape) <= _MOST_NUMBERS:
+        _write_numbers(axes, comparison.values, image)
+    return axes
+
+
+def _name_layers(axes: Axes, comparison: Comparison) -> None:
+    for axis, names in ((axes.yaxis, comparison.rows), (axes.xaxis, comparison.columns)):
+        every = -(-len(names) // _MOST_TICKS)
+        axis.set_ticks(range(0, len(names), every), [plain(name) for name in names[::every]])
+        axis.set_tick_params(length=0, labelsize=_SMALL if len(names) > _MOST_NUMBERS else None)
+    if max(map(len, comparison.columns)) * len(comparison.columns) > 40:
+        axes.tick_params(axis="x", rotation=90)
+
+
+def plain(name: str) -> str:
+    """Return a name that Matplotlib does not read as a formula."""
+    return name.replace("$", r"\$")
+
+
+def _write_numbers(axes: Axes, values: NDArray[np.float64], image: Any) -> None:
+    """Write each value into its field, in the colour that can be read there."""
+    for (i, j), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            red, green, blue, _ = image.cmap(image.norm(value))
+            dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
+            axes.text(
+                j, i, f"{value:.2f}", ha="center", va="center", fontsize=_SMALL, color="white" if dark else "black"
+            )
+
+
+def color_limits(rsm: RSM) -> tuple[float, float]:
+    """Return the least and the largest value off the diagonal (of all, where rows and columns differ)."""
+    values = rsm.values[~np.eye(len(rsm), dtype=bool)] if rsm.symmetric else rsm.values
+    return float(values.min()), float(values.max())
+
+
+def label_axis(axes: Axes, side: str, labels: NDArray[Any] | None, otherwise: str) -> None:
+    """Name the rows ("y") or columns ("x") of a heat map: run by run, one by one, or not at all if there are too many.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    side : {"x", "y"}
+    labels : array or None
+    otherwise : str
+        What to call the axis if its labels are not shown.
+    """
+    axis = axes.xaxis if side == "x" else axes.yaxis
+    starts = np.zeros(0, int) if labels is None else np.flatnonzero(np.r_[True, labels[1:] != labels[:-1]])
+    if labels is None or len(starts) > _MOST_TICKS:
+        axis.set_label_text(otherwise)
+        return
+    ends = np.r_[starts[1:], len(labels)]
+    axis.set_ticks((starts + ends - 1) / 2, [plain(str(labels[start])) for start in starts])
+    if side == "x" and max(len(str(label)) for label in labels) * len(starts) > 40:
+        axes.tick_params(axis="x", rotation=90)
+    axis.set_tick_params(length=0)
+    if len(starts) < len(labels):
+        for start in starts[1:]:
+            (axes.axvline if side == "x" else axes.axhline)(start - 0.5, color="white", linewidth=0.8)
+
+
+def rsm_png(rsm: RSM) -> str:
+    """Return a small heat map as a PNG in base64, for HTML."""
+    file = BytesIO()
+    rsm_figure(rsm, width=4).savefig(file, format="png", dpi=100)
+    return base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def rsm_figure(rsm: RSM, *, width: float = 7) -> Figure:
+    """Return a figure, outside pyplot, with an RSM drawn in it; `width` in inches, height as the RSM's shape asks."""
+    from matplotlib.figure import Figure
+
+    rows, columns = rsm.shape
+    height = width * min(max(0.85 * rows / columns, 0.3), 1.5)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    plot_rsm(rsm, figure.add_subplot())
+    return figure
+
+
+def comparison_figure(comparison: Comparison) -> Figure:
+    """Return a figure, outside pyplot, with a comparison of layers drawn in it, as large as its layers need."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_size_for_layers(*comparison.values.shape), layout="constrained")
+    plot_comparison(comparison, figure.add_subplot())
+    return figure
+
+
+def _size_for_layers(rows: int, columns: int) -> tuple[float, float]:
+    return 2.5 + 0.45 * min(columns, _MOST_TICKS), 1.8 + 0.45 * min(rows, _MOST_TICKS)
+
+
+def save_figure(figure: Figure, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+    """Write a figure in the format that its name ends in (.png, .pdf, .svg …), whole or not at all.
+
+    Raises
+    ------
+    FileExistsError
+        If the file exists and may not be replaced.
+    ValueError
+        If Matplotlib knows no such format.
+    """
+    suffix = Path(path).suffix.lstrip(".").lower()
+    known = figure.canvas.get_supported_filetypes()
+    if suffix not in known:
+        raise ValueError(f"{path}: no picture format {suffix!r}, expected one of {', '.join(sorted(known))}")
+
+    def write(file: IO[bytes]) -> None:
+        figure.savefig(file, format=suffix, dpi=150)
+
+    filesystem.write_whole(path, write, overwrite=overwrite)

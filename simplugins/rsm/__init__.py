@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RSMs: their values, kernels, algebra and files."""

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The matching kernels, against SciPy, on a GPU and on the CPU, which runs the same source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from emulation.device import EmulatedDevice, EmulationError
+from oracle import greedy_columns, optimum
+
+from simplugins.compute.engines.cuda import launcher
+from simplugins.compute.engines.cuda.launcher import Batch
+from simplugins.compute.engines.cuda.programs import Program
+
+FLOAT, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+SIZES = [(1, 1), (1, 7), (2, 2), (5, 5), (31, 31), (32, 40), (33, 33), (49, 49), (64, 66), (80, 80), (100, 131)]
+LARGE_SIZES = [(196, 196), (260, 260), (250, 300), (520, 520)]
+
+KINDS = {
+    "normal": lambda rng, r, c: rng.normal(size=(r, c)),
+    "ties": lambda rng, r, c: rng.integers(0, 3, (r, c)),
+    "constant": lambda rng, r, c: np.full((r, c), -2.5),
+    "zero": lambda rng, r, c: np.zeros((r, c)),
+    "rank one": lambda rng, r, c: np.outer(rng.lognormal(0, 2, r), rng.lognormal(0, 2, c)),
+    "rectified": lambda rng, r, c: np.maximum(rng.normal(size=(r, 8)), 0) @ np.maximum(rng.normal(size=(8, c)), 0),
+    "sparse": lambda rng, r, c: rng.random((r, c)) < 0.1,
+    "huge": lambda rng, r, c: 1e35 * rng.normal(size=(r, c)),
+    "tiny": lambda rng, r, c: 1e-35 * rng.normal(size=(r, c)),
+    "outlier": lambda rng, r, c: rng.random((r, c)) + 1e8 * (np.arange(r * c) == 0).reshape(r, c),
+    "offset": lambda rng, r, c: 1e4 + rng.random((r, c)),
+    "negative": lambda rng, r, c: -rng.lognormal(0, 3, (r, c)),
+}
+
+
+def lay_out(device, affinities, dtype):
+    """Put matrices below each other in one that is wider, with NaN between them, as a batch."""
+    width = max(a.shape[1] for a in affinities) + 3
+    matrix = np.full((sum(len(a) for a in affinities), width), np.nan, dtype)
+    problems, row = [], 0
+    for k, affinity in enumerate(affinities):
+        column = k % (width - affinity.shape[1] + 1)
+        problems.append([row, row + len(affinity), column, column + affinity.shape[1]])
+        matrix[row : row + len(affinity), column : column + affinity.shape[1]] = affinity
+        row += len(affinity)
+    largest = max(max(a.shape) for a in affinities)
+    return Batch(device.upload(matrix), device.upload(np.array(problems)), len(problems), largest)
+
+
+def solve(device, affinities, dtype, real):
+    batch = lay_out(device, affinities, dtype)
+    columns = device.empty((batch.count, max(len(a) for a in affinities)), np.dtype(np.int32))
+    found = launcher.solve(device, batch, real, columns)()
+    return found, [own[: len(a)] for own, a in zip(device.download(columns)(), affinities, strict=True)]
+
+
+def check_solved(device, affinities, dtype, real):
+    affinities = [np.asarray(a, dtype) for a in affinities]
+    with device:
+        found, columns = solve(device, affinities, dtype, real)
+    for k, (affinity, own) in enumerate(zip(affinities, columns, strict=True)):
+        exact = affinity.astype(np.float64)
+        assert len(set(own.tolist())) == len(own)
+        matched = exact[np.arange(len(exact)), own]
+        best, magnitude = optimum(exact), np.abs(matched).sum()
+        rounding = 1e-13 * max(magnitude, abs(found.upper[k]))
+        assert found.values[k] == pytest.approx(matched.sum(), abs=rounding)
+        assert found.magnitudes[k] == pytest.approx(magnitude, abs=rounding)
+        assert found.upper[k] >= best - rounding
+        assert best - found.values[k] <= found.upper[k] - found.values[k] + rounding
+        # Prices are as far apart as affinities: that bounds what rounding does to the proof.
+        span = len(exact) * max(np.ptp(exact), np.abs(exact).max()) * np.finfo(real).eps
+        span += sum(exact.shape) * float(np.finfo(real).tiny) * bool(magnitude)
+        assert found.upper[k] - found.values[k] <= 4 * span + rounding
+        assert best - found.values[k] <= 2 * span + rounding
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("dtype", "real"), [(FLOAT, FLOAT), (FLOAT, DOUBLE), (DOUBLE, DOUBLE)], ids=str)
+def test_assignments_are_optimal_and_proven(device, kind, dtype, real):
+    rng = np.random.default_rng(len(kind))
+    check_solved(device, [KINDS[kind](rng, *size) for size in SIZES], dtype, real)
+
+
+@pytest.mark.parametrize("kind", ["rectified", "ties", "normal"])
+def test_large_assignments_are_optimal_and_proven(device, kind):
+    rng = np.random.default_rng(1)
+    check_solved(device, [KINDS[kind](rng, *size) for size in LARGE_SIZES], FLOAT, FLOAT)
+
+
+def test_matched_affinities_of_real_activations(device, layers):
+    for name, layer in layers.items():
+        sets = np.asarray(layer[:4], np.float32).reshape(4, layer.shape[1], -1).transpose(0, 2, 1)
+        pairs = [(0, 1), (2, 3)] if name == "block4" else [(0, 1), (1, 2), (3, 0), (2, 2)]
+        check_solved(device, [sets[i] @ sets[j].T for i, j in pairs], FLOAT, FLOAT)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [FLOAT, DOUBLE], ids=str)
+def test_greedy_matching_equals_the_oracle(device, kind, dtype):
+    rng = np.random.default_rng(len(kind))
+    shapes = [*SIZES, *((c, r) for r, c in SIZES), (196, 196), (300, 260)]
+    affinities = [np.asarray(KINDS[kind](rng, *size), dtype) for size in shapes]
+    with device:
+        batch = lay_out(device, affinities, dtype)
+        columns = device.empty((batch.count, max(len(a) for a in affinities)), np.dtype(np.int32))
+        values = launcher.take(device, batch, columns)()
+        found = device.download(columns)()
+    for affinity, own, value in zip(affinities, found, values, strict=True):
+        expected = greedy_columns(affinity)
+        np.testing.assert_array_equal(own[: len(affinity)], expected)
+        rows = np.flatnonzero(expected >= 0)
+        matched = affinity[rows, expected[rows]].astype(np.float64)
+        assert value == pytest.approx(matched.sum(), abs=1e-13 * np.abs(matched).sum())
+
+
+@pytest.mark.parametrize("arch", [750, 900])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_order_of_threads_changes_nothing(arch, seed):
+    rng = np.random.default_rng(0)
+    affinities = [np.asarray(KINDS["ties"](rng, *size), FLOAT) for size in [*SIZES, (280, 280)]]
+    in_turn = solve(EmulatedDevice(), affinities, FLOAT, FLOAT)
+    at_random = solve(EmulatedDevice(seed=seed, arch=arch), affinities, FLOAT, FLOAT)
+    np.testing.assert_equal(at_random[1], in_turn[1])
+    np.testing.assert_array_equal(at_random[0].upper, in_turn[0].upper)
+
+
+PASSAGES = {
+    "of a sum": ("assignment", "if (lane() == 0) told[warp()] = total;\n        __syncthreads();"),
+    "after a path": ("assignment", "flip(source, sink);\n        barrier();"),
+    "before ranking": ("greedy", "own_columns[i] = -1;\n    barrier();"),
+}
+"""Each ends in a barrier, without which threads read what others have not written yet."""
+
+
+@dataclass(frozen=True)
+class Shortened(Program):
+    """A program without the last line of a passage of its source."""
+
+    passage: str = ""
+
+    @property
+    def source(self):
+        original = Program.source.func(self)
+        assert original.count(self.passage) == 1
+        return original.replace(self.passage, self.passage.rsplit("\n", 1)[0])
+
+
+@pytest.mark.parametrize("barrier", PASSAGES)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_lost_barrier_is_noticed(monkeypatch, barrier, seed):
+    """That makes the other tests worth something."""
+    kernel, passage = PASSAGES[barrier]
+    shape = {"kernel": kernel, "warps": 2, "slots": 2, "staged": False, "affinity": FLOAT, "real": FLOAT}
+    rng, device = np.random.default_rng(0), EmulatedDevice(seed=seed)
+    affinities = [np.asarray(KINDS[kind](rng, 100, 100), FLOAT) for kind in ("ties", "rectified", "normal")]
+
+    def run(program):
+        monkeypatch.setattr(launcher, "program_for", lambda *_: program)
+        batch = lay_out(device, affinities, FLOAT)
+        columns = device.empty((batch.count, 100), np.dtype(np.int32))
+        if kernel == "greedy":
+            return launcher.take(device, batch, columns)(), columns
+        return launcher.solve(device, batch, FLOAT, columns)().upper, columns
+
+    expected = run(Program(**shape))
+    try:
+        found = run(Shortened(**shape, passage=passage))
+    except EmulationError:
+        return
+    assert any(not np.array_equal(a, b) for a, b in zip(found, expected, strict=True))

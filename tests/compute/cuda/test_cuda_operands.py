@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How accurate products of 16-bit and of TF32 factors are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from simplugins.compute.engines.cuda.operands import operand
+
+
+def product(rows, columns, precision):
+    """Multiply without further rounding."""
+    factors = operand(rows, precision, columns=False), operand(columns, precision, columns=True)
+    return factors[0].astype(np.float64) @ factors[1].astype(np.float64).T
+
+
+@pytest.mark.parametrize(
+    ("precision", "least", "most"),
+    [("float64", 0, 1e-15), ("float32", 0, 1e-15), ("float16x3", 1e-10, 2e-7), ("tf32", 1e-5, 5e-4)],
+)
+@pytest.mark.parametrize("rectified", [False, True])
+def test_factors_are_rounded_no_more_than_stated(precision, least, most, rectified):
+    rng = np.random.default_rng(0)
+    rows, columns = (rng.normal(size=(n, 64)).astype(np.float32) for n in (20, 30))
+    if rectified:
+        rows, columns = np.maximum(rows, 0), np.maximum(columns, 0)
+    exact = rows.astype(np.float64) @ columns.T.astype(np.float64)
+    scale = np.outer(np.linalg.norm(rows, axis=1), np.linalg.norm(columns, axis=1))
+    assert least <= np.abs((product(rows, columns, precision) - exact) / scale).max() <= most
+
+
+def test_tf32_rounds_to_nearest_and_ties_to_even():
+    ulp = 2.0**-10
+    values = np.array([[1 + ulp / 2], [1 + ulp * 3 / 2], [1 + ulp * 0.75], [-1 - ulp / 4], [0], [-3e38]], np.float32)
+    found = operand(values, "tf32", columns=False)
+    np.testing.assert_array_equal(found[:5, 0], [1, 1 + 2 * ulp, 1 + ulp, -1, 0])
+    assert found[5, 0] == pytest.approx(-3e38, rel=ulp)

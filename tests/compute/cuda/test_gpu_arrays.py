@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Activations that lie on a GPU: CuPy's arrays and Torch's tensors give what NumPy's give."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+
+import simplugins
+from simplugins._common import arrays
+from simplugins.activations.activations import Activations
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(params=["cupy", "torch"])
+def to_gpu(request):
+    """Copy a NumPy array to the GPU, as an array of a library."""
+    if request.param == "cupy":
+        import cupy
+
+        return cupy.asarray
+    import torch
+
+    return lambda array: torch.from_numpy(np.ascontiguousarray(array)).cuda()
+
+
+@pytest.fixture
+def maps():
+    return np.random.default_rng(0).normal(size=(5, 6, 4, 5)).astype(np.float32)
+
+
+@pytest.mark.parametrize("measure", ["semantic-cosine", "semantic-rbf", "spatio-semantic-linear"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int32])
+def test_rsms_equal_those_of_numpy_arrays(to_gpu, maps, measure, dtype):
+    maps = (10 * maps).astype(dtype)
+    expected = simplugins.compute_rsm(maps, measure, engine="cpu")
+    for engine in ("auto", "cuda", "cpu"):
+        found = simplugins.compute_rsm(to_gpu(maps), measure, engine=engine)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+        assert found.made["engine"] == ("cpu" if engine == "cpu" else "cuda")
+
+
+def test_every_layout_mask_and_option(to_gpu, maps):
+    mask = np.random.default_rng(1).random((5, 20)) < 0.7
+    tokens = maps.reshape(5, 6, 20).transpose(0, 2, 1).copy()
+    ways = [
+        (maps.transpose(0, 2, 3, 1).copy(), {"layout": "nhwc"}),
+        (tokens, {"drop_tokens": [0, 3]}),
+        (maps, {"mask": mask}),
+        (tokens, {"matching": "batch-optimal", "window": 8}),
+        (maps, {"matching": "greedy", "certify": True}),
+        (np.float32(1e-30) * maps, {}),
+        (np.float32(1e30) * maps, {}),
+    ]
+    for given, options in ways:
+        expected = simplugins.compute_rsm(given, engine="cpu", **options)
+        found = simplugins.compute_rsm(to_gpu(given), engine="cuda", **options)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_sets_of_different_sizes_and_other_inputs(to_gpu, maps):
+    sets = [own.reshape(6, 20).T[:size].copy() for own, size in zip(maps, [20, 3, 15, 9, 20], strict=True)]
+    expected = simplugins.compute_rsm(sets, other=maps, engine="cpu")
+    found = simplugins.compute_rsm([to_gpu(own) for own in sets], other=maps, engine="cuda")
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_one_pair(to_gpu, maps):
+    expected = simplugins.match(maps[0], maps[1])
+    found = simplugins.match(to_gpu(maps[0]), to_gpu(maps[1]), engine="cuda")
+    np.testing.assert_array_equal(found.columns, expected.columns)
+    assert found.value == pytest.approx(expected.value, rel=1e-5)
+
+
+def test_float32_vectors_are_not_copied(to_gpu, maps):
+    tokens = maps.reshape(5, 20, 6)
+    placed = to_gpu(tokens)
+    found = arrays.to_float(placed, np.dtype(np.float32))
+    pointer = placed.data_ptr() if hasattr(placed, "data_ptr") else placed.data.ptr
+    assert found.data.ptr == pointer
+    assert Activations.of(placed).gpu == arrays.gpu_of(placed) is not None
+
+
+def test_values_that_are_not_finite_are_counted_on_the_gpu(to_gpu, maps):
+    maps[3, 2, 1, 0] = np.nan
+    with pytest.raises(ValueError, match="1 NaN or infinite values, the first of them in input 3 of 5"):
+        simplugins.compute_rsm(to_gpu(maps))
+
+
+def test_torch_tensors_of_a_stream_that_is_not_the_default(maps):
+    import torch
+
+    expected = simplugins.compute_rsm(maps, engine="cpu")
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        tensor = torch.from_numpy(maps).cuda(non_blocking=True)
+        for _ in range(50):  # work that the stream has still to do when the tensor is read
+            tensor = tensor * 2 / 2
+        found = simplugins.compute_rsm(tensor.requires_grad_(), engine="cuda")
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_bfloat16(maps):
+    import torch
+
+    tensor = torch.from_numpy(maps).bfloat16()
+    expected = simplugins.compute_rsm(tensor, engine="cpu")
+    np.testing.assert_allclose(simplugins.compute_rsm(tensor.cuda()), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_memory_is_given_back(maps):
+    import cupy
+
+    simplugins.compute_rsm(maps, engine="cuda")
+    gc.collect()
+    pool = cupy.get_default_memory_pool()
+    assert pool.used_bytes() == 0
+    assert pool.total_bytes() == 0
+
+
+def test_a_limited_pool_is_enough(maps):
+    import cupy
+
+    pool = cupy.get_default_memory_pool()
+    many = np.concatenate([maps] * 40)
+    expected = simplugins.compute_rsm(many, engine="cpu")
+    before = pool.get_limit()
+    pool.set_limit(size=2**20)
+    try:
+        np.testing.assert_allclose(simplugins.compute_rsm(many, engine="cuda"), expected, rtol=1e-5, atol=1e-6)
+    finally:
+        pool.set_limit(size=before)

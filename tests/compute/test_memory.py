@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import simplugins
+from simplugins.activations.activations import Activations
+from simplugins.compute.memory import Needs, least, parse_memory, plan, resident
+from simplugins.matching.optimal import Optimal
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("2GB", 2e9), ("2 gib", 2**31), ("1.5k", 1500), (4096, 4096), ("512MiB", 2**29), ("3e", None), (0, None)],
+)
+def test_amounts_of_memory_are_read(text, expected):
+    if expected is None:
+        with pytest.raises(ValueError, match=r"memory: expected an amount such as '2GB'"):
+            parse_memory(text)
+    else:
+        assert parse_memory(text) == expected
+
+
+@pytest.mark.parametrize("text", ["much", "-1GB", "GB", "", "2 GB 3", True, None])
+def test_what_is_no_amount_is_refused(text):
+    with pytest.raises(ValueError, match="memory"):
+        parse_memory(text)
+
+
+def test_resident_memory_grows_by_what_is_held():
+    before = resident()
+    held = np.ones(2**23)
+    assert 0.9 * held.nbytes < resident() - before < 1.2 * held.nbytes
+
+
+def test_a_plan_gives_threads_first_and_then_blocks():
+    x = Activations.of(np.ones((100, 49, 64), np.float32))
+    needs = Needs.of(x, x, Optimal(), 32)
+    assert plan(needs, least(needs) - 1000, threads=4) is None
+    smallest = plan(needs, least(needs), threads=4)
+    assert smallest is not None
+    assert (smallest.threads, smallest.blocks) == (1, 2)
+    ample = plan(needs, 2**32, threads=4)
+    assert ample is not None
+    assert ample.threads == 4
+    assert ample.blocks > 100
+
+
+def test_too_little_memory_is_refused_before_anything_is_computed():
+    with pytest.raises(ValueError, match=r"memory='1MB' is too little: the process has .* already, and the run needs"):
+        simplugins.compute_rsm(np.ones((3, 4, 5)), memory="1MB")
+
+
+def test_a_result_that_does_not_fit_is_refused():
+    room = f"{resident() + 400 * 2**20}B"
+    with pytest.raises(ValueError, match="for the results"):
+        simplugins.compute_rsm(np.ones((5000, 1)), memory=room)
+
+
+SCRIPT = """
+import re, sys
+import simplugins
+from simplugins.measures import read
+path, store, limit, others = sys.argv[1:]
+other = read(path)[: int(others)] if others else None
+simplugins.compute_rsm(path, "spatio-semantic-cosine", other=other, memory=limit, store=store or None)
+print(int(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1]) * 1024)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the system tells it otherwise there")
+@pytest.mark.parametrize(
+    ("kind", "stored", "others"), [("npy", True, "5"), ("zarr", False, "5"), ("h5", True, "5"), ("npy", False, "")]
+)
+def test_the_system_says_that_the_limit_was_kept(tmp_path, kind, stored, others, photos):
+    """237 MB of float16 activations, in a process that may take less and has 100 to 150 MB of libraries."""
+    path, store = tmp_path / f"activations.{kind}", str(tmp_path / "run.zarr") if stored else ""
+    write_repeated(path, np.tile(photos["block10"], (1, 16, 1, 1)), 24 * 14)
+    limit = 235_000_000
+    command = [sys.executable, "-c", SCRIPT, str(path), store, str(limit), others]
+    found = subprocess.run(command, capture_output=True, text=True)
+    assert not found.stderr
+    assert int(found.stdout) < limit < path_bytes(path)
+
+
+def path_bytes(path):
+    return sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
+
+
+def write_repeated(path, maps, count):
+    shape = count, *maps.shape[1:]
+    rng = np.random.default_rng(0)
+    if path.suffix == ".npy":
+        array = np.lib.format.open_memmap(path, "w+", maps.dtype, shape)
+    elif path.suffix == ".zarr":
+        zarr = pytest.importorskip("zarr")
+        array = zarr.create_array(path, shape=shape, chunks=(4, *shape[1:]), dtype=maps.dtype, compressors=None)
+    else:
+        file = pytest.importorskip("h5py").File(path, "w")
+        array = file.create_dataset("maps", shape, maps.dtype)
+    for start in range(0, count, len(maps)):
+        array[start : start + len(maps)] = maps * np.float16(rng.uniform(0.5, 1.5))
+    if path.suffix == ".h5":
+        file.close()

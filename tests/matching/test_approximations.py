@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Matchings that are not exact: what they find, and what is proven of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracle
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+import simplugins
+from simplugins.matching.auction import Auction
+from simplugins.matching.batch_optimal import BatchOptimal
+from simplugins.matching.greedy import Greedy
+from simplugins.matching.identity import Identity
+from simplugins.matching.matcher import check_assignment
+from simplugins.matching.optimal import Optimal
+from simplugins.matching.topk_greedy import TopKGreedy
+from simplugins.matching.windows import windows
+
+MATCHERS = [
+    Optimal(),
+    Auction(),
+    Auction(tolerance=0.3),
+    Auction(tolerance=1e-7),
+    BatchOptimal(window=3),
+    BatchOptimal(),
+    Greedy(),
+    TopKGreedy(k=2),
+    TopKGreedy(),
+    Identity(),
+]
+ANY_SIZES = [matcher for matcher in MATCHERS if not matcher.positionwise]
+ROUNDING = 1e-12
+"""Of float64 sums, relative to the magnitudes that are added up."""
+
+
+def names(matcher):
+    return str(matcher)
+
+
+def assert_certified(found, affinity):
+    """A match is worth no more than the optimum, and that no more than the bound."""
+    best = oracle.optimum(affinity)
+    slack = ROUNDING * min(affinity.shape) * np.abs(affinity).max()
+    rows = np.flatnonzero(found.columns >= 0)
+    assert found.value == pytest.approx(affinity[rows, found.columns[rows]].sum(), rel=0, abs=slack)
+    assert found.value <= best + slack
+    assert best <= found.upper_bound + slack
+    missing = found.upper_bound - found.value
+    if found.gap == 0:
+        assert missing <= 10 * slack
+    elif np.isfinite(found.gap):
+        assert found.gap == pytest.approx(missing / abs(found.upper_bound))
+    else:
+        assert found.upper_bound == 0
+
+
+finite = st.floats(-1e3, 1e3, width=32)
+tied = st.sampled_from([np.float32(v) for v in (-1, 0, 0.5, 1)])
+
+
+def concept_vectors(rows):
+    channels = st.shared(st.integers(1, 4), key="channels")
+    shape = st.tuples(rows, channels)
+    return shape.flatmap(
+        lambda s: st.one_of(
+            arrays(np.float32, s, elements=finite),
+            arrays(np.float32, s, elements=tied),
+            finite.map(lambda value: np.full(s, value, np.float32)),
+        )
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("matcher", ANY_SIZES, ids=names)
+@given(x=concept_vectors(st.integers(1, 12)), y=concept_vectors(st.integers(1, 12)))
+@settings(max_examples=60, deadline=None)
+def test_value_optimum_and_bound_stand_in_that_order(matcher, dtype, x, y):
+    found = simplugins.match(x, y, matcher, dtype=dtype)
+    check_assignment(found.columns, len(x), len(y), name=matcher.name)
+    assert_certified(found, found.affinity)
+
+
+@pytest.mark.parametrize("tolerance", [0.5, 0.05, 0.01, 1e-4, 1e-9])
+@given(
+    x=concept_vectors(st.integers(1, 12)),
+    y=concept_vectors(st.integers(1, 12)),
+)
+@settings(max_examples=60, deadline=None)
+def test_an_auction_keeps_its_tolerance(tolerance, x, y):
+    found = simplugins.match(x, y, "auction", tolerance=tolerance)
+    best = oracle.optimum(found.affinity)
+    assert found.gap <= tolerance
+    slack = ROUNDING * min(found.affinity.shape) * np.abs(found.affinity).max()
+    assert found.value >= best - tolerance * abs(best) - slack
+
+
+@pytest.mark.parametrize("size", [(450, 450), (420, 500), (500, 420), (60, 60), (10, 200)])
+@pytest.mark.parametrize("tolerance", [0.1, 0.01, 0.001])
+def test_an_auction_keeps_its_tolerance_in_large_and_unequal_sets(size, tolerance):
+    rng = np.random.default_rng(0)
+    for kind in ("rectified", "signed", "few values", "rank one"):
+        channels = 1 if kind == "rank one" else 12
+        x, y = (rng.normal(size=(n, channels)) for n in size)
+        if kind == "rectified":
+            x, y = np.maximum(x, 0), np.maximum(y, 0)
+        if kind == "few values":
+            x, y = np.sign(x), np.sign(y)
+        found = simplugins.match(x.astype(np.float32), y.astype(np.float32), "auction", tolerance=tolerance)
+        assert found.gap <= tolerance
+        assert found.value >= (1 - tolerance) * oracle.optimum(found.affinity)
+        assert_certified(found, found.affinity)
+        if tolerance == 0.1 and kind == "rectified":
+            assert found.gap > 1e-4  # it stopped early
+
+
+def test_an_auction_stops_early_on_real_activations(layers):
+    vectors = oracle.concept_vectors(layers["block4"][:3]).astype(np.float32)
+    rsms = {t: simplugins.compute_rsm(vectors, matching="auction", tolerance=t, certify=True) for t in (0.05, 0.01)}
+    exact = simplugins.compute_rsm(vectors)
+    off = ~np.eye(3, dtype=bool)
+    for tolerance, rsm in rsms.items():
+        assert 1e-6 < rsm.gap[off].max() <= tolerance
+        assert (rsm.values[off] < exact.values[off]).all()
+        np.testing.assert_allclose(rsm.values, exact.values, rtol=tolerance)
+
+
+@pytest.mark.parametrize("affinity", [np.zeros((4, 4)), np.array([[1.0, 2.0], [-2.0, -1.0]])], ids=["zero", "cancel"])
+def test_an_optimum_of_zero_has_no_gap(affinity):
+    x, y = np.eye(len(affinity)), affinity.T
+    for matcher in (Optimal(), Auction(), Auction(tolerance=1e-6)):
+        found = simplugins.match(x, y, matcher)
+        assert (found.value, found.gap) == (0, 0)
+
+
+@pytest.mark.parametrize("matcher", [Optimal(), Auction(), Auction(tolerance=1e-6)], ids=names)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_affinities_that_dwarf_those_that_are_matched_change_nothing(matcher, dtype):
+    rng = np.random.default_rng(3)
+    for shape in [(9, 9), (60, 60), (12, 30), (30, 12)]:
+        for power in (8, 12, 16, 20, 30):
+            affinity = rng.random(shape)
+            affinity[rng.random(shape) < 0.1] = -(10.0**power)
+            affinity = affinity.astype(dtype)
+            columns = matcher.match(affinity)
+            rows = np.flatnonzero(columns >= 0)
+            value, best = affinity[rows, columns[rows]].sum(dtype=np.float64), oracle.optimum(affinity)
+            missed = getattr(matcher, "tolerance", 1e-6)
+            assert best * (1 - missed) <= value <= best * (1 + 1e-12)
+
+
+def test_outliers_are_certified_as_all_else_is():
+    x, y = np.array([[1e9, 0], [0, 1], [0, 2]]), np.array([[-1e9, 0], [0, 2], [0, 1]])
+    for matcher in (Optimal(), Auction()):
+        found = simplugins.match(x, y, matcher)
+        assert (found.value, found.gap) == (4, 0)
+
+
+@pytest.mark.parametrize("matcher", [Optimal(), Auction(), BatchOptimal(window=2), Greedy()], ids=names)
+@pytest.mark.parametrize("scale", [1e-310, 1e-300, 1e-200, 1e200, 1e300, 1e307])
+def test_affinities_of_any_size_are_matched(matcher, scale):
+    affinity = np.array([[-1, 2, 1], [3, -1, 1], [4, 2, 7]]) * scale
+    np.testing.assert_array_equal(matcher.match(affinity), [1, 0, 2])
+
+
+@pytest.mark.parametrize("layer", ["block4", "block10"])  # block15 fits one window
+@pytest.mark.parametrize("window", [64, 128])
+@pytest.mark.parametrize("kernel", ["linear", "cosine", "rbf"])
+def test_batch_optimal_equals_the_authors(layers, authors_rsms, layer, window, kernel):
+    theirs = authors_rsms[f"{layer}/batch-optimal-{window}/{kernel}"]
+    found = simplugins.compute_rsm(layers[layer], f"semantic-{kernel}", matching="batch-optimal", window=window)
+    np.testing.assert_allclose(found.values, theirs, rtol=2e-6, atol=2e-6 if kernel == "rbf" else 0)
+
+
+def ragged_sets(sizes, channels=5, seed=0):
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=(size, channels)) for size in sizes]
+
+
+@pytest.mark.parametrize("window", [1, 4, 7, 100])
+def test_batch_optimal_equals_the_oracle_on_sets_of_any_size(window):
+    x, y = ragged_sets([1, 9, 9, 9, 14, 3, 3]), ragged_sets([9, 12, 2], seed=1)
+    found = simplugins.compute_rsm(x, "semantic-linear", other=y, matching="batch-optimal", window=window)
+    expected = [[oracle.batch_optimal(a, b, window) for b in y] for a in x]
+    np.testing.assert_allclose(found.values, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("k", [1, 4, 100])
+def test_topk_greedy_equals_the_oracle_on_sets_of_any_size(k):
+    x, y = ragged_sets([1, 9, 14, 3]), ragged_sets([9, 12, 2], seed=1)
+    found = simplugins.compute_rsm(x, "semantic-linear", other=y, matching="topk-greedy", k=k)
+    expected = [[oracle.topk_greedy(a, b, k) for b in y] for a in x]
+    np.testing.assert_allclose(found.values, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (3, 5), (15, 15), (16, 16), (17, 40), (40, 17), (130, 131)])
+def test_greedy_equals_the_oracle_ties_included(shape, dtype):
+    rng = np.random.default_rng(4)
+    for affinity in (rng.normal(size=shape), rng.integers(-1, 2, size=shape), np.zeros(shape)):
+        found = Greedy().match(affinity.astype(dtype))
+        np.testing.assert_array_equal(found, oracle.greedy_columns(affinity.astype(dtype)))
+
+
+def test_a_greedy_rsm_gives_rows_to_the_earlier_input():
+    sets = ragged_sets([9, 6, 12])
+    rsm = simplugins.compute_rsm(sets, "semantic-linear", matching="greedy").values
+    for i, j in [(0, 1), (0, 2), (1, 2)]:
+        expected = oracle.greedy(sets[i] @ sets[j].T)
+        assert rsm[i, j] == rsm[j, i] == pytest.approx(expected)
+        assert simplugins.match(sets[i], sets[j], "greedy").value == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("matcher", [BatchOptimal(window=4), TopKGreedy(k=3), Greedy(), Auction()], ids=names)
+def test_one_pair_and_the_rsm_agree(matcher):
+    sets = ragged_sets([9, 6])
+    rsm = simplugins.compute_rsm(sets, "semantic-linear", matching=matcher)
+    pair = simplugins.match(*sets, matcher)
+    assert pair.value == pytest.approx(rsm.values[0, 1])
+    rows = np.flatnonzero(pair.columns >= 0)
+    assert pair.value == pytest.approx((sets[0][rows] * sets[1][pair.columns[rows]]).sum())
+
+
+@given(rows=st.integers(1, 30), cols=st.integers(1, 30), size=st.integers(1, 35))
+def test_windows_cover_the_smaller_set_once(rows, cols, size):
+    pairs = list(windows(rows, cols, size))
+    for side, count in zip(zip(*pairs, strict=True), (rows, cols), strict=True):
+        covered = [k for part in side for k in range(part.start, part.stop)]
+        assert covered == sorted(set(covered))
+        assert covered[-1] == count - 1
+    smaller = 0 if rows <= cols else 1
+    for pair in pairs:
+        sizes = [part.stop - part.start for part in pair]
+        assert sizes[smaller] <= sizes[1 - smaller] <= size
+    assert sum(pair[smaller].stop - pair[smaller].start for pair in pairs) == min(rows, cols)
+
+
+@pytest.mark.parametrize(
+    ("matching", "options", "message"),
+    [
+        ("batch-optimal", {"window": 0}, "window must be a whole number of at least 1, got 0"),
+        ("batch-optimal", {"window": 2.5}, "window must be a whole number of at least 1, got 2.5"),
+        ("topk-greedy", {"k": True}, "k must be a whole number of at least 1, got True"),
+        ("auction", {"tolerance": 0}, "tolerance must be a number above 0 and below 1, got 0"),
+        ("auction", {"tolerance": "1%"}, "tolerance must be a number above 0 and below 1, got '1%'"),
+        ("auction", {"tolerance": float("nan")}, "tolerance must be a number above 0 and below 1, got nan"),
+    ],
+)
+def test_impossible_options_are_refused(matching, options, message):
+    with pytest.raises(ValueError, match=message):
+        simplugins.compute_rsm(np.eye(3), matching=matching, **options)

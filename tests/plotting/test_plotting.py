@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+
+import simplugins
+from simplugins.plotting import heatmaps as plotting
+
+RSM = simplugins.RSM(
+    values=np.array([[9.0, 2.0, 1.0], [2.0, 9.0, 3.0], [1.0, 3.0, 9.0]]),
+    made={"measure": "semantic-linear", "kernel": "linear", "matching": "optimal"},
+    squared_norms=np.full(3, 9.0),
+    labels=["cat", "cat", "cup"],
+)
+
+
+def test_it_draws_where_it_is_told_and_leaves_pyplot_alone():
+    axes = Figure().add_subplot()
+    assert RSM.plot(axes) is axes
+    assert pyplot.get_fignums() == []
+    (image,) = axes.get_images()
+    np.testing.assert_array_equal(image.get_array(), RSM.values)
+
+
+def test_colours_span_the_values_off_the_diagonal():
+    axes = plotting.plot_rsm(RSM, Figure().add_subplot())
+    assert axes.get_images()[0].get_clim() == (1, 3) == plotting.color_limits(RSM)
+    assert axes.get_images()[0].colorbar.extend == "max"
+
+
+def test_labels_are_named_once_a_run():
+    axes = plotting.plot_rsm(RSM, Figure().add_subplot())
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["cat", "cup"]
+    assert axes.get_yticks().tolist() == [0.5, 2]
+
+
+def test_without_axes_it_makes_a_figure_of_pyplot():
+    pyplot.switch_backend("Agg")
+    axes = RSM.plot(title="mine")
+    assert axes.get_title() == "mine"
+    assert pyplot.get_fignums() == [axes.figure.number]
+    pyplot.close("all")
+
+
+def test_an_unknown_format_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"no picture format 'bmpx', expected one of .*png"):
+        plotting.save_figure(plotting.rsm_figure(RSM), tmp_path / "rsm.bmpx")
+    assert list(tmp_path.iterdir()) == []
+    plotting.save_figure(plotting.rsm_figure(RSM), tmp_path / "rsm.pdf")
+    assert (tmp_path / "rsm.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_labels_are_no_formulas():
+    rsm = simplugins.compute_rsm(np.eye(3), labels=["$a", "$b_", "c"])
+    figure = plotting.rsm_figure(rsm)
+    figure.canvas.draw()
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [r"\$a", r"\$b_", "c"]

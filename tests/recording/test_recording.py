@@ -1,0 +1,630 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import tracemalloc
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+from simplugins import compute_rsm
+from simplugins.activations import activations
+from simplugins.recording import read_recorded, record
+
+torch.manual_seed(0)
+IMAGES = torch.rand(7, 3, 8, 8)
+TOKENS = torch.rand(7, 5, 8)
+
+
+class Cnn(nn.Module):
+    """Convolutions, one of them changed in place by what follows, and a head."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True))
+        self.stages = nn.ModuleList([nn.Sequential(nn.Conv2d(4, 4, 1), nn.Dropout(0.5)), nn.Conv2d(4, 6, 3)])
+        self.unused = nn.Linear(1, 1)
+        self.head = nn.Linear(6, 2)
+
+    def forward(self, images):
+        maps = self.stem(images)
+        for stage in self.stages:
+            maps = stage(maps)
+        self.head(maps.mean((2, 3)))  # returns nothing
+
+
+class Block(nn.Module):
+    """A transformer's block that returns a tuple, as Hugging Face's do."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.norm = nn.LayerNorm(8)
+        self.activation = nn.GELU()
+
+    def forward(self, tokens):
+        attended, weights = self.attention(tokens, tokens, tokens)
+        return self.activation(self.norm(tokens + attended)), weights
+
+
+class Transformer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 4, stride=4)
+        self.class_token = nn.Parameter(torch.rand(1, 1, 8))
+        self.blocks = nn.ModuleList([Block(), Block()])
+
+    def forward(self, pixel_values, scale=1):
+        tokens = self.patches(pixel_values * scale).flatten(2).mT
+        tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], 1)
+        for block in self.blocks:
+            tokens, _ = block(tokens)
+        return tokens
+
+
+class Returns(nn.Module):
+    """Returns what a function makes of its input."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, given):
+        return self.function(given)
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
+def layer(function):
+    """A model whose layer "0" returns what a function makes of the input."""
+    return nn.Sequential(Returns(function))
+
+
+def values(activations):
+    """Concept vectors of all inputs, one after the other."""
+    return activations.block(0, len(activations)).vectors
+
+
+def positions_of(tensor):
+    """What `values` should be, of (N, C, H, W), (N, S, C) or (N, C)."""
+    if tensor.dim() == 4:
+        tensor = tensor.flatten(2).mT
+    return tensor.detach().float().reshape(-1, tensor.shape[-1]).numpy()
+
+
+def same(found, expected):
+    assert list(found) == list(expected)
+    for name in found:
+        assert found[name].layout == expected[name].layout
+        np.testing.assert_array_equal(values(found[name]), values(expected[name]))
+        np.testing.assert_array_equal(found[name].positions, expected[name].positions)
+        np.testing.assert_array_equal(found[name].labels, expected[name].labels)
+
+
+def hooks(model):
+    return sum(len(module._forward_hooks) for module in model.modules())
+
+
+# What is recorded
+
+
+def test_a_layer_gives_what_it_returned_whatever_follows_in_place():
+    model = Cnn().eval()
+    found = record(model, IMAGES, ["stem.0", "stem.1", "stem", "stages.1"], batch_size=3)
+    convolved = model.stem[0](IMAGES)
+    normalised = model.stem[1](convolved)
+    assert list(found) == ["stem.0", "stem.1", "stem", "stages.1"]
+    np.testing.assert_allclose(values(found["stem.0"]), positions_of(convolved), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(values(found["stem.1"]), positions_of(normalised), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(values(found["stem"]), positions_of(normalised.relu()), rtol=1e-4, atol=1e-5)
+    assert found["stages.1"].layout == "nchw"
+    assert found["stages.1"].channels == 6
+    assert compute_rsm(found["stages.1"]).shape == (7, 7)
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 100])
+def test_batches_do_not_matter(size):
+    model = Cnn()
+    found, whole = (record(model, IMAGES, "stages.*", batch_size=given) for given in (size, 7))
+    for name in whole:
+        np.testing.assert_allclose(values(found[name]), values(whole[name]), rtol=1e-4, atol=1e-5)
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(IMAGES)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        lambda: IMAGES,
+        lambda: IMAGES.numpy(),
+        lambda: [IMAGES[:3], IMAGES[3:6], IMAGES[6:]],
+        lambda: (batch for batch in IMAGES.split(3)),
+        lambda: [(batch, "target") for batch in IMAGES.split(3)],
+        lambda: [[batch.numpy(), None] for batch in IMAGES.split(3)],
+        lambda: DataLoader(TensorDataset(IMAGES, torch.arange(7)), batch_size=3),
+        lambda: DataLoader(Stream(), batch_size=3),
+        lambda: {"pixel_values": IMAGES, "scale": 1},
+        lambda: ({"pixel_values": batch} for batch in IMAGES.split(3)),
+        lambda: [({"pixel_values": batch}, "target") for batch in IMAGES.split(3)],
+    ],
+)
+def test_inputs_come_in_many_forms(inputs):
+    model = Transformer()
+    found, expected = (record(model, given, "blocks.*", batch_size=3) for given in (inputs(), IMAGES))
+    same(found, expected)
+    assert len(found["blocks.0"]) == 7
+
+
+@dataclasses.dataclass
+class Output:
+    loss: torch.Tensor | None
+    maps: torch.Tensor
+
+
+@dataclasses.dataclass
+class ModelOutput(OrderedDict):
+    """As Hugging Face's: fields that are set are items, too."""
+
+    logits: torch.Tensor
+    last_hidden_state: torch.Tensor
+
+    def __post_init__(self):
+        self.update({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda tokens: tokens,
+        lambda tokens: (tokens, tokens[:, 0]),
+        lambda tokens: [None, (), [tokens]],
+        lambda tokens: {"text": "no tensor", "tokens": tokens, "pooled": tokens[:, 0]},
+        lambda tokens: {"pooled": tokens[:, 0], "last_hidden_state": tokens},
+        lambda tokens: Output(None, tokens),
+        lambda tokens: ModelOutput(tokens[:, 0], tokens),
+    ],
+)
+def test_the_first_tensor_is_found_in_any_form(form):
+    np.testing.assert_array_equal(values(record(layer(form), TOKENS)["0"]), positions_of(TOKENS))
+
+
+@pytest.mark.parametrize(
+    ("returned", "kept", "read"),
+    [
+        ("float16", "float16", "f4"),
+        ("bfloat16", "float32", "f4"),
+        ("float32", "float32", "f4"),
+        ("float64",) * 2 + ("f8",),
+    ],
+)
+def test_types_are_kept(tmp_path, returned, kept, read):
+    form = layer(lambda tokens: tokens.to(getattr(torch, returned)))
+    found = record(form, TOKENS, to=tmp_path / "to")["0"]
+    assert found.dtype == np.dtype(read)
+    assert np.load(tmp_path / "to" / "0.npy").dtype == kept
+    np.testing.assert_array_equal(values(found), positions_of(TOKENS.to(getattr(torch, returned))))
+    same(record(form, TOKENS), {"0": found})
+
+
+def test_tensors_of_any_strides_are_recorded():
+    form = layer(lambda images: images.to(memory_format=torch.channels_last).permute(0, 1, 3, 2))
+    np.testing.assert_array_equal(values(record(form, IMAGES)["0"]), positions_of(IMAGES.permute(0, 1, 3, 2)))
+
+
+def test_class_tokens_are_left_out_of_layers_that_have_tokens():
+    model = Transformer()
+    whole = record(model, IMAGES, ["patches", "blocks.1"])
+    found = record(model, IMAGES, ["patches", "blocks.1"], drop_tokens=1)
+    assert whole["blocks.1"].positions.tolist() == [5] * 7
+    assert found["blocks.1"].positions.tolist() == found["patches"].positions.tolist() == [4] * 7
+    kept = values(whole["blocks.1"]).reshape(7, 5, 8)[:, 1:].reshape(-1, 8)
+    np.testing.assert_array_equal(values(found["blocks.1"]), kept)
+
+
+def test_maps_may_have_their_channels_last():
+    model = nn.Sequential(Returns(lambda images: images.movedim(1, 3)), Returns(lambda maps: maps.mean((1, 2))))
+    found = record(model, IMAGES, layout="nhwc")
+    np.testing.assert_array_equal(values(found["0"]), positions_of(IMAGES))
+    assert found["1"].layout == "nd"
+
+
+def test_labels_are_kept():
+    assert record(layer(abs), TOKENS, labels=list("abcdefg"))["0"].labels.tolist() == list("abcdefg")
+
+
+def test_forward_is_called_in_place_of_the_model():
+    model = Cnn()
+    found = record(model, IMAGES, "stem", forward=lambda images: model.stem(images.flip(0)))
+    expected = record(model, IMAGES.flip(0), "stem")
+    np.testing.assert_array_equal(values(found["stem"]), values(expected["stem"]))
+
+
+def test_inputs_are_moved_to_the_model_or_the_device():
+    model = nn.Sequential(nn.Linear(1, 1, device="meta"), nn.Identity())
+    seen = []
+
+    def forward(given):
+        seen.append(given.device.type)
+        model[1](torch.rand(7, 2))
+
+    for device in (None, "cpu"):
+        record(model, TOKENS, "1", forward=forward, device=device)
+    assert seen == ["meta", "cpu"]
+    record(layer(lambda given: given.cpu()), TOKENS)  # without parameters: the CPU
+
+
+# Layers by name
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        (None, ["patches", "blocks.0", "blocks.1"]),
+        ("*", ["patches"]),
+        ("blocks.*", ["blocks.0", "blocks.1"]),
+        ("blocks.?", ["blocks.0", "blocks.1"]),
+        (["blocks.1", "blocks.*"], ["blocks.1", "blocks.0"]),
+        ("**.norm", ["blocks.0.norm", "blocks.1.norm"]),
+        ("**patches", ["patches"]),
+        ("blocks.0.**", ["blocks.0.attention", "blocks.0.norm", "blocks.0.activation"]),
+        (
+            "**",
+            ["patches"] + [f"blocks.{i}{part}" for i in (0, 1) for part in ("", ".attention", ".norm", ".activation")],
+        ),
+    ],
+)
+def test_layers_are_found_by_name_and_pattern(asked, found):
+    assert list(record(Transformer(), IMAGES, asked)) == found
+
+
+def test_a_shared_layer_is_there_for_each_time_it_runs(tmp_path):
+    shared = nn.ReLU()
+    model = nn.Sequential(nn.Linear(8, 8), shared, nn.Linear(8, 8), shared)
+    found = record(model, TOKENS, to=tmp_path / "to", batch_size=4)
+    assert list(found) == ["0", "1#0", "1#1", "2"]
+    np.testing.assert_array_equal(values(found["1#0"]), values(found["0"]).clip(0))
+    np.testing.assert_array_equal(values(found["1#1"]), values(found["2"]).clip(0))
+    same(read_recorded(tmp_path / "to", "1#1"), {"1#1": found["1#1"]})
+    assert list(record(model, TOKENS, ["3", "1"])) == ["3#0", "3#1", "1#0", "1#1"]
+
+
+def test_a_layer_that_runs_more_often_for_other_batches_is_named():
+    model = layer(abs)
+
+    def forward(given):
+        for _ in range(7 - len(given)):
+            model(given)
+
+    with pytest.raises(ValueError, match="layer '0' ran 4 times for inputs 4 to 6, 3 times before"):
+        record(model, TOKENS, batch_size=4, forward=forward)
+
+
+# The model is left as it was
+
+
+class FrozenNorm(nn.BatchNorm2d):
+    """Stays in evaluation mode, as in code that freezes statistics."""
+
+    def train(self, mode=True):
+        return super().train(False)
+
+
+def test_modes_of_all_modules_are_restored():
+    model = nn.Sequential(Cnn(), FrozenNorm(3), nn.Dropout()).train()
+    model[0].stem.eval()
+    before = [module.training for module in model.modules()]
+    assert any(before)
+    assert not all(before)
+    seen = []
+
+    def forward(images):
+        seen.extend(module.training for module in model.modules())
+        model[0](images)
+
+    record(model, IMAGES, "0.stem", forward=forward)
+    assert not any(seen)
+    assert [module.training for module in model.modules()] == before
+
+
+@pytest.mark.parametrize("to", ["new", "empty"])
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("where", ["model", "inputs"])
+def test_nothing_is_left_behind_by_an_error(tmp_path, to, error, where):
+    model = Cnn().train()
+    model.stem.eval()
+    before = [module.training for module in model.modules()]
+    attached = model.stem.register_forward_hook(lambda *_: None)
+    (tmp_path / "empty").mkdir()
+
+    def forward(images):
+        assert hooks(model) > 1
+        model(images)
+        if where == "model" and len(images) == 1:
+            raise error("stopped")
+
+    def batches():
+        yield from IMAGES.split(3)
+        written = [path.name for path in (tmp_path / to).iterdir()]
+        assert sorted(written) == [".stages.0.npy.part", ".stages.1.npy.part", ".stem.npy.part"]
+        if where == "inputs":
+            raise error("stopped")
+
+    with pytest.raises(error, match="stopped"):
+        record(model, batches(), ["stem", "stages.*"], to=tmp_path / to, forward=forward)
+    assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
+    assert hooks(model) == 1
+    assert [module.training for module in model.modules()] == before
+    assert torch.is_grad_enabled()
+    attached.remove()
+
+
+def test_no_gradients_are_kept():
+    model = Cnn()
+    recorded = []
+    model.head.register_forward_hook(lambda module, given, output: recorded.append(output))
+    record(model, IMAGES, "head")
+    assert not recorded[0].requires_grad
+    assert not torch.is_inference(recorded[0])  # what a model caches stays usable in training
+
+
+# On disk
+
+
+@pytest.fixture
+def recording(tmp_path):
+    folder = tmp_path / "recording"
+    found = record(
+        Transformer(), IMAGES, ["blocks.*", "patches"], to=folder, drop_tokens=1, labels=list("abcdefg"), batch_size=3
+    )
+    return folder, found
+
+
+def test_disk_and_memory_hold_the_same(tmp_path):
+    model = Transformer()
+    options = {"layers": ["blocks.*", "patches"], "drop_tokens": [0], "labels": range(7), "batch_size": 3}
+    in_memory = record(model, IMAGES, **options)
+    on_disk = record(model, IMAGES, to=tmp_path / "to", **options)
+    same(on_disk, in_memory)
+    same(read_recorded(tmp_path / "to"), in_memory)
+    np.testing.assert_array_equal(compute_rsm(on_disk["blocks.0"]), compute_rsm(in_memory["blocks.0"]))
+
+
+def test_a_recording_is_a_folder_of_plain_files(recording):
+    folder, found = recording
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "blocks.0.npy",
+        "blocks.1.npy",
+        "patches.npy",
+        "recording.json",
+    ]
+    assert np.load(folder / "blocks.0.npy").shape == (7, 5, 8)  # whole, with the class token
+    same(
+        read_recorded(folder, ["patches", "blocks.?"]),
+        {name: found[name] for name in ("patches", "blocks.0", "blocks.1")},
+    )
+
+
+def test_any_name_of_a_layer_makes_a_file(tmp_path):
+    model = nn.Sequential(OrderedDict({"a/b:c é%": nn.Identity()}))
+    same(record(model, TOKENS, to=tmp_path / "to"), read_recorded(tmp_path / "to"))
+    assert (tmp_path / "to" / "a%2Fb%3Ac%20%C3%A9%25.npy").is_file()
+
+
+def test_memory_stays_small_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(activations, "CHUNK_BYTES", 2**18)
+    model = nn.Sequential(nn.Upsample(scale_factor=8))  # 7 MiB for all inputs, 56 KiB for a batch
+    batches = (torch.rand(4, 8, 2, 2) for _ in range(128))
+    tracemalloc.start()
+    found = record(model, batches, to=tmp_path / "to")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (tmp_path / "to" / "0.npy").stat().st_size > 4 * 2**20
+    assert peak < 2**21
+    assert len(found["0"]) == 512
+
+
+def test_reading_a_recording_needs_no_torch(recording):
+    folder, _ = recording
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from simplugins.recording import read_recorded, record\n"
+        f"assert list(read_recorded({str(folder)!r})) == ['blocks.0', 'blocks.1', 'patches']\n"
+        "record(None, None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "ImportError: recording activations needs torch" in done.stderr
+    assert "pip install 'simplugins[torch]'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / "recording.json").unlink(), "recording is no recording: it has no recording.json"),
+        (
+            lambda folder: (folder / "recording.json").rename(folder / ".blocks.0.npy.part"),
+            "it is not complete: a recording is under way or was killed",
+        ),
+        (lambda folder: (folder / "recording.json").write_text("{"), r"recording.json is damaged: Expecting"),
+        (lambda folder: (folder / "recording.json").write_text("[]"), "recording.json is no index of a recording"),
+        (
+            lambda folder: edit(folder, format_version=2),
+            "format version 2, this simplugins reads 1: upgrade simplugins",
+        ),
+        (lambda folder: edit(folder, layers={"patches": {}}), "recording.json is damaged: KeyError: 'shape'"),
+        (lambda folder: edit(folder, layers=["patches"]), "recording.json is damaged"),
+        (lambda folder: edit(folder, labels=["a"]), "layer 'blocks.0': labels: expected 7"),
+        (
+            lambda folder: truncate(folder / "blocks.1.npy"),
+            r"1 of 3 layers cannot be read: .*blocks.1.npy could not be",
+        ),
+        (
+            lambda folder: np.save(folder / "patches.npy", np.ones(3)),
+            r"patches.npy holds float64 \[3\], expected float32",
+        ),
+        (
+            lambda folder: [(folder / f"blocks.{i}.npy").unlink() for i in (0, 1)],
+            r"2 of 3 layers cannot be read: .*blocks.0.npy: no such file; .*blocks.1.npy: no such file",
+        ),
+    ],
+)
+def test_what_is_broken_is_reported(recording, spoil, message):
+    folder, _ = recording
+    spoil(folder)
+    with pytest.raises(ValueError, match=message):
+        read_recorded(folder)
+
+
+def edit(folder, **changes):
+    index = json.loads((folder / "recording.json").read_text())
+    (folder / "recording.json").write_text(json.dumps(index | changes))
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def test_what_is_no_recording(tmp_path, recording):
+    with pytest.raises(FileNotFoundError, match="none: no such folder"):
+        read_recorded(tmp_path / "none")
+    with pytest.raises(ValueError, match=r"the recording .* has no layer 'blocks.2' \(nearest: blocks.1, blocks.0\)"):
+        read_recorded(recording[0], "blocks.2")
+
+
+def test_only_new_or_empty_folders_are_written_to(tmp_path, recording):
+    kept = sorted(recording[0].iterdir())
+    with pytest.raises(FileExistsError, match="exists and is no empty folder; choose another name"):
+        record(layer(abs), TOKENS, to=recording[0])
+    with pytest.raises(FileExistsError, match="exists and is no empty folder"):
+        record(layer(abs), TOKENS, to=kept[0])
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        record(layer(abs), TOKENS, to=tmp_path / "no" / "folder")
+    assert sorted(recording[0].iterdir()) == kept
+    (tmp_path / "empty").mkdir()
+    record(layer(abs), TOKENS, to=tmp_path / "empty")
+    assert list(read_recorded(tmp_path / "empty")) == ["0"]
+
+
+# Progress and errors
+
+
+def test_progress_is_shown_if_asked_for(capsys):
+    record(layer(abs), TOKENS, batch_size=3)
+    assert capsys.readouterr().err == ""
+    record(layer(abs), TOKENS, batch_size=3, progress=True)
+    assert "recording: 100%" in capsys.readouterr().err
+    record(layer(abs), (batch for batch in TOKENS.split(3)), progress="layers of a model")
+    assert "layers of a model: 3batch" in capsys.readouterr().err
+
+
+def nan_in(index):
+    spoiled = TOKENS.clone()
+    spoiled[index] = torch.nan
+    return spoiled
+
+
+CNN = Cnn()
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "message"),
+    [
+        ("stage.1", ValueError, r"the model has no layer 'stage.1' \(nearest: stages.1"),
+        ("xyz", ValueError, "no layer 'xyz'; it has stem, stages, unused, head"),
+        ("stem.*.*", ValueError, r"no layer 'stem.\*.\*'.*\* is one part of a name, \*\* any parts"),
+        ([], ValueError, r"layers: expected names of layers, or patterns of names, got \[\]"),
+        ([0], TypeError, r"layers: expected names of layers, or patterns of names, got \[0\]"),
+        ("unused", ValueError, "layer 'unused' did not run in the forward pass: it is unused,"),
+        ("un*", ValueError, r"no activations in 'un\*': layer 'unused' did not run"),
+    ],
+)
+def test_layers_that_are_not_there_are_named(asked, error, message):
+    with pytest.raises(error, match=message):
+        record(CNN, IMAGES, asked)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: "text", "returned no tensor"),
+        (lambda x: x > 0, "returned torch.bool values, expected floating-point numbers"),
+        (lambda x: x.to_sparse(), "returned a sparse or nested tensor, expected a dense one"),
+        (lambda x: x.sum(), r"returned shape \(\), expected 2 to 4 dim.*, of which the first is the batch of 7 inputs"),
+        (lambda x: x.movedim(0, 1), r"returned shape \(5, 7, 8\), expected 2 to 4 dimensions"),
+        (lambda x: x[:, 0, 0], r"returned shape \(7,\), expected 2 to 4 dimensions"),
+        (lambda x: x[..., None, None], r"returned shape \(7, 5, 8, 1, 1\), expected 2 to 4 dimensions"),
+    ],
+)
+def test_what_is_no_activations_is_left_out_unless_it_is_named(function, message):
+    model = nn.Sequential(nn.Identity(), Returns(function))
+    assert list(record(model, TOKENS)) == list(record(model, TOKENS, "*")) == ["0"]
+    with pytest.raises(ValueError, match=f"layer '1' {message}"):
+        record(model, TOKENS, ["*", "1"])
+    with pytest.raises(ValueError, match=f"no activations in 'the direct parts of the model': layer '0' {message}"):
+        record(layer(function), TOKENS)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "options", "error", "message"),
+    [
+        (nan_in(1), {}, ValueError, "layer '0', inputs 0 to 2: activations hold 40 NaN .* in input 1 of 3"),
+        (nan_in(5), {}, ValueError, "layer '0', inputs 3 to 5: activations hold 40 NaN .* in input 2 of 3"),
+        (
+            [TOKENS, TOKENS[:2, 1:]],
+            {},
+            ValueError,
+            r"'0', inputs 7 to 8: returned float32 of shape \(4, 8\) for an input, and float32 of shape \(5, 8\) bef",
+        ),
+        ([TOKENS, TOKENS.double()], {}, ValueError, r"returned float64 of shape \(5, 8\) for an input, and float32 of"),
+        ([], {}, ValueError, "inputs: there are none"),
+        (TOKENS[:0], {}, ValueError, "inputs: there are none"),
+        (TOKENS[:, :0], {}, ValueError, "layer '0', inputs 0 to 2: input 0 has no positions"),
+        ("images/", {}, TypeError, "inputs: expected a tensor, .* or an iterable of batches; got str"),
+        (3, {}, TypeError, "or an iterable of batches; got int"),
+        (["a"], {}, TypeError, "expected a batch to be a tensor, .*; got str"),
+        ([([TOKENS], 1)], {}, TypeError, "got tuple that starts with list"),
+        ([TOKENS[0, 0, 0]], {}, TypeError, "expected arrays of inputs, got a single number"),
+        ({"given": "a"}, {}, TypeError, "got a mapping of given"),
+        ({"x": TOKENS, "y": TOKENS[1:]}, {}, ValueError, "as many in each array of a mapping, got x 7, y 6"),
+        (
+            DataLoader(TensorDataset(TOKENS), shuffle=True),
+            {},
+            ValueError,
+            "the DataLoader draws them in random order, which would be lost; make it with shuffle=False",
+        ),
+        (TOKENS, {"batch_size": 0}, ValueError, "batch_size must be a whole number of at least 1"),
+        (TOKENS, {"drop_tokens": 5}, ValueError, "layer '0', inputs 0 to 2: input 0 has no positions"),
+        (IMAGES, {"drop_tokens": 1}, ValueError, "drop_tokens applies to layout 'ntd'"),
+        (TOKENS, {"drop_tokens": "cls"}, ValueError, "drop_tokens must be how many tokens"),
+        (TOKENS, {"layout": "nhwc"}, ValueError, "layout 'nhwc' is .*, 4 dimensions; got shape"),
+        (TOKENS, {"layout": "nwc"}, ValueError, "unknown layout 'nwc'"),
+        (TOKENS, {"labels": ["a"]}, ValueError, "labels: expected 7, one an input"),
+        ([TOKENS], {"labels": ["a"]}, ValueError, "labels: expected one an input, got 1 for at least 7"),
+        ([TOKENS], {"labels": range(8)}, ValueError, r"labels: expected 7, one an input, got .* \(8,\)"),
+    ],
+)
+def test_bad_input_is_named(tmp_path, inputs, options, error, message):
+    with pytest.raises(error, match=message):
+        record(layer(abs), inputs, to=tmp_path / "to", **{"batch_size": 3} | options)
+    assert not (tmp_path / "to").exists()
+
+
+def test_what_is_no_model():
+    with pytest.raises(TypeError, match=r"model: expected a torch.nn.Module, got builtin_function_or_method"):
+        record(abs, TOKENS)
+    with pytest.raises(
+        ValueError, match=r"the model \(Linear\) has no layers in it: record torch.nn.Sequential\(model\)"
+    ):
+        record(nn.Linear(8, 2), TOKENS)
