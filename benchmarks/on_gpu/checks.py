@@ -19,7 +19,7 @@ from simplugins.activations.activations import Activations
 from simplugins.compute.engines import check_engine, cpu
 from simplugins.compute.engines.cuda import engine
 from simplugins.compute.engines.cuda.device import Precision
-from simplugins.compute.engines.result import AlignedProducts
+from simplugins.compute.job import TileResult
 from simplugins.matching.greedy import Greedy
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.optimal import Optimal
@@ -60,7 +60,7 @@ def environment(context: Context) -> dict[str, Any]:
 
 def agreement(context: Context, case: Case, matcher: Matcher) -> dict[str, float]:
     """Compare the GPU engine with the CPU engine."""
-    activations = Activations.of(load(case))
+    activations = Activations.from_array(load(case))
     expected = cpu.aligned_products(activations, None, matcher)
     found = engine.aligned_products(activations, None, matcher, device=context.gpu.device)
     allowed = expected.rounding + found.rounding + (NEAR_TIES if isinstance(matcher, Greedy) else 0)
@@ -70,8 +70,8 @@ def agreement(context: Context, case: Case, matcher: Matcher) -> dict[str, float
 def accuracy(context: Context, case: Case, precision: Precision) -> dict[str, float]:
     """Compare a precision with the CPU engine in float64; `gap` is the largest that a proof leaves."""
     vectors = load(case)
-    exact = cpu.aligned_products(Activations.of(vectors, dtype=np.float64), None, Optimal())
-    activations = Activations.of(vectors, dtype=np.float64 if precision == "float64" else np.float32)
+    exact = cpu.aligned_products(Activations.from_array(vectors, dtype=np.float64), None, Optimal())
+    activations = Activations.from_array(vectors, dtype=np.float64 if precision == "float64" else np.float32)
     found = engine.aligned_products(
         activations, None, Optimal(), device=context.gpu.device, precision=precision, certify=True
     )
@@ -80,7 +80,7 @@ def accuracy(context: Context, case: Case, precision: Precision) -> dict[str, fl
 
 
 def check_difference(
-    found: AlignedProducts, expected: AlignedProducts, activations: Activations, allowed: float
+    found: TileResult, expected: TileResult, activations: Activations, allowed: float
 ) -> dict[str, float]:
     """Return the largest difference, relative to the mean of a pair's squared norms, and what was allowed.
 

@@ -92,7 +92,7 @@ def test_no_matching_is_better_than_the_bounds(seed, sizes, shift):
     x, y = (rng.normal(size=(3, size, 4)) + shift * rng.normal(size=4) for size in sizes)
     optimum = simplugins.compute_rsm(x, "semantic-linear", other=y).values
     slack = 1e-12 * np.abs(optimum).max()
-    blocks = [Activations.of(a).block(0, 3) for a in (x, y)]
+    blocks = [Activations.from_array(a).block(0, 3) for a in (x, y)]
     summaries = [Summary.of(block, max(sizes)) for block in blocks]
     assert (upper_bounds(*summaries) >= optimum - slack).all()
     rows, query = blocks[0], y[1]
@@ -107,7 +107,7 @@ def test_real_activations_are_searched(photos, layer, kernel):
     found = check(photos[layer], k=3, kernel=kernel, sigma=900.0, exact=True)
     assert found.pairs == 24 * 23 // 2
     assert found.share_solved <= 1
-    assert found.made["measure"] == f"semantic-{kernel}"
+    assert found.measure == f"semantic-{kernel}"
     assert repr(found).startswith(f"Neighbours under semantic-{kernel}: 3 for each of 24 queries; ")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every engine does with pairs of inputs: check that they can be compared, and complete the result."""
+"""Common to all engines: checks that two sets of inputs can be matched, and the completion of results."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins.activations.activations import Activations
-from simplugins.compute.engines.result import AlignedProducts
+from simplugins.compute.job import TileResult
+from simplugins.compute.tiling import mirror
 from simplugins.matching.matcher import Matcher
 
 
 def check_pair(x: Activations, y: Activations, matcher: Matcher) -> None:
-    """Check that inputs of two sets can be matched with each other.
+    """Check that the inputs of two sets can be matched.
 
     Raises
     ------
     ValueError
-        If channels differ, or a positionwise matcher meets unequal numbers of positions.
+        If channels differ, or the matcher is positionwise and numbers of positions differ.
     """
     if x.channels != y.channels:
         raise ValueError(f"concept vectors must have equal channels to be compared: got {x.channels} and {y.channels}")
@@ -25,8 +26,8 @@ def check_pair(x: Activations, y: Activations, matcher: Matcher) -> None:
         counts = np.unique(np.concatenate([x.positions, y.positions]))
         if counts.size > 1:
             raise ValueError(
-                f"matching {matcher.name!r} pairs position s with position s, so all inputs need equally many: got "
-                f"{counts[0]} to {counts[-1]} positions; a semantic measure compares sets of different sizes"
+                f"matching {matcher.name!r} pairs position s with position s, so all inputs need the same number of "
+                f"positions, got {counts[0]} to {counts[-1]}; a semantic measure compares sets of different sizes"
             )
 
 
@@ -36,9 +37,9 @@ def complete(
     values: NDArray[np.float64],
     gap: NDArray[np.float64] | None,
     rounding: float,
-    **made: str,
-) -> AlignedProducts:
-    """Undo the scaling of extreme inputs, and, if `y` is None, complete matrices whose upper triangles are filled."""
+    **metadata: str,
+) -> TileResult:
+    """Undo the scaling of extreme inputs; if `y` is None, complete matrices whose upper triangles are filled."""
     other = x if y is None else y
     if x.exponents.any() or other.exponents.any():
         values = np.ldexp(values, x.exponents[:, None] + other.exponents[None, :])
@@ -47,13 +48,7 @@ def complete(
             if matrix is not None:
                 mirror(matrix)
                 np.fill_diagonal(matrix, diagonal)
-    return AlignedProducts(values, rounding, gap, made)
-
-
-def mirror(matrix: NDArray[np.float64]) -> None:
-    """Copy the upper triangle to the lower, row by row: no second matrix is made."""
-    for i in range(len(matrix)):
-        matrix[i:, i] = matrix[i, i:]
+    return TileResult(values, rounding, gap, metadata)
 
 
 def relative_gap(values: NDArray[np.float64], upper: NDArray[np.float64]) -> NDArray[np.float64]:

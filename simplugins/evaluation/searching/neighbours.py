@@ -23,8 +23,8 @@ from simplugins.evaluation.searching.bounds import Summary, bounds_of_affinities
 from simplugins.evaluation.searching.candidates import Best, Gallery, Score
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.options import matcher_options, resolve_matcher
-from simplugins.measures.computation import GROUP as MEASURES
-from simplugins.measures.computation import Measure
+from simplugins.measures.measure import GROUP as MEASURES
+from simplugins.measures.semantic import SemanticMeasure
 from simplugins.rsm import kernels
 
 QUERIES = 16
@@ -50,7 +50,7 @@ class Neighbours:
     formed, solved : int
         For how many pairs affinities were made, and for how many a matching was found. Of inputs with themselves, two
         that look at each other at the same time, or whose matching is an approximation, count twice.
-    made : mapping
+    metadata : mapping
         How they were found: "measure", "kernel", "matching", "matching_options", "sigma", "dtype", "simplugins".
     """
 
@@ -61,7 +61,7 @@ class Neighbours:
     pairs: int
     formed: int
     solved: int
-    made: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
     @property
     def share_formed(self) -> float:
@@ -76,7 +76,7 @@ class Neighbours:
     def __repr__(self) -> str:
         queries, k = self.indices.shape
         return (
-            f"Neighbours under {self.made['measure']}: {k} for each of {queries} queries; {self.share_solved:.1%} of "
+            f"Neighbours under {self.metadata['measure']}: {k} for each of {queries} queries; {self.share_solved:.1%} of "
             f"{self.pairs} matchings solved, {self.share_formed:.1%} of affinities formed"
         )
 
@@ -176,11 +176,11 @@ def search(
     check_count("k", k)
     matcher = resolve_matcher(matching, **options)
     how: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
-    x = Activations.of(read(queries), mask=mask, labels=labels, **how)
+    x = Activations.from_array(read(queries), mask=mask, labels=labels, **how)
     y = x
     if gallery is not None:
         with naming("gallery"):
-            y = Activations.of(read(gallery), mask=gallery_mask, labels=gallery_labels, **how)
+            y = Activations.from_array(read(gallery), mask=gallery_mask, labels=gallery_labels, **how)
     elif gallery_mask is not None or gallery_labels is not None:
         raise ValueError("gallery_mask and gallery_labels go with a gallery, which was not given")
     check_pair(x, y, matcher)
@@ -200,7 +200,7 @@ def search(
         pairs=len(x) * (len(x) - 1) // 2 if itself else len(x) * len(y),
         formed=int(run.formed.sum()),
         solved=int(run.solved.sum()),
-        made={
+        metadata={
             "measure": measure,
             "kernel": kernel,
             "matching": matcher.name,
@@ -310,7 +310,7 @@ class _Search:
 def _kernel_of(measure: str, sigma: float | None) -> str:
     """Return the kernel of a measure that can be searched by."""
     found = plugins.load(MEASURES, measure)
-    if not isinstance(found, Measure) or found.matching == "identity":
+    if not isinstance(found, SemanticMeasure) or found.matcher.positionwise:
         raise ValueError(
             f"search is by a semantic measure of ours, got {measure!r}; others are ranked by their RSM "
             f"(simplugins.evaluation.retrieval)"

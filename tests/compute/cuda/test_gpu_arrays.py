@@ -40,7 +40,7 @@ def test_rsms_equal_those_of_numpy_arrays(to_gpu, maps, measure, dtype):
     for engine in ("auto", "cuda", "cpu"):
         found = simplugins.compute_rsm(to_gpu(maps), measure, engine=engine)
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
-        assert found.made["engine"] == ("cpu" if engine == "cpu" else "cuda")
+        assert found.metadata["engine"] == ("cpu" if engine == "cpu" else "cuda")
 
 
 def test_every_layout_mask_and_option(to_gpu, maps):
@@ -81,7 +81,7 @@ def test_float32_vectors_are_not_copied(to_gpu, maps):
     found = arrays.to_float(placed, np.dtype(np.float32))
     pointer = placed.data_ptr() if hasattr(placed, "data_ptr") else placed.data.ptr
     assert found.data.ptr == pointer
-    assert Activations.of(placed).gpu == arrays.gpu_of(placed) is not None
+    assert Activations.from_array(placed).gpu == arrays.gpu_of(placed) is not None
 
 
 def test_values_that_are_not_finite_are_counted_on_the_gpu(to_gpu, maps):
