@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simplugins._common.threads import check_threads
+from simplugins._common.validation import check_count
 from simplugins.compute.memory import parse_memory, resident
 
 
@@ -22,6 +23,8 @@ class Resources:
         Limit of this process's memory.
     scheduler : dask.distributed.Client, str or None
         The cluster that computes; None for this process.
+    tile_size : int or None
+        Inputs on each side of a tile; by default chosen from the size of the inputs, the memory and the cluster.
 
     Raises
     ------
@@ -32,10 +35,13 @@ class Resources:
     threads: int | None = None
     memory: int | str | None = None
     scheduler: Any = None
+    tile_size: int | None = None
 
     def __post_init__(self) -> None:
         if self.threads is not None:
             check_threads(self.threads)
+        if self.tile_size is not None:
+            check_count("tile_size", self.tile_size)
         if self.memory is not None:
             parse_memory(self.memory)
             if self.scheduler is not None:

@@ -101,6 +101,8 @@ def execute(job: Job, sink: Sink, resources: Resources, *, reserved: int = 0, pr
 def make_tiling(job: Job, resources: Resources, *, stored: bool = False, reserved: int = 0) -> Tiling:
     """Cut a job into tiles: one without limits, else of the usual size, or smaller where memory or a cluster asks for it."""
     x, y = job.x, job.columns
+    if resources.tile_size is not None:
+        return Tiling(len(x), len(y), resources.tile_size, symmetric=job.symmetric)
     if resources.memory is None and resources.scheduler is None and not stored:
         return Tiling(len(x), len(y), max(len(x), len(y)), symmetric=job.symmetric)
     size = block_size(max(int(x.positions.max()), int(y.positions.max())))

@@ -53,6 +53,7 @@ def compute_rsm(
     memory: int | str | None = None,
     store: str | os.PathLike[str] | None = None,
     scheduler: Any = None,
+    tile_size: int | None = None,
     progress: bool | str = False,
 ) -> RSM:
     """Compute the representational similarity matrix of N inputs.
@@ -123,6 +124,8 @@ def compute_rsm(
     scheduler : dask.distributed.Client or str, optional
         A Dask cluster, or the address of its scheduler: its workers compute the tiles, each with the engine that it
         has. They read activations on disk from where they lie; others are sent to them once. Needs the extra ``dask``.
+    tile_size : int, optional
+        Inputs on each side of a tile of pairs, for `memory`, `store` and `scheduler`; by default chosen to fit them.
     progress : bool or str, default False
         Show a progress bar on standard error; a string is its title.
 
@@ -177,7 +180,7 @@ def compute_rsm(
     """
     options = Options(matching, matching_options, certify, sigma, engine, precision)
     resolved = resolve_measure(measure, measure_options)
-    resources = Resources(threads, memory, scheduler)
+    resources = Resources(threads, memory, scheduler, tile_size)
     _check_early(options, resources, store)
     x, y = _inputs(
         activations, other, layout, (mask, other_mask), (labels, other_labels), drop_tokens, dtype, subset, seed
@@ -209,6 +212,7 @@ def compute_rsms(
     memory: int | str | None = None,
     store: str | os.PathLike[str] | None = None,
     scheduler: Any = None,
+    tile_size: int | None = None,
     progress: bool | str = False,
 ) -> dict[str, RSM]:
     """Compute the RSMs of N inputs under several measures; measures that share a matching share its cost.
@@ -221,7 +225,7 @@ def compute_rsms(
         By default the three semantic ones. A measure with options is given as an instance.
     other, layout, mask, other_mask, labels, other_labels, drop_tokens, dtype, matching, matching_options, certify, sigma
         As for `compute_rsm`.
-    engine, precision, threads, subset, seed, memory, store, scheduler, progress
+    engine, precision, threads, subset, seed, memory, store, scheduler, tile_size, progress
         As for `compute_rsm`. A store holds one matching.
 
     Returns
@@ -244,7 +248,7 @@ def compute_rsms(
     """
     options = Options(matching, matching_options, certify, sigma, engine, precision)
     resolved = [resolve_measure(measure) for measure in ([measures] if isinstance(measures, str) else measures)]
-    resources = Resources(threads, memory, scheduler)
+    resources = Resources(threads, memory, scheduler, tile_size)
     _check_early(options, resources, store)
     x, y = _inputs(
         activations, other, layout, (mask, other_mask), (labels, other_labels), drop_tokens, dtype, subset, seed
