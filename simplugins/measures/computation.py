@@ -16,14 +16,11 @@ from simplugins.activations.activations import Activations
 from simplugins.activations.reading import read
 from simplugins.compute.engines import check_engine, check_names
 from simplugins.compute.job import Job, Operation, TileResult
-from simplugins.compute.memory import kernel_bytes
-from simplugins.compute.resources import Resources
-from simplugins.compute.run import compute_matrix
+from simplugins.compute.run import Resources, compute_matrix
 from simplugins.matching.matcher import Matcher
-from simplugins.measures.measure import Measure, Options, resolve_measure
+from simplugins.measures.measure import Measure, Options, named_measure, resolve_measure
 from simplugins.rsm.kernels import Sigma, check_sigma
-from simplugins.rsm.rsm import RSM
-from simplugins.rsm.values import DenseValues
+from simplugins.rsm.rsm import RSM, DenseValues
 
 DEFAULT = "semantic-cosine"
 
@@ -179,7 +176,8 @@ def compute_rsm(
     True
     """
     options = Options(matching, matching_options, certify, sigma, engine, precision)
-    resolved = resolve_measure(measure, measure_options)
+    by_name = isinstance(measure, str) and not measure_options
+    resolved = named_measure(measure) if by_name else resolve_measure(measure, measure_options)
     resources = Resources(threads, memory, scheduler, tile_size)
     _check_early(options, resources, store)
     x, y = _inputs(
@@ -258,9 +256,11 @@ def compute_rsms(
 
 def _check_early(options: Options, resources: Resources, store: str | os.PathLike[str] | None) -> None:
     """Check, before activations are read, everything that does not depend on them."""
-    check_sigma(options.sigma)
+    if options.sigma != "median":
+        check_sigma(options.sigma)
     if resources.scheduler is None:
-        check_engine(options.engine, options.precision)
+        if (options.engine, options.precision) != ("auto", None):
+            check_engine(options.engine, options.precision)
     else:
         from simplugins.compute.executors.dask_cluster import connected
 
@@ -286,7 +286,9 @@ def _inputs(
 ) -> tuple[Activations, Activations | None]:
     """Read and check both sides."""
     common: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
-    x = Activations.from_array(read(activations), mask=masks[0], labels=labels[0], subset=subset, seed=seed, **common)
+    if isinstance(activations, str | os.PathLike):
+        activations = read(activations)
+    x = Activations.from_array(activations, mask=masks[0], labels=labels[0], subset=subset, seed=seed, **common)
     if other is not None:
         with naming("other"):
             return x, Activations.from_array(read(other), mask=masks[1], labels=labels[1], **common)
@@ -310,13 +312,12 @@ def _compute(
     operations = [measure.operation(options) for measure in measures]
     if store is not None:
         return _stored(measures, operations, x, y, options, resources, store, progress)
-    reserved = kernel_bytes(len(x), len(x if y is None else y), "cosine", certify=options.certify)
     results: list[tuple[Operation, TileResult]] = []
     rsms = {}
     for measure, operation in zip(measures, operations, strict=True):
         result = next((result for known, result in results if known == operation), None)
         if result is None:
-            result = compute_matrix(Job(x, y, operation), resources, reserved=reserved, progress=progress)
+            result = compute_matrix(Job(x, y, operation), resources, progress=progress)
             results.append((operation, result))
         rsms[measure.name] = _rsm(measure, operation, result, x, y, options.sigma)
     return rsms

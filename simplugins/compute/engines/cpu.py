@@ -27,8 +27,7 @@ from simplugins._common import arrays
 from simplugins._common.threads import check_threads, in_threads
 from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import Block
-from simplugins.compute.engines.pairs import check_pair, complete
-from simplugins.compute.job import TileResult
+from simplugins.compute.job import TileResult, check_pair, complete
 from simplugins.compute.memory import CACHE_BYTES, TILE_BYTES
 from simplugins.matching.certificates import match_and_certify
 from simplugins.matching.matcher import Matcher, match_batch

@@ -24,8 +24,7 @@ from simplugins.compute.engines.cuda.device import Device, DeviceMemoryError, Pr
 from simplugins.compute.engines.cuda.inputs import Inputs, Placed
 from simplugins.compute.engines.cuda.launcher import Batch, Solved
 from simplugins.compute.engines.cuda.tasks import Task, check_matcher, make_pairs, make_tasks
-from simplugins.compute.engines.pairs import check_pair, complete, relative_gap
-from simplugins.compute.job import TileResult
+from simplugins.compute.job import TileResult, check_pair, complete, relative_gap
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.optimal import Optimal
 from simplugins.matching.windows import windows
