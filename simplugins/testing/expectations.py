@@ -56,7 +56,7 @@ def agree(values: Any, expected: Any, tolerance: float = TOLERANCE) -> bool:
 
 def check_repeatable(name: str, call: Callable[[], Any], expected: Any) -> None:
     """Check that a call returns the same again, and from several threads at once."""
-    with failing(f"{name} raised an error when called a second time"):
+    with failing(f"{name} raises an error when it is called again"):
         expect(agree(call(), expected), f"{name} returns different values when it is called twice on the same inputs")
     with (
         failing(f"{name} raised an error when several threads called it at once"),
