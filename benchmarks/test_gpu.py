@@ -53,7 +53,9 @@ def test_exact_matching(benchmark: BenchmarkFixture, gpu: Gpu, case: Case, name:
             FROM_GPU: partial(match_on_gpu, gpu, device.upload(vectors)),
         }[name]
         found = compute()
-        check_difference(found, expected(case), Activations.of(vectors), found.rounding + expected(case).rounding)
+        check_difference(
+            found, expected(case), Activations.from_array(vectors), found.rounding + expected(case).rounding
+        )
         benchmark.group = case.name
         benchmark.extra_info.update(
             pairs=count_pairs(case.inputs), device=gpu.device.name, cpu=cpu_model(), cores=usable_cores()

@@ -53,4 +53,6 @@ class Context:
 
 def match_on_gpu(gpu: Gpu, vectors: Any, precision: Precision = "float32") -> AlignedProducts:
     """Match all pairs exactly, from an array of activations to the matrix."""
-    return engine.aligned_products(Activations.of(vectors), None, Optimal(), device=gpu.device, precision=precision)
+    return engine.aligned_products(
+        Activations.from_array(vectors), None, Optimal(), device=gpu.device, precision=precision
+    )

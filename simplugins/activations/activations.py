@@ -43,7 +43,7 @@ _SAFE_SQUARE = 50
 
 @dataclass(frozen=True)
 class Activations:
-    """Validated activations of N inputs; made by `Activations.of`.
+    """Validated activations of N inputs; made by `Activations.from_array`.
 
     Attributes
     ----------
@@ -171,7 +171,7 @@ class Activations:
         return found.hexdigest()
 
     @staticmethod
-    def of(
+    def from_array(
         source: Any,
         *,
         layout: str = "auto",

@@ -94,7 +94,7 @@ def read_layer(folder: str | os.PathLike[str], name: str | None = None) -> Activ
 
 def _activations(name: str, array: NDArray[Any], entry: Mapping[str, Any], labels: Any) -> Activations:
     with naming(f"layer {name!r}"):
-        return Activations.of(array, layout=entry["layout"], drop_tokens=entry["drop_tokens"], labels=labels)
+        return Activations.from_array(array, layout=entry["layout"], drop_tokens=entry["drop_tokens"], labels=labels)
 
 
 def _read_index(folder: Path) -> dict[str, Any]:

@@ -261,9 +261,9 @@ def _read_sides(a: Any, b: Any, options: Mapping[str, Any]) -> tuple[_Sides, dic
             raise TypeError(f"estimate_cka takes no option {name!r}: masks, labels and subsets come with Activations")
     reading = {name: options[name] for name in _READING if name in options}
     with naming("a"):
-        first = Activations.of(read(a), **reading)
+        first = Activations.from_array(read(a), **reading)
     with naming("b"):
-        second = Activations.of(read(b), **reading)
+        second = Activations.from_array(read(b), **reading)
     _check_same_inputs(first, second)
     return (first, second), {name: value for name, value in options.items() if name not in reading}
 

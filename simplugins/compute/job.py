@@ -56,5 +56,5 @@ class Pairing:
 
     def warm_up(self) -> None:
         """Load all that a tile needs beside its inputs, so that the memory which that takes is seen."""
-        smallest = Activations.of(np.ones((2, 1, 1), np.float32))
+        smallest = Activations.from_array(np.ones((2, 1, 1), np.float32))
         self.compute(smallest.part(0, 1), smallest.part(1, 2), threads=1)

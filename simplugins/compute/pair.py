@@ -152,4 +152,4 @@ def _single(response: Any, layout: str, dtype: DTypeLike | None) -> Activations:
             f"expected the response of one input, (positions, channels) or (channels, height, width); got shape "
             f"{tuple(array.shape)} with layout {layout!r}"
         )
-    return Activations.of(array[None], layout=_LAYOUTS[layout], dtype=dtype)
+    return Activations.from_array(array[None], layout=_LAYOUTS[layout], dtype=dtype)

@@ -276,11 +276,11 @@ def _compute(
         check_storable(store)
     matchers = _matchers(measures, matching, matcher_options)
     how: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
-    x = Activations.of(read(activations), mask=mask, labels=labels, subset=subset, seed=seed, **how)
+    x = Activations.from_array(read(activations), mask=mask, labels=labels, subset=subset, seed=seed, **how)
     y = None
     if other is not None:
         with naming("other"):
-            y = Activations.of(read(other), mask=other_mask, labels=other_labels, **how)
+            y = Activations.from_array(read(other), mask=other_mask, labels=other_labels, **how)
     if y is None:
         if other_labels is not None or other_mask is not None:
             raise ValueError("other_labels and other_mask go with other, which was not given")

@@ -125,7 +125,7 @@ class Collector:
         for name, array in self._store.arrays().items():
             reading = self._reading(array.ndim)
             with naming(f"layer {name!r}"):
-                found[name] = Activations.of(array, labels=labels, **reading)
+                found[name] = Activations.from_array(array, labels=labels, **reading)
             described[name] = {"shape": list(array.shape), "dtype": str(array.dtype), **reading}
         self._store.describe(described, labels)
         return found
@@ -164,7 +164,7 @@ class Collector:
             )
         is_first = self._inputs == 0
         if is_first or not np.isfinite(values).all():  # what is found in the first batch need not be waited for
-            Activations.of(values, **self._reading(values.ndim))
+            Activations.from_array(values, **self._reading(values.ndim))
         return values
 
     def _reading(self, dimensions: int) -> dict[str, Any]:

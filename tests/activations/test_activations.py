@@ -29,9 +29,9 @@ def sets_of(activations):
     ids=["nd", "ntd", "nchw", "nhwc"],
 )
 def test_every_layout_gives_its_concept_vectors(source, layout, expected):
-    np.testing.assert_array_equal(sets_of(Activations.of(source, layout=layout)), expected.astype(np.float32))
+    np.testing.assert_array_equal(sets_of(Activations.from_array(source, layout=layout)), expected.astype(np.float32))
     if layout != "nhwc":
-        assert Activations.of(source).layout == layout
+        assert Activations.from_array(source).layout == layout
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_any_array_is_read_as_its_float32_values(source):
         plain = source.detach().float().numpy()
     else:
         plain = np.asarray(source, dtype=np.float64)
-    found = Activations.of(source, dtype=np.float32)
+    found = Activations.from_array(source, dtype=np.float32)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(sets_of(found), oracle.concept_vectors(plain).astype(np.float32))
     np.testing.assert_allclose(found.squared_norms, oracle.norms(plain), rtol=1e-6)
@@ -64,7 +64,7 @@ def test_any_array_is_read_as_its_float32_values(source):
 
 def test_a_memmap_is_read_block_by_block(tmp_path):
     np.save(tmp_path / "maps.npy", MAPS)
-    found = Activations.of(np.load(tmp_path / "maps.npy", mmap_mode="r"))
+    found = Activations.from_array(np.load(tmp_path / "maps.npy", mmap_mode="r"))
     block = found.block(1, 3)
     np.testing.assert_array_equal(block.vectors, oracle.concept_vectors(MAPS[1:3]).reshape(-1, 3).astype(np.float32))
 
@@ -82,27 +82,27 @@ def test_a_memmap_is_read_block_by_block(tmp_path):
     ],
 )
 def test_what_is_computed_in(dtype, asked, computed):
-    found = Activations.of(np.ones((2, 3), dtype), dtype=asked)
+    found = Activations.from_array(np.ones((2, 3), dtype), dtype=asked)
     assert found.dtype == np.dtype(computed)
     assert found.block(0, 2).vectors.dtype == np.dtype(computed)
 
 
 def test_float64_keeps_what_float32_would_lose():
     large = np.array([[2**24 + 1], [1]])
-    assert Activations.of(large, dtype="f8").block(0, 1).vectors[0, 0] == 2**24 + 1
-    assert Activations.of(np.array([[1 / 3], [1]], ">f8")).block(0, 1).vectors[0, 0] == 1 / 3
+    assert Activations.from_array(large, dtype="f8").block(0, 1).vectors[0, 0] == 2**24 + 1
+    assert Activations.from_array(np.array([[1 / 3], [1]], ">f8")).block(0, 1).vectors[0, 0] == 1 / 3
 
 
 def test_extreme_values_are_scaled_by_powers_of_two_and_ordinary_ones_are_not():
     values = MAPS * np.array([1e30, 1, 1e-30, 0], np.float32)[:, None, None, None]
-    found = Activations.of(values)
+    found = Activations.from_array(values)
     assert found.exponents[1] == found.exponents[3] == 0
     assert 95 < found.exponents[0] < 105
     assert -105 < found.exponents[2] < -95
     back = [np.ldexp(s.astype(np.float64), e) for s, e in zip(sets_of(found), found.exponents, strict=True)]
     np.testing.assert_array_equal(back, oracle.concept_vectors(values))
     np.testing.assert_allclose(found.squared_norms, oracle.norms(values), rtol=1e-12)
-    wide = Activations.of(np.full((2, 2), 1e60), dtype=np.float32)
+    wide = Activations.from_array(np.full((2, 2), 1e60), dtype=np.float32)
     np.testing.assert_allclose(wide.squared_norms, 2e120)
 
 
@@ -110,7 +110,7 @@ def test_extreme_values_are_scaled_by_powers_of_two_and_ordinary_ones_are_not():
     ("drop", "kept"), [(0, range(6)), (1, range(1, 6)), ([0], range(1, 6)), ([0, -1], range(1, 5)), ([], range(6))]
 )
 def test_tokens_are_left_out(drop, kept):
-    found = Activations.of(TOKENS, drop_tokens=drop)
+    found = Activations.from_array(TOKENS, drop_tokens=drop)
     np.testing.assert_array_equal(sets_of(found), TOKENS[:, list(kept)])
     assert (found.positions == len(kept)).all()
 
@@ -118,22 +118,22 @@ def test_tokens_are_left_out(drop, kept):
 def test_a_dropped_token_may_be_nan():
     spoiled = TOKENS.copy()
     spoiled[:, 0] = np.nan
-    np.testing.assert_array_equal(sets_of(Activations.of(spoiled, drop_tokens=1)), TOKENS[:, 1:])
+    np.testing.assert_array_equal(sets_of(Activations.from_array(spoiled, drop_tokens=1)), TOKENS[:, 1:])
 
 
 @pytest.mark.parametrize("drop", [-1, 1.0, [1.5], True, [True, False], "cls", None, 10**13, [[0]]])
 def test_drop_tokens_is_a_count_or_places(drop):
     with pytest.raises(ValueError, match="drop_tokens must be how many tokens"):
-        Activations.of(TOKENS, drop_tokens=drop)
+        Activations.from_array(TOKENS, drop_tokens=drop)
 
 
 def test_tokens_that_cannot_be_left_out():
     with pytest.raises(ValueError, match=r"there are 6 tokens, cannot leave out \[6\]"):
-        Activations.of(TOKENS, drop_tokens=[6])
+        Activations.from_array(TOKENS, drop_tokens=[6])
     with pytest.raises(ValueError, match="drop_tokens applies to layout 'ntd'"):
-        Activations.of(MAPS, drop_tokens=1)
+        Activations.from_array(MAPS, drop_tokens=1)
     with pytest.raises(ValueError, match="input 0 has no positions"):
-        Activations.of(TOKENS, drop_tokens=6)
+        Activations.from_array(TOKENS, drop_tokens=6)
 
 
 def test_masked_positions_are_left_out_even_if_nan():
@@ -141,14 +141,14 @@ def test_masked_positions_are_left_out_even_if_nan():
     mask[:, 0, 0] = True
     spoiled = np.where(mask[:, None], MAPS, np.nan)
     for form in (mask, mask.reshape(4, 10), torch.tensor(mask)):
-        found = Activations.of(spoiled, mask=form)
+        found = Activations.from_array(spoiled, mask=form)
         for one, vectors, used in zip(sets_of(found), oracle.concept_vectors(MAPS), mask.reshape(4, 10), strict=True):
             np.testing.assert_array_equal(one, vectors[used].astype(np.float32))
 
 
 def test_sets_of_different_sizes():
     sets = [RNG.normal(size=(size, 3)) for size in (4, 1, 7)]
-    found = Activations.of(sets)
+    found = Activations.from_array(sets)
     assert found.layout == "ragged"
     assert found.positions.tolist() == [4, 1, 7]
     for one, expected in zip(sets_of(found), sets, strict=True):
@@ -157,9 +157,9 @@ def test_sets_of_different_sizes():
 
 
 def test_labels_are_text_or_whole_numbers():
-    assert Activations.of(TOKENS, labels=list("abcd")).labels.tolist() == ["a", "b", "c", "d"]
-    assert Activations.of(TOKENS, labels=torch.arange(4)).labels.dtype == np.int64
-    assert Activations.of(TOKENS).labels is None
+    assert Activations.from_array(TOKENS, labels=list("abcd")).labels.tolist() == ["a", "b", "c", "d"]
+    assert Activations.from_array(TOKENS, labels=torch.arange(4)).labels.dtype == np.int64
+    assert Activations.from_array(TOKENS).labels is None
 
 
 def nan_at(index):
@@ -192,9 +192,9 @@ def nan_at(index):
         ([TOKENS[0], TOKENS[1, :, :2]], {}, ValueError, "set 0 has 3, set 1 has 2"),
         ([TOKENS[0], TOKENS[1]], {"mask": np.ones((2, 6), bool)}, ValueError, "mask does not apply to a list of sets"),
         (np.full((2, 2), 1e200), {}, ValueError, "input 0 has a largest absolute value of 1e.200"),
-        (Activations.of(TOKENS), {"labels": list("abcd")}, ValueError, "labels does not apply to Activations"),
+        (Activations.from_array(TOKENS), {"labels": list("abcd")}, ValueError, "labels does not apply to Activations"),
     ],
 )
 def test_bad_input_is_named(source, options, error, message):
     with pytest.raises(error, match=message):
-        Activations.of(source, **options)
+        Activations.from_array(source, **options)

@@ -61,7 +61,7 @@ def nothing_is_small(monkeypatch):
 @pytest.mark.parametrize("make", SOURCES)
 def test_they_are_read_as_what_they_hold(make, tmp_path, nothing_is_small):
     source = make(tmp_path)
-    found, plain = Activations.of(source), Activations.of(VALUES)
+    found, plain = Activations.from_array(source), Activations.from_array(VALUES)
     assert found.digest() == plain.digest()
     np.testing.assert_array_equal(found.squared_norms, plain.squared_norms)
     np.testing.assert_array_equal(found.block(3, 9).vectors, plain.block(3, 9).vectors)
@@ -71,16 +71,16 @@ def test_they_are_read_as_what_they_hold(make, tmp_path, nothing_is_small):
 
 @pytest.mark.parametrize("make", SOURCES)
 def test_another_process_reads_parts_of_them(make, tmp_path, nothing_is_small):
-    found = Activations.of(make(tmp_path))
+    found = Activations.from_array(make(tmp_path))
     sent = pickle.loads(pickle.dumps(found.part(2, 9).part(1, 5)))
-    np.testing.assert_array_equal(sent.block(1, 4).vectors, Activations.of(VALUES).block(4, 7).vectors)
+    np.testing.assert_array_equal(sent.block(1, 4).vectors, Activations.from_array(VALUES).block(4, 7).vectors)
     assert found.is_on_disk == (make in ON_DISK)
 
 
 @pytest.mark.parametrize("make", ON_DISK)
 def test_those_on_disk_are_sent_as_their_address(make, tmp_path, nothing_is_small):
-    assert len(pickle.dumps(Activations.of(make(tmp_path)))) < 3000
-    assert VALUES.nbytes * 2 < len(pickle.dumps(Activations.of(VALUES.astype(np.float64))))
+    assert len(pickle.dumps(Activations.from_array(make(tmp_path)))) < 3000
+    assert VALUES.nbytes * 2 < len(pickle.dumps(Activations.from_array(VALUES.astype(np.float64))))
 
 
 def test_what_was_changed_in_memory_only_has_no_address(tmp_path):
@@ -88,7 +88,7 @@ def test_what_was_changed_in_memory_only_has_no_address(tmp_path):
     changed = np.load(tmp_path / "x.npy", mmap_mode="c")
     changed[0] = 7
     assert address_of(changed) is None
-    assert (Activations.of(changed).block(0, 1).vectors == 7).all()
+    assert (Activations.from_array(changed).block(0, 1).vectors == 7).all()
     assert address_of(memmap(tmp_path)[:, ::2]) is None
     assert address_of(VALUES) is None
 
@@ -122,7 +122,7 @@ def test_a_subset_takes_labels_and_masks_along():
 
 
 def test_a_subset_of_activations_of_sets_and_of_other_inputs(tmp_path):
-    ready = Activations.of(VALUES)
+    ready = Activations.from_array(VALUES)
     whole = np.asarray(simplugins.compute_rsm(VALUES, "semantic-linear"))
     np.testing.assert_array_equal(
         simplugins.compute_rsm(ready, "semantic-linear", subset=[3, 1]), whole[[3, 1]][:, [3, 1]]

@@ -288,12 +288,12 @@ def test_activations_bring_masks_and_labels():
     a, b = (x.reshape(30, 3, -1) for x in related(30, channels=(12, 6)))
     mask = np.ones((30, 3), bool)
     mask[:, 1] = False
-    labelled = Activations.of(a, mask=mask, labels=[f"input {i}" for i in range(30)])
+    labelled = Activations.from_array(a, mask=mask, labels=[f"input {i}" for i in range(30)])
     how = {"batch_size": 7, "batches": 4}
     assert estimate_cka(labelled, b, **how).value == estimate_cka(a[:, [0, 2]], b, **how).value
     assert float(estimate_cka(labelled, labelled, **how)) == pytest.approx(1)
     with pytest.raises(ValueError, match=r"^labels differ: input 0 is 'input 0' in a, 0 in b$"):
-        estimate_cka(labelled, Activations.of(b, labels=range(30)), **how)
+        estimate_cka(labelled, Activations.from_array(b, labels=range(30)), **how)
 
 
 def test_sets_of_different_sizes_are_compared():

@@ -143,7 +143,7 @@ def test_workers_in_another_folder_find_relative_files(client, tmp_path, photos,
 def test_a_worker_that_sees_another_file_or_none_says_so(client, tmp_path, photos, kind):
     large, path = np.tile(photos["block10"], (1, 8, 1, 1)), tmp_path / f"maps.{kind}"
     save(path, large)
-    activations = Activations.of(read(path))
+    activations = Activations.from_array(read(path))
     assert activations.is_on_disk
     path.rename(tmp_path / "away")
     if kind != "h5":  # which is still open here, and sent from here
@@ -200,6 +200,6 @@ def test_a_scheduler_that_does_not_answer_is_named(maps):
 
 
 def test_tiles_are_enough_for_all_threads(client, photos):
-    x, resources = Activations.of(photos["block10"]), Resources(scheduler=client)
+    x, resources = Activations.from_array(photos["block10"]), Resources(scheduler=client)
     grid = collecting.make_grid(Pairing(Optimal()), x, None, resources)
     assert grid.count >= 16

@@ -41,8 +41,8 @@ def products(request):
 
 def test_matched_products_equal_the_oracle(products):
     x, y = random_sets(7, 20), random_sets(4, 20, seed=1)
-    within = products(Activations.of(x), None, Optimal()).values
-    between = products(Activations.of(x), Activations.of(y), Optimal()).values
+    within = products(Activations.from_array(x), None, Optimal()).values
+    between = products(Activations.from_array(x), Activations.from_array(y), Optimal()).values
     np.testing.assert_allclose(within, aligned_products(x, x), rtol=1e-6)
     np.testing.assert_allclose(between, aligned_products(x, y), rtol=1e-6)
     np.testing.assert_array_equal(within, within.T)
@@ -51,17 +51,17 @@ def test_matched_products_equal_the_oracle(products):
 
 def test_positionwise_products_are_exact_to_float64(products):
     x, y = random_sets(7, 30, channels=500), random_sets(4, 30, channels=500, seed=1)
-    found = products(Activations.of(x), Activations.of(y), Identity()).values
+    found = products(Activations.from_array(x), Activations.from_array(y), Identity()).values
     flat_x, flat_y = (sets.reshape(len(sets), -1).astype(np.float64) for sets in (x, y))
     np.testing.assert_allclose(found, flat_x @ flat_y.T, rtol=1e-13)
-    within = products(Activations.of(x), None, Identity()).values
+    within = products(Activations.from_array(x), None, Identity()).values
     np.testing.assert_allclose(within, flat_x @ flat_x.T, rtol=1e-13)
     np.testing.assert_array_equal(within, within.T)
 
 
 @pytest.mark.parametrize("matcher", [Optimal(), Identity()], ids=lambda m: m.name)
 def test_threads_and_tiles_change_nothing(matcher):
-    x, y = Activations.of(random_sets(70, 10)), Activations.of(random_sets(9, 10, seed=1))
+    x, y = Activations.from_array(random_sets(70, 10)), Activations.from_array(random_sets(9, 10, seed=1))
     for other in (None, y):
         reference = cpu.aligned_products(x, other, matcher, threads=1).values
         for threads, tile_bytes in [(2, cpu.TILE_BYTES), (3, 1), (1, 3000), (2, 10_000)]:
@@ -74,14 +74,14 @@ def test_sets_of_different_sizes_match_the_smaller_into_the_larger(products, dty
     rng = np.random.default_rng(3)
     x = [random_sets(1, size, seed=k, dtype=dtype)[0] for k, size in enumerate(rng.integers(1, 30, 9))]
     y = [random_sets(1, size, seed=50 + k, dtype=dtype)[0] for k, size in enumerate(rng.integers(1, 30, 5))]
-    found = products(Activations.of(x), Activations.of(y), Optimal()).values
+    found = products(Activations.from_array(x), Activations.from_array(y), Optimal()).values
     np.testing.assert_allclose(found, aligned_products(x, y), rtol=1e-6, atol=1e-6)
-    within = products(Activations.of(x), None, Optimal()).values
+    within = products(Activations.from_array(x), None, Optimal()).values
     np.testing.assert_allclose(within, aligned_products(x, x), rtol=1e-6, atol=1e-6)
 
 
 def test_every_pair_can_be_certified(products, layers):
-    activations = Activations.of(layers["block15"])
+    activations = Activations.from_array(layers["block15"])
     found = products(activations, None, Optimal(), certify=True)
     assert found.gap.min() == 0
     assert found.gap.max() <= 4e-6
@@ -90,13 +90,13 @@ def test_every_pair_can_be_certified(products, layers):
 def test_one_set_of_huge_and_one_of_tiny_values(products):
     x = random_sets(3, 12, dtype=np.float32)
     scales = np.array([1e30, 1.0, 1e-30], np.float32)[:, None, None]
-    found = products(Activations.of(x * scales), None, Optimal()).values
+    found = products(Activations.from_array(x * scales), None, Optimal()).values
     exact = (x * scales).astype(np.float64)
     np.testing.assert_allclose(found, aligned_products(exact, exact), rtol=1e-6)
 
 
 def test_progress_counts_every_pair(products, capsys):
-    products(Activations.of(random_sets(5, 4)), None, Optimal(), progress="pairs of five")
+    products(Activations.from_array(random_sets(5, 4)), None, Optimal(), progress="pairs of five")
     shown = capsys.readouterr().err
     assert "pairs of five: 100%" in shown
     assert "10.0/10.0" in shown
@@ -104,7 +104,7 @@ def test_progress_counts_every_pair(products, capsys):
 
 def test_blas_gets_its_threads_back():
     before = threadpool_info()
-    cpu.aligned_products(Activations.of(random_sets(3, 4)), None, Optimal())
+    cpu.aligned_products(Activations.from_array(random_sets(3, 4)), None, Optimal())
     assert threadpool_info() == before
 
 
@@ -116,21 +116,21 @@ def test_an_error_in_a_thread_reaches_the_caller():
             return super().match_batch(affinities, offsets)
 
     with pytest.raises(RuntimeError, match="no luck"):
-        cpu.aligned_products(Activations.of(random_sets(20, 4)), None, Failing())
+        cpu.aligned_products(Activations.from_array(random_sets(20, 4)), None, Failing())
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True, "two"])
 def test_threads_must_be_a_count(threads):
     with pytest.raises(ValueError, match="threads must be a whole number of at least 1"):
-        cpu.aligned_products(Activations.of(random_sets(3, 4)), None, Optimal(), threads=threads)
+        cpu.aligned_products(Activations.from_array(random_sets(3, 4)), None, Optimal(), threads=threads)
 
 
 def test_what_cannot_be_paired_is_refused(products):
-    x = Activations.of(random_sets(3, 4))
+    x = Activations.from_array(random_sets(3, 4))
     with pytest.raises(ValueError, match="equal channels to be compared: got 6 and 5"):
-        products(x, Activations.of(random_sets(3, 4, channels=5)), Optimal())
+        products(x, Activations.from_array(random_sets(3, 4, channels=5)), Optimal())
     with pytest.raises(ValueError, match=r"pairs position s with position s.* got 4 to 7 positions"):
-        products(x, Activations.of(random_sets(3, 7)), Identity())
+        products(x, Activations.from_array(random_sets(3, 7)), Identity())
 
 
 def test_engines_are_known_by_name():
@@ -174,11 +174,11 @@ def test_calls_that_overlap_in_two_threads_restore_blas():
 
 
 def compute(count):
-    cpu.aligned_products(Activations.of(random_sets(count, 30)), None, Optimal())
+    cpu.aligned_products(Activations.from_array(random_sets(count, 30)), None, Optimal())
 
 
 def test_nothing_stays_in_memory_after_a_run(products):
-    activations = Activations.of(random_sets(5, 4))
+    activations = Activations.from_array(random_sets(5, 4))
     gc.disable()
     try:
         found = weakref.ref(activations)
@@ -192,6 +192,6 @@ def test_nothing_stays_in_memory_after_a_run(products):
 def test_rounding_is_within_the_stated_bound(products):
     sets = np.abs(random_sets(6, 50, channels=2048)) + 100
     exact, norms_of_sets = aligned_products(sets, sets), norms(sets)
-    found = products(Activations.of(sets), None, Optimal())
+    found = products(Activations.from_array(sets), None, Optimal())
     means = (norms_of_sets[:, None] + norms_of_sets) / 2
     assert (np.abs(found.values - exact) <= found.rounding * means).all()

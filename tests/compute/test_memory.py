@@ -38,7 +38,7 @@ def test_resident_memory_grows_by_what_is_held():
 
 
 def test_a_plan_gives_threads_first_and_then_blocks():
-    x = Activations.of(np.ones((100, 49, 64), np.float32))
+    x = Activations.from_array(np.ones((100, 49, 64), np.float32))
     needs = Needs.of(x, x, Optimal(), 32)
     assert plan(needs, least(needs) - 1000, threads=4) is None
     smallest = plan(needs, least(needs), threads=4)

@@ -92,7 +92,7 @@ def test_no_matching_is_better_than_the_bounds(seed, sizes, shift):
     x, y = (rng.normal(size=(3, size, 4)) + shift * rng.normal(size=4) for size in sizes)
     optimum = simplugins.compute_rsm(x, "semantic-linear", other=y).values
     slack = 1e-12 * np.abs(optimum).max()
-    blocks = [Activations.of(a).block(0, 3) for a in (x, y)]
+    blocks = [Activations.from_array(a).block(0, 3) for a in (x, y)]
     summaries = [Summary.of(block, max(sizes)) for block in blocks]
     assert (upper_bounds(*summaries) >= optimum - slack).all()
     rows, query = blocks[0], y[1]

@@ -101,7 +101,7 @@ class Pretended:
 
 
 def sample(count):
-    return lambda: Activations.of(np.ones((count, 1, 1), np.float32))
+    return lambda: Activations.from_array(np.ones((count, 1, 1), np.float32))
 
 
 @pytest.mark.parametrize(("inputs", "others"), [(1000, None), (1000, 5), (1, 1000)])
@@ -164,7 +164,7 @@ def test_a_memmap_is_read_in_parts(tmp_path, monkeypatch):
     values = np.random.default_rng(0).random((500, 20, 6), np.float32)
     np.save(tmp_path / "many.npy", values)
     read = []
-    of = Activations.of
+    of = Activations.from_array
 
     def counting(source, **how):
         found = of(source, **how)
@@ -198,7 +198,7 @@ def test_sets_masks_tokens_and_layouts():
     assert simplugins.estimate_for(maps, mask=mask, seconds=QUICK).made["positions"] == 10
     tokens = rng.random((4, 7, 2), np.float32)
     assert simplugins.estimate_for(tokens, drop_tokens=1, dtype="float64", seconds=QUICK).made["positions"] == 6
-    ready = Activations.of(tokens)
+    ready = Activations.from_array(tokens)
     assert simplugins.estimate_for(ready, seconds=QUICK).pairs == 6
 
 

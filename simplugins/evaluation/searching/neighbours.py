@@ -176,11 +176,11 @@ def search(
     check_count("k", k)
     matcher = resolve_matcher(matching, **options)
     how: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
-    x = Activations.of(read(queries), mask=mask, labels=labels, **how)
+    x = Activations.from_array(read(queries), mask=mask, labels=labels, **how)
     y = x
     if gallery is not None:
         with naming("gallery"):
-            y = Activations.of(read(gallery), mask=gallery_mask, labels=gallery_labels, **how)
+            y = Activations.from_array(read(gallery), mask=gallery_mask, labels=gallery_labels, **how)
     elif gallery_mask is not None or gallery_labels is not None:
         raise ValueError("gallery_mask and gallery_labels go with a gallery, which was not given")
     check_pair(x, y, matcher)

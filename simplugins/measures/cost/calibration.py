@@ -128,7 +128,7 @@ class _Sample:
 
 def fixed_cost(run: PlannedRun, dtype: np.dtype[np.floating]) -> float:
     """Return the seconds of the smallest run there is, once everything is imported and compiled."""
-    smallest = Activations.of(np.ones((2, 1, 1), dtype))
+    smallest = Activations.from_array(np.ones((2, 1, 1), dtype))
     run(smallest, None)
     return min(timed(lambda: run(smallest, None))[0] for _ in range(_ROUNDS))
 

@@ -151,7 +151,7 @@ def estimate(
 
     def speed_at(some: int, within: float) -> Speed:
         def sample(count: int) -> Opener:
-            return partial(Activations.of, stand_ins(count, some, channels).astype(made_in, copy=False))
+            return partial(Activations.from_array, stand_ins(count, some, channels).astype(made_in, copy=False))
 
         return calibrate(run, sample, sample, counts, some * channels * made_in.itemsize, within)
 
@@ -264,8 +264,8 @@ def _estimate(run: PlannedRun, size: Size, speed: Speed, activations_bytes: int,
 
 
 def _computed_in(dtype: DTypeLike | None) -> np.dtype[np.floating]:
-    """Return what activations are computed in; see `Activations.of`."""
-    return Activations.of(np.ones((1, 1), np.float32), dtype=dtype).dtype
+    """Return what activations are computed in; see `Activations.from_array`."""
+    return Activations.from_array(np.ones((1, 1), np.float32), dtype=dtype).dtype
 
 
 def _check_seconds(seconds: float) -> None:

@@ -44,7 +44,7 @@ class Source:
         drawn = np.random.default_rng(0).permutation(self.count)[:count]
 
         def read_drawn() -> Activations:
-            found = Activations.of(self.array, subset=drawn, **self.how)
+            found = Activations.from_array(self.array, subset=drawn, **self.how)
             return found if count <= len(drawn) else found.chosen(np.resize(np.arange(len(drawn)), count))
 
         return read_drawn

@@ -81,7 +81,7 @@ def test_float32_vectors_are_not_copied(to_gpu, maps):
     found = arrays.to_float(placed, np.dtype(np.float32))
     pointer = placed.data_ptr() if hasattr(placed, "data_ptr") else placed.data.ptr
     assert found.data.ptr == pointer
-    assert Activations.of(placed).gpu == arrays.gpu_of(placed) is not None
+    assert Activations.from_array(placed).gpu == arrays.gpu_of(placed) is not None
 
 
 def test_values_that_are_not_finite_are_counted_on_the_gpu(to_gpu, maps):
