@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from simplugins.activations.activations import CHUNK_BYTES, Activations
+from simplugins.activations.activations import Activations
+from simplugins.activations.blocks import CHUNK_BYTES
 from simplugins.compute.engines.cpu import TILE_BYTES
 from simplugins.matching.matcher import Matcher
 
