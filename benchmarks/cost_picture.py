@@ -85,7 +85,7 @@ def _prepare(axes: Axes, measured: Sequence[float]) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(lambda seconds, place: human_time(seconds))
     axes.tick_params(labelsize=SMALL)
-    axes.grid(color="#E5E5E5", linewidth=0.6)
+    axes.tiling(color="#E5E5E5", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -85,7 +85,7 @@ def draw_kinds(networks: dict[str, Layers]) -> Figure:
         axes.set_xticks(range(len(layers)), list(layers), fontsize=8)
         axes.set_xlabel("block")
         axes.set_title(name)
-        axes.grid(alpha=0.3)
+        axes.tiling(alpha=0.3)
     panels[0].set_ylabel("CKA of semantic and\nspatio-semantic RSM")
     panels[0].legend(title="kernel", loc="lower right")
     return figure

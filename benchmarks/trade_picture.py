@@ -74,7 +74,7 @@ def _prepare(axes: Axes, sizes: Sequence[Mapping[str, Any]]) -> None:
     axes.set_xticks(list(ticks), list(ticks.values()))
     axes.minorticks_off()
     axes.tick_params(labelsize=SMALL)
-    axes.grid(color="#E5E5E5", linewidth=0.6)
+    axes.tiling(color="#E5E5E5", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from simplugins.measures.cost.estimates import Estimate, estimate, estimate_for
     from simplugins.measures.differentiable import semantic_rsm, semantic_similarity
     from simplugins.recording.recorder import record
-    from simplugins.rsm.rsm import RSM, load_rsm
+    from simplugins.rsm.archive import load_rsm
+from simplugins.rsm.rsm import RSM
 
 __version__ = "0.1.0"
 
@@ -76,7 +77,7 @@ _MODULES = {
     "estimate_for": "measures.cost.estimates",
     "evaluation": "evaluation",
     "load_comparison": "comparisons.layers",
-    "load_rsm": "rsm.rsm",
+    "load_rsm": "rsm.archive",
     "match": "compute.pair",
     "minibatch_cka": "comparisons.minibatches",
     "permutation_test": "comparisons.inference",

@@ -160,7 +160,7 @@ def rsm_of(
     if found.activations.ndim != 3:
         options.pop("drop_tokens", None)
     rsm = compute_rsm(found.activations, measure, labels=found.stimuli, **options)
-    return replace(rsm, made={**rsm.made, "grid": found.grid})
+    return replace(rsm, made={**rsm.metadata, "grid": found.grid})
 
 
 def rdm_stage(
@@ -193,7 +193,7 @@ def rdm_stage(
         If there is no such measure or dissimilarity.
     """
     plugins.load("simplugins.measures", measure)
-    dissimilarities(RSM.of(np.eye(2)), dissimilarity, TOOL)  # so that a wrong one is known before a model is run
+    dissimilarities(RSM.from_similarities(np.eye(2)), dissimilarity, TOOL)  # so that a wrong one is known before a model is run
     return partial(_rdm_of, measure=measure, dissimilarity=dissimilarity, grid=grid, options=options)
 
 
@@ -267,7 +267,7 @@ def from_rdm(rdm: DataAssembly, *, dissimilarity: Dissimilarity | None = None) -
     -------
     RSM
         With stimulus_id as labels, if presentations have it. That of distances is about the mean of all inputs (see
-        `simplugins.RSM.of_distances`).
+        `simplugins.RSM.from_distances`).
 
     Raises
     ------
@@ -354,7 +354,7 @@ def _assembly_of(rsm: RSM, dissimilarity: Dissimilarity, coords: Mapping[str, An
         attrs={
             "measure": rsm.measure,
             "dissimilarity": dissimilarity,
-            **({"grid": rsm.made["grid"]} if "grid" in rsm.made else {}),
+            **({"grid": rsm.metadata["grid"]} if "grid" in rsm.metadata else {}),
         },
     )
 

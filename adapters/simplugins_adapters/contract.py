@@ -82,7 +82,7 @@ class Adapter:
     --------
     >>> import numpy as np
     >>> nested = Adapter(tool="nested lists", modules=(), install="nothing", rsm=lambda rsm: rsm.values.tolist())
-    >>> nested.to(RSM.of(np.eye(2)))
+    >>> nested.to(RSM.from_similarities(np.eye(2)))
     [[1.0, 0.0], [0.0, 1.0]]
     """
 
@@ -262,7 +262,7 @@ def to_tool(tool: str, what: Any, *, align: bool = False, **options: Any) -> Any
     Examples
     --------
     >>> import numpy as np
-    >>> rsms = {"early": RSM.of(np.eye(3), labels=list("abc")), "late": RSM.of(np.ones((3, 3)), labels=list("abc"))}
+    >>> rsms = {"early": RSM.from_similarities(np.eye(3), labels=list("abc")), "late": RSM.from_similarities(np.ones((3, 3)), labels=list("abc"))}
     >>> to_tool("xarray", rsms).dims
     ('layer', 'stimulus_i', 'stimulus_j')
     """
@@ -297,7 +297,7 @@ def from_tool(tool: str, found: Any, **options: Any) -> Any:
     Examples
     --------
     >>> import numpy as np
-    >>> rsm = RSM.of(np.eye(3), labels=list("abc"))
+    >>> rsm = RSM.from_similarities(np.eye(3), labels=list("abc"))
     >>> from_tool("xarray", to_tool("xarray", rsm)).labels
     array(['a', 'b', 'c'], dtype='<U1')
     """

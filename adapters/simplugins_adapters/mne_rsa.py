@@ -65,7 +65,7 @@ def from_rdms(
     -------
     RSM, or dict of str to RSM
         One of an array, several of an iterable. Those of distances are about the mean of all inputs (see
-        `simplugins.RSM.of_distances`).
+        `simplugins.RSM.from_distances`).
 
     Raises
     ------
@@ -87,7 +87,7 @@ def _from_rdm(rdm: Any, dissimilarity: Dissimilarity, labels: Any) -> RSM:
     try:
         square = squareform(values if values.ndim == 1 else squareform(values))
     except ValueError as error:
-        raise ValueError(f"{TOOL} takes no such RDM: {error} (similarities are read by simplugins.RSM.of)") from error
+        raise ValueError(f"{TOOL} takes no such RDM: {error} (similarities are read by simplugins.RSM.from_similarities)") from error
     return from_dissimilarities(square, dissimilarity, labels=labels, measure=f"{TOOL} {dissimilarity}", source=TOOL)
 
 

@@ -80,5 +80,5 @@ def network_names(comparison: Comparison, names: Sequence[str] | None) -> tuple[
 
 def rsms_of(comparison: Comparison) -> str:
     """Return of what RSMs a comparison is, such as "semantic-cosine RSMs"."""
-    measure = comparison.made["measure"]
+    measure = comparison.metadata["measure"]
     return f"{measure} RSMs" if isinstance(measure, str) else "RSMs of several measures"

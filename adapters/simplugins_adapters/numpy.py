@@ -105,7 +105,7 @@ def from_arrays(
     -------
     RSM
         The diagonal counts as squared norms. Of distances it is about the mean of all inputs (see
-        `simplugins.RSM.of_distances`).
+        `simplugins.RSM.from_distances`).
 
     Raises
     ------

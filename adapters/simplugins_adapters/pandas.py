@@ -49,7 +49,7 @@ def to_frame(rsm: RSM, *, form: Form = "square") -> DataFrame:
     if form not in get_args(Form):
         raise ValueError(f"form: expected one of {', '.join(get_args(Form))}, got {form!r}")
     found = _square(rsm) if form == "square" else _long(rsm)
-    found.attrs = deepcopy(dict(rsm.made))
+    found.attrs = deepcopy(dict(rsm.metadata))
     return found
 
 
@@ -95,7 +95,7 @@ def comparison_to_frame(comparison: Comparison) -> DataFrame:
     -------
     pandas.DataFrame
         Layers of the one network are its index, "layer_a", those of the other its columns, "layer_b"; float64.
-        ``attrs`` tell the method, and what else `Comparison.made` has.
+        ``attrs`` tell the method, and what else `Comparison.metadata` has.
     """
     import pandas as pd
 
@@ -104,7 +104,7 @@ def comparison_to_frame(comparison: Comparison) -> DataFrame:
         index=pd.Index(comparison.rows, name="layer_a"),
         columns=pd.Index(comparison.columns, name="layer_b"),
     )
-    found.attrs = deepcopy(dict(comparison.made))
+    found.attrs = deepcopy(dict(comparison.metadata))
     return found
 
 

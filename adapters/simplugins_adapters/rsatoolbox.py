@@ -84,7 +84,7 @@ def from_rdms(
     -------
     RSM, or dict of str to RSM
         One of one RDM, several by layer. Those of distances are about the mean of all inputs (see
-        `simplugins.RSM.of_distances`).
+        `simplugins.RSM.from_distances`).
 
     Raises
     ------

@@ -72,7 +72,7 @@ def dissimilarities(rsm: RSM, kind: Dissimilarity, tool: str) -> NDArray[np.floa
     if kind != "complement":
         return rsm.rdm(squared=kind == "squared-distance")
     values = gram(rsm, tool)
-    largest = 1.0 if rsm.made.get("kernel") in ("cosine", "rbf") else float(values.max())
+    largest = 1.0 if rsm.metadata.get("kernel") in ("cosine", "rbf") else float(values.max())
     found = np.maximum(largest - values, 0)
     np.fill_diagonal(found, 0)
     return found
@@ -103,11 +103,11 @@ def from_dissimilarities(values: Any, kind: Dissimilarity, *, labels: Any, measu
         matrix = np.asarray(values, np.float64)
         if np.abs(matrix.diagonal()).max(initial=0) > _ROUNDING:
             raise ValueError(
-                "complements of similarities are 0 on the diagonal, and these are not (similarities are read by RSM.of)"
+                "complements of similarities are 0 on the diagonal, and these are not (similarities are read by RSM.from_similarities)"
             )
-        return RSM.of(1 - matrix, labels=labels, measure=measure, source=source)
+        return RSM.from_similarities(1 - matrix, labels=labels, measure=measure, source=source)
     squared = kind == "squared-distance"
-    return RSM.of_distances(values, squared=squared, labels=labels, measure=measure, source=source)
+    return RSM.from_distances(values, squared=squared, labels=labels, measure=measure, source=source)
 
 
 def matrix_as_rsm(values: Any, dissimilarity: Dissimilarity | None, *, labels: Any, measure: str, source: str) -> RSM:
@@ -131,7 +131,7 @@ def matrix_as_rsm(values: Any, dissimilarity: Dissimilarity | None, *, labels: A
     """
     if dissimilarity is not None:
         return from_dissimilarities(values, dissimilarity, labels=labels, measure=measure, source=source)
-    found = RSM.of(values, labels=labels, measure=measure, source=source)
+    found = RSM.from_similarities(values, labels=labels, measure=measure, source=source)
     if found.values.any() and not found.values.diagonal().any():
         raise ValueError(
             "the diagonal is 0, as that of dissimilarities: say with dissimilarity= whether they are squared-distance, "

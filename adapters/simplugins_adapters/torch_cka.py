@@ -109,7 +109,7 @@ def to_results(comparison: Comparison, *, names: Sequence[str] | None = None) ->
             f"{', '.join(map(repr, _ESTIMATORS))}"
         )
     first, second = network_names(comparison, names)
-    dataset = f"{comparison.made['inputs']} inputs, {_ESTIMATORS[comparison.method]} of {rsms_of(comparison)}"
+    dataset = f"{comparison.metadata['inputs']} inputs, {_ESTIMATORS[comparison.method]} of {rsms_of(comparison)}"
     return Results(
         torch.tensor(comparison.values, dtype=torch.float32),
         {"Name": first, "Layers": list(comparison.rows), "Dataset": dataset},
@@ -141,7 +141,7 @@ def _features(layer: str, rsm: RSM) -> NDArray[np.float32]:
         itself = compare(rsm, rsm, "cka-debiased")
     if np.isnan(itself):
         raise ValueError(f"{layer}: debiased CKA is not defined for an RSM that is constant off the diagonal")
-    features = RSM.of(centred).features(shift=True)
+    features = RSM.from_similarities(centred).features(shift=True)
     scaled: NDArray[np.float32] = (features / np.abs(features).max()).astype(np.float32)
     return scaled
 

@@ -85,7 +85,7 @@ def comparison_to_array(comparison: Comparison) -> DataArray:
     -------
     xarray.DataArray
         Named like the method; dimensions "layer_a" and "layer_b", of the one network's layers and the other's; float64.
-        Attributes tell what `Comparison.made` has, as those of `to_array`.
+        Attributes tell what `Comparison.metadata` has, as those of `to_array`.
     """
     from xarray import DataArray
 
@@ -94,7 +94,7 @@ def comparison_to_array(comparison: Comparison) -> DataArray:
         dims=("layer_a", "layer_b"),
         coords={"layer_a": list(comparison.rows), "layer_b": list(comparison.columns)},
         name=comparison.method,
-        attrs=_attributes(comparison.made),
+        attrs=_attributes(comparison.metadata),
     )
 
 
@@ -163,7 +163,7 @@ def _rsm_of(array: DataArray, layer: str, dissimilarity: Dissimilarity | None, m
         return matrix_as_rsm(values, dissimilarity, labels=labels, measure=str(name), source=TOOL)
     gap = _gap(array)
     gap = None if gap is None else matrix_of(gap.to_pandas())[0].copy()
-    plain = RSM.of(values, labels=labels)
+    plain = RSM.from_similarities(values, labels=labels)
     found = replace(plain, made=made, squared_norms=norms, gap=gap)
     _check_unchanged(found, plain)
     return found
@@ -189,14 +189,14 @@ def _check_unchanged(found: RSM, plain: RSM) -> None:
     expected, distances = plain.rdm(squared=True), found.rdm(squared=True)
     if not np.allclose(distances, expected, rtol=0, atol=1e-5 * np.abs(plain.values).max()):
         raise ValueError(
-            f"the array was made of an RSM with the kernel {found.made.get('kernel')!r}, and its values were changed "
+            f"the array was made of an RSM with the kernel {found.metadata.get('kernel')!r}, and its values were changed "
             f"since: say with measure= what they are now"
         )
 
 
 def _told(rsms: Sequence[RSM]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
     """Return how RSMs were made: what is the same for all, and for each what is not."""
-    told = {key: [rsm.made.get(key) for rsm in rsms] for rsm in rsms for key in rsm.made}
+    told = {key: [rsm.metadata.get(key) for rsm in rsms] for rsm in rsms for key in rsm.metadata}
     differing = {key: values for key, values in told.items() if any(value != values[0] for value in values)}
     return {key: values[0] for key, values in told.items() if key not in differing}, differing
 

@@ -19,7 +19,7 @@ from simplugins.activations.activations import Activations
 from simplugins.compute.engines import check_engine, cpu
 from simplugins.compute.engines.cuda import engine
 from simplugins.compute.engines.cuda.device import Precision
-from simplugins.compute.engines.result import AlignedProducts
+from simplugins.compute.job import TileResult
 from simplugins.matching.greedy import Greedy
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.optimal import Optimal
@@ -80,7 +80,7 @@ def accuracy(context: Context, case: Case, precision: Precision) -> dict[str, fl
 
 
 def check_difference(
-    found: AlignedProducts, expected: AlignedProducts, activations: Activations, allowed: float
+    found: TileResult, expected: TileResult, activations: Activations, allowed: float
 ) -> dict[str, float]:
     """Return the largest difference, relative to the mean of a pair's squared norms, and what was allowed.
 

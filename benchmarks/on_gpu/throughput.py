@@ -19,7 +19,7 @@ from on_gpu.timing import SkippedError, Timed, take_turns, timed
 from simplugins.activations.activations import Activations
 from simplugins.compute.engines import cpu
 from simplugins.compute.engines.cuda.device import Precision
-from simplugins.compute.engines.result import AlignedProducts
+from simplugins.compute.job import TileResult
 from simplugins.matching.optimal import Optimal
 
 FROM_NUMPY, FROM_GPU, CPU_ENGINE = "from NumPy", "from the GPU", "CPU engine"
@@ -31,7 +31,7 @@ SHARE = 0.4
 """Of the time that is left, a run of many inputs may take so much by what was measured; else it has fewer."""
 
 
-def match_on_cpu(vectors: Vectors) -> AlignedProducts:
+def match_on_cpu(vectors: Vectors) -> TileResult:
     """Match all pairs exactly by the CPU engine, on all cores."""
     return cpu.aligned_products(Activations.from_array(vectors), None, Optimal())
 

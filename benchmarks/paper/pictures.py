@@ -95,7 +95,7 @@ def _name_layers(axes: Axes, rows: Sequence[Row]) -> None:
 
 def _tidy(axes: Axes) -> None:
     axes.tick_params(labelsize=SMALL)
-    axes.grid(color="#E5E5E5", linewidth=0.6)
+    axes.tiling(color="#E5E5E5", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -221,5 +221,5 @@ def draw_search(found: Mapping[str, Any]) -> Figure:
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.set_xlabel("of what all pairs take", fontsize=SMALL + 1)
     _tidy(axes)
-    axes.grid(visible=False, axis="y")
+    axes.tiling(visible=False, axis="y")
     return figure

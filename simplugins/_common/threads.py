@@ -11,8 +11,9 @@ from contextlib import nullcontext
 from functools import cache
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+
 from simplugins._common.progress import counted
-from simplugins._common.validation import check_count
 
 
 def usable_cores() -> int:
@@ -41,7 +42,8 @@ def check_threads(threads: int | None) -> int:
     """
     if threads is None:
         return usable_cores()
-    check_count("threads", threads)
+    if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or threads < 1:
+        raise ValueError(f"threads must be a whole number of at least 1, got {threads!r}")
     return int(threads)
 
 

@@ -227,7 +227,7 @@ def show(
     """Draw an RSM, and summarise it in the terminal."""
     from simplugins._common.filesystem import check_writable
     from simplugins.plotting.heatmaps import rsm_figure, save_figure
-    from simplugins.rsm.rsm import load_rsm
+    from simplugins.rsm.archive import load_rsm
 
     loaded = load_rsm(path)
     picture = path.with_suffix(".png") if out is None else out

@@ -46,7 +46,7 @@ def retrieval(
     from simplugins.activations.labels import read_label_sets
     from simplugins.plotting.evaluation_figures import neighbours_figure
     from simplugins.plotting.heatmaps import save_figure
-    from simplugins.rsm.rsm import load_rsm
+    from simplugins.rsm.archive import load_rsm
 
     if (images is None) != (picture is None):
         raise ValueError("--images and --picture go together")
@@ -92,7 +92,7 @@ def output_correlation(
     """Whether inputs that an RSM finds similar are classified alike: negative, if they are."""
     from simplugins import evaluation
     from simplugins.activations.formats import read_activations
-    from simplugins.rsm.rsm import load_rsm
+    from simplugins.rsm.archive import load_rsm
 
     predicted = read_activations(probabilities, key)
     found = evaluation.output_correlation(load_rsm(path), predicted, resamples=resamples, progress=not quiet)

@@ -21,7 +21,8 @@ from simplugins._common.validation import naming
 from simplugins.activations import formats
 from simplugins.activations import recordings as recording
 from simplugins.activations.layer_names import select
-from simplugins.rsm.rsm import RSM, is_rsm, load_rsm
+from simplugins.rsm.archive import is_rsm, load_rsm
+from simplugins.rsm.rsm import RSM
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +43,7 @@ class Comparison:
         Of layer a of the one and b of the other, under the method; NaN where it is not defined.
     rows, columns : tuple of str
         Names of the layers.
-    made : mapping
+    metadata : mapping
         "method", "larger_is_more_similar" (None if that is not known), "symmetric" (whether rows and columns are the
         same layers), "measure" (of the RSMs; a list if they differ), "inputs", "simplugins" (the version).
 
@@ -62,7 +63,7 @@ class Comparison:
     values: NDArray[np.float64]
     rows: tuple[str, ...]
     columns: tuple[str, ...]
-    made: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", np.asarray(self.values, np.float64))
@@ -77,12 +78,12 @@ class Comparison:
     @property
     def method(self) -> str:
         """Name of the comparison method."""
-        return str(self.made["method"])
+        return str(self.metadata["method"])
 
     @property
     def symmetric(self) -> bool:
         """Whether rows and columns are the same layers."""
-        return bool(self.made["symmetric"])
+        return bool(self.metadata["symmetric"])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is None:  # NumPy 1 has no such mode
@@ -91,7 +92,7 @@ class Comparison:
 
     def __repr__(self) -> str:
         rows, columns = self.values.shape
-        return f"Comparison {self.method}: {rows} x {columns} layers, of {self.made['inputs']} inputs"
+        return f"Comparison {self.method}: {rows} x {columns} layers, of {self.metadata['inputs']} inputs"
 
     def best_match(self) -> dict[str, str]:
         """Return for each layer of the rows the most similar one of the columns, the first of equals.
@@ -101,7 +102,7 @@ class Comparison:
         ValueError
             If it is not known whether larger values mean more similar, or a row has only NaN.
         """
-        direction = self.made.get("larger_is_more_similar")
+        direction = self.metadata.get("larger_is_more_similar")
         if direction is None:
             raise ValueError(f"it is not known whether larger values of {self.method!r} mean more similar")
         if (undefined := np.isnan(self.values).all(1)).any():
@@ -145,7 +146,7 @@ class Comparison:
                 "format_version": _FORMAT_VERSION,
                 "rows": self.rows,
                 "columns": self.columns,
-                "made": dict(self.made),
+                "metadata": dict(self.metadata),
             }
             filesystem.write_npz(path, {"values": self.values}, header, overwrite=overwrite)
         elif suffix in _TEXTS:
@@ -167,7 +168,7 @@ def _as_csv(comparison: Comparison) -> str:
 def _as_json(comparison: Comparison) -> str:
     values = comparison.values.tolist()
     return filesystem.json_text(
-        {**comparison.made, "rows": comparison.rows, "columns": comparison.columns, "values": values}
+        {**comparison.metadata, "rows": comparison.rows, "columns": comparison.columns, "values": values}
     )
 
 
@@ -192,7 +193,7 @@ def load_comparison(path: str | PathLike[str]) -> Comparison:
         raise ValueError(f"{path} is no comparison of layers saved by simplugins")
     try:
         filesystem.check_version(header["format_version"], _FORMAT_VERSION)
-        return Comparison(arrays["values"], header["rows"], header["columns"], dict(header["made"]))
+        return Comparison(arrays["values"], header["rows"], header["columns"], dict(header["metadata"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as a comparison of layers: {error}") from error
 
@@ -263,7 +264,7 @@ def compare_layers(
         values=pairwise(resolved, own, None if b is None else others),
         rows=tuple(rows),
         columns=tuple(columns),
-        made={
+        metadata={
             "method": getattr(resolved, "name", str(method)),
             "larger_is_more_similar": getattr(resolved, "larger_is_more_similar", None),
             "symmetric": b is None,

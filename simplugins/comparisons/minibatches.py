@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
 from scipy.special import stdtrit
 
-from simplugins import __version__, plugins
+from simplugins import __version__
 from simplugins._common.progress import shown
 from simplugins._common.validation import check_between, check_count, naming
 from simplugins.activations.activations import Activations
@@ -25,8 +25,8 @@ from simplugins.activations.reading import read
 from simplugins.comparisons.cka import cka_debiased, u_centred
 from simplugins.comparisons.inputs import check_same_inputs
 from simplugins.comparisons.vectors import unit
-from simplugins.measures.computation import GROUP as MEASURES
-from simplugins.measures.computation import Measure, compute_rsm
+from simplugins.measures.computation import compute_rsm
+from simplugins.measures.measure import resolve_measure
 from simplugins.rsm.matrices import Vector, off_diagonal, symmetric_matrix_of
 from simplugins.rsm.rsm import RSM
 
@@ -55,7 +55,7 @@ class CkaEstimate:
     level : float
         How often such an interval is to hold the CKA of the population that inputs were drawn from.
     batches, batch_size : int
-    made : mapping
+    metadata : mapping
         "measure", "inputs" (N), "sigma_inputs" (how many inputs an RBF kernel's median was found on, else None), "a"
         and "b" (how the RSMs of each side were made, see `RSM`), "simplugins" (the version).
     """
@@ -66,7 +66,7 @@ class CkaEstimate:
     level: float
     batches: int
     batch_size: int
-    made: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
     @property
     def pairs(self) -> int:
@@ -76,7 +76,7 @@ class CkaEstimate:
     @property
     def share(self) -> float:
         """That number, relative to the pairs that there are of all inputs; above 1 if batches were so many."""
-        inputs = int(self.made["inputs"])
+        inputs = int(self.metadata["inputs"])
         return self.pairs / (inputs * (inputs - 1) / 2)
 
     def __float__(self) -> float:
@@ -241,8 +241,8 @@ def estimate_cka(
         "measure": measure,
         "inputs": inputs,
         "sigma_inputs": min(inputs, _SIGMA_INPUTS) if takes_median else None,
-        "a": rsms[0].made,
-        "b": rsms[1].made,
+        "a": rsms[0].metadata,
+        "b": rsms[1].metadata,
         "simplugins": __version__,
     }
     return CkaEstimate(value, low, high, level, batches, batch_size, made)
@@ -250,8 +250,7 @@ def estimate_cka(
 
 def _takes_median(measure: str, options: Mapping[str, Any]) -> bool:
     """Whether RSMs under a measure have a bandwidth that depends on which inputs they are of."""
-    found = plugins.load(MEASURES, measure)
-    return isinstance(found, Measure) and found.kernel == "rbf" and options.get("sigma", "median") == "median"
+    return resolve_measure(measure).kernel == "rbf" and options.get("sigma", "median") == "median"
 
 
 def _read_sides(a: Any, b: Any, options: Mapping[str, Any]) -> tuple[_Sides, dict[str, Any]]:
@@ -308,7 +307,7 @@ def _with_medians(
     """Return the options of each side, with a bandwidth found on some inputs."""
     count = len(sides[0])
     inputs = np.sort(rng.choice(count, min(count, _SIGMA_INPUTS), replace=False))
-    sigma_a, sigma_b = (rsm.made["sigma"] for rsm in _rsms(sides, inputs, measure, (how, how)))
+    sigma_a, sigma_b = (rsm.sigma for rsm in _rsms(sides, inputs, measure, (how, how)))
     if sigma_a == 0 or sigma_b == 0:
         raise ValueError(
             f"the median distance of {len(inputs)} inputs drawn at random is 0 in {'b' if sigma_a else 'a'}: their "

@@ -14,8 +14,9 @@ from simplugins._common.validation import naming
 from simplugins.comparisons import compare, resolve_method
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.options import resolve_matcher
-from simplugins.measures.computation import GROUP as MEASURES
-from simplugins.measures.computation import Measure, compute_rsm
+from simplugins.measures.computation import compute_rsm
+from simplugins.measures.measure import GROUP as MEASURES
+from simplugins.measures.measure import resolve_measure
 
 GROUP = "simplugins.similarities"
 
@@ -102,14 +103,13 @@ class NetworkSimilarity:
     @cached_property
     def _kernel(self) -> str | None:
         """The kernel of one of our own measures."""
-        measure = plugins.load(MEASURES, self.measure)
-        return measure.kernel if isinstance(measure, Measure) else None
+        return resolve_measure(self.measure).kernel
 
     @cached_property
     def _matcher(self) -> Matcher:
         """What matches positions, of one of our own measures."""
         asked = self.options.get("matching")
-        return resolve_matcher(plugins.load(MEASURES, self.measure).matching if asked is None else asked)
+        return resolve_measure(self.measure).matcher if asked is None else resolve_matcher(asked)
 
     def _undone(self, change: str) -> bool | None:
         """Whether the method does not see a change of one RSM."""

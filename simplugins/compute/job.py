@@ -1,60 +1,191 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is computed for each pair of inputs, and how: the same for all tiles of a run, wherever they are computed."""
+"""A job: two sets of activations, and the operation on each pair of their inputs; and its results."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simplugins import __version__
 from simplugins.activations.activations import Activations
-from simplugins.compute.engines import AlignedProducts, aligned_products, check_engine
+from simplugins.compute.tiling import mirror
 from simplugins.matching.matcher import Matcher
 
 
 @dataclass(frozen=True)
-class Pairing:
-    """How the inputs of a tile are paired; it is sent to whoever computes one.
+class TileResult:
+    """The result of an operation on all pairs of a job, or of a tile of it.
 
     Attributes
     ----------
-    matcher : Matcher
-    certify : bool
-    engine, precision
-        As for `simplugins.compute.engines.aligned_products`.
-    version : str
-        Of simplugins.
+    values : (n, m) float64 array
+        Aligned inner products, or the values of a measure that computes them itself.
+    rounding : float
+        Bound on the rounding error of an aligned inner product, relative to the mean of the two squared norms.
+    gap : (n, m) float64 array or None
+        Proven relative optimality gaps, if requested: see `simplugins.RSM.gap`.
+    metadata : dict of str to str
+        How the values were computed: the "engine", the "precision" of the affinities, and the "device" if it is a GPU.
     """
 
-    matcher: Matcher
-    certify: bool = False
-    engine: str = "auto"
-    precision: str | None = None
+    values: NDArray[np.float64]
+    rounding: float = 0.0
+    gap: NDArray[np.float64] | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+class Operation(Protocol):
+    """What is computed for each pair of inputs; immutable, and pickled to reach the workers of a cluster."""
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether the order of the two inputs does not matter, so that half the pairs suffice."""
+
+    @property
+    def certify(self) -> bool:
+        """Whether results have gaps."""
+
+    def check(self, x: Activations, y: Activations) -> None:
+        """Raise a ValueError if inputs of the two sets cannot be compared."""
+
+    def compute(
+        self, x: Activations, y: Activations | None, *, threads: int | None, progress: bool | str = False
+    ) -> TileResult:
+        """Compute all pairs of x and y; of x with itself if y is None."""
+
+    def pair_bytes(self, x: Activations, y: Activations) -> tuple[int, int]:
+        """Return the bytes of the largest pair's affinities, and of the working memory that one thread needs for it."""
+
+    def copies(self, x: Activations, y: Activations) -> int:
+        """Return how many copies of a block of inputs the operation makes."""
+
+    def check_tiles(self) -> None:
+        """Raise a ValueError if the pairs cannot be computed tile by tile."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return everything that the values depend on except the activations, as JSON types."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One computation, or a part of it.
+
+    Attributes
+    ----------
+    x : Activations
+        N inputs.
+    y : Activations or None
+        M other inputs; None for x itself.
+    operation : Operation
+    version : str
+        The version of simplugins that made the job.
+    """
+
+    x: Activations
+    y: Activations | None
+    operation: Operation
     version: str = __version__
 
-    def compute(self, rows: Activations, columns: Activations | None, threads: int) -> AlignedProducts:
-        """Compute the aligned inner products of a tile; of a block with itself, if there are no columns.
+    @property
+    def columns(self) -> Activations:
+        """The inputs in columns: `y`, or `x` itself."""
+        return self.x if self.y is None else self.y
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether entry (j, i) equals entry (i, j), so that tiles below the diagonal are not computed."""
+        return self.y is None and self.operation.symmetric
+
+    def part(self, rows: Activations, columns: Activations | None) -> Job:
+        """Return the job of some rows and columns; of a block of inputs with itself, if `columns` is None."""
+        return Job(rows, columns, self.operation, self.version)
+
+    def compute(self, threads: int | None, progress: bool | str = False) -> TileResult:
+        """Compute all pairs.
 
         Raises
         ------
         ValueError
-            If this is another version of simplugins than the one that asks, or the engine cannot be used here.
+            If another version of simplugins made the job.
         """
         if self.version != __version__:
-            raise ValueError(f"the run is by simplugins {self.version}, here simplugins {__version__} is installed")
-        check_engine(self.engine, self.precision)
-        return aligned_products(
-            rows,
-            columns,
-            self.matcher,
-            engine=self.engine,
-            precision=self.precision,
-            threads=threads,
-            certify=self.certify,
-        )
+            raise ValueError(
+                f"the job is from simplugins {self.version}, but simplugins {__version__} is installed here"
+            )
+        return self.operation.compute(self.x, self.y, threads=threads, progress=progress)
 
     def warm_up(self) -> None:
-        """Load all that a tile needs beside its inputs, so that the memory which that takes is seen."""
-        smallest = Activations.from_array(np.ones((2, 1, 1), np.float32))
-        self.compute(smallest.part(0, 1), smallest.part(1, 2), threads=1)
+        """Compute a minimal tile, so that libraries and compiled code are loaded."""
+        tiny = Activations.from_array(np.ones((2, 1, 1), np.float32))
+        self.part(tiny.part(0, 1), tiny.part(1, 2)).compute(threads=1)
+
+
+def check_pair(x: Activations, y: Activations, matcher: Matcher) -> None:
+    """Check that the inputs of two sets can be matched.
+
+    Raises
+    ------
+    ValueError
+        If channels differ, or the matcher is positionwise and numbers of positions differ.
+    """
+    if x.channels != y.channels:
+        raise ValueError(f"concept vectors must have equal channels to be compared: got {x.channels} and {y.channels}")
+    if matcher.positionwise:
+        counts = np.unique(np.concatenate([x.positions, y.positions]))
+        if counts.size > 1:
+            raise ValueError(
+                f"matching {matcher.name!r} pairs position s with position s, so all inputs need the same number of "
+                f"positions, got {counts[0]} to {counts[-1]}; a semantic measure compares sets of different sizes"
+            )
+
+
+def complete(
+    x: Activations,
+    y: Activations | None,
+    values: NDArray[np.float64],
+    gap: NDArray[np.float64] | None,
+    rounding: float,
+    **metadata: str,
+) -> TileResult:
+    """Undo the scaling of extreme inputs; if `y` is None, complete matrices whose upper triangles are filled."""
+    other = x if y is None else y
+    if x.exponents.any() or other.exponents.any():
+        values = np.ldexp(values, x.exponents[:, None] + other.exponents[None, :])
+    if y is None:
+        for matrix, diagonal in ((values, x.squared_norms), (gap, 0.0)):
+            if matrix is not None:
+                mirror(matrix)
+                np.fill_diagonal(matrix, diagonal)
+    return TileResult(values, rounding, gap, metadata)
+
+
+def relative_gap(values: NDArray[np.float64], upper: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``(upper - value) / |upper|``, infinite where the bound is 0 and the value is not."""
+    missing = np.maximum(upper - values, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(missing == 0, 0.0, missing / np.abs(upper))
+
+
+def provenance(result: TileResult) -> dict[str, Any]:
+    """Return how a tile was computed: "rounding", and its metadata."""
+    return {"rounding": result.rounding, **result.metadata}
+
+
+def check_consistent(computed: Mapping[str, Any], result: TileResult) -> None:
+    """Check that a tile was computed like the others, on whatever device.
+
+    Raises
+    ------
+    ValueError
+        If not.
+    """
+    for name, value in provenance(result).items():
+        if name != "device" and value != computed.get(name):
+            raise ValueError(
+                f"some tiles were computed with {name} {computed.get(name)!r}, others with {value!r}: ask for one "
+                f"engine and precision"
+            )

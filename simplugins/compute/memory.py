@@ -1,40 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run takes of this process's memory, and how it keeps to a limit."""
+"""The memory model: what a job needs in this process, and how many blocks and threads fit a limit."""
 
 from __future__ import annotations
 
 import os
 import re
-import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import CHUNK_BYTES
-from simplugins.compute.engines.cpu import TILE_BYTES
-from simplugins.matching.matcher import Matcher
+from simplugins.compute.job import Job
+
+TILE_BYTES = 8 * 2**20
+"""Affinities that one thread of the CPU engine holds at a time, unless one pair needs more."""
+
+CACHE_BYTES = 256 * 2**20
+"""Converted inputs that the CPU engine keeps."""
+
+SOLVER_BYTES = 16
+"""Working memory of a matcher per affinity, at most."""
+
+PROCESS_BYTES = 180 * 2**20
+"""Python with NumPy, SciPy and the compiled solver, before any activations are loaded."""
+
+_MATRICES = {None: 3, "linear": 2, "cosine": 3, "rbf": 4}
+"""Matrices of the size of the result that exist at once while a kernel is applied, by kernel."""
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 _ALLOCATOR = 1.25
-"""Memory that the allocator holds, in times what is in use."""
+"""Memory held by the allocator, relative to the memory in use."""
 
 _CHUNKS = 4
-"""How many chunks of a file are in memory, encoded or decoded, while a part that lies in two of them is read."""
+"""Chunks of a file in memory, encoded or decoded, while a part that spans two of them is read."""
 
-_COSTS = 16
-"""Bytes that a matcher holds for each affinity of a pair, at most."""
-
-_RESULTS = 4
-"""Matrices of a tile's size that there are at once, while it is completed and written."""
+_TILE_MATRICES = 4
+"""Matrices of the size of a tile that exist at once while it is completed and written."""
 
 
 def parse_memory(memory: str | int) -> int:
-    """Return how many bytes are meant.
+    """Return a number of bytes.
 
     Parameters
     ----------
@@ -44,45 +51,57 @@ def parse_memory(memory: str | int) -> int:
     Raises
     ------
     ValueError
-        If that is no amount above 0.
+        If it is not a positive amount.
 
     Examples
     --------
     >>> parse_memory("2GB"), parse_memory("1.5 GiB"), parse_memory(1024)
     (2000000000, 1610612736, 1024)
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", str(memory), re.IGNORECASE)
-    amount = 0.0 if found is None else float(found[1]) * (_BINARY_UNITS if found[3] else _UNITS)[found[2].lower()]
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", str(memory), re.IGNORECASE)
+    amount = 0.0 if match is None else float(match[1]) * (_BINARY_UNITS if match[3] else _UNITS)[match[2].lower()]
     if isinstance(memory, bool) or amount < 1:
         raise ValueError(f"memory: expected an amount such as '2GB' or '512MiB', or a number of bytes, got {memory!r}")
     return int(amount)
 
 
 def resident() -> int:
-    """Return how much memory the process takes at present, in bytes."""
+    """Return the memory that this process occupies, in bytes.
+
+    Raises
+    ------
+    ValueError
+        If the platform does not tell.
+    """
     statm = Path("/proc/self/statm")
     if statm.exists():
         return int(statm.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    try:
+        import resource
+    except ImportError:
+        raise ValueError(
+            "memory: this platform does not report the memory of a process, so no limit can be kept"
+        ) from None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What one run takes, in bytes.
+    """Memory that a job needs, in bytes.
 
     Attributes
     ----------
     block : int
         A block of converted inputs.
     reading : int
-        What reading a block takes beside it.
+        Reading a block, in addition to the block.
     thread : int
-        What a thread takes: affinities, and the matcher's costs.
+        Each thread: affinities, and the matcher's working memory.
     results : int
-        What the results of a tile take.
+        The results of a tile.
     copies : int
-        How many more blocks the engine makes, of inputs in another order or scaled.
+        Further blocks that the engine makes: in another order, or scaled.
     """
 
     block: int
@@ -92,32 +111,63 @@ class Needs:
     copies: int
 
     @staticmethod
-    def of(x: Activations, y: Activations, matcher: Matcher, size: int, *, certify: bool = False) -> Needs:
-        """Return what tiles of `size` inputs take."""
-        itemsize = int(np.result_type(x.dtype, y.dtype).itemsize)
-        pair = 0 if matcher.positionwise and not certify else int(x.positions.max()) * int(y.positions.max())
-        changed = matcher.by_norm or x.exponents.any() or y.exponents.any() or x.dtype != y.dtype
+    def of(job: Job, size: int) -> Needs:
+        """Return the needs of tiles of `size` inputs."""
+        x, y = job.x, job.columns
         return Needs(
             block=size * max(x.input_bytes, y.input_bytes),
             reading=3 * max(CHUNK_BYTES, x.input_bytes, y.input_bytes) + _CHUNKS * max(x.chunk_bytes, y.chunk_bytes),
-            thread=max(TILE_BYTES, pair * itemsize) + _COSTS * pair,
-            results=_RESULTS * 8 * min(size, len(x)) * min(size, len(y)),
-            copies=2 if changed else 0,
+            thread=thread_bytes(job),
+            results=_TILE_MATRICES * 8 * min(size, len(x)) * min(size, len(y)),
+            copies=job.operation.copies(x, y),
         )
 
-    def beside_blocks(self, threads: int) -> int:
-        """Return all but the blocks that are kept."""
+    def besides_blocks(self, threads: int) -> int:
+        """Return everything but the cached blocks."""
         return int(_ALLOCATOR * (self.reading + threads * self.thread + self.results + self.copies * self.block))
+
+
+def thread_bytes(job: Job) -> int:
+    """Return the memory of one thread: a tile of affinities, and the matcher's working memory for one pair."""
+    affinities, working = job.operation.pair_bytes(job.x, job.columns)
+    return max(TILE_BYTES, affinities) + working
+
+
+def result_bytes(rows: int, columns: int) -> int:
+    """Return the bytes of an RSM."""
+    return 8 * rows * columns
+
+
+def kernel_bytes(rows: int, columns: int, kernel: str | None, *, certify: bool) -> int:
+    """Return the bytes of all matrices of the size of the result while a kernel is applied, and of the gaps."""
+    return (_MATRICES[kernel] + certify) * result_bytes(rows, columns)
+
+
+def peak_bytes(job: Job, rows: int, columns: int, kernel: str | None, *, threads: int) -> int:
+    """Return the peak memory of a plain call on the CPU, without the activations as they were given.
+
+    Parameters
+    ----------
+    job : Job
+        Of some inputs that stand for all.
+    rows, columns : int
+        Numbers of inputs in the whole call; equal for inputs with themselves.
+    kernel : str or None
+    threads : int
+    """
+    converted = rows * job.x.input_bytes + (0 if job.y is None else columns * job.y.input_bytes)
+    matrices = kernel_bytes(rows, columns, kernel, certify=job.operation.certify)
+    return PROCESS_BYTES + min(CACHE_BYTES, converted) + threads * thread_bytes(job) + matrices
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How a run keeps to a limit.
+    """How a job keeps to a memory limit.
 
     Attributes
     ----------
     blocks : int
-        How many blocks of inputs it keeps, at least 2.
+        Blocks of inputs to keep in memory, at least 2.
     threads : int
     """
 
@@ -126,14 +176,14 @@ class Budget:
 
 
 def plan(needs: Needs, room: int, threads: int) -> Budget | None:
-    """Return how many blocks and threads there is room for, threads first; None if there is none for 2 and 1."""
-    for fewer in range(threads, 0, -1):
-        blocks = int((room - needs.beside_blocks(fewer)) / (_ALLOCATOR * max(1, needs.block)))
+    """Return how many blocks and threads fit, threads first; None if not even 2 blocks and 1 thread do."""
+    for count in range(threads, 0, -1):
+        blocks = int((room - needs.besides_blocks(count)) / (_ALLOCATOR * max(1, needs.block)))
         if blocks >= 2:
-            return Budget(blocks, fewer)
+            return Budget(blocks, count)
     return None
 
 
 def least(needs: Needs, *, blocks: int = 2) -> int:
-    """Return the room that a run with one thread and so many blocks needs."""
-    return needs.beside_blocks(1) + int(_ALLOCATOR * blocks * needs.block) + 1
+    """Return the memory that a job needs with one thread and a number of blocks."""
+    return needs.besides_blocks(1) + int(_ALLOCATOR * blocks * needs.block) + 1

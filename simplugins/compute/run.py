@@ -1,222 +1,199 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run from its tiles to what they are collected in: matrices in memory, or a store."""
+"""From a job to a result: a tiling cuts it, an executor has an engine compute each tile, and a sink takes it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from simplugins._common.formatting import human_bytes
 from simplugins._common.progress import counted
 from simplugins._common.threads import check_threads
-from simplugins.activations.activations import Activations
-from simplugins.compute.engines import AlignedProducts
-from simplugins.compute.engines.pairs import check_pair, mirror
-from simplugins.compute.executors.dask_cluster import compute_there, connected, threads_of
+from simplugins._common.validation import check_count
 from simplugins.compute.executors.local import compute_here
-from simplugins.compute.job import Pairing
-from simplugins.compute.memory import Budget, Needs, least, plan, resident
-from simplugins.compute.resources import Resources
-from simplugins.compute.tiling import Grid, Tile, block_size
+from simplugins.compute.job import Job, TileResult
+from simplugins.compute.memory import Budget, Needs, kernel_bytes, least, parse_memory, plan, resident
+from simplugins.compute.sinks.matrix import MatrixSink
+from simplugins.compute.tiling import Tile, Tiling, block_size
 
-_KEPT = 2**28
-"""Bytes of blocks that are kept where no limit is given, and by a worker."""
+_CACHED = 2**28
+"""Bytes of blocks that are kept without a limit, and by a worker."""
 
-_FOR_EACH_THREAD = 32
-"""Tiles for each thread of a cluster's, at least."""
+_TILES_PER_THREAD = 32
+"""Tiles per thread of a cluster, at least, so that all threads finish at about the same time."""
 
 _BLOCKS = 4
-"""How many blocks of inputs there is to be room for: with more, of fewer inputs, less is read more than once."""
+"""Blocks of inputs that should fit in memory: more, smaller blocks reduce re-reads."""
 
 
-class Collector(Protocol):
+@dataclass(frozen=True)
+class Resources:
+    """Threads and memory of this process, or a cluster.
+
+    Attributes
+    ----------
+    threads : int or None
+        By default one per core that this process may use; 1 for a task on a cluster.
+    memory : int, str or None
+        Limit of this process's memory.
+    scheduler : dask.distributed.Client, str or None
+        The cluster that computes; None for this process.
+    tile_size : int or None
+        Inputs on each side of a tile; by default chosen from the size of the inputs, the memory and the cluster.
+
+    Raises
+    ------
+    ValueError
+        If memory or threads are not such amounts, or memory is given for a cluster.
+    """
+
+    threads: int | None = None
+    memory: int | str | None = None
+    scheduler: Any = None
+    tile_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.threads is not None:
+            check_threads(self.threads)
+        if self.tile_size is not None:
+            check_count("tile_size", self.tile_size)
+        if self.memory is not None:
+            parse_memory(self.memory)
+            if self.scheduler is not None:
+                raise ValueError(
+                    "memory= limits this process, but with scheduler= the workers compute: set Dask's memory_limit"
+                )
+
+    def room(self) -> int | None:
+        """Return the memory left under the limit, if there is one."""
+        return None if self.memory is None else parse_memory(self.memory) - resident()
+
+
+class Sink(Protocol):
     """Takes tiles."""
 
-    grid: Grid
+    tiling: Tiling
 
     def missing(self, tiles: Iterator[Tile]) -> Iterator[Tile]:
-        """Return the tiles that it does not have yet."""
+        """Return the tiles that are not there yet."""
 
-    def add(self, tile: Tile, found: AlignedProducts) -> None:
+    def add(self, tile: Tile, result: TileResult) -> None:
         """Take a tile."""
 
 
-@dataclass
-class InMemory:
-    """Collects tiles in matrices."""
-
-    grid: Grid
-    certify: bool
-    values: NDArray[np.float64] = field(init=False)
-    gap: NDArray[np.float64] | None = field(init=False)
-    computed: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        shape = self.grid.rows, self.grid.columns
-        self.values, self.gap = np.zeros(shape), np.zeros(shape) if self.certify else None
-
-    def missing(self, tiles: Iterator[Tile]) -> Iterator[Tile]:
-        """Return all tiles."""
-        return tiles
-
-    def add(self, tile: Tile, found: AlignedProducts) -> None:
-        """Put a tile in its place."""
-        where = self.grid.slices(tile)
-        self.values[where] = found.values
-        if self.gap is not None and found.gap is not None:
-            self.gap[where] = found.gap
-        check_alike(self.computed or told_of(found), found)
-        self.computed = told_of(found)
-
-    def result(self) -> AlignedProducts:
-        """Complete the matrices."""
-        if self.grid.symmetric:
-            for matrix in (self.values, self.gap):
-                if matrix is not None:
-                    mirror(matrix)
-        made = {name: value for name, value in self.computed.items() if name != "rounding"}
-        return AlignedProducts(self.values, self.computed["rounding"], self.gap, made)
-
-
-def told_of(found: AlignedProducts) -> dict[str, Any]:
-    """Return how a tile was computed: "rounding", "engine", "precision", and the "device" of a GPU."""
-    return {"rounding": found.rounding, **found.made}
-
-
-def check_alike(computed: Mapping[str, Any], found: AlignedProducts) -> None:
-    """Check that a tile was computed like others, on whatever device.
-
-    Raises
-    ------
-    ValueError
-        If not.
-    """
-    for name, value in told_of(found).items():
-        if name != "device" and value != computed.get(name):
-            raise ValueError(
-                f"some tiles were computed with {name} {computed.get(name)!r}, others with {value!r}: ask for one "
-                f"engine and precision"
-            )
-
-
-def make_grid(
-    pairing: Pairing, x: Activations, y: Activations | None, resources: Resources, *, beside: int = 0
-) -> Grid:
-    """Cut pairs into tiles: of the usual size, or smaller if there is no room for them, or too few for a cluster.
+def compute_matrix(job: Job, resources: Resources, *, progress: bool | str = False) -> TileResult:
+    """Compute all pairs of a job in memory.
 
     Parameters
     ----------
-    pairing : Pairing
-    x, y : Activations
-    resources : Resources
-    beside : int
-        Bytes that the results will take beside the tiles.
-    """
-    other = x if y is None else y
-    size = block_size(max(int(x.positions.max()), int(other.positions.max())))
-    if resources.scheduler is not None:
-        size = _shared(Grid(len(x), len(other), size, symmetric=y is None), threads_of(resources.scheduler))
-    room = _room(pairing, resources)
-    while room is not None and size > 1 and least(_needs(pairing, x, other, size), blocks=_BLOCKS) > room - beside:
-        size //= 2
-    return Grid(len(x), len(other), size, symmetric=y is None)
-
-
-def _room(pairing: Pairing, resources: Resources) -> int | None:
-    """Return how much memory is left of the limit, if there is one, when all is loaded that takes some anyway."""
-    if resources.memory is not None:
-        pairing.warm_up()
-    return resources.room()
-
-
-def _shared(grid: Grid, threads: int) -> int:
-    """Return a size of which there are enough tiles for all threads of a cluster to end at about the same time."""
-    while grid.size > 1 and grid.count < _FOR_EACH_THREAD * threads:
-        grid = replace(grid, size=grid.size // 2)
-    return grid.size
-
-
-def _needs(pairing: Pairing, x: Activations, y: Activations, size: int) -> Needs:
-    return Needs.of(x, y, pairing.matcher, size, certify=pairing.certify)
-
-
-def _budget(pairing: Pairing, x: Activations, y: Activations, grid: Grid, resources: Resources, beside: int) -> Budget:
-    """Return how many blocks and threads the run has.
-
-    Raises
-    ------
-    ValueError
-        If there is not enough memory.
-    """
-    threads = check_threads(resources.threads)
-    needs, room = _needs(pairing, x, y, grid.size), _room(pairing, resources)
-    if room is None:
-        return Budget(_blocks_kept(needs), threads)
-    found = plan(needs, room - beside, threads)
-    if found is None:
-        held = human_bytes(resident())
-        results = f"{human_bytes(beside)} for the results (none with store=), " if beside else ""
-        raise ValueError(
-            f"memory={resources.memory!r} is too little: the process has {held} already, and the run needs "
-            f"{results}{human_bytes(least(needs))} for tiles of {grid.size} x {grid.size} inputs"
-        )
-    return found
-
-
-def _blocks_kept(needs: Needs) -> int:
-    """Return how many blocks are kept where there is no limit, by this process or by each worker."""
-    return max(2, _KEPT // needs.block)
-
-
-def compute_tiles(
-    pairing: Pairing,
-    x: Activations,
-    y: Activations | None,
-    collector: Collector,
-    resources: Resources,
-    *,
-    progress: bool | str = False,
-    beside: int = 0,
-) -> None:
-    """Compute all tiles that a collector does not have, and give it each as soon as it is there.
-
-    Parameters
-    ----------
-    pairing : Pairing
-    x, y : Activations
-        `y` is None for inputs with themselves.
-    collector : Collector
+    job : Job
     resources : Resources
     progress : bool or str
         Show a progress bar on standard error; a string is its title.
-    beside : int
-        Bytes that the results take beside the tiles.
+    """
+    reserved = 0
+    if resources.memory is not None:
+        reserved = kernel_bytes(len(job.x), len(job.columns), "cosine", certify=job.operation.certify)
+    sink = MatrixSink(make_tiling(job, resources, reserved=reserved), certify=job.operation.certify)
+    execute(job, sink, resources, reserved=reserved, progress=progress)
+    return sink.result()
+
+
+def execute(job: Job, sink: Sink, resources: Resources, *, reserved: int = 0, progress: bool | str = False) -> None:
+    """Compute all tiles that a sink does not have, and give it each as soon as it is complete.
+
+    Parameters
+    ----------
+    job, resources, progress
+        As for `compute_matrix`.
+    sink : Sink
+    reserved : int
+        Bytes that the result will need in addition to the tiles.
 
     Raises
     ------
     ValueError
-        If inputs do not fit each other, or memory does not suffice.
+        If the two sets of inputs do not fit each other, or memory does not suffice.
     """
-    other, grid = x if y is None else y, collector.grid
-    check_pair(x, other, pairing.matcher)
+    tiling = sink.tiling
+    job.operation.check(job.x, job.x if job.y is None else job.y)
+    if tiling.count == 1 and resources.scheduler is None:  # the only tile is read as it is, and shows its own progress
+        for tile in sink.missing(tiling.tiles()):
+            sink.add(tile, job.compute(check_threads(resources.threads), progress))
+        return
+    job.operation.check_tiles()
     with ExitStack() as stack:
         if resources.scheduler is None:
-            budget = _budget(pairing, x, other, grid, resources, beside)
-            tiles = list(collector.missing(grid.tiles(budget.blocks - 1)))
-            found = compute_here(pairing, x, y, grid, tiles, budget)
+            budget = _budget(job, tiling, resources, reserved)
+            tiles = list(sink.missing(tiling.tiles(budget.blocks - 1)))
+            results = compute_here(job, tiling, tiles, budget)
         else:
+            from simplugins.compute.executors.dask_cluster import compute_there, connected
+
             client = stack.enter_context(connected(resources.scheduler))
-            kept = _blocks_kept(_needs(pairing, x, other, grid.size))
-            tiles = list(collector.missing(grid.tiles(kept - 1)))
-            how = {"client": client, "threads": resources.threads or 1, "most": kept}
-            found = compute_there(pairing, x, y, grid, tiles, **how)
-        done = grid.total_pairs - sum(map(grid.pairs, tiles))
-        show = stack.enter_context(counted(grid.total_pairs, progress, title="matching", unit="pair", done=done))
-        for tile, products in found:
-            collector.add(tile, products)
-            show(done := done + grid.pairs(tile))
+            cached = _cached_blocks(Needs.of(job, tiling.size))
+            tiles = list(sink.missing(tiling.tiles(cached - 1)))
+            threads = resources.threads or 1
+            results = compute_there(job, tiling, tiles, client=client, threads=threads, cached_blocks=cached)
+        done = tiling.total_pairs - sum(map(tiling.pairs, tiles))
+        report = stack.enter_context(counted(tiling.total_pairs, progress, title="matching", unit="pair", done=done))
+        for tile, result in results:
+            sink.add(tile, result)
+            report(done := done + tiling.pairs(tile))
+
+
+def make_tiling(job: Job, resources: Resources, *, stored: bool = False, reserved: int = 0) -> Tiling:
+    """Cut a job into tiles: one without limits, else of the usual size, or smaller where memory or a cluster asks for it."""
+    x, y = job.x, job.x if job.y is None else job.y
+    limited = stored or resources.memory is not None or resources.scheduler is not None
+    if resources.tile_size is not None or not limited:
+        return Tiling(len(x), len(y), resources.tile_size or max(len(x), len(y)), symmetric=job.symmetric)
+    size = block_size(max(int(x.positions.max()), int(y.positions.max())))
+    tiling = Tiling(len(x), len(y), size, symmetric=job.symmetric)
+    if resources.scheduler is not None:
+        from simplugins.compute.executors.dask_cluster import threads_of
+
+        threads = threads_of(resources.scheduler)
+        while tiling.size > 1 and tiling.count < _TILES_PER_THREAD * threads:
+            tiling = replace(tiling, size=tiling.size // 2)
+    room = _room(job, resources)
+    if room is not None:
+        while tiling.size > 1 and least(Needs.of(job, tiling.size), blocks=_BLOCKS) > room - reserved:
+            tiling = replace(tiling, size=tiling.size // 2)
+    return tiling
+
+
+def _room(job: Job, resources: Resources) -> int | None:
+    """Return the memory left under the limit, if there is one, after everything that needs memory anyway is loaded."""
+    if resources.memory is not None:
+        job.warm_up()
+    return resources.room()
+
+
+def _budget(job: Job, tiling: Tiling, resources: Resources, reserved: int) -> Budget:
+    """Return the numbers of blocks and threads.
+
+    Raises
+    ------
+    ValueError
+        If memory does not suffice.
+    """
+    threads, room = check_threads(resources.threads), _room(job, resources)
+    needs = Needs.of(job, tiling.size)
+    if room is None:
+        return Budget(_cached_blocks(needs), threads)
+    budget = plan(needs, room - reserved, threads)
+    if budget is None:
+        results = f"{human_bytes(reserved)} for the results (none with store=), " if reserved else ""
+        raise ValueError(
+            f"memory={resources.memory!r} is too little: the process occupies {human_bytes(resident())} already, and "
+            f"the job needs {results}{human_bytes(least(needs))} for tiles of {tiling.size} x {tiling.size} inputs"
+        )
+    return budget
+
+
+def _cached_blocks(needs: Needs) -> int:
+    """Return the number of blocks to keep without a limit, in this process or on each worker."""
+    return max(2, _CACHED // max(1, needs.block))

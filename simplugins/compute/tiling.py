@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The grid of tiles that all pairs of inputs are cut into: blocks of one set of inputs against blocks of the other."""
+"""The tiling of all pairs of inputs: blocks of rows against blocks of columns."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-_POSITIONS = 50_000
-"""About how many positions the inputs of a block have together: so a tile takes a CPU some seconds, whatever the sets'
-sizes."""
+import numpy as np
+from numpy.typing import NDArray
 
-_LEAST, _MOST = 8, 512
+_POSITIONS = 50_000
+"""Positions in a block, roughly: with these a tile takes a CPU a few seconds, whatever the size of the sets."""
+
+_SMALLEST, _LARGEST = 8, 512
 
 
 def block_size(positions: int) -> int:
-    """Return how many inputs of so many positions a block has by default: a power of two.
+    """Return the default number of inputs in a block, a power of two, for inputs with a number of positions.
 
     Examples
     --------
     >>> block_size(49), block_size(196), block_size(784), block_size(3136)
     (512, 256, 64, 16)
     """
-    return max(_LEAST, min(_MOST, int(2 ** round(math.log2(_POSITIONS / positions)))))
+    return max(_SMALLEST, min(_LARGEST, int(2 ** round(math.log2(_POSITIONS / positions)))))
 
 
 class Tile(NamedTuple):
@@ -34,24 +36,24 @@ class Tile(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Grid:
-    """All tiles of N × M pairs; of inputs with themselves, those on and above the diagonal.
+class Tiling:
+    """All tiles of N × M pairs; only those on and above the diagonal if it is symmetric.
 
     Attributes
     ----------
     rows, columns : int
         N and M.
     size : int
-        How many inputs a block has; the last has fewer.
+        Inputs in a block; the last block may have fewer.
     symmetric : bool
-        Whether rows and columns are the same inputs, of which each pair is matched once.
+        Whether rows and columns are the same inputs and each pair is computed once.
 
     Examples
     --------
-    >>> grid = Grid(5, 5, size=2, symmetric=True)
-    >>> len(list(grid.tiles())), grid.total_pairs
+    >>> tiling = Tiling(5, 5, size=2, symmetric=True)
+    >>> len(list(tiling.tiles())), tiling.total_pairs
     (6, 10)
-    >>> grid.slices(Tile(1, 2))
+    >>> tiling.slices(Tile(1, 2))
     (slice(2, 4, None), slice(4, 5, None))
     """
 
@@ -62,29 +64,29 @@ class Grid:
 
     @property
     def blocks(self) -> tuple[int, int]:
-        """How many blocks of rows and of columns there are."""
+        """Numbers of blocks of rows and of columns."""
         return math.ceil(self.rows / self.size), math.ceil(self.columns / self.size)
 
     @property
     def tile_shape(self) -> tuple[int, int]:
-        """How many rows and columns the first tile, which is a largest one, has."""
+        """Numbers of rows and columns of the first tile, which is as large as any."""
         return min(self.size, self.rows), min(self.size, self.columns)
 
     @property
     def count(self) -> int:
-        """How many tiles there are."""
+        """Number of tiles."""
         rows, columns = self.blocks
         return rows * (rows + 1) // 2 if self.symmetric else rows * columns
 
     @property
     def total_pairs(self) -> int:
-        """How many pairs are matched in all tiles together."""
+        """Number of pairs computed in all tiles together."""
         return self.rows * (self.rows - 1) // 2 if self.symmetric else self.rows * self.columns
 
     def tiles(self, panel: int = 1) -> Iterator[Tile]:
-        """List all tiles, so many blocks of rows at a time against one of columns after the other.
+        """Iterate over all tiles, `panel` blocks of rows at a time against one block of columns after the other.
 
-        Whoever keeps those blocks of rows, and one of columns, reads each block of columns once for all of them.
+        An executor that keeps `panel` blocks of rows and one of columns reads each block of columns once per panel.
         """
         rows, columns = self.blocks
         for start in range(0, rows, panel):
@@ -97,14 +99,20 @@ class Grid:
         return self.block(tile.row, self.rows), self.block(tile.column, self.columns)
 
     def block(self, number: int, count: int) -> slice:
-        """Return the inputs of a block, out of so many."""
+        """Return the inputs of a block, out of `count` inputs."""
         return slice(number * self.size, min((number + 1) * self.size, count))
 
     def on_diagonal(self, tile: Tile) -> bool:
-        """Whether a tile's rows and columns are the same inputs."""
+        """Whether the rows and columns of a tile are the same inputs."""
         return self.symmetric and tile.row == tile.column
 
     def pairs(self, tile: Tile) -> int:
-        """Return how many pairs of a tile are matched."""
-        rows, columns = (found.stop - found.start for found in self.slices(tile))
+        """Return the number of pairs computed in a tile."""
+        rows, columns = (inputs.stop - inputs.start for inputs in self.slices(tile))
         return int(rows * (rows - 1) // 2 if self.on_diagonal(tile) else rows * columns)
+
+
+def mirror(matrix: NDArray[np.float64]) -> None:
+    """Copy the upper triangle to the lower, row by row, without a second matrix."""
+    for i in range(len(matrix)):
+        matrix[i:, i] = matrix[i, i:]

@@ -183,7 +183,7 @@ def retrieval(
 
     Examples
     --------
-    >>> rsm = RSM.of([[1.0, 0.9, 0.1], [0.9, 1.0, 0.2], [0.1, 0.2, 1.0]], labels=["cat", "cat", "dog"])
+    >>> rsm = RSM.from_similarities([[1.0, 0.9, 0.1], [0.9, 1.0, 0.2], [0.1, 0.2, 1.0]], labels=["cat", "cat", "dog"])
     >>> found = retrieval(rsm)
     >>> found.neighbours.ravel()
     array([1, 0, 1])

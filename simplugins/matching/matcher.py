@@ -42,6 +42,9 @@ class Matcher(ABC):
     positionwise: ClassVar[bool] = False
     """Whether position s always goes with position s: `match` must return that, and engines do not call it where no
     affinities between positions are needed."""
+    invariant_to_order: ClassVar[bool | None] = None
+    invariant_to_translation: ClassVar[bool | None] = None
+    symmetric: ClassVar[bool] = False
     by_norm: ClassVar[bool] = False
     """Whether to hand over the positions of both inputs in the order of the norms of their concept vectors, smallest
     first; of equal norms, the first position first."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ def matcher_options(matcher: Matcher) -> dict[str, Any]:
     return {name: v if isinstance(v, bool | int | float | str | None) else repr(v) for name, v in plain.items()}
 
 
-def resolve_matcher(matching: str | Matcher, /, **options: Any) -> Matcher:
+def resolve_matcher(matching: str | Matcher, options: Mapping[str, Any] | None = None) -> Matcher:
     """Return the matcher of a name, created with its options, or a matcher as it is.
 
     Raises
@@ -35,7 +36,7 @@ def resolve_matcher(matching: str | Matcher, /, **options: Any) -> Matcher:
         If the plugin is no matcher, an option is unknown to it, or options come with a matcher that is already made.
     """
     if isinstance(matching, str):
-        matcher = _create(matching, options)
+        matcher = _create(matching, dict(options or {}))
     elif not isinstance(matching, Matcher):
         raise TypeError(f"matching must be a name or a Matcher, got {kind(matching)}")
     elif options:

@@ -1,179 +1,162 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures: activations to RSMs. A measure is a kernel and a matching."""
+"""Activations to RSMs: `compute_rsm` and `compute_rsms`."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from simplugins import __version__, plugins
+from simplugins import __version__
 from simplugins._common.validation import naming
 from simplugins.activations.activations import Activations
 from simplugins.activations.reading import read
-from simplugins.compute.engines import AlignedProducts, aligned_products, check_engine, check_names
-from simplugins.compute.job import Pairing
-from simplugins.compute.resources import Resources
-from simplugins.compute.sinks.zarr_store import check_storable
+from simplugins.compute.engines import check_engine, check_names
+from simplugins.compute.job import Job, Operation, TileResult
+from simplugins.compute.run import Resources, compute_matrix
 from simplugins.matching.matcher import Matcher
-from simplugins.matching.options import matcher_options, resolve_matcher
-from simplugins.rsm import kernels
-from simplugins.rsm.kernels import Sigma
-from simplugins.rsm.rsm import RSM
+from simplugins.measures.measure import Measure, Options, named_measure, resolve_measure
+from simplugins.rsm.kernels import Sigma, check_sigma
+from simplugins.rsm.rsm import RSM, DenseValues
 
-GROUP = "simplugins.measures"
-
-_MATRICES = 4
-"""How many matrices of the result's size there are at once, while a kernel is applied."""
+DEFAULT = "semantic-cosine"
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A kernel on aligned inner products, and the matching that aligns them.
-
-    Called with activations, it returns their RSM; so it is a plugin of the group ``simplugins.measures``, as is any
-    ``callable(activations, *, other=None, **options) -> RSM``.
-
-    Attributes
-    ----------
-    name : str
-    kernel : {"linear", "cosine", "rbf"}
-    matching : str
-        Name of the matching it uses by default.
-    """
-
-    name: str
-    kernel: str
-    matching: str
-
-    def __call__(self, activations: Any, *, other: Any = None, **options: Any) -> RSM:
-        """Compute the RSM of activations; see `compute_rsm` for the options."""
-        return _compute([self], activations, other=other, **options)[self.name]
-
-    def check_matcher(self, matcher: Matcher) -> None:
-        """Check that a matcher fits the measure.
-
-        Raises
-        ------
-        ValueError
-            If the measure is spatio-semantic, and the matcher is not the identity.
-        """
-        if self.matching == "identity" and not matcher.positionwise:
-            raise ValueError(
-                f"measure {self.name!r} is spatio-semantic: it takes no matching but the identity, got "
-                f"{matcher.name!r}; use 'semantic-{self.kernel}'"
-            )
-
-
-semantic_linear = Measure("semantic-linear", "linear", "optimal")
-semantic_cosine = Measure("semantic-cosine", "cosine", "optimal")
-semantic_rbf = Measure("semantic-rbf", "rbf", "optimal")
-spatio_semantic_linear = Measure("spatio-semantic-linear", "linear", "identity")
-spatio_semantic_cosine = Measure("spatio-semantic-cosine", "cosine", "identity")
-spatio_semantic_rbf = Measure("spatio-semantic-rbf", "rbf", "identity")
-
-
-def compute_rsm(activations: Any, measure: str = "semantic-cosine", *, other: Any = None, **options: Any) -> RSM:
+def compute_rsm(
+    activations: Any,
+    measure: Any = DEFAULT,
+    *,
+    other: Any = None,
+    layout: str = "auto",
+    mask: Any = None,
+    other_mask: Any = None,
+    labels: Any = None,
+    other_labels: Any = None,
+    drop_tokens: int | Sequence[int] = 0,
+    dtype: DTypeLike | None = None,
+    measure_options: Mapping[str, Any] | None = None,
+    matching: str | Matcher | None = None,
+    matching_options: Mapping[str, Any] | None = None,
+    certify: bool = False,
+    sigma: Sigma = "median",
+    engine: str = "auto",
+    precision: str | None = None,
+    threads: int | None = None,
+    subset: int | Sequence[int] | None = None,
+    seed: int = 0,
+    memory: int | str | None = None,
+    store: str | os.PathLike[str] | None = None,
+    scheduler: Any = None,
+    tile_size: int | None = None,
+    progress: bool | str = False,
+) -> RSM:
     """Compute the representational similarity matrix of N inputs.
 
-    For each pair of inputs, a *semantic* measure finds the permutation of positions under which the concept vectors
-    of one fit those of the other best (the largest sum of inner products), and compares the responses so aligned: it
-    does not matter where things are. A *spatio-semantic* measure compares position with the same position.
+    A *semantic* measure solves a linear assignment problem for each pair of inputs: it finds the permutation of
+    positions under which the concept vectors of one input best match those of the other (the largest sum of inner
+    products), and compares the responses so aligned. Where things are in the image does not matter. A *spatio-semantic*
+    measure compares each position with the same position.
 
     Parameters
     ----------
     activations : array, path, list of arrays, or Activations
-        Responses of a network to N inputs: a NumPy, Torch or CuPy array; one on disk, which is read part by part: a
-        NumPy memmap, Zarr array, HDF5 dataset or Dask array; the name of a file of one array (see `read_activations`),
-        or of a folder of one layer that `record` wrote; or a list of N arrays (S_i, C).
-    measure : str, default "semantic-cosine"
-        {semantic, spatio-semantic}-{linear, cosine, rbf}, or any other plugin of the group
-        ``simplugins.measures``.
+        Responses of a network to N inputs: a NumPy, Torch or CuPy array; an array on disk, which is read in blocks (a
+        NumPy memmap, Zarr array, HDF5 dataset or Dask array); the path of a file of one array (see
+        `read_activations`), or of a folder of one layer that `record` wrote; or a list of N arrays (S_i, C).
+    measure : str or measure, default "semantic-cosine"
+        {semantic, spatio-semantic}-{linear, cosine, rbf}, another plugin of the group ``simplugins.measures``, or a
+        measure itself: a function of two `Activations` that returns an (N, M) array, or a dataclass with such a
+        ``__call__``.
     other : as activations, optional
-        M other inputs, with as many channels. The result then is N × M.
+        M other inputs with equal channels. The result is then N × M.
     layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
-        What the dimensions are; "auto" reads two, three and four of them as the first three.
+        The meaning of the dimensions; "auto" reads two, three and four of them as the first three layouts.
     mask, other_mask : (N, S) and (M, S) bool arrays, optional
-        True for positions that count; for maps also (N, H, W). The values of others are never looked at.
+        True for positions that count; for maps also (N, H, W). Masked positions are ignored and may be NaN.
     labels, other_labels : sequences of str or int, optional
-        What the inputs are called.
+        Labels of the inputs.
     drop_tokens : int or sequence of int, default 0
-        Tokens to leave out: the first so many, or those at these places (1 for a class token).
+        Tokens to leave out: the first n, or those at the given places (1 drops a class token).
     dtype : float32 or float64, optional
-        What to compute in: by default float64 for float64 activations, else float32. Similarities are added up and
+        The type to compute in: by default float64 for float64 activations, else float32. Similarities are summed and
         returned in float64.
+    measure_options : mapping, optional
+        Options of the measure, if it has any: the fields of its dataclass.
     matching : str or Matcher, optional
-        Of a semantic measure: any plugin of the group ``simplugins.matchings``. "optimal" (the default); "auction",
-        with the share that may be missing, ``tolerance=0.01``; the paper's "batch-optimal", with ``window=128``,
-        "greedy", and "topk-greedy", with ``k=128``; "identity"; or another's. Further keyword options are its own.
+        Matching of a semantic measure: "optimal" (the default), "auction", "batch-optimal", "greedy", "topk-greedy",
+        "identity", another plugin of the group ``simplugins.matchings``, or a matcher such as
+        ``simplugins.BatchOptimal(window=64)``.
+    matching_options : mapping, optional
+        Options of a matching given by name, such as ``{"window": 64}``.
     certify : bool, default False
-        Whether to prove for each pair how far its aligned inner product may be below the optimum: see `RSM.gap`. That
-        costs a tenth to a third for "optimal" and "auction"; others need all affinities, and an auction a pair.
+        Whether to prove for each pair how far its aligned inner product may be below the optimum: see `RSM.gap`. This
+        costs a tenth to a third for "optimal" and "auction"; other matchings need all affinities and an auction per
+        pair.
     sigma : "median" or float, default "median"
         Bandwidth of the RBF kernel ``exp(-d^2 / (2 sigma^2))``; "median" is the square root of the median of the
-        squared distances that are not zero, of this RSM.
+        non-zero squared distances of this RSM.
     engine : {"auto", "cpu", "cuda"}, default "auto"
-        What computes the affinities and matches: the CPU, or a GPU through CuPy, which is what "auto" takes where CuPy
-        sees one (and the matching is one of ours). Arrays of Torch or CuPy on a GPU are not copied there.
+        Where affinities and matchings are computed: on the CPU, or on a GPU through CuPy. "auto" takes a GPU where CuPy
+        finds one that has code for the matching. Torch and CuPy arrays on a GPU are not copied there.
     precision : {"float32", "float16x3", "tf32"}, optional
-        How a GPU computes the affinities of float32 activations: in float32 (the default), in float16 three times over,
+        How a GPU computes the affinities of float32 activations: in float32 (the default), as three float16 products,
         which is about as accurate, or rounded to 11 bits.
     threads : int, optional
-        Of the CPU; by default one for each core that this process may use, and with `scheduler` one for each task.
+        CPU threads; by default one per core that this process may use, and one per task with `scheduler`.
     subset : int or sequence of int, optional
-        Only so many inputs, drawn at random, or those of these numbers, in this order; others are not read. Where there
-        are no labels, the numbers become labels. `other` is taken whole.
+        Use only n inputs drawn at random, or those with the given numbers, in this order; others are not read. Without
+        labels, the numbers become labels. `other` is not affected.
     seed : int, default 0
-        Of the random draw.
+        Seed of the random draw.
     memory : int or str, optional
-        The most memory that the process may take, all included, in bytes or as "2GB" or "512MiB". What is read, kept
-        and computed at once is cut to fit; too little for that is an error, before anything is computed. It does not
-        hold for what a GPU has.
+        Limit of the memory of this process, in bytes or as "2GB" or "512MiB". Reads, caches and tiles are cut to fit;
+        if the limit is too low, an error is raised before anything is computed. It does not cover a GPU's memory.
     store : path, optional
-        A Zarr folder that finished tiles of pairs are written to. The same call again goes on where the last one
-        ended, whatever ended it; another call on the same store is an error. What is stored are the aligned inner
-        products, so kernel and sigma may differ. Needs the extra ``zarr``.
+        A Zarr folder for finished tiles. The same call continues where an interrupted one ended; a different call on
+        the same store is an error. Aligned inner products are stored, so kernel and sigma may differ. Needs the extra
+        ``zarr``.
     scheduler : dask.distributed.Client or str, optional
-        A Dask cluster, or the address of its scheduler: its workers compute the tiles, each by the engine that it has.
-        They read activations that are on disk from where they lie; others are sent to them, once. Needs the extra
-        ``dask``.
+        A Dask cluster, or the address of its scheduler: its workers compute the tiles, each with the engine that it
+        has. They read activations on disk from where they lie; others are sent to them once. Needs the extra ``dask``.
+    tile_size : int, optional
+        Inputs on each side of a tile of pairs, for `memory`, `store` and `scheduler`; by default chosen to fit them.
     progress : bool or str, default False
         Show a progress bar on standard error; a string is its title.
 
     Returns
     -------
     RSM
-        N × N, symmetric, or N × M. With `store`, it lies there and is read where it is looked at: see `load_rsm`.
+        N × N, or N × M. With `store`, its values stay there and are read where they are looked at: see `load_rsm`.
 
     Raises
     ------
     ValueError
-        If the input has NaN or infinite values, dimensions that do not fit the layout, fewer than two inputs (one,
-        with `other`), labels or masks that do not fit, unequal channels, or, for spatio-semantic measures, unequal
-        numbers of positions; if a name is unknown; if a store is of another call; if memory does not suffice.
+        If values are NaN or infinite; dimensions do not fit the layout; there are fewer than two inputs (one, with
+        `other`); labels or masks do not fit; channels differ or, for spatio-semantic measures, numbers of positions; a
+        name is unknown; an option does not apply to the measure; a store belongs to another call; memory does not
+        suffice.
     OSError
-        If a store cannot be written to. What was stored before stays as it was.
+        If a store cannot be written to. What it holds stays intact.
     TypeError
-        If values are no real numbers, or an option is unknown.
+        If values are not real numbers, or a measure or matching does not have an option.
 
     Notes
     -----
-    The optimal matching is exact: O(S^3) for a pair at worst; on activations near S^2 up to some 800 positions and
-    S^2.7 from there to 3,136; plus 2 S^2 C for the affinities. Greedy matchings are O(S^2) beside these; windows of k
-    positions O(S k^2) at worst, with 2 S k C for their affinities.
-    Memory beyond input and result: about 256 MiB of converted inputs, 8 MiB (or one pair) of affinities a thread, and,
-    while a kernel is applied, three matrices of the result's size; 2,000 inputs of 196 positions and 112 channels took
-    455 MiB. Certificates take one more matrix. With `store`, there is no matrix of the result's size.
+    The optimal matching is exact, up to the solver's quantisation: O(S^3) per pair at worst; on activations near S^2 up
+    to some 800 positions and S^2.7 from there to 3,136; plus 2 S^2 C for the affinities. Greedy matchings take O(S^2) in
+    addition to the affinities; windows of k positions O(S k^2) at worst, and 2 S k C for their affinities.
 
-    A response of zero has cosine 0 to everything. If all responses are equal, RBF is 1. Where two sets differ in
-    size, the smaller is matched into the larger, and positions left over count as matched to zero vectors: so norms,
-    cosine and distance keep their meaning, ``d^2 = |X|^2 + |Y|^2 - 2 m``. Without `other`, the
-    diagonal is that of the identity, which is optimal; with `other`, an approximate matching may miss that even for
-    equal inputs.
+    Memory in addition to input and result: about 256 MiB of converted inputs, 8 MiB (or one pair) of affinities per
+    thread, and three matrices of the size of the result while a kernel is applied. 2,000 inputs of 196 positions and 112
+    channels took 455 MiB. Certificates take one more matrix. With `store` there is no matrix of the size of the result.
+
+    A response of zero has cosine 0 to everything. If all responses are equal, RBF is 1. If two sets differ in size, the
+    smaller one is matched into the larger, and unmatched positions count as matched to zero vectors, so that norms,
+    cosine and distance keep their meaning: ``d^2 = |X|^2 + |Y|^2 - 2 m``. Without `other`, the diagonal is that of the
+    identity, which is optimal; with `other`, an approximate matching may miss it even for equal inputs.
 
     References
     ----------
@@ -185,65 +168,27 @@ def compute_rsm(activations: Any, measure: str = "semantic-cosine", *, other: An
     >>> import simplugins
     >>> rng = np.random.default_rng(0)
     >>> maps = rng.normal(size=(4, 8, 5, 5))  # 4 inputs, 8 channels, 5 x 5 positions
-    >>> moved = np.roll(maps, 2, axis=3)  # the same things at other places
+    >>> moved = np.roll(maps, 2, axis=3)  # the same content at other positions
     >>> rsm = simplugins.compute_rsm(maps, "semantic-cosine", other=moved)
     >>> np.allclose(np.diag(rsm), 1)
     True
     >>> bool(np.diag(simplugins.compute_rsm(maps, "spatio-semantic-cosine", other=moved)).max() < 0.5)
     True
     """
-    if not isinstance(measure, str):
-        raise TypeError(
-            f"measure must be the name of a measure, got {type(measure).__name__}; other inputs are passed as other="
-        )
-    return compute_rsms(activations, [measure], other=other, **options)[measure]
+    options = Options(matching, matching_options, certify, sigma, engine, precision)
+    by_name = isinstance(measure, str) and not measure_options
+    resolved = named_measure(measure) if by_name else resolve_measure(measure, measure_options)
+    resources = Resources(threads, memory, scheduler, tile_size)
+    _check_early(options, resources, store)
+    x, y = _inputs(
+        activations, other, layout, (mask, other_mask), (labels, other_labels), drop_tokens, dtype, subset, seed
+    )
+    return _compute([resolved], x, y, options, resources, store, progress)[resolved.name]
 
 
 def compute_rsms(
-    activations: Any, measures: Sequence[str] = ("semantic-linear", "semantic-cosine", "semantic-rbf"), **options: Any
-) -> dict[str, RSM]:
-    """Compute the RSMs of N inputs under several measures; those that share a matching cost one.
-
-    Parameters
-    ----------
-    activations, **options
-        As for `compute_rsm`.
-    measures : sequence of str
-        Names of measures; by default the three semantic ones.
-
-    Returns
-    -------
-    dict of str to RSM
-        By name, in the order asked for.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `compute_rsm`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import simplugins
-    >>> rsms = simplugins.compute_rsms(np.eye(3), ["semantic-linear", "spatio-semantic-linear"])
-    >>> bool(np.array_equal(rsms["semantic-linear"], rsms["spatio-semantic-linear"]))  # one position: the same
-    True
-    """
-    if isinstance(measures, str):
-        measures = [measures]
-    measures = list(measures)
-    loaded = {name: plugins.load(GROUP, name) for name in measures}
-    own = [measure for measure in loaded.values() if isinstance(measure, Measure)]
-    computed = _compute(own, activations, **options) if own else {}
-    for name, measure in loaded.items():
-        if name not in computed:
-            computed[name] = measure(activations, **options)
-    return {name: computed[name] for name in measures}
-
-
-def _compute(
-    measures: Sequence[Measure],
     activations: Any,
+    measures: Sequence[Any] = ("semantic-linear", "semantic-cosine", "semantic-rbf"),
     *,
     other: Any = None,
     layout: str = "auto",
@@ -254,156 +199,186 @@ def _compute(
     drop_tokens: int | Sequence[int] = 0,
     dtype: DTypeLike | None = None,
     matching: str | Matcher | None = None,
+    matching_options: Mapping[str, Any] | None = None,
     certify: bool = False,
     sigma: Sigma = "median",
     engine: str = "auto",
     precision: str | None = None,
     threads: int | None = None,
-    subset: Any = None,
+    subset: int | Sequence[int] | None = None,
     seed: int = 0,
     memory: int | str | None = None,
     store: str | os.PathLike[str] | None = None,
     scheduler: Any = None,
+    tile_size: int | None = None,
     progress: bool | str = False,
-    **matcher_options: Any,
 ) -> dict[str, RSM]:
-    """Compute the RSMs of several of our own measures, matching once for each matcher among them."""
-    (check_engine if scheduler is None else check_names)(engine, precision)
-    kernels.check_sigma(sigma)
-    resources = Resources(threads, memory, scheduler)
-    resources.check()
+    """Compute the RSMs of N inputs under several measures; measures that share a matching share its cost.
+
+    Parameters
+    ----------
+    activations
+        As for `compute_rsm`.
+    measures : sequence of str or measures
+        By default the three semantic ones. A measure with options is given as an instance.
+    other, layout, mask, other_mask, labels, other_labels, drop_tokens, dtype, matching, matching_options, certify, sigma
+        As for `compute_rsm`.
+    engine, precision, threads, subset, seed, memory, store, scheduler, tile_size, progress
+        As for `compute_rsm`. A store holds one matching.
+
+    Returns
+    -------
+    dict of str to RSM
+        By the name of the measure, in the order requested.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `compute_rsm`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import simplugins
+    >>> rsms = simplugins.compute_rsms(np.eye(3), ["semantic-linear", "spatio-semantic-linear"])
+    >>> bool(np.array_equal(rsms["semantic-linear"], rsms["spatio-semantic-linear"]))  # one position: the same
+    True
+    """
+    options = Options(matching, matching_options, certify, sigma, engine, precision)
+    resolved = [resolve_measure(measure) for measure in ([measures] if isinstance(measures, str) else measures)]
+    resources = Resources(threads, memory, scheduler, tile_size)
+    _check_early(options, resources, store)
+    x, y = _inputs(
+        activations, other, layout, (mask, other_mask), (labels, other_labels), drop_tokens, dtype, subset, seed
+    )
+    return _compute(resolved, x, y, options, resources, store, progress)
+
+
+def _check_early(options: Options, resources: Resources, store: str | os.PathLike[str] | None) -> None:
+    """Check, before activations are read, everything that does not depend on them."""
+    if options.sigma != "median":
+        check_sigma(options.sigma)
+    if resources.scheduler is None:
+        if (options.engine, options.precision) != ("auto", None):
+            check_engine(options.engine, options.precision)
+    else:
+        from simplugins.compute.executors.dask_cluster import connected
+
+        check_names(options.engine, options.precision)
+        with connected(resources.scheduler):
+            pass
     if store is not None:
+        from simplugins.compute.sinks.zarr_store import check_storable
+
         check_storable(store)
-    matchers = _matchers(measures, matching, matcher_options)
-    how: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
-    x = Activations.from_array(read(activations), mask=mask, labels=labels, subset=subset, seed=seed, **how)
-    y = None
+
+
+def _inputs(
+    activations: Any,
+    other: Any,
+    layout: str,
+    masks: tuple[Any, Any],
+    labels: tuple[Any, Any],
+    drop_tokens: int | Sequence[int],
+    dtype: DTypeLike | None,
+    subset: int | Sequence[int] | None,
+    seed: int,
+) -> tuple[Activations, Activations | None]:
+    """Read and check both sides."""
+    common: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
+    if isinstance(activations, str | os.PathLike):
+        activations = read(activations)
+    x = Activations.from_array(activations, mask=masks[0], labels=labels[0], subset=subset, seed=seed, **common)
     if other is not None:
         with naming("other"):
-            y = Activations.from_array(read(other), mask=other_mask, labels=other_labels, **how)
-    if y is None:
-        if other_labels is not None or other_mask is not None:
-            raise ValueError("other_labels and other_mask go with other, which was not given")
-        if len(x) < 2:
-            raise ValueError(f"an RSM needs at least 2 inputs, got {len(x)}")
-    pairings = {name: Pairing(matcher, certify, engine, precision) for name, matcher in matchers.items()}
+            return x, Activations.from_array(read(other), mask=masks[1], labels=labels[1], **common)
+    if masks[1] is not None or labels[1] is not None:
+        raise ValueError("other_mask and other_labels need other, which was not given")
+    if len(x) < 2:
+        raise ValueError(f"an RSM needs at least 2 inputs, got {len(x)}")
+    return x, None
+
+
+def _compute(
+    measures: Sequence[Measure],
+    x: Activations,
+    y: Activations | None,
+    options: Options,
+    resources: Resources,
+    store: str | os.PathLike[str] | None,
+    progress: bool | str,
+) -> dict[str, RSM]:
+    """Compute the RSMs of several measures, each distinct operation once."""
+    operations = [measure.operation(options) for measure in measures]
     if store is not None:
-        return _stored(measures, pairings, x, y, resources, store, sigma, progress)
-    computed: dict[int, AlignedProducts] = {}
+        return _stored(measures, operations, x, y, options, resources, store, progress)
+    results: list[tuple[Operation, TileResult]] = []
     rsms = {}
-    for measure in measures:
-        pairing = pairings[measure.name]
-        key = id(pairing.matcher)
-        if key not in computed:
-            computed[key] = _products(pairing, x, y, resources, progress)
-        rsms[measure.name] = _make_rsm(measure, pairing.matcher, x, y, computed[key], sigma)
+    for measure, operation in zip(measures, operations, strict=True):
+        result = next((result for known, result in results if known == operation), None)
+        if result is None:
+            result = compute_matrix(Job(x, y, operation), resources, progress=progress)
+            results.append((operation, result))
+        rsms[measure.name] = _rsm(measure, operation, result, x, y, options.sigma)
     return rsms
 
 
-def _products(
-    pairing: Pairing, x: Activations, y: Activations | None, resources: Resources, progress: bool | str
-) -> AlignedProducts:
-    """Compute aligned inner products: all at once, or tile by tile where memory is limited or a cluster computes."""
-    if not resources.are_given:
-        how: dict[str, Any] = {"engine": pairing.engine, "precision": pairing.precision, "threads": resources.threads}
-        return aligned_products(x, y, pairing.matcher, certify=pairing.certify, progress=progress, **how)
-    from simplugins.compute.run import InMemory, compute_tiles, make_grid
-
-    beside = 8 * len(x) * len(x if y is None else y) * (_MATRICES + pairing.certify)
-    collector = InMemory(make_grid(pairing, x, y, resources, beside=beside), pairing.certify)
-    compute_tiles(pairing, x, y, collector, resources, progress=progress, beside=beside)
-    return collector.result()
+def _rsm(
+    measure: Measure, operation: Operation, result: TileResult, x: Activations, y: Activations | None, sigma: Sigma
+) -> RSM:
+    similarities = measure.similarities(result, x, y, sigma)
+    return RSM(
+        source=DenseValues(similarities.values, result.gap),
+        measure=measure.name,
+        squared_norms=x.squared_norms,
+        other_squared_norms=None if y is None else y.squared_norms,
+        labels=x.labels,
+        other_labels=None if y is None else y.labels,
+        kernel=similarities.kernel,
+        matching=operation.describe()["matching"],
+        sigma=similarities.sigma,
+        metadata={"sigma_rule": similarities.sigma_rule, **_provenance(operation, x, y), **result.metadata},
+    )
 
 
 def _stored(
     measures: Sequence[Measure],
-    pairings: Mapping[str, Pairing],
+    operations: Sequence[Operation],
     x: Activations,
     y: Activations | None,
+    options: Options,
     resources: Resources,
     path: str | os.PathLike[str],
-    sigma: Sigma,
     progress: bool | str,
 ) -> dict[str, RSM]:
-    """Compute aligned inner products into a store, or go on with that, and return the RSMs that lie in it."""
+    """Compute into a store, or continue with one, and return the RSMs that lie in it."""
     from simplugins.compute.sinks.zarr_sink import compute_into
-    from simplugins.rsm.stored_rsm import StoredRSM
+    from simplugins.rsm.stored_values import stored_rsm
 
-    if len({id(pairing.matcher) for pairing in pairings.values()}) > 1:
-        raise ValueError(
-            f"a store holds one matching, and measures {', '.join(map(repr, pairings))} have several: use a store each"
-        )
-    pairing = pairings[measures[0].name]
-    bandwidth = sigma if sigma == "median" else float(sigma)
-    told = {"measure": measures[0].name, "sigma": bandwidth, "made": _describe(pairing.matcher, x, y)}
-    stored = compute_into(path, pairing, x, y, resources, told=told, progress=progress)
-    return {m.name: StoredRSM.of_store(stored, m.name, m.kernel, sigma) for m in measures}
-
-
-def _matchers(
-    measures: Sequence[Measure], matching: str | Matcher | None, options: dict[str, Any]
-) -> dict[str, Matcher]:
-    """Return the matcher of each measure, by the measure's name: one object for all that share it."""
-    if matching is None:
-        created = {name: resolve_matcher(name, **options) for name in dict.fromkeys(m.matching for m in measures)}
-        matchers = {measure.name: created[measure.matching] for measure in measures}
-    else:
-        matchers = dict.fromkeys((measure.name for measure in measures), resolve_matcher(matching, **options))
-    for measure in measures:
-        measure.check_matcher(matchers[measure.name])
-    return matchers
+    if any(operation != operations[0] for operation in operations):
+        names = ", ".join(repr(measure.name) for measure in measures)
+        raise ValueError(f"a store holds one matching, and measures {names} have several: use one store for each")
+    description = {
+        "measure": measures[0].name,
+        "sigma": options.sigma if options.sigma == "median" else float(options.sigma),
+        "metadata": _provenance(operations[0], x, y),
+    }
+    store = compute_into(path, Job(x, y, operations[0]), resources, description=description, progress=progress)
+    return {measure.name: stored_rsm(store, measure.name, measure.kernel, options.sigma) for measure in measures}
 
 
-def _make_rsm(
-    measure: Measure,
-    matcher: Matcher,
-    x: Activations,
-    y: Activations | None,
-    products: AlignedProducts,
-    sigma: Sigma,
-) -> RSM:
-    norms = x.squared_norms, (x if y is None else y).squared_norms
-    bandwidth = None
-    if measure.kernel == "rbf":
-        bandwidth = float(sigma) if sigma != "median" else _median_sigma(products, norms, symmetric=y is None)
-    how: dict[str, Any] = {"rounding": products.rounding, "sigma": bandwidth}
-    return RSM(
-        values=kernels.similarities(measure.kernel, products.values, *norms, **how),
-        made={
-            "measure": measure.name,
-            "kernel": measure.kernel,
-            "sigma": bandwidth,
-            "sigma_rule": ("median" if sigma == "median" else "given") if measure.kernel == "rbf" else None,
-            **_describe(matcher, x, y),
-            **products.made,
-        },
-        squared_norms=x.squared_norms,
-        other_squared_norms=None if y is None else y.squared_norms,
-        gap=products.gap,
-        labels=x.labels,
-        other_labels=None if y is None else y.labels,
-    )
-
-
-def _median_sigma(products: AlignedProducts, norms: tuple[Any, Any], *, symmetric: bool) -> float:
-    distances = kernels.squared_distances(products.values, *norms, rounding=products.rounding)
-    return kernels.median_sigma(distances, symmetric=symmetric)
-
-
-def _describe(matcher: Matcher, x: Activations, y: Activations | None) -> dict[str, Any]:
-    """Return what is told of how an RSM was made, whatever computed it."""
+def _provenance(operation: Operation, x: Activations, y: Activations | None) -> dict[str, Any]:
+    """Return the provenance metadata common to all engines."""
     other = x if y is None else y
+    counts = np.concatenate([x.positions, other.positions])
+    fewest, most = int(counts.min()), int(counts.max())
+    description = operation.describe()
     return {
-        "matching": matcher.name,
-        "matching_options": matcher_options(matcher),
+        **({"measure_options": description["measure_options"]} if description.get("measure_options") else {}),
+        "matching_options": description["matching_options"],
         "dtype": str(np.result_type(x.dtype, other.dtype)),
         "layout": x.layout,
         "channels": x.channels,
-        "positions": _span(np.concatenate([x.positions, other.positions])),
+        "positions": fewest if fewest == most else [fewest, most],
         "simplugins": __version__,
     }
-
-
-def _span(counts: Any) -> int | list[int]:
-    least, most = int(counts.min()), int(counts.max())
-    return least if least == most else [least, most]

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins import plugins
 from simplugins._common import arrays
 from simplugins._common.optional import import_extra
 from simplugins.matching.matcher import Matcher
-from simplugins.matching.options import resolve_matcher
-from simplugins.measures.computation import GROUP, Measure
+from simplugins.measures.measure import Options, resolve_measure
+from simplugins.measures.semantic import MatchedPairs
 from simplugins.rsm import kernels
 from simplugins.rsm.kernels import Sigma
 
@@ -164,10 +163,11 @@ def _kernel_and_matcher(measure: str) -> tuple[str, Matcher]:
         raise TypeError(
             f"measure must be the name of a measure, got {type(measure).__name__}; semantic_rsm takes others as other="
         )
-    loaded = plugins.load(GROUP, measure)
-    if not isinstance(loaded, Measure):
-        raise ValueError(f"measure {measure!r} has no gradient here: it is no kernel of aligned inner products")
-    return loaded.kernel, resolve_matcher(loaded.matching)
+    resolved = resolve_measure(measure)
+    operation = resolved.operation(Options())
+    if resolved.kernel is None or not isinstance(operation, MatchedPairs):
+        raise ValueError(f"measure {measure!r} has no gradient here: it is not a kernel of aligned inner products")
+    return resolved.kernel, operation.matcher
 
 
 def _sets(name: str, responses: Tensor) -> Tensor:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+from html import escape
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
@@ -164,6 +165,19 @@ def label_axis(axes: Axes, side: str, labels: NDArray[Any] | None, otherwise: st
     if len(starts) < len(labels):
         for start in starts[1:]:
             (axes.axvline if side == "x" else axes.axhline)(start - 0.5, color="white", linewidth=0.8)
+
+
+def rsm_html(rsm: RSM) -> str:
+    """Return an HTML fragment with the heat map and the summary of an RSM, for notebooks."""
+    rows = "".join(
+        f"<tr><th style='text-align:left'>{escape(name)}</th><td style='text-align:left'>{escape(text)}</td></tr>"
+        for name, text in rsm.summary().items()
+    )
+    return (
+        "<div style='display:flex;gap:1em;align-items:center'>"
+        f"<img alt='{escape(repr(rsm))}' src='data:image/png;base64,{rsm_png(rsm)}' height='240'>"
+        f"<table>{rows}</table></div>"
+    )
 
 
 def rsm_png(rsm: RSM) -> str:

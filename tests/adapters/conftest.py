@@ -63,12 +63,12 @@ def unchanged():
     remembered = []
 
     def remember(*rsms):
-        remembered.extend((rsm, rsm.values.copy(), dict(rsm.made)) for rsm in rsms)
+        remembered.extend((rsm, rsm.values.copy(), dict(rsm.metadata)) for rsm in rsms)
 
     yield remember
     for rsm, values, made in remembered:
         np.testing.assert_array_equal(rsm.values, values)
-        assert rsm.made == made
+        assert rsm.metadata == made
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ NAMES = [plugin.name for plugin in plugins.available("simplugins.adapters")]
 
 def rsm_of(labels, seed=0):
     values = np.random.default_rng(seed).normal(size=(len(labels), len(labels)))
-    return RSM.of(values @ values.T, labels=list(labels), measure=f"made up {seed}")
+    return RSM.from_similarities(values @ values.T, labels=list(labels), measure=f"made up {seed}")
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def lists():
         modules=("json",),
         install="pip install lists",
         rsm=lambda rsm, *, digits=3: rsm.values.round(digits).tolist(),
-        back=lambda found: RSM.of(found),
+        back=lambda found: RSM.from_similarities(found),
     )
 
 
@@ -84,7 +84,7 @@ def test_several_are_of_the_same_inputs_or_put_in_order(lists):
     with pytest.raises(ValueError, match="'other': align: rsm_b: it lacks 1 of the labels asked for, the first 'a'"):
         lists.to({"one": one, "other": rsm_of("xbc")}, align=True)
     with pytest.raises(ValueError, match="'other': align puts inputs in order by their labels, and rsm_b has none"):
-        lists.to({"one": one, "other": RSM.of(np.eye(3))}, align=True)
+        lists.to({"one": one, "other": RSM.from_similarities(np.eye(3))}, align=True)
 
 
 def test_one_object_for_all_layers_takes_one_rsm_too():
@@ -181,7 +181,7 @@ def test_with_no_tool_installed_all_are_listed_and_each_use_says_in_one_line_wha
         """
         import simplugins
         from simplugins import plugins
-        rsm = simplugins.RSM.of([[1.0, 0.5], [0.5, 1.0]], labels=["a", "b"])
+        rsm = simplugins.RSM.from_similarities([[1.0, 0.5], [0.5, 1.0]], labels=["a", "b"])
         comparison = simplugins.compare_layers({"layer": rsm})
         given = {"RSM": rsm, "comparison": comparison, "similarity": simplugins.similarity()}
         said = {}
@@ -251,7 +251,7 @@ def test_a_third_party_s_adapter_is_found_used_and_listed(tmp_path):
                 return "; ".join(" ".join(f"{v:.{digits}f}" for v in row) for row in rsm.values)
 
             def from_text(text):
-                return RSM.of([[float(v) for v in row.split()] for row in text.split(";")])
+                return RSM.from_similarities([[float(v) for v in row.split()] for row in text.split(";")])
 
             adapter = Adapter(
                 tool="plain text", modules=("json",), install="pip install json", rsm=to_text, back=from_text
@@ -267,7 +267,7 @@ def test_a_third_party_s_adapter_is_found_used_and_listed(tmp_path):
         import simplugins
         from typer.testing import CliRunner
         from simplugins.cli import app
-        text = simplugins.RSM.of([[1.0, 0.5], [0.5, 1.0]]).to("plain-text", digits=1)
+        text = simplugins.RSM.from_similarities([[1.0, 0.5], [0.5, 1.0]]).to("plain-text", digits=1)
         back = simplugins.from_tool("plain-text", text).values.tolist()
         print(json.dumps([text, back, CliRunner().invoke(app, ["plugins"]).output]))
         """,

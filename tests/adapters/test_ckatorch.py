@@ -58,7 +58,7 @@ def test_permuted_inputs_are_caught_or_put_in_order(photo_rsms, permuted):
 
 def test_the_way_back(indefinite, kernel):
     rsm, _ = indefinite[kernel]
-    back = simplugins.RSM.of(rsm.to("ckatorch"), labels=rsm.labels, measure=rsm.measure)
+    back = simplugins.RSM.from_similarities(rsm.to("ckatorch"), labels=rsm.labels, measure=rsm.measure)
     np.testing.assert_allclose(back.values, rsm.values, atol=1e-12 * np.abs(rsm.values).max())
 
 
@@ -84,12 +84,12 @@ def test_comparisons_are_drawn_by_their_plot(photo_rsms, method):
 def test_the_pitfalls_are_as_the_page_tells(photos):
     """What it says of ckatorch itself: which of its ways to debiased CKA is not, and what it does to tokens."""
     x, y = (torch.tensor(photos[layer].mean((2, 3), dtype=float)) for layer in ("block10", "block15"))
-    grams = [simplugins.RSM.of(z @ z.T) for z in (x, y)]
+    grams = [simplugins.RSM.from_similarities(z @ z.T) for z in (x, y)]
     biased, debiased = (simplugins.compare(*grams, method) for method in ("cka", "cka-debiased"))
     assert ckatorch.cka_base(x, y, unbiased=True).item() == pytest.approx(debiased, abs=1e-9)
     assert ckatorch.cka_base(x, y, unbiased=True, method="hsic").item() == pytest.approx(biased, abs=1e-9)
     tokens = [torch.tensor(photos[layer][:, :, ::2, ::2], dtype=torch.float64).flatten(2).mT for layer in ("block10",)]
-    within = [simplugins.RSM.of(image @ image.T) for image in tokens[0]]
+    within = [simplugins.RSM.from_similarities(image @ image.T) for image in tokens[0]]
     assert len(within[0]) == tokens[0].shape[1] != len(tokens[0])
     assert ckatorch.cka_batch(tokens[0], tokens[0]).item() == pytest.approx(
         simplugins.minibatch_cka((rsm, rsm) for rsm in within), abs=1e-9

@@ -69,7 +69,7 @@ def test_permuted_inputs_are_caught_or_put_in_order(photo_rsms, permuted):
 def test_labels_put_recordings_in_order(photo_rsms, permuted, numbered):
     rsm = photo_rsms["block10"]
     if numbered:
-        rsm = simplugins.RSM.of(rsm.values, labels=np.arange(24) * 3)
+        rsm = simplugins.RSM.from_similarities(rsm.values, labels=np.arange(24) * 3)
     rng = np.random.default_rng(1)
     recorded, order = rng.normal(size=(24, 4, 5)), rng.permutation(24)
     expected = mne_rsa.rsa_array(recorded, rsm.to("mne-rsa"))

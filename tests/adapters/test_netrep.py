@@ -167,5 +167,5 @@ def test_linear_cka_of_vectors_is_theirs(netrep, photos):
 
 
 def test_two_inputs():
-    x = RSM.of([[2.0, 1.0], [1.0, 3.0]]).to("netrep")
+    x = RSM.from_similarities([[2.0, 1.0], [1.0, 3.0]]).to("netrep")
     np.testing.assert_allclose(x, [[0.75, -0.75], [-0.75, 0.75]])

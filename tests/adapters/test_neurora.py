@@ -91,7 +91,7 @@ def test_numpy_keeps_its_settings():
     script = (
         "import numpy as np, simplugins, sys\n"
         "before = np.geterr()\n"
-        "rsm = simplugins.RSM.of(np.eye(3))\n"
+        "rsm = simplugins.RSM.from_similarities(np.eye(3))\n"
         "assert simplugins.to_tool('neurora', [rsm, rsm]).shape == (2, 3, 3)\n"
         "assert 'neurora' not in sys.modules\n"
         "assert np.geterr() == before\n"

@@ -30,7 +30,7 @@ def test_rsms_become_arrays_by_name(photo_rsms, photos, unchanged):
         np.testing.assert_array_equal(found, rsm.labels)
         assert not np.shares_memory(found, rsm.labels)
     assert list(simplugins.compute_rsm(photos["block15"]).to("numpy")) == ["rsm"]
-    assert list(simplugins.to_tool("numpy", {"labels": simplugins.RSM.of(np.eye(2))})) == ["labels"]
+    assert list(simplugins.to_tool("numpy", {"labels": simplugins.RSM.from_similarities(np.eye(2))})) == ["labels"]
 
 
 def test_rsms_of_inputs_with_others_have_both_labels(photos):
@@ -66,7 +66,7 @@ def test_files_come_back(indefinite, kernel, tmp_path):
     np.testing.assert_array_equal(found.values, other.values)
     np.testing.assert_array_equal(found.labels, other.labels)
     np.testing.assert_allclose(found.rdm(), other.rdm(), atol=1e-7 * other.rdm().max())
-    assert found.made == {"measure": rsm.measure, "source": "numpy"}
+    assert found.metadata == {"measure": rsm.measure, "source": "numpy"}
     np.save(tmp_path / "distances.npy", rsm.rdm().astype(np.float32))
     found = simplugins.from_tool("numpy", str(tmp_path / "distances.npy"), dissimilarity="distance")
     assert simplugins.compare(found, rsm, "cka") == pytest.approx(1, abs=1e-6)
@@ -150,6 +150,6 @@ def test_what_cannot_be_read_is_refused(features, tmp_path):
         simplugins.from_tool("numpy", features)
     with pytest.raises(TypeError, match="path of a file, got dict: take an array out of it"):
         simplugins.from_tool("numpy", {"rsm": gram})
-    labelled = simplugins.RSM.of(gram, labels=list("abcdef"))
+    labelled = simplugins.RSM.from_similarities(gram, labels=list("abcdef"))
     with pytest.raises(ValueError, match="a layer is called 'labels'"):
         simplugins.to_tool("numpy", {"labels": labelled})

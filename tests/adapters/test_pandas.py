@@ -16,7 +16,7 @@ def test_a_square_table_has_labels_on_both_sides(photo_rsms, unchanged):
     frame = rsm.to("pandas")
     assert (frame.index.name, frame.columns.name) == ("stimulus_i", "stimulus_j")
     assert frame.index.tolist() == frame.columns.tolist() == rsm.labels.tolist()
-    assert frame.attrs == dict(rsm.made)
+    assert frame.attrs == dict(rsm.metadata)
     np.testing.assert_array_equal(frame, rsm.values)
     pd.testing.assert_frame_equal(frame, rsm.to("xarray").to_pandas())
     frame.iloc[:] = 0
@@ -102,7 +102,7 @@ def test_the_way_back(indefinite, kernel):
     np.testing.assert_array_equal(back.values, rsm.values)
     np.testing.assert_array_equal(back.labels, rsm.labels)
     np.testing.assert_allclose(back.rdm(), rsm.rdm(), atol=1e-7 * rsm.rdm().max())
-    assert back.made == {"measure": rsm.measure, "source": "pandas"}
+    assert back.metadata == {"measure": rsm.measure, "source": "pandas"}
     several = simplugins.from_tool("pandas", simplugins.to_tool("pandas", {"a": rsm, "b": other}))
     assert list(several) == ["a", "b"]
     np.testing.assert_array_equal(several["b"].values, other.values)
@@ -117,7 +117,7 @@ def test_the_way_back_shares_no_memory(photo_rsms):
 
 @pytest.mark.parametrize("labels", [None, [5, 3, 4], ["x", "y", "z"], [0, 1, 2], ["0", "2", "1"]])
 def test_labels_come_back_through_files(labels, tmp_path):
-    rsms = {name: simplugins.RSM.of(np.diag([1.0, 2.0, scale]), labels=labels) for name, scale in (("b", 3), ("a", 4))}
+    rsms = {name: simplugins.RSM.from_similarities(np.diag([1.0, 2.0, scale]), labels=labels) for name, scale in (("b", 3), ("a", 4))}
     rsms["a"].to("pandas").to_csv(tmp_path / "rsm.csv")
     found = simplugins.from_tool("pandas", pd.read_csv(tmp_path / "rsm.csv", index_col=0))
     np.testing.assert_array_equal(found.values, rsms["a"].values)
@@ -142,7 +142,7 @@ def test_columns_are_put_in_the_order_of_rows():
     once = simplugins.from_tool("pandas", pd.DataFrame(values, columns=list("abc")))
     assert once.labels.tolist() == list("abc")
     assert simplugins.from_tool("pandas", pd.DataFrame(values, index=list("abc"))).labels.tolist() == list("abc")
-    assert simplugins.from_tool("pandas", pd.DataFrame(values), measure="mine").made["measure"] == "mine"
+    assert simplugins.from_tool("pandas", pd.DataFrame(values), measure="mine").metadata["measure"] == "mine"
     assert simplugins.from_tool("pandas", pd.DataFrame(values)).labels is None
 
 
@@ -162,7 +162,7 @@ def test_labels_of_several_levels_are_joined():
 
 
 def test_labels_that_only_one_rsm_has_are_those_of_all():
-    rsms = {"a": simplugins.RSM.of(np.eye(3)), "b": simplugins.RSM.of(np.eye(3), labels=list("xyz"))}
+    rsms = {"a": simplugins.RSM.from_similarities(np.eye(3)), "b": simplugins.RSM.from_similarities(np.eye(3), labels=list("xyz"))}
     frame = simplugins.to_tool("pandas", rsms)
     assert frame.shape == (6, 3)
     assert frame.loc["a"].index.tolist() == list("xyz")

@@ -61,7 +61,7 @@ def test_gram_matrices_come_back(repsim, indefinite, kernel):
     rsm, _ = indefinite[kernel]
     gram = rsm.to("repsim")
     assert torch.equal(gram, gram.T)
-    np.testing.assert_allclose(RSM.of(gram).values, rsm.values, atol=1e-12 * np.abs(rsm.values).max())
+    np.testing.assert_allclose(RSM.from_similarities(gram).values, rsm.values, atol=1e-12 * np.abs(rsm.values).max())
 
 
 def test_permuted_inputs_are_caught_or_put_in_order(repsim, photo_rsms, permuted):
@@ -151,7 +151,7 @@ def test_rsms_of_inputs_with_others_are_refused(repsim, photos):
 
 def test_their_angular_cka_is_of_another_estimator(repsim_itself, photos):
     x, y = (torch.tensor(photos[layer].mean((2, 3), dtype=float)) for layer in ("block10", "block15"))
-    grams = [RSM.of(z @ z.T) for z in (x, y)]
+    grams = [RSM.from_similarities(z @ z.T) for z in (x, y)]
     centred = [rsm.to("repsim") for rsm in grams]
     centred = [repsim_itself.kernels.center(gram) * (1 - torch.eye(24)) for gram in centred]
     lange = torch.arccos((centred[0] * centred[1]).sum() / centred[0].norm() / centred[1].norm()).item()
@@ -185,7 +185,7 @@ def test_the_package_that_is_installed_is_told(nowhere, tmp_path):
     nowhere(str(DOUBLES / "resi"))
     assert (which_repsim(), check("resi")) == ("resi", None)
     with pytest.raises(ImportError, match=r"installed is ReSi \(mklabunde/resi\), not wrongu/repsim; .* pip install"):
-        RSM.of(np.eye(3)).to("repsim")
+        RSM.from_similarities(np.eye(3)).to("repsim")
     nowhere(str(DOUBLES / "repsim"))
     assert (which_repsim(), check("wrongu")) == ("wrongu", None)
     assert "is wrongu/repsim, not ReSi" in check("resi")

@@ -203,7 +203,7 @@ def test_options_need_a_name_and_unknown_directions_an_answer(patches):
     with pytest.raises(ValueError, match="SemanticCosineCKA: its larger_is_more_similar is True, got False"):
         simplugins.similarity().to("resi", larger_is_more_similar=False)
     with pytest.raises(TypeError, match="does not carry an RSM; it has: similarity, register, run"):
-        simplugins.RSM.of(np.eye(3)).to("resi")
+        simplugins.RSM.from_similarities(np.eye(3)).to("resi")
 
 
 @pytest.mark.parametrize("options", [{}, {"matching": "greedy"}])

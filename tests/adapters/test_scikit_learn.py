@@ -115,7 +115,7 @@ def test_estimators_fit_what_they_are_given(indefinite, estimator, unchanged):
 
 def test_every_estimator_that_can_take_one_is_known_or_told_by_its_parameters():
     """Of all of scikit-learn: "precomputed" is among the values allowed exactly where we hand something over."""
-    rsm = simplugins.RSM.of(np.eye(3) + 1, measure="any")
+    rsm = simplugins.RSM.from_similarities(np.eye(3) + 1, measure="any")
     for name, estimator in all_estimators():
         allowed = getattr(estimator, "_parameter_constraints", {})
         named = {key: [str(value) for value in allowed.get(key, ())] for key in ("kernel", "affinity", "metric")}

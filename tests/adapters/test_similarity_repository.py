@@ -190,7 +190,7 @@ def test_one_similarity_becomes_a_function_to_register(repository, photos):
     found = function(photos["block10"], photos["block15"])
     assert found == pytest.approx(greedy(photos["block10"], photos["block15"]), abs=1e-12)
     with pytest.raises(TypeError, match="does not carry an RSM; it has: similarity, register"):
-        simplugins.RSM.of(np.eye(3)).to("similarity-repository")
+        simplugins.RSM.from_similarities(np.eye(3)).to("similarity-repository")
     with pytest.raises(TypeError, match="unexpected keyword argument"):
         greedy.to("similarity-repository", kernel="linear")
 

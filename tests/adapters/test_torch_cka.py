@@ -60,7 +60,7 @@ def test_all_layers_are_compared_with_all(indefinite):
 def test_neither_a_large_mean_nor_scale_costs_digits():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 50))
-    pair = [RSM.of(1e12 * (y + 100) @ (y + 100).T) for y in (x, x + 0.5 * rng.normal(size=x.shape))]
+    pair = [RSM.from_similarities(1e12 * (y + 100) @ (y + 100).T) for y in (x, x + 0.5 * rng.normal(size=x.shape))]
     found = compared(carried(pair[0]), carried(pair[1], name="other"))["CKA"].item()
     assert found == pytest.approx(simplugins.compare(*pair, "cka-debiased"), abs=1e-6)
 
@@ -93,7 +93,7 @@ def test_fewer_than_four_inputs_are_refused(photos, count):
 @pytest.mark.parametrize("values", [np.full((5, 5), 0.1), np.eye(5), np.zeros((5, 5))])
 def test_what_has_no_debiased_cka_is_refused(values):
     with pytest.raises(ValueError, match="flat: debiased CKA is not defined"):
-        simplugins.to_tool("torch-cka", {"flat": RSM.of(values)})
+        simplugins.to_tool("torch-cka", {"flat": RSM.from_similarities(values)})
 
 
 def test_permuted_inputs_are_found_by_their_labels(photo_rsms, permuted):
@@ -120,7 +120,7 @@ def test_labels_of_any_kind(photo_rsms, labels):
 def test_other_inputs_are_caught(photo_rsms):
     a, b = photo_rsms.values()
     message = "the loader has inputs that other has not: give both networks' RSMs the same labels"
-    for rsm in (replace(b, labels=b.labels + "!"), replace(b, labels=None), RSM.of(b.values[:9, :9])):
+    for rsm in (replace(b, labels=b.labels + "!"), replace(b, labels=None), RSM.from_similarities(b.values[:9, :9])):
         with pytest.raises(ValueError, match=message):
             compared(carried(a), carried(rsm, name="other"))
 

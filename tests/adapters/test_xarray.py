@@ -17,14 +17,14 @@ def cka(k, other):
 
 
 def told(rsm):
-    return {key: value for key, value in rsm.made.items() if value is not None}
+    return {key: value for key, value in rsm.metadata.items() if value is not None}
 
 
 def check_same(found, rsm):
     np.testing.assert_array_equal(found.values, rsm.values)
     np.testing.assert_array_equal(found.rdm(), rsm.rdm())
     np.testing.assert_array_equal(found.squared_norms, rsm.squared_norms)
-    assert found.made == told(rsm)
+    assert found.metadata == told(rsm)
     for mine, theirs in ((found.labels, rsm.labels), (found.other_labels, rsm.other_labels), (found.gap, rsm.gap)):
         assert (mine is None) == (theirs is None)
         if theirs is not None:
@@ -111,7 +111,7 @@ def test_files_keep_everything(photos, kernel, tmp_path):
     found = simplugins.from_tool("xarray", tmp_path / "rsms.nc")
     assert list(found) == list(rsms)
     for layer, rsm in rsms.items():
-        assert found[layer].made["matching_options"] == {"k": 64}
+        assert found[layer].metadata["matching_options"] == {"k": 64}
         check_same(found[layer], rsm)
     rsms["block15"].to("xarray").to_netcdf(tmp_path / "one.nc")
     check_same(simplugins.from_tool("xarray", str(tmp_path / "one.nc")), rsms["block15"])
@@ -119,12 +119,12 @@ def test_files_keep_everything(photos, kernel, tmp_path):
 
 @pytest.mark.parametrize("told", ["plain", "123", "null", '{"a": 1}', "NaN", "ü ł"])
 def test_texts_are_read_as_they_were(told, tmp_path):
-    rsms = {name: simplugins.RSM.of(np.eye(2), note=told, other=name, mixed=value) for name, value in _MIXED.items()}
+    rsms = {name: simplugins.RSM.from_similarities(np.eye(2), note=told, other=name, mixed=value) for name, value in _MIXED.items()}
     simplugins.to_tool("xarray", rsms).to_netcdf(tmp_path / "rsms.nc")
     found = simplugins.from_tool("xarray", tmp_path / "rsms.nc")
     for name, value in _MIXED.items():
         expected = {"measure": "precomputed", "note": told, "other": name}
-        assert found[name].made == expected | ({} if value is None else {"mixed": value})
+        assert found[name].metadata == expected | ({} if value is None else {"mixed": value})
 
 
 _MIXED = {"1": 2.5, "b": None, "c": True, "d": ["e", 1]}
@@ -194,7 +194,7 @@ def test_arrays_of_others_are_read():
     assert list(found) == ["V1", "IT"]
     assert found["IT"].values.tolist() == [[2.0, 0.1], [0.1, 3.0]]
     assert found["IT"].labels.tolist() == ["cat", "dog"]
-    assert found["IT"].made == {"measure": "voxel correlation", "source": "xarray"}
+    assert found["IT"].metadata == {"measure": "voxel correlation", "source": "xarray"}
     assert not np.shares_memory(found["V1"].values, theirs.values)
     assert simplugins.from_tool("xarray", theirs.sel(roi="V1"), measure="rated").measure == "rated"
 

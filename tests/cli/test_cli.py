@@ -50,7 +50,7 @@ def test_several_measures_go_to_a_folder(folder):
     )  # fmt: skip
     assert done.exit_code == 0
     assert sorted(path.name for path in (folder / "rsms").iterdir()) == [f"{name}.npz" for name in measures]
-    assert simplugins.load_rsm(folder / "rsms" / "semantic-rbf.npz").made["sigma"] == 300
+    assert simplugins.load_rsm(folder / "rsms" / "semantic-rbf.npz").metadata["sigma"] == 300
 
 
 def test_a_store_is_gone_on_with_and_shown(folder, photos):
@@ -206,7 +206,7 @@ def test_matchings_with_options_and_certificates(tmp_path):
     done = run(*command, "-O", "window=4", "--certify")
     assert done.exit_code == 0, done.stderr
     rsm = simplugins.load_rsm(tmp_path / "out.npz")
-    assert rsm.made["matching_options"] == {"window": 4}
+    assert rsm.metadata["matching_options"] == {"window": 4}
     shown = run("show", str(tmp_path / "out.npz"), "-o", str(tmp_path / "out.png")).stdout
     assert "batch-optimal (window 4)" in shown
     assert "proven gap off the diagonal" in shown

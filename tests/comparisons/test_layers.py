@@ -37,7 +37,7 @@ def test_each_entry_compares_two_layers(network, found):
     assert found.rows == ("conv1", "conv2", "head")
     assert found.columns == ("first", "last")
     assert found.values[0, 0] == pytest.approx(1)
-    assert found.made == {
+    assert found.metadata == {
         "method": "cka",
         "larger_is_more_similar": True,
         "symmetric": False,
@@ -73,8 +73,8 @@ def test_each_rsm_is_computed_once(network, monkeypatch):
 def test_rsms_of_several_measures_and_a_function_as_method(network):
     rsms = {name: simplugins.compute_rsm(network["conv1"], name) for name in ("semantic-linear", "semantic-rbf")}
     found = compare_layers(rsms, method=lambda a, b: float(np.abs(a - b).max()))
-    assert found.made["measure"] == ["semantic-linear", "semantic-rbf"]
-    assert found.made["larger_is_more_similar"] is None
+    assert found.measure == ["semantic-linear", "semantic-rbf"]
+    assert found.metadata["larger_is_more_similar"] is None
     np.testing.assert_array_equal(found.values.diagonal(), 0)
     with pytest.raises(ValueError, match="not known whether larger values"):
         found.best_match()
@@ -107,7 +107,7 @@ def test_saved_and_loaded(found, tmp_path):
     found.save(tmp_path / "found.npz")
     loaded = load_comparison(tmp_path / "found.npz")
     np.testing.assert_array_equal(loaded.values, found.values)
-    assert (loaded.rows, loaded.columns, loaded.made) == (found.rows, found.columns, found.made)
+    assert (loaded.rows, loaded.columns, loaded.metadata) == (found.rows, found.columns, found.metadata)
     with pytest.raises(FileExistsError):
         found.save(tmp_path / "found.npz")
     with pytest.raises(ValueError, match=r"ends in one of \.npz, \.csv, \.json"):

@@ -242,8 +242,8 @@ def test_an_estimate_says_what_it_is(photos):
     found = estimate_cka(maps, maps, batch_size=6, batches=4, level=0.9)
     assert repr(found) == "CkaEstimate 1.000 [1.000, 1.000] at 90 %, 4 batches of 6"
     assert (found.batches, found.batch_size, found.level) == (4, 6, 0.9)
-    assert (found.made["measure"], found.made["inputs"], found.made["sigma_inputs"]) == ("semantic-cosine", 24, None)
-    assert found.made["a"]["matching"] == "optimal"
+    assert (found.measure, found.metadata["inputs"], found.metadata["sigma_inputs"]) == ("semantic-cosine", 24, None)
+    assert found.metadata["a"]["matching"] == "optimal"
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.value = 0
 
@@ -251,25 +251,25 @@ def test_an_estimate_says_what_it_is(photos):
 def test_rbf_has_one_sigma_for_all_batches():
     a, b = related(30)
     found = estimate_cka(a, b, measure="semantic-rbf", batch_size=10, batches=3)
-    sigmas = [simplugins.compute_rsm(side, "semantic-rbf").made["sigma"] for side in (a, b)]
-    assert (found.made["a"]["sigma"], found.made["b"]["sigma"]) == pytest.approx(sigmas)
-    assert found.made["sigma_inputs"] == 30
+    sigmas = [simplugins.compute_rsm(side, "semantic-rbf").metadata["sigma"] for side in (a, b)]
+    assert (found.metadata["a"]["sigma"], found.metadata["b"]["sigma"]) == pytest.approx(sigmas)
+    assert found.metadata["sigma_inputs"] == 30
     rsms = [
         [simplugins.compute_rsm(side[batch], "semantic-rbf", sigma=s) for side, s in zip((a, b), sigmas, strict=True)]
         for batch in minibatches._draw(np.random.default_rng(0), 30, 10, 3)
     ]
     assert found.value == pytest.approx(minibatch_cka(rsms), abs=1e-12)
     given = estimate_cka(a, b, measure="semantic-rbf", batch_size=10, batches=3, sigma=2.0)
-    assert (given.made["a"]["sigma"], given.made["b"]["sigma"], given.made["sigma_inputs"]) == (2, 2, None)
+    assert (given.metadata["a"]["sigma"], given.metadata["b"]["sigma"], given.metadata["sigma_inputs"]) == (2, 2, None)
 
 
 def test_a_median_is_found_on_some_inputs():
     a, b = related(300)
     found = estimate_cka(a, b, measure="spatio-semantic-rbf", batch_size=30, batches=2)
-    whole = simplugins.compute_rsm(a, "spatio-semantic-rbf").made["sigma"]
-    assert found.made["sigma_inputs"] == 128
-    assert found.made["a"]["sigma"] == pytest.approx(whole, rel=0.1)
-    assert found.made["a"]["sigma"] != whole
+    whole = simplugins.compute_rsm(a, "spatio-semantic-rbf").metadata["sigma"]
+    assert found.metadata["sigma_inputs"] == 128
+    assert found.metadata["a"]["sigma"] == pytest.approx(whole, rel=0.1)
+    assert found.metadata["a"]["sigma"] != whole
 
 
 def test_files_memmaps_and_tensors_give_what_arrays_give(tmp_path):

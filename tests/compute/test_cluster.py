@@ -19,7 +19,7 @@ from simplugins.activations.reading import read
 from simplugins.compute import run as collecting
 from simplugins.compute.executors import dask_cluster as cluster
 from simplugins.compute.job import Pairing
-from simplugins.compute.resources import Resources
+from simplugins.compute.run import Resources
 from simplugins.compute.sinks.zarr_store import Store
 from simplugins.matching.optimal import Optimal
 
@@ -59,7 +59,7 @@ def test_workers_find_what_one_process_finds(client, tmp_path, repeated, tiles_o
     there = simplugins.compute_rsm(source, measure, scheduler=client, certify=True, **how)
     np.testing.assert_array_equal(there, here)
     np.testing.assert_array_equal(there.gap, here.gap)
-    assert there.made == here.made
+    assert there.metadata == here.metadata
 
 
 def test_a_store_that_was_begun_here_is_finished_there_by_an_address(client, tmp_path, repeated, tiles_of_8):
@@ -89,7 +89,7 @@ def test_a_worker_that_is_killed_loses_nothing(client, tmp_path, repeated, tiles
 
     monkeypatch.setattr(Store, "write", write_and_kill)
     found = simplugins.compute_rsm(source, store=path, scheduler=client)
-    assert sorted(written) == sorted(Store.open(path).grid.tiles())
+    assert sorted(written) == sorted(Store.open(path).tiling.tiles())
     np.testing.assert_array_equal(found, simplugins.compute_rsm(repeated, store=tmp_path / "here.zarr"))
     client.wait_for_workers(2, timeout=60)
 

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simplugins.compute.tiling import Grid, block_size
+from simplugins.compute.tiling import Tiling, block_size
 
 counts = st.integers(1, 40)
 
 
 @given(counts, counts, st.integers(1, 12), st.integers(1, 5), st.booleans())
 def test_tiles_hold_each_pair_once(rows, columns, size, panel, symmetric):
-    grid = Grid(rows, rows if symmetric else columns, size, symmetric)
+    grid = Tiling(rows, rows if symmetric else columns, size, symmetric)
     seen = np.zeros((grid.rows, grid.columns), int)
     tiles = list(grid.tiles(panel))
     for tile in tiles:
@@ -29,7 +29,7 @@ def test_tiles_hold_each_pair_once(rows, columns, size, panel, symmetric):
 
 @pytest.mark.parametrize("panel", [1, 2, 3])
 def test_who_keeps_a_panel_reads_each_block_of_columns_once_for_it(panel):
-    grid = Grid(70, 50, 10, symmetric=False)
+    grid = Tiling(70, 50, 10, symmetric=False)
     order = [(tile.row // panel, tile.column) for tile in grid.tiles(panel)]
     changes = [one for one, other in zip(order, [None, *order], strict=False) if one != other]
     assert len(changes) == len(set(changes))

@@ -40,10 +40,10 @@ def test_zarr_itself_reads_the_tiles(store, maps):
 
 
 def test_what_is_done_is_what_is_there(store):
-    assert store.done() == set(store.grid.tiles())
+    assert store.done() == set(store.tiling.tiles())
     chunk(store, Tile(1, 2), "gap").unlink()
     chunk(store, Tile(0, 0)).unlink()
-    assert store.done() == set(store.grid.tiles()) - {Tile(1, 2), Tile(0, 0)}
+    assert store.done() == set(store.tiling.tiles()) - {Tile(1, 2), Tile(0, 0)}
     assert store.state() == "19 of 21 tiles (90.4 % of the pairs)"
     with pytest.raises(ValueError, match=r"is not finished: it holds 19 of 21 tiles .* goes on with it"):
         store.check_finished()
@@ -121,13 +121,13 @@ def test_a_disk_that_fails_costs_no_tiles(store, maps, monkeypatch):
     def failing(group, name):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    before = {tile: chunk(store, tile).stat().st_mtime_ns for tile in store.grid.tiles()}
+    before = {tile: chunk(store, tile).stat().st_mtime_ns for tile in store.tiling.tiles()}
     with monkeypatch.context() as patched:
         patched.setattr(zarr.Array, "__getitem__", failing)
         with pytest.raises(OSError, match="Input/output error"):
             simplugins.compute_rsm(maps, "semantic-linear", store=store.path, certify=True)
     simplugins.compute_rsm(maps, "semantic-linear", store=store.path, certify=True)
-    assert before == {tile: chunk(store, tile).stat().st_mtime_ns for tile in store.grid.tiles()}
+    assert before == {tile: chunk(store, tile).stat().st_mtime_ns for tile in store.tiling.tiles()}
 
 
 def test_files_that_are_no_tiles_do_not_count(store):
@@ -135,7 +135,7 @@ def test_files_that_are_no_tiles_do_not_count(store):
         (store.path / name).write_bytes(b"odd")
     chunk(store, Tile(1, 2)).unlink()
     chunk(store, Tile(1, 2)).mkdir()
-    assert store.done() == set(store.grid.tiles()) - {Tile(1, 2)}
+    assert store.done() == set(store.tiling.tiles()) - {Tile(1, 2)}
 
 
 def test_a_store_that_another_process_makes_meanwhile_is_left_alone(tmp_path, maps, monkeypatch, small_tiles):
@@ -181,7 +181,7 @@ def test_two_processes_do_not_write_to_one_store(store, maps):
 def test_what_a_killed_process_left_half_written_is_removed(store):
     left = chunk(store, Tile(1, 2)).with_suffix(".0123.partial")
     left.write_bytes(b"half")
-    assert store.done() == set(store.grid.tiles())
+    assert store.done() == set(store.tiling.tiles())
     with store.held():
         assert not left.exists()
 

@@ -67,7 +67,7 @@ def test_a_run_killed_twenty_times_ends_as_one_that_was_not(tmp_path):
     found, expected = (simplugins.load_rsm(path) for path in (store, tmp_path / "at_once.zarr"))
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(found.gap, expected.gap)
-    assert found.made == expected.made
+    assert found.metadata == expected.metadata
 
 
 IN_SMALL_TILES = """
@@ -168,7 +168,7 @@ def test_another_version_or_engine_or_set_of_labels_is_refused(tmp_path, maps, m
 
     def elsewhere(*arguments):
         for tile, found in in_here(*arguments):
-            found.made["engine"] = "cuda"
+            found.metadata["engine"] = "cuda"
             yield tile, found
 
     with monkeypatch.context() as patched:
@@ -201,7 +201,7 @@ def test_a_relative_path_is_that_of_the_folder_it_was_given_in(tmp_path, maps, m
 def test_a_bandwidth_may_be_any_number(tmp_path, maps):
     rsm = simplugins.compute_rsm(maps, "semantic-rbf", sigma=np.float32(700), store=tmp_path / "run.zarr")
     np.testing.assert_array_equal(rsm, simplugins.load_rsm(tmp_path / "run.zarr"))
-    assert simplugins.load_rsm(tmp_path / "run.zarr").made["sigma"] == 700
+    assert simplugins.load_rsm(tmp_path / "run.zarr").metadata["sigma"] == 700
 
 
 def test_inputs_that_change_while_they_are_read_are_found(tmp_path, maps, small_tiles, monkeypatch):

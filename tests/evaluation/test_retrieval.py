@@ -110,7 +110,7 @@ def test_labels_without_company_have_no_recall():
     ("values", "labels", "options", "match"),
     [
         (np.eye(3), None, {}, "the RSM has no labels: give labels"),
-        (RSM.of(np.eye(3)), None, {}, "the RSM has no labels: give labels"),
+        (RSM.from_similarities(np.eye(3)), None, {}, "the RSM has no labels: give labels"),
         (np.ones((2, 3)), ["a", "b"], {}, "the RSM has no other_labels: give gallery_labels"),
         (np.eye(3), ["a", "b"], {}, "labels: expected 3, one an input, got 2"),
         (np.eye(3), ["a", {"b"}, "c"], {}, "labels: expected a label for each input, or a collection of labels"),

@@ -107,7 +107,7 @@ def test_real_activations_are_searched(photos, layer, kernel):
     found = check(photos[layer], k=3, kernel=kernel, sigma=900.0, exact=True)
     assert found.pairs == 24 * 23 // 2
     assert found.share_solved <= 1
-    assert found.made["measure"] == f"semantic-{kernel}"
+    assert found.measure == f"semantic-{kernel}"
     assert repr(found).startswith(f"Neighbours under semantic-{kernel}: 3 for each of 24 queries; ")
 
 

@@ -292,7 +292,7 @@ def test_an_installed_matcher_is_used_by_name(site):
         sets = np.random.default_rng(2).random((5, 12, 4))
         rsm = simplugins.compute_rsm(sets, "semantic-linear", matching="truncated", steps=3.0, certify=True)
         pair = simplugins.match(sets[0], sets[1, :7], matching="truncated", steps=3.0)
-        print(json.dumps([rsm.values.tolist(), rsm.gap.tolist(), rsm.made, pair.value, pair.columns.tolist()]))
+        print(json.dumps([rsm.values.tolist(), rsm.gap.tolist(), rsm.metadata, pair.value, pair.columns.tolist()]))
     """
     values, gap, made, value, columns = json.loads(run_with(site, "-c", dedent(code)))
     values, gap, columns = (np.array(found) for found in (values, gap, columns))
@@ -313,5 +313,5 @@ def test_an_installed_matcher_is_used_by_name_on_the_command_line(site, tmp_path
     out = tmp_path / "out.npz"
     command = ["-m", "simplugins", "rsm", str(tmp_path / "in.npy"), "-o", str(out), "--matching", "truncated"]
     run_with(site, *command, "-O", "steps=3", "--quiet")
-    assert simplugins.load_rsm(out).made["matching_options"] == {"steps": 3}
+    assert simplugins.load_rsm(out).metadata["matching_options"] == {"steps": 3}
     assert "truncated" in run_with(site, "-m", "simplugins", "plugins")

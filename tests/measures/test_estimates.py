@@ -145,33 +145,33 @@ def test_every_matching_and_certificates(matching, certify):
     options = MATCHINGS[matching]
     found = simplugins.estimate(6, 9, 4, matching=matching, certify=certify, seconds=QUICK, **options)
     assert found.pairs == 15
-    assert found.made["matching"] == matching
-    assert found.made["matching_options"] == MATCHINGS[matching]
-    assert found.made["certify"] == certify
+    assert found.matching == matching
+    assert found.metadata["matching_options"] == MATCHINGS[matching]
+    assert found.metadata["certify"] == certify
 
 
 @pytest.mark.parametrize("kernel", ["linear", "cosine", "rbf"])
 def test_spatio_semantic_measures(kernel):
     found = simplugins.estimate(6, 9, 4, measure=f"spatio-semantic-{kernel}", seconds=QUICK)
-    assert (found.made["measure"], found.made["matching"]) == (f"spatio-semantic-{kernel}", "identity")
+    assert (found.measure, found.matching) == (f"spatio-semantic-{kernel}", "identity")
 
 
 def test_matchings_of_others():
-    assert simplugins.estimate(4, 6, 2, matching=Reversed(), seconds=QUICK).made["matching"] == "reversed"
+    assert simplugins.estimate(4, 6, 2, matching=Reversed(), seconds=QUICK).metadata["matching"] == "reversed"
 
 
 def test_a_memmap_is_read_in_parts(tmp_path, monkeypatch):
     values = np.random.default_rng(0).random((500, 20, 6), np.float32)
     np.save(tmp_path / "many.npy", values)
     read = []
-    of = Activations.from_array
+    of = Activations.of
 
     def counting(source, **how):
         found = of(source, **how)
         read.append((source, len(found)))
         return found
 
-    monkeypatch.setattr(Activations, "from_array", staticmethod(counting))
+    monkeypatch.setattr(Activations, "of", staticmethod(counting))
     found = simplugins.estimate_for(tmp_path / "many.npy", seconds=QUICK)
     of_file = [count for source, count in read if isinstance(source, np.memmap)]
     assert found.pairs == 500 * 499 // 2
@@ -183,21 +183,21 @@ def test_a_memmap_is_read_in_parts(tmp_path, monkeypatch):
 def test_few_inputs_stand_for_many(photos):
     found = simplugins.estimate_for(photos["block15"][:3], inputs=50_000, others=10, seconds=QUICK)
     assert found.pairs == 500_000
-    assert found.made["sampled"] == "activations"
+    assert found.metadata["sampled"] == "activations"
 
 
 def test_sets_masks_tokens_and_layouts():
     rng = np.random.default_rng(0)
     sets = [rng.random((size, 3)) for size in (2, 5, 4)]
     found = simplugins.estimate_for(sets, seconds=QUICK)
-    assert (found.made["positions"], found.made["channels"], found.made["dtype"]) == (5, 3, "float64")
+    assert (found.metadata["positions"], found.metadata["channels"], found.metadata["dtype"]) == (5, 3, "float64")
     maps = rng.random((4, 2, 3, 5), np.float32)
-    assert simplugins.estimate_for(maps, layout="nhwc", seconds=QUICK).made["positions"] == 6
+    assert simplugins.estimate_for(maps, layout="nhwc", seconds=QUICK).metadata["positions"] == 6
     mask = np.ones((4, 3, 5), bool)
     mask[:, 0] = False
-    assert simplugins.estimate_for(maps, mask=mask, seconds=QUICK).made["positions"] == 10
+    assert simplugins.estimate_for(maps, mask=mask, seconds=QUICK).metadata["positions"] == 10
     tokens = rng.random((4, 7, 2), np.float32)
-    assert simplugins.estimate_for(tokens, drop_tokens=1, dtype="float64", seconds=QUICK).made["positions"] == 6
+    assert simplugins.estimate_for(tokens, drop_tokens=1, dtype="float64", seconds=QUICK).metadata["positions"] == 6
     ready = Activations.from_array(tokens)
     assert simplugins.estimate_for(ready, seconds=QUICK).pairs == 6
 

@@ -147,12 +147,12 @@ def test_degenerate_responses_have_defined_similarities():
 
 def test_rsm_says_how_it_was_made(sets):
     rsm = simplugins.compute_rsm(sets.astype(np.float16), "semantic-rbf", labels=list("abcdefgh"))
-    assert rsm.made == {
+    assert rsm.metadata == {
         "measure": "semantic-rbf",
         "kernel": "rbf",
         "matching": "optimal",
         "matching_options": {},
-        "sigma": pytest.approx(rsm.made["sigma"]),
+        "sigma": pytest.approx(rsm.sigma),
         "sigma_rule": "median",
         "dtype": "float32",
         "engine": "cpu",
@@ -166,7 +166,7 @@ def test_rsm_says_how_it_was_made(sets):
         rsm.squared_norms[:, None] + rsm.squared_norms - 2 * simplugins.compute_rsm(sets, "semantic-linear").values
     )
     below = np.sort(squared[np.triu_indices(8, 1)])
-    assert rsm.made["sigma"] == pytest.approx(np.sqrt(below[(len(below) - 1) // 2]), rel=1e-3)
+    assert rsm.sigma == pytest.approx(np.sqrt(below[(len(below) - 1) // 2]), rel=1e-3)
     assert list(rsm.labels) == list("abcdefgh")
 
 
@@ -226,7 +226,7 @@ def test_a_common_offset_leaves_distances_in_float64():
     products, norms = oracle.aligned_products(sets + 2000, sets + 2000), oracle.norms(sets + 2000)
     found = simplugins.compute_rsm(sets + 2000, "semantic-rbf", sigma=5.0)
     np.testing.assert_allclose(found.values, oracle.rbf(products, norms, norms, 5.0), atol=1e-6)
-    assert simplugins.compute_rsm(sets + 2000, "spatio-semantic-rbf").made["sigma"] > 1
+    assert simplugins.compute_rsm(sets + 2000, "spatio-semantic-rbf").metadata["sigma"] > 1
 
 
 @pytest.mark.parametrize("sigma", [1e-200, 1e200])
@@ -298,7 +298,7 @@ def test_a_gap_belongs_to_aligned_inner_products_whatever_the_kernel(sets):
 
 def test_matchings_take_their_options(sets):
     rsm = simplugins.compute_rsm(sets, matching="batch-optimal", window=4)
-    assert (rsm.made["matching"], rsm.made["matching_options"]) == ("batch-optimal", {"window": 4})
+    assert (rsm.matching, rsm.metadata["matching_options"]) == ("batch-optimal", {"window": 4})
     assert repr(rsm).startswith("RSM semantic-cosine: 8 x 8, batch-optimal (window 4) matching, values ")
     with pytest.raises(TypeError, match=r"unknown options \['windows'\].* matching 'batch-optimal' takes window"):
         simplugins.compute_rsm(sets, matching="batch-optimal", windows=4)

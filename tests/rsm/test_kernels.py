@@ -111,7 +111,7 @@ def test_rbf_of_equal_responses_is_one():
     x = np.repeat(photos(1), 3, axis=0)
     rsm = simplugins.compute_rsm(x, "semantic-rbf")
     assert np.array_equal(rsm, np.ones((3, 3)))
-    assert rsm.made["sigma"] == 0
+    assert rsm.sigma == 0
 
 
 def test_rbf_of_zero_responses_is_one():

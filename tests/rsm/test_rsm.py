@@ -33,7 +33,7 @@ def test_saved_and_loaded_it_is_the_same(rsms, measure, tmp_path):
     loaded = load_rsm(tmp_path / "rsm.npz")
     for name in ("values", "squared_norms", "other_squared_norms", "labels", "other_labels"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(rsm, name))
-    assert dict(loaded.made) == dict(rsm.made)
+    assert dict(loaded.metadata) == dict(rsm.metadata)
     assert loaded.symmetric == rsm.symmetric
     with np.load(tmp_path / "rsm.npz", allow_pickle=False) as archive:
         np.testing.assert_array_equal(archive["values"], rsm.values)
@@ -44,7 +44,7 @@ def test_saved_and_loaded_it_is_the_same(rsms, measure, tmp_path):
 @pytest.mark.parametrize("measure", MEASURES)
 def test_distances_follow_from_the_kernel(sets, rsms, measure):
     rsm = rsms[measure]
-    joint = simplugins.compute_rsm(sets, measure, sigma=rsm.made["sigma"] or "median").values
+    joint = simplugins.compute_rsm(sets, measure, sigma=rsm.sigma or "median").values
     squared = np.maximum(joint.diagonal()[:, None] + joint.diagonal() - 2 * joint, 0)
     expected = squared if rsm.symmetric else squared[:4, 4:]
     np.testing.assert_allclose(rsm.rdm(squared=True), expected, rtol=1e-9, atol=1e-9)
@@ -73,7 +73,7 @@ def test_it_describes_itself(rsms):
     assert re.match(r"RSM semantic-rbf: \d x \d, optimal matching, values 0\.\d+ to 0\.\d+", repr(rsm))
     assert "data:image/png;base64,iVBOR" in rsm._repr_html_()
     assert rsm.summary()["matching"] == "optimal"
-    assert float(rsm.summary()["sigma"]) == pytest.approx(rsm.made["sigma"], rel=1e-5)
+    assert float(rsm.summary()["sigma"]) == pytest.approx(rsm.sigma, rel=1e-5)
 
 
 def test_html_is_escaped():
@@ -96,7 +96,7 @@ def test_a_saved_rsm_is_not_overwritten_unless_asked(rsms, tmp_path):
 def write_header(path, rsm, **changes):
     from simplugins._common import filesystem
 
-    header = {"format": "simplugins RSM", "format_version": 1, "made": dict(rsm.made), **changes}
+    header = {"format": "simplugins RSM", "format_version": 1, "made": dict(rsm.metadata), **changes}
     arrays = {"values": rsm.values, "squared_norms": rsm.squared_norms}
     header = {"arrays": list(arrays), **header}
     filesystem.write_npz(path, arrays, {k: v for k, v in header.items() if v is not None}, overwrite=True)
@@ -206,12 +206,12 @@ def indefinite(photos):
 
 def test_similarities_of_elsewhere_become_an_rsm_with_a_copy_of_them():
     values = products(3)
-    rsm = simplugins.RSM.of(values, labels=range(8), measure="theirs", source="a tool")
+    rsm = simplugins.RSM.from_similarities(values, labels=range(8), measure="theirs", source="a tool")
     np.testing.assert_array_equal(rsm.values, values)
     assert not np.shares_memory(rsm.values, values)
     assert rsm.symmetric
     assert rsm.labels.tolist() == list(range(8))
-    assert rsm.made == {"measure": "theirs", "source": "a tool"}
+    assert rsm.metadata == {"measure": "theirs", "source": "a tool"}
     assert "matching" not in repr(rsm)
     assert "matching" not in rsm.summary()
     distances = np.sqrt(np.maximum(values.diagonal()[:, None] + values.diagonal() - 2 * values, 0))
@@ -229,22 +229,22 @@ def test_similarities_of_elsewhere_become_an_rsm_with_a_copy_of_them():
 )
 def test_what_makes_no_rsm_is_refused(values, error, match):
     with pytest.raises(error, match=match):
-        simplugins.RSM.of(values)
+        simplugins.RSM.from_similarities(values)
 
 
 def test_saved_rsms_of_elsewhere_are_read_again(tmp_path):
-    rsm = simplugins.RSM.of(products(3), labels=list("abcdefgh"), measure="theirs")
+    rsm = simplugins.RSM.from_similarities(products(3), labels=list("abcdefgh"), measure="theirs")
     rsm.save(tmp_path / "theirs.npz")
     read = simplugins.load_rsm(tmp_path / "theirs.npz")
     np.testing.assert_array_equal(read.values, rsm.values)
     np.testing.assert_array_equal(read.rdm(), rsm.rdm())
-    assert read.made == rsm.made
+    assert read.metadata == rsm.metadata
 
 
 @pytest.mark.parametrize("squared", [False, True])
 def test_distances_become_inner_products_about_the_mean(squared, indefinite):
-    for rsm in (simplugins.RSM.of(products(3)), indefinite):
-        made = simplugins.RSM.of_distances(rsm.rdm(squared=squared), squared=squared)
+    for rsm in (simplugins.RSM.from_similarities(products(3)), indefinite):
+        made = simplugins.RSM.from_distances(rsm.rdm(squared=squared), squared=squared)
         largest = rsm.rdm(squared=True).max()
         np.testing.assert_allclose(made.rdm(squared=True), rsm.rdm(squared=True), atol=1e-12 * largest)
         mean = np.eye(len(rsm)) - 1 / len(rsm)
@@ -256,14 +256,14 @@ def test_distances_become_inner_products_about_the_mean(squared, indefinite):
     ("distances", "match"),
     [
         ([[0.0, -1.0], [-1.0, 0.0]], "at row 0, column 1 there is -1"),
-        ([[0.0, 1.0], [1.0, 0.5]], "at row 1, column 1 there is 0.5 .*similarities are read by RSM.of"),
+        ([[0.0, 1.0], [1.0, 0.5]], "at row 1, column 1 there is 0.5 .*similarities are read by RSM.from_similarities"),
         ([[1.0, 0.5], [0.5, 1.0]], "at row 0, column 0 there is 1"),
         ([0.5, 0.2, 0.1], "distances: expected a square matrix"),
     ],
 )
 def test_what_are_no_distances_is_refused(distances, match):
     with pytest.raises(ValueError, match=match):
-        simplugins.RSM.of_distances(distances)
+        simplugins.RSM.from_distances(distances)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -296,10 +296,10 @@ def test_what_is_not_positive_semi_definite_has_no_features_but_for_debiased_cka
 def test_how_far_an_rsm_is_from_positive_semi_definite(indefinite, photos):
     eigenvalues = np.linalg.eigvalsh(indefinite.values)
     assert indefinite.indefiniteness() == pytest.approx(-eigenvalues[0] / eigenvalues[-1])
-    assert simplugins.RSM.of(products(3)).indefiniteness() == 0
+    assert simplugins.RSM.from_similarities(products(3)).indefiniteness() == 0
     assert simplugins.compute_rsm(photos["block15"][:, :3, 0, 0], "semantic-linear").indefiniteness() == 0
-    assert simplugins.RSM.of(np.zeros((3, 3))).indefiniteness() == 0
-    assert simplugins.RSM.of(-np.eye(3)).indefiniteness() == 1
+    assert simplugins.RSM.from_similarities(np.zeros((3, 3))).indefiniteness() == 0
+    assert simplugins.RSM.from_similarities(-np.eye(3)).indefiniteness() == 1
 
 
 def test_rsms_of_inputs_with_others_have_no_features_and_no_eigenvalues(photos):
@@ -310,7 +310,7 @@ def test_rsms_of_inputs_with_others_have_no_features_and_no_eigenvalues(photos):
 
 
 def test_rounding_on_the_diagonal_of_distances_counts_as_zero():
-    made = simplugins.RSM.of_distances([[1e-9, 2.0], [2.0, -1e-9]])
+    made = simplugins.RSM.from_distances([[1e-9, 2.0], [2.0, -1e-9]])
     np.testing.assert_array_equal(made.values, [[1.0, -1.0], [-1.0, 1.0]])
 
 
@@ -326,7 +326,7 @@ def test_inputs_are_put_in_another_order_with_all_that_belongs_to_them(photos):
     ]
     np.testing.assert_allclose(exact[0].in_order(list("daebc")).values, exact[1].values, rtol=1e-6)
     assert turned.labels.tolist() == list("daebc")
-    assert turned.made == rsm.made
+    assert turned.metadata == rsm.metadata
     assert rsm.in_order(rsm.labels) is rsm
 
 
@@ -339,7 +339,7 @@ def test_rows_are_put_in_order_of_inputs_compared_with_others(photos):
 
 
 def test_orders_that_cannot_be_told_are_refused():
-    rsm = simplugins.RSM.of(np.eye(3), labels=list("abc"))
+    rsm = simplugins.RSM.from_similarities(np.eye(3), labels=list("abc"))
     for wanted, match in {
         "abx": "lacks 1 of the labels asked for, the first 'x'",
         "ab": "has 1 labels that are not asked for, the first 'c'",
@@ -348,6 +348,6 @@ def test_orders_that_cannot_be_told_are_refused():
         with pytest.raises(ValueError, match=match):
             rsm.in_order(list(wanted))
     with pytest.raises(ValueError, match="label 'a' names more than one input"):
-        simplugins.RSM.of(np.eye(3), labels=list("aab")).in_order(list("baa"))
+        simplugins.RSM.from_similarities(np.eye(3), labels=list("aab")).in_order(list("baa"))
     with pytest.raises(ValueError, match="the RSM has none"):
-        simplugins.RSM.of(np.eye(3)).in_order(list("abc"))
+        simplugins.RSM.from_similarities(np.eye(3)).in_order(list("abc"))

@@ -30,9 +30,9 @@ def test_it_is_the_rsm_that_is_computed_in_memory(tmp_path, maps, small_tiles, m
     stored = simplugins.compute_rsm(maps, measure, certify=True, store=tmp_path / "run.zarr", **how)
     np.testing.assert_allclose(stored, plain, rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(stored.gap, plain.gap, atol=1e-6)
-    assert (stored.made | {"sigma": None}) == (plain.made | {"sigma": None})
+    assert (stored.metadata | {"sigma": None}) == (plain.metadata | {"sigma": None})
     if measure == "semantic-rbf":
-        assert stored.made["sigma"] == pytest.approx(plain.made["sigma"], rel=1e-6)
+        assert stored.sigma == pytest.approx(plain.metadata["sigma"], rel=1e-6)
     assert stored.symmetric is plain.symmetric
     np.testing.assert_array_equal(stored.squared_norms, plain.squared_norms)
 
@@ -87,7 +87,7 @@ def test_sigma_and_kernel_change_without_matching_again(path, maps, monkeypatch)
     again = simplugins.compute_rsms(maps, MEASURES, sigma=700.0, store=path, labels=[f"crop {i}" for i in range(22)])
     for measure in MEASURES:
         np.testing.assert_allclose(again[measure], plain[measure], rtol=1e-6, atol=1e-7)
-    assert simplugins.load_rsm(path, sigma="median").made["sigma"] == simplugins.load_rsm(path).made["sigma"]
+    assert simplugins.load_rsm(path, sigma="median").metadata["sigma"] == simplugins.load_rsm(path).metadata["sigma"]
 
 
 def test_other_measures_than_those_of_the_matching_are_refused(path):
@@ -109,7 +109,7 @@ def test_a_file_of_one_rsm_has_no_other_measures(tmp_path, maps):
 
 def test_it_is_an_rsm_to_all_others(path, tmp_path):
     rsm = simplugins.load_rsm(path)
-    plain = RSM(rsm.values, rsm.made, rsm.squared_norms, labels=rsm.labels)
+    plain = RSM(rsm.values, rsm.metadata, rsm.squared_norms, labels=rsm.labels)
     assert isinstance(rsm, RSM)
     assert simplugins.compare(rsm, plain) == pytest.approx(1)
     np.testing.assert_array_equal(rsm.rdm(), plain.rdm())
@@ -130,7 +130,7 @@ def test_it_is_sent_as_its_path(path):
     assert len(sent) < 1000
     found = pickle.loads(sent)
     assert type(found) is StoredRSM
-    assert found.made == rsm.made
+    assert found.metadata == rsm.metadata
     np.testing.assert_array_equal(found, rsm)
 
 

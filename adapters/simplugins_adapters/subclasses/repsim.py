@@ -56,6 +56,6 @@ class NetworkMetric(RepresentationMetricSpace):
         return torch.allclose(pt, pt.T, atol=atol)
 
     def _length_impl(self, pt_a: Tensor, pt_b: Tensor) -> Tensor:
-        a, b = (RSM.of(point.numpy(force=True)) for point in (pt_a, pt_b))
+        a, b = (RSM.from_similarities(point.numpy(force=True)) for point in (pt_a, pt_b))
         value = compare(a, b, self.similarity.method)
         return torch.tensor(distance_of(value, self.similarity, "angle"), dtype=torch.float64)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The CPU engine: tiles of pairs, worked on by a pool of threads.
+"""The CPU engine: a pool of threads works through strips of pairs.
 
-A tile is a run of inputs against one other. BLAS makes its affinities, as one matrix product; the matcher reads
-them in place. Both release the GIL, so plain Python threads keep all cores busy, also inside Dask's workers or
-threads of the user's; BLAS is held to one thread meanwhile. A thread holds one tile (at most `TILE_BYTES` of
-affinities, or one pair if that is more) and the matcher's costs for one pair; the blocks of converted inputs take
-about `CACHE_BYTES` together.
-A matcher with windows gets the affinities window by window, and those between windows are not made, where that pays.
-A positionwise matcher needs no affinities: there a tile is a block of inputs against another, one matrix product
-of flattened responses. To certify a matching takes all affinities, whatever the matcher.
+A strip is a run of inputs against one other input. BLAS computes its affinities in one matrix product, and the matcher
+reads them in place. Both release the GIL, so plain Python threads keep all cores busy, also inside Dask workers or a
+user's own threads; BLAS is limited to one thread meanwhile. Each thread holds one strip (at most `TILE_BYTES` of
+affinities, or one pair if that is more) and the matcher's costs for one pair; converted inputs take about `CACHE_BYTES`.
+
+Matchers with windows receive affinities window by window where that pays, and the affinities between windows are not
+computed. A positionwise matcher needs no affinities: its strips are blocks of inputs against blocks, one product of
+flattened responses each. Certificates need all affinities, whatever the matcher.
 """
 
 from __future__ import annotations
@@ -27,28 +27,26 @@ from simplugins._common import arrays
 from simplugins._common.threads import check_threads, in_threads
 from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import Block
-from simplugins.compute.engines.pairs import check_pair, complete
-from simplugins.compute.engines.result import AlignedProducts
+from simplugins.compute.job import TileResult, check_pair, complete
+from simplugins.compute.memory import CACHE_BYTES, TILE_BYTES
 from simplugins.matching.certificates import match_and_certify
 from simplugins.matching.matcher import Matcher, match_batch
 from simplugins.matching.windows import windows
 
-TILE_BYTES = 8 * 2**20
-CACHE_BYTES = 256 * 2**20
 BLOCK_BYTES = 16 * 2**20
 BLOCK_INPUTS = 64
-SPARED_BY_A_CALL = 2**21
-"""Multiplications that take about the time of a call of the matcher from Python."""
+CALL_COST = 2**21
+"""Multiplications that take about as long as calling the matcher from Python."""
 
 ROUNDING = {np.dtype(np.float32): 2.0**-21, np.dtype(np.float64): 2.0**-45}
-"""Bounds on the relative rounding error of aligned inner products; they are checked in the tests."""
+"""Bounds on the relative rounding error of aligned inner products, checked in the tests."""
 
 _PRODUCT_LENGTH = 4096
-"""Flattened responses are multiplied in float64, so many entries at a time."""
+"""Entries of flattened responses that are multiplied in float64 at a time."""
 
 
 @dataclass(frozen=True)
-class Tile:
+class Strip:
     """Inputs of one set against inputs of the other, each within one block."""
 
     rows: slice
@@ -56,7 +54,7 @@ class Tile:
 
     @property
     def pairs(self) -> int:
-        """How many pairs of inputs that is."""
+        """Number of pairs."""
         return int((self.rows.stop - self.rows.start) * (self.columns.stop - self.columns.start))
 
 
@@ -69,7 +67,7 @@ def aligned_products(
     certify: bool = False,
     tile_bytes: int = TILE_BYTES,
     progress: bool | str = False,
-) -> AlignedProducts:
+) -> TileResult:
     """Compute the aligned inner products of all pairs of inputs.
 
     Parameters
@@ -77,38 +75,41 @@ def aligned_products(
     x : Activations
         N inputs.
     y : Activations or None
-        M other inputs with as many channels; None for x itself, of which each pair is matched once.
+        M other inputs with equal channels; None for x itself, where each pair is matched once.
     matcher : Matcher
     threads : int, optional
-        By default as many as there are cores that this process may use.
+        By default one per core that this process may use.
     certify : bool
-        Whether to bound each pair's optimum from above too. A matcher that keeps no prices costs an auction more.
+        Whether to bound each pair's optimum from above as well. Matchers without dual prices need an auction for it.
     tile_bytes : int
-        The most memory that one thread's affinities take; results do not depend on it.
+        Limit of one thread's affinities; results do not depend on it.
     progress : bool or str
         Show a progress bar on standard error; a string is its title.
 
     Returns
     -------
-    AlignedProducts
-        (N, M). With y None, it is symmetric and its diagonal holds the squared norms.
+    TileResult
+        (N, M); symmetric, with the squared norms on the diagonal, if y is None.
 
     Raises
     ------
     ValueError
-        If channels differ, or a positionwise matcher meets unequal numbers of positions.
+        If channels differ, or the matcher is positionwise and numbers of positions differ.
     """
     other = x if y is None else y
     check_pair(x, other, matcher)
     run = _Run(x, other, symmetric=y is None, matcher=matcher, certify=certify, tile_bytes=tile_bytes)
     run.compile()
     count = check_threads(threads)
-    in_threads(run.work, run.tiles(), pairs=run.pairs, threads=count, progress=progress, title="matching")
+    in_threads(run.work, run.strips(), pairs=run.pairs, threads=count, progress=progress, title="matching")
     return run.result()
 
 
+_compiled: set[tuple[type[Matcher], np.dtype[np.floating], bool]] = set()
+
+
 class _Run:
-    """One computation: its inputs, cut into blocks and tiles, and its results, filled in by threads."""
+    """One computation: its inputs, cut into blocks and strips, and its results, filled in by threads."""
 
     def __init__(
         self, x: Activations, y: Activations, *, symmetric: bool, matcher: Matcher, certify: bool, tile_bytes: int
@@ -123,36 +124,39 @@ class _Run:
         self.block_size = max(1, min(BLOCK_INPUTS, BLOCK_BYTES // max(x.input_bytes, y.input_bytes)))
         rows, columns = (int(positions.max()) for positions in (x.positions, y.positions))
         columns = columns if self.window is None else min(columns, self.window)
-        self.tile_inputs = max(1, tile_bytes // (rows * columns * self.dtype.itemsize))
+        self.strip_inputs = max(1, tile_bytes // (rows * columns * self.dtype.itemsize))
         by_norm = matcher.by_norm and not self.positionwise
         self.x_block = _cached_blocks(x, self.block_size, self.dtype, by_norm)
         self.y_block = self.x_block if symmetric else _cached_blocks(y, self.block_size, self.dtype, by_norm)
         self.scratch = Scratch(self.dtype)
 
     @property
-    def work(self) -> Callable[[Tile], None]:
-        """What to do with a tile."""
+    def work(self) -> Callable[[Strip], None]:
+        """The function that works on a strip."""
         if self.positionwise:
-            return self.positionwise_tile
-        return self.matched_tile if self.window is None else self.windowed_tile
+            return self.multiply_strip
+        return self.match_strip if self.window is None else self.match_windows
 
     def compile(self) -> None:
-        """Have the kernels compiled here, in the caller's thread, where Ctrl-C can stop it."""
+        """Compile the loops that the matcher uses, in the caller's thread, where Ctrl-C can stop it; once per process."""
+        if (key := (type(self.matcher), self.dtype, self.certify)) in _compiled:
+            return
         affinity, offsets = np.ones((1, 1), self.dtype), np.array([0, 1])
         if self.certify:
             match_and_certify(self.matcher, affinity, offsets)
         elif not self.positionwise:
             matched_values(self.matcher, affinity, offsets)
+        _compiled.add(key)
 
     @property
     def pairs(self) -> int:
-        """How many pairs the tiles hold; positionwise ones on the diagonal also hold those below it."""
+        """Number of pairs in all strips; positionwise strips on the diagonal include the pairs below it."""
         if self.positionwise:
-            return sum(tile.pairs for tile in self.tiles())
+            return sum(strip.pairs for strip in self.strips())
         return len(self.x) * (len(self.x) - 1) // 2 if self.symmetric else len(self.x) * len(self.y)
 
-    def tiles(self) -> Iterator[Tile]:
-        """Make all tiles, block by block, so that the blocks in use stay converted."""
+    def strips(self) -> Iterator[Strip]:
+        """Yield all strips, block by block, so that the blocks in use stay converted."""
         for rows in self._blocks(len(self.x)):
             for columns in self._blocks(len(self.y)):
                 if not self.symmetric or columns.start >= rows.start:
@@ -161,42 +165,42 @@ class _Run:
     def _blocks(self, count: int) -> list[slice]:
         return [slice(start, min(start + self.block_size, count)) for start in range(0, count, self.block_size)]
 
-    def _cut(self, rows: slice, columns: slice) -> Iterator[Tile]:
-        """Cut two blocks into tiles; of a symmetric result, matching does only what lies above the diagonal."""
+    def _cut(self, rows: slice, columns: slice) -> Iterator[Strip]:
+        """Cut two blocks into strips; in a symmetric result only pairs above the diagonal are matched."""
         if self.positionwise:
-            yield Tile(rows, columns)
+            yield Strip(rows, columns)
             return
         for j in reversed(range(columns.start, columns.stop)):  # the longest runs first
             last = min(rows.stop, j) if self.symmetric else rows.stop
-            for start in range(rows.start, last, self.tile_inputs):
-                yield Tile(slice(start, min(start + self.tile_inputs, last)), slice(j, j + 1))
+            for start in range(rows.start, last, self.strip_inputs):
+                yield Strip(slice(start, min(start + self.strip_inputs, last)), slice(j, j + 1))
 
-    def _inputs(self, tile: Tile) -> tuple[Block, Block]:
-        return self._part(self.x_block, tile.rows), self._part(self.y_block, tile.columns)
+    def _inputs(self, strip: Strip) -> tuple[Block, Block]:
+        return self._part(self.x_block, strip.rows), self._part(self.y_block, strip.columns)
 
     def _part(self, block: Callable[[int], Block], inputs: slice) -> Block:
         number = inputs.start // self.block_size
         first = number * self.block_size
         return block(number).rows(inputs.start - first, inputs.stop - first)
 
-    def matched_tile(self, tile: Tile) -> None:
-        """Match a run of inputs with one other."""
-        inputs, other = self._inputs(tile)
-        into = tile.rows, tile.columns.start
+    def match_strip(self, strip: Strip) -> None:
+        """Match a run of inputs with one other input."""
+        inputs, other = self._inputs(strip)
+        into = strip.rows, strip.columns.start
         affinities = self.scratch.product(inputs.vectors, other.vectors.T)
         if self.gap is None:
             self.values[into] = matched_values(self.matcher, affinities, inputs.offsets)
             return
-        found = match_and_certify(self.matcher, affinities, inputs.offsets)
-        self.values[into], self.gap[into] = found.values, found.gap
+        certified = match_and_certify(self.matcher, affinities, inputs.offsets)
+        self.values[into], self.gap[into] = certified.values, certified.gap
 
-    def windowed_tile(self, tile: Tile) -> None:
-        """Match a run of inputs with one other, window by window."""
-        inputs, other = self._inputs(tile)
+    def match_windows(self, strip: Strip) -> None:
+        """Match a run of inputs with one other input, window by window."""
+        inputs, other = self._inputs(strip)
         for start, stop in _equal_runs(inputs.offsets):
             run = inputs.rows(start, stop)
             sets = run.vectors.reshape(stop - start, -1, self.x.channels)
-            total = self.values[tile.rows, tile.columns.start][start:stop]
+            total = self.values[strip.rows, strip.columns.start][start:stop]
             for rows, columns, count in self._equal_windows(sets.shape[1], len(other.vectors)):
                 # (inputs, windows, rows, channels) @ (windows, channels, columns)
                 windowed = sets[:, rows].reshape(len(sets), count, -1, self.x.channels)
@@ -207,36 +211,36 @@ class _Run:
                 total += values.reshape(len(sets), count).sum(1)
 
     def _equal_windows(self, rows: int, columns: int) -> Iterator[tuple[slice, slice, int]]:
-        """Join consecutive windows of equal shape: their rows, their columns, and how many they are."""
+        """Join consecutive windows of equal shape, as (rows, columns, number of windows)."""
         assert self.window is not None
         for _, run in itertools.groupby(windows(rows, columns, self.window), key=_shape):
             joined = list(run)
             (first, first_columns), (last, last_columns) = joined[0], joined[-1]
             yield slice(first.start, last.stop), slice(first_columns.start, last_columns.stop), len(joined)
 
-    def positionwise_tile(self, tile: Tile) -> None:
+    def multiply_strip(self, strip: Strip) -> None:
         """Multiply flattened responses."""
-        rows, columns = (block.vectors.reshape(len(block.offsets) - 1, -1) for block in self._inputs(tile))
-        total = self.values[tile.rows, tile.columns]
+        rows, columns = (block.vectors.reshape(len(block.offsets) - 1, -1) for block in self._inputs(strip))
+        total = self.values[strip.rows, strip.columns]
         for start in range(0, rows.shape[1], _PRODUCT_LENGTH):
             part = slice(start, start + _PRODUCT_LENGTH)
             total += rows[:, part].astype(np.float64) @ columns[:, part].astype(np.float64).T
 
-    def result(self) -> AlignedProducts:
-        """Complete what the tiles have filled in."""
-        exactly = np.dtype(np.float64) if self.positionwise else self.dtype
-        y, made = None if self.symmetric else self.y, {"engine": "cpu", "precision": str(exactly)}
-        return complete(self.x, y, self.values, self.gap, ROUNDING[exactly], **made)
+    def result(self) -> TileResult:
+        """Complete the matrices that the strips filled in."""
+        precision = np.dtype(np.float64) if self.positionwise else self.dtype
+        y, metadata = None if self.symmetric else self.y, {"engine": "cpu", "precision": str(precision)}
+        return complete(self.x, y, self.values, self.gap, ROUNDING[precision], **metadata)
 
 
 class Scratch(threading.local):
-    """Memory for affinities, of each thread its own, used again for its next tile."""
+    """Each thread's memory for affinities, reused for its next strip."""
 
     def __init__(self, dtype: np.dtype[np.floating]) -> None:
         self.memory = np.empty(0, dtype)
 
     def product(self, rows: NDArray[np.floating], columns: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Return ``rows @ columns``, which holds until the thread's next product."""
+        """Return ``rows @ columns``, valid until the thread's next product."""
         shape = (*rows.shape[:-1], columns.shape[-1])
         size = math.prod(shape)
         if self.memory.size < size:
@@ -247,23 +251,23 @@ class Scratch(threading.local):
 def matched_values(
     matcher: Matcher, affinities: NDArray[np.floating], offsets: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Match a batch of problems, and add up what is matched: the (B,) aligned inner products."""
+    """Match a batch of problems, and return the (B,) aligned inner products."""
     from simplugins.matching import values
 
-    found = np.empty(len(offsets) - 1)
-    values.aligned_values(affinities, offsets, match_batch(matcher, affinities, offsets).columns, found)
-    return found
+    products = np.empty(len(offsets) - 1)
+    values.aligned_values(affinities, offsets, match_batch(matcher, affinities, offsets).columns, products)
+    return products
 
 
 def _worthwhile_window(x: Activations, y: Activations, window: int | None) -> int | None:
-    """Return the window if it pays to make affinities window by window.
+    """Return the window if it pays to compute affinities window by window.
 
-    Inputs of equal size are matched many at a time; others one by one, where a call has to spare enough work.
+    Inputs of equal size are matched in batches; others one by one, where each call must save enough work.
     """
     if window is None or np.unique(x.positions).size == 1:
         return window
-    spared = x.channels * window * max(0.0, min(x.positions.mean(), y.positions.mean()) - window)
-    return window if spared > SPARED_BY_A_CALL else None
+    saved = x.channels * window * max(0.0, min(x.positions.mean(), y.positions.mean()) - window)
+    return window if saved > CALL_COST else None
 
 
 def _shape(window: tuple[slice, slice]) -> tuple[int, int]:
@@ -280,12 +284,12 @@ def _equal_runs(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
 def _cached_blocks(
     activations: Activations, block_size: int, dtype: np.dtype[np.floating], by_norm: bool
 ) -> Callable[[int], Block]:
-    """Return a function that converts a block of inputs by its number, and remembers those last used."""
+    """Return a function that converts a block of inputs by its number, and caches the blocks used last."""
 
     def block(number: int) -> Block:
         start = number * block_size
-        found = activations.block(start, min(start + block_size, len(activations)))
-        ordered = found.by_norm()[0] if by_norm else found
-        return Block(arrays.to_numpy(ordered.vectors, dtype), found.offsets)
+        inputs = activations.block(start, min(start + block_size, len(activations)))
+        ordered = inputs.by_norm()[0] if by_norm else inputs
+        return Block(arrays.to_numpy(ordered.vectors, dtype), inputs.offsets)
 
     return lru_cache(maxsize=max(4, CACHE_BYTES // 2 // (block_size * activations.input_bytes)))(block)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Computes tiles on the workers of a Dask cluster, some ahead of what has been collected.
+"""The Dask executor: each tile is a task on a worker of a cluster.
 
-A task is a tile. Workers read activations from where they lie, if these are on disk; others are sent to the cluster
-block by block, once. What a lost worker was at is computed again by another.
+Workers read activations on disk from where they lie; other activations are sent to the cluster block by block, once.
+Another worker repeats the tiles of a lost one.
 """
 
 from __future__ import annotations
@@ -21,37 +21,36 @@ from uuid import uuid4
 
 from simplugins._common.optional import import_extra
 from simplugins.activations.activations import Activations
-from simplugins.compute.engines import AlignedProducts
-from simplugins.compute.job import Pairing
-from simplugins.compute.tiling import Grid, Tile
+from simplugins.compute.job import Job, Operation, TileResult
+from simplugins.compute.tiling import Tile, Tiling
 
 _ADDRESS = re.compile(r"\w+://\S+|[\w.-]+:\d+")
 
 PATIENCE = 60
-"""Seconds to wait for a cluster's first worker."""
+"""Seconds to wait for the first worker of a cluster."""
 
 _TRIES, _BETWEEN_TRIES = 20, 0.5
-"""How often, and after how many seconds, a block is sent again: by then the scheduler knows of a lost worker."""
+"""Attempts to send a block, and seconds between them: by then the scheduler has noticed a lost worker."""
 
 _AHEAD = 3
-"""Tiles that are on their way, for each thread of the cluster's."""
+"""Tiles in flight per thread of the cluster."""
 
 
 @contextmanager
 def connected(scheduler: Any) -> Iterator[Any]:
-    """Give a client of a cluster: the one given, or one of the scheduler at an address, which is closed in the end.
+    """Yield a client of a cluster: the given one, or one for the scheduler at an address, which is closed on exit.
 
     Raises
     ------
     TypeError
-        If it is neither a client nor an address, or an asynchronous client.
+        If `scheduler` is neither a synchronous client nor an address.
     ConnectionError
         If no scheduler answers there.
     """
     distributed = import_extra("distributed", extra="dask", purpose="scheduler=")
     if isinstance(scheduler, distributed.Client):
         if scheduler.asynchronous:
-            raise TypeError("scheduler is an asynchronous client, whose results are awaited; a plain Client is needed")
+            raise TypeError("scheduler must be a synchronous Client; this one is asynchronous")
         if scheduler.status != "running":
             raise ConnectionError(f"scheduler is a client that is {scheduler.status}")
         yield scheduler
@@ -70,48 +69,40 @@ def connected(scheduler: Any) -> Iterator[Any]:
 
 
 def threads_of(scheduler: Any) -> int:
-    """Return how many threads the workers of a cluster have at present; the first is waited for.
+    """Return the number of threads of all workers of a cluster, after waiting for the first worker.
 
     Raises
     ------
     ConnectionError
-        As `connected`; and if no worker comes.
+        As `connected`; and if no worker joins.
     """
     with connected(scheduler) as client:
         try:
             client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError:
             raise ConnectionError(
-                f"the cluster has no workers, and none has come within {PATIENCE} seconds: start some, or wait for "
-                f"them by client.wait_for_workers(1)"
+                f"the cluster has no workers, and none joined within {PATIENCE} seconds: start some, or call "
+                f"client.wait_for_workers(1) first"
             ) from None
         return max(1, sum(map(int, client.nthreads().values())))
 
 
 def compute_there(
-    pairing: Pairing,
-    x: Activations,
-    y: Activations | None,
-    grid: Grid,
-    tiles: Iterable[Tile],
-    *,
-    client: Any,
-    threads: int,
-    most: int,
-) -> Iterator[tuple[Tile, AlignedProducts]]:
-    """Compute tiles on a cluster, and give each as soon as it is there.
+    job: Job, tiling: Tiling, tiles: Iterable[Tile], *, client: Any, threads: int, cached_blocks: int
+) -> Iterator[tuple[Tile, TileResult]]:
+    """Compute tiles on a cluster, and yield each as soon as it is complete.
 
     Parameters
     ----------
-    pairing, x, y, grid, tiles
+    job, tiling, tiles
         As for `simplugins.compute.executors.local.compute_here`.
     client : dask.distributed.Client
     threads : int
-        Of each task; Dask runs as many tasks at once as a worker has threads.
-    most : int
-        How many blocks a worker keeps of those that it reads from disk.
+        Threads of each task; Dask runs as many tasks at once as a worker has threads.
+    cached_blocks : int
+        Blocks that a worker keeps of those that it reads from disk.
     """
-    tasks = _Tasks(pairing, x, y, grid, client, threads=threads, most=most)
+    tasks = _Tasks(job, tiling, client, threads=threads, cached_blocks=cached_blocks)
     waiting, completed = iter(tiles), import_module("distributed").as_completed(loop=client.loop)
     try:
         for _ in range(_AHEAD * threads_of(client)):
@@ -119,39 +110,39 @@ def compute_there(
         for future in completed:
             tile = tasks.started.pop(future)
             try:
-                found = future.result()
-            except CancelledError:  # a block was on a worker that is gone
+                result = future.result()
+            except CancelledError:  # a block was lost with its worker
                 tasks.send_again(tile)
                 completed.add(tasks.submit(tile))
                 continue
             tasks.submit_next(waiting, completed)
-            yield tile, found
+            yield tile, result
     finally:
         client.cancel(list(tasks.started), force=True)
 
 
-class _Kept:
-    """The blocks that a worker has read last; the same for all of its threads."""
+class _BlockCache:
+    """The blocks that a worker read last, shared by its threads."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.blocks: OrderedDict[Hashable, Activations] = OrderedDict()
 
-    def get(self, key: Hashable, block: Activations, most: int) -> Activations:
-        """Return a block in memory, of which so many are kept."""
+    def load(self, key: Hashable, block: Activations, size: int) -> Activations:
+        """Return a block in memory; the cache keeps `size` blocks."""
         with self.lock:
             if key in self.blocks:
                 self.blocks.move_to_end(key)
                 return self.blocks[key]
-        found = block.in_memory()
+        loaded = block.in_memory()
         with self.lock:
-            self.blocks[key] = found
-            while len(self.blocks) > most:
+            self.blocks[key] = loaded
+            while len(self.blocks) > size:
                 self.blocks.popitem(last=False)
-        return found
+        return loaded
 
 
-_kept = _Kept()
+_cache = _BlockCache()
 
 
 @dataclass(frozen=True)
@@ -161,53 +152,42 @@ class _OnDisk:
     Attributes
     ----------
     key : tuple
-        Of the block: which run, whether of columns, and its number.
+        Identifier of the run, whether the block is of columns, and its number.
     block : Activations
-    most : int
-        How many blocks the worker keeps.
+    cached_blocks : int
+        Blocks that the worker keeps.
     """
 
     key: tuple[str, bool, int]
     block: Activations
-    most: int
+    cached_blocks: int
 
     def load(self) -> Activations:
         """Return the block in memory."""
-        return _kept.get(self.key, self.block, self.most)
+        return _cache.load(self.key, self.block, self.cached_blocks)
 
 
 def _compute(
-    pairing: Pairing, rows: Activations | _OnDisk, columns: Activations | _OnDisk | None, threads: int
-) -> AlignedProducts:
+    operation: Operation, version: str, threads: int, rows: Activations | _OnDisk, columns: Activations | _OnDisk | None
+) -> TileResult:
     """Compute a tile, on a worker."""
-    loaded = (block.load() if isinstance(block, _OnDisk) else block for block in (rows, columns))
-    own, others = loaded
-    assert own is not None
-    return pairing.compute(own, others, threads)
+    x, y = (block.load() if isinstance(block, _OnDisk) else block for block in (rows, columns))
+    assert x is not None
+    return Job(x, y, operation, version).compute(threads)
 
 
 class _Tasks:
-    """Tiles on their way, and the blocks of inputs that they are made of."""
+    """Tiles in flight, and the blocks of inputs that they need."""
 
-    def __init__(
-        self,
-        pairing: Pairing,
-        x: Activations,
-        y: Activations | None,
-        grid: Grid,
-        client: Any,
-        *,
-        threads: int,
-        most: int,
-    ) -> None:
-        self.pairing, self.grid, self.client, self.threads, self.most = pairing, grid, client, threads, most
-        self.x, self.y = x, x if y is None else y
+    def __init__(self, job: Job, tiling: Tiling, client: Any, *, threads: int, cached_blocks: int) -> None:
+        self.job, self.tiling, self.client = job, tiling, client
+        self.threads, self.cached_blocks = threads, cached_blocks
         self.run = uuid4().hex
         self.started: dict[Any, Tile] = {}
         self._sent: dict[tuple[bool, int], Any] = {}
 
     def submit_next(self, waiting: Iterator[Tile], completed: Any) -> None:
-        """Start another tile, if there is one left."""
+        """Start the next tile, if any is left."""
         tile = next(waiting, None)
         if tile is not None:
             completed.add(self.submit(tile))
@@ -215,36 +195,37 @@ class _Tasks:
     def submit(self, tile: Tile) -> Any:
         """Start a tile."""
         rows, columns = (None if key is None else self._block(*key) for key in self._keys(tile))
-        future = self.client.submit(_compute, self.pairing, rows, columns, self.threads, pure=False)
+        job = self.job
+        future = self.client.submit(_compute, job.operation, job.version, self.threads, rows, columns, pure=False)
         self.started[future] = tile
         return future
 
     def send_again(self, tile: Tile) -> None:
-        """Forget where the blocks of a tile are, so that they are sent once more."""
+        """Forget where the blocks of a tile are, so that they are sent again."""
         for key in self._keys(tile):
             if key is not None:
                 self._sent.pop(key, None)
 
     def _keys(self, tile: Tile) -> tuple[tuple[bool, int], tuple[bool, int] | None]:
-        """Return which blocks a tile is made of: whether of columns, and its number."""
-        if self.grid.on_diagonal(tile):
+        """Return the keys of a tile's blocks: whether a block is of columns, and its number."""
+        if self.tiling.on_diagonal(tile):
             return (False, tile.row), None
-        return (False, tile.row), (not self.grid.symmetric, tile.column)
+        return (False, tile.row), (self.job.y is not None, tile.column)
 
     def _block(self, of_columns: bool, number: int) -> Any:
-        """Return a block of inputs, or where in the cluster it is."""
-        source = self.y if of_columns else self.x
-        inputs = self.grid.block(number, len(source))
+        """Return a block of inputs, or a reference to it in the cluster."""
+        source = self.job.columns if of_columns else self.job.x
+        inputs = self.tiling.block(number, len(source))
         part = source.part(inputs.start, inputs.stop)
         if part.is_on_disk:
-            return _OnDisk((self.run, of_columns, number), part, self.most)
+            return _OnDisk((self.run, of_columns, number), part, self.cached_blocks)
         key = of_columns, number
         if key not in self._sent:
             self._sent[key] = self._send(part.on_cpu())
         return self._sent[key]
 
     def _send(self, block: Activations) -> Any:
-        """Send a block to the cluster; once more, if the worker that it was for has just been lost."""
+        """Send a block to the cluster; again, if the worker that should hold it has just been lost."""
         for _ in range(_TRIES):
             try:
                 return self.client.scatter(block, hash=False)

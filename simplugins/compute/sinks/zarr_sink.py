@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs into a store: a new one, or one that an earlier call has begun, if it was the same call."""
+"""The Zarr sink: tiles are written to a store, which an interrupted run continues."""
 
 from __future__ import annotations
 
@@ -7,72 +7,79 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from simplugins._common import filesystem
 from simplugins.activations.activations import Activations
-from simplugins.compute.engines import AlignedProducts
-from simplugins.compute.engines.pairs import check_pair
-from simplugins.compute.job import Pairing
-from simplugins.compute.resources import Resources
-from simplugins.compute.run import check_alike, compute_tiles, make_grid, told_of
+from simplugins.compute.job import Job, TileResult, check_consistent, provenance
+from simplugins.compute.run import Resources, execute, make_tiling
 from simplugins.compute.sinks.zarr_store import Store
-from simplugins.compute.tiling import Grid, Tile
-from simplugins.matching.options import matcher_options
+from simplugins.compute.tiling import Tile, Tiling
 
 
-@dataclass
-class _Storing:
-    """Writes tiles to a store, which is made when the first tile is there."""
+class ZarrSink:
+    """Writes tiles to a store, which is created with the first tile.
 
-    path: Path
-    grid: Grid
-    manifest: Mapping[str, Any]
-    x: Activations
-    y: Activations | None
-    store: Store | None
-    stack: ExitStack = field(default_factory=ExitStack)
+    Parameters
+    ----------
+    path : Path
+    tiling : Tiling
+    manifest : mapping
+        Of a new store.
+    job : Job
+    store : Store or None
+        The store that an earlier run began.
+    """
+
+    def __init__(self, path: Path, tiling: Tiling, manifest: Mapping[str, Any], job: Job, store: Store | None) -> None:
+        self.path, self.tiling, self.manifest, self.job, self.store = path, tiling, manifest, job, store
+        self.stack = ExitStack()
 
     def missing(self, tiles: Iterator[Tile]) -> Iterator[Tile]:
+        """Return the tiles that are not stored yet."""
         done = set() if self.store is None else self.store.done()
         return (tile for tile in tiles if tile not in done)
 
-    def add(self, tile: Tile, found: AlignedProducts) -> None:
+    def add(self, tile: Tile, result: TileResult) -> None:
+        """Write a tile."""
         if self.store is None:
-            self.store = self._create(found)
-        check_alike(self.store.manifest["computed"], found)
-        self.store.write(tile, found)
+            self.store = self._create(result)
+        check_consistent(self.store.manifest["computed"], result)
+        self.store.write(tile, result)
 
-    def _create(self, found: AlignedProducts) -> Store:
-        manifest = {**self.manifest, "computed": told_of(found)}
-        others = None if self.y is None else self.y.squared_norms
-        store = Store.create(self.path, manifest, self.grid, self.x.squared_norms, others)
-        self.stack.enter_context(store.held())
+    def _create(self, result: TileResult) -> Store:
+        manifest = {**self.manifest, "computed": provenance(result)}
+        other_norms = None if self.job.y is None else self.job.y.squared_norms
+        store = Store.create(self.path, manifest, self.tiling, self.job.x.squared_norms, other_norms)
+        self.stack.enter_context(store.locked())
         return store
+
+    def progress_report(self) -> str:
+        """Return what an interrupted run leaves behind, and how to continue it."""
+        if self.store is None:
+            return "nothing was written"
+        return f"{self.path} holds {self.store.state()}; the same call continues it"
 
 
 def compute_into(
     path: str | os.PathLike[str],
-    pairing: Pairing,
-    x: Activations,
-    y: Activations | None,
+    job: Job,
     resources: Resources,
     *,
-    told: Mapping[str, Any],
+    description: Mapping[str, Any],
     progress: bool | str = False,
 ) -> Store:
-    """Compute all aligned inner products into a store, or those that it lacks.
+    """Compute all pairs of a job into a store, or those that it lacks.
 
     Parameters
     ----------
     path : path
-        Of the store; the folder that it is in exists.
-    pairing, x, y, resources, progress
-        As for `simplugins.runs.compute_tiles`.
-    told : mapping
-        What else the manifest of a new store says.
+        The store; its parent folder must exist.
+    job, resources, progress
+        As for `simplugins.compute.run.compute_matrix`.
+    description : mapping
+        Further entries of the manifest of a new store.
 
     Returns
     -------
@@ -82,56 +89,52 @@ def compute_into(
     Raises
     ------
     ValueError
-        If the store is of another run, another process is writing to it, or memory does not suffice.
+        If the store belongs to another run, another process is writing to it, or memory does not suffice.
     OSError
         If it cannot be written to.
     KeyboardInterrupt
-        With a text that says what is stored.
+        With a message that says what is stored.
     """
     path = Path(path).absolute()
-    check_pair(x, x if y is None else y, pairing.matcher)
-    run = describe(pairing, x, y)
-    store = None
-    if path.exists():
-        store = Store.open(path)
-        check_same(store, run)
-        _check_labels(store, "labels", _labels(x))
-        _check_labels(store, "other_labels", None if y is None else _labels(y))
-    else:
+    job.operation.check(job.x, job.columns)
+    job.operation.check_tiles()
+    run, labels = describe(job), {"labels": _labels(job.x), "other_labels": _labels(job.y)}
+    store = _open_matching(path, run, labels) if path.exists() else None
+    if store is None:
         filesystem.check_writable(path)
-    grid = make_grid(pairing, x, y, resources) if store is None else store.grid
-    manifest = {**told, "run": run, "labels": _labels(x), "other_labels": None if y is None else _labels(y)}
-    storing = _Storing(path, grid, manifest, x, y, store)
-    with storing.stack:
+    tiling = make_tiling(job, resources, stored=True) if store is None else store.tiling
+    sink = ZarrSink(path, tiling, {**description, "run": run, **labels}, job, store)
+    with sink.stack:
         if store is not None:
-            storing.stack.enter_context(store.held())
-            store.mend_norms(x.squared_norms, None if y is None else y.squared_norms)
+            sink.stack.enter_context(store.locked())
+            store.mend_norms(job.x.squared_norms, None if job.y is None else job.y.squared_norms)
             store.drop_damaged()
         try:
-            compute_tiles(pairing, x, y, storing, resources, progress=progress)
+            execute(job, sink, resources, progress=progress)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(_how_to_go_on(storing)) from None
-    assert storing.store is not None
-    return storing.store
+            raise KeyboardInterrupt(sink.progress_report()) from None
+    assert sink.store is not None
+    return sink.store
 
 
-def _how_to_go_on(storing: _Storing) -> str:
-    if storing.store is None:
-        return "nothing was written"
-    return f"{storing.path} holds {storing.store.state()}; the same call goes on with it"
+def _open_matching(path: Path, run: Mapping[str, Any], labels: Mapping[str, list[Any] | None]) -> Store:
+    """Open a store, after checking that it belongs to the same run."""
+    store = Store.open(path)
+    check_same_run(store, run)
+    for name, values in labels.items():
+        _check_labels(store, name, values)
+    return store
 
 
-def describe(pairing: Pairing, x: Activations, y: Activations | None) -> dict[str, Any]:
-    """Return all that tiles depend on."""
-    told = {
-        "simplugins": pairing.version,
-        "matching": pairing.matcher.name,
-        "matching_options": matcher_options(pairing.matcher),
-        "certify": pairing.certify,
-        "activations": _identity(x),
-        "other": None if y is None else _identity(y),
+def describe(job: Job) -> dict[str, Any]:
+    """Return everything that tiles depend on, as JSON types."""
+    run = {
+        "simplugins": job.version,
+        **job.operation.describe(),
+        "activations": _identity(job.x),
+        "other": None if job.y is None else _identity(job.y),
     }
-    return dict(json.loads(json.dumps(told)))  # as the manifest returns it
+    return dict(json.loads(json.dumps(run)))  # as the manifest returns it
 
 
 def _identity(activations: Activations) -> dict[str, Any]:
@@ -143,41 +146,41 @@ def _identity(activations: Activations) -> dict[str, Any]:
     }
 
 
-def _labels(activations: Activations) -> list[Any] | None:
-    return None if activations.labels is None else activations.labels.tolist()
+def _labels(activations: Activations | None) -> list[Any] | None:
+    return None if activations is None or activations.labels is None else activations.labels.tolist()
 
 
-def check_same(store: Store, run: Mapping[str, Any]) -> None:
-    """Check that a store is of a run.
+def check_same_run(store: Store, run: Mapping[str, Any]) -> None:
+    """Check that a store belongs to a run.
 
     Raises
     ------
     ValueError
-        If it is of another; the error says in what they differ.
+        If it belongs to another; the error names the differences.
     """
     then, now = _flat(store.manifest["run"]), _flat(run)
     names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
-    different = [f"{name} was {then.get(name)}, now {now.get(name)}" for name in names]
-    if different:
-        raise ValueError(f"{store.path} is the store of another run: {'; '.join(different)}; use another store")
+    differences = [f"{name} was {then.get(name)}, now {now.get(name)}" for name in names]
+    if differences:
+        raise ValueError(f"{store.path} is the store of another run: {'; '.join(differences)}; use another store")
 
 
 def _check_labels(store: Store, name: str, labels: list[Any] | None) -> None:
-    """Check that inputs are called what they were called when the store was made; it raises as `check_same`."""
+    """Check that the labels are those of the store; raises as `check_same_run`."""
     stored = store.manifest[name]
     if labels == stored:
         return
     if labels is None or stored is None:
-        how = "there were none, now there are" if stored is None else "there were some, now there are none"
+        difference = "there were none, now there are" if stored is None else "there were some, now there are none"
     else:
         first = next(i for i, (then, now) in enumerate(zip(stored, labels, strict=True)) if then != now)
-        how = f"input {first} was {stored[first]!r}, now {labels[first]!r}"
-    raise ValueError(f"{store.path} is the store of another run: {name}: {how}; use another store")
+        difference = f"input {first} was {stored[first]!r}, now {labels[first]!r}"
+    raise ValueError(f"{store.path} is the store of another run: {name}: {difference}; use another store")
 
 
-def _flat(told: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return what is told with all names in one level."""
-    found: dict[str, Any] = {}
-    for name, value in told.items():
-        found |= _flat(value, f"{prefix}{name} ") if isinstance(value, Mapping) else {prefix + name: value}
-    return found
+def _flat(entries: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested entries in one level, their names joined."""
+    flat: dict[str, Any] = {}
+    for name, value in entries.items():
+        flat |= _flat(value, f"{prefix}{name} ") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat

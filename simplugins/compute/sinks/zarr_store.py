@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stores: a folder that a run's finished tiles are written to, and that the run goes on from, whatever stopped it.
+"""Stores: folders of finished tiles, from which a run continues whatever stopped it.
 
-It is a Zarr group (format 3) with an array of the aligned inner products, and one of gaps if they are asked for; a
-chunk is a tile, written whole or not at all, with a checksum. Of inputs with themselves there are the tiles on and
-above the diagonal. The group's attributes are the manifest, which says what the store is of; it is written before the
-first tile and never changed. The kernel comes last, so it is not part of the store.
+A store is a Zarr group (format 3) with an array of values (aligned inner products, unless a measure computes its own)
+and an array of gaps if they were requested. A chunk is a tile, written whole or not at all, with a checksum; a symmetric
+job has tiles on and above the diagonal only. The group's attributes are the manifest, which identifies the run; it is
+written before the first tile and never changed. Kernels are applied when values are read, so they are not part of it.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from numpy.typing import NDArray
 from simplugins._common import filesystem
 from simplugins._common.filesystem import MANIFEST, STORE_FORMAT
 from simplugins._common.optional import import_extra
-from simplugins.compute.engines import AlignedProducts
-from simplugins.compute.tiling import Grid, Tile
+from simplugins.compute.job import TileResult
+from simplugins.compute.tiling import Tile, Tiling
 
 _FORMAT_VERSION = 1
-_PRODUCTS, _GAP = "products", "gap"
+_VALUES, _GAP = "values", "gap"
 _SIGMA = "median_sigma"
-_TOLD = {"measure", "sigma", "run", "made", "computed", "labels", "other_labels"}
+_ENTRIES = {"measure", "sigma", "run", "metadata", "computed", "labels", "other_labels"}
 _NORMS, _OTHER_NORMS = "squared_norms", "other_squared_norms"
 _LOCK = ".lock"
 
 
 class DamagedError(ValueError):
-    """What a store holds is not what was written to it."""
+    """The content of a store is not what was written to it."""
 
 
 def _zarr() -> Any:
@@ -47,7 +47,7 @@ def _zarr() -> Any:
 
 
 def check_storable(path: str | os.PathLike[str]) -> None:
-    """Check, before any work, that there is a store at a path, or that there can be one.
+    """Check, before any work, that a path is a store or can become one.
 
     Raises
     ------
@@ -66,32 +66,32 @@ def check_storable(path: str | os.PathLike[str]) -> None:
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
-    """Read the manifest of the store at a path; that of another Zarr folder is empty."""
+    """Read the manifest of the store at a path; it is empty for any other Zarr folder."""
     try:
         group = _zarr().open_group(path, mode="r")
         return dict(group.attrs.get("simplugins", {}))
     except ImportError:
         raise
-    except Exception as error:  # Zarr raises what its parts do
+    except Exception as error:  # Zarr lets errors of its parts through
         raise ValueError(f"{path / MANIFEST} is damaged, or {path} is no Zarr group: {error}") from error
 
 
 @dataclass(frozen=True)
 class Store:
-    """A store that exists.
+    """An existing store.
 
     Attributes
     ----------
     path : Path
     manifest : mapping
-        What it is of: "measure" and "sigma" (of the call that made it), "run" (all that its tiles depend on),
-        "made" and "computed" (what is told of how they are computed), "labels", "other_labels".
-    grid : Grid
+        "measure" and "sigma" (of the call that created it), "run" (everything that its tiles depend on), "metadata" and
+        "computed" (provenance), "labels", "other_labels".
+    tiling : Tiling
     """
 
     path: Path
     manifest: Mapping[str, Any]
-    grid: Grid
+    tiling: Tiling
 
     @staticmethod
     def open(path: str | os.PathLike[str]) -> Store:
@@ -102,35 +102,35 @@ class Store:
         FileNotFoundError
             If there is nothing at the path.
         ValueError
-            If what is there is no store, is damaged, or comes from a later version of the format.
+            If the folder is not a store, is damaged, or has a later version of the format.
         """
         path = Path(path).absolute()
         if not path.exists():
             raise FileNotFoundError(f"{path}: no such file or folder")
         if not (path / MANIFEST).is_file():
-            raise ValueError(f"{path} is no store of a run: it has no {MANIFEST}")
+            raise ValueError(f"{path} is not the store of a run: it has no {MANIFEST}")
         manifest = _read_manifest(path)
         if manifest.get("format") != STORE_FORMAT:
-            raise ValueError(f"{path} is a Zarr folder, but no store of a run by simplugins")
+            raise ValueError(f"{path} is a Zarr folder, but not the store of a run by simplugins")
         try:
             filesystem.check_version(manifest["format_version"], _FORMAT_VERSION)
-            if missing := _TOLD - set(manifest):
+            if missing := _ENTRIES - set(manifest):
                 raise ValueError(f"its manifest lacks {', '.join(sorted(missing))}")
-            store = Store(path, manifest, Grid(**manifest["grid"]))
+            store = Store(path, manifest, Tiling(**manifest["tiling"]))
             store._check_arrays()
         except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-            raise ValueError(f"{path} cannot be read as a store: {error}; its tiles are left as they are") from error
+            raise ValueError(f"{path} cannot be read as a store: {error}; its tiles are untouched") from error
         return store
 
     @staticmethod
     def create(
         path: str | os.PathLike[str],
         manifest: Mapping[str, Any],
-        grid: Grid,
+        tiling: Tiling,
         norms: NDArray[np.float64],
         other_norms: NDArray[np.float64] | None,
     ) -> Store:
-        """Make a new store, whole or not at all.
+        """Create a store, whole or not at all.
 
         Raises
         ------
@@ -140,20 +140,20 @@ class Store:
         path = Path(path).absolute()
         filesystem.check_writable(path)
         zarr = _zarr()
-        told = {"format": STORE_FORMAT, "format_version": _FORMAT_VERSION, "grid": vars(grid), **manifest}
-        with _explained(lambda: f"{path} could not be made"):
-            beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+        entries = {"format": STORE_FORMAT, "format_version": _FORMAT_VERSION, "tiling": vars(tiling), **manifest}
+        with _explained(lambda: f"{path} could not be created"):
+            unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
             try:
-                beside.chmod(0o777 & ~filesystem.umask())
-                group = zarr.create_group(beside, attributes={"simplugins": told}, zarr_format=3)
-                for name in [_PRODUCTS, _GAP] if manifest["run"]["certify"] else [_PRODUCTS]:
-                    _create_array(group, name, (grid.rows, grid.columns), grid.tile_shape)
+                unfinished.chmod(0o777 & ~filesystem.umask())
+                group = zarr.create_group(unfinished, attributes={"simplugins": entries}, zarr_format=3)
+                for name in [_VALUES, _GAP] if manifest["run"]["certify"] else [_VALUES]:
+                    _create_array(group, name, (tiling.rows, tiling.columns), tiling.tile_shape)
                 for name, values in ((_NORMS, norms), (_OTHER_NORMS, other_norms)):
                     if values is not None:
                         _create_array(group, name, values.shape, values.shape)[:] = values
-                _move(beside, path)
+                _move(unfinished, path)
             except BaseException:
-                shutil.rmtree(beside, ignore_errors=True)
+                shutil.rmtree(unfinished, ignore_errors=True)
                 raise
         return Store.open(path)
 
@@ -171,21 +171,21 @@ class Store:
         return bool(self.manifest["run"]["certify"])
 
     def _check_arrays(self) -> None:
-        """Check that the arrays are those that the manifest speaks of; a ValueError says which is not."""
-        shape, tile = (self.grid.rows, self.grid.columns), self.grid.tile_shape
-        for name in [_PRODUCTS, _GAP] if self.certified else [_PRODUCTS]:
+        """Raise a ValueError if an array is not as the manifest says."""
+        shape, tile = (self.tiling.rows, self.tiling.columns), self.tiling.tile_shape
+        for name in [_VALUES, _GAP] if self.certified else [_VALUES]:
             try:
                 array = self._group[name]
                 fits = (array.shape, array.chunks) == (shape, tile)
-            except Exception as error:  # Zarr raises what its parts do
+            except Exception as error:  # Zarr lets errors of its parts through
                 raise ValueError(f"{name}/{MANIFEST} is missing or damaged: {error}") from error
             if not fits:
                 raise ValueError(f"{name} is {array.shape} in tiles of {array.chunks}, expected {shape} in {tile}")
 
     def done(self) -> set[Tile]:
-        """Return the tiles that are there."""
-        found = self._chunks(_PRODUCTS) & set(self.grid.tiles())
-        return found & self._chunks(_GAP) if self.certified else found
+        """Return the stored tiles."""
+        tiles = self._chunks(_VALUES) & set(self.tiling.tiles())
+        return tiles & self._chunks(_GAP) if self.certified else tiles
 
     def _chunks(self, name: str) -> set[Tile]:
         folder = self.path / name / "c"
@@ -200,64 +200,65 @@ class Store:
         }
 
     def state(self) -> str:
-        """Say how much is done."""
+        """Return how much is done, for people."""
         done = self.done()
-        pairs = sum(map(self.grid.pairs, done)) / max(1, self.grid.total_pairs)
-        return f"{len(done)} of {self.grid.count} tiles ({np.floor(1000 * pairs) / 10:.1f} % of the pairs)"
+        pairs = sum(map(self.tiling.pairs, done)) / max(1, self.tiling.total_pairs)
+        return f"{len(done)} of {self.tiling.count} tiles ({np.floor(1000 * pairs) / 10:.1f} % of the pairs)"
 
     def check_finished(self) -> None:
-        """Check that all tiles are there.
+        """Check that all tiles are stored.
 
         Raises
         ------
         ValueError
-            If one is missing.
+            If a tile is missing.
         """
-        if len(self.done()) < self.grid.count:
+        if len(self.done()) < self.tiling.count:
             raise ValueError(
-                f"{self.path} is not finished: it holds {self.state()}; the same call that started it goes on with it"
+                f"{self.path} is not finished: it holds {self.state()}; the call that started it continues it"
             )
 
-    def write(self, tile: Tile, found: AlignedProducts) -> None:
+    def write(self, tile: Tile, result: TileResult) -> None:
         """Write a tile.
 
         Raises
         ------
         OSError
-            If it cannot be written. What was stored before is as it was.
+            If it cannot be written; stored tiles stay intact.
         """
-        where, group = self.grid.slices(tile), self._writable_group
+        where, group = self.tiling.slices(tile), self._writable_group
         with _explained(lambda: f"{self.path}: a tile could not be written; {self.state()} are stored and intact"):
-            if found.gap is not None:
-                group[_GAP][where] = found.gap
-            group[_PRODUCTS][where] = found.values  # the last: it says that the tile is done
+            if result.gap is not None:
+                group[_GAP][where] = result.gap
+            group[_VALUES][where] = result.values  # last, as it marks the tile as done
 
     def read(self, tile: Tile) -> NDArray[np.float64]:
-        """Return the aligned inner products of a tile.
+        """Return the values of a tile.
 
         Raises
         ------
         DamagedError
-            If the tile is missing, or its checksum says that it is not what was written.
+            If the tile is missing, or its checksum shows that it is not what was written.
         """
-        return self._read_tile(_PRODUCTS, tile)
+        return self._read_tile(_VALUES, tile)
 
     def read_gap(self, tile: Tile) -> NDArray[np.float64]:
         """Return the gaps of a tile; raises as `read`."""
         return self._read_tile(_GAP, tile)
 
     def norms(self) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-        """Return the squared norms of rows, and of columns, if these are others; raises as `read`."""
-        return self._read_norms(_NORMS), None if self.grid.symmetric else self._read_norms(_OTHER_NORMS)
+        """Return the squared norms of rows, and of columns if they are other inputs; raises as `read`."""
+        other = self.manifest["run"]["other"]
+        return self._read_norms(_NORMS), None if other is None else self._read_norms(_OTHER_NORMS)
 
     def _read_norms(self, name: str) -> NDArray[np.float64]:
-        found = self._read(name, ..., what=name)
-        if np.isnan(found).any():
-            raise DamagedError(f"{self.path}: {name} are missing; the same call that made the store writes them again")
-        return found
+        norms = self._read(name, ..., part=name)
+        if np.isnan(norms).any():
+            raise DamagedError(f"{self.path}: {name} are missing; the call that created the store writes them again")
+        return norms
 
     def mend_norms(self, norms: NDArray[np.float64], other_norms: NDArray[np.float64] | None) -> None:
-        """Write squared norms again where they are not what they should be."""
+        """Write squared norms again where they are damaged."""
         for name, values in ((_NORMS, norms), (_OTHER_NORMS, other_norms)):
             if values is None:
                 continue
@@ -270,36 +271,36 @@ class Store:
                     _create_array(self._writable_group, name, values.shape, values.shape, overwrite=True)[:] = values
 
     def _read_tile(self, name: str, tile: Tile) -> NDArray[np.float64]:
-        where = self.grid.slices(tile)
-        found = self._read(name, where, what=f"tile {tile.row}, {tile.column} of {name}")
-        if np.isnan(found).any():  # what a missing chunk is filled with
+        where = self.tiling.slices(tile)
+        values = self._read(name, where, part=f"tile {tile.row}, {tile.column} of {name}")
+        if np.isnan(values).any():  # the fill value of missing chunks
             raise DamagedError(f"{self.path}: tile {tile.row}, {tile.column} of {name} is missing")
-        return found
+        return values
 
-    def _read(self, name: str, where: Any, *, what: str) -> NDArray[np.float64]:
+    def _read(self, name: str, where: Any, *, part: str) -> NDArray[np.float64]:
         try:
             return np.asarray(self._group[name][where], np.float64)
         except (ImportError, OSError, MemoryError):
-            raise  # that tells nothing about the file
-        except Exception as error:  # whatever a damaged file has Zarr raise
+            raise  # says nothing about the file
+        except Exception as error:  # Zarr raises many kinds of errors for damaged files
             raise DamagedError(
-                f"{self.path}: {what} is damaged ({error}); the same call that made the store computes it again"
+                f"{self.path}: {part} is damaged ({error}); the call that created the store computes it again"
             ) from error
 
     def read_sigma(self) -> float | None:
-        """Return the RBF kernel's bandwidth by the median, if it has been found before."""
+        """Return the median bandwidth of the RBF kernel, if an earlier call stored it."""
         with suppress(DamagedError):
-            found = self._read(_SIGMA, ..., what=_SIGMA)
-            return None if np.isnan(found).any() else float(found[0])
+            sigma = self._read(_SIGMA, ..., part=_SIGMA)
+            return None if np.isnan(sigma).any() else float(sigma[0])
         return None
 
     def write_sigma(self, sigma: float) -> None:
-        """Remember the RBF kernel's bandwidth by the median, if the store can be written to."""
+        """Store the median bandwidth of the RBF kernel, if the store can be written to."""
         with suppress(OSError):
             _create_array(self._writable_group, _SIGMA, (1,), (1,), overwrite=True)[:] = sigma
 
     def drop_damaged(self) -> list[Tile]:
-        """Read all tiles, and remove those that are not what was written, with a warning; return them."""
+        """Read all tiles, remove damaged ones with a warning, and return these."""
         damaged = []
         for tile in sorted(self.done()):
             try:
@@ -308,7 +309,7 @@ class Store:
                     self.read_gap(tile)
             except DamagedError:
                 damaged.append(tile)
-                for name in (_PRODUCTS, _GAP):
+                for name in (_VALUES, _GAP):
                     (self.path / name / "c" / str(tile.row) / str(tile.column)).unlink(missing_ok=True)
         if damaged:
             first = f"{damaged[0].row}, {damaged[0].column}"
@@ -320,30 +321,25 @@ class Store:
         return damaged
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep other processes from writing to the store meanwhile; the system lets go of it whatever stops this one.
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from writing to the store; the system releases the lock however this process ends.
 
         Raises
         ------
         ValueError
-            If another process is at it.
+            If another process is writing to it.
         """
-        try:
-            import fcntl
-        except ImportError:  # Windows has no such locks
-            yield
-            return
+        filelock = import_extra("filelock", extra="zarr", purpose="a store")
         with _explained(lambda: f"{self.path} cannot be written to"):
-            lock = (self.path / _LOCK).open("w", encoding="ascii")
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ValueError(f"{self.path}: another process is writing to this store") from None
-            for left in self.path.glob("*/c/*/*.partial"):  # by a process that was killed
-                with suppress(OSError):
-                    left.unlink()
-            yield
+            (self.path / _LOCK).touch()
+        try:
+            with filelock.FileLock(self.path / _LOCK, blocking=False):
+                for partial in self.path.glob("*/c/*/*.partial"):  # left by a process that was killed
+                    with suppress(OSError):
+                        partial.unlink()
+                yield
+        except filelock.Timeout:
+            raise ValueError(f"{self.path}: another process is writing to this store") from None
 
 
 def _create_array(
@@ -363,21 +359,21 @@ def _create_array(
 
 
 def _move(folder: Path, path: Path) -> None:
-    """Put a new store in its place, if nothing has got there meanwhile."""
+    """Move a new store into place, unless another process has created one."""
     try:
         folder.rename(path)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-        raise ValueError(f"{path}: another process has made this store meanwhile") from None
+        raise ValueError(f"{path}: another process has created this store") from None
 
 
 @contextmanager
-def _explained(what: Callable[[], str]) -> Iterator[None]:
-    """Say what could not be done, where the system says only why; what there is to say is asked for then."""
+def _explained(failure: Callable[[], str]) -> Iterator[None]:
+    """Prefix operating system errors, which only say why, with what failed."""
     try:
         yield
     except OSError as error:
         if error.errno is None:
             raise
-        raise OSError(error.errno, f"{what()}: {os.strerror(error.errno)}") from error
+        raise OSError(error.errno, f"{failure()}: {os.strerror(error.errno)}") from error

@@ -18,13 +18,13 @@ from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import Block
 from simplugins.activations.reading import read
 from simplugins.compute.engines.cpu import ROUNDING, matched_values
-from simplugins.compute.engines.pairs import check_pair
+from simplugins.compute.job import check_pair
 from simplugins.evaluation.searching.bounds import Summary, bounds_of_affinities, upper_bounds
 from simplugins.evaluation.searching.candidates import Best, Gallery, Score
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.options import matcher_options, resolve_matcher
-from simplugins.measures.computation import GROUP as MEASURES
-from simplugins.measures.computation import Measure
+from simplugins.measures.measure import GROUP as MEASURES
+from simplugins.measures.semantic import SemanticMeasure
 from simplugins.rsm import kernels
 
 QUERIES = 16
@@ -50,7 +50,7 @@ class Neighbours:
     formed, solved : int
         For how many pairs affinities were made, and for how many a matching was found. Of inputs with themselves, two
         that look at each other at the same time, or whose matching is an approximation, count twice.
-    made : mapping
+    metadata : mapping
         How they were found: "measure", "kernel", "matching", "matching_options", "sigma", "dtype", "simplugins".
     """
 
@@ -61,7 +61,7 @@ class Neighbours:
     pairs: int
     formed: int
     solved: int
-    made: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
     @property
     def share_formed(self) -> float:
@@ -76,7 +76,7 @@ class Neighbours:
     def __repr__(self) -> str:
         queries, k = self.indices.shape
         return (
-            f"Neighbours under {self.made['measure']}: {k} for each of {queries} queries; {self.share_solved:.1%} of "
+            f"Neighbours under {self.metadata['measure']}: {k} for each of {queries} queries; {self.share_solved:.1%} of "
             f"{self.pairs} matchings solved, {self.share_formed:.1%} of affinities formed"
         )
 
@@ -200,7 +200,7 @@ def search(
         pairs=len(x) * (len(x) - 1) // 2 if itself else len(x) * len(y),
         formed=int(run.formed.sum()),
         solved=int(run.solved.sum()),
-        made={
+        metadata={
             "measure": measure,
             "kernel": kernel,
             "matching": matcher.name,
@@ -310,7 +310,7 @@ class _Search:
 def _kernel_of(measure: str, sigma: float | None) -> str:
     """Return the kernel of a measure that can be searched by."""
     found = plugins.load(MEASURES, measure)
-    if not isinstance(found, Measure) or found.matching == "identity":
+    if not isinstance(found, SemanticMeasure) or found.matcher.positionwise:
         raise ValueError(
             f"search is by a semantic measure of ours, got {measure!r}; others are ranked by their RSM "
             f"(simplugins.evaluation.retrieval)"

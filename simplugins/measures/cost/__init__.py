@@ -1,11 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Estimates: what an RSM will cost, in time and memory, before it is computed.
+"""Cost estimates: the time and memory of an RSM before it is computed.
 
-Some inputs are compared as the whole run would compare them, on this machine and with the same threads: a few of the
-user's own (`sources`), or stand-ins for real ones where there are none yet (`stand_ins`). What these took
-(`calibration`) is extrapolated to all pairs (`estimates`); memory follows from what the engine keeps (`memory`).
+Some inputs are compared as the whole call would compare them, on this machine with the same threads: a few of the given
+activations (`samples`), or synthetic ones of the same size (`synthetic`). Their times (`calibration`) are extrapolated
+to all pairs (`estimates`); memory follows from `simplugins.compute.memory`.
 """
-
-from simplugins.measures.cost.estimates import Estimate, estimate, estimate_for
-
-__all__ = ["Estimate", "estimate", "estimate_for"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast this machine is: samples of a run are compared for some seconds."""
+"""The speed of this machine, measured by comparing samples for a few seconds."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from typing import TypeVar
 import numpy as np
 
 from simplugins.activations.activations import Activations
-from simplugins.measures.cost.planned import Counts, PlannedRun
+from simplugins.measures.cost.planned import Counts, PlannedCall
 
 T = TypeVar("T")
 
 Opener = Callable[[], Activations]
-"""Reads and checks activations, which is timed too."""
+"""Reads and checks activations, which is timed as well."""
 
 MOST_POSITIONS = 4096
-"""Stand-ins have so many positions at most; beyond, a power of the number of positions is extrapolated."""
+"""Largest number of positions of synthetic activations; beyond it, times are extrapolated by a power law."""
 
 SAMPLE_BYTES = 64 * 2**20
-"""Sampled activations take so much memory at most, unless the least sample takes more."""
+"""Memory for sampled activations, unless the smallest sample needs more."""
 
 _ROUNDS = 5
-"""The two largest samples are compared so many times at most."""
+"""Repetitions of the two largest samples, at most."""
 
-_PAIRS_A_THREAD = 3
-"""The least sample gives each thread so many pairs, so that all are busy nearly all the time."""
+_PAIRS_PER_THREAD = 3
+"""Pairs per thread in the smallest sample, so that all threads are busy most of the time."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured: a run takes ``fixed + per_input (N + M) + per_pair pairs`` seconds.
+    """The model of a call's time: ``fixed + per_input (N + M) + per_pair pairs`` seconds.
 
     Attributes
     ----------
     fixed, per_input, per_pair : float
         In seconds.
     pairs : int
-        How many pairs the largest sample had.
+        Pairs of the largest sample.
     """
 
     fixed: float
@@ -50,55 +50,54 @@ class Speed:
     pairs: int
 
     def seconds(self, inputs: int, pairs: int) -> float:
-        """Return what so many inputs and pairs take."""
+        """Return the time of a number of inputs and pairs."""
         return self.fixed + self.per_input * inputs + self.per_pair * pairs
 
 
 def calibrate(
-    run: PlannedRun,
+    call: PlannedCall,
     rows: Callable[[int], Opener],
     columns: Callable[[int], Opener],
     counts: Counts,
     input_bytes: int,
     seconds: float,
 ) -> Speed:
-    """Measure how fast a run goes: samples are doubled while there is time for a larger one, or until they are all.
+    """Measure the speed of a call: samples are doubled while time allows, or until they hold all inputs.
 
     Parameters
     ----------
-    run : callable
-        Computes the RSM of activations.
+    call : PlannedCall
     rows, columns : callables
-        Give what reads so many inputs, and so many others.
-    counts : (int, int or None)
-        How many there are of each in the run.
+        For a number of inputs, return a function that reads them.
+    counts : Counts
+        Inputs of the whole call.
     input_bytes : int
-        Of the largest input, converted.
+        Bytes of the largest input, converted.
     seconds : float
-        How long to measure.
+        Time to spend.
 
     Returns
     -------
     Speed
-        What the last two samples tell. If the last is all that is to be compared, its time is the run's.
+        From the last two samples. If the last one holds all inputs, its time is that of the call.
     """
-    fixed = fixed_cost(run, rows(1)().dtype)
+    fixed = fixed_cost(call, rows(1)().dtype)
     started = perf_counter()
 
     def left() -> float:
         return seconds - (perf_counter() - started)
 
     samples: list[_Sample] = []
-    for some in sample_sizes(counts, run.threads, input_bytes):
+    for some in sample_sizes(counts, call.threads, input_bytes):
         if samples and fixed + (samples[-1].seconds - fixed) * some.pairs / samples[-1].counts.pairs > left():
             break
         opener = rows(some.inputs), None if some.others is None else columns(some.others)
-        samples.append(_Sample.of(run, some, *opener))
+        samples.append(_Sample.of(call, some, *opener))
     samples = samples[-2:]
     for _ in range(_ROUNDS - 1):
         if sum(sample.seconds for sample in samples) > left():
             break
-        samples = [sample.timed_again(run) for sample in samples]
+        samples = [sample.timed_again(call) for sample in samples]
     largest = samples[-1]
     before = (samples[0].counts.pairs, samples[0].seconds) if len(samples) > 1 else (0, fixed)
     fixed, per_pair = line(before, (largest.counts.pairs, largest.seconds))
@@ -107,7 +106,7 @@ def calibrate(
 
 @dataclass(frozen=True)
 class _Sample:
-    """Some inputs, and what it took to read and to compare them: at the least, as all else only adds to it."""
+    """Some inputs, and the shortest times measured for reading and comparing them."""
 
     counts: Counts
     x: Activations
@@ -116,33 +115,33 @@ class _Sample:
     seconds: float
 
     @classmethod
-    def of(cls, run: PlannedRun, counts: Counts, rows: Opener, columns: Opener | None) -> _Sample:
+    def of(cls, call: PlannedCall, counts: Counts, rows: Opener, columns: Opener | None) -> _Sample:
         """Read a sample and compare it."""
         reading, (x, y) = timed(lambda: (rows(), None if columns is None else columns()))
-        return cls(counts, x, y, reading, timed(lambda: run(x, y))[0])
+        return cls(counts, x, y, reading, timed(lambda: call(x, y))[0])
 
-    def timed_again(self, run: PlannedRun) -> _Sample:
+    def timed_again(self, call: PlannedCall) -> _Sample:
         """Compare the sample once more."""
-        return replace(self, seconds=min(self.seconds, timed(lambda: run(self.x, self.y))[0]))
+        return replace(self, seconds=min(self.seconds, timed(lambda: call(self.x, self.y))[0]))
 
 
-def fixed_cost(run: PlannedRun, dtype: np.dtype[np.floating]) -> float:
-    """Return the seconds of the smallest run there is, once everything is imported and compiled."""
+def fixed_cost(call: PlannedCall, dtype: np.dtype[np.floating]) -> float:
+    """Return the seconds of the smallest possible call, after imports and compilation."""
     smallest = Activations.from_array(np.ones((2, 1, 1), dtype))
-    run(smallest, None)
-    return min(timed(lambda: run(smallest, None))[0] for _ in range(_ROUNDS))
+    call(smallest, None)
+    return min(timed(lambda: call(smallest, None))[0] for _ in range(_ROUNDS))
 
 
 def timed(call: Callable[[], T]) -> tuple[float, T]:
-    """Call, and return the seconds that took, and what came of it."""
+    """Return the seconds that a call takes, and its result."""
     start = perf_counter()
-    found = call()
-    return perf_counter() - start, found
+    result = call()
+    return perf_counter() - start, result
 
 
 def sample_sizes(counts: Counts, threads: int, input_bytes: int) -> Iterator[Counts]:
-    """Yield the sizes of samples, each twice the one before; the last is all, or as much as memory is given to."""
-    least = math.isqrt(2 * _PAIRS_A_THREAD * threads) + 1
+    """Yield sample sizes that double, up to all inputs or the memory for samples."""
+    least = math.isqrt(2 * _PAIRS_PER_THREAD * threads) + 1
     most = min(counts.largest, max(least, SAMPLE_BYTES // input_bytes))
     while least < most:
         yield counts.at_most(least)
@@ -151,9 +150,9 @@ def sample_sizes(counts: Counts, threads: int, input_bytes: int) -> Iterator[Cou
 
 
 def line(fewer: tuple[int, float], more: tuple[int, float]) -> tuple[float, float]:
-    """Return what a run takes once, and for each pair, by the pairs and seconds of two runs.
+    """Return the fixed time and the time per pair, from the pairs and seconds of two calls.
 
-    Neither is below zero, and a pair takes a quarter of the larger run's mean at least, however noisy times are.
+    Neither is negative, and a pair takes at least a quarter of the larger call's mean, however noisy the times are.
 
     Examples
     --------
@@ -167,12 +166,12 @@ def line(fewer: tuple[int, float], more: tuple[int, float]) -> tuple[float, floa
 
 
 def extrapolated(fewer: Speed, at: int, more: Speed, positions: int) -> Speed:
-    """Return the speed for more positions than were measured: times go on growing by the same power, at most the third.
+    """Extrapolate the speed to more positions by the power law of two measurements, at most cubic.
 
     Parameters
     ----------
     fewer, more : Speed
-        For `at` and for `MOST_POSITIONS` positions.
+        Measured at `at` and at `MOST_POSITIONS` positions.
     positions : int
     """
     power = min(3.0, math.log(more.per_pair / fewer.per_pair) / math.log(MOST_POSITIONS / at))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an RSM will cost, by what some of its pairs do."""
+"""The cost of an RSM, estimated from some of its pairs."""
 
 from __future__ import annotations
 
@@ -15,38 +15,36 @@ from numpy.typing import DTypeLike
 from simplugins._common.formatting import counted, human_bytes, human_count, human_time
 from simplugins._common.validation import check_count, naming
 from simplugins.activations.activations import Activations
-from simplugins.compute.engines.pairs import check_pair
+from simplugins.compute.memory import peak_bytes, result_bytes
 from simplugins.matching.matcher import Matcher
-from simplugins.matching.options import matcher_options
 from simplugins.measures.cost.calibration import MOST_POSITIONS, Opener, Speed, calibrate, extrapolated
-from simplugins.measures.cost.peak_memory import memory_of, result_bytes
-from simplugins.measures.cost.planned import Counts, PlannedRun, Size
+from simplugins.measures.cost.planned import Counts, PlannedCall
 from simplugins.measures.cost.samples import Source
-from simplugins.measures.cost.synthetic import stand_ins
+from simplugins.measures.cost.synthetic import synthetic_activations
 
 
 @dataclass(frozen=True, repr=False)
 class Estimate:
-    """What an RSM will cost.
+    """The estimated cost of an RSM.
 
     Attributes
     ----------
     seconds : float
-        Of the whole run, without importing and compiling.
+        Time of the whole call, without imports and compilation.
     pairs : int
-        How many pairs are matched: ``N (N - 1) / 2``, or ``N M`` with others.
+        Pairs that are matched: ``N (N - 1) / 2``, or ``N M`` with other inputs.
     seconds_per_pair : float
-        What each further pair adds, all threads working: so a run of few pairs takes longer than their number times
+        Time of each further pair with all threads at work; a call with few pairs takes longer than their number times
         this.
     result_bytes : int
-        Of the RSM.
+        Size of the RSM.
     memory_bytes : int
-        Of the process at its peak, activations and RSM included; see `simplugins.measures.cost.peak_memory`.
+        Peak memory of the process, including activations and RSM; see `simplugins.compute.memory`.
     threads : int
-    made : mapping
-        What it is for: "inputs", "others" (or None), "positions", "channels", "measure", "matching",
-        "matching_options", "dtype", "certify", "engine"; and what it is from: "sampled" ("stand-ins" or "activations")
-        and "sampled_pairs".
+    metadata : mapping
+        The call: "inputs", "other_inputs" (or None), "positions", "channels", "measure", "matching",
+        "matching_options", "dtype", "certify", "engine"; and its sample: "sampled" ("synthetic activations" or
+        "activations") and "sampled_pairs".
 
     Examples
     --------
@@ -60,7 +58,7 @@ class Estimate:
     result_bytes: int
     memory_bytes: int
     threads: int
-    made: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
     def __repr__(self) -> str:
         return (
@@ -70,21 +68,22 @@ class Estimate:
         )
 
     def summary(self) -> dict[str, str]:
-        """Return all there is to tell, as texts by name."""
-        made = self.made
-        others = "" if made["others"] is None else f" with {made['others']:,} others"
-        options = ", ".join(f"{name} {value}" for name, value in made["matching_options"].items())
+        """Return a human-readable summary as a dict of strings."""
+        metadata = self.metadata
+        other = metadata["other_inputs"]
+        options = ", ".join(f"{name} {value}" for name, value in metadata["matching_options"].items())
+        matching = metadata["matching"] or "none"
         return {
-            "inputs": f"{made['inputs']:,}{others}",
+            "inputs": f"{metadata['inputs']:,}" + ("" if other is None else f" with {other:,} other inputs"),
             "pairs": f"{self.pairs:,}",
-            "positions, channels": f"{made['positions']:,}, {made['channels']:,} ({made['dtype']})",
-            "measure": made["measure"] + (", certified" if made["certify"] else ""),
-            "matching": made["matching"] + (f" ({options})" if options else ""),
+            "positions, channels": f"{metadata['positions']:,}, {metadata['channels']:,} ({metadata['dtype']})",
+            "measure": metadata["measure"] + (", certified" if metadata["certify"] else ""),
+            "matching": matching + (f" ({options})" if options else ""),
             "time": f"about {human_time(self.seconds)}",
-            "time for a pair": f"{human_time(self.seconds_per_pair)}, {counted(self.threads, 'thread')}",
-            "the RSM": human_bytes(self.result_bytes),
-            "memory": f"about {human_bytes(self.memory_bytes)}, activations and RSM included",
-            "estimated from": f"{counted(made['sampled_pairs'], 'pair')} of {made['sampled']}",
+            "time per pair": f"{human_time(self.seconds_per_pair)}, {counted(self.threads, 'thread')}",
+            "size of the RSM": human_bytes(self.result_bytes),
+            "memory": f"about {human_bytes(self.memory_bytes)}, including activations and RSM",
+            "estimated from": f"{counted(metadata['sampled_pairs'], 'pair')} of {metadata['sampled']}",
         }
 
 
@@ -93,45 +92,46 @@ def estimate(
     positions: int,
     channels: int,
     *,
-    others: int | None = None,
-    measure: str = "semantic-cosine",
+    other_inputs: int | None = None,
+    measure: Any = "semantic-cosine",
+    measure_options: Mapping[str, Any] | None = None,
     matching: str | Matcher | None = None,
+    matching_options: Mapping[str, Any] | None = None,
     dtype: DTypeLike | None = None,
     certify: bool = False,
-    engine: str = "cpu",
+    engine: str = "auto",
     threads: int | None = None,
     seconds: float = 3.0,
-    **options: Any,
 ) -> Estimate:
-    """Estimate what the RSM of activations of a size will cost on this machine.
+    """Estimate the cost of the RSM of activations of a given size on this machine.
 
-    Stand-ins are made of the bundled activations, resampled to the size (`simplugins.measures.cost.synthetic`), and
-    compared for some seconds. How long a matching takes depends on what is matched, so `estimate_for` is the more exact
-    once there are activations.
+    Synthetic activations of that size, made from the bundled ones, are compared for a few seconds. The time of a
+    matching depends on the data, so `estimate_for` is more accurate once there are activations.
 
     Parameters
     ----------
     inputs, positions, channels : int
-        N inputs, each a set of S positions of C channels.
-    others : int, optional
-        M other inputs to compare with; without, the inputs are compared with each other.
-    measure, matching, certify, engine, threads, **options
-        As for `compute_rsm`; a measure of ours.
+        N inputs, each a set of S positions with C channels.
+    other_inputs : int, optional
+        M other inputs to compare with; by default the inputs are compared with each other.
+    measure, measure_options, matching, matching_options, certify, engine, threads
+        As for `compute_rsm`.
     dtype : float32 or float64, optional
-        What to compute in, and what the activations in memory are; by default float32.
+        Type of the activations in memory and of the computation; by default float32.
     seconds : float, default 3
-        How long to try. At least three pairs a thread are matched, which takes longer for very large sets.
+        Time to spend. At least three pairs per thread are matched, which takes longer for very large sets.
 
     Returns
     -------
     Estimate
-        Mostly within a fifth of what was measured on real activations of 25 to 2,304 positions, and within a factor of
-        1.8 at 3,136 (docs/cost.md). Beyond 4,096 positions the time is extrapolated from sets of 1,024 and of 4,096.
+        Mostly within a fifth of the time measured on real activations of 25 to 2,304 positions, and within a factor of
+        1.8 at 3,136 (docs/cost.md). Beyond 4,096 positions it is extrapolated from sets of 1,024 and of 4,096.
 
     Raises
     ------
     ValueError
-        If there are fewer than two inputs (one, with others), or a number or name is impossible.
+        If there are fewer than two inputs (one, with other inputs), a number or name is invalid, or the measure is not
+        computed pair by pair.
     TypeError
         If an option is unknown, or the dtype is neither float32 nor float64.
 
@@ -145,23 +145,28 @@ def estimate(
     for name, count in (("positions", positions), ("channels", channels)):
         check_count(name, count)
     _check_seconds(seconds)
-    counts = Counts.of(inputs, others)
-    run = PlannedRun.of(measure, matching, certify=certify, engine=engine, threads=threads, **options)
-    made_in = _computed_in(dtype)
+    counts = Counts.of(inputs, other_inputs)
+    call = PlannedCall.of(
+        measure, measure_options, matching, matching_options, certify=certify, engine=engine, threads=threads
+    )
+    computed_in = Activations.from_array(np.ones((1, 1), np.float32), dtype=dtype).dtype
 
-    def speed_at(some: int, within: float) -> Speed:
-        def sample(count: int) -> Opener:
-            return partial(Activations.from_array, stand_ins(count, some, channels).astype(made_in, copy=False))
+    def sample(size: int, count: int) -> Opener:
+        array = synthetic_activations(count, size, channels).astype(computed_in, copy=False)
+        return partial(Activations.from_array, array)
 
-        return calibrate(run, sample, sample, counts, some * channels * made_in.itemsize, within)
+    def speed_at(size: int, seconds: float) -> Speed:
+        opener = partial(sample, size)
+        return calibrate(call, opener, opener, counts, size * channels * computed_in.itemsize, seconds)
 
     if positions <= MOST_POSITIONS:
         speed = speed_at(positions, seconds)
     else:
-        fewer = MOST_POSITIONS // 4
-        speed = extrapolated(speed_at(fewer, seconds / 2), fewer, speed_at(MOST_POSITIONS, seconds / 2), positions)
-    size = Size(counts, positions, channels, made_in)
-    return _estimate(run, size, speed, size.activations_bytes, "stand-ins")
+        smaller = MOST_POSITIONS // 4
+        speed = extrapolated(speed_at(smaller, seconds / 2), smaller, speed_at(MOST_POSITIONS, seconds / 2), positions)
+    one = Activations.from_array(np.broadcast_to(computed_in.type(1), (1, positions, channels)))
+    activations_bytes = counts.total * one.input_bytes
+    return _estimate(call, counts, one, one, speed, activations_bytes, "synthetic activations")
 
 
 def estimate_for(
@@ -169,35 +174,38 @@ def estimate_for(
     *,
     other: Any = None,
     inputs: int | None = None,
-    others: int | None = None,
-    measure: str = "semantic-cosine",
+    other_inputs: int | None = None,
+    measure: Any = "semantic-cosine",
+    measure_options: Mapping[str, Any] | None = None,
     layout: str = "auto",
     mask: Any = None,
     other_mask: Any = None,
     drop_tokens: int | Sequence[int] = 0,
     matching: str | Matcher | None = None,
+    matching_options: Mapping[str, Any] | None = None,
     dtype: DTypeLike | None = None,
     certify: bool = False,
-    engine: str = "cpu",
+    engine: str = "auto",
     threads: int | None = None,
     seconds: float = 3.0,
-    **options: Any,
 ) -> Estimate:
-    """Estimate what the RSM of given activations will cost on this machine, from some of their own pairs.
+    """Estimate the cost of the RSM of given activations on this machine, from some of their own pairs.
 
-    Only the inputs that are tried are read.
+    Only the inputs of the sample are read.
 
     Parameters
     ----------
     activations, other : array, path, list of arrays, or Activations
         As for `compute_rsm`.
-    inputs, others : int, optional
-        For how many inputs, and how many others, in place of as many as there are. Without `other`, `others` are as
-        these inputs.
-    layout, mask, other_mask, drop_tokens, measure, matching, dtype, certify, engine, threads, **options
-        As for `compute_rsm`; a measure of ours.
+    inputs, other_inputs : int, optional
+        Numbers of inputs to estimate for; by default those of the activations. Without `other`, other inputs are like
+        these.
+    layout, mask, other_mask, drop_tokens, measure, measure_options, matching, matching_options, dtype, certify, engine
+        As for `compute_rsm`.
+    threads : int, optional
+        As for `compute_rsm`.
     seconds : float, default 3
-        How long to try. At least three pairs a thread are matched, which takes longer for very large sets.
+        Time to spend. At least three pairs per thread are matched, which takes longer for very large sets.
 
     Returns
     -------
@@ -206,7 +214,7 @@ def estimate_for(
     Raises
     ------
     ValueError, TypeError
-        As `compute_rsm`, for the inputs that are read; or if a number is impossible.
+        As for `compute_rsm`, for the inputs that are read; or if a number is invalid.
 
     Examples
     --------
@@ -215,59 +223,57 @@ def estimate_for(
     >>> simplugins.estimate_for(load_photos()["block15"], seconds=0.1).pairs
     276
     """
-    how: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
-    own = beside = Source.of(activations, mask=mask, **how)
-    x = y = own.some()
+    _check_seconds(seconds)
+    options: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
+    rows = columns = Source.of(activations, {"mask": mask, **options})
+    x = y = rows.some()
     if other is not None:
         with naming("other"):
-            beside = Source.of(other, mask=other_mask, **how)
-            y = beside.some()
-        others = beside.count if others is None else others
+            columns = Source.of(other, {"mask": other_mask, **options})
+            y = columns.some()
+        other_inputs = columns.count if other_inputs is None else other_inputs
     elif other_mask is not None:
-        raise ValueError("other_mask goes with other, which was not given")
-    counts = Counts.of(own.count if inputs is None else inputs, others)
-    run = PlannedRun.of(measure, matching, certify=certify, engine=engine, threads=threads, **options)
-    _check_seconds(seconds)
-    check_pair(x, y, run.matcher)
-    largest = max(x.input_bytes, y.input_bytes)
-    speed = calibrate(run, own.sample, beside.sample, counts, largest, seconds)
-    positions = max(int(x.positions.max()), int(y.positions.max()))
-    size = Size(counts, positions, x.channels, np.result_type(x.dtype, y.dtype))
-    given = own.bytes_in_memory(counts.inputs, x) + beside.bytes_in_memory(counts.others or 0, y)
-    return _estimate(run, size, speed, given, "activations")
+        raise ValueError("other_mask needs other, which was not given")
+    counts = Counts.of(rows.count if inputs is None else inputs, other_inputs)
+    call = PlannedCall.of(
+        measure, measure_options, matching, matching_options, certify=certify, engine=engine, threads=threads
+    )
+    call.job(x, y).operation.check(x, y)
+    speed = calibrate(call, rows.sample, columns.sample, counts, max(x.input_bytes, y.input_bytes), seconds)
+    given_bytes = rows.bytes_in_memory(counts.inputs, x) + columns.bytes_in_memory(counts.others or 0, y)
+    return _estimate(call, counts, x, y, speed, given_bytes, "activations")
 
 
-def _estimate(run: PlannedRun, size: Size, speed: Speed, activations_bytes: int, sampled: str) -> Estimate:
-    counts = size.counts
+def _estimate(
+    call: PlannedCall, counts: Counts, x: Activations, y: Activations, speed: Speed, given_bytes: int, sampled: str
+) -> Estimate:
+    job = call.job(x, None if counts.others is None else y)
+    description = job.operation.describe()
+    peak = peak_bytes(job, counts.inputs, counts.columns, call.measure.kernel, threads=call.threads)
     return Estimate(
         seconds=speed.seconds(counts.total, counts.pairs),
         pairs=counts.pairs,
         seconds_per_pair=speed.per_pair,
-        result_bytes=result_bytes(counts),
-        memory_bytes=memory_of(size, run, activations_bytes),
-        threads=run.threads,
-        made={
+        result_bytes=result_bytes(counts.inputs, counts.columns),
+        memory_bytes=given_bytes + peak,
+        threads=call.threads,
+        metadata={
             "inputs": counts.inputs,
-            "others": counts.others,
-            "positions": size.positions,
-            "channels": size.channels,
-            "measure": run.measure.name,
-            "matching": run.matcher.name,
-            "matching_options": matcher_options(run.matcher),
-            "dtype": str(size.dtype),
-            "certify": run.certify,
-            "engine": run.engine,
+            "other_inputs": counts.others,
+            "positions": max(int(x.positions.max()), int(y.positions.max())),
+            "channels": x.channels,
+            "measure": call.measure.name,
+            "matching": description["matching"],
+            "matching_options": description["matching_options"],
+            "dtype": str(np.result_type(x.dtype, y.dtype)),
+            "certify": call.options.certify,
+            "engine": call.options.engine,
             "sampled": sampled,
             "sampled_pairs": speed.pairs,
         },
     )
 
 
-def _computed_in(dtype: DTypeLike | None) -> np.dtype[np.floating]:
-    """Return what activations are computed in; see `Activations.from_array`."""
-    return Activations.from_array(np.ones((1, 1), np.float32), dtype=dtype).dtype
-
-
 def _check_seconds(seconds: float) -> None:
     if not 0 < seconds < math.inf:
-        raise ValueError(f"seconds must be a number above 0, got {seconds!r}")
+        raise ValueError(f"seconds must be a positive number, got {seconds!r}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Activations that are about as hard to match as real ones, of any size."""
+"""Synthetic activations of any size that are about as hard to match as real ones."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 from simplugins.data import load_photos
 
 DETAIL = 0.4
-"""Noise that stand-ins get for the detail that resampled maps lack, as a share of each channel's deviation. With it,
-matching them takes 0.8 to 1.1 times as long as matching real maps of 25 to 3,136 positions."""
+"""Noise that replaces the detail lost by resampling, relative to each channel's standard deviation. With it, matching
+takes 0.8 to 1.1 times as long as for real maps of 25 to 3,136 positions."""
 
 _DEEP_POSITIONS, _SHALLOW_CHANNELS = 98, 112
-"""Stand-ins of so many positions at most (midway between 49 and 196), and of more channels, are made of the deeper one
-of the bundled layers."""
+"""Synthetic activations with at most this many positions (midway between 49 and 196) and more than this many channels
+are made from the deeper of the bundled layers."""
 
 
-def stand_ins(count: int, positions: int, channels: int) -> NDArray[np.float32]:
-    """Make activations that are about as hard to match as real ones of a size.
+def synthetic_activations(count: int, positions: int, channels: int) -> NDArray[np.float32]:
+    """Make activations of a given size that are about as hard to match as real ones.
 
     The bundled responses of a network to photographs (112 channels, 14 × 14 positions; for small maps of more channels
-    320 of 7 × 7) are resampled, bilinearly, to a map of so many positions, as square as these allow. Fewer channels
-    are drawn from all, more are random mixtures of them. Noise of `DETAIL` of each channel's deviation, another for
-    each input, stands for the detail that resampled maps do not have, and makes more inputs of the 24.
+    320 of 7 × 7) are resampled bilinearly to a map of that many positions, as square as possible. Fewer channels are
+    drawn from all, more channels are random mixtures. Noise (`DETAIL`), different for each input, replaces the detail
+    that resampling loses, and makes more inputs out of 24.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def stand_ins(count: int, positions: int, channels: int) -> NDArray[np.float32]:
 
     Examples
     --------
-    >>> stand_ins(3, 50, 8).shape
+    >>> synthetic_activations(3, 50, 8).shape
     (3, 50, 8)
     """
     rng = np.random.default_rng(0)
@@ -59,19 +59,19 @@ def stand_ins(count: int, positions: int, channels: int) -> NDArray[np.float32]:
 
 @cache
 def _photographs(layer: str) -> NDArray[np.float32]:
-    """Return the bundled maps of a layer, such that the first are of different photographs."""
+    """Return the bundled maps of a layer, ordered so that the first ones show different photographs."""
     photos = load_photos()
     order = np.argsort(np.arange(len(photos["photo"])) % 4, kind="stable")  # 4 crops of each
     return photos[layer][order].astype(np.float32)
 
 
 def _channels(maps: NDArray[np.float32], channels: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return some channels, or, where there are not so many, random mixtures of all."""
-    there = maps.shape[1]
-    if channels <= there:
-        return maps[:, np.sort(rng.choice(there, channels, replace=False))]
-    mixing = rng.standard_normal((channels, there), np.float32) / np.float32(math.sqrt(channels))
-    mixed = mixing @ maps.reshape(len(maps), there, -1)
+    """Return some of the channels, or random mixtures of all if more are needed."""
+    available = maps.shape[1]
+    if channels <= available:
+        return maps[:, np.sort(rng.choice(available, channels, replace=False))]
+    mixing = rng.standard_normal((channels, available), np.float32) / np.float32(math.sqrt(channels))
+    mixed = mixing @ maps.reshape(len(maps), available, -1)
     return np.asarray(mixed.reshape(len(maps), channels, *maps.shape[2:]), np.float32)
 
 

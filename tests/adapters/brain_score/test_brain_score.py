@@ -127,7 +127,7 @@ def test_positions_of_their_models_are_found_in_any_order_of_neuroids(assemblies
     expected = activations[name].reshape(24, -1, 320) if name == "frames" else activations[name]
     found = responses_in(assemblies[name])
     np.testing.assert_array_equal(found.activations, expected)
-    assert found.grid == grid
+    assert found.tiling == grid
     turned = responses_in(shuffled(assemblies[name]).T)
     assert turned.stimuli.tolist() != NAMES
     np.testing.assert_array_equal(turned.in_order().activations, expected)
@@ -136,10 +136,10 @@ def test_positions_of_their_models_are_found_in_any_order_of_neuroids(assemblies
 
 def test_the_positions_of_another_layout_can_be_told(assemblies, activations):
     assembly = assemblies["channels last"]  # their "channel" is the row there, as of a Swin transformer
-    assert rsm_of(assembly).made["grid"] == "7 x 320 (channel_x, channel_y)"
+    assert rsm_of(assembly).metadata["grid"] == "7 x 320 (channel_x, channel_y)"
     told = rsm_of(assembly, grid=("channel_y", "channel", "channel_x"))
     np.testing.assert_array_equal(told.values, simplugins.compute_rsm(activations["block15"]).values)
-    assert told.made["grid"] == "7 x 7 (channel, channel_x)"
+    assert told.metadata["grid"] == "7 x 7 (channel, channel_x)"
 
 
 @pytest.mark.parametrize("method", ["cka", "cka-debiased", "rsa-spearman"])
@@ -373,7 +373,7 @@ def test_their_rdms_are_read(assemblies, activations):
 
 
 def test_rsms_without_labels_and_of_few_inputs_are_carried():
-    rsm = simplugins.RSM.of([[1.0, 0.25], [0.25, 1.0]])
+    rsm = simplugins.RSM.from_similarities([[1.0, 0.25], [0.25, 1.0]])
     rdm = rsm.to("brain-score")
     assert rdm["stimulus_id"].values.tolist() == [0, 1]
     assert simplugins.from_tool("brain-score", rdm).labels.tolist() == [0, 1]

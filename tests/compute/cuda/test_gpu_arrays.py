@@ -40,7 +40,7 @@ def test_rsms_equal_those_of_numpy_arrays(to_gpu, maps, measure, dtype):
     for engine in ("auto", "cuda", "cpu"):
         found = simplugins.compute_rsm(to_gpu(maps), measure, engine=engine)
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
-        assert found.made["engine"] == ("cpu" if engine == "cpu" else "cuda")
+        assert found.metadata["engine"] == ("cpu" if engine == "cpu" else "cuda")
 
 
 def test_every_layout_mask_and_option(to_gpu, maps):

@@ -24,8 +24,7 @@ from simplugins.compute.engines.cuda.device import Device, DeviceMemoryError, Pr
 from simplugins.compute.engines.cuda.inputs import Inputs, Placed
 from simplugins.compute.engines.cuda.launcher import Batch, Solved
 from simplugins.compute.engines.cuda.tasks import Task, check_matcher, make_pairs, make_tasks
-from simplugins.compute.engines.pairs import check_pair, complete, relative_gap
-from simplugins.compute.engines.result import AlignedProducts
+from simplugins.compute.job import TileResult, check_pair, complete, relative_gap
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.optimal import Optimal
 from simplugins.matching.windows import windows
@@ -59,7 +58,7 @@ _TENSOR_CORES = {"tf32": 1 / 8, "float16x3": 3 / 16}
 
 
 def rounding_of(precision: Precision, channels: int) -> float:
-    """Return a bound on the relative rounding error of aligned inner products, as `AlignedProducts.rounding`."""
+    """Return a bound on the relative rounding error of aligned inner products, as `TileResult.rounding`."""
     return _ROUNDING[precision] + _TENSOR_CORES.get(precision, 0) * channels * 2.0**-23
 
 
@@ -95,7 +94,7 @@ def aligned_products(
     precision: Precision = "float32",
     certify: bool = False,
     progress: bool | str = False,
-) -> AlignedProducts:
+) -> TileResult:
     """Compute the aligned inner products of all pairs of inputs on a GPU.
 
     Parameters
@@ -109,7 +108,7 @@ def aligned_products(
 
     Returns
     -------
-    AlignedProducts
+    TileResult
         (N, M). Exact matchings are proven to miss no more than 2^-18 (4e-6) of the matched affinities' magnitude.
 
     Raises

@@ -14,7 +14,7 @@ from simplugins.compute.engines.cuda.device import Device, DeviceMemoryError
 from simplugins.compute.engines.cuda.launcher import Batch
 from simplugins.compute.engines.cuda.operands import operand
 from simplugins.compute.engines.cuda.tasks import Task, check_matcher, make_pairs, make_tasks
-from simplugins.compute.engines.pairs import relative_gap
+from simplugins.compute.job import relative_gap
 from simplugins.matching.certificates import Certified
 from simplugins.matching.matcher import Matcher
 

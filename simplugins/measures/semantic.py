@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Semantic and spatio-semantic measures: a kernel on aligned inner products, and the matching that aligns them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplugins._common.gpu import why_unusable
+from simplugins.activations.activations import Activations
+from simplugins.compute.engines import check_engine, choose_engine
+from simplugins.compute.job import Job, TileResult, check_pair
+from simplugins.compute.memory import SOLVER_BYTES
+from simplugins.matching.identity import Identity
+from simplugins.matching.matcher import Matcher
+from simplugins.matching.optimal import Optimal
+from simplugins.matching.options import matcher_options, resolve_matcher
+from simplugins.measures.measure import Measure, Options, Similarities
+from simplugins.rsm import kernels
+from simplugins.rsm.kernels import Sigma
+
+_EFFECT_OF_SCALING = {"linear": "scaling", "cosine": "none", "rbf": "none"}
+_EFFECT_OF_TRANSLATION = {"linear": "translation", "cosine": "other", "rbf": "none"}
+
+
+@dataclass(frozen=True)
+class MatchedPairs:
+    """Match the positions of each pair; the values are aligned inner products.
+
+    Attributes
+    ----------
+    matcher : Matcher
+    certify : bool
+    engine : {"auto", "cpu", "cuda"}
+        "auto" is decided where a tile is computed.
+    precision : {"float32", "float16x3", "tf32"} or None
+        Precision of the affinities of float32 activations, on a GPU.
+    """
+
+    matcher: Matcher
+    certify: bool = False
+    engine: str = "auto"
+    precision: str | None = None
+    symmetric = True
+
+    def check(self, x: Activations, y: Activations) -> None:
+        """Raise a ValueError if inputs of the two sets cannot be matched."""
+        check_pair(x, y, self.matcher)
+
+    def compute(
+        self, x: Activations, y: Activations | None, *, threads: int | None, progress: bool | str = False
+    ) -> TileResult:
+        """Compute the aligned inner products of all pairs.
+
+        Raises
+        ------
+        ValueError
+            If the engine or precision cannot be used here.
+        """
+        if self.engine != "auto":
+            check_engine(self.engine)
+        engine = "cpu" if self.engine == "auto" and why_unusable() else choose_engine(self.engine, self.matcher)
+        if self.precision is not None:
+            self._check_precision(engine, x, x if y is None else y)
+        if engine == "cpu":
+            from simplugins.compute.engines import cpu
+
+            return cpu.aligned_products(x, y, self.matcher, threads=threads, certify=self.certify, progress=progress)
+        from simplugins.compute.engines.cuda.cupy_device import CupyDevice
+        from simplugins.compute.engines.cuda.engine import aligned_products
+
+        device = CupyDevice(x.gpu if x.gpu is not None or y is None else y.gpu)
+        precision: Any = self.precision or "float32"
+        return aligned_products(
+            x, y, self.matcher, device=device, precision=precision, certify=self.certify, progress=progress
+        )
+
+    def _check_precision(self, engine: str, *activations: Activations) -> None:
+        if any(side.dtype == "float64" for side in activations):
+            raise ValueError(
+                f"precision={self.precision!r} is for float32 activations; these are computed in float64 (see dtype)"
+            )
+        if engine == "cpu" and self.precision != "float32":
+            raise ValueError(f"precision={self.precision!r} needs engine='cuda'; the CPU computes in float32")
+
+    def pair_bytes(self, x: Activations, y: Activations) -> tuple[int, int]:
+        """Return the bytes of the largest pair's affinities, and of the solver's working memory for it."""
+        if self.matcher.positionwise and not self.certify:
+            return 0, 0
+        columns = int(y.positions.max())
+        if self.matcher.window is not None and not self.certify:
+            columns = min(columns, self.matcher.window)
+        entries = int(x.positions.max()) * columns
+        return entries * int(np.result_type(x.dtype, y.dtype).itemsize), entries * SOLVER_BYTES
+
+    def copies(self, x: Activations, y: Activations) -> int:
+        """Return how many copies of a block the engine makes: in another order, scaled, or of another type."""
+        return 2 if self.matcher.by_norm or x.exponents.any() or y.exponents.any() or x.dtype != y.dtype else 0
+
+    def check_tiles(self) -> None:
+        """Accept any job: every pair is matched on its own."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return everything that the values depend on except the activations."""
+        return {
+            "matching": self.matcher.name,
+            "matching_options": matcher_options(self.matcher) if vars(self.matcher) else {},
+            "certify": self.certify,
+        }
+
+
+@dataclass(frozen=True)
+class SemanticMeasure(Measure):
+    """A kernel on aligned inner products, and a matching.
+
+    Attributes
+    ----------
+    name : str
+    kernel : {"linear", "cosine", "rbf"}
+    matcher : Matcher
+        The matching that it uses by default.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from simplugins import Activations
+    >>> x = Activations.from_array(np.eye(2)[:, None, :])  # two inputs, one position each
+    >>> semantic_cosine(x)
+    array([[1., 0.],
+           [0., 1.]])
+    """
+
+    name: str
+    kernel: str
+    matcher: Matcher
+    symmetric: ClassVar[bool] = True
+    pairwise: ClassVar[bool] = True
+
+    def __call__(self, x: Activations, y: Activations | None = None) -> NDArray[np.float64]:
+        """Return the similarities of all inputs of x to those of y, or of x itself, as an (N, M) float64 array."""
+        result = Job(x, y, self.operation(Options())).compute(threads=None)
+        return self.similarities(result, x, y, "median").values
+
+    @property
+    def positive_semidefinite(self) -> bool:  # type: ignore[override]
+        """Whether all RSMs are: only where position is compared with the same position."""
+        return self.matcher.positionwise
+
+    @property
+    def effects(self) -> Mapping[str, str]:  # type: ignore[override]
+        """Effects of changes of the activations on the RSM; see `Measure`."""
+        return self.effects_with(None, "median")
+
+    def effects_with(self, matcher: Matcher | None, sigma: Sigma) -> Mapping[str, str]:
+        """Return the effects under a matcher and a bandwidth; unknown ones are missing."""
+        matcher = matcher or self.matcher
+        effects = {"rotation": "none", "scaling": _EFFECT_OF_SCALING[self.kernel], "linear": "other"}
+        if self.kernel == "rbf" and sigma != "median":
+            effects["scaling"] = "other"
+        if self.kernel == "cosine" or matcher.invariant_to_translation:
+            effects["translation"] = _EFFECT_OF_TRANSLATION[self.kernel]
+        if matcher.positionwise or matcher.invariant_to_order:
+            effects["positions"] = "other" if matcher.positionwise else "none"
+        return effects
+
+    def operation(self, options: Options) -> MatchedPairs:
+        """Return the matching of all pairs.
+
+        Raises
+        ------
+        TypeError
+            If a matcher is unknown, or does not have an option.
+        ValueError
+            If the measure is spatio-semantic and the matcher is not the identity.
+        """
+        if options.matching is None and options.matching_options:
+            matcher = resolve_matcher(self.matcher.name, options.matching_options)
+        elif options.matching is None:
+            matcher = self.matcher
+        else:
+            matcher = resolve_matcher(options.matching, options.matching_options)
+        if self.matcher.positionwise and not matcher.positionwise:
+            raise ValueError(
+                f"measure {self.name!r} is spatio-semantic and compares position with the same position, so it takes "
+                f"no matching but the identity, got {matcher.name!r}; use 'semantic-{self.kernel}'"
+            )
+        return MatchedPairs(matcher, options.certify, options.engine, options.precision)
+
+    def similarities(self, result: TileResult, x: Activations, y: Activations | None, sigma: Sigma) -> Similarities:
+        """Apply the kernel to aligned inner products."""
+        norms = x.squared_norms, (x if y is None else y).squared_norms
+        bandwidth, rule = None, None
+        if self.kernel == "rbf":
+            rule = "median" if sigma == "median" else "given"
+            bandwidth = float(sigma) if sigma != "median" else _median(result, norms, symmetric=y is None)
+        values = kernels.similarities(self.kernel, result.values, *norms, rounding=result.rounding, sigma=bandwidth)
+        return Similarities(values, self.kernel, bandwidth, rule)
+
+
+def _median(result: TileResult, norms: tuple[Any, Any], *, symmetric: bool) -> float:
+    distances = kernels.squared_distances(result.values, *norms, rounding=result.rounding)
+    return kernels.median_sigma(distances, symmetric=symmetric)
+
+
+semantic_linear = SemanticMeasure("semantic-linear", "linear", Optimal())
+semantic_cosine = SemanticMeasure("semantic-cosine", "cosine", Optimal())
+semantic_rbf = SemanticMeasure("semantic-rbf", "rbf", Optimal())
+spatio_semantic_linear = SemanticMeasure("spatio-semantic-linear", "linear", Identity())
+spatio_semantic_cosine = SemanticMeasure("spatio-semantic-cosine", "cosine", Identity())
+spatio_semantic_rbf = SemanticMeasure("spatio-semantic-rbf", "rbf", Identity())

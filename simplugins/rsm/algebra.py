@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What follows from similarities: distances, centred values, eigenvalues and features."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplugins.rsm.matrices import centred
+
+_ROUNDINGS = 16
+"""Eigenvalues within this many roundings of the largest count as 0."""
+
+
+class Algebra:
+    """The methods of an `RSM` that derive matrices from its values."""
+
+    measure: str
+    kernel: str | None
+    squared_norms: NDArray[np.float64]
+    other_squared_norms: NDArray[np.float64] | None
+    labels: NDArray[Any] | None
+    metadata: Mapping[str, Any]
+
+    def _permuted(self, order: NDArray[np.int64]) -> Self:
+        """Return the inputs in another order."""
+        raise NotImplementedError
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """All values."""
+        raise NotImplementedError
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether rows and columns are the same inputs."""
+        return self.other_squared_norms is None
+
+    def rdm(self, *, squared: bool = False) -> NDArray[np.float64]:
+        """Return dissimilarities: the distance that belongs to the kernel.
+
+        Parameters
+        ----------
+        squared : bool, default False
+            Whether to return squared distances.
+
+        Returns
+        -------
+        (N, N) or (N, M) float64 array
+            ``sqrt(k(i, i) + k(j, j) - 2 k(i, j))``, at least 0. For the linear kernel this is the smallest distance of
+            two responses over all matchings of their positions; with exact matching it behaves as a metric. For an RSM
+            of inputs with themselves it is exactly symmetric with a diagonal of exactly 0.
+
+        Raises
+        ------
+        ValueError
+            If the similarity of inputs to themselves is unknown: other inputs, and a measure without a kernel.
+        """
+        rows, columns = self._self_similarities()
+        distances = np.maximum(rows[:, None] + columns[None, :] - 2 * self.values, 0)
+        if self.symmetric:
+            distances = np.maximum(distances, distances.T)
+            np.fill_diagonal(distances, 0)
+        return distances if squared else np.sqrt(distances)
+
+    def _self_similarities(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return k(i, i) of rows and of columns."""
+        norms = self.squared_norms, self.squared_norms if self.symmetric else self.other_squared_norms
+        if self.kernel is None:
+            if not self.symmetric:
+                raise ValueError(f"distances need the self-similarities of measure {self.measure!r}, which are unknown")
+            return self.values.diagonal(), self.values.diagonal()
+        by_kernel = {"linear": lambda n: n, "cosine": lambda n: (n > 0).astype(float), "rbf": np.ones_like}
+        rows, columns = map(by_kernel[self.kernel], norms)
+        return rows, columns
+
+    def centred(self) -> NDArray[np.float64]:
+        """Return the doubly centred values: ``H K H``, with ``H = I - 1 / N``.
+
+        Returns
+        -------
+        (N, N) float64 array
+            Exactly symmetric; rows and columns sum to 0.
+
+        Raises
+        ------
+        ValueError
+            If the RSM compares inputs with other inputs.
+
+        Examples
+        --------
+        >>> from simplugins import RSM
+        >>> RSM.from_similarities([[2.0, 0.0], [0.0, 2.0]]).centred()
+        array([[ 1., -1.],
+               [-1.,  1.]])
+        """
+        return centred(self._symmetrised("centred values"), np.ones(len(self)))
+
+    def _symmetrised(self, purpose: str) -> NDArray[np.float64]:
+        if not self.symmetric:
+            raise ValueError(f"{purpose} need an RSM of inputs with themselves; this one has other inputs as columns")
+        return (self.values + self.values.T) / 2
+
+    def indefiniteness(self) -> float:
+        """Return how far the RSM is from positive semi-definite.
+
+        Returns
+        -------
+        float
+            By how much the smallest eigenvalue lies below 0, relative to the largest in magnitude; 0 within rounding.
+
+        Raises
+        ------
+        ValueError
+            If the RSM compares inputs with other inputs.
+
+        Notes
+        -----
+        O(N^3).
+
+        Examples
+        --------
+        >>> from simplugins import RSM
+        >>> RSM.from_similarities([[1.0, 2.0], [2.0, 1.0]]).indefiniteness()  # its eigenvalues are 3 and -1
+        0.3333333333333333
+        """
+        return self._indefiniteness(np.linalg.eigvalsh(self._symmetrised("eigenvalues")))
+
+    def _indefiniteness(self, eigenvalues: NDArray[np.floating]) -> float:
+        missing = -float(eigenvalues[0]) / (float(np.abs(eigenvalues).max()) or 1.0)
+        rounding = _ROUNDINGS * float(np.finfo(self.metadata.get("dtype") or np.float64).eps)
+        return missing if missing > rounding else 0.0
+
+    def features(self, *, shift: bool = False) -> NDArray[np.float64]:
+        """Return vectors whose inner products are the values, for tools that only take features.
+
+        Parameters
+        ----------
+        shift : bool, default False
+            Whether to add the smallest number to the diagonal that makes an indefinite RSM positive semi-definite. The
+            debiased CKA of Song et al. ignores the diagonal; for it, and for nothing else, such vectors represent the
+            RSM exactly.
+
+        Returns
+        -------
+        (N, R) float64 array
+            X with ``X X' = K``, or ``X X' = K + shift I``; R is the rank.
+
+        Raises
+        ------
+        ValueError
+            If the RSM compares inputs with other inputs, or is not positive semi-definite beyond rounding and no shift
+            is allowed: then no such vectors exist.
+
+        Notes
+        -----
+        O(N^3).
+
+        Examples
+        --------
+        >>> from simplugins import RSM
+        >>> rsm = RSM.from_similarities([[2.0, 1.0], [1.0, 2.0]])
+        >>> x = rsm.features()
+        >>> (x @ x.T).round(6)
+        array([[2., 1.],
+               [1., 2.]])
+        """
+        eigenvalues, vectors = np.linalg.eigh(self._symmetrised("features"))
+        missing = self._indefiniteness(eigenvalues)
+        if missing and not shift:
+            raise ValueError(
+                f"the RSM is not positive semi-definite, so it is not a matrix of inner products of any features: its "
+                f"smallest eigenvalue is {eigenvalues[0]:.4g}, {missing:.2%} of the largest below 0. With shift=True the "
+                f"features are exact for the debiased CKA of Song et al. only"
+            )
+        if missing:
+            eigenvalues = eigenvalues - eigenvalues[0]
+        positive = eigenvalues > _ROUNDINGS * np.finfo(np.float64).eps * np.abs(eigenvalues).max()
+        return vectors[:, positive] * np.sqrt(eigenvalues[positive])  # type: ignore[no-any-return]
+
+    def in_order(self, labels: Any) -> Self:
+        """Return the RSM with its inputs in another order.
+
+        Parameters
+        ----------
+        labels : (N,) array of str or int
+            The labels of all inputs in the order requested. Each label must name one input, unless the order is already
+            that of the RSM.
+
+        Returns
+        -------
+        RSM
+            Rows, and columns if they are the same inputs, in that order.
+
+        Raises
+        ------
+        ValueError
+            If the RSM has no labels, the labels differ from those requested, or one of them names several inputs.
+
+        Examples
+        --------
+        >>> from simplugins import RSM
+        >>> RSM.from_similarities([[1.0, 0.2], [0.2, 3.0]], labels=["a", "b"]).in_order(["b", "a"]).values
+        array([[3. , 0.2],
+               [0.2, 1. ]])
+        """
+        if self.labels is None:
+            raise ValueError("the RSM has no labels to order its inputs by")
+        requested, present = np.asarray(labels).tolist(), self.labels.tolist()
+        if requested == present:
+            return self
+        if missing := [label for label in requested if label not in set(present)]:
+            raise ValueError(f"{len(missing)} of the labels requested are missing, the first is {missing[0]!r}")
+        if more := [label for label in present if label not in set(requested)]:
+            raise ValueError(f"{len(more)} labels of the RSM are not among those requested, the first is {more[0]!r}")
+        label, times = Counter([*requested, *present]).most_common(1)[0]
+        if times > 2:
+            raise ValueError(f"label {label!r} names more than one input, so the order is ambiguous")
+        places = {label: place for place, label in enumerate(present)}
+        return self._permuted(np.array([places[label] for label in requested]))

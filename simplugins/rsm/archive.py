@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RSMs in .npz files: arrays, and the rest as JSON inside. No pickle."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplugins._common import filesystem
+from simplugins.rsm.kernels import Sigma
+from simplugins.rsm.rsm import RSM, DenseValues
+
+_FORMAT = "simplugins RSM"
+_FORMAT_VERSION = 2
+_DESCRIPTION = ("measure", "kernel", "matching", "sigma")
+_ARRAYS = ("values", "gap", "squared_norms", "other_squared_norms", "labels", "other_labels")
+
+
+def save_rsm(rsm: RSM, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+    """Write an RSM to a .npz file, whole or not at all.
+
+    Parameters
+    ----------
+    rsm : RSM
+    path : path
+        Must end in .npz.
+    overwrite : bool, default False
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    FileExistsError
+        If the file exists and may not be replaced.
+    ValueError
+        If the path does not end in .npz.
+    """
+    arrays = {name: getattr(rsm, name) for name in _ARRAYS if getattr(rsm, name) is not None}
+    header = {
+        "format": _FORMAT,
+        "format_version": _FORMAT_VERSION,
+        "arrays": list(arrays),
+        **{name: getattr(rsm, name) for name in _DESCRIPTION},
+        "metadata": dict(rsm.metadata),
+    }
+    filesystem.write_npz(path, arrays, header, overwrite=overwrite)
+
+
+def load_rsm(path: str | PathLike[str], *, measure: str | None = None, sigma: Sigma | None = None) -> RSM:
+    """Read an RSM that `RSM.save` wrote, or open one in a store, which is read where it is looked at.
+
+    Parameters
+    ----------
+    path : path
+        A .npz file, or the store of a run (see `simplugins.compute_rsm`).
+    measure : str, optional
+        For a store: another measure with the same matching.
+    sigma : "median" or float, optional
+        For a store: another bandwidth of the RBF kernel.
+
+    Returns
+    -------
+    RSM
+        The values of a store stay there: ``rsm[rows, columns]`` reads no more than it needs.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file or folder.
+    ValueError
+        If it is not an RSM, is damaged, or has a later version of the format; or if the run is not finished: the error
+        says how much is done.
+    """
+    if Path(path).is_dir():
+        from simplugins.rsm.stored_values import open_rsm
+
+        return open_rsm(path, measure=measure, sigma=sigma)
+    if measure is not None or sigma is not None:
+        raise ValueError(f"{path} is a file of one RSM; measure and sigma can only be chosen for the store of a run")
+    arrays, header = filesystem.read_npz(path)
+    if header.get("format") != _FORMAT:
+        raise ValueError(f"{path} is not an RSM saved by simplugins: it holds {', '.join(sorted(arrays)) or 'nothing'}")
+    try:
+        filesystem.check_version(header["format_version"], _FORMAT_VERSION)
+        return _from_archive(arrays, header)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as an RSM: {error}") from error
+
+
+def _from_archive(arrays: dict[str, NDArray[np.generic]], header: dict[str, Any]) -> RSM:
+    if missing := set(header["arrays"]) - set(arrays):
+        raise ValueError(f"its arrays {sorted(missing)} are missing")
+    values, gap = arrays.pop("values"), arrays.pop("gap", None)
+    description = {name: header[name] for name in (*_DESCRIPTION, "metadata")}
+    return RSM(DenseValues(values, gap), **description, **arrays)
+
+
+def is_rsm(path: str | PathLike[str]) -> bool:
+    """Tell whether a path is an RSM: a .npz file that `RSM.save` wrote, or the store of a run.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it ends in .npz and does not exist.
+    ValueError
+        If it ends in .npz and is damaged.
+    """
+    if Path(path).is_dir():
+        return filesystem.is_store(path)
+    return Path(path).suffix == ".npz" and filesystem.read_header(path).get("format") == _FORMAT
