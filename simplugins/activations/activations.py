@@ -17,19 +17,20 @@ from simplugins._common import arrays, filesystem
 from simplugins._common.formatting import counted
 from simplugins.activations.blocks import (
     CHUNK_BYTES,
+    ArrayReader,
     Block,
     BlockReader,
     Reader,
-    check_norms,
     chunks,
     measure_norms,
     offsets_of,
-    read_dtype,
+    open_array,
 )
 from simplugins.activations.labels import check_labels
-from simplugins.activations.layouts import ArrayReader, open_array, read_drop_tokens
+from simplugins.activations.positions import read_drop_tokens
 from simplugins.activations.readers import SelectionReader, SetsReader, is_list_of_sets, open_sets, read_sets
 from simplugins.activations.refinement import refine
+from simplugins.activations.scaling import check_norms, read_dtype
 from simplugins.activations.subsets import choose_inputs
 
 FORMAT, FORMAT_VERSION = "simplugins activations", 1
@@ -127,10 +128,6 @@ class Activations:
         seed : int, default 0
             Seed of the random draw.
 
-        Returns
-        -------
-        Activations
-
         Raises
         ------
         TypeError
@@ -139,13 +136,17 @@ class Activations:
             If the dimensions do not fit the layout, a value is NaN or infinite, an input has no position left, or an
             option does not fit the array.
         """
-        dropped = read_drop_tokens(drop_tokens)
+        dropped = read_drop_tokens(drop_tokens) if np.ndim(drop_tokens) or drop_tokens != 0 else None
         if isinstance(array, Activations):
             return refine(array, layout, mask, labels, dtype, dropped, subset, seed)
         if isinstance(array, list | tuple) and any(isinstance(element, Activations) for element in array):
             raise TypeError("expected an array or a list of sets (S_i, C), got a list of Activations")
         if isinstance(array, list | tuple) and is_list_of_sets(array):
-            options = {"layout": layout not in ("auto", "ntd"), "mask": mask is not None, "drop_tokens": dropped.size}
+            options = {
+                "layout": layout not in ("auto", "ntd"),
+                "mask": mask is not None,
+                "drop_tokens": dropped is not None,
+            }
             if unsuitable := [name for name, is_set in options.items() if is_set]:
                 raise ValueError(f"{unsuitable[0]} does not apply to a list of sets (S_i, C)")
             reader: ArrayReader | SetsReader = open_sets(array, dtype)
@@ -272,7 +273,7 @@ class Activations:
             raise ValueError(
                 f"the inputs have {self.describe_positions()}, so there is no (N, S, C) array: iterate over sets()"
             )
-        values = np.empty((count, size, channels), self._value_dtype)
+        values = np.empty((count, size, channels), self._values(0, 1)[0].dtype)
         for start, stop in chunks(self.positions, channels):
             values[start:stop] = self._values(start, stop)[0].reshape(-1, size, channels)
         return values
@@ -282,15 +283,12 @@ class Activations:
             raise ValueError("Activations become a NumPy array by copying: leave out copy=False")
         return self.array() if dtype is None else self.array().astype(dtype, copy=False)
 
-    @property
-    def _value_dtype(self) -> np.dtype[np.floating]:
-        return self._reader.dtype if self.exponents.any() else self.dtype
-
     def _values(self, start: int, stop: int) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
         """Return the concept vectors of inputs in true scale, which may share memory, and the inputs' offsets."""
         with arrays.on_gpu(self.gpu):
             block = self._reader(start, stop)
-            return arrays.to_numpy(block.vectors, self._value_dtype), block.offsets
+            dtype = self._reader.dtype if self.exponents.any() else self.dtype
+            return arrays.to_numpy(block.vectors, dtype), block.offsets
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the values, labels and layout to one .npz file, for `simplugins.read_activations` to read again.

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blocks of concept vectors, the protocol of what reads them, and the norms and scales of their inputs."""
+"""Blocks of concept vectors, their readers from arrays of any layout, and their norms."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
@@ -10,15 +11,19 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from simplugins._common import arrays
+from simplugins._common import arrays, ondisk
+from simplugins.activations.positions import read_mask, remaining_tokens
+from simplugins.activations.scaling import read_dtype, scaling_exponents
 
+_DIMENSIONS = {
+    "nd": "(inputs, channels)",
+    "ntd": "(inputs, tokens, channels)",
+    "nchw": "(inputs, channels, height, width)",
+    "nhwc": "(inputs, height, width, channels)",
+}
+_AUTO = {2: "nd", 3: "ntd", 4: "nchw"}
 CHUNK_BYTES = 16 * 2**20
 """Size of the chunks, counted as float64, in which values are read that need not be in memory together."""
-_PLAIN_EXPONENTS = {np.dtype(np.float32): 30, np.dtype(np.float64): 400}
-"""Inputs whose largest value is within two to this power, both ways, need no scaling, by type."""
-_LARGEST_EXPONENT = 480
-_NORM_TOLERANCE = 1e-5
-"""Relative difference allowed between squared norms of an input that is read twice, once in float64."""
 _SAFE_SQUARE = 50
 """Inputs whose squared norm is within two to this power, both ways, need no scaling in either type."""
 
@@ -68,6 +73,11 @@ class Block:
         block = self if powers is None else Block(self.vectors.astype(np.float64), self.offsets).scaled(powers)
         with np.errstate(over="ignore", invalid="ignore"):
             return np.add.reduceat(block.squares(), self.offsets[:-1])
+
+    def largest(self) -> NDArray[np.float64]:
+        """Return the (n,) largest absolute values of the inputs, NaN for an input that contains one."""
+        by_vector = arrays.to_numpy(abs(self.vectors).max(1), np.dtype(np.float64))
+        return np.maximum.reduceat(by_vector, self.offsets[:-1])
 
     def by_norm(self) -> tuple[Block, NDArray[np.int64]]:
         """Return the block with its rows in `norm_order`, and that order."""
@@ -143,12 +153,107 @@ class BlockReader:
         return arrays.gpu_of(self.block.vectors)
 
 
-def read_dtype(dtype: DTypeLike) -> np.dtype[np.floating]:
-    """Return the type to compute in, after checking that it is float32 or float64."""
-    result = np.dtype(dtype)
-    if result not in _PLAIN_EXPONENTS:
-        raise TypeError(f"dtype must be float32 or float64, got {result}")
-    return result  # type: ignore[return-value]
+@dataclass(frozen=True)
+class ArrayReader:
+    """Reads an array of one of the layouts.
+
+    Attributes
+    ----------
+    array : array
+    layout : str
+        "nd", "ntd", "nchw" or "nhwc".
+    tokens : (S,) int64 array or None
+        The tokens to read; None for all.
+    mask : (N, S) bool array or None
+        The positions to read, of each of the reader's inputs; None for all.
+    dtype : numpy dtype
+    first : int
+        The number of the reader's first input in the array.
+    """
+
+    array: Any
+    layout: str
+    tokens: NDArray[np.int64] | None
+    mask: NDArray[np.bool_] | None
+    dtype: np.dtype[np.floating]
+    first: int = 0
+
+    def __call__(self, start: int, stop: int) -> Block:
+        """Read and convert the inputs from `start` to `stop`."""
+        part = arrays.loaded(self._opened()[self.first + start : self.first + stop])
+        values = arrays.to_float(part, self.dtype)
+        xp = arrays.namespace(values)
+        if self.layout == "nd":
+            values = values[:, None, :]
+        elif self.layout == "nchw":
+            values = values.reshape(*values.shape[:2], -1).transpose(0, 2, 1)
+        elif self.layout == "nhwc":
+            values = values.reshape(len(values), -1, values.shape[-1])
+        if self.tokens is not None:
+            values = values[:, xp.asarray(self.tokens)]
+        if self.mask is not None:
+            mask = self.mask[start:stop]
+            return Block(values[xp.asarray(mask)], offsets_of(mask.sum(1)))
+        inputs, positions, channels = values.shape
+        return Block(values.reshape(-1, channels), np.arange(inputs + 1) * positions)
+
+    def part(self, start: int, stop: int) -> Self:
+        """Return a reader of the inputs from `start` to `stop`."""
+        mask = None if self.mask is None else self.mask[start:stop]
+        return replace(self, mask=mask, first=self.first + start)
+
+    @property
+    def positions(self) -> NDArray[np.int64]:
+        """The number of positions of each input, (N,)."""
+        if self.mask is not None:
+            return np.asarray(self.mask.sum(1))
+        size = math.prod(places_of(self.array, self.layout)) if self.tokens is None else len(self.tokens)
+        return np.full(int(self.array.shape[0]), size)
+
+    @property
+    def channels(self) -> int:
+        """The length of the concept vectors."""
+        return int(self.array.shape[1 if self.layout in ("nd", "nchw") else -1])
+
+    @property
+    def gpu(self) -> int | None:
+        """The number of the GPU that holds the array, or None."""
+        return arrays.gpu_of(self.array)
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether another process can open the array too."""
+        return self._address() is not None
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Size of the array's chunks, if it has any."""
+        return arrays.chunk_bytes(self._opened())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "array": self._address() or self.array}
+
+    def _address(self) -> ondisk.Address | None:
+        return self.array if isinstance(self.array, ondisk.Address) else ondisk.address_of(self.array)
+
+    def _opened(self) -> Any:
+        """Return the array; in another process, open it at the first read, where an error is reported best."""
+        if isinstance(self.array, ondisk.Address):
+            self.__dict__["array"] = self.array.open()
+        return self.array
+
+
+def open_array(
+    array: Any, layout: str, mask: Any, dropped: NDArray[np.int64] | None, dtype: DTypeLike | None
+) -> ArrayReader:
+    """Return the reader of an array, after checking that the options of `Activations.from_array` fit it."""
+    layout = resolve_layout(array, layout)
+    places = places_of(array, layout)
+    tokens = None if dropped is None else remaining_tokens(dropped, layout, math.prod(places))
+    if mask is not None:
+        mask = read_mask(mask, int(array.shape[0]), math.prod(places), layout, places)
+        mask = mask if tokens is None else mask[:, tokens]
+    return ArrayReader(array, layout, tokens, mask, type_to_read(dtype, is_float64=arrays.is_float64(array)))
 
 
 def type_to_read(dtype: DTypeLike | None, *, is_float64: bool) -> np.dtype[np.floating]:
@@ -156,6 +261,26 @@ def type_to_read(dtype: DTypeLike | None, *, is_float64: bool) -> np.dtype[np.fl
     if is_float64 or dtype is None:
         return np.dtype(np.float64 if is_float64 else np.float32)
     return read_dtype(dtype)
+
+
+def resolve_layout(array: Any, layout: str) -> str:
+    """Return the layout of an array, chosen by its number of dimensions if `layout` is "auto"."""
+    shape = tuple(array.shape)
+    if layout == "auto":
+        if len(shape) not in _AUTO:
+            raise ValueError(f"expected activations with 2, 3 or 4 dimensions, got shape {shape}")
+        return _AUTO[len(shape)]
+    if layout not in _DIMENSIONS:
+        raise ValueError(f"layout must be 'auto' or one of {', '.join(map(repr, _DIMENSIONS))}, got {layout!r}")
+    if len(shape) != len(layout):
+        raise ValueError(f"layout {layout!r} is {_DIMENSIONS[layout]}, {len(layout)} dimensions; got shape {shape}")
+    return layout
+
+
+def places_of(array: Any, layout: str) -> tuple[int, ...]:
+    """Return the shape of the positions of an input: () for "nd", (tokens,) for "ntd", else (height, width)."""
+    places = {"nd": (), "ntd": array.shape[1:2], "nchw": array.shape[2:], "nhwc": array.shape[1:3]}[layout]
+    return tuple(int(size) for size in places)
 
 
 def chunks(positions: NDArray[np.int64], channels: int) -> Iterator[tuple[int, int]]:
@@ -198,48 +323,13 @@ def measure_norms(
         block = reader(start, stop)
         squares = block.squared_norms()
         if not ((squares > 2.0**-_SAFE_SQUARE) & (squares < 2.0**_SAFE_SQUARE)).all():
-            largest = _largest_values(block)
+            largest = block.largest()
             if not np.isfinite(largest).all():
                 _report_not_finite(reader, positions, channels)
-            exponents[start:stop] = _exponents(largest, dtype, start)
+            exponents[start:stop] = scaling_exponents(largest, dtype, start)
             squares = block.squared_norms(-exponents[start:stop])
         squared_norms[start:stop] = np.ldexp(squares, 2 * exponents[start:stop])
     return exponents, squared_norms
-
-
-def check_norms(squared_norms: NDArray[np.float64], expected: NDArray[np.float64]) -> None:
-    """Check that inputs still have the norms of the first reading: files change, and differ between machines.
-
-    Raises
-    ------
-    ValueError
-        If they do not.
-    """
-    differs = ~(np.abs(squared_norms - expected) <= _NORM_TOLERANCE * expected)
-    if differs.any():
-        raise ValueError(
-            f"the activations have changed since the run began: {int(differs.sum())} of {len(differs)} inputs differ, "
-            f"first number {int(np.argmax(differs))} of these; was the file written to, or does a worker find another "
-            f"file at the same path?"
-        )
-
-
-def _largest_values(block: Block) -> NDArray[np.float64]:
-    """Return the largest absolute value of each input, NaN if it has one."""
-    by_vector = arrays.to_numpy(abs(block.vectors).max(1), np.dtype(np.float64))
-    return np.maximum.reduceat(by_vector, block.offsets[:-1])
-
-
-def _exponents(largest: NDArray[np.float64], dtype: np.dtype[np.floating], start: int) -> NDArray[np.int64]:
-    """Return the power of two of each input's largest value, or 0 where inner products need no scaling."""
-    powers = np.where(largest > 0, np.frexp(largest)[1], 0)
-    if np.abs(powers).max() > _LARGEST_EXPONENT:
-        worst = int(np.abs(powers).argmax())
-        raise ValueError(
-            f"input {start + worst} has a largest absolute value of {largest[worst]:.3g}, whose square does not "
-            f"fit a float64: rescale the activations"
-        )
-    return np.where(np.abs(powers) <= _PLAIN_EXPONENTS[dtype], 0, powers)
 
 
 def _report_not_finite(reader: Reader, positions: NDArray[np.int64], channels: int) -> None:

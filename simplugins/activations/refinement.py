@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from simplugins.activations.blocks import read_dtype
 from simplugins.activations.labels import check_labels
-from simplugins.activations.layouts import read_mask, remaining_tokens
+from simplugins.activations.positions import read_mask, remaining_tokens
 from simplugins.activations.readers import PositionsReader
+from simplugins.activations.scaling import read_dtype
 from simplugins.activations.subsets import choose_inputs
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def refine(
     mask: Any,
     labels: Any,
     dtype: DTypeLike | None,
-    dropped: NDArray[np.int64],
+    dropped: NDArray[np.int64] | None,
     subset: Any,
     seed: int,
 ) -> Activations:
@@ -50,9 +50,11 @@ def refine(
     )
 
 
-def _remaining_positions(activations: Activations, mask: Any, dropped: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+def _remaining_positions(
+    activations: Activations, mask: Any, dropped: NDArray[np.int64] | None
+) -> NDArray[np.bool_] | None:
     """Return, as (N, S), the positions that a mask and dropped tokens leave; None for all."""
-    if mask is None and not dropped.size:
+    if mask is None and dropped is None:
         return None
     option = "drop_tokens" if mask is None else "mask"
     count, size, _ = activations.shape
@@ -61,6 +63,6 @@ def _remaining_positions(activations: Activations, mask: Any, dropped: NDArray[n
             f"{option} needs as many positions in each input, and these Activations have "
             f"{activations.describe_positions()}: use {option} with the array that they were constructed from"
         )
-    tokens = remaining_tokens(dropped, activations.layout, size)
+    tokens = None if dropped is None else remaining_tokens(dropped, activations.layout, size)
     remaining = np.ones((count, size), bool) if mask is None else read_mask(mask, count, size, activations.layout)
     return remaining if tokens is None else remaining & np.isin(np.arange(size), tokens)
