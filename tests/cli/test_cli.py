@@ -118,7 +118,7 @@ def test_names_in_brackets_are_shown_as_they_are(folder):
 
 def test_a_missing_folder_is_noticed_before_any_work(folder):
     done = run("rsm", folder / "none.npy", "-o", folder / "no" / "rsm.npz")
-    assert "there is no folder" in done.stderr
+    assert "does not exist" in done.stderr
 
 
 def test_plugins_lists_ours():
@@ -149,13 +149,13 @@ def test_an_existing_result_is_kept(folder):
     ("arguments", "message"),
     [
         (["rsm", "none.npy", "-o", "x.npz"], "none.npy: no such file"),
-        (["rsm", "layers.npz", "-o", "x.npz"], "say which with a key"),
+        (["rsm", "layers.npz", "-o", "x.npz"], "holds 2 arrays"),
         (["rsm", "maps.npy", "-o", "x.npy"], "expected a name ending in .npz, or a folder"),
         (["rsm", "maps.npy", "-o", "x.npz", "-m", "semantic-cosin"], "nearest: semantic-cosine"),
         (["rsm", "maps.npy", "-o", "x.npz", "-m", "semantic-rbf", "-m", "semantic-linear"], "a folder, for several"),
         (["rsm", "maps.npy", "-o", "x.npz", "--sigma", "wide"], "--sigma must be median or a number, got 'wide'"),
         (["rsm", "maps.npy", "-o", "x.npz", "--layout", "ntd"], "layout 'ntd' is"),
-        (["rsm", "maps.npy", "-o", "no/folder/x.npz"], "there is no folder"),
+        (["rsm", "maps.npy", "-o", "no/folder/x.npz"], "does not exist"),
         (["show", "maps.npy"], "not a readable .npz file"),
     ],
 )

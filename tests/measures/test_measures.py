@@ -201,7 +201,7 @@ def test_activations_come_from_files_too(tmp_path, sets):
         ({"thread": 2}, TypeError, r"unknown options \['thread'\].* matching 'optimal' takes no options"),
         ({"measure": "spatio-semantic-rbf", "matching": "optimal"}, ValueError, "takes no matching but the identity"),
         ({"other_labels": ["a"]}, ValueError, "other_labels and other_mask go with other"),
-        ({"labels": ["a"]}, ValueError, "labels: expected 8, one an input, got an array of shape"),
+        ({"labels": ["a"]}, ValueError, r"labels.*\b8\b.*\(1,\)"),
     ],
 )
 def test_wrong_options_are_named(sets, options, error, message):
@@ -238,7 +238,7 @@ def test_extreme_bandwidths_have_their_limits(sets, sigma):
 def test_arguments_in_the_wrong_place_are_explained(sets):
     with pytest.raises(TypeError, match="other inputs are passed as other="):
         simplugins.compute_rsm(sets, sets)
-    with pytest.raises(ValueError, match="other: activations hold 1 NaN"):
+    with pytest.raises(ValueError, match=r"other: .*\b1 NaN"):
         simplugins.compute_rsm(sets, other=np.where(sets == sets[0, 0, 0], np.nan, sets))
     assert list(simplugins.compute_rsms(sets, (name for name in SEMANTIC))) == SEMANTIC
 
