@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 import one_life
 import pytest
+from processes import running, wait_until
 
 import simplugins
 from simplugins.compute.executors import local
@@ -26,82 +27,71 @@ zarr = pytest.importorskip("zarr")
 KILLS = 20
 
 
-def start(store, log):
-    return subprocess.Popen([sys.executable, one_life.__file__, store, log], stderr=subprocess.DEVNULL)
+def live(store, log):
+    """Start a run that `test_a_run_killed_twenty_times_ends_as_one_that_was_not` may kill."""
+    code = "import runpy, sys\nrunpy.run_path(sys.argv.pop(1), run_name='__main__')"
+    return running(code, one_life.__file__, store, log, stderr=subprocess.DEVNULL)
 
 
 def lines(log):
     return log.read_text(encoding="ascii").splitlines() if log.exists() else []
 
 
-def wait_for(log, starts, process):
-    """Wait until a process says that it has started."""
-    while Counter(lines(log))["started"] < starts and process.poll() is None:
-        time.sleep(0.005)
+def tiles_in(logged, event):
+    return [tuple(map(int, line.split()[1:])) for line in logged if line.startswith(event)]
 
 
-def tiles_of(told, what):
-    return [tuple(map(int, line.split()[1:])) for line in told if line.startswith(what)]
-
-
+@pytest.mark.slow
 def test_a_run_killed_twenty_times_ends_as_one_that_was_not(tmp_path):
     log, store = tmp_path / "log", tmp_path / "run.zarr"
     rng = random.Random(0)
-    known, kills, done = 0, 0, set()
-    while kills < KILLS:
-        process = start(store, log)
-        wait_for(log, kills + 1, process)
-        time.sleep(rng.uniform(0, 0.25))
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-        kills += 1
-        told = lines(log)
-        assert not done & set(tiles_of(told[known:], "computed"))  # nothing that was there is computed again
-        known, done = len(told), Store.open(store).done() if store.exists() else set()
+    earlier, done = 0, set()
+    for _ in range(KILLS):
+        events = Counter({"started": 1, "stored": rng.randint(0, 4)})
+        with live(store, log) as process:
+            wait_until(lambda: Counter(line.split()[0] for line in lines(log)[earlier:]) >= events, process)  # noqa: B023
+            time.sleep(rng.uniform(0, 0.02))
+            process.send_signal(signal.SIGKILL)
+            assert process.wait() == -signal.SIGKILL
+        logged = lines(log)
+        assert not done & set(tiles_in(logged[earlier:], "computed"))  # no stored tile is computed again
+        earlier, done = len(logged), Store.open(store).done() if store.exists() else set()
     assert len(done) > 0
-    assert start(store, log).wait() == 0
-    told = lines(log)
-    assert not done & set(tiles_of(told[known:], "computed"))
-    assert max(Counter(tiles_of(told, "stored")).values()) == 1
-    assert start(tmp_path / "at_once.zarr", tmp_path / "other_log").wait() == 0
-    found, expected = (simplugins.load_rsm(path) for path in (store, tmp_path / "at_once.zarr"))
-    np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(found.gap, expected.gap)
-    assert found.metadata == expected.metadata
+    with live(store, log) as process:
+        assert process.wait() == 0
+    logged = lines(log)
+    assert not done & set(tiles_in(logged[earlier:], "computed"))
+    assert max(Counter(tiles_in(logged, "stored")).values()) == 1
+    with live(tmp_path / "at_once.zarr", tmp_path / "other_log") as process:
+        assert process.wait() == 0
+    rsm, expected = (simplugins.load_rsm(path) for path in (store, tmp_path / "at_once.zarr"))
+    np.testing.assert_array_equal(rsm, expected)
+    np.testing.assert_array_equal(rsm.gap, expected.gap)
+    assert rsm.metadata == expected.metadata
 
 
-IN_SMALL_TILES = """
+COMMAND_IN_SMALL_TILES = """
 from simplugins.cli import app
-from simplugins.runs import collecting
-collecting.block_size = lambda positions: 2
+from simplugins.compute import run
+run.block_size = lambda positions: 2
 app()
 """
 
 
 def test_ctrl_c_leaves_a_store_that_goes_on(tmp_path, photos):
     np.save(tmp_path / "maps.npy", photos["block10"])
-    command = [
-        sys.executable,
-        "-c",
-        IN_SMALL_TILES,
-        "rsm",
-        tmp_path / "maps.npy",
-        "--store",
-        tmp_path / "run.zarr",
-        "--quiet",
-    ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while not list(tmp_path.glob("run.zarr/products/c/*/*")):
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    told = process.communicate()[1]
+    arguments = ["rsm", tmp_path / "maps.npy", "--store", tmp_path / "run.zarr", "--quiet"]
+    with running(COMMAND_IN_SMALL_TILES, *arguments, stderr=subprocess.PIPE) as process:
+        wait_until(lambda: list(tmp_path.glob("run.zarr/products/c/*/*")), process)
+        process.send_signal(signal.SIGINT)
+        errors = process.communicate()[1]
     assert process.returncode == 130
     done = len(Store.open(tmp_path / "run.zarr").done())
     assert 0 < done < 78
-    assert f"run.zarr holds {done} of 78 tiles" in told
-    assert "the same call goes on with it" in told
-    assert told.count("\n") == 1
-    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert f"run.zarr holds {done} of 78 tiles" in errors
+    assert errors.count("\n") == 1
+    with running(COMMAND_IN_SMALL_TILES, *arguments) as process:
+        assert process.wait() == 0
     np.testing.assert_allclose(
         simplugins.load_rsm(tmp_path / "run.zarr"), simplugins.compute_rsm(photos["block10"]), rtol=1e-6
     )
