@@ -68,7 +68,7 @@ def test_a_store_begun_here_is_completed_by_a_cluster_at_an_address(client, tmp_
     expected = simplugins.compute_rsm(repeated, store=tmp_path / "here.zarr", tile_size=8)
     simplugins.compute_rsm(repeated, store=path, tile_size=8)
     for row in (1, 4, 5):
-        for chunk in (path / "products" / "c" / str(row)).iterdir():
+        for chunk in (path / "values" / "c" / str(row)).iterdir():
             chunk.unlink()
     rsm = simplugins.compute_rsm(repeated, store=path, scheduler=client.scheduler.address, tile_size=8)
     assert_equal_to_rounding(rsm, expected)
@@ -115,15 +115,15 @@ def test_an_error_on_a_worker_is_raised_here(client, maps):
     assert_equal_to_rounding(simplugins.compute_rsm(maps, scheduler=client), simplugins.compute_rsm(maps))
 
 
-def test_workers_of_another_version_are_refused(maps):
+def test_workers_of_another_version_raise(maps):
     job = Job(Activations.from_array(maps), None, MatchedPairs(Optimal()), version="99.0")
     with pytest.raises(ValueError, match=rf"99\.0.*\b{simplugins.__version__}\b"):
         pickle.loads(pickle.dumps(job)).compute(1)
 
 
-def test_whether_there_is_a_gpu_is_asked_on_the_worker(client, maps):
+def test_the_engine_is_checked_on_the_worker(client, maps):
     if why_unusable() is None:
-        pytest.skip("the workers here have one")
+        pytest.skip("the workers here have a GPU")
     with pytest.raises(ValueError, match="engine 'cuda' cannot be used here"):
         simplugins.compute_rsm(maps, engine="cuda", scheduler=client)
     with pytest.raises(ValueError, match="unknown engine"):
@@ -132,7 +132,7 @@ def test_whether_there_is_a_gpu_is_asked_on_the_worker(client, maps):
 
 @pytest.mark.parametrize("kind", ["npy", "zarr", "h5"])
 def test_workers_in_another_folder_find_relative_files(client, tmp_path, photos, monkeypatch, kind):
-    large = np.tile(photos["block10"], (1, 8, 1, 1))  # too large to be kept
+    large = np.tile(photos["block10"], (1, 8, 1, 1))  # too large to be kept in memory
     monkeypatch.chdir(tmp_path)
     save(tmp_path / f"maps.{kind}", large)
     client.run(os.chdir, "/")
@@ -141,22 +141,22 @@ def test_workers_in_another_folder_find_relative_files(client, tmp_path, photos,
 
 
 @pytest.mark.parametrize("kind", ["npy", "zarr", "h5"])
-def test_a_worker_that_sees_another_file_or_none_says_so(client, tmp_path, photos, kind):
+def test_a_worker_that_finds_another_file_or_none_raises(client, tmp_path, photos, kind):
     large, path = np.tile(photos["block10"], (1, 8, 1, 1)), tmp_path / f"maps.{kind}"
     save(path, large)
     activations = Activations.from_array(read(path))
     assert activations.is_on_disk
     path.rename(tmp_path / "away")
-    if kind != "h5":  # which is still open here, and sent from here
+    if kind != "h5":  # is still open in this process, which sends it
         with pytest.raises(FileNotFoundError):
             simplugins.compute_rsm(activations, "spatio-semantic-cosine", scheduler=client)
     save(path, large * 2)
-    with pytest.raises(ValueError, match="the activations are not what they were"):
+    with pytest.raises(ValueError, match="activations have changed"):
         simplugins.compute_rsm(activations, "spatio-semantic-cosine", scheduler=client)
 
 
 def save(path, values):
-    """Write activations to a file of any of the kinds that stay on disk."""
+    """Write activations to a file of a format that is read in blocks."""
     if path.suffix == ".npy":
         np.save(path, values)
     elif path.suffix == ".zarr":
@@ -166,31 +166,31 @@ def save(path, values):
             file["maps"] = values
 
 
-def test_a_cluster_without_workers_is_waited_for_and_named(maps, monkeypatch):
+def test_a_cluster_without_workers_raises_after_some_time(maps, monkeypatch):
     monkeypatch.setattr(cluster, "PATIENCE", 1)
     options = {"n_workers": 0, "dashboard_address": ":0", "silence_logs": 50}
     with distributed.LocalCluster(**options) as empty, distributed.Client(empty) as client:
-        with pytest.raises(ConnectionError, match="the cluster has no workers, and none has come within 1 seconds"):
+        with pytest.raises(ConnectionError, match=r"no workers.*\b1 seconds"):
             simplugins.compute_rsm(maps, scheduler=client)
         client.close()
-        with pytest.raises(ConnectionError, match="a client that is closed"):
+        with pytest.raises(ConnectionError, match="closed"):
             simplugins.compute_rsm(maps, scheduler=client)
 
 
 @pytest.mark.parametrize("address", ["nonsense", "", "two words"])
-def test_what_is_no_address_is_refused(maps, address):
+def test_an_invalid_address_raises(maps, address):
     with pytest.raises(TypeError, match=f"such as 'tcp://10.0.0.1:8786', got '?{address}"):
         simplugins.compute_rsm(maps, scheduler=address)
 
 
-def test_what_is_no_scheduler_is_refused(maps):
+def test_an_invalid_scheduler_raises(maps):
     with pytest.raises(TypeError, match=r"scheduler must be a dask\.distributed Client, or the address"):
         simplugins.compute_rsm(maps, scheduler=3)
     with pytest.raises(ValueError, match="memory_limit"):
         simplugins.compute_rsm(maps, scheduler="tcp://127.0.0.1:1", memory="2GB")
 
 
-def test_a_scheduler_that_does_not_answer_is_named(maps):
+def test_a_scheduler_that_does_not_answer_raises(maps):
     import dask
 
     with (
