@@ -345,10 +345,10 @@ def _matchers(
 ) -> dict[str, Matcher]:
     """Return the matcher of each measure, by the measure's name: one object for all that share it."""
     if matching is None:
-        created = {name: resolve_matcher(name, **options) for name in dict.fromkeys(m.matching for m in measures)}
+        created = {name: resolve_matcher(name, options) for name in dict.fromkeys(m.matching for m in measures)}
         matchers = {measure.name: created[measure.matching] for measure in measures}
     else:
-        matchers = dict.fromkeys((measure.name for measure in measures), resolve_matcher(matching, **options))
+        matchers = dict.fromkeys((measure.name for measure in measures), resolve_matcher(matching, options))
     for measure in measures:
         measure.check_matcher(matchers[measure.name])
     return matchers

@@ -20,7 +20,7 @@ class AlignedProducts:
     rounding : float
         Bound on the rounding error of a value, relative to the mean of the two squared norms.
     gap : (N, M) float64 array or None
-        Proven relative gaps, if they were asked for: see `simplugins.matching.values.certify`.
+        Proven relative gaps, if they were asked for: see `simplugins.matching.objective.dual_bounds`.
     made : dict of str to str
         What computed them: the engine, the precision of the affinities, and, of a GPU, its name.
     """

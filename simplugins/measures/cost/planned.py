@@ -94,7 +94,7 @@ class PlannedRun:
         found = plugins.load(GROUP, measure)
         if not isinstance(found, Measure):
             raise ValueError(f"estimates are for measures of ours, got {measure!r}")
-        matcher = resolve_matcher(found.matching if matching is None else matching, **options)
+        matcher = resolve_matcher(found.matching if matching is None else matching, options)
         found.check_matcher(matcher)
         return cls(found, matcher, certify, engine, check_threads(threads))
 

@@ -27,8 +27,8 @@ from simplugins.compute.engines.cuda.tasks import Task, check_matcher, make_pair
 from simplugins.compute.engines.pairs import check_pair, complete, relative_gap
 from simplugins.compute.engines.result import AlignedProducts
 from simplugins.matching.matcher import Matcher
+from simplugins.matching.norm_windows import norm_windows
 from simplugins.matching.optimal import Optimal
-from simplugins.matching.windows import windows
 
 PRODUCTS_SHARE = 0.35
 """Share of the device's free memory for affinities."""
@@ -255,7 +255,7 @@ class _Run:
     def _windows(self, rows: Placed, columns: Placed) -> Iterator[tuple[Placed, Placed]]:
         """Cut inputs of equal size into windows: the affinities between these are not needed."""
         assert self.matcher.window is not None
-        for own, other in windows(int(rows.sizes[0]), int(columns.sizes[0]), self.matcher.window):
+        for own, other in norm_windows(int(rows.sizes[0]), int(columns.sizes[0]), self.matcher.window):
             yield self._window(rows, own), self._window(columns, other)
 
     def _window(self, placed: Placed, window: slice) -> Placed:

@@ -15,9 +15,9 @@ from simplugins.matching.batch_optimal import BatchOptimal
 from simplugins.matching.greedy import Greedy
 from simplugins.matching.identity import Identity
 from simplugins.matching.matcher import Matcher
+from simplugins.matching.norm_windows import norm_windows
 from simplugins.matching.optimal import Optimal
 from simplugins.matching.topk_greedy import TopKGreedy
-from simplugins.matching.windows import windows
 
 _MATCHERS = (Optimal, Auction, BatchOptimal, Greedy, TopKGreedy, Identity)
 
@@ -152,7 +152,7 @@ def _parts_of_size(
     matcher: BatchOptimal | TopKGreedy, rows: int, columns: int
 ) -> Iterator[tuple[str, tuple[slice, slice]]]:
     if isinstance(matcher, BatchOptimal):
-        yield from (("solve", window) for window in windows(rows, columns, matcher.window))
+        yield from (("solve", window) for window in norm_windows(rows, columns, matcher.window))
         return
     row, column = max(0, rows - matcher.k), max(0, columns - matcher.k)
     yield "solve", (slice(row, rows), slice(column, columns))
