@@ -3,7 +3,12 @@
 
 Assignment spends its time searching rows for a best entry and its position. LLVM does not vectorise such a loop (only
 one that finds the best entry or its position, not both), so these scans are built from LLVM vectors: they keep all
-state in registers, and read each row once. FACTORS
+state in registers, and read each row once.
+
+Measured factor: with the scalar twins in their place, `Optimal.match_batch` on `simplugins.data.load_photos()` takes
+7.9 times as long at 196 positions (block10, all pairs of 14 inputs) and 5.0 times at 49 (block15) in float32, 5.2 and
+2.1 times in float64. `Auction` takes 10.8 and 5.4 times as long, `Greedy` 3.7 and 1.1. (One core of an AMD EPYC with
+AVX-512, Numba 0.68, minima of 30 rounds in turns; swap the imports of `vector_scans` to repeat.)
 
 `two_smallest` and `relax` work on costs: C-contiguous integer arrays (int32 or int64, all of one type) whose rows are
 padded to a multiple of `LANES` columns. Padding columns are closed (see `CLOSED_PRICE_BITS`), so no scan ever selects
