@@ -18,6 +18,7 @@ from simplugins.compute.engines import check_engine, check_names
 from simplugins.compute.job import Job, Operation, TileResult
 from simplugins.compute.run import Resources, compute_matrix
 from simplugins.matching.matcher import Matcher
+from simplugins.matching.options import resolve_matcher
 from simplugins.measures.measure import Measure, Options, named_measure, resolve_measure
 from simplugins.rsm.kernels import Sigma, check_sigma
 from simplugins.rsm.rsm import RSM, DenseValues
@@ -244,6 +245,8 @@ def compute_rsms(
     >>> bool(np.array_equal(rsms["semantic-linear"], rsms["spatio-semantic-linear"]))  # one position: the same
     True
     """
+    if matching is not None:  # one matcher for all measures, so that they share its cost
+        matching, matching_options = resolve_matcher(matching, matching_options), None
     options = Options(matching, matching_options, certify, sigma, engine, precision)
     resolved = [resolve_measure(measure) for measure in ([measures] if isinstance(measures, str) else measures)]
     resources = Resources(threads, memory, scheduler, tile_size)
