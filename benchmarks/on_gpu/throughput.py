@@ -32,7 +32,7 @@ SHARE = 0.4
 
 def match_on_cpu(vectors: Vectors) -> TileResult:
     """Match all pairs optimally on the CPU, on all cores."""
-    return cpu.aligned_products(Activations.of(vectors), None, Optimal())
+    return cpu.aligned_products(Activations.from_array(vectors), None, Optimal())
 
 
 def throughput(context: Context, case: Case, precision: Precision) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def test_rsms_equal_those_of_numpy_arrays(to_gpu, maps, measure, dtype):
     for engine in ("auto", "cuda", "cpu"):
         found = simplugins.compute_rsm(to_gpu(maps), measure, engine=engine)
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
-        assert found.made["engine"] == ("cpu" if engine == "cpu" else "cuda")
+        assert found.metadata["engine"] == ("cpu" if engine == "cpu" else "cuda")
 
 
 def test_layouts_masks_and_options_give_the_results_of_numpy_arrays(to_gpu, maps):
@@ -81,7 +81,7 @@ def test_float32_vectors_are_not_copied(to_gpu, maps):
     vectors = arrays.to_float(uploaded, np.dtype(np.float32))
     pointer = uploaded.data_ptr() if hasattr(uploaded, "data_ptr") else uploaded.data.ptr
     assert vectors.data.ptr == pointer
-    assert Activations.of(uploaded).gpu == arrays.gpu_of(uploaded) is not None
+    assert Activations.from_array(uploaded).gpu == arrays.gpu_of(uploaded) is not None
 
 
 def test_non_finite_values_are_counted_on_the_gpu(to_gpu, maps):
