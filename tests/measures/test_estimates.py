@@ -171,7 +171,7 @@ def test_a_memmap_is_read_in_parts(tmp_path, monkeypatch):
         read.append((source, len(found)))
         return found
 
-    monkeypatch.setattr(Activations, "of", staticmethod(counting))
+    monkeypatch.setattr(Activations, "from_array", staticmethod(counting))
     found = simplugins.estimate_for(tmp_path / "many.npy", seconds=QUICK)
     of_file = [count for source, count in read if isinstance(source, np.memmap)]
     assert found.pairs == 500 * 499 // 2
