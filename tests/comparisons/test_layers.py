@@ -61,7 +61,8 @@ def test_each_rsm_is_computed_once(network, monkeypatch):
     computed = []
     compute = simplugins.compute_rsm
     monkeypatch.setattr(
-        "simplugins.measures.computation.compute_rsm", lambda *given, **how: computed.append(1) or compute(*given, **how)
+        "simplugins.measures.computation.compute_rsm",
+        lambda *given, **how: computed.append(1) or compute(*given, **how),
     )
     compare_layers(network, network)
     assert len(computed) == 6

@@ -174,7 +174,7 @@ def search(
     """
     kernel = _kernel_of(measure, sigma)
     check_count("k", k)
-    matcher = resolve_matcher(matching, **options)
+    matcher = resolve_matcher(matching, options)
     how: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
     x = Activations.from_array(read(queries), mask=mask, labels=labels, **how)
     y = x
