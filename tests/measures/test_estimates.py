@@ -164,7 +164,7 @@ def test_a_memmap_is_read_in_parts(tmp_path, monkeypatch):
     values = np.random.default_rng(0).random((500, 20, 6), np.float32)
     np.save(tmp_path / "many.npy", values)
     read = []
-    of = Activations.of
+    of = Activations.from_array
 
     def counting(source, **how):
         found = of(source, **how)

@@ -81,7 +81,7 @@ def test_float32_vectors_are_not_copied(to_gpu, maps):
     vectors = arrays.to_float(uploaded, np.dtype(np.float32))
     pointer = uploaded.data_ptr() if hasattr(uploaded, "data_ptr") else uploaded.data.ptr
     assert vectors.data.ptr == pointer
-    assert Activations.of(uploaded).gpu == arrays.gpu_of(uploaded) is not None
+    assert Activations.from_array(uploaded).gpu == arrays.gpu_of(uploaded) is not None
 
 
 def test_non_finite_values_are_counted_on_the_gpu(to_gpu, maps):
