@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from simplugins._common.formatting import human_bytes
-from simplugins._common.progress import counted
+from simplugins._common.progress import progress_counter
 from simplugins._common.threads import check_threads
 from simplugins._common.validation import check_count
 from simplugins.compute.executors.local import compute_here
@@ -138,7 +138,9 @@ def execute(job: Job, sink: Sink, resources: Resources, *, reserved: int = 0, pr
             threads = resources.threads or 1
             results = compute_there(job, tiling, tiles, client=client, threads=threads, cached_blocks=cached)
         done = tiling.total_pairs - sum(map(tiling.pairs, tiles))
-        report = stack.enter_context(counted(tiling.total_pairs, progress, title="matching", unit="pair", done=done))
+        report = stack.enter_context(
+            progress_counter(tiling.total_pairs, progress, title="matching", unit="pair", done=done)
+        )
         for tile, result in results:
             sink.add(tile, result)
             report(done := done + tiling.pairs(tile))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from simplugins import __version__
-from simplugins._common.validation import naming
+from simplugins._common.validation import error_prefix
 from simplugins.activations.activations import Activations
 from simplugins.activations.reading import read
 from simplugins.compute.engines import check_engine, check_names
@@ -290,7 +290,7 @@ def _inputs(
         activations = read(activations)
     x = Activations.from_array(activations, mask=masks[0], labels=labels[0], subset=subset, seed=seed, **common)
     if other is not None:
-        with naming("other"):
+        with error_prefix("other"):
             return x, Activations.from_array(read(other), mask=masks[1], labels=labels[1], **common)
     if masks[1] is not None or labels[1] is not None:
         raise ValueError("other_mask and other_labels need other, which was not given")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
 
 from simplugins._common import arrays
-from simplugins._common.validation import naming
+from simplugins._common.validation import error_prefix
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
@@ -40,7 +40,7 @@ def matrix_of(name: str, given: Any) -> Matrix:
     ValueError
         If values are NaN or infinite.
     """
-    with naming(name):
+    with error_prefix(name):
         array = arrays.as_array(given)
         matrix = arrays.to_numpy(array, np.dtype(np.float64))
     finite = np.isfinite(matrix)
@@ -62,7 +62,7 @@ def symmetric_matrix_of(name: str, given: Any) -> Matrix:
         If it is not square, values are NaN or infinite, or halves differ by more than the rounding of float32.
     """
     matrix = matrix_of(name, given)
-    with naming(name):
+    with error_prefix(name):
         check_square(matrix)
     if np.array_equal(matrix, matrix.T):
         return matrix

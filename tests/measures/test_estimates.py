@@ -164,14 +164,14 @@ def test_a_memmap_is_read_in_parts(tmp_path, monkeypatch):
     values = np.random.default_rng(0).random((500, 20, 6), np.float32)
     np.save(tmp_path / "many.npy", values)
     read = []
-    of = Activations.of
+    of = Activations.from_array
 
     def counting(source, **how):
         found = of(source, **how)
         read.append((source, len(found)))
         return found
 
-    monkeypatch.setattr(Activations, "of", staticmethod(counting))
+    monkeypatch.setattr(Activations, "from_array", staticmethod(counting))
     found = simplugins.estimate_for(tmp_path / "many.npy", seconds=QUICK)
     of_file = [count for source, count in read if isinstance(source, np.memmap)]
     assert found.pairs == 500 * 499 // 2
