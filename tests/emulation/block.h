@@ -30,7 +30,7 @@ inline unsigned random_bit(unsigned bits)
     return first_after(random_below(32), bits);
 }
 
-// One of the same warp's threads in `lanes`; where there is none, the next warp's first.
+// One of the threads of the same warp in `lanes`, or the first of the next warp if there is none.
 inline Thread& next_in_turn(const Thread& thread, unsigned lanes)
 {
     if (lanes) return thread.warp->threads[first_after(thread.lane, lanes)];
@@ -54,15 +54,15 @@ inline void run_next(unsigned lanes)
     switch_fibre(previous.fibre, next.fibre);
 }
 
-// Lets other threads run. Every warp gets its turn: else a warp that spins until another one writes might never end.
+// Lets other threads run. Every warp gets its turn; otherwise a warp that waits for another in a loop might never end.
 inline void yield()
 {
     const Thread& self = *block.thread;
     run_next(self.warp->ready & (~1u << self.lane));
 }
 
-// Lets other threads run until this one is woken. Warps run as far ahead of each other as they can, which brings
-// missing barriers to light.
+// Lets other threads run until this one is woken. Warps run as far ahead of each other as they can, which exposes
+// missing barriers.
 inline void suspend()
 {
     const Thread& self = *block.thread;
@@ -78,7 +78,7 @@ inline void wake(Warp& warp, unsigned lanes)
     block.ready |= 1u << warp.number;
 }
 
-// The thread that arrived last goes on, which saves a switch; a random schedule must not favour it.
+// The last thread to arrive continues, which saves a switch; a random schedule must not favour it.
 inline void yield_if_random()
 {
     if (block.random) yield();
@@ -86,7 +86,7 @@ inline void yield_if_random()
 
 // ---- Barriers ------------------------------------------------------------------------------------------------------
 
-// True when this ended the barrier. Exited threads count as arrived.
+// Whether this call completes the barrier. Exited threads count as arrived.
 inline bool finish_barrier()
 {
     Barrier& barrier = block.barrier;
@@ -99,7 +99,7 @@ inline bool finish_barrier()
     return true;
 }
 
-// Waits for all threads of the block; returns in how many of them `aye` is true.
+// Waits for all threads of the block; returns the number of those with a true `aye`.
 inline unsigned meet_block(const char* name, bool aye, int line)
 {
     Barrier& barrier = block.barrier;
@@ -115,7 +115,7 @@ inline unsigned meet_block(const char* name, bool aye, int line)
 
 // ---- Warp operations -----------------------------------------------------------------------------------------------
 
-// True when this ended the operation. Exited threads count as arrived.
+// Whether this call completes the operation. Exited threads count as arrived.
 inline bool finish_operation(Warp& warp, WarpOperation& operation)
 {
     if (operation.arrived != (operation.call.mask & warp.live)) return false;
@@ -156,20 +156,20 @@ inline Word meet_warp(Call call, Word value, unsigned source, Finish finish)
 // ---- Shared memory -------------------------------------------------------------------------------------------------
 
 // Dynamic shared memory lies between guards. Unwritten memory and guards both read as NaN; the guards' pattern is one
-// that a kernel hardly writes.
+// that a CUDA kernel is unlikely to write.
 struct SharedMemory {
     static constexpr size_t guard_bytes = 1024;
     static constexpr unsigned pattern = 0xfff5a5a5;
 
     alignas(128) unsigned char area[guard_bytes + max_shared_bytes + guard_bytes];
-    size_t bytes;  // as the launch asked for
+    size_t bytes;  // as requested by the launch
 
     unsigned char* start() { return area + guard_bytes; }
     unsigned char* end() { return start() + bytes; }
 
-    void resize(size_t wanted)
+    void resize(size_t requested)
     {
-        bytes = wanted;
+        bytes = requested;
         for (size_t i = 0; i < guard_bytes; i += sizeof pattern) {
             memcpy(area + i, &pattern, sizeof pattern);
             memcpy(end() + i, &pattern, sizeof pattern);
@@ -188,7 +188,7 @@ struct SharedMemory {
 static SharedMemory shared_memory;
 
 #ifdef __ELF__
-// Static variables are in a section of their own. The linker defines its start and end, if there is one.
+// Static variables have a separate section, whose start and end the linker defines if it exists.
 extern "C" [[gnu::weak, gnu::visibility("hidden")]] unsigned char __start_emulated_shared[], __stop_emulated_shared[];
 #define EMULATED_SHARED static __attribute__((section("emulated_shared")))
 #else
@@ -201,7 +201,7 @@ inline size_t static_shared_bytes()
     return __stop_emulated_shared - __start_emulated_shared;
 }
 
-// Each block finds bytes that are all ones.
+// All bytes of shared memory are ones when a block starts.
 inline void fill_shared_memory()
 {
     if (static_shared_bytes()) memset(__start_emulated_shared, 0xff, static_shared_bytes());
@@ -266,7 +266,7 @@ inline unsigned common_divisor(unsigned a, unsigned b)
     return b ? common_divisor(b, a % b) : a;
 }
 
-// Steps of a length that has no divisor in common with the grid reach every block once.
+// Steps of a length coprime to the grid reach every block once.
 inline void run_grid(unsigned grid)
 {
     Word step = 1, number = 0;

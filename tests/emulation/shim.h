@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of CUDA C++ that the kernels use, on the CPU. The threads of a block are fibres: they switch at barriers,
-// warp operations, atomics and fences, in turn or, with a seed, at random. Blocks run one after another.
+// The part of CUDA C++ that the CUDA kernels use, on the CPU. The threads of a block are fibres, which switch at
+// barriers, warp operations, atomics and fences, in turn or, with a seed, at random. Blocks run one after another.
 #pragma once
 
 #include <stdio.h>
@@ -27,7 +27,7 @@
 #define blockDim (emulation::block.size)
 #define gridDim (emulation::block.grid)
 
-// Checked here, where a GPU's compiler believes it.
+// Checked here, whereas a GPU's compiler relies on it.
 #define __builtin_assume(condition)                                                                                  \
     ((condition) ? void() : emulation::fail({"__builtin_assume", __LINE__, 0}, "%s is false", #condition))
 #define __assume(condition) __builtin_assume(condition)
@@ -116,7 +116,7 @@ inline T atomicCAS(T* address, typename emulation::Same<T>::Type expected, typen
 }
 
 // ---- Barriers ------------------------------------------------------------------------------------------------------
-// Calls are told apart by the line of the caller, which a default argument gives.
+// Calls are distinguished by the line of the caller, from a default argument.
 
 inline void __syncthreads(int line = __builtin_LINE())
 {
@@ -153,7 +153,7 @@ inline void fold(Thread* threads, unsigned lanes, Combine combine)
     for (unsigned rest = lanes; rest; rest &= rest - 1) threads[lowest(rest)].result = static_cast<Word>(total);
 }
 
-// A lane that is not there gives NaN.
+// A lane that has exited provides NaN.
 inline void gather(Thread* threads, unsigned lanes)
 {
     for (unsigned rest = lanes; rest; rest &= rest - 1) {
@@ -270,7 +270,7 @@ struct Arguments {
     }
 };
 
-// Braces evaluate from left to right, which the arguments of a call do not.
+// Braced initialisers evaluate from left to right, unlike the arguments of a call.
 struct Invocation {
     template <class... Parameters>
     Invocation(void (*kernel)(Parameters...), Parameters... values)
@@ -285,7 +285,7 @@ inline void invoke(void (*kernel)(Parameters...), [[maybe_unused]] Arguments arg
     Invocation{kernel, arguments.take<Parameters>()...};
 }
 
-// Parameter types as NumPy's letters for them.
+// Parameter types as NumPy's type characters.
 constexpr char letter(int*) { return 'i'; }
 constexpr char letter(unsigned*) { return 'I'; }
 constexpr char letter(long long*) { return 'q'; }

@@ -69,7 +69,7 @@ struct Thread {
     bool exited;
     Call call;        // the latest
     Word value;       // what the thread brought to it
-    unsigned source;  // the lane whose value it asked for
+    unsigned source;  // the lane whose value it requested
     Word result;
 };
 
@@ -123,7 +123,7 @@ inline unsigned number(const Thread& thread)
 
 // ---- Errors --------------------------------------------------------------------------------------------------------
 
-// The launcher goes on; the fibres of the block are never resumed.
+// Returns to the launcher; the fibres of the block are never resumed.
 [[noreturn]] inline void abandon_block()
 {
     switch_fibre(block.thread->fibre, block.launcher);
@@ -140,7 +140,7 @@ struct CallText {
     }
 };
 
-// Out of line, like all that ends a launch: fibres switch faster if their frames are small.
+// Out of line, like everything that ends a launch: fibres switch faster if their frames are small.
 [[noreturn, gnu::noinline, gnu::cold, gnu::format(printf, 2, 3)]] inline void fail(Call call, const char* format, ...)
 {
     message.append("block %u, thread %u: %s: ", block.index.x, number(*block.thread), CallText(call).text);

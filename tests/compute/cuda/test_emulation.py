@@ -50,9 +50,9 @@ class TestBlocks:
     @pytest.mark.parametrize("share", [0, 0.5, 1])
     def test_votes(self, device, share):
         values = (np.random.default_rng(0).random(96) < share).astype(np.int32)
-        found = outputs(device, np.int32, 3, 96)
-        device.launch(KERNELS, "block_votes", 1, 96, [device.upload(values), *found])
-        for array, expected in zip(found, (values.any(), values.all(), values.sum()), strict=True):
+        results = outputs(device, np.int32, 3, 96)
+        device.launch(KERNELS, "block_votes", 1, 96, [device.upload(values), *results])
+        for array, expected in zip(results, (values.any(), values.all(), values.sum()), strict=True):
             np.testing.assert_array_equal(array, np.full(96, expected))
 
     def test_threads_that_left_count_as_arrived(self, device):
@@ -73,8 +73,8 @@ class TestWarps:
     def test_shuffles(self, device, name, width):
         values, distance = random_numbers(NUMBERS[name], 32), 5
         sources = random_numbers(np.int32, 32, low=-50)
-        found = outputs(device, NUMBERS[name], 4, 32)
-        arguments = [device.upload(values), device.upload(sources), np.int32(distance), np.int32(width), *found]
+        results = outputs(device, NUMBERS[name], 4, 32)
+        arguments = [device.upload(values), device.upload(sources), np.int32(distance), np.int32(width), *results]
         device.launch(KERNELS, f"shuffles_{name}", 1, 32, arguments)
         first = LANES // width * width
         last = first + width - 1
@@ -84,7 +84,7 @@ class TestWarps:
             np.where(LANES + distance <= last, LANES + distance, LANES),
             np.where(LANES ^ distance <= last, LANES ^ distance, LANES),
         )
-        for array, lanes in zip(found, expected, strict=True):
+        for array, lanes in zip(results, expected, strict=True):
             np.testing.assert_array_equal(array, values[lanes])
 
     @pytest.mark.parametrize("mask", [0xFFFFFFFF, 0x0000FFFF, 0xA0F01234])
@@ -137,10 +137,10 @@ class TestScalars:
     def test_bits(self, device):
         narrow = (0x80000001 >> LANES) & np.where(LANES % 3, 0xFFFFFFFF, 0xFFFF)
         wide = narrow << LANES
-        found = device.empty((6, 32), np.int32)
-        arguments = [device.upload(narrow.astype(np.uint32)), device.upload(wide.astype(np.uint64)), found]
+        results = device.empty((6, 32), np.int32)
+        arguments = [device.upload(narrow.astype(np.uint32)), device.upload(wide.astype(np.uint64)), results]
         device.launch(KERNELS, "bits", 1, 32, arguments)
-        for rows, numbers, size in ((found[:3], narrow, 32), (found[3:], wide, 64)):
+        for rows, numbers, size in ((results[:3], narrow, 32), (results[3:], wide, 64)):
             for lowest, ones, zeros, number in zip(*rows, map(int, numbers), strict=True):
                 assert lowest == (number & -number).bit_length()
                 assert ones == number.bit_count()
@@ -148,22 +148,22 @@ class TestScalars:
 
     def test_casts(self, device):
         narrow, wide = (random_numbers(dtype, 32) / dtype(7) for dtype in (np.float32, np.float64))
-        found = [device.empty(32, dtype) for dtype in (np.uint32, np.int32, np.int64, np.int32)]
-        device.launch(KERNELS, "casts", 1, 32, [device.upload(narrow), device.upload(wide), *found])
-        np.testing.assert_array_equal(found[0], narrow.view(np.uint32))
-        np.testing.assert_array_equal(found[1], narrow.view(np.int32))
-        np.testing.assert_array_equal(found[2], wide.view(np.int64))
-        assert found[3].all()
+        results = [device.empty(32, dtype) for dtype in (np.uint32, np.int32, np.int64, np.int32)]
+        device.launch(KERNELS, "casts", 1, 32, [device.upload(narrow), device.upload(wide), *results])
+        np.testing.assert_array_equal(results[0], narrow.view(np.uint32))
+        np.testing.assert_array_equal(results[1], narrow.view(np.int32))
+        np.testing.assert_array_equal(results[2], wide.view(np.int64))
+        assert results[3].all()
 
     @pytest.mark.parametrize("name", ["float", "double"])
     def test_roundings(self, device, name):
         a, b = np.random.default_rng(0).normal(size=(2, 32)).astype(NUMBERS[name])
-        found = device.empty((3, 4, 32), NUMBERS[name])
-        device.launch(KERNELS, f"roundings_{name}", 1, 32, [device.upload(a), device.upload(b), found])
-        np.testing.assert_array_equal(found[:, 0], [a + b, a - b, a * b])
+        results = device.empty((3, 4, 32), NUMBERS[name])
+        device.launch(KERNELS, f"roundings_{name}", 1, 32, [device.upload(a), device.upload(b), results])
+        np.testing.assert_array_equal(results[:, 0], [a + b, a - b, a * b])
         for lane in LANES:
             x, y = Fraction(float(a[lane])), Fraction(float(b[lane]))
-            for exact, (nearest, up, down, inward) in zip((x + y, x - y, x * y), found[:, :, lane], strict=True):
+            for exact, (nearest, up, down, inward) in zip((x + y, x - y, x * y), results[:, :, lane], strict=True):
                 assert Fraction(float(down)) <= exact <= Fraction(float(up))
                 assert nearest in (up, down)
                 assert up in (down, np.nextafter(down, NUMBERS[name](np.inf)))
@@ -185,8 +185,8 @@ class TestAtomics:
     def test_integers(self, device, name):
         values = random_numbers(INTEGERS[name], 128)
         start = np.array([7], INTEGERS[name])
-        total, least, most, last, swapped = found = [device.upload(start) for _ in range(5)]
-        device.launch(KERNELS, f"atomics_{name}", 2, 64, [device.upload(values), *found])
+        total, least, most, last, swapped = results = [device.upload(start) for _ in range(5)]
+        device.launch(KERNELS, f"atomics_{name}", 2, 64, [device.upload(values), *results])
         assert total == 7 + values.sum()
         assert least == min(7, values.min())
         assert most == max(7, values.max())
