@@ -127,7 +127,7 @@ inline void switch_fibre(Fibre& from, Fibre& to)
 
 namespace emulation {
 
-// Address space for the stacks of all fibres. Below each stack lies a page that faults, so that an overflow is detected.
+// Address space for the stacks of all fibres. Below each stack, a page that faults exposes overflows.
 template <unsigned capacity>
 class Stacks {
   public:
