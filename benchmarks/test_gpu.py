@@ -20,7 +20,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from simplugins._common.threads import usable_cores
 from simplugins.activations.activations import Activations
-from simplugins.compute.job import TileResult
+from simplugins.compute.engines.result import AlignedProducts
 
 ROUNDS = 3
 
@@ -36,7 +36,7 @@ def gpu() -> Gpu:
 
 
 @cache
-def expected(case: Case) -> TileResult:
+def expected(case: Case) -> AlignedProducts:
     """Return what both engines must return."""
     return match_on_cpu(load(case))
 
@@ -53,7 +53,9 @@ def test_exact_matching(benchmark: BenchmarkFixture, gpu: Gpu, case: Case, name:
             FROM_GPU: partial(match_on_gpu, gpu, device.upload(vectors)),
         }[name]
         found = compute()
-        check_difference(found, expected(case), Activations.from_array(vectors), found.rounding + expected(case).rounding)
+        check_difference(
+            found, expected(case), Activations.from_array(vectors), found.rounding + expected(case).rounding
+        )
         benchmark.group = case.name
         benchmark.extra_info.update(
             pairs=count_pairs(case.inputs), device=gpu.device.name, cpu=cpu_model(), cores=usable_cores()

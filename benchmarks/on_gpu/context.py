@@ -13,7 +13,7 @@ from on_gpu.timing import Budget
 from simplugins.activations.activations import Activations
 from simplugins.compute.engines.cuda import engine
 from simplugins.compute.engines.cuda.device import Precision
-from simplugins.compute.job import TileResult
+from simplugins.compute.engines.result import AlignedProducts
 from simplugins.matching.optimal import Optimal
 
 
@@ -51,6 +51,8 @@ class Context:
         return self.results.get(Step(kind, case, option).name)
 
 
-def match_on_gpu(gpu: Gpu, vectors: Any, precision: Precision = "float32") -> TileResult:
+def match_on_gpu(gpu: Gpu, vectors: Any, precision: Precision = "float32") -> AlignedProducts:
     """Match all pairs exactly, from an array of activations to the matrix."""
-    return engine.aligned_products(Activations.from_array(vectors), None, Optimal(), device=gpu.device, precision=precision)
+    return engine.aligned_products(
+        Activations.from_array(vectors), None, Optimal(), device=gpu.device, precision=precision
+    )

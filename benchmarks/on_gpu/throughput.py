@@ -70,7 +70,7 @@ def _parts(context: Context, vectors: Vectors, precision: Precision) -> dict[str
     affinities = {AFFINITIES: timed(gpu, partial(tiles.multiply_all, precision))}
     if precision != PLAIN:
         return affinities
-    return {READING: timed(gpu, partial(Activations.of, vectors)), **affinities, MATCHING: tiles.match_all}
+    return {READING: timed(gpu, partial(Activations.from_array, vectors)), **affinities, MATCHING: tiles.match_all}
 
 
 def _compare_engines(turns: Mapping[str, list[float]], pairs: Mapping[str, int]) -> dict[str, Any]:

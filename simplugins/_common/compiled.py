@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the kernels are compiled, decided in one place.
+"""Options of Numba for all compiled loops.
 
-``nogil`` lets the engine's threads run kernels side by side. ``cache`` keeps the machine code on disk, beside
-the package or in the user's cache folder, so only the first call after installation pays for compilation.
-Fast-math stays off: the search runs on integers, and float scans are written as vector code (see `scans`).
+``nogil`` lets the engine's threads run them in parallel. ``cache`` keeps the machine code on disk, next to the package
+or in the user's cache folder, so that only the first call after installation compiles. Fast-math stays off: the search
+runs on integers, and scans of floats are written as vector code (see `simplugins.matching.scans`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numba
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """Compile a function when it is first called, and keep the machine code if there is a place for it."""
+    """Compile a function on its first call, and cache the machine code if a folder is writable."""
     try:
         return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # no folder can be written to: every process compiles for itself
+    except RuntimeError:  # no cache folder is writable: each process compiles anew
         return numba.njit(nogil=True)(function)

@@ -172,14 +172,14 @@ def test_precisions_are_as_accurate_as_stated(device, layers, precision, error):
     means = (x.squared_norms[:, None] + x.squared_norms) / 2
     off = np.abs(found.values - exact) / means
     assert off.max() <= error <= found.rounding
-    assert found.metadata == {"engine": "cuda", "precision": precision, "device": device.name}
+    assert found.made == {"engine": "cuda", "precision": precision, "device": device.name}
 
 
 def test_float64_activations_are_computed_in_float64(device):
     x = equal_sets(5, 20, dtype=np.float64)
     found = engine.aligned_products(Activations.from_array(x), None, Optimal(), device=device)
     np.testing.assert_allclose(found.values, aligned_products(x, x), rtol=1e-13)
-    assert found.metadata["precision"] == "float64"
+    assert found.made["precision"] == "float64"
 
 
 @pytest.mark.parametrize("matcher", MATCHERS, ids=lambda matcher: matcher.name)
@@ -232,11 +232,11 @@ def test_rsms_are_computed_where_there_is_a_gpu(layers, engine, tmp_path):
     expected = simplugins.compute_rsms(maps, measures, engine="cpu")
     for name in measures:
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-6)
-        assert found[name].metadata["engine"] == "cuda"
-        assert found[name].metadata["device"] == "emulated"
+        assert found[name].made["engine"] == "cuda"
+        assert found[name].made["device"] == "emulated"
     found["semantic-cosine"].save(tmp_path / "rsm.npz")
-    assert simplugins.load_rsm(tmp_path / "rsm.npz").metadata["precision"] == "float16x3"
-    assert found["spatio-semantic-rbf"].metadata["precision"] == "float64"
+    assert simplugins.load_rsm(tmp_path / "rsm.npz").made["precision"] == "float16x3"
+    assert found["spatio-semantic-rbf"].made["precision"] == "float64"
 
 
 @pytest.mark.usefixtures("_played_gpu")
@@ -257,7 +257,7 @@ def test_without_a_gpu_it_is_said_what_to_install(monkeypatch):
         simplugins.compute_rsm(np.eye(3), engine="cuda")
     with pytest.raises(ValueError, match=message):
         simplugins.match(np.eye(3), np.eye(3), engine="cuda")
-    assert simplugins.compute_rsm(np.eye(3), engine="auto").metadata["engine"] == "cpu"
+    assert simplugins.compute_rsm(np.eye(3), engine="auto").made["engine"] == "cpu"
 
 
 def test_precision_is_of_the_gpu_and_of_float32():
@@ -266,4 +266,4 @@ def test_precision_is_of_the_gpu_and_of_float32():
         by_engine(x, None, Optimal(), engine="cpu", precision="tf32")
     with pytest.raises(ValueError, match="precision='float32' is for float32 activations"):
         by_engine(Activations.from_array(np.eye(3)), None, Optimal(), precision="float32")
-    assert by_engine(x, None, Optimal(), engine="cpu", precision="float32").metadata["precision"] == "float32"
+    assert by_engine(x, None, Optimal(), engine="cpu", precision="float32").made["precision"] == "float32"

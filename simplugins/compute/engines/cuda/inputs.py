@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common import gpu
+from simplugins._common import arrays
 from simplugins.activations.activations import Activations
 from simplugins.compute.engines.cuda.device import Device, Precision
 from simplugins.compute.engines.cuda.operands import operand
@@ -103,7 +103,7 @@ class Inputs:
 
     def _place(self, inputs: slice) -> Placed:
         exponents = self._exponents[inputs]
-        with gpu.current(self.activations.gpu):
+        with arrays.on_gpu(self.activations.gpu):
             block = self.activations.block(inputs.start, inputs.stop)
             if self.by_norm:
                 block, _ = block.by_norm()
