@@ -69,6 +69,11 @@ class MatchedPairs:
             x, y, self.matcher, device=device, precision=precision, certify=self.certify, progress=progress
         )
 
+    def warm_up(self) -> None:
+        """Match a pair of single positions."""
+        one = Activations.from_array(np.ones((1, 1, 1), np.float32))
+        self.compute(one, one, threads=1)
+
     def _check_precision(self, engine: str, *activations: Activations) -> None:
         if any(side.dtype == "float64" for side in activations):
             raise ValueError(
@@ -156,8 +161,11 @@ class MeasuredPairs:
             raise ValueError(f"measure {self.name!r} returned {values[i, j]} for row {i}, column {j}")
         return TileResult(np.array(values, np.float64), metadata={"engine": "cpu"})
 
+    def warm_up(self) -> None:
+        """Do nothing: the measure may not accept any other inputs than those of the job."""
+
     def pair_bytes(self, x: Activations, y: Activations) -> tuple[int, int]:
-        """Return zeros: the memory that the measure needs is its own."""
+        """Return zeros: the memory that the measure needs is unknown."""
         return 0, 0
 
     def copies(self, x: Activations, y: Activations) -> int:
@@ -168,16 +176,30 @@ class MeasuredPairs:
         """Raise a ValueError if a value depends on more than its two inputs."""
         if not self.pairwise:
             raise ValueError(
-                f"measure {self.name!r} declares pairwise = False: its values depend on all inputs, so it cannot be "
-                f"computed in parts; leave out memory, store and scheduler"
+                f"measure {self.name!r} declares pairwise=False: its values depend on all inputs, so they can neither "
+                f"be computed in parts (memory, store, scheduler, tile_size) nor estimated from a sample"
             )
 
     def describe(self) -> dict[str, Any]:
         """Return everything that the values depend on except the activations."""
         return {
             "measure": self.name,
-            "measure_options": dict(self.options),
+            "measure_options": {name: _plain(value) for name, value in self.options.items()},
             "matching": None,
             "matching_options": {},
             "certify": False,
         }
+
+
+def _plain(value: Any) -> Any:
+    """Return the value of an option as JSON types; objects without such a form by their module and name, or repr."""
+    if isinstance(value, bool | int | float | str | None):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    name = getattr(value, "__qualname__", None)
+    return repr(value) if name is None else f"{value.__module__}.{name}"

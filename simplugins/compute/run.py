@@ -48,7 +48,7 @@ def compute_matrix(job: Job, resources: Resources, *, reserved: int = 0, progres
     job : Job
     resources : Resources
     reserved : int
-        Bytes that the result will need in addition to the tiles.
+        Memory to keep free for the result, in bytes.
     progress : bool or str
         Show a progress bar on standard error; a string is its title.
     """
@@ -74,7 +74,7 @@ def execute(job: Job, sink: Sink, resources: Resources, *, reserved: int = 0, pr
     tiling = sink.tiling
     job.operation.check(job.x, job.columns)
     whole = tiling.count == 1
-    if not whole:
+    if not whole or resources.memory is not None or resources.scheduler is not None:
         job.operation.check_tiles()
     with ExitStack() as stack:
         if resources.scheduler is None:
@@ -99,7 +99,7 @@ def execute(job: Job, sink: Sink, resources: Resources, *, reserved: int = 0, pr
 
 
 def make_tiling(job: Job, resources: Resources, *, stored: bool = False, reserved: int = 0) -> Tiling:
-    """Cut a job into tiles: one without limits, else of the usual size, or smaller where memory or a cluster asks for it."""
+    """Cut a job into tiles: a single one without limits, else tiles small enough for the memory and the cluster."""
     x, y = job.x, job.columns
     if resources.tile_size is not None:
         return Tiling(len(x), len(y), resources.tile_size, symmetric=job.symmetric)
@@ -123,7 +123,7 @@ def make_tiling(job: Job, resources: Resources, *, stored: bool = False, reserve
 def _room(job: Job, resources: Resources) -> int | None:
     """Return the memory left under the limit, if there is one, after everything that needs memory anyway is loaded."""
     if resources.memory is not None:
-        job.warm_up()
+        job.operation.warm_up()
     return resources.room()
 
 

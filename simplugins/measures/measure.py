@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,14 +136,20 @@ class PluginMeasure(Measure):
     pairwise: bool = True
     positive_semidefinite: bool | None = None
     effects: Mapping[str, str] = field(default_factory=dict)
-    kernel: ClassVar[None] = None
+    kernel: None = field(default=None, init=False, repr=False)
 
     def operation(self, options: Options) -> Operation:
-        """Return the call of the measure; options of matching measures are refused."""
+        """Return the call of the measure.
+
+        Raises
+        ------
+        ValueError
+            If an option of semantic measures is set.
+        """
         defaults = Options()
         for option in dataclasses.fields(Options):
             value = getattr(options, option.name)
-            if value != getattr(defaults, option.name) and not (option.name == "engine" and value == "cpu"):
+            if value not in (getattr(defaults, option.name), {}) and (option.name, value) != ("engine", "cpu"):
                 raise ValueError(
                     f"{option.name}={value!r} does not apply to measure {self.name!r}, which computes its own values "
                     f"on the CPU: it has no matching, kernel or GPU code that simplugins knows of"
@@ -193,7 +199,7 @@ def resolve_measure(measure: Any, options: Mapping[str, Any] | None = None) -> M
     if not callable(plugin):
         raise TypeError(
             f"measure must be a name, a function f(x, y) of two Activations, or a dataclass with such a __call__, got "
-            f"{type(plugin).__name__}"
+            f"{type(plugin).__name__} (other inputs are passed as other=)"
         )
     return _described(plugin, str(name))
 
@@ -242,7 +248,7 @@ def _described(plugin: Any, name: str) -> PluginMeasure:
 
 
 def _parameters(plugin: Any, name: str) -> list[str]:
-    """Return the names of the positional parameters; a plugin with further required ones is refused."""
+    """Return the names of the positional parameters; raises a TypeError if more than two are required."""
     try:
         parameters = inspect.signature(plugin).parameters.values()
     except (TypeError, ValueError):  # a compiled function that does not tell

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +49,8 @@ class SemanticMeasure(Measure):
     name: str
     kernel: str
     matcher: Matcher
-    symmetric: ClassVar[bool] = True
-    pairwise: ClassVar[bool] = True
+    symmetric: bool = field(default=True, init=False, repr=False)
+    pairwise: bool = field(default=True, init=False, repr=False)
 
     def __call__(self, x: Activations, y: Activations | None = None) -> NDArray[np.float64]:
         """Return the similarities of all inputs of x to those of y, or of x itself, as an (N, M) float64 array."""

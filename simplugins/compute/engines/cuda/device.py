@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the engine needs of a GPU.
 
-The engine and the launcher know a device by this interface alone. `simplugins.compute.engines.cuda.cupy_device` is the real
-one; the tests have another, on which the same kernels are run by the CPU.
+The engine and the launcher know a device by this interface alone. `simplugins.compute.engines.cuda.cupy_device` is the
+real one; the tests have another, on which the CPU runs the same CUDA kernels.
 """
 
 from __future__ import annotations
