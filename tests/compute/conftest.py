@@ -4,14 +4,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simplugins.compute import run as collecting
-
-
-@pytest.fixture
-def small_tiles(monkeypatch):
-    """Have runs cut into tiles of 4 x 4 inputs."""
-    monkeypatch.setattr(collecting, "block_size", lambda positions: 4)
-
 
 @pytest.fixture(scope="session")
 def maps(photos):
