@@ -20,6 +20,7 @@ from simplugins.compute.memory import kernel_bytes
 from simplugins.compute.resources import Resources
 from simplugins.compute.run import compute_matrix
 from simplugins.matching.matcher import Matcher
+from simplugins.matching.options import resolve_matcher
 from simplugins.measures.measure import Measure, Options, resolve_measure
 from simplugins.rsm.kernels import Sigma, check_sigma
 from simplugins.rsm.rsm import RSM
@@ -247,6 +248,8 @@ def compute_rsms(
     >>> bool(np.array_equal(rsms["semantic-linear"], rsms["spatio-semantic-linear"]))  # one position: the same
     True
     """
+    if isinstance(matching, str):  # one matcher for all measures, so that it is called once per pair
+        matching, matching_options = resolve_matcher(matching, matching_options), None
     options = Options(matching, matching_options, certify, sigma, engine, precision)
     resolved = _resolve_all([measures] if isinstance(measures, str) else measures)
     resources = Resources(threads, memory, scheduler, tile_size)
