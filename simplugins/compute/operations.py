@@ -8,14 +8,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simplugins.activations.activations import Activations
 from simplugins.compute.engines import check_engine, choose_engine
 from simplugins.compute.engines.pairs import check_pair
 from simplugins.compute.job import TileResult
 from simplugins.compute.memory import SOLVER_BYTES
+from simplugins.compute.tiling import mirror
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.options import matcher_options
+
+_ASYMMETRY = 1e-4
+"""Largest difference of values (i, j) and (j, i) of a symmetric measure, relative to the largest value: rounding."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,7 @@ class MeasuredPairs:
         TypeError
             If the measure does not return real numbers.
         ValueError
-            If it does not return one finite value per pair.
+            If it does not return one finite value per pair, or is not symmetric as declared.
         """
         columns = x if y is None else y
         values = np.asarray(self.measure(x, columns))
@@ -159,7 +164,20 @@ class MeasuredPairs:
         if not np.isfinite(values).all():
             i, j = np.argwhere(~np.isfinite(values))[0]
             raise ValueError(f"measure {self.name!r} returned {values[i, j]} for row {i}, column {j}")
-        return TileResult(np.array(values, np.float64), metadata={"engine": "cpu"})
+        values = np.array(values, np.float64)
+        if self.symmetric and y is None:
+            self._check_symmetry(values)
+            mirror(values)
+        return TileResult(values, metadata={"engine": "cpu"})
+
+    def _check_symmetry(self, values: NDArray[np.float64]) -> None:
+        differences = np.abs(values - values.T)
+        if differences.max() > _ASYMMETRY * np.abs(values).max():
+            i, j = np.unravel_index(differences.argmax(), values.shape)
+            raise ValueError(
+                f"measure {self.name!r} declares symmetric=True, but its value for row {i}, column {j} is "
+                f"{values[i, j]:.6g}, and for row {j}, column {i} {values[j, i]:.6g}"
+            )
 
     def warm_up(self) -> None:
         """Do nothing: the measure may not accept any other inputs than those of the job."""
