@@ -44,7 +44,8 @@ def lower_median(numbers: Callable[[], Iterable[NDArray[np.float64]]], *, capaci
             break
         counts = np.zeros(2**_BITS, np.int64)
         for bits in _with_prefix(numbers(), prefix, shift + _BITS):
-            counts += np.bincount((bits >> np.uint64(shift)) & np.uint64(2**_BITS - 1), minlength=2**_BITS)
+            digits = (bits >> np.uint64(shift)) & np.uint64(2**_BITS - 1)
+            counts += np.bincount(digits.astype(np.int64), minlength=2**_BITS)
         if rank < 0:
             if not counts.any():
                 return 0.0
