@@ -29,6 +29,7 @@ class Optimal(BatchMatcher):
     """
 
     name: ClassVar[str] = "optimal"
+    symmetric: ClassVar[bool] = True
 
     def match_batch(self, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> Assignments:
         """Match a batch of pairs; see `Matcher.match_batch`."""
