@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +29,7 @@ from simplugins.cli.terminal import one_line_errors
 
 if TYPE_CHECKING:
     from simplugins.rsm.kernels import Sigma
+    from simplugins.rsm.rsm import RSM
 
 _SOURCE_HELP = "A .npy, .npz, .pt, .pth, .safetensors, .h5 or .zarr file, or the folder of a recording."
 _OUT_HELP = "A new .npz file; for several measures, a folder with one file per measure."
@@ -88,9 +89,6 @@ def rsm(
     quiet: Quiet = False,
 ) -> None:
     """Compute the RSM of activations in a file, under one or several measures."""
-    from simplugins.activations.formats import read_activations
-    from simplugins.activations.labels import read_labels
-    from simplugins.activations.reading import read
     from simplugins.measures.computation import compute_rsms
 
     names = list(dict.fromkeys(measure or ["semantic-cosine"]))
@@ -99,12 +97,6 @@ def rsm(
         measures=read_measures(names, measure_option),
         matching=read_matching(matching, matching_option),
         sigma=_read_sigma(sigma),
-        activations=read(activations, key),
-        other=None if other is None else read(other, other_key),
-        mask=None if mask is None else read_activations(mask),
-        other_mask=None if other_mask is None else read_activations(other_mask),
-        labels=None if labels is None else read_labels(labels),
-        other_labels=None if other_labels is None else read_labels(other_labels),
         layout=layout,
         drop_tokens=drop_tokens,
         dtype=dtype,
@@ -118,15 +110,37 @@ def rsm(
         memory=memory,
         scheduler=scheduler,
         progress=not quiet,
+        # last, so that options are checked before anything is read
+        **_read_inputs((activations, key, mask, labels), (other, other_key, other_mask, other_labels)),
     )
     if store is not None:
         for result in rsms.values():
             typer.echo(repr(result))
+    _save(rsms, paths, out, force=force)
+
+
+def _save(rsms: dict[str, RSM], paths: dict[str, Path], out: Path | None, *, force: bool) -> None:
     for name, path in paths.items():
         if path.parent == out:
             path.parent.mkdir(exist_ok=True)
         rsms[name].save(path, overwrite=force)
         typer.echo(f"{path}: {rsms[name]!r}")
+
+
+def _read_inputs(*sides: tuple[Path | None, str | None, Path | None, Path | None]) -> dict[str, Any]:
+    """Read the activations, mask and labels of the inputs and of the other inputs, each by path; None for missing."""
+    from simplugins.activations.formats import read_activations
+    from simplugins.activations.labels import read_labels
+    from simplugins.activations.reading import read
+
+    inputs: dict[str, Any] = {}
+    for names, (path, key, mask, labels) in zip(
+        (("activations", "mask", "labels"), ("other", "other_mask", "other_labels")), sides, strict=True
+    ):
+        inputs[names[0]] = None if path is None else read(path, key)
+        inputs[names[1]] = None if mask is None else read_activations(mask)
+        inputs[names[2]] = None if labels is None else read_labels(labels)
+    return inputs
 
 
 def _output_paths(out: Path | None, store: Path | None, names: list[str], *, force: bool) -> dict[str, Path]:

@@ -278,9 +278,7 @@ def test_third_party_measures(folder, plugin_site, photos, run_process):
     power = ["-m", "length-power", "--measure-option", "exponent=0.5"]
     result = run_process("rsm", folder / "maps.npy", *power, *common, "--force", site=plugin_site)
     assert result.returncode == 0, result.stderr
-    np.testing.assert_allclose(
-        simplugins.load_rsm(folder / "rsm.npz"), np.sqrt(np.outer(lengths, lengths)), rtol=1e-5
-    )  # fmt: skip
+    np.testing.assert_allclose(simplugins.load_rsm(folder / "rsm.npz"), np.sqrt(np.outer(lengths, lengths)), rtol=1e-5)
     result = run_process("compare", folder / "layers.npz", *power, "-q", site=plugin_site)
     assert result.returncode == 0, result.stderr
     assert "block10" in result.stdout

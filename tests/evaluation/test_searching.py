@@ -169,9 +169,7 @@ class Backwards(simplugins.Matcher):
 
 def test_matchings_are_accepted_by_name_with_options_and_as_objects(photos):
     maps = photos["block15"]
-    by_name = simplugins.search(
-        maps[:5], other=maps, k=2, matching="batch-optimal", matching_options={"window": 7}
-    )  # fmt: skip
+    by_name = simplugins.search(maps[:5], other=maps, k=2, matching="batch-optimal", matching_options={"window": 7})
     by_object = simplugins.search(maps[:5], other=maps, k=2, matching=simplugins.BatchOptimal(window=7))
     np.testing.assert_array_equal(by_name.indices, by_object.indices)
     assert by_name.metadata["matching_options"] == by_object.metadata["matching_options"] == {"window": 7}

@@ -78,14 +78,14 @@ def test_options_and_third_party_measures_reach_the_rsms(shifted):
     mask[:, 0] = False
     result = translation(
         {"maps": crops}, places, images, measures=[SEMANTIC, norm_products], mask=mask, dtype="float64", threads=1
-    )  # fmt: skip
+    )
     i, j = result.pairs.T
     for measure in (SEMANTIC, norm_products):
         rsm = simplugins.compute_rsm(crops, measure, mask=mask, dtype="float64")
         np.testing.assert_allclose(result.similarities["maps", rsm.measure], rsm.values[i, j])
     windowed = translation(
         {"maps": crops}, places, images, measures=[SEMANTIC], matching="batch-optimal", matching_options={"window": 8}
-    )  # fmt: skip
+    )
     expected = simplugins.compute_rsm(crops, SEMANTIC, matching=simplugins.BatchOptimal(window=8)).values[i, j]
     np.testing.assert_allclose(windowed.similarities["maps", SEMANTIC], expected)
 
