@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib import pyplot
 
 import simplugins
-from simplugins.evaluation import retrieval, translation
-from simplugins.plotting.evaluation_figures import neighbours_figure
+from simplugins.evaluation import translation
 
 SEMANTIC, SPATIAL = "semantic-cosine", "spatio-semantic-cosine"
 
@@ -104,19 +101,3 @@ def test_options_and_third_party_measures_reach_the_rsms(shifted):
 def test_bad_input_raises(layers, places, images, error, match):
     with pytest.raises(error, match=match):
         translation(layers, places, images)
-
-
-def test_figures_show_curves_and_neighbours(shifted, photos):
-    mpl.use("Agg")
-    crops, places, images = shifted
-    axes = translation({"ma$ps": crops}, places, images).plot(bins=5)
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == [SEMANTIC, SPATIAL]
-    axes.figure.canvas.draw()
-    pyplot.close("all")
-    result = retrieval(simplugins.compute_rsm(photos["block10"], labels=photos["photo"]), k=3)
-    figure = neighbours_figure(photos["thumbnails"], result.neighbours, relevant=result.relevant, queries=[0, 5])
-    assert len(figure.axes) == 2 * 4
-    np.testing.assert_array_equal(figure.axes[5].images[0].get_array(), photos["thumbnails"][result.neighbours[5, 0]])
-    figure.canvas.draw()
-    with pytest.raises(ValueError, match=r"images: expected 24\b.*\b3\b"):
-        neighbours_figure(photos["thumbnails"][:3], result.neighbours)
