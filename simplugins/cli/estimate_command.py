@@ -29,15 +29,15 @@ from simplugins.cli.terminal import one_line_errors, print_table
 _SIZE = "--inputs, --positions and --channels"
 
 _Source = Annotated[
-    Path | None, typer.Argument(help="A file of activations, some of whose inputs are compared.", metavar="[IN]")
+    Path | None, typer.Argument(help="A file of activations, some of whose inputs are compared.", metavar="IN")
 ]
-_Inputs = Annotated[int | None, typer.Option(help="Number of inputs.  [default: that of the file]", min=1)]
+_Inputs = Annotated[int | None, typer.Option(help="Number of inputs.", show_default="that of the file", min=1)]
 _Positions = Annotated[int | None, typer.Option(help="Positions per input, without a file.", min=1)]
 _Channels = Annotated[int | None, typer.Option(help="Channels, without a file.", min=1)]
 _OtherInputs = Annotated[
-    int | None, typer.Option(help="Number of other inputs.  [default: compare the inputs with each other]", min=1)
+    int | None, typer.Option(help="Number of other inputs.", show_default="compare the inputs with each other", min=1)
 ]
-_Seconds = Annotated[float, typer.Option(help="Time to spend.")]
+_Seconds = Annotated[float, typer.Option(help="Seconds to spend on it.")]
 
 
 @one_line_errors

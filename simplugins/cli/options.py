@@ -39,7 +39,7 @@ DropTokens = Annotated[int, typer.Option(help="Leave out the first N tokens (1 f
 Dtype = Annotated[str | None, typer.Option(help="Compute in float32 or float64.")]
 Certify = Annotated[bool, typer.Option("--certify", help="Prove the optimality gap of each pair.")]
 Engine = Annotated[str, typer.Option(help="auto (a GPU if CuPy finds one), cpu or cuda.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads.  [default: one per core]", min=1)]
+Threads = Annotated[int | None, typer.Option(help="CPU threads.", show_default="one per core", min=1)]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bar.")]
 

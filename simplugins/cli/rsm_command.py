@@ -40,7 +40,13 @@ _SCHEDULER_HELP = "The address of a Dask scheduler whose workers compute, such a
 _Source = Annotated[Path, typer.Argument(help=_SOURCE_HELP, metavar="IN")]
 _Out = Annotated[Path | None, typer.Option("-o", "--out", help=_OUT_HELP)]
 _Measures = Annotated[
-    list[str] | None, typer.Option("-m", "--measure", help="May be repeated.  [default: semantic-cosine]")
+    list[str] | None,
+    typer.Option(
+        "-m",
+        "--measure",
+        help="A measure; `simplugins plugins` lists them under simplugins.measures. May be repeated.",
+        show_default="semantic-cosine",
+    ),
 ]
 _Other = Annotated[Path | None, typer.Option(help="Other inputs to compare IN with.")]
 _OtherKey = Annotated[str | None, typer.Option(help="Name of the array in the file of other inputs.")]

@@ -16,7 +16,7 @@ from simplugins.cli.terminal import one_line_errors, print_table
 def show(
     path: Annotated[Path, typer.Argument(help="An RSM that simplugins saved.", metavar="RSM")],
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="The figure.  [default: next to the RSM, ending in .png]")
+        Path | None, typer.Option("-o", "--out", help="The figure.", show_default="next to the RSM, ending in .png")
     ] = None,
     force: Force = False,
 ) -> None:

@@ -148,6 +148,13 @@ def test_bad_input_is_one_line_and_exit_code_2(folder, monkeypatch, run, argumen
     assert sorted(folder.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    ("command", "default"), [("rsm", "semantic-cosine"), ("compare", "A itself"), ("estimate", "that of the file")]
+)
+def test_help_shows_defaults_that_are_not_values(run, command, default):
+    assert default in run(command, "--help").stdout
+
+
 def test_a_process_prints_no_traceback(folder, run_process):
     result = run_process("rsm", folder / "none.npy", "-o", folder / "rsm.npz")
     assert result.returncode == 2
