@@ -230,9 +230,6 @@ class _Run:
         return complete(self.x, y, self.values, self.gap, ROUNDING[precision], **metadata)
 
 
-from simplugins.compute.memory import TILE_BYTES
-
-
 def _worthwhile_window(x: Activations, y: Activations, window: int | None) -> int | None:
     """Return the window if it pays to compute affinities window by window.
 
