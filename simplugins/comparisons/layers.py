@@ -18,7 +18,7 @@ from simplugins import __version__, plugins
 from simplugins._common import filesystem
 from simplugins._common.validation import naming
 from simplugins.comparisons.comparing import AnyMethod, resolve_method
-from simplugins.comparisons.inputs import all_aligned
+from simplugins.comparisons.inputs import all_aligned, named
 from simplugins.comparisons.rsm_options import RsmOptions
 from simplugins.rsm.rsm import RSM
 
@@ -303,7 +303,7 @@ def compare_layers(
     first = next(iter(rows.values()))
     compared = [all_aligned(first, rsms) if align else rsms for rsms in (rows, columns)]
     return Comparison(
-        values=resolved.pairwise(compared[0], None if b is None else compared[1]),
+        values=resolved.compare_all(named(compared[0], "a"), None if b is None else named(compared[1], "b")),
         rows=tuple(rows),
         columns=tuple(columns),
         metadata={

@@ -18,8 +18,8 @@ from comparison_data import (
     gram,
     indefinite,
     method_name,
-    related_grams,
     relabelled,
+    related_grams,
     reordered,
     stacks,
 )
@@ -296,7 +296,7 @@ def test_different_labels_are_refused(rsms):
     a, b = rsms
     with pytest.raises(ValueError, match=r"labels.* 2 is 'c' in rsm_a, 'x' in rsm_b$"):
         compare(a, relabelled(b, list("abxde")))
-    with pytest.raises(ValueError, match="labels.* 0 is 'a' in rsm_a, 1 in rsm_b"):
+    with pytest.raises(ValueError, match=r"labels.* 0 is 'a' in rsm_a, 1 in rsm_b"):
         compare(a, relabelled(b, [1, 2, 3, 4, 5]))
     with pytest.raises(ValueError, match=r"labels.* 0 is 'a' in rsm_a, 'e' in rsm_b.*align=True"):
         compare(a, reordered(b, [4, 3, 2, 1, 0]))
@@ -315,9 +315,9 @@ def test_align_reorders_the_second_rsm(rsms):
 
 def test_align_needs_labels_that_identify_inputs(rsms):
     a, b = rsms
-    with pytest.raises(ValueError, match="align.*rsm_b"):
+    with pytest.raises(ValueError, match=r"align.*rsm_b"):
         compare(a, b.values, align=True)
-    with pytest.raises(ValueError, match="align.*rsm_a"):
+    with pytest.raises(ValueError, match=r"align.*rsm_a"):
         compare(relabelled(a, None), b, align=True)
     with pytest.raises(ValueError, match=r"rsm_b: 2\b.*'b'"):
         compare(a, relabelled(b, list("axcye")), align=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Permutation tests and bootstrap intervals: against plain loops, rsatoolbox, and known behaviour under independence."""
+"""Permutation tests and bootstrap intervals, against plain loops, rsatoolbox, and known behaviour by chance."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from rsatoolbox.rdm import compare as compare_rdms
 from scipy.stats import kendalltau
 
 import simplugins
-from simplugins.comparisons import compare, resolve_method
-from simplugins.comparisons import inference
+from simplugins.comparisons import compare, inference, resolve_method
 from simplugins.comparisons.inference import bootstrap_interval, permutation_test
 from simplugins.comparisons.permuting import permuter
 
@@ -144,7 +143,7 @@ def test_labels_are_checked_and_aligned():
     a, b = (simplugins.compute_rsm(x, labels=list("abcdef")) for x in sets)
     turned = reordered(b, [5, 4, 3, 2, 1, 0])
     for test in (permutation_test, bootstrap_interval):
-        with pytest.raises(ValueError, match="labels.* 0 is 'a' in rsm_a, 'f' in rsm_b"):
+        with pytest.raises(ValueError, match=r"labels.* 0 is 'a' in rsm_a, 'f' in rsm_b"):
             test(a, turned)
     tests = [permutation_test(a, b, permutations=9), permutation_test(a, turned, permutations=9, align=True)]
     np.testing.assert_allclose(tests[0].null_distribution, tests[1].null_distribution, rtol=1e-12)
@@ -199,7 +198,7 @@ def test_impossible_options_are_refused(test, options, message):
 @pytest.mark.parametrize("test", [permutation_test, bootstrap_interval])
 def test_asymmetric_matrices_are_refused(test):
     a, b = independent(0)
-    with pytest.raises(ValueError, match="rsm_b.*symmetric"):
+    with pytest.raises(ValueError, match=r"rsm_b.*symmetric"):
         test(a, np.triu(b))
 
 
