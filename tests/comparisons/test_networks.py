@@ -199,7 +199,7 @@ def test_impossible_options_are_refused_at_once():
         similarity("semantic-rbf", sigma=-1)
     with pytest.raises(TypeError, match="windw"):
         similarity(matching="batch-optimal", matching_options={"windw": 3})
-    with pytest.raises(ValueError, match="spatio-semantic-cosine.*greedy"):
+    with pytest.raises(ValueError, match=r"spatio-semantic-cosine.*greedy"):
         similarity("spatio-semantic-cosine", matching="greedy")
 
 
