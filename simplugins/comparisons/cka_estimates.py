@@ -207,39 +207,27 @@ def estimate_cka(
         threads=threads,
         subset=subset,
     )
-    name, uses_median = _check_measure(options)
+    uses_median = _check_measure(options)
     sides = _read_sides(a, b, options)
     inputs = len(sides[0])
     _check_batches(batches, batch_size, inputs)
     rng = np.random.default_rng(seed)
     drawn = draw_batches(rng, inputs, batch_size, batches)
     side_options = _with_medians(sides, options, rng) if uses_median else (options, options)
-    shares = np.empty((batches, batch_size, 3))
-    with shown(range(batches), progress, title="comparing", unit="batch") as numbers:
-        for k in numbers:
-            rsms = _rsms(sides, drawn[k], side_options)
-            shares[k] = hsic_shares(f"batch {k}", *(rsm.values for rsm in rsms))
-    value, low, high = estimate_from(shares, drawn, confidence)
-    metadata = {
-        "measure": name,
-        "inputs": inputs,
-        "sigma_inputs": min(inputs, _SIGMA_INPUTS) if uses_median else None,
-        "a": _provenance(rsms[0]),
-        "b": _provenance(rsms[1]),
-        "simplugins": __version__,
-    }
-    return CkaEstimate(value, low, high, confidence, batches, batch_size, metadata)
+    shares, metadata = _compare_batches(sides, drawn, side_options, progress)
+    metadata["sigma_inputs"] = min(inputs, _SIGMA_INPUTS) if uses_median else None
+    return CkaEstimate(*estimate_from(shares, drawn, confidence), confidence, batches, batch_size, metadata)
 
 
-def _check_measure(options: RsmOptions) -> tuple[str, bool]:
-    """Return the measure's name, and whether its bandwidth depends on the inputs."""
+def _check_measure(options: RsmOptions) -> bool:
+    """Check that the measure is pairwise; return whether its bandwidth depends on the inputs."""
     measure = options.resolved()
     if not measure.pairwise:
         raise ValueError(
             f"measure {measure.name!r} declares pairwise = False: its values depend on all inputs, so CKA cannot be "
             f"estimated from batches; compare whole RSMs with simplugins.compare"
         )
-    return measure.name, measure.kernel == "rbf" and options.sigma == "median"
+    return measure.kernel == "rbf" and options.sigma == "median"
 
 
 def _read_sides(a: Any, b: Any, options: RsmOptions) -> _Sides:
@@ -291,14 +279,26 @@ def _with_medians(sides: _Sides, options: RsmOptions, rng: np.random.Generator) 
     return replace(options, sigma=sigma_a), replace(options, sigma=sigma_b)
 
 
+def _compare_batches(
+    sides: _Sides, drawn: NDArray[np.int64], options: _Options, progress: bool | str
+) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """Return the (K, B, 3) HSIC shares of all batches, and metadata of the RSMs."""
+    shares = np.empty((*drawn.shape, 3))
+    with shown(range(len(drawn)), progress, title="comparing", unit="batch") as numbers:
+        for k in numbers:
+            a, b = _rsms(sides, drawn[k], options)
+            shares[k] = hsic_shares(f"batch {k}", a.values, b.values)
+    provenance = {
+        name: {"kernel": rsm.kernel, "matching": rsm.matching, "sigma": rsm.sigma, **rsm.metadata}
+        for name, rsm in (("a", a), ("b", b))
+    }
+    return shares, {"measure": a.measure, "inputs": len(sides[0]), **provenance, "simplugins": __version__}
+
+
 def _rsms(sides: _Sides, inputs: NDArray[np.int64], options: _Options) -> tuple[RSM, RSM]:
     """Compute the RSMs of some inputs; each file is read once."""
     a, b = (computing.compute(side.chosen(inputs).in_memory()) for side, computing in zip(sides, options, strict=True))
     return a, b
-
-
-def _provenance(rsm: RSM) -> dict[str, Any]:
-    return {"kernel": rsm.kernel, "matching": rsm.matching, "sigma": rsm.sigma, **rsm.metadata}
 
 
 def estimate_from(

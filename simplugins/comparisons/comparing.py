@@ -17,8 +17,8 @@ from simplugins.comparisons.method import ComparisonMethod
 
 GROUP = "simplugins.comparisons"
 
-AnyMethod = str | Callable[[Any, Any], Any]
-"""The name of a plugin, a `Method`, any function of two arrays, or a class of such with options."""
+AnyMethod = str | Callable[[Any, Any], Any] | type
+"""The name of a plugin, a `Method`, a function of two arrays, or a dataclass of options with such a ``__call__``."""
 
 
 def resolve_method(method: AnyMethod, options: Mapping[str, Any] | None = None) -> ComparisonMethod:

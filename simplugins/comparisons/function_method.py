@@ -99,9 +99,10 @@ def described(function: Any, name: str) -> FunctionMethod:
     except TypeError as error:
         raise TypeError(f"method {name!r} must take two matrices, f(a, b) -> number: {error}") from error
     facts = {fact: value for fact in _FACTS if (value := getattr(function, fact, None)) is not None}
-    for fact in ("larger_is_more_similar", "is_symmetric", "is_metric"):
-        if not isinstance(facts.get(fact, True), bool | np.bool_):
+    for fact in facts.keys() & {"larger_is_more_similar", "is_symmetric", "is_metric"}:
+        if not isinstance(facts[fact], bool | np.bool_):
             raise ValueError(f"method {name!r} declares {fact}={facts[fact]!r}: expected True or False")
+        facts[fact] = bool(facts[fact])
     if "least_inputs" in facts:
         check_count(f"least_inputs of method {name!r}", facts["least_inputs"])
     if "range" in facts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -19,6 +19,7 @@ from simplugins._common import filesystem
 from simplugins._common.validation import naming
 from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.inputs import all_aligned, named
+from simplugins.comparisons.method import ComparisonMethod
 from simplugins.comparisons.rsm_options import RsmOptions
 from simplugins.rsm.rsm import RSM
 
@@ -300,21 +301,28 @@ def compare_layers(
     resolved = resolve_method(method)
     rows = dict(_rsms(a, "a", options))
     columns = rows if b is None else dict(_rsms(b, "b", options))
-    first = next(iter(rows.values()))
-    compared = [all_aligned(first, rsms) if align else rsms for rsms in (rows, columns)]
+    sides = (rows, columns)
+    if align:
+        first = next(iter(rows.values()))
+        sides = (all_aligned(first, rows), all_aligned(first, columns))
     return Comparison(
-        values=resolved.compare_all(named(compared[0], "a"), None if b is None else named(compared[1], "b")),
+        values=resolved.compare_all(named(sides[0], "a"), None if b is None else named(sides[1], "b")),
         rows=tuple(rows),
         columns=tuple(columns),
-        metadata={
-            "method": resolved.name,
-            "larger_is_more_similar": resolved.larger_is_more_similar,
-            "symmetric": b is None,
-            "measure": _common(rsm.measure for rsm in [*rows.values(), *columns.values()]),
-            "inputs": len(first),
-            "simplugins": __version__,
-        },
+        metadata=_metadata(resolved, [*rows.values(), *columns.values()], symmetric=b is None),
     )
+
+
+def _metadata(method: ComparisonMethod, rsms: Sequence[RSM], *, symmetric: bool) -> dict[str, Any]:
+    measures = list(dict.fromkeys(rsm.measure for rsm in rsms))
+    return {
+        "method": method.name,
+        "larger_is_more_similar": method.larger_is_more_similar,
+        "symmetric": symmetric,
+        "measure": measures[0] if len(measures) == 1 else measures,
+        "inputs": len(rsms[0]),
+        "simplugins": __version__,
+    }
 
 
 def _rsms(layers: Mapping[str, Any], parameter: str, options: RsmOptions) -> Iterator[tuple[str, RSM]]:
@@ -332,9 +340,3 @@ def _rsms(layers: Mapping[str, Any], parameter: str, options: RsmOptions) -> Ite
         with naming(f"{parameter}[{name!r}]"):
             layer_options = replace(options, progress=str(name) if options.progress else False)
             yield str(name), layer_options.compute(options.read(layer))
-
-
-def _common(measures: Iterable[str]) -> str | list[str]:
-    """Return the measure of all RSMs, or the list of measures if they differ."""
-    distinct = list(dict.fromkeys(measures))
-    return distinct[0] if len(distinct) == 1 else distinct

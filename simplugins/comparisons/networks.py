@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from textwrap import shorten
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,8 @@ class NetworkSimilarity:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
+        if "layout" in self.options:
+            raise TypeError("layout is not an option of a similarity: pass it when calling the similarity")
         instantiate(RsmOptions, "similarity", self.options)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -88,7 +91,7 @@ class NetworkSimilarity:
         return self._method(rsms["a"], rsms["b"])
 
     def __repr__(self) -> str:
-        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        options = ", ".join(f"{name}={shorten(repr(value), 40)}" for name, value in self.options.items())
         return f"NetworkSimilarity {self.name}" + (f" ({options})" if options else "")
 
     def to(self, tool: str, **options: Any) -> Any:

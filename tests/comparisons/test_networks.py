@@ -186,7 +186,7 @@ def test_errors_name_the_network(networks):
         similarity(method="ckka")
 
 
-@pytest.mark.parametrize("options", [{"windw": 3}, {"layot": "nchw"}])
+@pytest.mark.parametrize("options", [{"windw": 3}, {"layot": "nchw"}, {"layout": "nchw"}])
 def test_unknown_options_are_refused_at_once(options):
     with pytest.raises(TypeError, match=next(iter(options))):
         similarity("semantic-cosine", "cka", **options)
