@@ -16,13 +16,8 @@ from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.function_method import FunctionMethod
 from simplugins.comparisons.inputs import aligned
 from simplugins.comparisons.method import ComparisonMethod
-from simplugins.comparisons.resampling import Alternative, draw, interval, p_value
+from simplugins.comparisons.resampling import Alternative, draw, interval, null_distribution, p_value
 from simplugins.rsm.matrices import Matrix
-
-__all__ = ["BootstrapInterval", "PermutationTest", "bootstrap_interval", "interval", "permutation_test"]
-
-CHUNK_BYTES = 16 * 2**20
-"""Memory of the permuted matrices that are held at a time, unless one needs more."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -154,14 +149,7 @@ def permutation_test(
     if alternative not in get_args(Alternative):
         raise ValueError(f"alternative must be one of {', '.join(get_args(Alternative))}, got {alternative!r}")
     a, b, statistic = _prepared(rsm_a, rsm_b, resolved, align=align)
-    compare_permuted = resolved.permuted(a, b)
-    rng = np.random.default_rng(seed)
-    null = np.empty(permutations)
-    chunk = max(1, CHUNK_BYTES // (4 * a.size))
-    with shown(range(0, permutations, chunk), progress, title="permuting") as starts:
-        for start in starts:
-            stop = min(start + chunk, permutations)
-            null[start:stop] = compare_permuted(np.array([rng.permutation(len(a)) for _ in range(start, stop)]))
+    null = null_distribution(resolved, a, b, permutations, np.random.default_rng(seed), progress=progress)
     sign = -1 if resolved.larger_is_more_similar is False else 1
     return PermutationTest(
         statistic, p_value(sign * statistic, sign * null, alternative), null, resolved.name, alternative

@@ -25,21 +25,7 @@ Orders = NDArray[np.int64]
 class ComparisonMethod(ABC):
     """A method of comparing RSMs as simplugins uses it: a `Method`, or a plain function with the facts it declares.
 
-    Attributes
-    ----------
-    name : str
-    larger_is_more_similar : bool or None
-        Whether the method is a similarity (True) or a distance (False).
-    range : (float, float) or None
-        The lowest and the highest possible value.
-    least_inputs : int
-        The number of inputs that the method needs.
-    is_symmetric : bool or None
-        Whether the order of the two matrices does not matter.
-    is_metric : bool or None
-        Whether the method is a distance that obeys the triangle inequality.
-    invariances : frozenset of str or None
-        Changes of one matrix that have no effect: see `Method`. Facts that are None are unknown.
+    The attributes are explained in `Method`; those that are None are unknown.
     """
 
     name: str

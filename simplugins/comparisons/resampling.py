@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""P-values of permutation tests, draws of the bootstrap, and percentile intervals."""
+"""Null distributions and p-values of permutation tests, draws of the bootstrap, and percentile intervals."""
 
 from __future__ import annotations
 
@@ -9,10 +9,39 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from simplugins._common.progress import shown
+from simplugins.comparisons.method import ComparisonMethod
+from simplugins.rsm.matrices import Matrix, Vector
+
 Alternative = Literal["greater", "less", "two-sided"]
 
 _TIE = 1e-9
 """Two results within this distance of each other are attributed to rounding, and count as equal."""
+
+
+CHUNK_BYTES = 16 * 2**20
+"""Memory of the permuted matrices that are held at a time, unless one needs more."""
+
+
+def null_distribution(
+    method: ComparisonMethod,
+    a: Matrix,
+    b: Matrix,
+    permutations: int,
+    rng: np.random.Generator,
+    *,
+    progress: bool | str = False,
+    chunk_bytes: int = CHUNK_BYTES,
+) -> Vector:
+    """Compare a matrix with another one whose inputs are permuted at random, (N, N) and (N, N) to (permutations,)."""
+    compare_permuted = method.permuted(a, b)
+    null = np.empty(permutations)
+    chunk = max(1, chunk_bytes // (4 * a.size))
+    with shown(range(0, permutations, chunk), progress, title="permuting") as starts:
+        for start in starts:
+            stop = min(start + chunk, permutations)
+            null[start:stop] = compare_permuted(np.array([rng.permutation(len(a)) for _ in range(start, stop)]))
+    return null
 
 
 def p_value(statistic: float, null: NDArray[np.float64], alternative: Alternative) -> float:

@@ -50,6 +50,11 @@ def stacks(inputs=9):
     return [indefinite(seed, inputs) for seed in range(3)], [indefinite(seed, inputs) for seed in range(10, 14)]
 
 
+def looped(method, a, b):
+    """Compare each matrix with each of a second set, one call per pair."""
+    return np.array([[method(row, column) for column in b] for row in a])
+
+
 def relabelled(rsm, labels):
     """Return an RSM with other labels."""
     return simplugins.RSM.from_similarities(rsm.values, labels=labels, measure=rsm.measure)
