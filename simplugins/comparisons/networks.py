@@ -85,8 +85,8 @@ class NetworkSimilarity:
         """
         options = replace(self._rsm_options, layout=layout)
         rsms = {}
-        for name, activations in (("a", a), ("b", b)):
-            with naming(name):
+        for name, which, activations in (("a", "first", a), ("b", "second", b)):
+            with naming(f"{which} network ({name})"):
                 rsms[name] = options.compute(options.read(activations))
         return self._method(rsms["a"], rsms["b"])
 

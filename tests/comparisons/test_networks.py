@@ -176,7 +176,7 @@ def test_networks_may_differ_in_channels_and_positions(networks):
 
 def test_errors_name_the_network(networks):
     a, b = networks
-    with pytest.raises(ValueError, match=r"^b\b.* 8 NaN"):
+    with pytest.raises(ValueError, match=r"second network \(b\).* 8 NaN"):
         similarity()(a, np.full((8, 1), np.nan))
     with pytest.raises(ValueError, match=r"\ba has 8\b.*\bb has 5"):
         similarity()(a, b[:5])
