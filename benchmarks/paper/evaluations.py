@@ -15,7 +15,7 @@ from paper.datasets import Dataset
 from paper.representations import Layer, Seen
 from paper.resampling import RESAMPLES, beside, beside_distributions
 from simplugins import RSM, compare
-from simplugins._common.progress import shown
+from simplugins._common.progress import progress_bar
 from simplugins.comparisons.inference import bootstrap_interval
 from simplugins.evaluation import Retrieval, Translation, jensen_shannon, retrieval
 from simplugins.evaluation.label_sets import agreement
@@ -42,7 +42,7 @@ def per_layer(seen: Seen, evaluate: Callable[[dict[str, RSM], Layer], Row]) -> l
         From the RSMs of a layer under a kernel, by kind, and the layer, to numbers.
     """
     rows = []
-    with shown(list(_cases(seen)), f"{seen.data.name}: evaluating", title="") as cases:
+    with progress_bar(list(_cases(seen)), f"{seen.data.name}: evaluating", title="") as cases:
         for layer, kernel in cases:
             rsms = {kind: seen.rsms[layer][f"{kind}-{kernel}"] for kind in KINDS}
             about = {**vars(layer), "kernel": kernel, "inputs": len(rsms[KINDS[0]])}

@@ -17,8 +17,8 @@ from paper.evaluations import Row, ranked
 from paper.photographs import CREDITS
 from paper.representations import Layer, Seen
 from paper.resampling import SEMANTIC, SPATIAL
-from simplugins.plotting.evaluation_figures import neighbours_figure
 from simplugins.evaluation.label_sets import agreement
+from simplugins.plotting.evaluation_figures import neighbours_figure
 from simplugins.plotting.heatmaps import plot_rsm
 
 COLORS = {SEMANTIC: "#0072B2", SPATIAL: "#D55E00"}

@@ -12,8 +12,8 @@ from numpy.typing import DTypeLike, NDArray
 from scipy.special import stdtrit
 
 from simplugins import __version__
-from simplugins._common.progress import shown
-from simplugins._common.validation import check_between, check_count, naming
+from simplugins._common.progress import progress_bar
+from simplugins._common.validation import check_between, check_count, error_prefix
 from simplugins.comparisons.cka import cka_debiased
 from simplugins.comparisons.inputs import check_agreement
 from simplugins.comparisons.minibatches import cka_of, hsic_shares
@@ -234,9 +234,9 @@ def _read_sides(a: Any, b: Any, options: RsmOptions) -> _Sides:
     """Return the activations of both sides, after checking that their inputs are the same."""
     if isinstance(options.subset, int | np.integer):
         raise TypeError(f"subset: expected the numbers of inputs, got {options.subset!r}; batches are drawn at random")
-    with naming("a"):
+    with error_prefix("a"):
         first = options.read(a)
-    with naming("b"):
+    with error_prefix("b"):
         second = options.read(b)
     check_agreement([("a", len(first), first.labels), ("b", len(second), second.labels)])
     return first, second
@@ -284,7 +284,7 @@ def _compare_batches(
 ) -> tuple[NDArray[np.float64], dict[str, Any]]:
     """Return the (K, B, 3) HSIC shares of all batches, and metadata of the RSMs."""
     shares = np.empty((*drawn.shape, 3))
-    with shown(range(len(drawn)), progress, title="comparing", unit="batch") as numbers:
+    with progress_bar(range(len(drawn)), progress, title="comparing", unit="batch") as numbers:
         for k in numbers:
             a, b = _rsms(sides, drawn[k], options)
             shares[k] = hsic_shares(f"batch {k}", a.values, b.values)

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common.progress import shown
+from simplugins._common.progress import progress_bar
 from simplugins._common.validation import check_between, check_count
 from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.function_method import FunctionMethod
@@ -234,7 +234,7 @@ def bootstrap_interval(
         )
     rng = np.random.default_rng(seed)
     distribution = np.empty(resamples)
-    with shown(range(resamples), progress, title="resampling") as numbers:
+    with progress_bar(range(resamples), progress, title="resampling") as numbers:
         for k in numbers:
             distribution[k] = resolved.resampled(a, b, draw(rng, len(a), resolved.least_inputs))
     low, high = interval(distribution, confidence)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from simplugins._common import arrays
-from simplugins._common.validation import naming
+from simplugins._common.validation import error_prefix
 from simplugins.rsm.matrices import check_square
 from simplugins.rsm.rsm import RSM
 
@@ -113,7 +113,7 @@ def aligned(rsm_a: Any, rsm_b: Any) -> RSM:
         If labels are missing or not the same, or if a label names several inputs and the order differs.
     """
     labels, _ = _labels("rsm_a", rsm_a), _labels("rsm_b", rsm_b)
-    with naming("align: rsm_b"):
+    with error_prefix("align: rsm_b"):
         return rsm_b.in_order(labels)  # type: ignore[no-any-return]
 
 
@@ -127,7 +127,7 @@ def all_aligned(first: RSM, rsms: Mapping[str, RSM]) -> dict[str, RSM]:
     """
     result = {}
     for name, rsm in rsms.items():
-        with naming(repr(name)):
+        with error_prefix(repr(name)):
             result[name] = aligned(first, rsm)
     return result
 
@@ -142,7 +142,7 @@ def _size(name: str, matrix: Any) -> int:
                 f"columns can be compared"
             )
         return rows
-    with naming(name):
+    with error_prefix(name):
         array = arrays.as_array(matrix)
         check_square(array)
     return int(array.shape[0])

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from simplugins import __version__, plugins
 from simplugins._common import filesystem
-from simplugins._common.validation import naming
+from simplugins._common.validation import error_prefix
 from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.inputs import all_aligned, named
 from simplugins.comparisons.method import ComparisonMethod
@@ -337,6 +337,6 @@ def _rsms(layers: Mapping[str, Any], parameter: str, options: RsmOptions) -> Ite
         if isinstance(layer, RSM):
             yield str(name), layer
             continue
-        with naming(f"{parameter}[{name!r}]"):
+        with error_prefix(f"{parameter}[{name!r}]"):
             layer_options = replace(options, progress=str(name) if options.progress else False)
             yield str(name), layer_options.compute(options.read(layer))

@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 
 from simplugins import plugins
 from simplugins._common.options import instantiate
-from simplugins._common.validation import naming
+from simplugins._common.validation import error_prefix
 from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.method import ComparisonMethod
 from simplugins.comparisons.rsm_options import RsmOptions
@@ -86,7 +86,7 @@ class NetworkSimilarity:
         options = replace(self._rsm_options, layout=layout)
         rsms = {}
         for name, which, activations in (("a", "first", a), ("b", "second", b)):
-            with naming(f"{which} network ({name})"):
+            with error_prefix(f"{which} network ({name})"):
                 rsms[name] = options.compute(options.read(activations))
         return self._method(rsms["a"], rsms["b"])
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common.progress import shown
+from simplugins._common.progress import progress_bar
 from simplugins.comparisons.method import ComparisonMethod
 from simplugins.rsm.matrices import Matrix, Vector
 
@@ -37,7 +37,7 @@ def null_distribution(
     compare_permuted = method.permuted(a, b)
     null = np.empty(permutations)
     chunk = max(1, chunk_bytes // (4 * a.size))
-    with shown(range(0, permutations, chunk), progress, title="permuting") as starts:
+    with progress_bar(range(0, permutations, chunk), progress, title="permuting") as starts:
         for start in starts:
             stop = min(start + chunk, permutations)
             null[start:stop] = compare_permuted(np.array([rng.permutation(len(a)) for _ in range(start, stop)]))

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,12 @@ class Algebra:
     kernel: str | None
     squared_norms: NDArray[np.float64]
     other_squared_norms: NDArray[np.float64] | None
+    labels: NDArray[Any] | None
     metadata: Mapping[str, Any]
+
+    def _permuted(self, order: NDArray[np.int64]) -> Self:
+        """Return the inputs in another order."""
+        raise NotImplementedError
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -63,14 +69,17 @@ class Algebra:
 
     def _self_similarities(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return k(i, i) of rows and of columns."""
-        norms = self.squared_norms, self.squared_norms if self.symmetric else self.other_squared_norms
+        norms = self.squared_norms
+        other_norms = norms if self.other_squared_norms is None else self.other_squared_norms
         if self.kernel is None:
             if not self.symmetric:
                 raise ValueError(f"distances need the self-similarities of measure {self.measure!r}, which are unknown")
             return self.values.diagonal(), self.values.diagonal()
-        by_kernel = {"linear": lambda n: n, "cosine": lambda n: (n > 0).astype(float), "rbf": np.ones_like}
-        rows, columns = map(by_kernel[self.kernel], norms)
-        return rows, columns
+        if self.kernel == "linear":
+            return norms, other_norms
+        if self.kernel == "cosine":  # 0 for a response of zero
+            return (norms > 0).astype(np.float64), (other_norms > 0).astype(np.float64)
+        return np.ones_like(norms), np.ones_like(other_norms)
 
     def centred(self) -> NDArray[np.float64]:
         """Return the doubly centred values: ``H K H``, with ``H = I - 1 / N``.
@@ -92,7 +101,8 @@ class Algebra:
         array([[ 1., -1.],
                [-1.,  1.]])
         """
-        return centred(self._symmetrised("centred values"), np.ones(len(self)))
+        values = self._symmetrised("centred values")
+        return centred(values, np.ones(len(values)))
 
     def _symmetrised(self, purpose: str) -> NDArray[np.float64]:
         if not self.symmetric:
@@ -168,10 +178,51 @@ class Algebra:
         if missing and not shift:
             raise ValueError(
                 f"the RSM is not positive semi-definite, so it is not a matrix of inner products of any features: its "
-                f"smallest eigenvalue is {eigenvalues[0]:.4g}, {missing:.2%} of the largest below 0. With shift=True the "
-                f"features are exact for the debiased CKA of Song et al. only"
+                f"smallest eigenvalue is {eigenvalues[0]:.4g}, {missing:.2%} of the largest below 0. With shift=True "
+                f"the features are exact for the debiased CKA of Song et al. only"
             )
         if missing:
             eigenvalues = eigenvalues - eigenvalues[0]
         positive = eigenvalues > _ROUNDINGS * np.finfo(np.float64).eps * np.abs(eigenvalues).max()
         return vectors[:, positive] * np.sqrt(eigenvalues[positive])  # type: ignore[no-any-return]
+
+    def in_order(self, labels: Any) -> Self:
+        """Return the RSM with its inputs in another order.
+
+        Parameters
+        ----------
+        labels : (N,) array of str or int
+            The labels of all inputs in the order requested. Each label must name one input, unless the order is already
+            that of the RSM.
+
+        Returns
+        -------
+        RSM
+            Rows, and columns if they are the same inputs, in that order.
+
+        Raises
+        ------
+        ValueError
+            If the RSM has no labels, the labels differ from those requested, or one of them names several inputs.
+
+        Examples
+        --------
+        >>> from simplugins import RSM
+        >>> RSM.from_similarities([[1.0, 0.2], [0.2, 3.0]], labels=["a", "b"]).in_order(["b", "a"]).values
+        array([[3. , 0.2],
+               [0.2, 1. ]])
+        """
+        if self.labels is None:
+            raise ValueError("the RSM has no labels to order its inputs by")
+        requested, present = np.asarray(labels).tolist(), self.labels.tolist()
+        if requested == present:
+            return self
+        if missing := [label for label in requested if label not in set(present)]:
+            raise ValueError(f"{len(missing)} of the labels requested are missing, the first is {missing[0]!r}")
+        if more := [label for label in present if label not in set(requested)]:
+            raise ValueError(f"{len(more)} labels of the RSM are not among those requested, the first is {more[0]!r}")
+        label, times = Counter([*requested, *present]).most_common(1)[0]
+        if times > 2:
+            raise ValueError(f"label {label!r} names more than one input, so the order is ambiguous")
+        places = {label: place for place, label in enumerate(present)}
+        return self._permuted(np.array([places[label] for label in requested]))

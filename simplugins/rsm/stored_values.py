@@ -16,8 +16,7 @@ from simplugins.compute.tiling import Tile
 from simplugins.rsm import kernels
 from simplugins.rsm.kernels import Sigma
 from simplugins.rsm.medians import lower_median
-from simplugins.rsm.rsm import RSM
-from simplugins.rsm.values import Part, index_arrays
+from simplugins.rsm.rsm import RSM, Part, index_arrays
 
 
 class StoredValues:
@@ -41,7 +40,7 @@ class StoredValues:
         self.other_squared_norms = norms
         self.sigma = None
         if kernel == "rbf":
-            self.sigma = self._median_sigma() if sigma in ("median", None) else float(sigma)  # type: ignore[arg-type]
+            self.sigma = self._median_sigma() if sigma in ("median", None) else float(sigma)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self.store.path, self.kernel, self.sigma)

@@ -4,7 +4,8 @@
 A strip is a run of inputs against one other input. BLAS computes its affinities in one matrix product, and the matcher
 reads them in place. Both release the GIL, so plain Python threads keep all cores busy, also inside Dask workers or a
 user's own threads; BLAS is limited to one thread meanwhile. Each thread holds one strip (at most `TILE_BYTES` of
-affinities, or one pair if that is more) and the matcher's costs for one pair; converted inputs take about `CACHE_BYTES`.
+affinities, or one pair if that is more) and the matcher's costs for one pair; converted inputs take about
+`CACHE_BYTES`.
 
 Matchers with windows receive affinities window by window where that pays, and the affinities between windows are not
 computed. A positionwise matcher needs no affinities: its strips are blocks of inputs against blocks, one product of
@@ -27,12 +28,11 @@ from simplugins._common import arrays
 from simplugins._common.threads import check_threads, in_threads
 from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import Block
-from simplugins.compute.engines.pairs import check_pair, complete
-from simplugins.compute.job import TileResult
+from simplugins.compute.job import TileResult, check_pair, complete
 from simplugins.compute.memory import CACHE_BYTES, TILE_BYTES
 from simplugins.matching.certificates import match_and_certify
 from simplugins.matching.matcher import Matcher, match_batch
-from simplugins.matching.windows import windows
+from simplugins.matching.norm_windows import norm_windows
 
 BLOCK_BYTES = 16 * 2**20
 BLOCK_INPUTS = 64
@@ -139,7 +139,7 @@ class _Run:
         return self.match_strip if self.window is None else self.match_windows
 
     def compile(self) -> None:
-        """Compile the loops that the matcher uses, in the caller's thread, where Ctrl-C can stop it; once per process."""
+        """Compile the matcher's loops, once per process, in the caller's thread, where Ctrl-C can stop it."""
         if (key := (type(self.matcher), self.dtype, self.certify)) in _compiled:
             return
         affinity, offsets = np.ones((1, 1), self.dtype), np.array([0, 1])
@@ -214,7 +214,7 @@ class _Run:
     def _equal_windows(self, rows: int, columns: int) -> Iterator[tuple[slice, slice, int]]:
         """Join consecutive windows of equal shape, as (rows, columns, number of windows)."""
         assert self.window is not None
-        for _, run in itertools.groupby(windows(rows, columns, self.window), key=_shape):
+        for _, run in itertools.groupby(norm_windows(rows, columns, self.window), key=_shape):
             joined = list(run)
             (first, first_columns), (last, last_columns) = joined[0], joined[-1]
             yield slice(first.start, last.stop), slice(first_columns.start, last_columns.stop), len(joined)
@@ -253,10 +253,10 @@ def matched_values(
     matcher: Matcher, affinities: NDArray[np.floating], offsets: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Match a batch of problems, and return the (B,) aligned inner products."""
-    from simplugins.matching import values
+    from simplugins.matching import objective
 
     products = np.empty(len(offsets) - 1)
-    values.aligned_values(affinities, offsets, match_batch(matcher, affinities, offsets).columns, products)
+    objective.assignment_values(affinities, offsets, match_batch(matcher, affinities, offsets).columns, products)
     return products
 
 

@@ -13,12 +13,12 @@ from numpy.typing import DTypeLike, NDArray
 from simplugins import __version__, plugins
 from simplugins._common import arrays
 from simplugins._common.threads import check_threads, in_threads
-from simplugins._common.validation import check_count, naming
+from simplugins._common.validation import check_count, error_prefix
 from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import Block
 from simplugins.activations.reading import read
 from simplugins.compute.engines.cpu import ROUNDING, matched_values
-from simplugins.compute.engines.pairs import check_pair
+from simplugins.compute.job import check_pair
 from simplugins.evaluation.searching.bounds import Summary, bounds_of_affinities, upper_bounds
 from simplugins.evaluation.searching.candidates import Best, Gallery, Score
 from simplugins.matching.matcher import Matcher
@@ -174,12 +174,12 @@ def search(
     """
     kernel = _kernel_of(measure, sigma)
     check_count("k", k)
-    matcher = resolve_matcher(matching, **options)
+    matcher = resolve_matcher(matching, options)
     how: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
     x = Activations.from_array(read(queries), mask=mask, labels=labels, **how)
     y = x
     if gallery is not None:
-        with naming("gallery"):
+        with error_prefix("gallery"):
             y = Activations.from_array(read(gallery), mask=gallery_mask, labels=gallery_labels, **how)
     elif gallery_mask is not None or gallery_labels is not None:
         raise ValueError("gallery_mask and gallery_labels go with a gallery, which was not given")
