@@ -10,7 +10,7 @@ import numpy as np
 from networks import KINDS
 from numpy.typing import NDArray
 
-from simplugins.comparisons.inference import interval
+from simplugins.comparisons.resampling import interval
 
 SEMANTIC, SPATIAL = KINDS[1], KINDS[0]
 CONFIDENCE = 0.95
