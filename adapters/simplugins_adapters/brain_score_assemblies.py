@@ -162,8 +162,8 @@ def _placed(
     if len(np.unique(places)) < count:
         raise ValueError(
             f"assembly: {count} neuroids do not fill a grid of {' x '.join(map(str, sizes))} ({', '.join(names)}): "
-            f"pass all neuroids of one layer at a time, such as assembly.sel(layer=...), or grid=() to read all neuroids "
-            f"as the channels of a single position"
+            f"pass all neuroids of one layer at a time, such as assembly.sel(layer=...), or grid=() to read all "
+            f"neuroids as the channels of a single position"
         )
     placed = values[:, np.argsort(places)]
     return placed.reshape(len(values), *sizes) if len(positions) == 2 else placed.reshape(len(values), -1, sizes[-1])

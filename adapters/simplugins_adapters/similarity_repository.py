@@ -116,8 +116,10 @@ def standard_name(name: str, similarity: Similarity) -> str:
     """
     if not isinstance(similarity, NetworkSimilarity) or similarity.method not in _STANDARD:
         return name
-    options = "".join(f"-{option}={_joined(value)}" for option, value in similarity.options.items())
-    measure = _joined(similarity.measure) + options
+    options: dict[str, Any] = {}
+    for option, value in similarity.options.items():
+        options.update(value if isinstance(value, Mapping) else {option: value})
+    measure = _joined(similarity.measure) + "".join(f"-{option}={_joined(value)}" for option, value in options.items())
     return _STANDARD[similarity.method].format(f"({measure})" if options else measure)
 
 

@@ -14,7 +14,7 @@ def cka(hsic, x, y):
 
 
 @pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
-def test_the_page_is_as_run(run_page):
+def test_the_page_prints_what_it_shows(run_page):
     run_page("ckatorch")
 
 
@@ -48,9 +48,9 @@ def test_rounding_of_float32_is_no_asymmetry(photos):
     assert ckatorch.center_gram_matrix(gram).shape == (24, 24)
 
 
-def test_permuted_inputs_are_caught_or_put_in_order(photo_rsms, permuted):
+def test_permuted_inputs_are_an_error_or_aligned(photo_rsms, permuted):
     a, b = photo_rsms.values()
-    with pytest.raises(ValueError, match=r"labels differ: input 0 is .* in another order"):
+    with pytest.raises(ValueError, match=r"labels.* 0 .*align=True"):
         simplugins.to_tool("ckatorch", (a, permuted(b)))
     aligned = simplugins.to_tool("ckatorch", (a, permuted(b)), align=True)
     assert torch.equal(aligned, simplugins.to_tool("ckatorch", (a, b)))
@@ -77,12 +77,12 @@ def test_comparisons_are_drawn_by_their_plot(photo_rsms, method):
     before = comparison.values.copy()
     arguments["cka_matrix"].zero_()
     np.testing.assert_array_equal(comparison.values, before)
-    with pytest.raises(ValueError, match="names: expected those of two networks, got 'AB'"):
+    with pytest.raises(ValueError, match=r"names.*'AB'"):
         comparison.to("ckatorch", names="AB")
 
 
-def test_the_pitfalls_are_as_the_page_tells(photos):
-    """What it says of ckatorch itself: which of its ways to debiased CKA is not, and what it does to tokens."""
+def test_the_tool_has_the_pitfalls_of_its_page(photos):
+    """Which of ckatorch's options yields debiased CKA, and how it treats tokens."""
     x, y = (torch.tensor(photos[layer].mean((2, 3), dtype=float)) for layer in ("block10", "block15"))
     grams = [simplugins.RSM.from_similarities(z @ z.T) for z in (x, y)]
     biased, debiased = (simplugins.compare(*grams, method) for method in ("cka", "cka-debiased"))
@@ -96,7 +96,7 @@ def test_the_pitfalls_are_as_the_page_tells(photos):
     )
 
 
-def test_rsms_of_inputs_with_others_are_refused(photos):
+def test_rsms_with_other_inputs_are_an_error(photos):
     between = simplugins.compute_rsm(photos["block15"][:4], other=photos["block15"][4:8])
-    with pytest.raises(ValueError, match="ckatorch takes RSMs of inputs with themselves"):
+    with pytest.raises(ValueError, match=r"ckatorch.* 4 .* 4 "):
         between.to("ckatorch")

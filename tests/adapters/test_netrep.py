@@ -16,11 +16,11 @@ from simplugins import RSM
 @pytest.fixture(autouse=True)
 def netrep(request, monkeypatch):
     """Return a function that imports a module of netrep."""
-    for _ in tool_on_path(request, monkeypatch, "netrep", ("netrep", "simplugins_adapters.subclasses.netrep")):
+    for _ in tool_on_path(request, monkeypatch, "netrep", ("netrep", "simplugins_adapters.subclasses.netrep_metric")):
         yield lambda module: importlib.import_module(f"netrep.{module}")
 
 
-def test_the_page_is_as_run(run_page):
+def test_the_page_prints_what_it_shows(run_page):
     run_page("netrep")
 
 
@@ -43,26 +43,26 @@ def test_kernels_are_centred_as_theirs_and_exactly_symmetric(netrep, photos):
     np.testing.assert_allclose(x.sum(0), 0, atol=1e-6)
 
 
-def test_permuted_inputs_are_caught_or_put_in_order(photo_rsms, permuted):
+def test_permuted_inputs_are_an_error_or_aligned(photo_rsms, permuted):
     a, b = photo_rsms.values()
-    with pytest.raises(ValueError, match=r"labels differ: input 0 is .* in another order"):
+    with pytest.raises(ValueError, match=r"labels.* 0 .*align=True"):
         simplugins.to_tool("netrep", (a, permuted(b)))
     aligned = simplugins.to_tool("netrep", (a, permuted(b)), align=True)
     np.testing.assert_array_equal(aligned, simplugins.to_tool("netrep", (a, b)))
     metric = simplugins.similarity().to("netrep")
-    with pytest.raises(ValueError, match=r"labels differ: input 0 is .* in another order"):
+    with pytest.raises(ValueError, match=r"labels.* 0 .*align=True"):
         metric.score(a, permuted(b))
 
 
-def test_rsms_of_inputs_with_others_are_refused(photos):
+def test_rsms_with_other_inputs_are_an_error(photos):
     between = simplugins.compute_rsm(photos["block15"][:4], other=photos["block15"][4:8])
-    with pytest.raises(ValueError, match="netrep takes RSMs of inputs with themselves"):
+    with pytest.raises(ValueError, match=r"netrep.* 4 .* 4 "):
         between.to("netrep")
 
 
 @pytest.mark.parametrize("method", ["cka", "cka-debiased", "rsa-pearson", "rsa-spearman", "rsa-kendall-tau-b"])
 @pytest.mark.parametrize("distance", ["angle", "complement"])
-def test_similarities_become_distances_by_rule(indefinite, kernel, method, distance):
+def test_similarities_become_angles_or_complements(indefinite, kernel, method, distance):
     pair = indefinite[kernel]
     similarity = simplugins.compare(*pair, method)
     expected = {"angle": np.arccos(similarity), "complement": 1 - similarity}[distance]
@@ -75,7 +75,7 @@ def test_similarities_become_distances_by_rule(indefinite, kernel, method, dista
 
 @pytest.mark.parametrize("method", ["angular-cka", "norm-difference"])
 @pytest.mark.parametrize("distance", ["angle", "complement"])
-def test_distances_stay_as_they_are(photo_rsms, method, distance):
+def test_distances_are_not_changed(photo_rsms, method, distance):
     metric = simplugins.similarity("semantic-cosine", method).to("netrep", distance=distance)
     assert metric.score(*photo_rsms.values()) == simplugins.compare(*photo_rsms.values(), method)
 
@@ -89,7 +89,7 @@ def test_what_is_no_distance_is_refused(photo_rsms, monkeypatch):
 
 
 def test_arc_cosines_of_what_is_no_cosine_are_refused(photo_rsms, monkeypatch):
-    subclasses = importlib.import_module("simplugins_adapters.subclasses.netrep")
+    subclasses = importlib.import_module("simplugins_adapters.subclasses.netrep_metric")
     monkeypatch.setattr(subclasses, "compare", lambda a, b, method: 1.5)
     pair = photo_rsms.values()
     with pytest.raises(ValueError, match=r"semantic-cosine-cka is 1\.5, and only values from -1 to 1"):
@@ -148,8 +148,8 @@ def test_their_shifts_of_maps(netrep, photos):
 def test_scikit_learn_clones_and_cross_validates(photos):
     metric = simplugins.similarity("semantic-rbf", "rsa-spearman", sigma=900.0, matching="greedy").to("netrep")
     for copied in (clone(metric), pickle.loads(pickle.dumps(metric))):
-        assert copied.get_params() == metric.get_params()
-        assert copied.get_params()["options"] == {"sigma": 900.0, "matching": "greedy"}
+        assert copied.get_params().keys() == {"similarity", "distance", "layout"}
+        assert copied.similarity.options == {"sigma": 900.0, "matching": "greedy"}
     x, y = photos["block10"][:, :, ::2, ::2], photos["block15"]
     scores = cross_validate(metric, x, y, cv=KFold(3), error_score="raise")["test_score"]
     expected = [metric.score(x[test], y[test]) for _, test in KFold(3).split(x)]

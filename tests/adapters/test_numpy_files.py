@@ -12,7 +12,7 @@ def features():
     return np.random.default_rng(0).normal(size=(6, 9))
 
 
-def test_the_page_is_as_run(run_page):
+def test_the_page_prints_what_it_shows(run_page):
     run_page("numpy")
 
 
@@ -50,9 +50,9 @@ def test_comparisons_become_arrays_by_name(photo_rsms):
     assert comparison.values.all()
 
 
-def test_permuted_inputs_are_caught_or_put_in_order(photo_rsms, permuted):
+def test_permuted_inputs_are_an_error_or_aligned(photo_rsms, permuted):
     a, b = photo_rsms.values()
-    with pytest.raises(ValueError, match=r"labels differ: input 0 is .* in another order"):
+    with pytest.raises(ValueError, match=r"labels.* 0 .*align=True"):
         simplugins.to_tool("numpy", {"a": a, "b": permuted(b)})
     aligned = simplugins.to_tool("numpy", {"a": a, "b": permuted(b)}, align=True)
     np.testing.assert_array_equal(aligned["b"], b.values)
@@ -66,7 +66,7 @@ def test_files_come_back(indefinite, kernel, tmp_path):
     np.testing.assert_array_equal(found.values, other.values)
     np.testing.assert_array_equal(found.labels, other.labels)
     np.testing.assert_allclose(found.rdm(), other.rdm(), atol=1e-7 * other.rdm().max())
-    assert found.metadata == {"measure": rsm.measure, "source": "numpy"}
+    assert (found.measure, found.metadata) == (rsm.measure, {"source": "numpy"})
     np.save(tmp_path / "distances.npy", rsm.rdm().astype(np.float32))
     found = simplugins.from_tool("numpy", str(tmp_path / "distances.npy"), dissimilarity="distance")
     assert simplugins.compare(found, rsm, "cka") == pytest.approx(1, abs=1e-6)
@@ -109,7 +109,7 @@ def test_dissimilarities_are_not_read_as_similarities(features):
     distances = squareform(pdist(features))
     for tool, given in (("numpy", distances), ("pandas", _table(distances)), ("xarray", _table(distances).to_xarray())):
         given = given.to_dataarray("i") if tool == "xarray" else given
-        with pytest.raises(ValueError, match="diagonal is 0, as that of dissimilarities: say with dissimilarity="):
+        with pytest.raises(ValueError, match=r"diagonal.*dissimilarity="):
             simplugins.from_tool(tool, given)
         found = simplugins.from_tool(tool, given, dissimilarity="distance")
         np.testing.assert_allclose(found.rdm(), distances, atol=1e-7)
@@ -131,25 +131,25 @@ def test_pickles_are_never_read(tmp_path):
         simplugins.from_tool("numpy", tmp_path / "objects.npy")
 
 
-def test_what_cannot_be_read_is_refused(features, tmp_path):
+def test_unreadable_sources_are_an_error(features, tmp_path):
     gram = features @ features.T
     np.savez(tmp_path / "two.npz", rsm=gram, names=list("abcdef"))
     for options, message in (
-        ({}, "holds 2 arrays: say which with a key; it holds rsm, names"),
-        ({"key": "rdm"}, "holds no array 'rdm'; it holds rsm, names"),
-        ({"key": "rsm", "labels": list("ab")}, "labels: expected 6, one an input"),
-        ({"key": "rsm", "dissimilarity": "l1"}, "dissimilarity: expected one of squared-distance, distance"),
+        ({}, r"\b2 arrays.*rsm, names"),
+        ({"key": "rdm"}, r"'rdm'.*rsm, names"),
+        ({"key": "rsm", "labels": list("ab")}, r"labels.*\b6\b"),
+        ({"key": "rsm", "dissimilarity": "l1"}, r"dissimilarity.*squared-distance, distance.*'l1'"),
     ):
         with pytest.raises(ValueError, match=message):
             simplugins.from_tool("numpy", tmp_path / "two.npz", **options)
     with pytest.raises(FileNotFoundError):
         simplugins.from_tool("numpy", tmp_path / "none.npy")
-    with pytest.raises(ValueError, match="name arrays of a file; this is an array"):
+    with pytest.raises(ValueError, match=r"key=.*labels="):
         simplugins.from_tool("numpy", gram, labels="names")
-    with pytest.raises(ValueError, match=r"expected a square matrix, inputs x inputs, got shape \(6, 9\)"):
+    with pytest.raises(ValueError, match=r"\(6, 9\)"):
         simplugins.from_tool("numpy", features)
-    with pytest.raises(TypeError, match="path of a file, got dict: take an array out of it"):
+    with pytest.raises(TypeError, match=r"source.*dict"):
         simplugins.from_tool("numpy", {"rsm": gram})
     labelled = simplugins.RSM.from_similarities(gram, labels=list("abcdef"))
-    with pytest.raises(ValueError, match="a layer is called 'labels'"):
+    with pytest.raises(ValueError, match=r"rsms.*'labels'"):
         simplugins.to_tool("numpy", {"labels": labelled})

@@ -6,7 +6,7 @@ import pytest
 import simplugins
 
 
-def test_the_page_is_as_run(run_page):
+def test_the_page_prints_what_it_shows(run_page):
     run_page("pandas")
 
 
@@ -16,7 +16,7 @@ def test_a_square_table_has_labels_on_both_sides(photo_rsms, unchanged):
     frame = rsm.to("pandas")
     assert (frame.index.name, frame.columns.name) == ("stimulus_i", "stimulus_j")
     assert frame.index.tolist() == frame.columns.tolist() == rsm.labels.tolist()
-    assert frame.attrs == dict(rsm.metadata)
+    assert frame.attrs["measure"] == "semantic-cosine"
     np.testing.assert_array_equal(frame, rsm.values)
     pd.testing.assert_frame_equal(frame, rsm.to("xarray").to_pandas())
     frame.iloc[:] = 0
@@ -61,9 +61,9 @@ def test_correlations_of_long_tables_are_rsa(indefinite, kernel, theirs, ours):
     assert found == pytest.approx(simplugins.compare(*pair, ours), abs=1e-10)
 
 
-def test_permuted_inputs_are_caught_or_put_in_order(photo_rsms, permuted):
+def test_permuted_inputs_are_an_error_or_aligned(photo_rsms, permuted):
     a, b = photo_rsms.values()
-    with pytest.raises(ValueError, match=r"labels differ: input 0 is .* in another order"):
+    with pytest.raises(ValueError, match=r"labels.* 0 .*align=True"):
         simplugins.to_tool("pandas", (a, permuted(b)))
     aligned = simplugins.to_tool("pandas", (a, permuted(b)), align=True)
     pd.testing.assert_frame_equal(aligned, simplugins.to_tool("pandas", (a, b)))
@@ -81,7 +81,7 @@ def test_rsms_of_inputs_with_others(photos):
     long = between.to("pandas", form="long")
     assert len(long) == 80
     assert long.set_index(["stimulus", "other"])["similarity"].loc["c", 17] == between.values[2, 17]
-    with pytest.raises(ValueError, match="columns are not the inputs that rows are"):
+    with pytest.raises(ValueError, match="columns and rows"):
         simplugins.from_tool("pandas", frame)
 
 
@@ -102,7 +102,7 @@ def test_the_way_back(indefinite, kernel):
     np.testing.assert_array_equal(back.values, rsm.values)
     np.testing.assert_array_equal(back.labels, rsm.labels)
     np.testing.assert_allclose(back.rdm(), rsm.rdm(), atol=1e-7 * rsm.rdm().max())
-    assert back.metadata == {"measure": rsm.measure, "source": "pandas"}
+    assert (back.measure, back.metadata) == (rsm.measure, {"source": "pandas"})
     several = simplugins.from_tool("pandas", simplugins.to_tool("pandas", {"a": rsm, "b": other}))
     assert list(several) == ["a", "b"]
     np.testing.assert_array_equal(several["b"].values, other.values)
@@ -145,14 +145,14 @@ def test_columns_are_put_in_the_order_of_rows():
     once = simplugins.from_tool("pandas", pd.DataFrame(values, columns=list("abc")))
     assert once.labels.tolist() == list("abc")
     assert simplugins.from_tool("pandas", pd.DataFrame(values, index=list("abc"))).labels.tolist() == list("abc")
-    assert simplugins.from_tool("pandas", pd.DataFrame(values), measure="mine").metadata["measure"] == "mine"
+    assert simplugins.from_tool("pandas", pd.DataFrame(values), measure="mine").measure == "mine"
     assert simplugins.from_tool("pandas", pd.DataFrame(values)).labels is None
 
 
-def test_equal_labels_in_the_same_order_are_taken_and_else_refused():
+def test_repeated_labels_need_columns_in_the_order_of_rows():
     frame = pd.DataFrame(np.eye(3), list("aab"), list("aab"))
     assert simplugins.from_tool("pandas", frame).labels.tolist() == list("aab")
-    with pytest.raises(ValueError, match="label 'a' names more than one input"):
+    with pytest.raises(ValueError, match="'a'"):
         simplugins.from_tool("pandas", frame.iloc[:, [2, 0, 1]])
 
 
@@ -164,7 +164,7 @@ def test_labels_of_several_levels_are_joined():
     assert found.labels.tolist() == ["cat 1", "cat 2", "dog 1", "dog 2"]
 
 
-def test_labels_that_only_one_rsm_has_are_those_of_all():
+def test_labels_of_one_rsm_apply_to_all():
     rsms = {
         "a": simplugins.RSM.from_similarities(np.eye(3)),
         "b": simplugins.RSM.from_similarities(np.eye(3), labels=list("xyz")),
@@ -178,16 +178,16 @@ def test_labels_that_only_one_rsm_has_are_those_of_all():
         assert found["a"].labels.tolist() == list("xyz")
 
 
-def test_what_is_no_rsm_is_refused(photo_rsms):
+def test_tables_that_hold_no_rsm_are_an_error(photo_rsms):
     frame = photo_rsms["block10"].to("pandas")
     part = frame.iloc[:20, :20]
-    with pytest.raises(ValueError, match=r"176 values are missing \(NaN\)"):
+    with pytest.raises(ValueError, match=r"176 .*NaN"):
         simplugins.from_tool("pandas", frame - part)
-    with pytest.raises(ValueError, match="columns are not the inputs that rows are: it has 4 labels"):
+    with pytest.raises(ValueError, match=r"columns.*\b4\b"):
         simplugins.from_tool("pandas", frame.iloc[:20])
     with pytest.raises(ValueError, match="not symmetric"):
         simplugins.from_tool("pandas", frame.sub(frame.mean(axis=1), axis=0))
-    with pytest.raises(TypeError, match="expected a pandas DataFrame, got ndarray"):
+    with pytest.raises(TypeError, match=r"frame.*DataFrame.*ndarray"):
         simplugins.from_tool("pandas", frame.to_numpy())
     with pytest.raises(TypeError, match="real numbers"):
         simplugins.from_tool("pandas", pd.DataFrame([["a", "b"], ["b", "a"]]))

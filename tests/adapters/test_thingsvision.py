@@ -64,7 +64,7 @@ def extract(maps, folder, **options):
     Extractor().extract_features(batches, module_names=list(Extractor.modules), output_dir=str(folder), **options)
 
 
-def test_the_page_is_as_run(run_page, photos, tmp_path):
+def test_the_page_prints_what_it_shows(run_page, photos, tmp_path):
     for layer in ("block10", "block15"):
         storing.save_features(photos[layer], str(tmp_path / "features" / layer), "npy")
     run_page("thingsvision")
@@ -109,7 +109,7 @@ def test_layers_come_by_name_and_in_one_order(photo_rsms, permuted):
     assert list(rdms) == ["block10", "block15"]
     np.testing.assert_array_equal(rdms["block15"], photo_rsms["block15"].to("thingsvision"))
     a, b = photo_rsms.values()
-    with pytest.raises(ValueError, match=r"labels differ: input 0 is .* in another order"):
+    with pytest.raises(ValueError, match=r"labels.* 0 .*align=True"):
         simplugins.to_tool("thingsvision", (a, permuted(b)))
     _, aligned = simplugins.to_tool("thingsvision", (a, permuted(b)), align=True)
     np.testing.assert_array_equal(aligned, rdms["block15"])
@@ -167,26 +167,25 @@ def test_features_are_exact_for_their_unbiased_cka_only(indefinite, kernel, back
         pair[0].features()
 
 
-def test_inputs_that_differ_are_refused(photo_rsms, permuted, photos):
+def test_unsupported_inputs_are_an_error(photo_rsms, permuted, photos):
     a, b = photo_rsms.values()
     found = simplugins.similarity().to("thingsvision")
-    with pytest.raises(ValueError, match="labels of X and Y differ"):
+    with pytest.raises(ValueError, match="labels"):
         found.compare(a, permuted(b))
-    with pytest.raises(ValueError, match="expected 24 inputs in X and in Y, got 24 and 5"):
+    with pytest.raises(ValueError, match=r"\b24 inputs.*\b24 and 5\b"):
         found.compare(a, photos["block15"][:5])
-    with pytest.raises(ValueError, match="expected 5 inputs in X and in Y, got 24 and 24"):
+    with pytest.raises(ValueError, match=r"\b5 inputs.*\b24 and 24\b"):
         simplugins.similarity().to("thingsvision", m=5).compare(a, b)
-    with pytest.raises(ValueError, match="CKA needs at least 4 inputs here, got 3"):
+    with pytest.raises(ValueError, match=r"\b4 inputs.*\b3\b"):
         simplugins.similarity(method="cka-debiased").to("thingsvision").compare(*[photos["block15"][:3]] * 2)
     between = simplugins.compute_rsm(photos["block15"][:4], other=photos["block15"][4:8])
-    refused = r"thingsvision takes RSMs of inputs with themselves; this one holds .* 4 inputs to 4"
-    with pytest.raises(ValueError, match=refused):
+    with pytest.raises(ValueError, match=r"thingsvision.* 4 .* 4 "):
         found.compare(between, between)
-    with pytest.raises(ValueError, match=refused):
+    with pytest.raises(ValueError, match=r"thingsvision.* 4 .* 4 "):
         between.to("thingsvision")
-    with pytest.raises(ValueError, match="dissimilarity: expected one of"):
+    with pytest.raises(ValueError, match=r"dissimilarity.*'l1'"):
         a.to("thingsvision", dissimilarity="l1")
-    with pytest.raises(ValueError, match="expected method cka or cka-debiased, got 'rsa-spearman'"):
+    with pytest.raises(ValueError, match=r"method cka or cka-debiased.*'rsa-spearman'"):
         simplugins.similarity(method="rsa-spearman").to("thingsvision")
 
 
@@ -236,11 +235,11 @@ def test_mat_files_by_name_of_image(tmp_path, shape):
     np.testing.assert_array_equal(simplugins.from_tool("thingsvision", tmp_path)[tmp_path.name], features)
     (tmp_path / "file_names.txt").write_text("\n".join(["/a/1.jpg", "/a/1.png", "/a/2.png"]), encoding="utf-8")
     storing.save_features(features, str(tmp_path), "mat")
-    with pytest.raises(ValueError, match=r"it holds 2 inputs, file_names.txt has 3: those that share a name are lost"):
+    with pytest.raises(ValueError, match=r"\b2 inputs.*file_names.txt.* 3"):
         simplugins.from_tool("thingsvision", tmp_path)
     (tmp_path / "features.mat").unlink()
     storing.helpers.split_features(str(tmp_path), features, "mat", n_splits=3)
-    with pytest.raises(ValueError, match="parts are not read, as thingsvision writes all features to each"):
+    with pytest.raises(ValueError, match="parts are unusable"):
         simplugins.from_tool("thingsvision", tmp_path)
 
 
@@ -253,11 +252,9 @@ def test_flattened_features_get_their_shape_back(maps, tmp_path):
     found = simplugins.from_tool("thingsvision", tmp_path, shape={"features.2": shape})
     assert found["features.2"].shape == (12, 320, 7, 7)
     assert found["features.10"].shape == (12, 320 * 49)
-    with pytest.raises(
-        ValueError, match=r"'features.2' have shape \(12, 15680\); they are not \(320, 7, 8\) flattened"
-    ):
+    with pytest.raises(ValueError, match=r"shape.*'features.2'.*\(12, 15680\).*\(320, 7, 8\)"):
         simplugins.from_tool("thingsvision", tmp_path, shape=(320, 7, 8))
-    with pytest.raises(ValueError, match=r"shape: .* holds no 'features.3'; there are features.2, features.10"):
+    with pytest.raises(ValueError, match=r"shape.*'features.3'.*features.2, features.10"):
         simplugins.from_tool("thingsvision", tmp_path, shape={"features.3": shape})
 
 
@@ -266,34 +263,32 @@ def test_layers_are_chosen_in_order(maps, tmp_path):
     found = simplugins.from_tool("thingsvision", str(tmp_path / "resnet"), layers=["features.10", "features.2"])
     assert list(found) == ["features.10", "features.2"]
     assert list(simplugins.from_tool("thingsvision", tmp_path)) == ["resnet/features.2", "resnet/features.10"]
-    with pytest.raises(ValueError, match=r"layers: .* holds no 'fc'; there are features"):
+    with pytest.raises(ValueError, match=r"layers.*'fc'.*features"):
         simplugins.from_tool("thingsvision", tmp_path / "resnet", layers=["fc"])
 
 
-def test_files_that_do_not_belong_together_are_refused(maps, tmp_path):
+def test_files_of_different_runs_are_an_error(maps, tmp_path):
     extract(maps, tmp_path, step_size=2, file_name_suffix="_train")
     extract(maps[:5], tmp_path, step_size=2, file_name_suffix="_val")
-    with pytest.raises(ValueError, match=r"saved in several ways, features_train_0-4.npy, .*: say which with suffix="):
+    with pytest.raises(ValueError, match=r"suffix.*features_train_0-4.npy"):
         simplugins.from_tool("thingsvision", tmp_path)
     assert len(simplugins.from_tool("thingsvision", tmp_path, suffix="_train")["features.10"]) == 12
     assert len(simplugins.from_tool("thingsvision", tmp_path, suffix="_val")["features.10"]) == 5
-    with pytest.raises(ValueError, match="holds features saved with another suffix"):
+    with pytest.raises(ValueError, match=r"suffix.*'_test'"):
         simplugins.from_tool("thingsvision", tmp_path, suffix="_test")
     first = tmp_path / "features.2" / "features_train_0-4.npy"
     assert len(simplugins.from_tool("thingsvision", first)["features.2"]) == 4
     first.unlink()
-    with pytest.raises(
-        ValueError, match="with 4 inputs does not follow on the 0 in the files before it: some are missing"
-    ):
+    with pytest.raises(ValueError, match=r"\b4 inputs.*\b0 in the files.*missing"):
         simplugins.from_tool("thingsvision", tmp_path, suffix="_train")
 
 
-def test_what_cannot_be_read_is_named(tmp_path):
-    with pytest.raises(TypeError, match=r"got dict; features in memory go to simplugins\.compute_rsm as they are"):
+def test_unreadable_sources_are_an_error(tmp_path):
+    with pytest.raises(TypeError, match=r"source.*dict.*compute_rsm"):
         simplugins.from_tool("thingsvision", {"conv1": np.ones((2, 3))})
-    with pytest.raises(FileNotFoundError, match="nowhere: no such file or folder"):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
         simplugins.from_tool("thingsvision", tmp_path / "nowhere")
-    with pytest.raises(ValueError, match=r"expected features as thingsvision saves them, features\*.npy"):
+    with pytest.raises(ValueError, match=r"features\*.npy"):
         simplugins.from_tool("thingsvision", tmp_path)
     np.save(tmp_path / "features.npy", np.array([{"a": 1}, {"b": 2}]), allow_pickle=True)
     with pytest.raises(ValueError, match=r"features.npy could not be read as .npy"):
@@ -302,12 +297,12 @@ def test_what_cannot_be_read_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"features.pt could not be read as .pt"):
         simplugins.from_tool("thingsvision", tmp_path / "features.pt")
     torch.save([torch.ones(2, 3)], tmp_path / "features.pt")
-    with pytest.raises(ValueError, match=r"expected an array of numbers, .*, got list of dtype None"):
+    with pytest.raises(ValueError, match=r"features.pt.*list.*None"):
         simplugins.from_tool("thingsvision", tmp_path / "features.pt")
     for name in ("features.hdf5", "features.mat", "features.txt"):
         (tmp_path / name).write_bytes(b"\x00 no such thing")
         with pytest.raises(ValueError, match=f"{name} could not be read as"):
             simplugins.from_tool("thingsvision", tmp_path / name)
     savemat(tmp_path / "features.mat", {"features": np.array([[{"a": 1}, "b"]], object)})
-    with pytest.raises(ValueError, match=r"expected an array of numbers, .*, got ndarray of dtype object"):
+    with pytest.raises(ValueError, match=r"features.mat.*ndarray.*object"):
         simplugins.from_tool("thingsvision", tmp_path / "features.mat")
