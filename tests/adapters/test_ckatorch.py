@@ -21,7 +21,7 @@ def test_the_page_prints_what_it_shows(run_page):
 @pytest.mark.parametrize(
     ("hsic", "method"), [(hsic0, "cka"), (lambda x, y: hsic1(x[None], y[None]), "cka-debiased")], ids=["hsic0", "hsic1"]
 )
-def test_cka_of_their_hsics_is_ours_also_of_indefinite_rsms(indefinite, kernel, unchanged, hsic, method):
+def test_cka_of_the_tool_is_ours_even_for_indefinite_rsms(indefinite, kernel, unchanged, hsic, method):
     pair = indefinite[kernel]
     unchanged(*pair)
     assert np.linalg.eigvalsh(pair[0].values)[0] < -1e-4 * np.linalg.norm(pair[0].values, 2)
@@ -36,8 +36,8 @@ def test_a_stack_goes_through_hsic1_at_once(photo_rsms, unchanged):
     assert (grams.shape, grams.dtype) == ((2, 24, 24), torch.float64)
     i, j = torch.cartesian_prod(torch.arange(2), torch.arange(2)).T
     hsic = hsic1(grams[i], grams[j]).reshape(2, 2)
-    found = hsic / torch.outer(hsic.diagonal(), hsic.diagonal()).sqrt()
-    np.testing.assert_allclose(found, simplugins.compare_layers(photo_rsms, method="cka-debiased").values, atol=1e-12)
+    result = hsic / torch.outer(hsic.diagonal(), hsic.diagonal()).sqrt()
+    np.testing.assert_allclose(result, simplugins.compare_layers(photo_rsms, method="cka-debiased").values, atol=1e-12)
     grams.zero_()
 
 
@@ -56,14 +56,14 @@ def test_permuted_inputs_are_an_error_or_aligned(photo_rsms, permuted):
     assert torch.equal(aligned, simplugins.to_tool("ckatorch", (a, b)))
 
 
-def test_the_way_back(indefinite, kernel):
+def test_rsms_come_back(indefinite, kernel):
     rsm, _ = indefinite[kernel]
     back = simplugins.RSM.from_similarities(rsm.to("ckatorch"), labels=rsm.labels, measure=rsm.measure)
     np.testing.assert_allclose(back.values, rsm.values, atol=1e-12 * np.abs(rsm.values).max())
 
 
 @pytest.mark.parametrize("method", ["cka", "norm-difference"])
-def test_comparisons_are_drawn_by_their_plot(photo_rsms, method):
+def test_the_tool_plots_comparisons(photo_rsms, method):
     rows = {"net.stem.0": photo_rsms["block10"], "net.head": photo_rsms["block15"]}
     comparison = simplugins.compare_layers(rows, {"block15": photo_rsms["block15"]}, method)
     arguments = comparison.to("ckatorch", names=("A", "B"))

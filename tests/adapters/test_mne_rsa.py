@@ -74,16 +74,16 @@ def test_labels_put_recordings_in_order(photo_rsms, permuted, numbered):
     recorded, order = rng.normal(size=(24, 4, 5)), rng.permutation(24)
     expected = mne_rsa.rsa_array(recorded, rsm.to("mne-rsa"))
     model = permuted(rsm)
-    given = {"labels_X": rsm.labels[order], "labels_rdm_model": model.labels}
-    found = mne_rsa.rsa_array(recorded[order], model.to("mne-rsa"), **given)
-    assert found == pytest.approx(expected, abs=1e-12)
+    labels = {"labels_X": rsm.labels[order], "labels_rdm_model": model.labels}
+    result = mne_rsa.rsa_array(recorded[order], model.to("mne-rsa"), **labels)
+    assert result == pytest.approx(expected, abs=1e-12)
     assert abs(mne_rsa.rsa_array(recorded[order], model.to("mne-rsa")) - expected) > 0.01
 
     epochs = mne.EpochsArray(recorded[order], mne.create_info(4, 100.0, "mag"), verbose=False)
-    found = mne_rsa.rsa_epochs(
+    result = mne_rsa.rsa_epochs(
         epochs, model.to("mne-rsa"), labels_epochs=rsm.labels[order], labels_rdm_model=model.labels
     )
-    assert found == pytest.approx(expected, abs=1e-12)
+    assert result == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_tool_assumes_sorted_models_without_labels(photo_rsms, permuted):
@@ -94,7 +94,7 @@ def test_the_tool_assumes_sorted_models_without_labels(photo_rsms, permuted):
     assert abs(labelled - unlabelled) > 0.01
 
 
-def test_the_way_back(indefinite, kernel):
+def test_rsms_come_back(indefinite, kernel):
     rsm, _ = indefinite[kernel]
     for dissimilarity in ("squared-distance", "distance"):
         rdm = rsm.to("mne-rsa", dissimilarity=dissimilarity)

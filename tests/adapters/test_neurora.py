@@ -50,10 +50,10 @@ def test_layers_become_a_stack_of_models(photo_rsms, unchanged):
     assert models.shape == (2, 24, 24)
     assert models.dtype == np.float64
     recorded = np.stack([models[::-1], models])[:, None]  # 2 subjects, 1 channel, 2 times
-    found = rdms_corr(models, recorded)
+    result = rdms_corr(models, recorded)
     between = simplugins.compare(*photo_rsms.values(), "rsa-spearman")
     expected = [[[between, 1], [1, between]], [[1, between], [between, 1]]]
-    np.testing.assert_allclose(found[:, 0, :, :, 0], expected, atol=1e-10)
+    np.testing.assert_allclose(result[:, 0, :, :, 0], expected, atol=1e-10)
     models[:] = 7
 
 

@@ -23,7 +23,7 @@ def test_a_square_table_has_labels_on_both_sides(photo_rsms, unchanged):
     frame.attrs["matching_options"]["k"] = 1
 
 
-def test_layers_stand_one_below_the_other(photo_rsms):
+def test_layers_are_stacked_vertically(photo_rsms):
     frame = simplugins.to_tool("pandas", photo_rsms)
     assert frame.index.names == ["layer", "stimulus_i"]
     assert frame.shape == (48, 24)
@@ -57,8 +57,8 @@ def test_correlations_of_long_tables_are_rsa(indefinite, kernel, theirs, ours):
     assert np.linalg.eigvalsh(pair[0].values)[0] < -1e-4 * np.linalg.norm(pair[0].values, 2)
     pairs = simplugins.to_tool("pandas", pair, form="long")
     table = pairs.pivot(index=["stimulus_i", "stimulus_j"], columns="layer", values="similarity")
-    found = table.corr(method=theirs).loc["RSM 0", "RSM 1"]
-    assert found == pytest.approx(simplugins.compare(*pair, ours), abs=1e-10)
+    result = table.corr(method=theirs).loc["RSM 0", "RSM 1"]
+    assert result == pytest.approx(simplugins.compare(*pair, ours), abs=1e-10)
 
 
 def test_permuted_inputs_are_an_error_or_aligned(photo_rsms, permuted):
@@ -71,7 +71,7 @@ def test_permuted_inputs_are_an_error_or_aligned(photo_rsms, permuted):
     pd.testing.assert_frame_equal(difference, a.to("pandas") - b.to("pandas"), check_names=False)
 
 
-def test_rsms_of_inputs_with_others(photos):
+def test_rsms_with_other_inputs(photos):
     between = simplugins.compute_rsm(
         photos["block15"][:4], other=photos["block15"][4:], labels=list("abcd"), other_labels=range(20)
     )
@@ -96,7 +96,7 @@ def test_comparisons_become_tables_of_layers(photo_rsms):
     assert comparison.values.all()
 
 
-def test_the_way_back(indefinite, kernel):
+def test_rsms_come_back(indefinite, kernel):
     rsm, other = indefinite[kernel]
     back = simplugins.from_tool("pandas", rsm.to("pandas"))
     np.testing.assert_array_equal(back.values, rsm.values)
@@ -108,7 +108,7 @@ def test_the_way_back(indefinite, kernel):
     np.testing.assert_array_equal(several["b"].values, other.values)
 
 
-def test_the_way_back_shares_no_memory(photo_rsms):
+def test_rsms_read_back_share_no_memory(photo_rsms):
     frame = photo_rsms["block10"].to("pandas")
     back = simplugins.from_tool("pandas", frame)
     back.values[:] = 0
@@ -122,9 +122,9 @@ def test_labels_come_back_through_files(labels, tmp_path):
         for name, scale in (("b", 3), ("a", 4))
     }
     rsms["a"].to("pandas").to_csv(tmp_path / "rsm.csv")
-    found = simplugins.from_tool("pandas", pd.read_csv(tmp_path / "rsm.csv", index_col=0))
-    np.testing.assert_array_equal(found.values, rsms["a"].values)
-    assert list(map(str, found.labels)) == list(map(str, range(3) if labels is None else labels))
+    result = simplugins.from_tool("pandas", pd.read_csv(tmp_path / "rsm.csv", index_col=0))
+    np.testing.assert_array_equal(result.values, rsms["a"].values)
+    assert list(map(str, result.labels)) == list(map(str, range(3) if labels is None else labels))
     back = simplugins.from_tool("pandas", simplugins.to_tool("pandas", rsms))
     assert list(back) == ["b", "a"]
     for name, rsm in rsms.items():
@@ -133,12 +133,12 @@ def test_labels_come_back_through_files(labels, tmp_path):
         assert labels is None or back[name].labels.tolist() == labels
 
 
-def test_columns_are_put_in_the_order_of_rows():
+def test_columns_are_reordered_like_rows():
     values = np.array([[1.0, 0.1, 0.2], [0.1, 2.0, 0.3], [0.2, 0.3, 3.0]])
     frame = pd.DataFrame(values, list("abc"), list("abc"))
-    found = simplugins.from_tool("pandas", frame[["c", "a", "b"]])
-    assert found.labels.tolist() == list("abc")
-    np.testing.assert_array_equal(found.values, values)
+    result = simplugins.from_tool("pandas", frame[["c", "a", "b"]])
+    assert result.labels.tolist() == list("abc")
+    np.testing.assert_array_equal(result.values, values)
     unnamed = simplugins.from_tool("pandas", pd.DataFrame(values).loc[[2, 0, 1]])
     assert unnamed.labels.tolist() == [2, 0, 1]
     np.testing.assert_array_equal(unnamed.values, values[np.ix_([2, 0, 1], [2, 0, 1])])
@@ -159,9 +159,9 @@ def test_repeated_labels_need_columns_in_the_order_of_rows():
 def test_labels_of_several_levels_are_joined():
     levels = pd.MultiIndex.from_product([["cat", "dog"], [1, 2]])
     values = np.diag([1.0, 2.0, 3.0, 4.0])
-    found = simplugins.from_tool("pandas", pd.DataFrame(values, levels, levels).iloc[:, [3, 0, 2, 1]])
-    np.testing.assert_array_equal(found.values, values)
-    assert found.labels.tolist() == ["cat 1", "cat 2", "dog 1", "dog 2"]
+    result = simplugins.from_tool("pandas", pd.DataFrame(values, levels, levels).iloc[:, [3, 0, 2, 1]])
+    np.testing.assert_array_equal(result.values, values)
+    assert result.labels.tolist() == ["cat 1", "cat 2", "dog 1", "dog 2"]
 
 
 def test_labels_of_one_rsm_apply_to_all():
@@ -174,8 +174,8 @@ def test_labels_of_one_rsm_apply_to_all():
     assert frame.loc["a"].index.tolist() == list("xyz")
     assert rsms["a"].labels is None
     for tool in ("pandas", "xarray"):
-        found = simplugins.from_tool(tool, simplugins.to_tool(tool, rsms))
-        assert found["a"].labels.tolist() == list("xyz")
+        result = simplugins.from_tool(tool, simplugins.to_tool(tool, rsms))
+        assert result["a"].labels.tolist() == list("xyz")
 
 
 def test_tables_that_hold_no_rsm_are_an_error(photo_rsms):

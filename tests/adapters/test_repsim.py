@@ -33,12 +33,12 @@ def repsim_itself(request, repsim):
 
 @pytest.fixture
 def nowhere(request, monkeypatch):
-    """Return a function that makes what is in a folder the only package repsim that is found."""
-    found = tool_on_path(request, monkeypatch, "repsim", FORGOTTEN)
-    next(found)
+    """Return a function that makes what is in a folder the only package repsim on the path."""
+    result = tool_on_path(request, monkeypatch, "repsim", FORGOTTEN)
+    next(result)
     del sys.path[0]
     yield monkeypatch.syspath_prepend
-    next(found, None)
+    next(result, None)
 
 
 def test_the_page_prints_what_it_shows(repsim, run_page):
@@ -46,14 +46,14 @@ def test_the_page_prints_what_it_shows(repsim, run_page):
 
 
 @pytest.mark.parametrize(("unbiased", "method"), [(False, "cka"), (True, "cka-debiased")], ids=["Gretton", "Song"])
-def test_cka_of_their_kernels_is_ours_also_of_indefinite_rsms(repsim, indefinite, kernel, unchanged, unbiased, method):
+def test_cka_of_the_tool_is_ours_even_for_indefinite_rsms(repsim, indefinite, kernel, unchanged, unbiased, method):
     pair = indefinite[kernel]
     unchanged(*pair)
     assert np.linalg.eigvalsh(pair[0].values)[0] < -1e-4 * np.linalg.norm(pair[0].values, 2)
     x, y = simplugins.to_tool("repsim", pair)
     assert x.dtype == torch.float64
-    found = repsim.kernels.cka(x, y, unbiased=unbiased).item()
-    assert found == pytest.approx(simplugins.compare(*pair, method), abs=1e-9)
+    result = repsim.kernels.cka(x, y, unbiased=unbiased).item()
+    assert result == pytest.approx(simplugins.compare(*pair, method), abs=1e-9)
     x.zero_()
 
 
@@ -73,7 +73,7 @@ def test_permuted_inputs_are_an_error_or_aligned(repsim, photo_rsms, permuted):
 
 
 @pytest.mark.parametrize("method", ["angular-cka", "cka", "cka-debiased", "norm-difference"])
-def test_spaces_have_the_lengths_of_our_metrics_also_of_indefinite_rsms(repsim, indefinite, kernel, method):
+def test_spaces_have_the_lengths_of_our_metrics_even_for_indefinite_rsms(repsim, indefinite, kernel, method):
     pair = indefinite[kernel]
     space = simplugins.similarity(f"semantic-{kernel}", method).to("repsim", m=118)
     assert isinstance(space, repsim.RepresentationMetricSpace)
@@ -104,17 +104,17 @@ def test_compare_takes_maps(repsim, photos):
     space = similarity.to("repsim", m=24)
     assert repsim.compare(*maps, method=space).item() == pytest.approx(expected, abs=1e-12)
     last = [x.permute(0, 2, 3, 1) for x in maps]
-    found = repsim.compare(*last, method=similarity.to("repsim", m=24, layout="nhwc")).item()
-    assert found == pytest.approx(expected, abs=1e-9)
+    result = repsim.compare(*last, method=similarity.to("repsim", m=24, layout="nhwc")).item()
+    assert result == pytest.approx(expected, abs=1e-9)
     with pytest.raises(ValueError, match=r"m=24 .*\b8\b"):
         repsim.compare(*(x[:8] for x in maps), method=space)
 
 
-def test_options_of_the_measure_go_along(repsim, photos):
+def test_options_of_the_measure_are_kept(repsim, photos):
     similarity = simplugins.similarity("semantic-rbf", "cka", sigma=500.0, matching="greedy")
     maps = [photos[layer][:6] for layer in ("block10", "block15")]
-    found = repsim.compare(*maps, method=similarity.to("repsim", m=6)).item()
-    assert found == pytest.approx(np.arccos(similarity(*maps)), abs=1e-12)
+    result = repsim.compare(*maps, method=similarity.to("repsim", m=6)).item()
+    assert result == pytest.approx(np.arccos(similarity(*maps)), abs=1e-12)
 
 
 def test_points_outside_the_space_are_projected_with_a_warning(repsim):
@@ -123,8 +123,8 @@ def test_points_outside_the_space_are_projected_with_a_warning(repsim):
     assert not space.contains(x)
     assert not space.contains(x[:2, :2])
     with pytest.warns(UserWarning, match="pt_a is not on the manifold"):
-        found = space.length(x, torch.eye(3, dtype=torch.float64)).item()
-    assert found == pytest.approx(simplugins.compare(((x + x.T) / 2).numpy(), np.eye(3), "angular-cka"), abs=1e-12)
+        result = space.length(x, torch.eye(3, dtype=torch.float64)).item()
+    assert result == pytest.approx(simplugins.compare(((x + x.T) / 2).numpy(), np.eye(3), "angular-cka"), abs=1e-12)
 
 
 def plain(one, other):
@@ -143,10 +143,10 @@ def test_similarities_that_are_no_metrics_are_an_error(repsim):
 
 def test_stress_takes_our_distances(repsim, indefinite, kernel):
     pair = indefinite[kernel]
-    found = repsim.Stress(m=118).length(*(torch.tensor(rsm.rdm()) for rsm in pair)).item()
+    result = repsim.Stress(m=118).length(*(torch.tensor(rsm.rdm()) for rsm in pair)).item()
     i, j = np.triu_indices(118, 1)
     differences = pair[0].rdm()[i, j] - pair[1].rdm()[i, j]
-    assert found == pytest.approx(np.sqrt(np.mean(differences**2)), rel=1e-9)
+    assert result == pytest.approx(np.sqrt(np.mean(differences**2)), rel=1e-9)
 
 
 def test_rsms_with_other_inputs_are_an_error(repsim, photos):
@@ -161,9 +161,9 @@ def test_the_tools_angular_cka_is_another_estimator(repsim_itself, photos):
     centred = [rsm.to("repsim") for rsm in grams]
     centred = [repsim_itself.kernels.center(gram) * (1 - torch.eye(24)) for gram in centred]
     lange = torch.arccos((centred[0] * centred[1]).sum() / centred[0].norm() / centred[1].norm()).item()
-    found = repsim_itself.compare(x, y, method="angular_cka").item()
-    assert found == pytest.approx(lange, abs=1e-6)
-    assert abs(found - np.arccos(simplugins.compare(*grams, "cka-debiased"))) > 1e-4
+    result = repsim_itself.compare(x, y, method="angular_cka").item()
+    assert result == pytest.approx(lange, abs=1e-6)
+    assert abs(result - np.arccos(simplugins.compare(*grams, "cka-debiased"))) > 1e-4
     biased = repsim_itself.compare(x, y, method="angular_cka", use_unbiased_hsic=False).item()
     assert biased == pytest.approx(simplugins.compare(*grams, "angular-cka"), abs=1e-6)
 
@@ -176,8 +176,8 @@ def test_the_tools_angular_cka_replaces_an_indefinite_matrix(repsim_itself, inde
     pair = indefinite["linear"]
     metric = repsim_itself.AngularCKA(m=118, kernel=Precomputed(), use_unbiased_hsic=False)
     with pytest.warns(UserWarning, match="not on the manifold"):
-        found = repsim_itself.compare(*simplugins.to_tool("repsim", pair), method=metric).item()
-    assert abs(found - simplugins.compare(*pair, "angular-cka")) > 1e-3
+        result = repsim_itself.compare(*simplugins.to_tool("repsim", pair), method=metric).item()
+    assert abs(result - simplugins.compare(*pair, "angular-cka")) > 1e-3
 
 
 def test_the_installed_package_of_that_name_is_identified(nowhere, tmp_path):

@@ -98,9 +98,9 @@ def test_values_are_those_of_compare_on_indefinite_rsms(measures, indefinite, ke
     assert np.linalg.eigvalsh(pair[0].values)[0] < -1e-4 * np.linalg.norm(pair[0].values, 2)
     simplugins.adapter("resi").register()
     measure = measures[resi.class_name(f"semantic-{kernel}") + name]
-    found = measure(*map(torch.tensor, patches), "nchw")
-    assert type(found) is float
-    assert found == pytest.approx(simplugins.compare(*pair, method), abs=1e-6)
+    result = measure(*map(torch.tensor, patches), "nchw")
+    assert type(result) is float
+    assert result == pytest.approx(simplugins.compare(*pair, method), abs=1e-6)
 
 
 def test_spatio_semantic_cka_equals_cka_of_flattened_maps(measures, patches):
@@ -112,7 +112,7 @@ def test_spatio_semantic_cka_equals_cka_of_flattened_maps(measures, patches):
 
 
 @pytest.mark.parametrize("shape", ["nd", "ntd", "nchw"])
-def test_tensors_and_arrays_of_mixed_types_in_all_their_shapes(photos, shape):
+def test_tensors_and_arrays_of_mixed_types_in_all_layouts(photos, shape):
     a, b = photos["block10"][:, :16, ::2, ::2], photos["block15"][:, :24]
     if shape != "nchw":
         a, b = (x.reshape(*x.shape[:2], -1).transpose(0, 2, 1) for x in (a, b))
@@ -120,14 +120,14 @@ def test_tensors_and_arrays_of_mixed_types_in_all_their_shapes(photos, shape):
         a, b = a.mean(1), b.mean(1)
     same = simplugins.similarity("semantic-linear", "cka")
     measure = same.to("resi")
-    given = torch.tensor(a, requires_grad=True), torch.tensor(b, dtype=torch.float64)
-    assert measure(*given, shape) == pytest.approx(same(a, b), abs=1e-6)
-    assert measure(a, given[1].numpy(), shape) == pytest.approx(same(a, b), abs=1e-6)
-    assert measure(given[0], b, shape) == pytest.approx(same(a, b), abs=1e-6)
-    np.testing.assert_array_equal(given[0].detach(), a)
+    tensors = torch.tensor(a, requires_grad=True), torch.tensor(b, dtype=torch.float64)
+    assert measure(*tensors, shape) == pytest.approx(same(a, b), abs=1e-6)
+    assert measure(a, tensors[1].numpy(), shape) == pytest.approx(same(a, b), abs=1e-6)
+    assert measure(tensors[0], b, shape) == pytest.approx(same(a, b), abs=1e-6)
+    np.testing.assert_array_equal(tensors[0].detach(), a)
 
 
-def test_vectors_beside_maps_come_as_maps_of_one_position(photos):
+def test_vectors_are_compared_with_maps_as_maps_of_one_position(photos):
     maps, vectors = photos["block10"], photos["block15"].mean((2, 3))
     rsms = [simplugins.compute_rsm(x) for x in (maps, vectors)]
     measure = simplugins.similarity().to("resi")
@@ -223,8 +223,8 @@ def test_failures_that_resi_records_as_nan_cause_a_warning(patches):
     broken[3] = np.nan
     with pytest.warns(RuntimeWarning, match=r"SemanticCosineCKA.*first network.*\b32 NaN"):
         assert np.isnan(experiment.compare_single_measure(broken, patches[1], measure, "nchw")["metric_value"])
-    found = experiment.compare_single_measure(*patches, measure, "nchw")["metric_value"]
-    assert found == measure(*patches, "nchw")
+    result = experiment.compare_single_measure(*patches, measure, "nchw")["metric_value"]
+    assert result == measure(*patches, "nchw")
     with pytest.raises(ValueError, match="same inputs"):  # only the first failure causes a warning
         measure(patches[0], patches[1][:5], "nchw")
     assert len(measure.failures) == 2
@@ -270,10 +270,10 @@ def test_an_experiment_of_the_tool_runs_with_our_measures(resi_itself, measures,
     simplugins.adapter("resi").register()
     groups = [[Model("VISION", "net", "photos", layer, seed) for seed in range(2)] for layer in ("block10", "block15")]
     experiment = of_resi("benchmark.group_separation_experiment").GroupSeparationExperiment(
-        groups, [measures["SemanticCosineCKA"]], "photos", storage_path=str(tmp_path / "results" / "found.parquet")
+        groups, [measures["SemanticCosineCKA"]], "photos", storage_path=str(tmp_path / "results" / "result.parquet")
     )
     experiment.run()
-    scores = {found["quality_measure"]: found["value"] for found in experiment.eval()}
+    scores = {result["quality_measure"]: result["value"] for result in experiment.eval()}
     assert scores == {"violation_rate": 0, "AUPRC": 1}
 
 

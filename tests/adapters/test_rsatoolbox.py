@@ -78,7 +78,7 @@ def test_inference_files_and_tables_of_the_tool_work(photo_rsms, tmp_path):
     assert len(rdms.to_df()) == 2 * 24 * 23 / 2
 
 
-def test_the_way_back(indefinite, kernel):
+def test_rsms_come_back(indefinite, kernel):
     rsm, _ = indefinite[kernel]
     for dissimilarity in ("squared-distance", "distance"):
         back = simplugins.from_tool("rsatoolbox", rsm.to("rsatoolbox", dissimilarity=dissimilarity))

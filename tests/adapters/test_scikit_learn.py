@@ -106,8 +106,8 @@ def test_estimators_fit_the_matrix(indefinite, estimator, unchanged):
     np.testing.assert_array_equal(matrix, rsm.rdm() if takes_distances else rsm.values)
     fitted = set_up(estimator, **options).fit(matrix, np.arange(N) % 3.0)
     for name, shape in (("labels_", (N,)), ("embedding_", (N, 2)), ("dual_coef_", None), ("alphas_", None)):
-        found = getattr(fitted, name, None)
-        assert found is None or (shape is None or np.shape(found) == shape)
+        result = getattr(fitted, name, None)
+        assert result is None or (shape is None or np.shape(result) == shape)
     if hasattr(fitted, "predict") and estimator is not AffinityPropagation:
         assert fitted.predict(matrix).shape == (N,)
     matrix[:] = 0
@@ -149,7 +149,7 @@ def test_semidefinite_kernels_are_accepted_within_rounding(photos):
             np.testing.assert_array_equal(semidefinite.to("scikit-learn", estimator="SVC"), semidefinite.values)
 
 
-def test_kernel_pca_and_centring_are_of_the_centred_rsm(photo_rsms):
+def test_kernel_pca_and_centring_use_the_centred_rsm(photo_rsms):
     rsm = photo_rsms["block10"]
     centring = np.eye(24) - 1 / 24
     centred = centring @ rsm.values @ centring
@@ -160,11 +160,11 @@ def test_kernel_pca_and_centring_are_of_the_centred_rsm(photo_rsms):
     np.testing.assert_allclose(places @ places.T, centred, atol=1e-6)
 
 
-def test_cka_of_indefinite_rsms_by_their_centring(indefinite, kernel):
+def test_cka_of_indefinite_rsms_with_kernel_centerer(indefinite, kernel):
     pair = indefinite[kernel]
     one, other = (KernelCenterer().fit_transform(rsm.to("scikit-learn", estimator="KernelCenterer")) for rsm in pair)
-    found = (one * other).sum() / np.linalg.norm(one) / np.linalg.norm(other)
-    assert found == pytest.approx(simplugins.compare(*pair, "cka"), abs=1e-10)
+    result = (one * other).sum() / np.linalg.norm(one) / np.linalg.norm(other)
+    assert result == pytest.approx(simplugins.compare(*pair, "cka"), abs=1e-10)
 
 
 def test_neighbours_are_the_nearest_by_our_distances(indefinite, kernel):
@@ -234,8 +234,8 @@ class _OlderMDS:
 def test_an_older_mds_takes_distances(positive):
     with pytest.raises(ValueError, match="dissimilarity='precomputed'"):
         positive.to("scikit-learn", estimator=_OlderMDS())
-    found = positive.to("scikit-learn", estimator=_OlderMDS(dissimilarity="precomputed"))
-    np.testing.assert_array_equal(found, positive.rdm())
+    result = positive.to("scikit-learn", estimator=_OlderMDS(dissimilarity="precomputed"))
+    np.testing.assert_array_equal(result, positive.rdm())
 
 
 def test_other_estimators_are_recognised_by_bases_and_parameters(positive, indefinite):
@@ -267,8 +267,8 @@ def test_estimators_without_precomputed_matrices_are_an_error(positive):
 
 
 def test_several_rsms_are_converted_separately(photo_rsms, permuted):
-    found = simplugins.to_tool("scikit-learn", photo_rsms, estimator="TSNE")
-    np.testing.assert_array_equal(found["block15"], photo_rsms["block15"].rdm())
+    result = simplugins.to_tool("scikit-learn", photo_rsms, estimator="TSNE")
+    np.testing.assert_array_equal(result["block15"], photo_rsms["block15"].rdm())
     a, b = photo_rsms.values()
     with pytest.raises(ValueError, match=r"labels.* 0 .*align=True"):
         simplugins.to_tool("scikit-learn", (a, permuted(b)), estimator="TSNE")

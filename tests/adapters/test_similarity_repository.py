@@ -24,8 +24,8 @@ def imported(request):
     with pytest.MonkeyPatch.context() as patch:
         for _ in tool_on_path(request, patch, "similarity-repository", ("similarity",)):
             with warnings.catch_warnings(action="ignore"):
-                found = importlib.import_module("similarity")
-            yield found
+                result = importlib.import_module("similarity")
+            yield result
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def test_the_page_prints_what_it_shows(run_page):
     run_page("similarity-repository")
 
 
-def test_every_registered_similarity_has_an_id_of_ours_and_a_standard_one(repository):
+def test_every_similarity_has_its_own_and_a_standard_id(repository):
     before = dict(repository.registration.registry)
     ids = simplugins.adapter("similarity-repository").register()
     own = [f"simplugins/{plugin.name}" for plugin in plugins.available("simplugins.similarities")]
@@ -79,9 +79,9 @@ def test_values_are_those_of_compare_on_indefinite_rsms(repository, indefinite, 
     simplugins.adapter("similarity-repository").register()
     measure = f"semantic_{kernel}"
     for id_, method in ((CKA, "cka"), (ANGLE, "angular-cka"), (SPEARMAN, "rsa-spearman")):
-        found = repository.make(id_.format(measure))(*patches)
-        assert type(found) is float
-        assert found == pytest.approx(simplugins.compare(*pair, method), abs=1e-6)
+        result = repository.make(id_.format(measure))(*patches)
+        assert type(result) is float
+        assert result == pytest.approx(simplugins.compare(*pair, method), abs=1e-6)
     own = repository.make(f"simplugins/semantic-{kernel}-cka")(*patches)
     assert own == repository.make(CKA.format(measure))(*patches)
     np.testing.assert_array_equal(patches, copies)
@@ -91,22 +91,22 @@ def test_values_are_those_of_compare_on_indefinite_rsms(repository, indefinite, 
 def test_other_repositories_agree_on_vectors(repository, photos, form):
     x, y = photos["block10"].mean((2, 3), dtype=float), photos["block15"].mean((2, 3), dtype=float)
     simplugins.adapter("similarity-repository").register()
-    found = {
+    result = {
         repo: repository.make(f"measure/{repo}/cka-kernel={kernel}-hsic={form}")(x, y)
         for repo, kernel in [("netrep", "linear"), ("simplugins", "semantic_linear")]
     }
-    assert found["simplugins"] == pytest.approx(found["netrep"], abs=1e-9)
+    assert result["simplugins"] == pytest.approx(result["netrep"], abs=1e-9)
 
 
 def test_spearman_is_that_of_the_rdm_which_the_id_names(repository, photos, kernel):
     x, y = photos["block10"], photos["block15"]
     simplugins.adapter("similarity-repository").register()
-    found = repository.make(SPEARMAN.format(f"semantic_{kernel}"))(x, y)
+    result = repository.make(SPEARMAN.format(f"semantic_{kernel}"))(x, y)
     rdms = []
     for maps in (x, y):
         values = simplugins.compute_rsm(maps, f"semantic-{kernel}").values
         rdms.append(values.max() - values)
-    assert found == pytest.approx(simplugins.compare(*rdms, "rsa-spearman"), abs=1e-9)
+    assert result == pytest.approx(simplugins.compare(*rdms, "rsa-spearman"), abs=1e-9)
 
 
 def test_arrays_of_two_three_and_four_dimensions(repository, photos):
@@ -156,8 +156,8 @@ def test_ids_state_the_options(repository, plugin):
         "measure/simplugins/cka-kernel=semantic_linear-hsic=song-distance=angular",
     ]
     x = np.random.default_rng(0).normal(size=(6, 3))
-    found = repository.make("measure/simplugins/plain-score")(x, x)
-    assert (type(found), found) == (float, 6.0)
+    result = repository.make("measure/simplugins/plain-score")(x, x)
+    assert (type(result), result) == (float, 6.0)
     song = repository.make("measure/simplugins/cka-kernel=semantic_linear-hsic=song-score")(x, x[::-1])
     angle = repository.make("measure/simplugins/cka-kernel=semantic_linear-hsic=song-distance=angular")(x, x[::-1])
     assert math.cos(angle) == pytest.approx(song, abs=1e-12)
@@ -188,8 +188,8 @@ def test_one_similarity_becomes_a_function_to_register(repository, photos):
     function = greedy.to("similarity-repository")
     repository.register("mine/greedy", function)
     assert repository.make("mine/greedy") is function
-    found = function(photos["block10"], photos["block15"])
-    assert found == pytest.approx(greedy(photos["block10"], photos["block15"]), abs=1e-12)
+    result = function(photos["block10"], photos["block15"])
+    assert result == pytest.approx(greedy(photos["block10"], photos["block15"]), abs=1e-12)
     with pytest.raises(TypeError, match=r"'rsm'.*'similarity', 'registry'"):
         simplugins.RSM.from_similarities(np.eye(3)).to("similarity-repository")
     with pytest.raises(TypeError, match="'kernel'"):

@@ -15,8 +15,8 @@ pytest.importorskip("h5py")
 if find_spec("thingsvision") is None:
     pytest.skip("pip install --no-deps thingsvision==2.7.3", allow_module_level=True)
 
-# thingsvision imports TensorFlow and all its extractors at once; these two packages are made without running them, so
-# that the real modules below them can be imported without. Of torchtyping, annotations of types are all they use.
+# thingsvision imports TensorFlow and all its extractors at once. These two packages are created without running them,
+# so that the real modules inside can be imported. They use torchtyping only for annotations.
 sys.modules["thingsvision"] = module_from_spec(find_spec("thingsvision"))
 sys.modules["thingsvision.core.extraction"] = module_from_spec(find_spec("thingsvision.core.extraction"))
 if find_spec("torchtyping") is None:
@@ -34,7 +34,7 @@ BaseExtractor = import_module("thingsvision.core.extraction.base").BaseExtractor
 
 
 class Extractor(BaseExtractor):
-    """thingsvision's own extraction and saving, of modules that need no network: each scales what it is given."""
+    """thingsvision's own extraction and saving, of modules that need no network: each scales its input."""
 
     modules = {"features.2": 1.0, "features.10": 2.0}  # noqa: RUF012
 
@@ -96,7 +96,7 @@ def test_correlations_of_distances_are_rsa_of_distances(indefinite, kernel, diss
 
 
 @pytest.mark.parametrize(("method", "dissimilarity"), [("cosine", "complement"), ("euclidean", "distance")])
-def test_rdms_are_like_their_own(method, dissimilarity):
+def test_rdms_equal_those_of_the_tool(method, dissimilarity):
     x = np.random.default_rng(0).normal(size=(8, 5))
     rsm = simplugins.compute_rsm(x, "semantic-cosine" if method == "cosine" else "semantic-linear", dtype="float64")
     np.testing.assert_allclose(
@@ -116,18 +116,18 @@ def test_layers_come_by_name_and_in_one_order(photo_rsms, permuted):
 
 
 @pytest.mark.parametrize("method", ["cka", "cka-debiased"])
-def test_their_cka_is_ours(indefinite, kernel, method, unchanged):
+def test_cka_of_the_tool_is_ours(indefinite, kernel, method, unchanged):
     pair = indefinite[kernel]
     unchanged(*pair)
-    found = simplugins.similarity(f"semantic-{kernel}", method).to("thingsvision", m=118)
-    assert isinstance(found, cka.helpers.CKANumPy)
-    assert (found.m, found.kernel, found.unbiased) == (118, f"semantic-{kernel}", method == "cka-debiased")
-    assert found.compare(*pair) == pytest.approx(simplugins.compare(*pair, method), abs=1e-10)
-    assert found.compare(X=pair[0], Y=pair[0]) == pytest.approx(1, abs=1e-12)
+    result = simplugins.similarity(f"semantic-{kernel}", method).to("thingsvision", m=118)
+    assert isinstance(result, cka.helpers.CKANumPy)
+    assert (result.m, result.kernel, result.unbiased) == (118, f"semantic-{kernel}", method == "cka-debiased")
+    assert result.compare(*pair) == pytest.approx(simplugins.compare(*pair, method), abs=1e-10)
+    assert result.compare(X=pair[0], Y=pair[0]) == pytest.approx(1, abs=1e-12)
 
 
 @pytest.mark.parametrize("method", ["cka", "cka-debiased"])
-def test_their_cka_takes_features_that_are_not_flattened(photos, method):
+def test_cka_of_the_tool_takes_maps(photos, method):
     similarity = simplugins.similarity("semantic-cosine", method)
     one, other = photos["block10"], photos["block15"]
     expected = similarity(one, other)
@@ -138,15 +138,15 @@ def test_their_cka_takes_features_that_are_not_flattened(photos, method):
     )
 
 
-def test_options_of_the_measure_come_along(photos):
+def test_options_of_the_measure_are_kept(photos):
     similarity = simplugins.similarity("semantic-rbf", "cka", sigma=20.0)
     expected = similarity(photos["block15"], photos["block15"][:, :100])
-    found = similarity.to("thingsvision").compare(photos["block15"], photos["block15"][:, :100])
-    assert found == pytest.approx(expected, abs=1e-10)
-    assert abs(simplugins.similarity("semantic-rbf")(photos["block15"], photos["block15"][:, :100]) - found) > 1e-3
+    result = similarity.to("thingsvision").compare(photos["block15"], photos["block15"][:, :100])
+    assert result == pytest.approx(expected, abs=1e-10)
+    assert abs(simplugins.similarity("semantic-rbf")(photos["block15"], photos["block15"][:, :100]) - result) > 1e-3
 
 
-def test_one_position_and_the_linear_kernel_are_their_own_cka():
+def test_linear_cka_of_one_position_is_that_of_the_tool():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 12, 7))
     for method, unbiased in (("cka", False), ("cka-debiased", True)):
@@ -156,7 +156,7 @@ def test_one_position_and_the_linear_kernel_are_their_own_cka():
 
 
 @pytest.mark.parametrize("backend", ["numpy", "torch"])
-def test_features_are_exact_for_their_unbiased_cka_only(indefinite, kernel, backend):
+def test_shifted_features_are_exact_only_for_unbiased_cka(indefinite, kernel, backend):
     pair = indefinite[kernel]
     features = [rsm.features(shift=True) for rsm in pair]
     unbiased = cka.get_cka(backend, m=118, unbiased=True, device="cpu").compare(*features)
@@ -169,18 +169,18 @@ def test_features_are_exact_for_their_unbiased_cka_only(indefinite, kernel, back
 
 def test_unsupported_inputs_are_an_error(photo_rsms, permuted, photos):
     a, b = photo_rsms.values()
-    found = simplugins.similarity().to("thingsvision")
+    result = simplugins.similarity().to("thingsvision")
     with pytest.raises(ValueError, match="labels"):
-        found.compare(a, permuted(b))
+        result.compare(a, permuted(b))
     with pytest.raises(ValueError, match=r"\b24 inputs.*\b24 and 5\b"):
-        found.compare(a, photos["block15"][:5])
+        result.compare(a, photos["block15"][:5])
     with pytest.raises(ValueError, match=r"\b5 inputs.*\b24 and 24\b"):
         simplugins.similarity().to("thingsvision", m=5).compare(a, b)
     with pytest.raises(ValueError, match=r"\b4 inputs.*\b3\b"):
         simplugins.similarity(method="cka-debiased").to("thingsvision").compare(*[photos["block15"][:3]] * 2)
     between = simplugins.compute_rsm(photos["block15"][:4], other=photos["block15"][4:8])
     with pytest.raises(ValueError, match=r"thingsvision.* 4 .* 4 "):
-        found.compare(between, between)
+        result.compare(between, between)
     with pytest.raises(ValueError, match=r"thingsvision.* 4 .* 4 "):
         between.to("thingsvision")
     with pytest.raises(ValueError, match=r"dissimilarity.*'l1'"):
@@ -193,12 +193,12 @@ def test_unsupported_inputs_are_an_error(photo_rsms, permuted, photos):
 @pytest.mark.parametrize("output_type", ["ndarray", "tensor"])
 def test_extracted_features_come_back_by_layer(maps, tmp_path, options, output_type):
     extract(maps, tmp_path, output_type=output_type, **{"step_size": 2, **options})
-    found = simplugins.from_tool("thingsvision", tmp_path)
-    assert list(found) == ["features.2", "features.10"]
+    result = simplugins.from_tool("thingsvision", tmp_path)
+    assert list(result) == ["features.2", "features.10"]
     for name, factor in Extractor.modules.items():
-        assert isinstance(found[name], np.ndarray if output_type == "ndarray" else torch.Tensor)
-        np.testing.assert_array_equal(found[name], maps * factor)
-    rsm = simplugins.compute_rsm(found["features.2"])
+        assert isinstance(result[name], np.ndarray if output_type == "ndarray" else torch.Tensor)
+        np.testing.assert_array_equal(result[name], maps * factor)
+    rsm = simplugins.compute_rsm(result["features.2"])
     np.testing.assert_allclose(rsm.values, simplugins.compute_rsm(maps).values, atol=1e-6)
 
 
@@ -206,12 +206,12 @@ def test_extracted_features_come_back_by_layer(maps, tmp_path, options, output_t
 @pytest.mark.parametrize("shape", [(), (6,), (4, 6), (3, 2, 1)])
 def test_saved_features_come_back_in_their_shape(tmp_path, file_format, shape):
     features = np.random.default_rng(0).normal(size=(5, 8, *shape)).astype(np.float32)
-    given = torch.from_numpy(features) if file_format == "pt" else features
-    storing.save_features(given, str(tmp_path / "conv1"), file_format)
-    found = simplugins.from_tool("thingsvision", tmp_path / "conv1")
-    assert list(found) == ["conv1"]
-    assert isinstance(found["conv1"], np.memmap) == (file_format == "npy")
-    np.testing.assert_array_equal(found["conv1"], features)
+    array = torch.from_numpy(features) if file_format == "pt" else features
+    storing.save_features(array, str(tmp_path / "conv1"), file_format)
+    result = simplugins.from_tool("thingsvision", tmp_path / "conv1")
+    assert list(result) == ["conv1"]
+    assert isinstance(result["conv1"], np.memmap) == (file_format == "npy")
+    np.testing.assert_array_equal(result["conv1"], features)
     np.testing.assert_array_equal(
         simplugins.from_tool("thingsvision", tmp_path / "conv1" / f"features.{file_format}")["conv1"], features
     )
@@ -220,9 +220,9 @@ def test_saved_features_come_back_in_their_shape(tmp_path, file_format, shape):
 @pytest.mark.parametrize("file_format", ["npy", "hdf5", "txt", "pt"])
 def test_features_in_parts_are_joined(tmp_path, file_format):
     features = np.random.default_rng(0).normal(size=(12, 8))
-    given = torch.from_numpy(features) if file_format == "pt" else features
+    array = torch.from_numpy(features) if file_format == "pt" else features
     (tmp_path / "conv1").mkdir()
-    storing.helpers.split_features(str(tmp_path / "conv1"), given, file_format, n_splits=5)
+    storing.helpers.split_features(str(tmp_path / "conv1"), array, file_format, n_splits=5)
     np.testing.assert_array_equal(simplugins.from_tool("thingsvision", tmp_path)["conv1"], features)
 
 
@@ -246,12 +246,12 @@ def test_mat_files_by_name_of_image(tmp_path, shape):
 def test_flattened_features_get_their_shape_back(maps, tmp_path):
     extract(maps, tmp_path, step_size=2, flatten_acts=True)
     shape = maps.shape[1:]
-    for given in (shape, dict.fromkeys(Extractor.modules, shape)):
-        found = simplugins.from_tool("thingsvision", tmp_path, shape=given)
-        np.testing.assert_array_equal(found["features.10"], maps * 2)
-    found = simplugins.from_tool("thingsvision", tmp_path, shape={"features.2": shape})
-    assert found["features.2"].shape == (12, 320, 7, 7)
-    assert found["features.10"].shape == (12, 320 * 49)
+    for shapes in (shape, dict.fromkeys(Extractor.modules, shape)):
+        result = simplugins.from_tool("thingsvision", tmp_path, shape=shapes)
+        np.testing.assert_array_equal(result["features.10"], maps * 2)
+    result = simplugins.from_tool("thingsvision", tmp_path, shape={"features.2": shape})
+    assert result["features.2"].shape == (12, 320, 7, 7)
+    assert result["features.10"].shape == (12, 320 * 49)
     with pytest.raises(ValueError, match=r"shape.*'features.2'.*\(12, 15680\).*\(320, 7, 8\)"):
         simplugins.from_tool("thingsvision", tmp_path, shape=(320, 7, 8))
     with pytest.raises(ValueError, match=r"shape.*'features.3'.*features.2, features.10"):
@@ -260,8 +260,8 @@ def test_flattened_features_get_their_shape_back(maps, tmp_path):
 
 def test_layers_are_chosen_in_order(maps, tmp_path):
     extract(maps, tmp_path / "resnet", step_size=2)
-    found = simplugins.from_tool("thingsvision", str(tmp_path / "resnet"), layers=["features.10", "features.2"])
-    assert list(found) == ["features.10", "features.2"]
+    result = simplugins.from_tool("thingsvision", str(tmp_path / "resnet"), layers=["features.10", "features.2"])
+    assert list(result) == ["features.10", "features.2"]
     assert list(simplugins.from_tool("thingsvision", tmp_path)) == ["resnet/features.2", "resnet/features.10"]
     with pytest.raises(ValueError, match=r"layers.*'fc'.*features"):
         simplugins.from_tool("thingsvision", tmp_path / "resnet", layers=["fc"])

@@ -17,9 +17,9 @@ TENSOR_DRAWN = "ignore:__array__ implementation:DeprecationWarning"
 
 def compared(one, other, *loaders):
     """Return the results of torch_cka for two models, of one loader for both, or of two."""
-    found = CKA(one.model, other.model)
-    found.compare(*(loaders or (one.loader, one.loader)))
-    return found.export()
+    result = CKA(one.model, other.model)
+    result.compare(*(loaders or (one.loader, one.loader)))
+    return result.export()
 
 
 def model_of(*rsms, name="one"):
@@ -31,14 +31,14 @@ def test_the_page_prints_what_it_shows(run_page):
     run_page("torch-cka")
 
 
-def test_their_cka_is_the_debiased_cka_also_of_indefinite_rsms(indefinite, kernel, unchanged):
+def test_cka_of_the_tool_is_debiased_cka_even_for_indefinite_rsms(indefinite, kernel, unchanged):
     pair = indefinite[kernel]
     unchanged(*pair)
     assert np.linalg.eigvalsh(pair[0].values)[0] < -1e-4 * np.linalg.norm(pair[0].values, 2)
     one, other = model_of(pair[0]), model_of(pair[1], name="other")
-    found = compared(one, other)["CKA"].item()
-    assert found == pytest.approx(simplugins.compare(*pair, "cka-debiased"), abs=1e-6)
-    assert abs(found - simplugins.compare(*pair, "cka")) > 0.01
+    result = compared(one, other)["CKA"].item()
+    assert result == pytest.approx(simplugins.compare(*pair, "cka-debiased"), abs=1e-6)
+    assert abs(result - simplugins.compare(*pair, "cka")) > 0.01
     one.model.layers[0].weight.zero_()
     one.loader.dataset.tensors[0].zero_()
 
@@ -47,11 +47,11 @@ def test_all_layers_are_compared_with_all(indefinite):
     rows = {"stem.0": indefinite["linear"][0], "": indefinite["rbf"][0]}
     columns = {"block (a)": indefinite["cosine"][0], "block (b)": indefinite["cosine"][1], "c": indefinite["rbf"][1]}
     one, other = (simplugins.to_tool("torch-cka", layers, name=name) for name, layers in (("A", rows), ("B", columns)))
-    found = compared(one, other)
+    result = compared(one, other)
     expected = simplugins.compare_layers(rows, columns, "cka-debiased")
-    np.testing.assert_allclose(found["CKA"], expected.values, atol=1e-6)
-    assert (found["model1_layers"], found["model2_layers"]) == (list(rows), list(columns))
-    assert (found["model1_name"], found["model2_name"]) == ("A", "B")
+    np.testing.assert_allclose(result["CKA"], expected.values, atol=1e-6)
+    assert (result["model1_layers"], result["model2_layers"]) == (list(rows), list(columns))
+    assert (result["model1_name"], result["model2_name"]) == ("A", "B")
     few = CKA(one.model, other.model, model1_layers=["stem.0"], model2_layers=["c"])
     few.compare(one.loader, one.loader)
     np.testing.assert_allclose(few.export()["CKA"], expected.values[:1, 2:], atol=1e-6)
@@ -61,8 +61,8 @@ def test_neither_a_large_mean_nor_scale_costs_digits():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 50))
     pair = [RSM.from_similarities(1e12 * (y + 100) @ (y + 100).T) for y in (x, x + 0.5 * rng.normal(size=x.shape))]
-    found = compared(model_of(pair[0]), model_of(pair[1], name="other"))["CKA"].item()
-    assert found == pytest.approx(simplugins.compare(*pair, "cka-debiased"), abs=1e-6)
+    result = compared(model_of(pair[0]), model_of(pair[1], name="other"))["CKA"].item()
+    assert result == pytest.approx(simplugins.compare(*pair, "cka-debiased"), abs=1e-6)
 
 
 def test_batches_give_minibatch_cka(indefinite, kernel):
@@ -113,8 +113,8 @@ def test_labels_of_any_kind(photo_rsms, labels):
     if labels is not None:
         labels = np.array(labels)
     a, b = (replace(rsm, labels=labels) for rsm in photo_rsms.values())
-    found = compared(model_of(a), model_of(b, name="other"))["CKA"].item()
-    assert found == pytest.approx(simplugins.compare(a, b, "cka-debiased"), abs=1e-6)
+    result = compared(model_of(a), model_of(b, name="other"))["CKA"].item()
+    assert result == pytest.approx(simplugins.compare(a, b, "cka-debiased"), abs=1e-6)
 
 
 def test_unknown_inputs_are_an_error(photo_rsms):
@@ -125,27 +125,27 @@ def test_unknown_inputs_are_an_error(photo_rsms):
 
 
 @pytest.mark.parametrize("method", ["cka", "cka-debiased"])
-def test_comparisons_are_exported_as_theirs(photo_rsms, method):
+def test_comparisons_are_exported_in_the_format_of_the_tool(photo_rsms, method):
     comparison = simplugins.compare_layers(photo_rsms, method=method)
     theirs = compared(model_of(*photo_rsms.values()), model_of(*photo_rsms.values(), name="other"))
     results = comparison.to("torch-cka")
-    found = results.export()
-    assert {key: type(value) for key, value in found.items()} == {key: type(value) for key, value in theirs.items()}
-    assert found["CKA"].dtype == theirs["CKA"].dtype == torch.float32
-    np.testing.assert_array_equal(found["CKA"], comparison.values.astype(np.float32))
-    assert found["model1_layers"] == found["model2_layers"] == ["block10", "block15"]
-    assert found["model1_name"] == found["model2_name"] == "network"
+    result = results.export()
+    assert {key: type(value) for key, value in result.items()} == {key: type(value) for key, value in theirs.items()}
+    assert result["CKA"].dtype == theirs["CKA"].dtype == torch.float32
+    np.testing.assert_array_equal(result["CKA"], comparison.values.astype(np.float32))
+    assert result["model1_layers"] == result["model2_layers"] == ["block10", "block15"]
+    assert result["model1_name"] == result["model2_name"] == "network"
     estimator = {"cka": "biased CKA", "cka-debiased": r"debiased CKA (Song)"}[method]
-    assert found["dataset1_name"] == found["dataset2_name"] == f"24 inputs, {estimator} of semantic-cosine RSMs"
+    assert result["dataset1_name"] == result["dataset2_name"] == f"24 inputs, {estimator} of semantic-cosine RSMs"
     before = comparison.values.copy()
-    found["CKA"].zero_()
+    result["CKA"].zero_()
     np.testing.assert_array_equal(comparison.values, before)
     with pytest.raises(TypeError, match="no networks"):
         results.compare(None)
 
 
 @pytest.mark.filterwarnings(NOT_SHOWN, TENSOR_DRAWN)
-def test_comparisons_are_drawn_by_their_plot(photo_rsms):
+def test_the_tool_plots_comparisons(photo_rsms):
     comparison = simplugins.compare_layers(photo_rsms, {"late": photo_rsms["block15"]}, "cka-debiased")
     comparison.to("torch-cka", names=("A", "B")).plot_results()
     axes = pyplot.gcf().axes[0]

@@ -60,8 +60,8 @@ def test_correlations_with_ties_are_rsa():
         simplugins.RSM.from_similarities(np.tril(k, -1) + np.tril(k, -1).T + np.eye(30))
         for k in rng.integers(0, 4, (2, 30, 30))
     ]
-    found = spearman_corrcoef(*(rsm.to("torchmetrics") for rsm in rsms)).item()
-    assert found == pytest.approx(simplugins.compare(*rsms, "rsa-spearman"), abs=1e-5)
+    result = spearman_corrcoef(*(rsm.to("torchmetrics") for rsm in rsms)).item()
+    assert result == pytest.approx(simplugins.compare(*rsms, "rsa-spearman"), abs=1e-5)
 
 
 def test_vectors_of_dissimilarities(indefinite, kernel):
@@ -92,8 +92,8 @@ def test_matrices_of_the_tool_without_a_diagonal_are_an_error():
     x = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match="diagonal"):
         simplugins.from_tool("numpy", pairwise_cosine_similarity(x))
-    found = simplugins.from_tool("numpy", pairwise_cosine_similarity(x, zero_diagonal=False))
-    np.testing.assert_allclose(found.values.diagonal(), 1, atol=1e-6)
+    result = simplugins.from_tool("numpy", pairwise_cosine_similarity(x, zero_diagonal=False))
+    np.testing.assert_allclose(result.values.diagonal(), 1, atol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["cka", "rsa-spearman", "norm-difference"])
@@ -101,14 +101,14 @@ def test_batches_give_the_similarity_of_all_inputs(responses, kernel, method):
     similarity = simplugins.similarity(f"semantic-{kernel}", method)
     metric = similarity.to("torchmetrics")
     assert isinstance(metric, Metric)
-    found = in_batches(metric, *responses).compute()
-    assert (found.shape, found.dtype) == ((), torch.float32)
-    assert found.item() == pytest.approx(similarity(*responses), rel=1e-6)
+    result = in_batches(metric, *responses).compute()
+    assert (result.shape, result.dtype) == ((), torch.float32)
+    assert result.item() == pytest.approx(similarity(*responses), rel=1e-6)
     assert metric.higher_is_better is similarity.larger_is_more_similar
     in_float64 = similarity.to("torchmetrics").set_dtype(torch.float64)
-    found = in_batches(in_float64, *responses).compute()
-    assert found.dtype == torch.float64
-    assert found.item() == pytest.approx(similarity(*responses), rel=1e-12)
+    result = in_batches(in_float64, *responses).compute()
+    assert result.dtype == torch.float64
+    assert result.item() == pytest.approx(similarity(*responses), rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -124,8 +124,8 @@ def test_batches_give_the_similarity_of_all_inputs(responses, kernel, method):
 def test_layouts(responses, layout, arrange):
     similarity = simplugins.similarity()
     x, y = map(arrange, responses)
-    found = in_batches(similarity.to("torchmetrics", layout=layout), x, y).compute()
-    assert found.item() == pytest.approx(similarity(x, y, layout), rel=1e-6)
+    result = in_batches(similarity.to("torchmetrics", layout=layout), x, y).compute()
+    assert result.item() == pytest.approx(similarity(x, y, layout), rel=1e-6)
 
 
 def test_states_are_unconverted_copies(responses):
@@ -167,11 +167,11 @@ def test_forward_returns_the_similarity_of_the_batch(responses):
 def test_collections_share_states(responses):
     names = {"matched": "semantic-cosine", "by position": "spatio-semantic-cosine"}
     similarities = {name: simplugins.similarity(measure) for name, measure in names.items()}
-    metrics = MetricCollection({name: found.to("torchmetrics") for name, found in similarities.items()})
+    metrics = MetricCollection({name: result.to("torchmetrics") for name, result in similarities.items()})
     in_batches(metrics, *responses)
-    found = metrics.compute()
+    result = metrics.compute()
     for name, similarity in similarities.items():
-        assert found[name].item() == pytest.approx(similarity(*responses), rel=1e-6)
+        assert result[name].item() == pytest.approx(similarity(*responses), rel=1e-6)
     assert metrics.compute_groups == {0: ["by position", "matched"]}
 
 

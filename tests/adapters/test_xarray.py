@@ -16,15 +16,15 @@ def cka(k, other):
     return ((k * other).sum() / np.sqrt((k**2).sum() * (other**2).sum())).item()
 
 
-def check_same(found, rsm):
-    np.testing.assert_array_equal(found.values, rsm.values)
-    np.testing.assert_array_equal(found.rdm(), rsm.rdm())
-    np.testing.assert_array_equal(found.squared_norms, rsm.squared_norms)
+def check_same(result, rsm):
+    np.testing.assert_array_equal(result.values, rsm.values)
+    np.testing.assert_array_equal(result.rdm(), rsm.rdm())
+    np.testing.assert_array_equal(result.squared_norms, rsm.squared_norms)
     for attribute in ("measure", "kernel", "matching", "sigma"):
-        assert getattr(found, attribute) == getattr(rsm, attribute)
-    assert found.metadata == {key: value for key, value in rsm.metadata.items() if value is not None}
+        assert getattr(result, attribute) == getattr(rsm, attribute)
+    assert result.metadata == {key: value for key, value in rsm.metadata.items() if value is not None}
     for attribute in ("labels", "other_labels", "gap"):
-        actual, expected = getattr(found, attribute), getattr(rsm, attribute)
+        actual, expected = getattr(result, attribute), getattr(rsm, attribute)
         assert (actual is None) == (expected is None)
         if expected is not None:
             np.testing.assert_array_equal(actual, expected)
@@ -112,11 +112,11 @@ def test_files_keep_everything(photos, kernel, tmp_path):
         for layer in ("block10", "block15")
     }
     simplugins.to_tool("xarray", rsms).to_netcdf(tmp_path / "rsms.nc")
-    found = simplugins.from_tool("xarray", tmp_path / "rsms.nc")
-    assert list(found) == list(rsms)
+    result = simplugins.from_tool("xarray", tmp_path / "rsms.nc")
+    assert list(result) == list(rsms)
     for layer, rsm in rsms.items():
-        assert found[layer].metadata["matching_options"] == {"k": 64}
-        check_same(found[layer], rsm)
+        assert result[layer].metadata["matching_options"] == {"k": 64}
+        check_same(result[layer], rsm)
     rsms["block15"].to("xarray").to_netcdf(tmp_path / "one.nc")
     check_same(simplugins.from_tool("xarray", str(tmp_path / "one.nc")), rsms["block15"])
 
@@ -128,10 +128,10 @@ def test_text_metadata_survive_files(text, tmp_path):
         for name, value in _MIXED.items()
     }
     simplugins.to_tool("xarray", rsms).to_netcdf(tmp_path / "rsms.nc")
-    found = simplugins.from_tool("xarray", tmp_path / "rsms.nc")
+    result = simplugins.from_tool("xarray", tmp_path / "rsms.nc")
     for name, value in _MIXED.items():
         expected = {"note": text, "name": name} | ({} if value is None else {"mixed": value})
-        assert (found[name].measure, found[name].metadata) == ("precomputed", expected)
+        assert (result[name].measure, result[name].metadata) == ("precomputed", expected)
 
 
 _MIXED = {"1": 2.5, "b": None, "c": True, "d": ["e", 1]}
@@ -145,9 +145,9 @@ def test_rsms_with_other_inputs_keep_both_labels(photos, tmp_path):
     assert array.dims == ("stimulus", "other")
     assert array.other.values.tolist() == list(range(20))
     array.T.to_netcdf(tmp_path / "between.nc")
-    found = simplugins.from_tool("xarray", tmp_path / "between.nc")
-    check_same(found, between)
-    np.testing.assert_array_equal(found.other_squared_norms, between.other_squared_norms)
+    result = simplugins.from_tool("xarray", tmp_path / "between.nc")
+    check_same(result, between)
+    np.testing.assert_array_equal(result.other_squared_norms, between.other_squared_norms)
     with pytest.raises(ValueError, match="coordinates 'squared_norm_i' and 'squared_norm_j'"):
         simplugins.from_tool("xarray", array.drop_vars("squared_norm_j"))
 
@@ -155,9 +155,9 @@ def test_rsms_with_other_inputs_keep_both_labels(photos, tmp_path):
 def test_layers_may_lack_gaps(photos):
     certified = simplugins.compute_rsm(photos["block15"], certify=True)
     array = simplugins.to_tool("xarray", {"with": certified, "without": simplugins.compute_rsm(photos["block10"])})
-    found = simplugins.from_tool("xarray", array)
-    np.testing.assert_array_equal(found["with"].gap, certified.gap)
-    assert found["without"].gap is None
+    result = simplugins.from_tool("xarray", array)
+    np.testing.assert_array_equal(result["with"].gap, certified.gap)
+    assert result["without"].gap is None
 
 
 def test_unlabelled_rsms_have_no_index(photos):
@@ -179,12 +179,12 @@ def test_comparisons_become_arrays_of_layers(photo_rsms, tmp_path):
     assert comparison.values.all()
 
 
-def test_columns_are_put_in_the_order_of_rows(photos):
+def test_columns_are_reordered_like_rows(photos):
     labels = [f"crop {i}" for i in range(24)]
     rsm = simplugins.compute_rsm(photos["block15"], labels=labels, certify=True)
     order = np.random.default_rng(0).permutation(24)
-    found = simplugins.from_tool("xarray", rsm.to("xarray").isel(stimulus_j=order))
-    check_same(found, rsm)
+    result = simplugins.from_tool("xarray", rsm.to("xarray").isel(stimulus_j=order))
+    check_same(result, rsm)
     turned = simplugins.from_tool("xarray", rsm.to("xarray").isel(stimulus_j=order).T)
     check_same(turned, rsm.in_order(turned.labels))
     assert turned.labels.tolist() == [labels[i] for i in order]
@@ -197,12 +197,12 @@ def test_arrays_from_elsewhere_are_read():
         coords={"roi": ["V1", "IT"], "image": ["cat", "dog"]},
         name="voxel correlation",
     )
-    found = simplugins.from_tool("xarray", theirs.transpose("image", "roi", "image2"), layer="roi")
-    assert list(found) == ["V1", "IT"]
-    assert found["IT"].values.tolist() == [[2.0, 0.1], [0.1, 3.0]]
-    assert found["IT"].labels.tolist() == ["cat", "dog"]
-    assert (found["IT"].measure, found["IT"].metadata) == ("voxel correlation", {"source": "xarray"})
-    assert not np.shares_memory(found["V1"].values, theirs.values)
+    result = simplugins.from_tool("xarray", theirs.transpose("image", "roi", "image2"), layer="roi")
+    assert list(result) == ["V1", "IT"]
+    assert result["IT"].values.tolist() == [[2.0, 0.1], [0.1, 3.0]]
+    assert result["IT"].labels.tolist() == ["cat", "dog"]
+    assert (result["IT"].measure, result["IT"].metadata) == ("voxel correlation", {"source": "xarray"})
+    assert not np.shares_memory(result["V1"].values, theirs.values)
     assert simplugins.from_tool("xarray", theirs.sel(roi="V1"), measure="rated").measure == "rated"
 
 
@@ -223,8 +223,8 @@ def test_changed_values_that_contradict_the_kernel_are_an_error(photo_rsms):
     changed.attrs = photo_rsms["block10"].to("xarray").attrs
     with pytest.raises(ValueError, match=r"'cosine'.*measure="):
         simplugins.from_tool("xarray", changed)
-    found = simplugins.from_tool("xarray", changed, measure="doubled")
-    np.testing.assert_allclose(found.rdm(), np.sqrt(2) * photo_rsms["block10"].rdm(), atol=1e-7)
+    result = simplugins.from_tool("xarray", changed, measure="doubled")
+    np.testing.assert_allclose(result.rdm(), np.sqrt(2) * photo_rsms["block10"].rdm(), atol=1e-7)
 
 
 def test_arrays_that_are_no_matrices_are_an_error(photo_rsms, tmp_path):

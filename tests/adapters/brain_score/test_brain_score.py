@@ -130,9 +130,9 @@ def test_the_page_prints_what_it_shows(run_page):
 )
 def test_positions_are_found_in_any_order_of_neuroids(assemblies, activations, name, grid):
     expected = activations[name].reshape(24, -1, 320) if name == "frames" else activations[name]
-    found = responses_in(assemblies[name])
-    np.testing.assert_array_equal(found.activations, expected)
-    assert found.grid == grid
+    result = responses_in(assemblies[name])
+    np.testing.assert_array_equal(result.activations, expected)
+    assert result.grid == grid
     turned = responses_in(shuffled(assemblies[name]).T)
     assert turned.stimuli.tolist() != NAMES
     np.testing.assert_array_equal(turned.in_order().activations, expected)
@@ -184,8 +184,8 @@ def test_the_order_of_presentations_and_neuroids_does_not_matter(assemblies):
 
 def test_assemblies_are_not_changed(assemblies, activations):
     before = {name: assembly.copy(deep=True) for name, assembly in assemblies.items()}
-    found = responses_in(assemblies["block15"])
-    found.activations[:] = 0
+    result = responses_in(assemblies["block15"])
+    result.activations[:] = 0
     with pytest.warns(UserWarning, match="pooled"):
         responses_in(assemblies["pooled"]).activations[:] = 0
     simplugins.similarity().to("brain-score")(assemblies["block15"], assemblies["tokens"])
@@ -347,7 +347,7 @@ def test_biased_cka_of_the_tool_is_ours_where_features_exist(photo_rsms):
 
 
 @pytest.mark.parametrize("dissimilarity", ["complement", "distance", "squared-distance"])
-def test_the_way_back(indefinite, kernel, dissimilarity):
+def test_rsms_come_back(indefinite, kernel, dissimilarity):
     rsm, _ = indefinite[kernel]
     rdm = rsm.to("brain-score", dissimilarity=dissimilarity)
     back = simplugins.from_tool("brain-score", rdm)
@@ -480,7 +480,7 @@ def registry():
     metric_registry.update(before)
 
 
-def test_similarities_are_entered_in_their_registry(assemblies, activations, registry):
+def test_similarities_are_added_to_the_registry(assemblies, activations, registry):
     pair = assemblies["block15"], assemblies["block10"]
     names = simplugins.adapter("brain-score").register()
     assert names == [f"simplugins-{plugin}" for plugin in brain_score.all_similarities()]
@@ -492,7 +492,7 @@ def test_similarities_are_entered_in_their_registry(assemblies, activations, reg
         assert float(score) == pytest.approx(similarity(activations["block15"], activations["block10"]), abs=1e-12)
     score = brainscore_vision.metric_registry["simplugins-semantic-cosine-cka"](grid=())(*pair)
     assert score.attrs["grid"] == ("one position", "one position")
-    with pytest.raises(AssertionError, match="No registrations found for simplugins-semantic-cosine-cka"):
+    with pytest.raises(AssertionError, match="No registrations result for simplugins-semantic-cosine-cka"):
         load_metric("simplugins-semantic-cosine-cka")
 
 
