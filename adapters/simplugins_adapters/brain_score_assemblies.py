@@ -30,7 +30,7 @@ _GRIDS = (
 
 @dataclass(frozen=True)
 class Responses:
-    """Responses to stimuli, in a layout of simplugins.
+    """Responses to stimuli.
 
     Attributes
     ----------

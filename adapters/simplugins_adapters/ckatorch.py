@@ -19,20 +19,11 @@ TOOL = "ckatorch"
 def to_gram(rsm: RSM) -> Tensor:
     """Return an RSM as a Gram matrix for ``hsic0`` and ``center_gram_matrix``.
 
-    Parameters
-    ----------
-    rsm : RSM
-
     Returns
     -------
     (N, N) float64 tensor
         Exactly symmetric. CKA by ``hsic0`` is biased, as simplugins's "cka"; CKA by ``hsic1``, which takes (L, N, N),
         is debiased (Song et al.), as "cka-debiased". Both hold for RSMs that are not positive semi-definite, too.
-
-    Raises
-    ------
-    ValueError
-        If the RSM compares inputs with other inputs.
     """
     import torch
 

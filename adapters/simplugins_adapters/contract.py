@@ -69,7 +69,7 @@ class Adapter:
         that compares the activations of two networks.
     reader : callable(object, *, options), optional
         Returns an object or a file of the tool as an RSM, as a dict of RSMs, or as a dict of activations by layer.
-    registry : callable(*, options), optional
+    registry : callable(), optional
         Registers our similarities of networks with the tool, in this process, and returns their names there.
     command : callable(list of str), optional
         Runs the tool's own command line with our similarities registered.
@@ -132,13 +132,8 @@ class Adapter:
         """Return an object or a file of the tool as RSMs or activations; see `from_tool`."""
         return self._call("reader", source, **options)
 
-    def register(self, **options: Any) -> list[str]:
-        """Register our similarities of networks with the tool, in this process.
-
-        Returns
-        -------
-        list of str
-            Their names in the tool's registry.
+    def register(self) -> list[str]:
+        """Register our similarities of networks with the tool, in this process, and return their names there.
 
         Raises
         ------
@@ -147,7 +142,7 @@ class Adapter:
         TypeError
             If the tool has no registry.
         """
-        return list(self._call("registry", **options))
+        return list(self._call("registry"))
 
     def run(self, arguments: Sequence[str]) -> None:
         """Run the tool's command line, with our similarities of networks registered.

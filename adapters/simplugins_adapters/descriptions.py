@@ -34,13 +34,7 @@ def attributes_of(rsm: RSM) -> dict[str, Any]:
 
 
 def network_names(comparison: Comparison, names: Sequence[str] | None) -> tuple[str, str]:
-    """Return the names of the networks in rows and columns, by default "network" and "other network".
-
-    Raises
-    ------
-    ValueError
-        If `names` are not two.
-    """
+    """Return the two names of the networks in rows and columns, by default "network" and "other network"."""
     if names is None:
         return "network", "network" if comparison.symmetric else "other network"
     if isinstance(names, str) or len(names) != 2:

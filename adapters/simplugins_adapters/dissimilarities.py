@@ -44,7 +44,7 @@ def dissimilarities(rsm: RSM, dissimilarity: Dissimilarity, tool: str) -> NDArra
     dissimilarity : {"squared-distance", "distance", "complement"}
         See `Dissimilarity`.
     tool : str
-        The tool that takes them, for errors.
+        Name of the tool, for errors.
 
     Returns
     -------

@@ -21,20 +21,11 @@ TOOL = "netrep"
 def to_kernel(rsm: RSM) -> NDArray[np.float64]:
     """Return an RSM K as a centred kernel H K H, with H = I - 1 / N.
 
-    Parameters
-    ----------
-    rsm : RSM
-
     Returns
     -------
     (N, N) array
         Exactly symmetric. ``netrep.utils.angular_distance`` of two such kernels is the arc cosine of biased CKA, as
         simplugins's "angular-cka", even for RSMs that are not positive semi-definite.
-
-    Raises
-    ------
-    ValueError
-        If the RSM compares inputs with other inputs.
     """
     check_square(rsm, TOOL)
     return rsm.centred()

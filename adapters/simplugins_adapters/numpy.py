@@ -21,32 +21,14 @@ TOOL = "numpy"
 def to_arrays(rsm: RSM) -> dict[str, NDArray[Any]]:
     """Return an RSM as named arrays, for `numpy.savez` or `scipy.io.savemat`.
 
-    Parameters
-    ----------
-    rsm : RSM
-        N x N, or N x M.
-
-    Returns
-    -------
-    dict of str to array
-        "rsm", float64; and "labels" and "other_labels", if there are any.
+    The names are "rsm" (N x N or N x M, float64), and "labels" and "other_labels", if there are any.
     """
     arrays = {"rsm": rsm.values, "labels": rsm.labels, "other_labels": rsm.other_labels}
     return {name: array.copy() for name, array in arrays.items() if array is not None}
 
 
 def to_arrays_by_layer(rsms: Mapping[str, RSM]) -> dict[str, NDArray[Any]]:
-    """Return RSMs of the same inputs as named arrays.
-
-    Parameters
-    ----------
-    rsms : mapping of str to RSM
-        By layer.
-
-    Returns
-    -------
-    dict of str to array
-        One per layer, (N, N) float64; and "labels", if there are any.
+    """Return RSMs of the same inputs as named arrays: one per layer, (N, N) float64, and "labels", if there are any.
 
     Raises
     ------
@@ -63,13 +45,7 @@ def to_arrays_by_layer(rsms: Mapping[str, RSM]) -> dict[str, NDArray[Any]]:
 
 
 def comparison_to_arrays(comparison: Comparison) -> dict[str, NDArray[Any]]:
-    """Return a comparison of layers as named arrays.
-
-    Returns
-    -------
-    dict of str to array
-        "values", (A, B) float64; "rows" and "columns", the names of layers.
-    """
+    """Return a comparison of layers as named arrays: "values", (A, B) float64, and the layers, "rows" and "columns"."""
     return {
         "values": comparison.values.copy(),
         "rows": np.array(comparison.rows),
@@ -97,8 +73,7 @@ def from_arrays(
     labels : array or str, optional
         Labels of the inputs, (N,), or the name of their array in the same file.
     dissimilarity : {"squared-distance", "distance", "complement"}, optional
-        The kind of dissimilarities: squared distances, distances, or 1 minus similarities. By default the values are
-        similarities.
+        The kind of dissimilarities; by default the values are similarities.
     measure : str, default "precomputed"
         Name of the measure.
 

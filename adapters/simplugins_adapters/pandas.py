@@ -69,11 +69,6 @@ def to_frames(rsms: Mapping[str, RSM], *, form: Form = "square") -> DataFrame:
     pandas.DataFrame
         Square: (L N, N), with the index levels "layer" and "stimulus_i", so that ``frame.loc["block10"]`` is the table
         of one layer. Long: with a column "layer". ``attrs`` hold the metadata that all RSMs have in common.
-
-    Raises
-    ------
-    ValueError
-        If the form is unknown.
     """
     import pandas as pd
 
@@ -90,13 +85,9 @@ def to_frames(rsms: Mapping[str, RSM], *, form: Form = "square") -> DataFrame:
 
 
 def comparison_to_frame(comparison: Comparison) -> DataFrame:
-    """Return a comparison of layers as a table.
+    """Return a comparison of layers as a table, float64.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Layers of one network are its index, "layer_a", those of the other its columns, "layer_b"; float64. ``attrs``
-        hold the metadata.
+    Layers of one network are its index, "layer_a", those of the other its columns, "layer_b"; ``attrs`` hold the metadata.
     """
     import pandas as pd
 
@@ -120,8 +111,7 @@ def from_frame(
         (N, N), with the labels of inputs as index and columns, in any order; or (L N, N), whose index has one more
         level than its columns, which names L tables. Labels with several levels are joined by blanks.
     dissimilarity : {"squared-distance", "distance", "complement"}, optional
-        The kind of dissimilarities: squared distances, distances, or 1 minus similarities. By default the values are
-        similarities.
+        The kind of dissimilarities; by default the values are similarities.
     measure : str, optional
         Name of the measure; by default the one in ``attrs``, if simplugins made the table, otherwise "precomputed".
 

@@ -25,21 +25,12 @@ _COSINES = ("cka", "cka-debiased")
 def to_gram(rsm: RSM) -> Tensor:
     """Return an RSM as a Gram matrix for ``repsim.kernels``, which is also a point of the spaces of `to_space`.
 
-    Parameters
-    ----------
-    rsm : RSM
-
     Returns
     -------
     (N, N) float64 tensor
         Exactly symmetric. ``repsim.kernels.cka(x, y, unbiased=False)`` is biased CKA, as simplugins's "cka"; with
         ``unbiased=True``, the default, it is debiased (Song et al.), as "cka-debiased". Both hold for RSMs that are not
         positive semi-definite, too.
-
-    Raises
-    ------
-    ValueError
-        If the RSM compares inputs with other inputs.
     """
     import torch
 

@@ -29,15 +29,7 @@ _ROUNDING = 1e-9
 
 
 def resolve_similarity(similarity: str | Similarity) -> Similarity:
-    """Return a similarity of networks by its name, or as it is.
-
-    Raises
-    ------
-    ValueError
-        If no plugin has that name; the error suggests the nearest names.
-    TypeError
-        If a plugin of that name is not callable.
-    """
+    """Return a similarity of networks by its name, or as it is; raise a ValueError for unknown names."""
     plugin = plugins.load(GROUP, similarity) if isinstance(similarity, str) else similarity
     if not callable(plugin):
         raise TypeError(f"similarity {similarity!r} must be callable, but is a {type(plugin).__name__}")
@@ -85,13 +77,7 @@ def network_rsm(similarity: NetworkSimilarity, activations: Any, layout: str = "
 
 
 def check_rsm_based(similarity: Similarity, tool: str) -> NetworkSimilarity:
-    """Return a similarity that is made of a measure and a comparison.
-
-    Raises
-    ------
-    TypeError
-        If it is another callable.
-    """
+    """Return a similarity that is made of a measure and a comparison; raise a TypeError for other callables."""
     if not isinstance(similarity, NetworkSimilarity):
         raise TypeError(
             f"{tool} compares RSMs, so it takes a similarity made of a measure and a comparison "
@@ -107,13 +93,7 @@ def check_choice(parameter: str, value: Any, choices: Any) -> None:
 
 
 def check_distance(similarity: Similarity, distance: Distance) -> None:
-    """Check that the values of a similarity can be expressed as distances.
-
-    Raises
-    ------
-    ValueError
-        If `distance` is unknown, or the similarity does not declare whether larger values mean more similar.
-    """
+    """Raise a ValueError if the values of a similarity cannot be expressed as such distances."""
     check_choice("distance", distance, Distance)
     if fact(similarity, "larger_is_more_similar") is None:
         raise ValueError(
@@ -125,10 +105,7 @@ def check_distance(similarity: Similarity, distance: Distance) -> None:
 def as_distance(value: float, similarity: Similarity, distance: Distance) -> float:
     """Return a value of a similarity as a distance; values that are distances already are returned as they are.
 
-    Raises
-    ------
-    ValueError
-        As `check_distance`; or if the arc cosine is requested of a value outside [-1, 1].
+    Raises a ValueError as `check_distance`, and for the arc cosine of a value outside [-1, 1].
     """
     check_distance(similarity, distance)
     if not fact(similarity, "larger_is_more_similar"):

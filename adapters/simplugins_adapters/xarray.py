@@ -23,12 +23,7 @@ TOOL = "xarray"
 
 
 def to_array(rsm: RSM) -> DataArray:
-    """Return an RSM as a labelled array.
-
-    Parameters
-    ----------
-    rsm : RSM
-        N x N, or N x M.
+    """Return an RSM, N x N or N x M, as a labelled array.
 
     Returns
     -------
@@ -79,13 +74,10 @@ def to_stack(rsms: Mapping[str, RSM]) -> DataArray:
 
 
 def comparison_to_array(comparison: Comparison) -> DataArray:
-    """Return a comparison of layers as a labelled array.
+    """Return a comparison of layers as a labelled array, float64.
 
-    Returns
-    -------
-    xarray.DataArray
-        Named after the method; the dimensions "layer_a" and "layer_b" are the layers of the two networks; float64.
-        Attributes hold the metadata, as for `to_array`.
+    It is named after the method; the dimensions "layer_a" and "layer_b" are the layers of the two networks. Attributes hold
+    the metadata, as for `to_array`.
     """
     from xarray import DataArray
 
@@ -114,8 +106,7 @@ def from_array(
     layer : str, default "layer"
         That dimension, along which there are several RSMs.
     dissimilarity : {"squared-distance", "distance", "complement"}, optional
-        The kind of dissimilarities: squared distances, distances, or 1 minus similarities. By default the values are
-        similarities.
+        The kind of dissimilarities; by default the values are similarities.
     measure : str, optional
         Name of the measure; by default the one in the attributes, if simplugins made the array, otherwise the name of
         the array.

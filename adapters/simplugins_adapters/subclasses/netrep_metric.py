@@ -24,11 +24,8 @@ class NetworkDistance(BaseEstimator):
 
     Parameters
     ----------
-    similarity : NetworkSimilarity or callable
-    distance : {"angle", "complement"}
-        How a similarity becomes a distance: its arc cosine, or 1 minus the similarity. Distances are not changed.
-    layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
-        Layout of activations.
+    similarity, distance, layout
+        As for `simplugins_adapters.netrep.to_metric`.
 
     Attributes
     ----------

@@ -19,12 +19,8 @@ class NetworkMetric(RepresentationMetricSpace):
 
     Parameters
     ----------
-    similarity : NetworkSimilarity
-        Its values are lengths, or cosines of lengths.
-    m : int
-        Number of inputs.
-    layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
-        Layout of activations.
+    similarity, m, layout
+        As for `simplugins_adapters.repsim.to_space`.
     """
 
     def __init__(self, similarity: NetworkSimilarity, m: int, layout: Layout) -> None:

@@ -21,11 +21,8 @@ class SimilarityMetric(Metric):
 
     Parameters
     ----------
-    similarity : NetworkSimilarity or callable
-    layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
-        Layout of the activations of both networks.
-    metric_options : mapping, optional
-        Options of `torchmetrics.Metric`.
+    similarity, layout, metric_options
+        As for `simplugins_adapters.torchmetrics.to_metric`.
     """
 
     is_differentiable = False
