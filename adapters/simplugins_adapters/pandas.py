@@ -87,7 +87,8 @@ def to_frames(rsms: Mapping[str, RSM], *, form: Form = "square") -> DataFrame:
 def comparison_to_frame(comparison: Comparison) -> DataFrame:
     """Return a comparison of layers as a table, float64.
 
-    Layers of one network are its index, "layer_a", those of the other its columns, "layer_b"; ``attrs`` hold the metadata.
+    Layers of one network are its index, "layer_a", those of the other its columns, "layer_b"; ``attrs`` hold the
+    metadata.
     """
     import pandas as pd
 

@@ -76,8 +76,8 @@ def to_stack(rsms: Mapping[str, RSM]) -> DataArray:
 def comparison_to_array(comparison: Comparison) -> DataArray:
     """Return a comparison of layers as a labelled array, float64.
 
-    It is named after the method; the dimensions "layer_a" and "layer_b" are the layers of the two networks. Attributes hold
-    the metadata, as for `to_array`.
+    It is named after the method; the dimensions "layer_a" and "layer_b" are the layers of the two networks. Attributes
+    hold the metadata, as for `to_array`.
     """
     from xarray import DataArray
 
