@@ -75,10 +75,11 @@ def introduction(summary: Summary, figures: str) -> Iterator[Part]:
         *(f"| {name} | {data['inputs']} | {data['few']} | {INPUTS[name]} |" for name, data in summary["data"].items()),
     ]
     yield (
-        f"All intervals are {100 * CONFIDENCE:.0f} % bootstrap intervals: over photographs or scenes "
-        f"({RESAMPLES:,} resamples) or, for correlations with outputs, over inputs ({OUTPUT_RESAMPLES} resamples). Crops of one photograph are "
-        "not independent, so the intervals of correlations over crops are too narrow. Intervals are not corrected for "
-        "multiple comparisons. Differences are paired: both kinds of RSM are evaluated on the same inputs."
+        f"All intervals are {100 * CONFIDENCE:.0f} % bootstrap intervals: over photographs or scenes ({RESAMPLES:,} "
+        f"resamples) or, for correlations with outputs, over inputs ({OUTPUT_RESAMPLES} resamples). Crops of one "
+        "photograph are not independent, so the intervals of correlations over crops are too narrow. Intervals are "
+        "not corrected for multiple comparisons. Differences are paired: both kinds of RSM are evaluated on the "
+        "same inputs."
     )
 
 
@@ -98,10 +99,10 @@ def overview(summary: Summary, figures: str) -> Iterator[Part]:
     yield "## Overview"
     yield (
         "Number of layers and kernels for which semantic RSMs are better, equal and worse than spatio-semantic "
-        "ones; in brackets, those whose interval excludes 0. Then semantic minus spatio-semantic, as the mean over layers, for "
-        "each network and kernel. For correlations with outputs, negative differences are better. The paper reports "
-        "that semantic RSMs are better at retrieval for every network and kernel, and that their correlations with "
-        "outputs are more negative for the cosine and RBF kernels."
+        "ones; in brackets, those whose interval excludes 0. Then semantic minus spatio-semantic, as the mean over "
+        "layers, for each network and kernel. For correlations with outputs, negative differences are better. The "
+        "paper reports that semantic RSMs are better at retrieval for every network and kernel, and that their "
+        "correlations with outputs are more negative for the cosine and RBF kernels."
     )
     yield summary_table(metrics)
 
