@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Check and time the GPU engine: ``python benchmarks/gpu.py [--seconds 540] [--out benchmarks/results]``.
 
-Writes ``<device>.md`` and ``<device>.json`` to the folder, anew after each step, so that a run that is stopped leaves
-what it had. Needs CuPy and what simplugins needs, no more. With ``--emulated`` a CPU plays the GPU, at tiny sizes.
+Writes ``<device>.md`` and ``<device>.json`` to the folder after each step, so that an interrupted run keeps its
+results. Needs nothing but CuPy and the dependencies of simplugins. With ``--emulated``, runs tiny sizes on the
+emulator.
 """
 
 from __future__ import annotations
@@ -29,32 +30,28 @@ from on_gpu.timing import Budget
 from on_gpu.worker import DONE, SKIPPED, Outcome, Worker
 from runs import FOLDER, write_text
 
+from simplugins import BatchOptimal, Greedy, Identity, Matcher, Optimal
 from simplugins.compute.engines import PRECISIONS
-from simplugins.matching.batch_optimal import BatchOptimal
-from simplugins.matching.greedy import Greedy
-from simplugins.matching.identity import Identity
-from simplugins.matching.matcher import Matcher
-from simplugins.matching.optimal import Optimal
 
 Work = Callable[[Context], dict[str, Any]]
 
 SECONDS_TO_OPEN = 60
-"""The most that may go by until a GPU is found to be there."""
+"""Maximum time to detect a GPU."""
 
 LEAST_SECONDS = 5
-"""With less time left, no step is begun."""
+"""Minimum remaining time to start a step."""
 
 STEP_SHARE = 0.4
-"""A step is stopped after so much of the whole time: then a kernel that never ends costs no more."""
+"""Maximum share of the total time for one step, in case a CUDA kernel never ends."""
 
 
 def matchers(plan: Plan) -> tuple[Matcher, ...]:
-    """Return what is checked."""
-    return Optimal(), BatchOptimal(plan.window), Greedy(), Identity()
+    """Return the matchings that are checked."""
+    return Optimal(), BatchOptimal(window=plan.window), Greedy(), Identity()
 
 
 def make_steps(plan: Plan) -> dict[Step, Work]:
-    """Return what is done, in its order."""
+    """Return the functions of all steps, in their order."""
     return {
         Step("environment"): environment,
         Step("bandwidth"): bandwidth,
@@ -82,16 +79,16 @@ def make_steps(plan: Plan) -> dict[Step, Work]:
 
 
 def run_steps(plan: Plan, options: argparse.Namespace, worker: Worker, start: float) -> str:
-    """Run all steps that there is time for, telling how each ends and writing the run after it; return its table."""
+    """Run all steps that time permits, printing and writing results after each; return the table."""
     table, steps = "", dict[str, Any]()
     context = Context(plan, options.emulated, Budget(start + options.seconds), {})
     for step, work in make_steps(plan).items():
         begun = time.time()
         outcome = run_step(worker, work, context, STEP_SHARE * options.seconds)
-        what = "found" if outcome.state == DONE else "reason"
-        steps[step.name] = {"state": outcome.state, "seconds": time.time() - begun, what: outcome.found}
+        key = "found" if outcome.state == DONE else "reason"
+        steps[step.name] = {"state": outcome.state, "seconds": time.time() - begun, key: outcome.result}
         if outcome.state == DONE:
-            context.results[step.name] = outcome.found
+            context.results[step.name] = outcome.result
         print(f"{time.time() - start:5.1f} s  {step.name}: {ending(steps[step.name])}", flush=True)
         run = {**describe_run(options, time.time() - start), "steps": steps, "bounds": bounds(context)}
         table = make_table(run, plan, [matcher.name for matcher in matchers(plan)])
@@ -100,14 +97,14 @@ def run_steps(plan: Plan, options: argparse.Namespace, worker: Worker, start: fl
 
 
 def describe_run(options: argparse.Namespace, seconds: float) -> dict[str, Any]:
-    """Return what is said of a run as a whole."""
+    """Return command, date and duration of a run."""
     command = f"python benchmarks/gpu.py --seconds {options.seconds:g}" + " --emulated" * options.emulated
     date = datetime.now(UTC).date().isoformat()
     return {"command": command, "date": date, "emulated": options.emulated, "seconds": seconds}
 
 
 def run_step(worker: Worker, work: Work, context: Context, most_seconds: float) -> Outcome:
-    """Run a step, if there is time."""
+    """Run a step if time permits."""
     left = context.budget.left()
     if left < LEAST_SECONDS:
         return Outcome(SKIPPED, "no time left")
@@ -115,7 +112,7 @@ def run_step(worker: Worker, work: Work, context: Context, most_seconds: float) 
 
 
 def write_run(run: Mapping[str, Any], table: str, folder: Path) -> None:
-    """Write a run's numbers and its table, each whole or not at all, to files named by device."""
+    """Write a run's numbers and its table to files named after the device, each of them atomically."""
     device = run["steps"]["environment"].get("found", {"name": "unknown device"})["name"]
     slug = re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")
     folder.mkdir(parents=True, exist_ok=True)
@@ -124,26 +121,26 @@ def write_run(run: Mapping[str, Any], table: str, folder: Path) -> None:
 
 
 def read_options() -> argparse.Namespace:
-    """Read the options."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=540, help="how long all may take (default: 540)")
+    parser.add_argument("--seconds", type=float, default=540, help="time budget of the run (default: 540)")
     parser.add_argument("--out", type=Path, help="folder for the two files (default: benchmarks/results)")
-    parser.add_argument("--emulated", action="store_true", help="have the CPU play the GPU; needs --out")
+    parser.add_argument("--emulated", action="store_true", help="run on the emulator; needs --out")
     options = parser.parse_args()
     if options.emulated and options.out is None:
-        parser.error("--emulated needs --out: its times are no results")
+        parser.error("--emulated needs --out, because its times are not results")
     options.out = options.out or FOLDER / "results"
     return options
 
 
 def main() -> None:
-    """Run all steps, if there is a GPU, and show their table."""
+    """Run all steps if there is a GPU, and print their table."""
     start, options, worker = time.time(), read_options(), Worker()
     try:
         if not options.emulated:
             usable = worker.run(check_gpu, seconds=SECONDS_TO_OPEN)
             if usable.state != DONE:
-                raise SystemExit(usable.found)
+                raise SystemExit(usable.result)
         print("\n" + run_steps(TINY if options.emulated else FULL, options, worker, start))
     finally:
         worker.stop()

@@ -17,18 +17,20 @@ error as a `PluginError`.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = ["GROUPS", "Plugin", "PluginError", "PluginStatus", "available", "load", "refresh", "status"]
 
 ADAPTERS = "simplugins.adapters"
+
+T = TypeVar("T")
 
 GROUPS: Mapping[str, str] = MappingProxyType(
     {
@@ -174,6 +176,16 @@ def status(group: str) -> list[PluginStatus]:
     return [_status(plugin) for plugin in available(group)]
 
 
+_caches: list[Any] = []
+
+
+def cached(function: Callable[[str], T]) -> Callable[[str], T]:
+    """Cache a function of a plugin's name until `refresh`."""
+    wrapper = cache(function)
+    _caches.append(wrapper)
+    return wrapper
+
+
 def refresh() -> None:
     """Forget what was found, so that distributions installed or removed since are noticed.
 
@@ -181,6 +193,8 @@ def refresh() -> None:
     """
     importlib.invalidate_caches()
     _scan.cache_clear()
+    for function in _caches:
+        function.cache_clear()
 
 
 @cache

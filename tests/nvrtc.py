@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NVIDIA's run-time compiler, as its wheels bring it: it needs neither a GPU nor a driver."""
+"""NVIDIA's run-time compiler from its wheels, which needs neither a GPU nor a driver."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 PACKAGES = {"CUDA 12": "nvidia.cuda_nvrtc", "CUDA 13": "nvidia.cu13"}
 
 CUPY_OPTIONS = ["-ftz=true", "--device-as-default-execution-space"]
-"""What CuPy adds to any compilation."""
+"""Options that CuPy adds to every compilation."""
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """What the compiler says of a kernel's machine code."""
+    """Compiler statistics of a CUDA kernel's machine code."""
 
     registers: int
     spilled_bytes: int
@@ -28,7 +28,7 @@ class Compiled:
 @cache
 def library(cuda: str) -> ctypes.CDLL:
     (folder,) = find_spec(PACKAGES[cuda]).submodule_search_locations
-    (path,) = (found for found in Path(folder, "lib").glob("libnvrtc.so.*") if "alt" not in found.name)
+    (path,) = (file for file in Path(folder, "lib").glob("libnvrtc.so.*") if "alt" not in file.name)
     return ctypes.CDLL(str(path))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the device allows, measured by two steps, and how near each case came to it: its roofline."""
+"""Roofline of the device, from a copy and large products, and the share of it that each case reaches."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from simplugins.compute.engines.cuda.programs import program_for
 
 
 def bandwidth(context: Context) -> dict[str, float]:
-    """Time a copy on the device; both what is read and what is written counts."""
+    """Measure the bandwidth of a copy on the device, counting bytes read and bytes written."""
     gpu, size = context.gpu, context.plan.copy_bytes
     with gpu.device as device:
         source, target = (device.empty((size // FLOAT.itemsize,), FLOAT) for _ in range(2))
@@ -32,7 +32,7 @@ def bandwidth(context: Context) -> dict[str, float]:
 
 
 def product(context: Context, precision: Precision) -> dict[str, float]:
-    """Time a large product; a term counts as two operations, however a precision makes it."""
+    """Measure the rate of a large product, with two operations per term at every precision."""
     gpu, size, rng = context.gpu, context.plan.product_size, np.random.default_rng(0)
     with gpu.device as device:
         rows, columns = (device.upload(rng.standard_normal((size, size), np.float32)) for _ in range(2))
@@ -43,21 +43,21 @@ def product(context: Context, precision: Precision) -> dict[str, float]:
 
 
 def bounds(context: Context) -> dict[str, Any]:
-    """Return the least seconds a pair that the device allows, and the share that was reached, as far as known."""
+    """Return the minimum seconds per pair that the device allows, and the share reached, as far as measured."""
     return {case.name: dict(_bounds_of(context, case)) for case in context.plan.throughput}
 
 
 def _bounds_of(context: Context, case: Case) -> Iterator[tuple[str, dict[str, float]]]:
-    copy = context.found("bandwidth")
+    copy = context.result("bandwidth")
     if copy is None:
         return
     for precision in PRECISIONS:
-        large, measured = context.found("product", None, precision), context.found("throughput", case, precision)
+        large, measured = context.result("product", None, precision), context.result("throughput", case, precision)
         if large and measured:
-            found = _bound_affinities(case, large["operations_a_second"], copy["bytes_a_second"])
-            least = max(found.values())
-            yield precision, {**found, "reached": least / measured["seconds_a_pair"][AFFINITIES]}
-    if measured := context.found("throughput", case, PLAIN):
+            least_seconds = _bound_affinities(case, large["operations_a_second"], copy["bytes_a_second"])
+            least = max(least_seconds.values())
+            yield precision, {**least_seconds, "reached": least / measured["seconds_a_pair"][AFFINITIES]}
+    if measured := context.result("throughput", case, PLAIN):
         row_visits = context.plan.row_visits[case.positions]
         size = _matching_bytes(case, row_visits)
         reading = size / copy["bytes_a_second"]
@@ -66,13 +66,13 @@ def _bounds_of(context: Context, case: Case) -> Iterator[tuple[str, dict[str, fl
 
 
 def _bound_affinities(case: Case, operations_a_second: float, bytes_a_second: float) -> dict[str, float]:
-    """Affinities are computed, and written; reading vectors is little beside that, since tiles are large."""
+    """Return the time to compute and to write affinities; reading vectors is negligible, since tiles are large."""
     entries = case.positions**2
     computing = 2 * entries * case.channels / operations_a_second
     return {"computing": computing, "writing": entries * FLOAT.itemsize / bytes_a_second}
 
 
 def _matching_bytes(case: Case, row_visits: int) -> int:
-    """Return what is read: all once where a kernel keeps it in shared memory, else a row at each visit."""
+    """Return the bytes read: all once if the CUDA kernel stages them in shared memory, otherwise a row per visit."""
     staged = program_for("assignment", case.positions, FLOAT, FLOAT).staged
     return (case.positions if staged else row_visits) * case.positions * FLOAT.itemsize

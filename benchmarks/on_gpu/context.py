@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all steps of a run are given, and what they do alike."""
+"""The context that all steps of a run share."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from typing import Any
 from on_gpu.device import Gpu, open_gpu
 from on_gpu.inputs import Case, Plan
 from on_gpu.timing import Budget
-from simplugins.activations.activations import Activations
+from simplugins import Activations, Optimal
 from simplugins.compute.engines.cuda import engine
 from simplugins.compute.engines.cuda.device import Precision
 from simplugins.compute.job import TileResult
-from simplugins.matching.optimal import Optimal
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a run: what it does, at which size, and with what."""
+    """A step of a run: its kind, its case, and an option."""
 
     kind: str
     case: Case | None = None
@@ -27,14 +26,14 @@ class Step:
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Its name in tables."""
         details = ", ".join(filter(None, [self.option, self.case.name if self.case else ""]))
         return f"{self.kind}: {details}" if details else self.kind
 
 
 @dataclass(frozen=True)
 class Context:
-    """A run so far; `results` are of the steps before, by name."""
+    """A run so far, with the results of previous steps by name."""
 
     plan: Plan
     emulated: bool
@@ -46,11 +45,11 @@ class Context:
         """The GPU of this process."""
         return open_gpu(self.emulated)
 
-    def found(self, kind: str, case: Case | None = None, option: str = "") -> Mapping[str, Any] | None:
-        """Return what a step before found, if it did."""
+    def result(self, kind: str, case: Case | None = None, option: str = "") -> Mapping[str, Any] | None:
+        """Return the result of a previous step, or None if it has none."""
         return self.results.get(Step(kind, case, option).name)
 
 
 def match_on_gpu(gpu: Gpu, vectors: Any, precision: Precision = "float32") -> TileResult:
-    """Match all pairs exactly, from an array of activations to the matrix."""
-    return engine.aligned_products(Activations.from_array(vectors), None, Optimal(), device=gpu.device, precision=precision)
+    """Match all pairs optimally, from an array of activations to the matrix."""
+    return engine.aligned_products(Activations.of(vectors), None, Optimal(), device=gpu.device, precision=precision)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The GPU that is measured: the engine's device, and what a benchmark must know or do beside.
+"""The measured GPU: the engine's device, with descriptions and limits for benchmarks.
 
-A CPU that plays a GPU, as in the tests, takes the same way through everything, so that no code runs for the first time
-when a GPU is there.
+The emulator of the tests runs through the same code, so that no code runs for the first time on a GPU.
 """
 
 from __future__ import annotations
@@ -28,32 +27,32 @@ TESTS = Path(__file__).resolve().parents[2] / "tests"
 
 @dataclass
 class Peak:
-    """The most memory that was allocated."""
+    """Peak of allocated memory."""
 
     bytes: int = 0
 
 
 class Gpu(Protocol):
-    """A device, real or played."""
+    """A device, real or emulated."""
 
     @property
     def device(self) -> Device:
-        """What the engine is given."""
+        """The device for the engine."""
 
     def describe(self) -> dict[str, Any]:
-        """Return its name, what it has, and the versions of what drives it."""
+        """Return its name, its resources, and the versions of driver and libraries."""
 
     def synchronize(self) -> None:
         """Wait for all work."""
 
     def limited_memory(self, limit: int) -> AbstractContextManager[Peak]:
-        """Allow no more than so many bytes, and see how many there are at most."""
+        """Limit device memory to `limit` bytes, and record the peak."""
 
 
 @cache
 def open_gpu(emulated: bool) -> Gpu:
     """Open the GPU of this process."""
-    return PlayedGpu() if emulated else RealGpu()
+    return EmulatedGpu() if emulated else RealGpu()
 
 
 class RealGpu:
@@ -83,7 +82,7 @@ class RealGpu:
 
     @contextmanager
     def limited_memory(self, limit: int) -> Iterator[Peak]:
-        """See `Gpu`; CuPy's pool is limited, and the pool's size is what counts."""
+        """See `Gpu`. Limits CuPy's pool; the peak is that of the pool's size."""
         pool, peak = self._cupy.get_default_memory_pool(), Peak()
 
         def allocate(size: int) -> Any:
@@ -109,12 +108,12 @@ def _driver() -> str:
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     if shutil.which(command[0]) is None:
         return "unknown"
-    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
-    return told[0] if told else "unknown"
+    versions = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    return versions[0] if versions else "unknown"
 
 
-class PlayedGpu:
-    """A CPU that plays a GPU: times mean nothing."""
+class EmulatedGpu:
+    """The emulator, whose times are meaningless."""
 
     def __init__(self) -> None:
         sys.path.append(str(TESTS))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `gpu` measures: cases, made of real activations, and the plan of a run."""
+"""Cases from real activations, and the plan of a run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 
 NOISE = 0.1
-"""Of copies of an input, as a share of each channel's deviation."""
+"""Noise of copied inputs, as a share of each channel's standard deviation."""
 
 
 def count_pairs(inputs: int) -> int:
-    """Return how many pairs so many inputs make."""
+    """Return the number of pairs of `inputs` inputs."""
     return inputs * (inputs - 1) // 2
 
 
@@ -30,13 +30,13 @@ class Case:
     ----------
     layer : str
     positions : int
-        Of each input the first so many.
+        Number of positions used of each input, from the first on.
     channels : int
-        Where a layer has others, its vectors go through a random linear map and are rectified.
+        If the layer has another number, a random linear map and rectification produce this one.
     inputs : int
-        The layer's, and then copies of them with noise.
+        The layer's inputs, followed by copies with noise.
     cpu_inputs : int
-        The first so many are enough to time the CPU engine.
+        Number of inputs on which the CPU engine is timed.
     """
 
     layer: str
@@ -47,29 +47,29 @@ class Case:
 
     @property
     def name(self) -> str:
-        """What tables call it."""
+        """Its name in tables."""
         return f"S = {self.positions}, C = {self.channels}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run consists of.
+    """Sizes and limits of a run.
 
     Attributes
     ----------
     checks : tuple of Case
-        Where engines and precisions are compared, also on copies: the layers were saved in float16, of which all
-        precisions make exact products.
+        Cases on which engines and precisions are compared. They include copies with noise, since the layers were saved
+        in float16, of which all precisions compute exact products.
     window : int
-        Of the batch-optimal matching that is checked.
+        Window of the batch-optimal matching.
     first_calls, throughput, peers : tuple of Case
     long_run, large_run : Case
-        One from NumPy to the end, and one within `memory_limit` bytes of the device.
+        A run from NumPy arrays to the matrix, and one within `memory_limit` bytes of device memory.
     product_size, copy_bytes : int
-        The square product and the copy by which the device's ceilings are measured.
+        Sizes of the square product and of the copy that measure the device's ceilings.
     row_visits : mapping of int to int
-        How often a row of affinities is read while a problem of so many positions is solved. Kernels do not count
-        that: it was counted on the CPU, for the layers that are checked.
+        Number of row scans while solving a problem, by number of positions. Counted on the CPU for the checked layers,
+        since the CUDA kernels do not count them.
     """
 
     checks: tuple[Case, ...]
@@ -131,12 +131,12 @@ TINY = Plan(
     copy_bytes=2**20,
     row_visits={9: 50, 16: 120},
 )
-"""For a CPU that plays a GPU: sizes mean nothing."""
+"""For the emulator, at tiny sizes."""
 
 
 @cache
 def load(case: Case) -> Vectors:
-    """Make the activations of a case, (N, S, C)."""
+    """Load the activations of a case, (N, S, C)."""
     layer = load_layer(case.layer)[:, : case.positions]
     rng, deviation = np.random.default_rng(0), NOISE * layer.std((0, 1), dtype=np.float64).astype(np.float32)
     vectors = np.empty((case.inputs, *layer.shape[1:]), np.float32)
@@ -149,5 +149,5 @@ def load(case: Case) -> Vectors:
     if case.channels == channels:
         return vectors
     linear = rng.standard_normal((channels, case.channels), np.float32) / np.float32(channels**0.5)
-    wide: Vectors = vectors.reshape(-1, channels) @ linear  # one product: NumPy would make one for each input
+    wide: Vectors = vectors.reshape(-1, channels) @ linear  # as one product: NumPy would compute one per input
     return wide.clip(min=0).reshape(*vectors.shape[:2], -1)

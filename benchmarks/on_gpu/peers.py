@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The step that times other solvers for the GPU on the affinities that ours are matched on.
+"""The step that compares other GPU solvers with ours, on the same affinities.
 
-Both minimise the costs of batches (B, S, S) of Torch's, and return the column of each row. They get the negated
-affinities ready as they want them, one problem after the other: only the solving is timed.
+They minimise costs given as Torch tensors (B, S, S), and return the column of each row. Negation and layout of the
+affinities are not timed.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from simplugins._common import arrays
 from simplugins.compute.engines.cuda.launcher import Batch, Solved
 
 PEERS = {"torch_linear_assignment": "batch_linear_assignment", "torch_lap_cuda": "solve_lap"}
-"""Modules and their functions; torch_linear_assignment is of torch-linear-assignment, or of torch-hungarian."""
+"""Functions by module; torch_linear_assignment belongs to torch-linear-assignment or to torch-hungarian."""
 
-OWN, PEER = "simplugins", "peer"
+OURS, PEER = "simplugins", "peer"
 
 FEW = 8
-"""Inputs against as many others, which check a peer and tell how long it takes."""
+"""Number of inputs on each side of the tile that checks a peer and estimates its speed."""
 
 MOST_ENTRIES = 2**29
-"""Of a batch of affinities: some peers count them by 32 bits, or need 16 bytes for each."""
+"""Maximum number of affinities per batch: some peers use 32-bit indices, or 16 bytes per affinity."""
 
 SHARE = 0.04
-"""Of the time that is left, a call of a peer may take so much, by its time for few; else it gets fewer problems."""
+"""Maximum share of the remaining time for one call of a peer, as estimated from the small tile."""
 
 
 def peer(context: Context, module: str, case: Case) -> dict[str, Any]:
-    """Check a peer against our values, then time both on the same problems."""
+    """Check a peer's values against ours, then time both on the same problems."""
     solve, name = load_peer(module)
     gpu, vectors = context.gpu, load(case)
     with gpu.device, warnings.catch_warnings():
@@ -54,26 +54,26 @@ def peer(context: Context, module: str, case: Case) -> dict[str, Any]:
         most = min(MOST_INPUTS, math.isqrt(MOST_ENTRIES // case.positions**2))
         tiles = _tiles(gpu, vectors, max(FEW, min(most, int(affordable))))
         batch = tiles.batch(0, 1)
-        own, other = partial(tiles.solve, batch), partial(solve, costs_of(batch, case.positions))
-        turns = take_turns({OWN: timed(gpu, own), PEER: timed(gpu, other)}, context.budget)
+        ours, theirs = partial(tiles.solve, batch), partial(solve, costs_of(batch, case.positions))
+        turns = take_turns({OURS: timed(gpu, ours), PEER: timed(gpu, theirs)}, context.budget)
     return {
         "version": name,
         "problems": batch.count,
         "difference": difference,
-        "rounds": len(turns[OWN]),
+        "rounds": len(turns[OURS]),
         "seconds_a_problem": {key: median(of_turns) / batch.count for key, of_turns in turns.items()},
-        "times_as_fast": ratio(turns[PEER], turns[OWN]),
+        "times_as_fast": ratio(turns[PEER], turns[OURS]),
     }
 
 
 def _tiles(gpu: Gpu, vectors: Vectors, side: int) -> Tiles:
-    """Return a tile of some inputs against as many others."""
+    """Return a tile of `side` inputs by as many others."""
     side = min(side, len(vectors) // 2)
     return Tiles(gpu, vectors[: 2 * side], most=side)
 
 
 def load_peer(module: str) -> tuple[Callable[[Any], Any], str]:
-    """Import a peer; returns what solves, and the name and version of its distribution.
+    """Import a peer; return its solver, and the name and version of its distribution.
 
     Raises
     ------
@@ -89,33 +89,33 @@ def load_peer(module: str) -> tuple[Callable[[Any], Any], str]:
 
 
 def _compare(gpu: Gpu, tiles: Tiles, solve: Callable[[Any], Any]) -> tuple[float, float]:
-    """Return the largest difference of values, relative to the matched affinities' magnitude, and a peer's seconds."""
+    """Return the largest difference of values, relative to the magnitude of the matched affinities, and the seconds."""
     batch = tiles.batch(0, 1)
-    own, costs = tiles.solve(batch), costs_of(batch, tiles.positions)
+    solved, costs = tiles.solve(batch), costs_of(batch, tiles.positions)
     columns = solve(costs)
     seconds = timed(gpu, partial(solve, costs))()
-    return relative_difference(own, costs, columns), seconds
+    return relative_difference(solved, costs, columns), seconds
 
 
 def costs_of(batch: Batch, positions: int) -> Any:
-    """Return a tile's negated affinities as a tensor, (B, S, S), where they lie."""
+    """Return a tile's negated affinities as a Torch tensor (B, S, S) on the same device."""
     torch, xp = import_module("torch"), arrays.namespace(batch.affinities)
     rows, columns = (length // positions for length in batch.affinities.shape)
     by_pair = batch.affinities.reshape(rows, positions, columns, positions).swapaxes(1, 2)
     return torch.from_dlpack(xp.ascontiguousarray(-by_pair).reshape(-1, positions, positions))
 
 
-def relative_difference(own: Solved, costs: Any, columns: Any) -> float:
+def relative_difference(solved: Solved, costs: Any, columns: Any) -> float:
     """Compare a peer's values with ours.
 
     Raises
     ------
     ValueError
-        If it returns something else than permutations.
+        If the peer does not return permutations.
     """
-    found: NDArray[np.int64] = columns.long().cpu().numpy()
-    if not (np.sort(found, 1) == np.arange(found.shape[1])).all():
-        raise ValueError("the peer returned something else than permutations")
-    matched = np.take_along_axis(costs.cpu().numpy(), found[:, :, None], 2)
+    assignments: NDArray[np.int64] = columns.long().cpu().numpy()
+    if not (np.sort(assignments, 1) == np.arange(assignments.shape[1])).all():
+        raise ValueError("the peer did not return permutations")
+    matched = np.take_along_axis(costs.cpu().numpy(), assignments[:, :, None], 2)
     values = -matched.sum((1, 2), dtype=np.float64)
-    return float((np.abs(values - own.values) / own.magnitudes).max())
+    return float((np.abs(values - solved.values) / solved.magnitudes).max())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of a run on a GPU, as far as the run has come."""
+"""The Markdown table of a complete or partial run on a GPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runs import format_ratio
 from on_gpu.context import Step
 from on_gpu.first_calls import CACHES, START
 from on_gpu.inputs import Plan
-from on_gpu.peers import OWN, PEER, PEERS
+from on_gpu.peers import OURS, PEER, PEERS
 from on_gpu.throughput import AFFINITIES, CPU_ENGINE, FROM_GPU, FROM_NUMPY, MATCHING, PLAIN, READING
 from on_gpu.worker import DONE
 from simplugins.compute.engines import PRECISIONS
@@ -21,71 +21,74 @@ ALL_PRECISIONS = (*PRECISIONS, "float64")
 
 SMALL, SHARE, COUNT = "{:.1e}".format, "{:.1%}".format, "{:,}".format
 
-RUN_COLUMNS = "size", "inputs", "inputs wanted", "pairs", "seconds", "peak of memory, GiB"
+RUN_COLUMNS = "size", "inputs", "inputs requested", "pairs", "seconds", "peak of memory, GiB"
 
 Steps = Mapping[str, Mapping[str, Any]]
-"""How each step ended, by its name: "state", "seconds", and what was "found", or a "reason" if nothing was."""
+"""Outcomes of steps by name: "state", "seconds", and the result ("found") or the "reason" for having none."""
 
 Rows = Mapping[str, Sequence[str]]
 
 
 def make_table(run: Mapping[str, Any], plan: Plan, matchings: Iterable[str]) -> str:
-    """Write a run as Markdown."""
+    """Format a run as Markdown."""
     steps: Steps = run["steps"]
     checks, sizes, shared = ([case.name for case in cases] for cases in (plan.checks, plan.throughput, plan.peers))
     sections = [
-        [f"# Exact matching on {cell(steps, str, Step('environment'), 'name')}"],
-        ["**A CPU played the GPU: no time below means anything.**"] if run["emulated"] else [],
+        [f"# Optimal matching on {cell(steps, str, Step('environment'), 'name')}"],
+        ["**Run on the emulator: all times are meaningless.**"] if run["emulated"] else [],
         [cell(steps, environment, Step("environment"))],
-        [f"Made by `{run['command']}` in {run['seconds']:.0f} s, {run['date']}. `../README.md` says what is measured."],
+        [
+            f"Made by `{run['command']}` in {run['seconds']:.0f} s, {run['date']}. `../README.md` explains the "
+            f"measurements."
+        ],
         grid("Agreement", checks, agreement(steps, plan, matchings)),
         grid("First calls of a process, in seconds", [f"{cache} cache" for cache in CACHES], calls(steps, plan)),
-        grid("Pairs a second", sizes, throughput(steps, plan)),
+        grid("Pairs per second", sizes, throughput(steps, plan)),
         grid("Other solvers, on the same affinities", shared, peers(steps, plan)),
         grid("Runs of many inputs", RUN_COLUMNS, runs(steps)),
-        grid("What the device allows, in ns a pair", sizes, bounds(run["bounds"], plan)),
-        grid("Its ceilings", ["measured"], ceilings(steps)),
-        grid("Steps that found nothing", ["why", "seconds"], endings(steps)),
+        grid("Limits of the device, in ns per pair", sizes, bounds(run["bounds"], plan)),
+        grid("Ceilings of the device", ["measured"], ceilings(steps)),
+        grid("Steps without results", ["why", "seconds"], endings(steps)),
     ]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
 
 def grid(title: str, columns: Sequence[str], rows: Rows) -> list[str]:
-    """Return the lines of a table under its title; none if it has no rows."""
+    """Return the lines of a table with its title, or none if it has no rows."""
     if not rows:
         return []
     lines = [f"## {title}", "", "| | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
     return [*lines, *(f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items())]
 
 
-def cell(steps: Steps, write: Callable[[Any], str], step: Step, *path: str) -> str:
-    """Write one thing of what a step found, or how it ended if it found nothing."""
+def cell(steps: Steps, text: Callable[[Any], str], step: Step, *path: str) -> str:
+    """Format one entry of a step's result, or the step's state if it has none."""
     outcome = steps.get(step.name, {"state": ""})
-    return entry(write, outcome["found"], *path) if outcome["state"] == DONE else str(outcome["state"])
+    return entry(text, outcome["found"], *path) if outcome["state"] == DONE else str(outcome["state"])
 
 
-def entry(write: Callable[[Any], str], found: Any, *path: str) -> str:
-    """Write one thing of what was found, or nothing if it is not there."""
+def entry(text: Callable[[Any], str], result: Any, *path: str) -> str:
+    """Format one entry of a result, or nothing if it is missing."""
     for key in path:
-        if key not in found:
+        if key not in result:
             return ""
-        found = found[key]
-    return write(found)
+        result = result[key]
+    return text(result)
 
 
 def endings(steps: Steps) -> Rows:
-    """Return how steps ended that found nothing."""
+    """Return the steps without results."""
     ended = {name: outcome for name, outcome in steps.items() if outcome["state"] != DONE}
     return {name: [ending(outcome).replace("|", "/"), f"{outcome['seconds']:.1f}"] for name, outcome in ended.items()}
 
 
 def ending(outcome: Mapping[str, Any]) -> str:
-    """Write how a step ended."""
+    """Format how a step ended."""
     return f"{outcome['state']}: {outcome['reason']}" if "reason" in outcome else str(outcome["state"])
 
 
 def three_digits(number: float) -> str:
-    """Write a number to three digits.
+    """Format a number to three digits.
 
     Examples
     --------
@@ -97,36 +100,36 @@ def three_digits(number: float) -> str:
 
 
 def rate(seconds: float) -> str:
-    """Write how many there are a second."""
+    """Format a rate per second."""
     return three_digits(1 / seconds)
 
 
 def nanoseconds(seconds: float) -> str:
-    """Write nanoseconds."""
+    """Format nanoseconds."""
     return three_digits(1e9 * seconds)
 
 
-def environment(found: Mapping[str, Any]) -> str:
-    """Write what a run was on."""
-    clock = f", {found['clock_mhz']} MHz" if found["clock_mhz"] else ""
+def environment(info: Mapping[str, Any]) -> str:
+    """Format hardware and versions."""
+    clock = f", {info['clock_mhz']} MHz" if info["clock_mhz"] else ""
     return (
-        f"{found['multiprocessors']} multiprocessors{clock}, {found['memory_bytes'] / GIB:.1f} GiB; driver "
-        f"{found['driver']} for CUDA {found['cuda_of_driver']}, CUDA {found['cuda']}, CuPy {found['cupy']}. Host: "
-        f"{found['cpu']}, {found['cores']} cores; Python {found['python']}, simplugins {found['simplugins']}, NumPy "
-        f"{found['numpy']}, SciPy {found['scipy']}, Numba {found['numba']}."
+        f"{info['multiprocessors']} multiprocessors{clock}, {info['memory_bytes'] / GIB:.1f} GiB; driver "
+        f"{info['driver']} for CUDA {info['cuda_of_driver']}, CUDA {info['cuda']}, CuPy {info['cupy']}. Host: "
+        f"{info['cpu']}, {info['cores']} cores; Python {info['python']}, simplugins {info['simplugins']}, NumPy "
+        f"{info['numpy']}, SciPy {info['scipy']}, Numba {info['numba']}."
     )
 
 
 def agreement(steps: Steps, plan: Plan, matchings: Iterable[str]) -> Rows:
-    """Return the largest differences, and the largest gaps."""
+    """Return the largest differences and gaps."""
 
-    def row(kind: str, option: str, what: str) -> list[str]:
-        return [cell(steps, SMALL, Step(kind, case, option), what) for case in plan.checks]
+    def row(kind: str, option: str, key: str) -> list[str]:
+        return [cell(steps, SMALL, Step(kind, case, option), key) for case in plan.checks]
 
     return {
-        **{f"{name}: from the CPU engine": row("agreement", name, "difference") for name in matchings},
-        **{f"optimal, {p}: from float64": row("accuracy", p, "difference") for p in ALL_PRECISIONS},
-        **{f"optimal, {p}: gap left by proofs": row("accuracy", p, "gap") for p in ALL_PRECISIONS},
+        **{f"{name}: difference from the CPU engine": row("agreement", name, "difference") for name in matchings},
+        **{f"optimal, {p}: difference from float64": row("accuracy", p, "difference") for p in ALL_PRECISIONS},
+        **{f"optimal, {p}: certified gap": row("accuracy", p, "gap") for p in ALL_PRECISIONS},
     }
 
 
@@ -138,15 +141,15 @@ def calls(steps: Steps, plan: Plan) -> Rows:
 
 
 def in_succession(seconds: Iterable[float]) -> str:
-    """Write the times of successive calls."""
+    """Format the times of successive calls."""
     return ", then ".join(map(three_digits, seconds))
 
 
 def throughput(steps: Steps, plan: Plan) -> Rows:
-    """Return pairs a second."""
+    """Return pairs per second."""
 
-    def row(write: Callable[[Any], str], precision: str, *path: str) -> list[str]:
-        return [cell(steps, write, Step("throughput", case, precision), *path) for case in plan.throughput]
+    def row(text: Callable[[Any], str], precision: str, *path: str) -> list[str]:
+        return [cell(steps, text, Step("throughput", case, precision), *path) for case in plan.throughput]
 
     return {
         "pairs": row(COUNT, PLAIN, "pairs", FROM_NUMPY),
@@ -161,24 +164,24 @@ def throughput(steps: Steps, plan: Plan) -> Rows:
 
 
 def peers(steps: Steps, plan: Plan) -> Rows:
-    """Return problems a second of each peer and of ours beside it, and how the values differ."""
+    """Return problems per second of each peer and of ours, and the differences of values."""
 
-    def row(write: Callable[[Any], str], module: str, *path: str) -> list[str]:
-        return [cell(steps, write, Step("peer", case, module), *path) for case in plan.peers]
+    def row(text: Callable[[Any], str], module: str, *path: str) -> list[str]:
+        return [cell(steps, text, Step("peer", case, module), *path) for case in plan.peers]
 
     rows = {}
     for module in PEERS:
         rows[f"{module}: version"] = row(str, module, "version")
-        rows[f"{module}: problems at a time"] = row(COUNT, module, "problems")
-        rows[f"{module}: values differ by"] = row(SMALL, module, "difference")
-        rows[f"{module}: problems a second"] = row(rate, module, "seconds_a_problem", PEER)
-        rows[f"{module}: {OWN} on the same"] = row(rate, module, "seconds_a_problem", OWN)
-        rows[f"{module}: {OWN}, times as fast"] = row(format_ratio, module, "times_as_fast")
+        rows[f"{module}: problems per batch"] = row(COUNT, module, "problems")
+        rows[f"{module}: difference of values"] = row(SMALL, module, "difference")
+        rows[f"{module}: problems per second"] = row(rate, module, "seconds_a_problem", PEER)
+        rows[f"{module}: {OURS} on the same problems"] = row(rate, module, "seconds_a_problem", OURS)
+        rows[f"{module}: {OURS}, times as fast"] = row(format_ratio, module, "times_as_fast")
     return rows
 
 
 def runs(steps: Steps) -> Rows:
-    """Return what runs of many inputs took."""
+    """Return the times of runs of many inputs."""
     return {
         name: [
             cell(steps, str, Step(name), "case"),
@@ -190,18 +193,16 @@ def runs(steps: Steps) -> Rows:
     }
 
 
-def memory(found: Mapping[str, Any]) -> str:
-    """Write how much of a limit was used, if there was one."""
-    return (
-        f"{three_digits(found['peak'] / GIB)} of {three_digits(found['memory_limit'] / GIB)}" if "peak" in found else ""
-    )
+def memory(run: Mapping[str, Any]) -> str:
+    """Format the peak of memory and its limit, if there was one."""
+    return f"{three_digits(run['peak'] / GIB)} of {three_digits(run['memory_limit'] / GIB)}" if "peak" in run else ""
 
 
-def bounds(found: Mapping[str, Any], plan: Plan) -> Rows:
-    """Return the least times that the device allows, and how near they were come to."""
+def bounds(bounds_by_case: Mapping[str, Any], plan: Plan) -> Rows:
+    """Return the minimum times that the device allows, and the shares reached."""
 
-    def row(write: Callable[[Any], str], *path: str) -> list[str]:
-        return [entry(write, found, case.name, *path) for case in plan.throughput]
+    def row(text: Callable[[Any], str], *path: str) -> list[str]:
+        return [entry(text, bounds_by_case, case.name, *path) for case in plan.throughput]
 
     rows = {}
     for p in PRECISIONS:
@@ -218,12 +219,12 @@ def bounds(found: Mapping[str, Any], plan: Plan) -> Rows:
 
 
 def ceilings(steps: Steps) -> Rows:
-    """Return what the device reached in a copy and in large products."""
+    """Return the rates of a copy and of large products."""
     copy = cell(steps, tera, Step("bandwidth"), "bytes_a_second")
     products = {p: cell(steps, tera, Step("product", None, p), "operations_a_second") for p in PRECISIONS}
     return {"copy, TB/s": [copy], **{f"product in {p}, TFLOP/s": [shown] for p, shown in products.items()}}
 
 
 def tera(number: float) -> str:
-    """Write a number in trillions."""
+    """Format a number in trillions."""
     return three_digits(number / 1e12)

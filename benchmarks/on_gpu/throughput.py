@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps that time exact matching."""
+"""Steps that time optimal matching."""
 
 from __future__ import annotations
 
@@ -16,28 +16,27 @@ from on_gpu.context import Context, match_on_gpu
 from on_gpu.inputs import Case, Vectors, count_pairs, load
 from on_gpu.tiles import Tiles
 from on_gpu.timing import SkippedError, Timed, take_turns, timed
-from simplugins.activations.activations import Activations
+from simplugins import Activations, Optimal
 from simplugins.compute.engines import cpu
 from simplugins.compute.engines.cuda.device import Precision
 from simplugins.compute.job import TileResult
-from simplugins.matching.optimal import Optimal
 
 FROM_NUMPY, FROM_GPU, CPU_ENGINE = "from NumPy", "from the GPU", "CPU engine"
 READING, AFFINITIES, MATCHING = "checks and norms alone", "affinities alone", "matching alone"
 PLAIN = "float32"
-"""Of this precision everything is timed, of others what they change."""
+"""The precision of which everything is timed; of others, only what they change."""
 
 SHARE = 0.4
-"""Of the time that is left, a run of many inputs may take so much by what was measured; else it has fewer."""
+"""Maximum share of the remaining time for a run of many inputs, as estimated from its throughput."""
 
 
 def match_on_cpu(vectors: Vectors) -> TileResult:
-    """Match all pairs exactly by the CPU engine, on all cores."""
-    return cpu.aligned_products(Activations.from_array(vectors), None, Optimal())
+    """Match all pairs optimally on the CPU, on all cores."""
+    return cpu.aligned_products(Activations.of(vectors), None, Optimal())
 
 
 def throughput(context: Context, case: Case, precision: Precision) -> dict[str, Any]:
-    """Time all pairs of a case: the whole, beside the CPU engine, and then its parts."""
+    """Time all pairs of a case: the whole in turns with the CPU engine, then its parts."""
     vectors = load(case)
     with context.gpu.device:
         turns = take_turns(_whole(context, case, vectors, precision), context.budget)
@@ -56,8 +55,8 @@ def throughput(context: Context, case: Case, precision: Precision) -> dict[str, 
 
 def _whole(context: Context, case: Case, vectors: Vectors, precision: Precision) -> dict[str, Timed]:
     gpu = context.gpu
-    placed = gpu.device.upload(vectors)
-    from_gpu = {FROM_GPU: timed(gpu, partial(match_on_gpu, gpu, placed, precision))}
+    uploaded = gpu.device.upload(vectors)
+    from_gpu = {FROM_GPU: timed(gpu, partial(match_on_gpu, gpu, uploaded, precision))}
     if precision != PLAIN:
         return from_gpu
     from_numpy = {FROM_NUMPY: timed(gpu, partial(match_on_gpu, gpu, vectors))}
@@ -74,35 +73,35 @@ def _parts(context: Context, vectors: Vectors, precision: Precision) -> dict[str
 
 
 def _compare_engines(turns: Mapping[str, list[float]], pairs: Mapping[str, int]) -> dict[str, Any]:
-    own, other = ([seconds / pairs[name] for seconds in turns[name]] for name in (FROM_NUMPY, CPU_ENGINE))
-    return {"times_as_fast_as_cpu": ratio(other, own)}
+    gpu, cpu_engine = ([seconds / pairs[name] for seconds in turns[name]] for name in (FROM_NUMPY, CPU_ENGINE))
+    return {"times_as_fast_as_cpu": ratio(cpu_engine, gpu)}
 
 
 def long_run(context: Context) -> dict[str, Any]:
-    """Time one run of many inputs."""
+    """Time a run of many inputs."""
     return _run(context, context.plan.long_run)
 
 
 def large_run(context: Context) -> dict[str, Any]:
-    """Time one run of very many inputs in little memory of the device."""
+    """Time a run of very many inputs in limited device memory."""
     limit = context.plan.memory_limit
     with context.gpu.device, context.gpu.limited_memory(limit) as peak:
-        found = _run(context, context.plan.large_run)
-    return {**found, "memory_limit": limit, "peak": peak.bytes}
+        result = _run(context, context.plan.large_run)
+    return {**result, "memory_limit": limit, "peak": peak.bytes}
 
 
-def _run(context: Context, wanted: Case) -> dict[str, Any]:
-    case = _fitting(context, wanted)
+def _run(context: Context, requested: Case) -> dict[str, Any]:
+    case = _fitting(context, requested)
     vectors, gpu = load(case), context.gpu
     seconds = timed(gpu, partial(match_on_gpu, gpu, vectors))()
-    counts = {"inputs": case.inputs, "inputs_wanted": wanted.inputs, "pairs": count_pairs(case.inputs)}
+    counts = {"inputs": case.inputs, "inputs_wanted": requested.inputs, "pairs": count_pairs(case.inputs)}
     return {"case": case.name, **counts, "seconds": seconds}
 
 
 def _fitting(context: Context, case: Case) -> Case:
-    """Return a case with as many of its inputs as there is time for."""
-    measured = context.found("throughput", case, PLAIN)
+    """Return a case with as many of its inputs as time permits."""
+    measured = context.result("throughput", case, PLAIN)
     if measured is None:
-        raise SkippedError(f"the throughput at {case.name}, which tells how long it would take, is not known")
+        raise SkippedError(f"the throughput at {case.name}, needed to estimate the time, is unknown")
     most = math.isqrt(int(2 * SHARE * context.budget.left() / measured["seconds_a_pair"][FROM_NUMPY]))
     return replace(case, inputs=min(case.inputs, max(2, most)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine's parts, alone: affinities of tiles of pairs, and matching on affinities that are there."""
+"""The engine's parts in isolation: affinities of tiles of pairs, and matching on existing affinities."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ import numpy as np
 
 from on_gpu.device import Gpu
 from on_gpu.inputs import Vectors
+from simplugins import Optimal
 from simplugins.compute.engines.cuda import launcher
 from simplugins.compute.engines.cuda.device import Precision
 from simplugins.compute.engines.cuda.engine import PRODUCTS_SHARE
 from simplugins.compute.engines.cuda.launcher import Batch, Solved
 from simplugins.compute.engines.cuda.operands import operand
 from simplugins.compute.engines.cuda.tasks import make_pairs, make_tasks
-from simplugins.matching.optimal import Optimal
 
 MOST_INPUTS = 256
-"""Of a block, as in the engine."""
+"""Inputs per block, as in the engine."""
 
 FLOAT = np.dtype(np.float32)
 
 
 class Tiles:
-    """All pairs of inputs, each once, as tiles: a block of inputs against itself or a later one.
+    """All pairs of inputs, each once, as tiles: a block of inputs by itself or by a later block.
 
     Parameters
     ----------
     gpu : Gpu
     vectors : (N, S, C) array
     most : int
-        Inputs of a block; fewer if the device's memory is small.
+        Maximum number of inputs per block; fewer if device memory is small.
     """
 
     def __init__(self, gpu: Gpu, vectors: Vectors, most: int = MOST_INPUTS) -> None:
@@ -48,21 +48,21 @@ class Tiles:
         self._scratch = gpu.device.empty((self.size**2 * self.positions**2,), FLOAT)
 
     def multiply_all(self, precision: Precision) -> None:
-        """Make the affinities of all tiles, one after the other in the same place."""
+        """Compute the affinities of all tiles, one after the other in the same memory."""
         for rows, columns in self._tiles():
             self._multiply(rows, columns, precision)
 
     def match_all(self) -> float:
-        """Match all tiles; returns the seconds that takes, without those of making affinities."""
+        """Match all tiles; return the seconds without those for the affinities."""
         return sum(self._match(rows, columns) for rows, columns in self._tiles())
 
     def batch(self, rows: int, columns: int) -> Batch:
-        """Return the problems of a tile, given by its blocks, on affinities that are made before."""
+        """Compute the affinities of a tile, given by its blocks, and return its problems."""
         problems, count = self._problems_of(rows, columns)
         return Batch(self._multiply(rows, columns, "float32"), problems, count, self.positions)
 
     def solve(self, batch: Batch) -> Solved:
-        """Match the pairs of a tile, and wait for it."""
+        """Match the pairs of a tile, and wait for the results."""
         return launcher.solve(self.gpu.device, batch, FLOAT)()
 
     def _tiles(self) -> Iterator[tuple[int, int]]:
@@ -90,12 +90,12 @@ class Tiles:
         return self._operands[key]
 
     def _problems_of(self, rows: int, columns: int) -> tuple[Any, int]:
-        """Return a tile's problems on the device, and how many; tiles of one shape have them in common."""
+        """Return a tile's problems on the device, and their number; tiles of one shape share them."""
         sizes = [len(self._blocks[block]) // self.positions for block in (rows, columns)]
         key = sizes[0], sizes[1], rows == columns
         if key not in self._problems:
-            wanted = np.triu(np.ones(sizes, bool), 1) if rows == columns else np.ones(sizes, bool)
-            pairs = make_pairs(wanted, *(np.arange(size + 1) * self.positions for size in sizes))
+            selected = np.triu(np.ones(sizes, bool), 1) if rows == columns else np.ones(sizes, bool)
+            pairs = make_pairs(selected, *(np.arange(size + 1) * self.positions for size in sizes))
             (task,) = make_tasks(pairs, Optimal(), certify=False)
             self._problems[key] = self.gpu.device.upload(task.problems), len(task.problems)
         return self._problems[key]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Timing on a device that works while the host goes on, within a limited time."""
+"""Timing of asynchronous work on a device, within a time budget."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from on_gpu.device import Gpu
 
 MOST_ROUNDS = 5
 ROUNDS_SHARE = 0.03
-"""Of the time that is left, rounds of a measurement may take so much; one round there is in any case."""
+"""Maximum share of the remaining time for the rounds of a measurement, which has at least one."""
 
 Timed = Callable[[], float]
-"""Does something, and returns how many seconds of it count."""
+"""A function that does some work, and returns the seconds that count."""
 
 
 class SkippedError(Exception):
-    """Something is not measured, for a reason that is no failure."""
+    """A step is skipped, for a reason other than a failure."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The time that a run may take.
+    """The time budget of a run.
 
     Attributes
     ----------
     deadline : float
-        As `time.time` counts, which other processes share.
+        On the clock of `time.time`, which processes share.
     """
 
     deadline: float
 
     def left(self) -> float:
-        """Return the seconds that are left."""
+        """Return the remaining seconds."""
         return self.deadline - time.time()
 
     def rounds(self, once: float) -> int:
-        """Return how many rounds there is time for, of so many seconds each."""
+        """Return the number of rounds that time permits, given the seconds of one."""
         return int(np.clip(ROUNDS_SHARE * self.left() / once, 1, MOST_ROUNDS))
 
 
 def timed(gpu: Gpu, work: Callable[[], object]) -> Timed:
-    """Return what does some work and waits for it, and counts all of that."""
+    """Return a function that does some work, waits for it, and returns the seconds."""
 
     def run() -> float:
         gpu.synchronize()
@@ -58,7 +58,7 @@ def timed(gpu: Gpu, work: Callable[[], object]) -> Timed:
 
 
 def take_turns(works: Mapping[str, Timed], budget: Budget) -> dict[str, list[float]]:
-    """Return the seconds of each in some rounds, in which they take turns, after one that warms them up."""
+    """Return the seconds of each work in several rounds, in which they take turns, after a warm-up round."""
     start = time.perf_counter()
     for work in works.values():
         work()

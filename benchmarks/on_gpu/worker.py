@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Running steps in a process of their own: what a kernel breaks or blocks on a GPU lasts as long as the process."""
+"""Steps in a separate process, since a failing or blocking CUDA kernel makes a GPU unusable for its whole process."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ MOST_LETTERS = 300
 
 
 class Outcome(NamedTuple):
-    """How a step ended, and what it found, or the reason why it found nothing."""
+    """How a step ended: its state, and its result or the reason for having none."""
 
     state: str
-    found: Any
+    result: Any
 
 
 class Worker:
-    """A process that does one piece of work after the other; after a failure, a new one."""
+    """A process that runs one function after the other, replaced after a failure."""
 
     def __init__(self) -> None:
         self._process: Any = None
         self._pipe: Any = None
 
     def run(self, work: Callable[..., Any], *arguments: Any, seconds: float) -> Outcome:
-        """Have some work done, for so many seconds at most."""
+        """Run a function for at most `seconds` seconds."""
         if self._process is None:
             self._start()
         self._pipe.send((work, arguments))
@@ -59,7 +59,7 @@ class Worker:
             return Outcome(FAILED, f"the process ended with exit code {self._process.exitcode}")
 
     def stop(self) -> None:
-        """End the process, whatever it does."""
+        """End the process."""
         if self._process is None:
             return
         self._pipe.close()
@@ -83,6 +83,6 @@ def _outcome(work: Callable[..., Any], arguments: tuple[Any, ...]) -> Outcome:
         return Outcome(DONE, work(*arguments))
     except SkippedError as reason:
         return Outcome(SKIPPED, str(reason))
-    except Exception as error:  # whatever it is, it is told, and other steps go on
+    except Exception as error:  # reported, so that other steps go on
         traceback.print_exc()
         return Outcome(FAILED, f"{type(error).__name__}: {' '.join(str(error).split())[:MOST_LETTERS]}")

@@ -1,29 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NumPy, Torch and CuPy arrays seen alike: the only room that knows array libraries.
+"""NumPy, Torch, CuPy and on-disk arrays behind one interface: the only module that knows array libraries.
 
-No library is imported here before the user has: an array's type tells where it comes from.
+No library is imported here before the user has imported it: an array's type names its library.
 """
 
 from __future__ import annotations
 
+import math
+import mmap
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common import gpu, ondisk
+from simplugins._common import gpu
+
+_LAZY_TYPES = {("zarr", "Array"), ("h5py", "Dataset"), ("dask", "Array")}
 
 
 def is_torch(array: Any) -> bool:
-    """Whether an object is a Torch tensor."""
+    """Return whether an object is a Torch tensor."""
     return _comes_from("torch", array) and hasattr(array, "detach")
 
 
 def is_cupy(array: Any) -> bool:
-    """Whether an object is a CuPy array."""
+    """Return whether an object is a CuPy array."""
     return _comes_from("cupy", array) and hasattr(array, "get")
 
 
@@ -31,31 +36,41 @@ def _comes_from(library: str, array: Any) -> bool:
     return any(base.__module__.split(".")[0] == library for base in type(array).__mro__)
 
 
+def is_lazy(array: Any) -> bool:
+    """Return whether an object is a Zarr, h5py or Dask array, whose slices are read or computed on request.
+
+    Examples
+    --------
+    >>> is_lazy(np.ones(3))
+    False
+    """
+    return any((base.__module__.split(".")[0], base.__name__) in _LAZY_TYPES for base in type(array).__mro__)
+
+
 def as_array(array: Any) -> Any:
-    """Return a Torch or CuPy array, or one that stays on disk, as it is; anything else as a NumPy array.
+    """Return a NumPy, Torch, CuPy or on-disk array unchanged, and anything else as a NumPy array.
 
     Raises
     ------
     TypeError
-        If the object is no array of numbers, for example ragged nested lists, strings or objects.
+        If the object is not an array of real numbers: ragged nested lists, strings, objects, a masked array.
     """
     if isinstance(array, list | tuple) and array and all(is_torch(element) for element in array):
         array = sys.modules["torch"].stack(list(array))
     if isinstance(array, np.ma.MaskedArray):
-        raise TypeError("masked arrays are not read: pass the plain array, and which positions count as mask=")
-    if not (is_torch(array) or is_cupy(array) or isinstance(array, np.ndarray) or ondisk.is_lazy(array)):
+        raise TypeError("expected a plain array, got a masked array: pass its data, and as mask= the positions to use")
+    if not (isinstance(array, np.ndarray) or is_torch(array) or is_cupy(array) or is_lazy(array)):
         try:
             array = np.asarray(array)
         except ValueError as error:
-            raise TypeError(f"expected an array, got {type(array).__name__} that makes none: {error}") from error
-    kind = number_kind(array)
-    if kind not in ("float", "integer"):
+            raise TypeError(f"expected an array, got a {type(array).__name__} that is not one: {error}") from error
+    if number_kind(array) not in ("float", "integer"):
         raise TypeError(f"expected real numbers, got an array of {array.dtype}")
     return array
 
 
 def number_kind(array: Any) -> str:
-    """Return "float", "integer" or "other", of a NumPy, CuPy or Torch array."""
+    """Return "float", "integer" or "other" for the type of an array's elements."""
     if is_torch(array):
         if array.is_floating_point():
             return "float"
@@ -67,14 +82,14 @@ def number_kind(array: Any) -> str:
 
 
 def is_float64(array: Any) -> bool:
-    """Whether an array holds floats of 64 bits or more, in any byte order."""
+    """Return whether an array holds floats of 64 bits or more, in any byte order."""
     return number_kind(array) == "float" and int(array.dtype.itemsize) >= 8
 
 
 def to_float(array: Any, dtype: np.dtype[np.floating]) -> Any:
-    """Return an array as float32 or float64 where it lies, a copy only where one is needed.
+    """Return an array as float32 or float64 on its own device, copied only if necessary.
 
-    What is on a GPU comes as a CuPy array, of Torch's by DLPack, or, where there is no CuPy, on the CPU.
+    A tensor on a GPU becomes a CuPy array by DLPack, or a NumPy array if CuPy is not installed.
     """
     if is_torch(array):
         tensor = array.detach()
@@ -86,19 +101,29 @@ def to_float(array: Any, dtype: np.dtype[np.floating]) -> Any:
 
 
 def to_numpy(array: Any, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
-    """Return an array on the CPU as float32 or float64, a copy only where one is needed."""
-    with gpu.current(gpu_of(array)):
-        found = to_float(array, dtype)
-        return found.get() if is_cupy(found) else found  # type: ignore[no-any-return]
+    """Return an array as a NumPy array of float32 or float64, copied only if necessary."""
+    with on_gpu(gpu_of(array)):
+        values = to_float(array, dtype)
+        return values.get() if is_cupy(values) else values  # type: ignore[no-any-return]
+
+
+def small_numpy(array: Any) -> NDArray[Any]:
+    """Return labels, a mask or another small array as NumPy, with its type unchanged."""
+    if is_torch(array):
+        array = array.detach().cpu().numpy()
+    elif is_cupy(array):
+        with on_gpu(gpu_of(array)):
+            array = array.get()
+    return np.asarray(array)
 
 
 def namespace(array: Any) -> ModuleType:
-    """Return the module whose functions work on a NumPy or CuPy array: NumPy or CuPy."""
+    """Return the module whose functions work on an array: CuPy for a CuPy array, else NumPy."""
     return gpu.cupy() if is_cupy(array) else np
 
 
 def gpu_of(array: Any) -> int | None:
-    """Return the number of the GPU that an array lies on, if CuPy can reach it there; None otherwise."""
+    """Return the number of the GPU that holds an array; None for the CPU, or if CuPy cannot reach that GPU."""
     if is_cupy(array):
         return int(array.device.id)
     if is_torch(array) and array.is_cuda and gpu.why_unusable() is None:
@@ -107,16 +132,40 @@ def gpu_of(array: Any) -> int | None:
 
 
 def common_gpu(sets: Sequence[Any]) -> int | None:
-    """Return the number of the GPU that all arrays lie on, or None."""
-    found = {gpu_of(array) for array in sets}
-    return found.pop() if len(found) == 1 else None
+    """Return the number of the GPU that holds all arrays, or None."""
+    numbers = {gpu_of(array) for array in sets}
+    return numbers.pop() if len(numbers) == 1 else None
 
 
-def small_numpy(array: Any) -> NDArray[Any]:
-    """Return labels, a mask or another small array as NumPy, in its own type."""
-    if is_torch(array):
-        array = array.detach().cpu().numpy()
-    elif is_cupy(array):
-        with gpu.current(gpu_of(array)):
-            array = array.get()
-    return np.asarray(array)
+def on_gpu(number: int | None) -> AbstractContextManager[Any]:
+    """Make a GPU the current one within a ``with`` block; None changes nothing."""
+    return nullcontext() if number is None else gpu.cupy().cuda.Device(number)
+
+
+def chunk_bytes(array: Any) -> int:
+    """Return the size of an on-disk array's chunks, for Dask of the largest; 0 for an array without chunks."""
+    chunks = getattr(array, "chunks", None) if is_lazy(array) else None
+    return math.prod(int(np.max(size)) for size in chunks) * int(array.dtype.itemsize) if chunks else 0
+
+
+def memmap_of(array: Any) -> np.memmap[Any, Any] | None:
+    """Return the memmap that an array is a view of; None if there is none, or its changes do not reach the file."""
+    while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap):
+            return array if array.mode != "c" else None
+        array = array.base
+    return None
+
+
+def loaded(part: Any) -> Any:
+    """Return a slice of an on-disk array as a NumPy array in memory, and other arrays unchanged.
+
+    Pages of a memmap are released after they were copied, so that they do not add up in memory.
+    """
+    mapped = memmap_of(part)
+    if mapped is None:
+        return np.asarray(part) if is_lazy(part) else part
+    values = np.array(part, subok=False)
+    if hasattr(mmap, "MADV_DONTNEED"):
+        mapped.base.madvise(mmap.MADV_DONTNEED)  # type: ignore[union-attr]
+    return values

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the kernels are compiled, decided in one place.
+"""Settings for functions compiled by Numba.
 
-``nogil`` lets the engine's threads run kernels side by side. ``cache`` keeps the machine code on disk, beside
-the package or in the user's cache folder, so only the first call after installation pays for compilation.
-Fast-math stays off: the search runs on integers, and float scans are written as vector code (see `scans`).
+``nogil`` lets the engine's threads run compiled functions in parallel. ``cache`` keeps the machine code on disk, next
+to the package or in the user's cache folder, so that only the first call after installation pays for compilation.
+Fast-math stays off: assignment runs on integers, and scans of floats are written as vector code (see
+`simplugins.matching.vector_scans`).
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from typing import Any
 import numba
 
 
-def kernel(function: Callable[..., Any]) -> Any:
-    """Compile a function when it is first called, and keep the machine code if there is a place for it."""
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compile a function at its first call, and cache the machine code if there is a writable folder for it."""
     try:
         return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # no folder can be written to: every process compiles for itself
+    except RuntimeError:  # no writable folder: each process compiles for itself
         return numba.njit(nogil=True)(function)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading activations and labels, and writing files whole or not at all. No pickle is ever read."""
+"""Files that are written whole or not at all, .npz files with a JSON header, and run stores. Pickle is never read."""
 
 from __future__ import annotations
 
@@ -20,78 +20,80 @@ _HEADER = "header.json"
 
 
 def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Check that a file may be written, before the work whose result it is to hold.
+    """Check that a file may be written, before the work of computing its content.
 
     Raises
     ------
     FileExistsError
-        If it exists and may not be replaced.
+        If it exists and `overwrite` is False.
     FileNotFoundError
         If its folder does not exist.
     PermissionError
-        If its folder cannot be written to.
+        If its folder is not writable.
     """
     path = Path(path)
     if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; choose another name, or allow it to be overwritten")
+        raise FileExistsError(
+            f"{path} exists: choose another name, or pass overwrite=True (--force on the command line)"
+        )
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: there is no folder {path.parent}")
+        raise FileNotFoundError(f"{path}: the folder {path.parent} does not exist")
     if not os.access(path.parent, os.W_OK):
-        raise PermissionError(f"{path}: the folder {path.parent} cannot be written to")
+        raise PermissionError(f"{path}: the folder {path.parent} is not writable")
 
 
 def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], None], *, overwrite: bool = False) -> None:
-    """Write a file beside its place and move it there once it is complete.
+    """Write a file under a temporary name in the same folder, and rename it once it is complete.
 
     Parameters
     ----------
     path : path
     write : callable
-        Writes the content to the binary file that it is given.
+        Writes the content to a binary file, its only argument.
     overwrite : bool, default False
         Whether an existing file may be replaced.
 
     Raises
     ------
     FileExistsError, FileNotFoundError, PermissionError
-        As `check_writable`.
+        As for `check_writable`.
     """
     check_writable(path, overwrite=overwrite)
     path = Path(path)
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(beside, 0o666 & ~umask())
-        os.replace(beside, path)
+        os.chmod(temporary, 0o666 & ~umask())
+        os.replace(temporary, path)
     except BaseException:
-        Path(beside).unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 
-def json_text(told: Mapping[str, Any]) -> str:
-    """Return what there is to tell as JSON, with null in place of NaN, which JSON does not have.
+def json_text(values: Mapping[str, Any]) -> str:
+    """Return values as JSON text, with null for NaN, which JSON lacks.
 
     Examples
     --------
     >>> json.loads(json_text({"value": float("nan")}))
     {'value': None}
     """
-    return json.dumps(_without_nan(told), indent=1, allow_nan=False) + "\n"
+    return json.dumps(_without_nan(values), indent=1, allow_nan=False) + "\n"
 
 
-def _without_nan(told: Any) -> Any:
-    if isinstance(told, Mapping):
-        return {name: _without_nan(value) for name, value in told.items()}
-    if isinstance(told, list | tuple):
-        return [_without_nan(value) for value in told]
-    return None if isinstance(told, float) and math.isnan(told) else told
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_nan(element) for name, element in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(element) for element in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def write_text(path: str | os.PathLike[str], text: str, *, overwrite: bool = False) -> None:
-    """Write a text to a file, UTF-8, whole or not at all; see `write_whole`."""
+    """Write a UTF-8 text file whole or not at all; see `write_whole`."""
 
     def write(file: IO[bytes]) -> None:
         file.write(text.encode("utf-8"))
@@ -100,7 +102,7 @@ def write_text(path: str | os.PathLike[str], text: str, *, overwrite: bool = Fal
 
 
 def umask() -> int:
-    """Return which permissions new files do not get."""
+    """Return the permissions that new files do not get."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
@@ -113,15 +115,15 @@ def write_npz(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write arrays and a JSON header to one .npz file, which NumPy can read too.
+    """Write arrays and a JSON header to one .npz file, whose arrays NumPy can read.
 
     Raises
     ------
     ValueError
-        If the path does not end in .npz, or an array holds objects.
+        If the path does not end in .npz, or an array contains objects.
     """
     if Path(path).suffix != ".npz":
-        raise ValueError(f"{path}: expected a name that ends in .npz")
+        raise ValueError(f"{path}: expected a path ending in .npz")
     text = json.dumps(header, indent=1)
 
     def write(file: IO[bytes]) -> None:
@@ -135,39 +137,39 @@ def write_npz(
 
 
 def read_npz(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Read the arrays of a .npz file and its JSON header, which is empty if it has none.
+    """Read the arrays of a .npz file and its JSON header, {} if it has none.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If it is no .npz file, is damaged, or holds pickled objects.
+        If it is not a .npz file, is damaged, or contains pickled objects.
     """
     header = read_header(path)
     with _reading(path), open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files if name != _HEADER}, header
 
 
-def check_version(found: int, known: int) -> None:
-    """Check that a file's format is not of a later version than is known.
+def check_version(version: int, newest: int) -> None:
+    """Check that the version of a file's format is not above the newest that this simplugins reads.
 
     Raises
     ------
     ValueError
         If it is.
     """
-    if found > known:
-        raise ValueError(f"its format version is {found}, this simplugins reads up to {known}: upgrade simplugins")
+    if version > newest:
+        raise ValueError(f"format version {version}, this simplugins reads versions up to {newest}: upgrade simplugins")
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the JSON header of a .npz file, which is empty if it has none.
+    """Read the JSON header of a .npz file, {} if it has none.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        As `read_npz`.
+        As for `read_npz`.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
@@ -178,7 +180,7 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 @contextmanager
 def _reading(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Say which file could not be read: a damaged archive can raise almost anything, even a NotImplementedError."""
+    """Name the file in errors: a damaged archive can raise almost anything, even a NotImplementedError."""
     try:
         yield
     except Exception as error:
@@ -190,7 +192,7 @@ MANIFEST = "zarr.json"
 
 
 def is_store(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a path is the Zarr store of a run, without importing Zarr."""
+    """Return whether a path is the Zarr store of a run, without importing Zarr."""
     try:
         attributes = json.loads((Path(path) / MANIFEST).read_text(encoding="utf-8"))["attributes"]
         return bool(attributes["simplugins"]["format"] == STORE_FORMAT)

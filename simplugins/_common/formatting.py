@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Amounts as people write them."""
+"""Times, sizes and counts as text for people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 
 
 def human_time(seconds: float) -> str:
-    """Write a time in the unit that people would use, to two or three digits.
+    """Format a time in a suitable unit, to two or three digits.
 
     Examples
     --------
@@ -31,11 +31,11 @@ _TIMES = (
     (2 * _YEAR, _DAY, "days", 2),
     (math.inf, _YEAR, "years", 2),
 )
-"""Up to which time to write it in which unit, and to how many digits."""
+"""Upper limit in seconds, seconds per unit, name of the unit, significant digits."""
 
 
 def human_bytes(count: float) -> str:
-    """Write a number of bytes, in units of a thousand.
+    """Format a number of bytes with decimal prefixes.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def human_bytes(count: float) -> str:
 
 
 def human_count(count: int) -> str:
-    """Write a number, shortly where it is large.
+    """Format a count, with an exponent from ten million.
 
     Examples
     --------
@@ -61,18 +61,18 @@ def human_count(count: int) -> str:
     return f"{count / 10**power:.3g}e{power}"
 
 
-def counted(count: int, thing: str) -> str:
-    """Write how many things there are.
+def counted(count: int, noun: str) -> str:
+    """Format a count with its noun, which takes an s in the plural.
 
     Examples
     --------
     >>> counted(1, "pair"), counted(2000, "pair")
     ('1 pair', '2,000 pairs')
     """
-    return f"{human_count(count)} {thing}" + ("" if count == 1 else "s")
+    return f"{human_count(count)} {noun}" + ("" if count == 1 else "s")
 
 
 def _rounded(number: float, digits: int) -> str:
-    """Write a number to so many digits, and never with an exponent."""
+    """Format a number to `digits` significant digits, never with an exponent."""
     rounded = float(f"{number:.{digits}g}")
     return f"{rounded:,.0f}" if rounded >= 10 ** (digits - 1) else f"{rounded:g}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of a package that are imported when they are first used."""
+"""Lazy imports: names of a package that are imported on first use."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 
 def lazy_names(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return the ``__getattr__`` and ``__dir__`` of a package whose names live in its modules.
+    """Return ``__getattr__`` and ``__dir__`` for a package that exports names of its modules.
 
     Parameters
     ----------
     package : str
         The package's ``__name__``.
     modules : mapping of str to str
-        The full name of the module that defines each name; a module's own name stands for the module itself.
+        By public name, the full name of the module that defines it; for a submodule, its own full name.
     """
 
     def get(name: str) -> Any:

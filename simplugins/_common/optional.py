@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Optional packages: imported only where they are used, with one line that says what to install."""
+"""Optional packages: imported where they are used, with an error that says what to install."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import ModuleType
 
 
 def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """Import an optional package, or say which extra of simplugins brings it.
+    """Import an optional package, or raise an error that names the extra to install.
 
     Parameters
     ----------
@@ -17,7 +17,7 @@ def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
     extra : str
         The extra of simplugins that installs it.
     purpose : str
-        What needs it, in a few words, such as ``"reading .pt files"``.
+        What the package is needed for, such as ``"reading .pt files"``.
 
     Returns
     -------
@@ -27,7 +27,7 @@ def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
     Raises
     ------
     ImportError
-        If the import fails, whatever the cause, which is chained.
+        If the import fails for any reason; the cause is chained.
     """
     try:
         return import_module(module)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Progress bars, on standard error, for those who ask for one. A string in place of True is the bar's title."""
+"""Progress bars on standard error, shown on request; `progress` is True, or the title of the bar."""
 
 from __future__ import annotations
 
@@ -12,27 +12,24 @@ from typing import Any
 def counted(
     total: int, progress: bool | str, *, title: str, unit: str, done: int = 0
 ) -> Iterator[Callable[[int], object]]:
-    """Give a function that shows how much of a total is done; `done` is what was done before."""
+    """Yield a function that shows how much of a total is done, of which `done` was done before."""
     if not progress:
         yield lambda done: None
         return
     from tqdm import tqdm
 
-    with tqdm(total=total, initial=done, desc=_title(progress, title), unit=unit, unit_scale=True) as bar:
+    title = progress if isinstance(progress, str) else title
+    with tqdm(total=total, initial=done, desc=title, unit=unit, unit_scale=True) as bar:
         yield lambda done: bar.update(done - bar.n)
 
 
 @contextmanager
 def shown(steps: Iterable[Any], progress: bool | str, *, title: str, unit: str = "it") -> Iterator[Iterable[Any]]:
-    """Give the steps, to be gone through once, and show how many are done."""
+    """Yield an iterable of the steps that shows how many are done."""
     if not progress:
         yield steps
         return
     from tqdm import tqdm
 
-    with tqdm(steps, desc=_title(progress, title), unit=unit) as bar:
+    with tqdm(steps, desc=progress if isinstance(progress, str) else title, unit=unit) as bar:
         yield bar
-
-
-def _title(progress: bool | str, otherwise: str) -> str:
-    return progress if isinstance(progress, str) else otherwise

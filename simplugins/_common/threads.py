@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Threads of the CPU: a pool that works through tasks, can be interrupted, and keeps BLAS to one thread meanwhile."""
+"""A thread pool that works through tasks, can be interrupted, and limits BLAS to one thread in the meantime."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from functools import cache
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+
 from simplugins._common.progress import counted
-from simplugins._common.validation import check_count
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use, which may be fewer than the machine has."""
+    """Return the number of cores that this process may use, which may be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -24,14 +26,14 @@ class Task(Protocol):
 
     @property
     def pairs(self) -> int:
-        """How many pairs of inputs it looks at."""
+        """Number of pairs of inputs in the task."""
 
 
 T = TypeVar("T", bound=Task)
 
 
 def check_threads(threads: int | None) -> int:
-    """Return how many threads to use: as many as were asked for, or one for each usable core.
+    """Return the number of threads to use: `threads`, or the number of usable cores if it is None.
 
     Raises
     ------
@@ -40,12 +42,13 @@ def check_threads(threads: int | None) -> int:
     """
     if threads is None:
         return usable_cores()
-    check_count("threads", threads)
+    if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or threads < 1:
+        raise ValueError(f"threads must be a whole number of at least 1, got {threads!r}")
     return int(threads)
 
 
 class _SingleThreadedBlas:
-    """Holds BLAS to one thread while anyone is inside, in whatever threads they are; the last one out restores it."""
+    """Re-entrant, thread-safe context manager that limits BLAS to one thread."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -70,7 +73,7 @@ _single_threaded_blas = _SingleThreadedBlas()
 
 @cache
 def _blas() -> Any:
-    """Find the BLAS libraries in use (this takes milliseconds, so it is done once)."""
+    """Find the loaded BLAS libraries, once, since that takes milliseconds."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas")
@@ -79,18 +82,29 @@ def _blas() -> Any:
 def in_threads(
     work: Callable[[T], None], tasks: Iterable[T], *, pairs: int, threads: int, progress: bool | str, title: str
 ) -> None:
-    """Work through tasks in threads; stop them after their present task on an error or an interrupt.
+    """Work through tasks in threads, which stop after their current task on an error or an interrupt.
 
-    Tasks are made when they are worked on; `pairs` is how many they look at together.
+    Parameters
+    ----------
+    work : callable
+        Called with each task.
+    tasks : iterable of Task
+        Consumed lazily, in order.
+    pairs : int
+        Number of pairs in all tasks together.
+    threads : int
+    progress : bool or str
+        Show a progress bar of pairs on standard error; a string replaces its title.
+    title : str
     """
-    stop, turn = threading.Event(), threading.Lock()
-    following = iter(tasks)
+    stop, lock = threading.Event(), threading.Lock()
+    remaining = iter(tasks)
     pairs_done = [0] * threads
 
     def worker(number: int) -> None:
         while not stop.is_set():
-            with turn:
-                task = next(following, None)
+            with lock:
+                task = next(remaining, None)
             if task is None:
                 return
             work(task)
@@ -98,14 +112,15 @@ def in_threads(
 
     with (
         _single_threaded_blas,
-        counted(pairs, progress, title=title, unit="pair") as show,
+        counted(pairs, progress, title=title, unit="pair") if progress else nullcontext() as show,
         ThreadPoolExecutor(threads, thread_name_prefix="simplugins") as pool,
     ):
         try:
             running = {pool.submit(worker, number) for number in range(threads)}
             while running:
                 finished, running = wait(running, timeout=0.1, return_when="FIRST_EXCEPTION")
-                show(sum(pairs_done))
+                if show is not None:
+                    show(sum(pairs_done))
                 for future in finished:
                     future.result()
         finally:

@@ -1,16 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blocks of concept vectors, and the readers that make them of arrays: in memory, on a GPU, or on disk."""
+"""Blocks of concept vectors, their readers from arrays of any layout, and their norms."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from simplugins._common import arrays, gpu, ondisk
+from simplugins._common import arrays, ondisk
+from simplugins.activations.positions import read_mask, remaining_tokens
+from simplugins.activations.scaling import read_dtype, scaling_exponents
+
+_DIMENSIONS = {
+    "nd": "(inputs, channels)",
+    "ntd": "(inputs, tokens, channels)",
+    "nchw": "(inputs, channels, height, width)",
+    "nhwc": "(inputs, height, width, channels)",
+}
+_AUTO = {2: "nd", 3: "ntd", 4: "nchw"}
+CHUNK_BYTES = 16 * 2**20
+"""Size of the chunks, counted as float64, in which values are read that need not be in memory together."""
+_SAFE_SQUARE = 50
+"""Inputs whose squared norm is within two to this power, both ways, need no scaling in either type."""
 
 
 @dataclass(frozen=True)
@@ -29,20 +44,20 @@ class Block:
     offsets: NDArray[np.int64]
 
     def rows(self, start: int, stop: int) -> Block:
-        """Return the inputs `start` to `stop` of the block, without a copy."""
+        """Return the inputs from `start` to `stop`, without a copy."""
         offsets = self.offsets[start : stop + 1]
         return Block(self.vectors[offsets[0] : offsets[-1]], offsets - offsets[0])
 
     def norm_order(self) -> NDArray[np.int64]:
-        """Return the (T,) rows of each input by the norm of their vectors, smallest first, ties by position."""
+        """Return the (T,) rows sorted by input, then by norm, smallest first; ties keep their order."""
         inputs = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
         return np.lexsort((self.squares(), inputs))
 
     def scaled(self, powers: NDArray[np.int64]) -> Block:
-        """Return the vectors of each input times two to a power."""
+        """Return the block with the vectors of input i multiplied by ``2.0 ** powers[i]``."""
         xp = arrays.namespace(self.vectors)
-        of_vectors = np.repeat(powers, np.diff(self.offsets)).astype(np.int32)
-        return Block(xp.ldexp(self.vectors, xp.asarray(of_vectors)[:, None]), self.offsets)
+        by_vector = np.repeat(powers, np.diff(self.offsets)).astype(np.int32)
+        return Block(xp.ldexp(self.vectors, xp.asarray(by_vector)[:, None]), self.offsets)
 
     def on_cpu(self) -> Block:
         """Return the block in the CPU's memory."""
@@ -50,32 +65,92 @@ class Block:
 
     def squares(self) -> NDArray[np.float64]:
         """Return the (T,) squared norms of the vectors."""
-        with gpu.current(arrays.gpu_of(self.vectors)):
+        with arrays.on_gpu(arrays.gpu_of(self.vectors)):
             return arrays.small_numpy(arrays.namespace(self.vectors).square(self.vectors.astype(np.float64)).sum(1))
 
+    def squared_norms(self, powers: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        """Return the (n,) squared Frobenius norms of the inputs; with `powers`, of the inputs `scaled` in float64."""
+        block = self if powers is None else Block(self.vectors.astype(np.float64), self.offsets).scaled(powers)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.add.reduceat(block.squares(), self.offsets[:-1])
+
+    def largest(self) -> NDArray[np.float64]:
+        """Return the (n,) largest absolute values of the inputs, NaN for an input that contains one."""
+        by_vector = arrays.to_numpy(abs(self.vectors).max(1), np.dtype(np.float64))
+        return np.maximum.reduceat(by_vector, self.offsets[:-1])
+
     def by_norm(self) -> tuple[Block, NDArray[np.int64]]:
-        """Return the vectors of each input by their norm, smallest first, and the rows in that order."""
+        """Return the block with its rows in `norm_order`, and that order."""
         order = self.norm_order()
-        with gpu.current(arrays.gpu_of(self.vectors)):
+        with arrays.on_gpu(arrays.gpu_of(self.vectors)):
             return Block(self.vectors[arrays.namespace(self.vectors).asarray(order)], self.offsets), order
 
 
+def offsets_of(sizes: Sequence[int] | NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return the offsets of a block whose inputs have these numbers of vectors."""
+    return np.concatenate([[0], np.cumsum(sizes)])
+
+
 class Reader(Protocol):
-    """Converts inputs, when asked for them; it can be sent to another process."""
+    """Converts inputs to blocks on request, unscaled; can be sent to another process."""
 
     def __call__(self, start: int, stop: int) -> Block:
-        """Convert the inputs from `start` to `stop`."""
+        """Read and convert the inputs from `start` to `stop`."""
 
     def part(self, start: int, stop: int) -> Reader:
-        """Return a reader of the inputs from `start` to `stop` alone, without reading them."""
+        """Return a reader of the inputs from `start` to `stop`, without reading them."""
+
+    @property
+    def dtype(self) -> np.dtype[np.floating]:
+        """Type of the blocks, float32 or float64."""
+
+    @property
+    def channels(self) -> int:
+        """Length of the concept vectors."""
+
+    @property
+    def gpu(self) -> int | None:
+        """The number of the GPU that holds the values, or None."""
 
     @property
     def is_on_disk(self) -> bool:
-        """Whether another process can read the same inputs from where they lie, so that sending the reader is cheap."""
+        """Whether another process can read the same inputs from disk, so that the reader is cheap to send."""
 
     @property
     def chunk_bytes(self) -> int:
-        """Bytes of what is read whenever a part of it is; 0 if just what is wanted is."""
+        """Size of the chunks that are read as a whole whenever part of one is; 0 if there are none."""
+
+
+@dataclass(frozen=True)
+class BlockReader:
+    """Reads inputs that are already converted and in memory."""
+
+    block: Block
+    is_on_disk = False
+    chunk_bytes = 0
+
+    def __call__(self, start: int, stop: int) -> Block:
+        """Return the inputs from `start` to `stop`, without a copy."""
+        return self.block.rows(start, stop)
+
+    def part(self, start: int, stop: int) -> Self:
+        """Return a reader of the inputs from `start` to `stop`."""
+        return replace(self, block=self.block.rows(start, stop))
+
+    @property
+    def dtype(self) -> np.dtype[np.floating]:
+        """Type of the block."""
+        return np.dtype(str(self.block.vectors.dtype))
+
+    @property
+    def channels(self) -> int:
+        """Length of the concept vectors."""
+        return int(self.block.vectors.shape[1])
+
+    @property
+    def gpu(self) -> int | None:
+        """The number of the GPU that holds the block, or None."""
+        return arrays.gpu_of(self.block.vectors)
 
 
 @dataclass(frozen=True)
@@ -87,25 +162,25 @@ class ArrayReader:
     array : array
     layout : str
         "nd", "ntd", "nchw" or "nhwc".
-    kept : (S,) int64 array or None
-        Which tokens there are to be; all for None.
-    used : (N, S) bool array or None
-        Which positions of each of the reader's inputs count; all for None.
+    tokens : (S,) int64 array or None
+        The tokens to read; None for all.
+    mask : (N, S) bool array or None
+        The positions to read, of each of the reader's inputs; None for all.
     dtype : numpy dtype
     first : int
-        Which input of the array is the reader's first.
+        The number of the reader's first input in the array.
     """
 
     array: Any
     layout: str
-    kept: NDArray[np.int64] | None
-    used: NDArray[np.bool_] | None
+    tokens: NDArray[np.int64] | None
+    mask: NDArray[np.bool_] | None
     dtype: np.dtype[np.floating]
     first: int = 0
 
     def __call__(self, start: int, stop: int) -> Block:
-        """Convert the inputs from `start` to `stop`."""
-        part = ondisk.loaded(self._opened()[self.first + start : self.first + stop])
+        """Read and convert the inputs from `start` to `stop`."""
+        part = arrays.loaded(self._opened()[self.first + start : self.first + stop])
         values = arrays.to_float(part, self.dtype)
         xp = arrays.namespace(values)
         if self.layout == "nd":
@@ -114,18 +189,36 @@ class ArrayReader:
             values = values.reshape(*values.shape[:2], -1).transpose(0, 2, 1)
         elif self.layout == "nhwc":
             values = values.reshape(len(values), -1, values.shape[-1])
-        if self.kept is not None:
-            values = values[:, xp.asarray(self.kept)]
-        if self.used is not None:
-            used = self.used[start:stop]
-            return Block(values[xp.asarray(used)], np.concatenate([[0], np.cumsum(used.sum(1))]))
+        if self.tokens is not None:
+            values = values[:, xp.asarray(self.tokens)]
+        if self.mask is not None:
+            mask = self.mask[start:stop]
+            return Block(values[xp.asarray(mask)], offsets_of(mask.sum(1)))
         inputs, positions, channels = values.shape
         return Block(values.reshape(-1, channels), np.arange(inputs + 1) * positions)
 
     def part(self, start: int, stop: int) -> Self:
-        """Return a reader of the inputs from `start` to `stop` alone."""
-        used = None if self.used is None else self.used[start:stop]
-        return replace(self, used=used, first=self.first + start)
+        """Return a reader of the inputs from `start` to `stop`."""
+        mask = None if self.mask is None else self.mask[start:stop]
+        return replace(self, mask=mask, first=self.first + start)
+
+    @property
+    def positions(self) -> NDArray[np.int64]:
+        """The number of positions of each input, (N,)."""
+        if self.mask is not None:
+            return np.asarray(self.mask.sum(1))
+        size = math.prod(places_of(self.array, self.layout)) if self.tokens is None else len(self.tokens)
+        return np.full(int(self.array.shape[0]), size)
+
+    @property
+    def channels(self) -> int:
+        """The length of the concept vectors."""
+        return int(self.array.shape[1 if self.layout in ("nd", "nchw") else -1])
+
+    @property
+    def gpu(self) -> int | None:
+        """The number of the GPU that holds the array, or None."""
+        return arrays.gpu_of(self.array)
 
     @property
     def is_on_disk(self) -> bool:
@@ -134,8 +227,8 @@ class ArrayReader:
 
     @property
     def chunk_bytes(self) -> int:
-        """Bytes of a chunk of the array, if it has chunks."""
-        return ondisk.chunk_bytes(self._opened())
+        """Size of the array's chunks, if it has any."""
+        return arrays.chunk_bytes(self._opened())
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "array": self._address() or self.array}
@@ -144,76 +237,110 @@ class ArrayReader:
         return self.array if isinstance(self.array, ondisk.Address) else ondisk.address_of(self.array)
 
     def _opened(self) -> Any:
-        """Return the array; in another process it is opened when it is first read, where an error is in its place."""
+        """Return the array; in another process, open it at the first read, where an error is reported best."""
         if isinstance(self.array, ondisk.Address):
             self.__dict__["array"] = self.array.open()
         return self.array
 
 
-@dataclass(frozen=True)
-class SetsReader:
-    """Reads a list of sets (S_i, C)."""
-
-    sets: Sequence[Any]
-    dtype: np.dtype[np.floating]
-    is_on_disk = False
-    chunk_bytes = 0
-
-    def __call__(self, start: int, stop: int) -> Block:
-        """Convert the inputs from `start` to `stop`."""
-        convert = arrays.to_numpy if arrays.common_gpu(self.sets) is None else arrays.to_float
-        values = [convert(ondisk.loaded(s[:]), self.dtype) for s in self.sets[start:stop]]
-        offsets = np.concatenate([[0], np.cumsum([len(v) for v in values])])
-        return Block(arrays.namespace(values[0]).concatenate(values), offsets)
-
-    def part(self, start: int, stop: int) -> Self:
-        """Return a reader of the inputs from `start` to `stop` alone."""
-        return replace(self, sets=self.sets[start:stop])
+def open_array(
+    array: Any, layout: str, mask: Any, dropped: NDArray[np.int64] | None, dtype: DTypeLike | None
+) -> ArrayReader:
+    """Return the reader of an array, after checking that the options of `Activations.from_array` fit it."""
+    layout = resolve_layout(array, layout)
+    places = places_of(array, layout)
+    tokens = None if dropped is None else remaining_tokens(dropped, layout, math.prod(places))
+    if mask is not None:
+        mask = read_mask(mask, int(array.shape[0]), math.prod(places), layout, places)
+        mask = mask if tokens is None else mask[:, tokens]
+    return ArrayReader(array, layout, tokens, mask, type_to_read(dtype, is_float64=arrays.is_float64(array)))
 
 
-@dataclass(frozen=True)
-class BlockReader:
-    """Reads inputs that were converted once, and are kept."""
-
-    block: Block
-    is_on_disk = False
-    chunk_bytes = 0
-
-    def __call__(self, start: int, stop: int) -> Block:
-        """Return the inputs from `start` to `stop`, without a copy."""
-        return self.block.rows(start, stop)
-
-    def part(self, start: int, stop: int) -> Self:
-        """Return a reader of the inputs from `start` to `stop` alone."""
-        return replace(self, block=self.block.rows(start, stop))
+def type_to_read(dtype: DTypeLike | None, *, is_float64: bool) -> np.dtype[np.floating]:
+    """Return the type to convert values to: float64 if they are, since float32 may overflow before they are scaled."""
+    if is_float64 or dtype is None:
+        return np.dtype(np.float64 if is_float64 else np.float32)
+    return read_dtype(dtype)
 
 
-@dataclass(frozen=True)
-class ChosenReader:
-    """Reads some inputs of another reader, in any order."""
+def resolve_layout(array: Any, layout: str) -> str:
+    """Return the layout of an array, chosen by its number of dimensions if `layout` is "auto"."""
+    shape = tuple(array.shape)
+    if layout == "auto":
+        if len(shape) not in _AUTO:
+            raise ValueError(f"expected activations with 2, 3 or 4 dimensions, got shape {shape}")
+        return _AUTO[len(shape)]
+    if layout not in _DIMENSIONS:
+        raise ValueError(f"layout must be 'auto' or one of {', '.join(map(repr, _DIMENSIONS))}, got {layout!r}")
+    if len(shape) != len(layout):
+        raise ValueError(f"layout {layout!r} is {_DIMENSIONS[layout]}, {len(layout)} dimensions; got shape {shape}")
+    return layout
 
-    reader: Reader
-    inputs: NDArray[np.int64]
 
-    def __call__(self, start: int, stop: int) -> Block:
-        """Convert the inputs from `start` to `stop`: those that follow each other there at once."""
-        wanted = self.inputs[start:stop]
-        runs = np.split(wanted, np.flatnonzero(np.diff(wanted) != 1) + 1)
-        blocks = [self.reader(int(run[0]), int(run[-1]) + 1) for run in runs]
-        sizes = np.concatenate([np.diff(block.offsets) for block in blocks])
-        xp = arrays.namespace(blocks[0].vectors)
-        return Block(xp.concatenate([block.vectors for block in blocks]), np.concatenate([[0], np.cumsum(sizes)]))
+def places_of(array: Any, layout: str) -> tuple[int, ...]:
+    """Return the shape of the positions of an input: () for "nd", (tokens,) for "ntd", else (height, width)."""
+    places = {"nd": (), "ntd": array.shape[1:2], "nchw": array.shape[2:], "nhwc": array.shape[1:3]}[layout]
+    return tuple(int(size) for size in places)
 
-    def part(self, start: int, stop: int) -> Self:
-        """Return a reader of the inputs from `start` to `stop` alone."""
-        return replace(self, inputs=self.inputs[start:stop])
 
-    @property
-    def is_on_disk(self) -> bool:
-        """Whether the other reader's inputs are."""
-        return self.reader.is_on_disk
+def chunks(positions: NDArray[np.int64], channels: int) -> Iterator[tuple[int, int]]:
+    """Yield the first and last input (exclusive) of consecutive chunks of about `CHUNK_BYTES`."""
+    size = max(1, int(CHUNK_BYTES / (8 * channels * max(1, positions.max()))))
+    for start in range(0, len(positions), size):
+        yield start, min(start + size, len(positions))
 
-    @property
-    def chunk_bytes(self) -> int:
-        """Those of the other reader."""
-        return self.reader.chunk_bytes
+
+def measure_norms(
+    reader: Reader, positions: NDArray[np.int64], channels: int, dtype: np.dtype[np.floating]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Read all inputs once, check that their values are finite, and return their exponents and squared norms.
+
+    Parameters
+    ----------
+    reader : Reader
+    positions : (N,) int64 array
+        Number of concept vectors of each input.
+    channels : int
+    dtype : numpy dtype
+        The type to compute in, float32 or float64.
+
+    Returns
+    -------
+    exponents : (N,) int64 array
+        The power of two that each input is divided by before its inner products are computed, to keep these in the
+        range of `dtype`; 0 for ordinary values.
+    squared_norms : (N,) float64 array
+        Of the inputs as they are, unscaled.
+
+    Raises
+    ------
+    ValueError
+        If a value is NaN or infinite, or its square does not fit a float64.
+    """
+    exponents = np.zeros(len(positions), np.int64)
+    squared_norms = np.empty(len(positions))
+    for start, stop in chunks(positions, channels):
+        block = reader(start, stop)
+        squares = block.squared_norms()
+        if not ((squares > 2.0**-_SAFE_SQUARE) & (squares < 2.0**_SAFE_SQUARE)).all():
+            largest = block.largest()
+            if not np.isfinite(largest).all():
+                _report_not_finite(reader, positions, channels)
+            exponents[start:stop] = scaling_exponents(largest, dtype, start)
+            squares = block.squared_norms(-exponents[start:stop])
+        squared_norms[start:stop] = np.ldexp(squares, 2 * exponents[start:stop])
+    return exponents, squared_norms
+
+
+def _report_not_finite(reader: Reader, positions: NDArray[np.int64], channels: int) -> None:
+    count, first = 0, -1
+    for start, stop in chunks(positions, channels):
+        block = reader(start, stop)
+        by_vector = arrays.small_numpy((~arrays.namespace(block.vectors).isfinite(block.vectors)).sum(1))
+        if by_vector.any() and first < 0:
+            row = int(np.flatnonzero(by_vector)[0])
+            first = start + int(np.searchsorted(block.offsets, row, side="right")) - 1
+        count += int(by_vector.sum())
+    raise ValueError(
+        f"activations contain {count} NaN or infinite values, the first of them in input {first} of {len(positions)}"
+    )

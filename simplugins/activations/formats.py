@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of activations, opened as arrays. No pickle is ever read."""
+"""Formats of files that hold activations. Pickle is never read."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from simplugins._common import filesystem
 from simplugins._common.optional import import_extra
+from simplugins.activations.activations import FORMAT, FORMAT_VERSION, Activations
+from simplugins.activations.blocks import Block, BlockReader, offsets_of
 
 
 def read_activations(path: str | os.PathLike[str], key: str | None = None) -> Any:
-    """Read an array of activations from a file.
+    """Read activations from a file.
 
     Parameters
     ----------
@@ -22,12 +25,13 @@ def read_activations(path: str | os.PathLike[str], key: str | None = None) -> An
         A file ending in .npy (opened as a memmap), .npz, .pt, .pth, .safetensors, .h5 or .hdf5, or a Zarr folder ending
         in .zarr. Arrays of .npy, .h5, .hdf5 and .zarr stay on disk.
     key : str, optional
-        Which array, in a file that can hold several; not needed if it holds one.
+        The name of the array, needed if the file holds several.
 
     Returns
     -------
-    array
-        A NumPy array or memmap, a Torch tensor, an HDF5 dataset or a Zarr array.
+    array or Activations
+        A NumPy array or memmap, a Torch tensor, an HDF5 dataset or a Zarr array; `Activations` from a file that
+        `Activations.save` wrote.
 
     Raises
     ------
@@ -36,8 +40,7 @@ def read_activations(path: str | os.PathLike[str], key: str | None = None) -> An
     ImportError
         If reading the format needs a package that is not installed.
     ValueError
-        If the format is unknown, the file is damaged or holds pickled objects, or the key does not single out an
-        array.
+        If the format is unknown, the file is damaged or holds pickled objects, or the key does not identify one array.
     """
     path = Path(path)
     if path.suffix not in _READERS:
@@ -53,14 +56,14 @@ def read_activations(path: str | os.PathLike[str], key: str | None = None) -> An
 
 
 class _ArrayKeyError(ValueError):
-    """The key does not single out an array of the file."""
+    """The key does not identify one array of the file."""
 
 
 def _choose(path: Path, names: list[str], key: str | None) -> str:
     listed = ", ".join(names) or "nothing"
     if key is None:
         if len(names) != 1:
-            raise _ArrayKeyError(f"{path} holds {len(names)} arrays: say which with a key; it holds {listed}")
+            raise _ArrayKeyError(f"{path} holds {len(names)} arrays: pass one of their names as key ({listed})")
         return names[0]
     if key not in names:
         raise _ArrayKeyError(f"{path} holds no array {key!r}; it holds {listed}")
@@ -69,7 +72,7 @@ def _choose(path: Path, names: list[str], key: str | None) -> str:
 
 def _no_key(path: Path, key: str | None) -> None:
     if key is not None:
-        raise _ArrayKeyError(f"{path} holds one array without a name, so there is no {key!r} in it")
+        raise _ArrayKeyError(f"{path} holds one array without a name: leave out key={key!r}")
 
 
 def _read_npy(path: Path, key: str | None) -> Any:
@@ -78,8 +81,27 @@ def _read_npy(path: Path, key: str | None) -> Any:
 
 
 def _read_npz(path: Path, key: str | None) -> Any:
+    if filesystem.read_header(path).get("format") == FORMAT:
+        _no_key(path, key)
+        return _read_saved(path)
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return archive[_choose(path, archive.files, key)]
+
+
+def _read_saved(path: Path) -> Activations:
+    """Read what `Activations.save` wrote."""
+    contents, header = filesystem.read_npz(path)
+    filesystem.check_version(header["format_version"], FORMAT_VERSION)
+    vectors, positions = contents["vectors"], contents["positions"]
+    if positions.sum() != len(vectors):
+        raise ValueError(f"it holds {len(vectors)} concept vectors, expected {positions.sum()}")
+    return Activations.from_reader(
+        BlockReader(Block(vectors, offsets_of(positions))),
+        positions,
+        layout=header["layout"],
+        dtype=header["dtype"],
+        labels=contents.get("labels"),
+    )
 
 
 def _read_torch(path: Path, key: str | None) -> Any:
@@ -132,4 +154,4 @@ _READERS: dict[str, Callable[[Path, str | None], Any]] = {
 
 
 FORMATS = tuple(_READERS)
-"""What names of files end in that `read_activations` reads."""
+"""Suffixes of the files that `read_activations` reads."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Labels of inputs: checked, and read from text files."""
+"""Labels of inputs: checks, and text files."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from simplugins._common import arrays
 
 
 def check_labels(labels: Any, count: int) -> NDArray[Any] | None:
-    """Return labels as an array of int64 or str, after checking that there is one for each input.
+    """Return labels as an array of int64 or str.
 
     Raises
     ------
     ValueError
-        If they are not one to an input.
+        If there is not one per input.
     """
     if labels is None:
         return None
-    found = arrays.small_numpy(labels)
-    if found.shape != (count,):
-        raise ValueError(f"labels: expected {count}, one an input, got an array of shape {found.shape}")
-    return found.astype(np.int64) if found.dtype.kind in "iu" else found.astype(str)
+    values = arrays.small_numpy(labels)
+    if values.shape != (count,):
+        raise ValueError(f"labels: expected {count} (one per input), got an array of shape {values.shape}")
+    return values.astype(np.int64) if values.dtype.kind in "iu" else values.astype(str)
 
 
 def read_labels(path: str | os.PathLike[str]) -> list[str]:
-    """Read labels from a text file, UTF-8, one a line.
+    """Read labels from a UTF-8 text file, one per line.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is not UTF-8 text, or has an empty line before its end.
+        If it is not UTF-8 text, or contains an empty line.
     """
     labels = _lines(path)
     if "" in labels:
-        raise ValueError(f"{path}: line {labels.index('') + 1} is empty, expected a label on each line")
+        raise ValueError(f"{path}: line {labels.index('') + 1} is empty, expected one label per line")
     return labels
 
 
 def read_label_sets(path: str | os.PathLike[str]) -> list[list[str]]:
-    """Read the labels of inputs from a text file, UTF-8: on each line those of one, with commas between them, or none.
+    """Read any number of labels per input from a UTF-8 text file: one line per input, labels separated by commas.
 
     Raises
     ------
@@ -64,4 +64,4 @@ def _lines(path: str | os.PathLike[str]) -> list[str]:
     try:
         return [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a text file of labels, one a line: {error}") from error
+        raise ValueError(f"{path} is not a UTF-8 text file: {error}") from error

@@ -11,25 +11,25 @@ _WILDCARDS = {"**.": r"(?:.*\.)?", "**": ".*", "*": r"[^.]*", "?": r"[^.]"}
 _MOST_LISTED = 12
 
 
-def select(names: Collection[str], wanted: str | Sequence[str], *, owner: str) -> dict[str, str | None]:
-    """Return the names that are asked for, each with the pattern that it matches, or None if it is asked for itself.
+def select(names: Collection[str], requested: str | Sequence[str], *, owner: str) -> dict[str, str | None]:
+    """Return the requested names, each with the pattern that it matches, or None if it was requested by name.
 
     Parameters
     ----------
     names : collection of str
         Names whose parts are joined by dots.
-    wanted : str or sequence of str
-        Names, or patterns, in which ``*`` is any part of a name, ``?`` any character of it, and ``**`` any parts, down
-        to any depth.
+    requested : str or sequence of str
+        Names, or patterns in which ``*`` matches any one part of a name, ``?`` any character of a part, and ``**``
+        any number of parts.
     owner : str
-        What has these names, for errors.
+        The object that has these names, for errors.
 
     Raises
     ------
     TypeError
-        If something asked for is no text.
+        If a requested name is not a string.
     ValueError
-        If nothing is asked for, or there is no such name, nor any that matches the pattern.
+        If no name is requested, or a name or pattern matches none.
 
     Examples
     --------
@@ -39,22 +39,22 @@ def select(names: Collection[str], wanted: str | Sequence[str], *, owner: str) -
     >>> list(select(names, "**.conv", owner="the model"))
     ['stages.0.conv', 'stages.1.conv']
     """
-    asked = [wanted] if isinstance(wanted, str) else list(wanted)
-    if not asked or not all(isinstance(name, str) for name in asked):
-        kind = ValueError if not asked else TypeError
-        raise kind(f"layers: expected names of layers, or patterns of names, got {wanted!r}")
-    found: dict[str, str | None] = {}
-    for name in asked:
-        if name in names:
-            found[name] = None
+    patterns = [requested] if isinstance(requested, str) else list(requested)
+    if not patterns or not all(isinstance(pattern, str) for pattern in patterns):
+        error = TypeError if patterns else ValueError
+        raise error(f"layers: expected names of layers, or patterns of names, got {requested!r}")
+    selected: dict[str, str | None] = {}
+    for pattern in patterns:
+        if pattern in names:
+            selected[pattern] = None
             continue
-        expression = _expression(name)
-        matches = [known for known in names if expression.fullmatch(known)]
+        expression = _expression(pattern)
+        matches = [name for name in names if expression.fullmatch(name)]
         if not matches:
-            raise ValueError(_unknown(name, names, owner))
-        for match in matches:
-            found.setdefault(match, name)
-    return found
+            raise ValueError(_unknown(pattern, names, owner))
+        for name in matches:
+            selected.setdefault(name, pattern)
+    return selected
 
 
 def _expression(pattern: str) -> re.Pattern[str]:
@@ -62,12 +62,13 @@ def _expression(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(_WILDCARDS.get(piece, re.escape(piece)) for piece in pieces))
 
 
-def _unknown(name: str, names: Collection[str], owner: str) -> str:
-    nearest = ", ".join(get_close_matches(name, names, cutoff=0.5))
-    listed = [known for known in names if "." not in known] or list(names)
+def _unknown(pattern: str, names: Collection[str], owner: str) -> str:
+    nearest = ", ".join(get_close_matches(pattern, names, cutoff=0.5))
+    listed = [name for name in names if "." not in name] or list(names)
     more = ", ..." if len(listed) > _MOST_LISTED else ""
     return (
-        f"{owner} has no layer {name!r}"
+        f"{owner} has no layer {pattern!r}"
         + (f" (nearest: {nearest})" if nearest else "")
-        + f"; it has {', '.join(listed[:_MOST_LISTED])}{more} (in patterns, * is one part of a name, ** any parts)"
+        + f"; it has {', '.join(listed[:_MOST_LISTED])}{more} "
+        + "(in patterns, * matches one part of a name, ** any number of parts)"
     )

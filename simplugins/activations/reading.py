@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Activations from paths: files of arrays, and layers of recordings."""
+"""Activations from paths: files, and layers of recordings."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ from simplugins.activations.formats import read_activations
 
 
 def read(activations: Any, key: str | None = None) -> Any:
-    """Return activations; those of a file, or of a layer that `record` wrote to a folder, are read or opened.
+    """Open a file of activations, or a layer of a folder that `record` wrote; return anything but a path unchanged.
 
     Parameters
     ----------
-    activations : path, or anything else, which is returned as it is
+    activations : path or other object
     key : str, optional
-        Which array of a file, or layer of a folder, if there are several.
+        The name of the array or layer, needed if there are several.
+
+    Raises
+    ------
+    FileNotFoundError, ImportError, ValueError
+        As for `simplugins.read_activations` and `simplugins.read_recorded`; and if the path is the store of a run.
     """
     if not isinstance(activations, str | os.PathLike):
         return activations
     if is_store(activations):
-        raise ValueError(f"{activations} is the store of a run, not activations: simplugins.load_rsm opens it")
+        raise ValueError(f"{activations} is the store of a run, not activations: open it with simplugins.load_rsm")
     if recordings.is_recording(activations):
         return recordings.read_layer(activations, key)
     return read_activations(activations, key)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recordings on disk: a folder with a .npy file for each layer, and an index that says what it holds.
+"""Recordings on disk: a folder with one .npy file per layer and an index of the layers.
 
-Files grow under temporary names and are renamed once they are complete; the index is written last. So a folder with an
-index is whole, whatever stopped a recording.
+Files grow under temporary names and are renamed once they are complete. The index is written last, so that a folder
+with an index is complete.
 """
 
 from __future__ import annotations
@@ -31,65 +31,65 @@ _UNFINISHED = ".part"
 
 
 def read_recorded(folder: str | os.PathLike[str], layers: str | Sequence[str] | None = None) -> dict[str, Activations]:
-    """Read what `record` has written to a folder.
+    """Open a folder that `record` wrote.
 
     Parameters
     ----------
     folder : path
     layers : str or sequence of str, optional
-        Which layers, by names or patterns as for `record`; by default all.
+        Names or patterns of layers, as for `record`; by default all layers.
 
     Returns
     -------
     dict of str to Activations
-        As `record` returned it. The values stay on disk and are read when they are needed, but for one reading now, to
-        check them and take their norms.
+        By the names of the layers, as `record` returned them. The values stay on disk: they are read once now, to check
+        them and take their norms, and again when they are computed with.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such folder.
+        If the folder does not exist.
     ValueError
-        If the folder holds no complete recording, a file is missing or damaged (all that are are named), or no layer
-        has that name.
+        If the folder contains no complete recording, files are missing or damaged (the error names all of them), or no
+        layer has the name.
     """
     folder = Path(folder)
     index = _read_index(folder)
     try:
         described = index["layers"]
-        chosen = described if layers is None else select(described, layers, owner=f"the recording {folder}")
-        opened = _open_arrays(folder, {name: described[name] for name in chosen})
+        names = described if layers is None else select(described, layers, owner=f"the recording {folder}")
+        opened = _open_arrays(folder, {name: described[name] for name in names})
         return {name: _activations(name, array, described[name], index["labels"]) for name, array in opened.items()}
     except (KeyError, TypeError) as error:
         raise ValueError(f"{folder / INDEX} is damaged: {type(error).__name__}: {error}") from error
 
 
 def is_recording(path: str | os.PathLike[str]) -> bool:
-    """Whether `record` wrote a folder."""
+    """Return whether a path is a folder that `record` wrote."""
     return (Path(path) / INDEX).is_file()
 
 
 def read_layer(folder: str | os.PathLike[str], name: str | None = None) -> Activations:
-    """Read one layer of what `record` has written to a folder.
+    """Open one layer of a folder that `record` wrote.
 
     Parameters
     ----------
     folder : path
     name : str, optional
-        Which layer; not needed if there is one.
+        The name of the layer, needed if there are several.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        As `read_recorded`; and if the name does not single out a layer.
+        As for `read_recorded`; and if the name does not identify one layer.
     """
     layers = list(_read_index(Path(folder)).get("layers", ()))
     if name is None and len(layers) != 1:
-        raise ValueError(f"{folder} holds {len(layers)} layers: say which with a key; it holds {', '.join(layers)}")
+        raise ValueError(f"{folder} holds {len(layers)} layers: pass one of their names as key ({', '.join(layers)})")
     if name is not None and name not in layers:
         raise ValueError(f"{folder} holds no layer {name!r}; it holds {', '.join(layers)}")
-    (found,) = read_recorded(folder, name or layers[0]).values()
-    return found
+    (layer,) = read_recorded(folder, name or layers[0]).values()
+    return layer
 
 
 def _activations(name: str, array: NDArray[Any], entry: Mapping[str, Any], labels: Any) -> Activations:
@@ -103,24 +103,24 @@ def _read_index(folder: Path) -> dict[str, Any]:
     path = folder / INDEX
     if not path.is_file():
         unfinished = [part for part in folder.iterdir() if part.name.endswith(_UNFINISHED)]
-        why = "it is not complete: a recording is under way or was killed" if unfinished else f"it has no {INDEX}"
-        raise ValueError(f"{folder} is no recording: {why}")
+        reason = "it is incomplete: recording is in progress or was killed" if unfinished else f"it has no {INDEX}"
+        raise ValueError(f"{folder} is not a recording: {reason}")
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     if not isinstance(index, dict) or index.get("format") != _FORMAT:
-        raise ValueError(f"{path} is no index of a recording by simplugins")
+        raise ValueError(f"{path} is not the index of a recording by simplugins")
     if index.get("format_version") != _FORMAT_VERSION:
         raise ValueError(
-            f"{path} has format version {index.get('format_version')}, this simplugins reads {_FORMAT_VERSION}: "
+            f"{path}: format version {index.get('format_version')}, this simplugins reads version {_FORMAT_VERSION}: "
             f"upgrade simplugins"
         )
     return index
 
 
 def _open_arrays(folder: Path, described: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """Open the files of layers as memmaps, or report all that are broken."""
+    """Open the files of layers as memmaps, or raise an error that names all broken ones."""
     opened, broken = {}, []
     for name, entry in described.items():
         path = folder / _file_name(name)
@@ -130,8 +130,8 @@ def _open_arrays(folder: Path, described: Mapping[str, Any]) -> dict[str, NDArra
             broken.append(str(error))
             continue
         if list(array.shape) != entry["shape"] or str(array.dtype) != entry["dtype"]:
-            found, expected = f"{array.dtype} {list(array.shape)}", f"{entry['dtype']} {entry['shape']}"
-            broken.append(f"{path} holds {found}, expected {expected}")
+            expected, actual = f"{entry['dtype']} {entry['shape']}", f"{array.dtype} {list(array.shape)}"
+            broken.append(f"{path}: expected {expected}, got {actual}")
     if broken:
         raise ValueError(f"{len(broken)} of {len(described)} layers cannot be read: {'; '.join(broken)}")
     return opened
@@ -139,14 +139,14 @@ def _open_arrays(folder: Path, described: Mapping[str, Any]) -> dict[str, NDArra
 
 @contextmanager
 def writing(folder: str | os.PathLike[str]) -> Iterator[RecordingFolder]:
-    """Write a recording to a new or empty folder; nothing of it is left there if it is not completed.
+    """Write a recording to a new or empty folder, from which everything is removed if it is not completed.
 
     Raises
     ------
     FileExistsError
-        If the folder holds something, or is a file.
+        If the folder is not empty, or is a file.
     FileNotFoundError, PermissionError
-        If it cannot be made.
+        If it cannot be created.
     """
     path = Path(folder)
     is_new = not path.exists()
@@ -154,14 +154,14 @@ def writing(folder: str | os.PathLike[str]) -> Iterator[RecordingFolder]:
         filesystem.check_writable(path)
         path.mkdir()
     elif not path.is_dir() or any(path.iterdir()):
-        raise FileExistsError(f"{path} exists and is no empty folder; choose another name")
-    store = RecordingFolder(path)
+        raise FileExistsError(f"{path} exists and is not an empty folder: choose another, or remove it first")
+    recording = RecordingFolder(path)
     try:
-        yield store
+        yield recording
     except BaseException:
-        store.discard()
+        recording.discard()
         if is_new:
-            with suppress(OSError):  # someone else's file is in it
+            with suppress(OSError):  # it contains someone else's file
                 path.rmdir()
         raise
 
@@ -180,13 +180,13 @@ class RecordingFolder:
         self._growing: dict[str, _GrowingFile] = {}
 
     def append(self, name: str, values: NDArray[np.floating]) -> None:
-        """Write the activations of more inputs; of one layer they have equal types and shapes."""
+        """Append the activations of more inputs, which have the type and shape of a layer's earlier ones."""
         if name not in self._growing:
             self._growing[name] = _GrowingFile(self.path / _file_name(name), values.dtype, values.shape[1:])
         self._growing[name].append(values)
 
     def arrays(self) -> dict[str, NDArray[np.floating]]:
-        """Complete all files, and open them as memmaps."""
+        """Complete all files and open them as memmaps."""
         for file in self._growing.values():
             file.complete()
         return {name: formats.read_activations(file.path) for name, file in self._growing.items()}
@@ -197,7 +197,7 @@ class RecordingFolder:
         Parameters
         ----------
         layers : mapping of str to mapping
-            For each layer "shape", "dtype", "layout" and "drop_tokens".
+            "shape", "dtype", "layout" and "drop_tokens" by layer.
         labels : (N,) array or None
         """
         index = {
@@ -214,7 +214,7 @@ class RecordingFolder:
         filesystem.write_whole(self.path / INDEX, write)
 
     def discard(self) -> None:
-        """Remove all that has been written."""
+        """Remove everything written so far."""
         for file in self._growing.values():
             file.discard()
         (self.path / INDEX).unlink(missing_ok=True)
@@ -248,12 +248,12 @@ class _GrowingFile:
         self.path.unlink(missing_ok=True)
 
     def _write_header(self, file: IO[bytes]) -> None:
-        # NumPy leaves room in a header for the number of inputs to grow, so that it can be written over.
+        # NumPy pads the header so that the number of inputs can grow when it is overwritten.
         shape = (self._inputs, *self._shape)
         header = {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
 
 
 def _file_name(layer: str) -> str:
-    """Return the name of a layer's file: that of the layer, with all but letters, digits and ``_.-~#`` as %XX."""
+    """Return the name of a layer's file: the layer's name with all but letters, digits and ``_.-~#`` as %XX."""
     return quote(layer, safe="#") + ".npy"

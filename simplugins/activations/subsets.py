@@ -12,26 +12,26 @@ from simplugins._common import arrays
 
 
 def choose_inputs(count: int, subset: Any, seed: int = 0) -> NDArray[np.int64]:
-    """Return which inputs belong to a subset.
+    """Return the indices of a subset of inputs.
 
     Parameters
     ----------
     count : int
-        How many there are.
+        Number of inputs.
     subset : int or sequence of int
-        How many to draw at random, each at most once; or their numbers, in the order wanted.
+        The number of inputs to draw at random without replacement, or indices in any order.
     seed : int, default 0
-        Of the random draw.
+        Seed of the random draw.
 
     Returns
     -------
     (n,) int64 array
-        Numbers of inputs; those drawn, in their order.
+        Indices; sorted if drawn at random.
 
     Raises
     ------
     ValueError
-        If there are no such inputs, or one is asked for twice.
+        If an index does not exist or is repeated.
 
     Examples
     --------
@@ -42,16 +42,16 @@ def choose_inputs(count: int, subset: Any, seed: int = 0) -> NDArray[np.int64]:
     """
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"seed must be an integer of at least 0, got {seed!r}")
-    given = arrays.small_numpy(subset)
-    if given.size and (given.dtype.kind not in "iu" or given.ndim > 1):
-        raise ValueError(f"subset must be how many inputs to draw, or a list of their numbers; got {subset!r}")
-    if given.ndim == 0:
-        if not 0 < given <= count:
-            raise ValueError(f"subset: cannot draw {given} of {count} inputs")
-        return np.sort(np.random.default_rng(seed).choice(count, int(given), replace=False))
-    if given.size == 0 or given.min() < 0 or given.max() >= count:
-        raise ValueError(f"subset: expected numbers from 0 to {count - 1}, got {given[:10].tolist()}")
-    numbers, times = np.unique(given, return_counts=True)
-    if (times > 1).any():
-        raise ValueError(f"subset: input {numbers[times > 1][0]} is there twice")
-    return given.astype(np.int64)
+    values = arrays.small_numpy(subset)
+    if values.size and (values.dtype.kind not in "iu" or values.ndim > 1):
+        raise ValueError(f"subset must be a number of inputs to draw, or a list of indices; got {subset!r}")
+    if values.ndim == 0:
+        if not 0 < values <= count:
+            raise ValueError(f"subset: cannot draw {values} of {count} inputs")
+        return np.sort(np.random.default_rng(seed).choice(count, int(values), replace=False))
+    if values.size == 0 or values.min() < 0 or values.max() >= count:
+        raise ValueError(f"subset: expected indices from 0 to {count - 1}, got {values[:10].tolist()}")
+    indices, repetitions = np.unique(values, return_counts=True)
+    if (repetitions > 1).any():
+        raise ValueError(f"subset: input {indices[repetitions > 1][0]} is repeated")
+    return values.astype(np.int64)

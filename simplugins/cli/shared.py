@@ -40,7 +40,7 @@ def read_matcher(matching: str | None, options: list[str]) -> Matcher | None:
         if name in given:
             raise ValueError(f"--option: {name} was given twice")
         given[name] = _number_or_text(text)
-    return resolve_matcher(matching, **given)
+    return resolve_matcher(matching, given)
 
 
 def _number_or_text(text: str) -> Any:

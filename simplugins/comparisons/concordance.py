@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from simplugins._common.compiled import kernel
+from simplugins._common.compiled import compiled
 
 
-@kernel
+@compiled
 def concordance(x, y):  # type: ignore[no-untyped-def]
     """Return how many pairs of entries are ordered alike in x and y, minus how many otherwise; ties count as neither.
 
@@ -39,7 +39,7 @@ def concordance(x, y):  # type: ignore[no-untyped-def]
     return balance
 
 
-@kernel
+@compiled
 def _below(tree, rank):  # type: ignore[no-untyped-def]
     """Return how many entries added have a lower rank."""
     total = 0
@@ -49,7 +49,7 @@ def _below(tree, rank):  # type: ignore[no-untyped-def]
     return total
 
 
-@kernel
+@compiled
 def _add(tree, rank):  # type: ignore[no-untyped-def]
     node = rank + 1
     while node < tree.size:

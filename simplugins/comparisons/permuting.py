@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
 
-from simplugins._common.compiled import kernel
+from simplugins._common.compiled import compiled
 from simplugins.rsm.matrices import Matrix, Vector
 
 
@@ -47,7 +47,7 @@ def permuter(vector: Vector, inputs: int) -> Callable[[NDArray[np.int64]], Matri
     return permuted
 
 
-@kernel
+@compiled
 def _gather(matrix, orders, out):  # type: ignore[no-untyped-def]
     for p in range(len(orders)):
         order = orders[p]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A job: two sets of activations, and the operation on each pair of their inputs."""
+"""A job: two sets of activations, and the operation on each pair of their inputs; and its results."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from simplugins import __version__
 from simplugins.activations.activations import Activations
+from simplugins.compute.tiling import mirror
+from simplugins.matching.matcher import Matcher
 
 
 @dataclass(frozen=True)
@@ -120,3 +122,70 @@ class Job:
         """Compute a minimal tile, so that libraries and compiled code are loaded."""
         tiny = Activations.from_array(np.ones((2, 1, 1), np.float32))
         self.part(tiny.part(0, 1), tiny.part(1, 2)).compute(threads=1)
+
+
+def check_pair(x: Activations, y: Activations, matcher: Matcher) -> None:
+    """Check that the inputs of two sets can be matched.
+
+    Raises
+    ------
+    ValueError
+        If channels differ, or the matcher is positionwise and numbers of positions differ.
+    """
+    if x.channels != y.channels:
+        raise ValueError(f"concept vectors must have equal channels to be compared: got {x.channels} and {y.channels}")
+    if matcher.positionwise:
+        counts = np.unique(np.concatenate([x.positions, y.positions]))
+        if counts.size > 1:
+            raise ValueError(
+                f"matching {matcher.name!r} pairs position s with position s, so all inputs need the same number of "
+                f"positions, got {counts[0]} to {counts[-1]}; a semantic measure compares sets of different sizes"
+            )
+
+
+def complete(
+    x: Activations,
+    y: Activations | None,
+    values: NDArray[np.float64],
+    gap: NDArray[np.float64] | None,
+    rounding: float,
+    **metadata: str,
+) -> TileResult:
+    """Undo the scaling of extreme inputs; if `y` is None, complete matrices whose upper triangles are filled."""
+    other = x if y is None else y
+    if x.exponents.any() or other.exponents.any():
+        values = np.ldexp(values, x.exponents[:, None] + other.exponents[None, :])
+    if y is None:
+        for matrix, diagonal in ((values, x.squared_norms), (gap, 0.0)):
+            if matrix is not None:
+                mirror(matrix)
+                np.fill_diagonal(matrix, diagonal)
+    return TileResult(values, rounding, gap, metadata)
+
+
+def relative_gap(values: NDArray[np.float64], upper: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``(upper - value) / |upper|``, infinite where the bound is 0 and the value is not."""
+    missing = np.maximum(upper - values, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(missing == 0, 0.0, missing / np.abs(upper))
+
+
+def provenance(result: TileResult) -> dict[str, Any]:
+    """Return how a tile was computed: "rounding", and its metadata."""
+    return {"rounding": result.rounding, **result.metadata}
+
+
+def check_consistent(computed: Mapping[str, Any], result: TileResult) -> None:
+    """Check that a tile was computed like the others, on whatever device.
+
+    Raises
+    ------
+    ValueError
+        If not.
+    """
+    for name, value in provenance(result).items():
+        if name != "device" and value != computed.get(name):
+            raise ValueError(
+                f"some tiles were computed with {name} {computed.get(name)!r}, others with {value!r}: ask for one "
+                f"engine and precision"
+            )

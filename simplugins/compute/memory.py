@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from simplugins.activations.activations import CHUNK_BYTES
+from simplugins.activations.blocks import CHUNK_BYTES
 from simplugins.compute.job import Job
 
 TILE_BYTES = 8 * 2**20

@@ -105,7 +105,7 @@ def match(
         other = _single(y, layout, dtype)
     if one.channels != other.channels:
         raise ValueError(f"concept vectors must have equal channels: got {one.channels} and {other.channels}")
-    matcher = resolve_matcher(matching, **options)
+    matcher = resolve_matcher(matching, options)
     rows, own = _in_order(one.block(0, 1), matcher)
     cols, others = _in_order(other.block(0, 1), matcher)
     found, affinity = _certify(rows, cols, matcher, choose_engine(engine, matcher))

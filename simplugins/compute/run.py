@@ -5,16 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from simplugins._common.formatting import human_bytes
 from simplugins._common.progress import counted
 from simplugins._common.threads import check_threads
+from simplugins._common.validation import check_count
 from simplugins.compute.executors.local import compute_here
 from simplugins.compute.job import Job, TileResult
-from simplugins.compute.memory import Budget, Needs, least, plan, resident
-from simplugins.compute.resources import Resources
+from simplugins.compute.memory import Budget, Needs, kernel_bytes, least, parse_memory, plan, resident
 from simplugins.compute.sinks.matrix import MatrixSink
 from simplugins.compute.tiling import Tile, Tiling, block_size
 
@@ -26,6 +26,49 @@ _TILES_PER_THREAD = 32
 
 _BLOCKS = 4
 """Blocks of inputs that should fit in memory: more, smaller blocks reduce re-reads."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Threads and memory of this process, or a cluster.
+
+    Attributes
+    ----------
+    threads : int or None
+        By default one per core that this process may use; 1 for a task on a cluster.
+    memory : int, str or None
+        Limit of this process's memory.
+    scheduler : dask.distributed.Client, str or None
+        The cluster that computes; None for this process.
+    tile_size : int or None
+        Inputs on each side of a tile; by default chosen from the size of the inputs, the memory and the cluster.
+
+    Raises
+    ------
+    ValueError
+        If memory or threads are not such amounts, or memory is given for a cluster.
+    """
+
+    threads: int | None = None
+    memory: int | str | None = None
+    scheduler: Any = None
+    tile_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.threads is not None:
+            check_threads(self.threads)
+        if self.tile_size is not None:
+            check_count("tile_size", self.tile_size)
+        if self.memory is not None:
+            parse_memory(self.memory)
+            if self.scheduler is not None:
+                raise ValueError(
+                    "memory= limits this process, but with scheduler= the workers compute: set Dask's memory_limit"
+                )
+
+    def room(self) -> int | None:
+        """Return the memory left under the limit, if there is one."""
+        return None if self.memory is None else parse_memory(self.memory) - resident()
 
 
 class Sink(Protocol):
@@ -40,18 +83,19 @@ class Sink(Protocol):
         """Take a tile."""
 
 
-def compute_matrix(job: Job, resources: Resources, *, reserved: int = 0, progress: bool | str = False) -> TileResult:
+def compute_matrix(job: Job, resources: Resources, *, progress: bool | str = False) -> TileResult:
     """Compute all pairs of a job in memory.
 
     Parameters
     ----------
     job : Job
     resources : Resources
-    reserved : int
-        Bytes that the result will need in addition to the tiles.
     progress : bool or str
         Show a progress bar on standard error; a string is its title.
     """
+    reserved = 0
+    if resources.memory is not None:
+        reserved = kernel_bytes(len(job.x), len(job.columns), "cosine", certify=job.operation.certify)
     sink = MatrixSink(make_tiling(job, resources, reserved=reserved), certify=job.operation.certify)
     execute(job, sink, resources, reserved=reserved, progress=progress)
     return sink.result()
@@ -62,9 +106,11 @@ def execute(job: Job, sink: Sink, resources: Resources, *, reserved: int = 0, pr
 
     Parameters
     ----------
-    job, resources, reserved, progress
+    job, resources, progress
         As for `compute_matrix`.
     sink : Sink
+    reserved : int
+        Bytes that the result will need in addition to the tiles.
 
     Raises
     ------
@@ -72,15 +118,17 @@ def execute(job: Job, sink: Sink, resources: Resources, *, reserved: int = 0, pr
         If the two sets of inputs do not fit each other, or memory does not suffice.
     """
     tiling = sink.tiling
-    job.operation.check(job.x, job.columns)
-    whole = tiling.count == 1
-    if not whole:
-        job.operation.check_tiles()
+    job.operation.check(job.x, job.x if job.y is None else job.y)
+    if tiling.count == 1 and resources.scheduler is None:  # the only tile is read as it is, and shows its own progress
+        for tile in sink.missing(tiling.tiles()):
+            sink.add(tile, job.compute(check_threads(resources.threads), progress))
+        return
+    job.operation.check_tiles()
     with ExitStack() as stack:
         if resources.scheduler is None:
             budget = _budget(job, tiling, resources, reserved)
             tiles = list(sink.missing(tiling.tiles(budget.blocks - 1)))
-            results = compute_here(job, tiling, tiles, budget, progress=progress if whole else False)
+            results = compute_here(job, tiling, tiles, budget)
         else:
             from simplugins.compute.executors.dask_cluster import compute_there, connected
 
@@ -89,8 +137,6 @@ def execute(job: Job, sink: Sink, resources: Resources, *, reserved: int = 0, pr
             tiles = list(sink.missing(tiling.tiles(cached - 1)))
             threads = resources.threads or 1
             results = compute_there(job, tiling, tiles, client=client, threads=threads, cached_blocks=cached)
-        if whole and resources.scheduler is None:  # the engine reports its own progress
-            progress = False
         done = tiling.total_pairs - sum(map(tiling.pairs, tiles))
         report = stack.enter_context(counted(tiling.total_pairs, progress, title="matching", unit="pair", done=done))
         for tile, result in results:
@@ -100,9 +146,10 @@ def execute(job: Job, sink: Sink, resources: Resources, *, reserved: int = 0, pr
 
 def make_tiling(job: Job, resources: Resources, *, stored: bool = False, reserved: int = 0) -> Tiling:
     """Cut a job into tiles: one without limits, else of the usual size, or smaller where memory or a cluster asks for it."""
-    x, y = job.x, job.columns
-    if resources.memory is None and resources.scheduler is None and not stored:
-        return Tiling(len(x), len(y), max(len(x), len(y)), symmetric=job.symmetric)
+    x, y = job.x, job.x if job.y is None else job.y
+    limited = stored or resources.memory is not None or resources.scheduler is not None
+    if resources.tile_size is not None or not limited:
+        return Tiling(len(x), len(y), resources.tile_size or max(len(x), len(y)), symmetric=job.symmetric)
     size = block_size(max(int(x.positions.max()), int(y.positions.max())))
     tiling = Tiling(len(x), len(y), size, symmetric=job.symmetric)
     if resources.scheduler is not None:

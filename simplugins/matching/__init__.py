@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Matching: which position of one input goes with which of another.
+"""Matchings: which position of one input corresponds to which position of another.
 
-A matcher reads affinities (inner products of concept vectors) and returns an assignment; it knows nothing of
-kernels and RSMs. One file a matcher; `contract` says what a matcher is, `options` finds and creates one by name, and
-`certificates` proves how good an assignment is. Below them: `solver` solves batches of `problems`, `search` is its
-kernel (on the vector code of `scans`), `taking` that of greedy matching, `windows` cuts sets into windows, and `values`
-adds up what assignments are worth.
+A matcher turns affinities (inner products of concept vectors, the negative costs of a linear assignment problem) into
+an assignment. It knows nothing of kernels and RSMs. `matcher` has the contract, `options` resolves matchers by name,
+and `certificates` bounds the optimality gap of an assignment. There is one module per matcher: `optimal`, `auction`,
+`batch_optimal`, `greedy`, `topk_greedy` and `identity`.
+
+Below them, `solver` solves batches of `assignment_problems` by the compiled `linear_assignment` with its stages
+(`integer_costs`, `starting_prices`, `forward_auction`, `augmenting_paths`) on the argmin scans of `vector_scans`, whose
+plain twins are in `scalar_scans`. `greedy_assignment` is the compiled greedy matching, `norm_windows` cuts sets into
+windows, and `objective` evaluates assignments.
 """

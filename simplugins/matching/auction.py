@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Matching to a tolerance, proven for each pair."""
+"""Matching to a certified tolerance by auctions."""
 
 from __future__ import annotations
 
@@ -10,39 +10,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common.validation import check_between
+from simplugins.matching.assignment_problems import whole_problems
 from simplugins.matching.matcher import Assignments, BatchMatcher
-from simplugins.matching.problems import whole_problems
 
 
 @dataclass(frozen=True)
 class Auction(BatchMatcher):
-    """An assignment whose value is proven to miss no more than a share of the optimum.
+    """An assignment whose value is certified to lie within a given share of the optimum.
 
-    An auction with falling bid increments, stopped as soon as dual prices prove the tolerance (see
-    `simplugins.matching.search`); where they do not, the exact search takes over. So the proven gap is at most the
-    tolerance for every pair, and most pairs do better. Pays for large sets of equal sizes: 1.2 times as fast as the
-    optimal matching at 784 positions, 1.5 times at 3,136, hardly faster at 196. Memory as `Optimal`.
+    Auctions with falling bid increments stop as soon as dual prices prove the tolerance (see
+    `simplugins.matching.linear_assignment`); if they never do, the exact solver takes over. The certified gap is
+    therefore at most the tolerance for every pair, and smaller for most. This pays off for large sets of equal size:
+    1.2 times as fast as the optimal matching at 784 positions, 1.5 times at 3,136, hardly faster at 196. Memory as for
+    `Optimal`.
 
     Parameters
     ----------
     tolerance : float, default 0.01
-        The share of the optimum that may be missing, above 0 and below 1.
+        The share of the optimum that a value may fall short of, above 0 and below 1.
 
     Raises
     ------
     ValueError
-        If the tolerance is not such a number.
+        If the tolerance is not between 0 and 1.
 
     Examples
     --------
     >>> import numpy as np
     >>> affinity = np.random.default_rng(0).random((500, 500))
     >>> columns = Auction(tolerance=0.02).match(affinity)
-    >>> bool(affinity[np.arange(500), columns].sum() > 0.98 * 500 * 0.99)  # of 500 at most
+    >>> bool(affinity[np.arange(500), columns].sum() > 0.98 * 500 * 0.99)  # 500 at most
     True
     """
 
     name: ClassVar[str] = "auction"
+    invariant_to_order: ClassVar[bool | None] = True
+    invariant_to_translation: ClassVar[bool | None] = False
+    cuda_kernel: ClassVar[str | None] = "assignment"
     tolerance: float = 0.01
 
     def __post_init__(self) -> None:

@@ -12,28 +12,28 @@ from numpy.typing import NDArray
 
 from simplugins._common.validation import check_count
 from simplugins.matching.matcher import Assignments, BatchMatcher
+from simplugins.matching.norm_windows import norm_windows
 from simplugins.matching.optimal import Optimal
-from simplugins.matching.windows import windows
 
 
 @dataclass(frozen=True)
 class BatchOptimal(BatchMatcher):
-    """Positions in the order of their norms, cut into windows, and matched optimally within each window.
+    """Positions sorted by norm, cut into windows, and matched optimally within each window.
 
-    The approximation that the paper recommends. For S positions and windows of k, time and memory grow with S k, not
-    with S^2: an engine makes only the affinities within windows (but for certificates, and for small sets of different
-    sizes, where all in one go is faster). Sets of at most k positions are matched optimally.
-    `match` expects rows and columns in ascending order of norm, as an engine hands them over.
+    The approximation recommended by the paper. For S positions and windows of k, time and memory grow with S k instead
+    of S^2, because engines compute only the affinities within windows. (They compute all of them for certificates, and
+    for small sets of different sizes, where one product is faster.) Sets of at most k positions are matched optimally.
+    `match` expects rows and columns in ascending order of norm, as provided by engines.
 
     Parameters
     ----------
     window : int, default 128
-        Number of positions k in a window. The paper uses 128 to 1024.
+        Number k of positions per window. The paper uses 128 to 1024.
 
     Raises
     ------
     ValueError
-        If the window is no whole number of at least 1.
+        If the window is not a whole number of at least 1.
 
     Examples
     --------
@@ -44,6 +44,10 @@ class BatchOptimal(BatchMatcher):
 
     name: ClassVar[str] = "batch-optimal"
     by_norm: ClassVar[bool] = True
+    invariant_to_order: ClassVar[bool | None] = True
+    invariant_to_translation: ClassVar[bool | None] = False
+    symmetric: ClassVar[bool] = True
+    cuda_kernel: ClassVar[str | None] = "assignment"
     window: int = 128
 
     def __post_init__(self) -> None:
@@ -58,6 +62,6 @@ class BatchOptimal(BatchMatcher):
         problems = [
             (start + rows.start, start + rows.stop, cols.start, cols.stop)
             for start, stop in pairwise(offsets.tolist())
-            for rows, cols in windows(stop - start, affinities.shape[1], self.window)
+            for rows, cols in norm_windows(stop - start, affinities.shape[1], self.window)
         ]
         return Assignments(solver.solve(affinities, np.array(problems)).columns)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a matching found, and a proof of how far that may be from the best."""
+"""Certificates of optimality: assignments with an upper bound on the optimum."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from simplugins.matching.auction import Auction
 from simplugins.matching.matcher import Assignments, Matcher, match_batch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Certified:
-    """The assignments of a batch of B problems, and what is proven of them.
+    """The assignments of a batch of B problems, and bounds on their optima.
 
     Attributes
     ----------
     columns : (T,) int64 array
-        As in `contract.Assignments`.
+        See `matcher.Assignments`.
     values : (B,) float64 array
         Sums of the matched affinities.
     upper : (B,) float64 array
-        What no assignment can exceed.
+        Upper bounds on the value of any assignment.
     gap : (B,) float64 array
-        ``(upper - value) / |upper|``; see `values.certify`.
+        Relative optimality gaps ``(upper - value) / |upper|``; see `objective.dual_bounds`.
     """
 
     columns: NDArray[np.int64]
@@ -33,9 +33,12 @@ class Certified:
     upper: NDArray[np.float64]
     gap: NDArray[np.float64]
 
+    def __repr__(self) -> str:
+        return f"Certified({len(self.values)} problems, gap <= {self.gap.max(initial=0):.2g})"
+
 
 def match_and_certify(matcher: Matcher, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> Certified:
-    """Match a batch of pairs, and bound the optimum of each by the matcher's prices, or else by those of an auction.
+    """Match a batch of pairs, and bound the optimum of each by the matcher's dual prices, or by those of an auction.
 
     Parameters
     ----------
@@ -51,19 +54,19 @@ def match_and_certify(matcher: Matcher, affinities: NDArray[np.floating], offset
     Raises
     ------
     ValueError
-        If a matcher returns what cannot be dual prices.
+        If the matcher returns invalid dual prices.
     """
-    from simplugins.matching import values
+    from simplugins.matching import objective
 
     assignments = match_batch(matcher, affinities, offsets)
-    prices = _prices(matcher, assignments, affinities, offsets)
-    found, upper, gap = np.empty((3, len(offsets) - 1))
-    values.aligned_values(affinities, offsets, assignments.columns, found)
-    values.certify(affinities, offsets, prices, found, upper, gap)
-    return Certified(assignments.columns, found, upper, gap)
+    prices = _dual_prices(matcher, assignments, affinities, offsets)
+    values, upper, gap = np.empty((3, len(offsets) - 1))
+    objective.assignment_values(affinities, offsets, assignments.columns, values)
+    objective.dual_bounds(affinities, offsets, prices, values, upper, gap)
+    return Certified(assignments.columns, values, upper, gap)
 
 
-def _prices(
+def _dual_prices(
     matcher: Matcher, assignments: Assignments, affinities: NDArray[np.floating], offsets: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     if assignments.prices is None:
@@ -78,5 +81,7 @@ def _prices(
         )
     unequal = rows != cols
     if not np.isfinite(prices).all() or (prices[unequal] < 0).any():
-        raise ValueError(f"matching {matcher.name!r}: prices must be finite, and where sides differ at least 0")
+        raise ValueError(
+            f"matching {matcher.name!r}: dual prices must be finite, and at least 0 if the sides differ in size"
+        )
     return prices

@@ -9,16 +9,16 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from simplugins.matching.assignment_problems import whole_problems
 from simplugins.matching.matcher import Assignments, BatchMatcher
-from simplugins.matching.problems import whole_problems
 
 
 @dataclass(frozen=True)
 class Greedy(BatchMatcher):
-    """Rows by their best affinity, highest first; each takes the best column that is still free.
+    """Rows in descending order of their best affinity; each takes the best column that is still free.
 
-    Of equal affinities, the first row and the first column go first. The outcome depends on which of two inputs the
-    rows belong to: the first one, and in an RSM of inputs with themselves the earlier one. O(S^2) a pair.
+    Ties go to the first row and to the first column. The result depends on which of two inputs provides the rows: the
+    first one, and in a square RSM the earlier one. O(S^2) per pair.
 
     Examples
     --------
@@ -28,11 +28,14 @@ class Greedy(BatchMatcher):
     """
 
     name: ClassVar[str] = "greedy"
+    invariant_to_order: ClassVar[bool | None] = True
+    invariant_to_translation: ClassVar[bool | None] = False
+    cuda_kernel: ClassVar[str | None] = "greedy"
 
     def match_batch(self, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> Assignments:
         """Match a batch of pairs; see `Matcher.match_batch`."""
-        from simplugins.matching import taking
+        from simplugins.matching import greedy_assignment
 
         columns = np.empty(len(affinities), np.int64)
-        taking.take_batch(affinities, whole_problems(offsets, affinities.shape[1]), columns)
+        greedy_assignment.assign_greedily(affinities, whole_problems(offsets, affinities.shape[1]), columns)
         return Assignments(columns)

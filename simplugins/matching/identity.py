@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The identity matching, which makes an RSM spatio-semantic."""
+"""The identity matching, which makes RSMs spatio-semantic."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from simplugins.matching.matcher import Matcher
 
 @dataclass(frozen=True)
 class Identity(Matcher):
-    """Position s goes with position s: similarity depends on where things are.
+    """Position s is matched with position s, so similarity depends on location.
 
     Examples
     --------
@@ -25,6 +25,9 @@ class Identity(Matcher):
 
     name: ClassVar[str] = "identity"
     positionwise: ClassVar[bool] = True
+    invariant_to_order: ClassVar[bool | None] = False
+    invariant_to_translation: ClassVar[bool | None] = True
+    symmetric: ClassVar[bool] = True
 
     def match(self, affinity: NDArray[np.floating]) -> NDArray[np.int64]:
         """Match one pair of inputs; see `Matcher.match`.
@@ -32,9 +35,9 @@ class Identity(Matcher):
         Raises
         ------
         ValueError
-            If the inputs differ in their number of positions.
+            If the inputs have different numbers of positions.
         """
         rows, cols = affinity.shape
         if rows != cols:
-            raise ValueError(f"identity matching needs equal numbers of positions, got {rows} and {cols}")
+            raise ValueError(f"matching 'identity': inputs must have equal numbers of positions, got {rows} and {cols}")
         return np.arange(rows)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a matcher receives and what it returns."""
+"""The contract of matchers: what they declare, receive and return."""
 
 from __future__ import annotations
 
@@ -12,46 +12,86 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Assignments:
-    """The assignments of a batch of problems.
+    """The assignments of a batch of B problems.
 
     Attributes
     ----------
     columns : (T,) int64 array
-        For every row of the batch the column it takes, within its problem; -1 for none.
+        The column assigned to each row of the batch, counted within its problem; -1 for rows without one.
     prices : (B, P) float64 array or None
-        Dual prices of each problem's columns (of its rows where these outnumber the columns), in units of
-        affinity; at least zero where the side is the larger one. Any such prices give a true upper bound on the
-        optimum, good ones a tight one. None if the matcher keeps no duals: then others are found for certificates.
+        Dual prices of each problem's columns (of its rows, if these outnumber the columns), in units of affinity. At
+        least zero if the sides differ in size. Any such prices yield a valid upper bound on the optimum; good ones, a
+        tight one. None if the matcher has no dual prices: certificates then take them from an auction.
     """
 
     columns: NDArray[np.int64]
     prices: NDArray[np.float64] | None = None
 
+    def __repr__(self) -> str:
+        problems = "" if self.prices is None else f" of {len(self.prices)} problems, with dual prices"
+        return f"Assignments({np.count_nonzero(self.columns >= 0)} of {len(self.columns)} rows matched{problems})"
+
 
 class Matcher(ABC):
-    """A way to match positions; a plugin of the group ``simplugins.matchings`` is a subclass.
+    """Base class of matchings; a plugin of the group ``simplugins.matchings`` is a subclass.
 
-    A subclass is created with its options (plain numbers or strings, as dataclass fields) and implements `match`.
-    One that can do better than a Python loop over problems overrides `match_batch`, too (see `BatchMatcher`). It is
-    called from several threads at once, so it keeps no state between calls.
+    A subclass implements `match`, declares a `name`, and declares any of the facts below that apply. Its options are
+    dataclass fields (numbers or strings). It overrides `match_batch` if it can beat a Python loop over problems (see
+    `BatchMatcher`). Several threads call the same matcher at once, so it must not keep state between calls.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import simplugins
+    >>> class Reversed(simplugins.Matcher):
+    ...     name = "reversed"
+    ...     symmetric = True
+    ...
+    ...     def match(self, affinity):
+    ...         return np.arange(len(affinity))[::-1]
+    >>> x, y = np.arange(12.0).reshape(2, 3, 2)
+    >>> simplugins.match(x, y, Reversed()).value
+    113.0
     """
 
     name: ClassVar[str]
+    """The name shown in results, and by which users select the matching if it is a plugin."""
+
     positionwise: ClassVar[bool] = False
-    """Whether position s always goes with position s: `match` must return that, and engines do not call it where no
-    affinities between positions are needed."""
-    invariant_to_order: ClassVar[bool | None] = None
-    invariant_to_translation: ClassVar[bool | None] = None
-    symmetric: ClassVar[bool] = False
+    """Whether position s is always matched with position s. `match` must then return exactly that; engines do not call
+    it if they can do without affinities between different positions."""
+
     by_norm: ClassVar[bool] = False
-    """Whether to hand over the positions of both inputs in the order of the norms of their concept vectors, smallest
-    first; of equal norms, the first position first."""
+    """Whether `match` expects the positions of both inputs in ascending order of the norms of their concept vectors,
+    with ties in their original order."""
+
     window: int | None = None
-    """If not None, `match` never matches a position outside its window of so many (see `windows.windows`), and matches
-    a window alone as it does among others. Engines rely on that: they may make the affinities within windows only, and
-    hand these over window by window."""
+    """If set, `match` never matches positions of different windows of this many positions (see
+    `norm_windows.norm_windows`), and matches each window independently of the others. Engines rely on it: they may
+    compute only the affinities within windows, and pass these window by window."""
+
+    invariant_to_order: ClassVar[bool | None] = None
+    """Whether the assignment is independent of the order in which positions come, up to ties and up to the tolerance of
+    approximate matchings. None: unknown."""
+
+    invariant_to_translation: ClassVar[bool | None] = None
+    """Whether adding one vector to all concept vectors leaves the assignment of equally large sets unchanged, up to
+    ties. None: unknown."""
+
+    symmetric: ClassVar[bool] = False
+    """Whether the assignment's value does not depend on which of two inputs provides the rows, up to rounding."""
+
+    cuda_kernel: ClassVar[str | None] = None
+    """The CUDA kernel that computes this matching: "assignment" (optimal, separately within windows if `window` is
+    set), "greedy", or "topk-greedy" (which reads an attribute `k`). None: the CPU has to compute it, unless it is
+    positionwise. Not inherited, because a subclass may match differently."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "cuda_kernel" not in vars(cls):
+            cls.cuda_kernel = None
 
     @abstractmethod
     def match(self, affinity: NDArray[np.floating]) -> NDArray[np.integer]:
@@ -59,15 +99,15 @@ class Matcher(ABC):
 
         Parameters
         ----------
-        affinity : (R, K) float32 or float64 array
-            Inner products of the R positions of one input with the K positions of the other, in their own order
-            unless `by_norm`; to be left as it is. R and K may differ. Finite.
+        affinity : (R, K) float32 or float64 array, read-only
+            Inner products of the R positions of one input with the K positions of the other, in the inputs' order, or
+            sorted if `by_norm`. R and K may differ. All values are finite.
 
         Returns
         -------
         (R,) integer array
-            The column that each row takes. Each column at most once; every row one if R <= K, else K of the rows,
-            and -1 for the others.
+            The column assigned to each row; no column twice. If R <= K every row has a column, otherwise K of the rows
+            have one, and the others have -1.
         """
 
     def match_batch(self, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> Assignments:
@@ -76,15 +116,14 @@ class Matcher(ABC):
         Parameters
         ----------
         affinities : (T, K) array, C-contiguous, float32 or float64
-            Problem b has the rows ``offsets[b]:offsets[b + 1]`` and all K columns.
+            Problem b consists of the rows ``offsets[b]:offsets[b + 1]`` and all K columns.
         offsets : (B + 1,) int64 array
-            Starts at 0 and ends at T; B is at least 1. An engine's first batch is one 1 x 1 problem, to have everything
-            compiled.
+            From 0 to T; B is at least 1. Engines start with a 1 × 1 warm-up problem that triggers JIT compilation.
 
         Returns
         -------
         Assignments
-            Columns for all T rows, counted within their problem, as int64.
+            The int64 columns of all T rows, counted within their problem.
         """
         columns = np.empty(len(affinities), np.int64)
         for start, stop in pairwise(offsets):
@@ -95,15 +134,29 @@ class Matcher(ABC):
 
 
 class BatchMatcher(Matcher):
-    """A matcher that matches whole batches at once: implements `match_batch`, and has `match` from it."""
+    """Base class of matchers that process whole batches: a subclass implements `match_batch` instead of `match`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import simplugins
+    >>> class Shifted(simplugins.BatchMatcher):
+    ...     name = "shifted"
+    ...
+    ...     def match_batch(self, affinities, offsets):
+    ...         sizes = np.diff(offsets)  # here, every problem is square
+    ...         return simplugins.Assignments(np.concatenate([np.roll(np.arange(size), 1) for size in sizes]))
+    >>> Shifted().match(np.zeros((3, 3)))
+    array([2, 0, 1])
+    """
 
     def match(self, affinity: NDArray[np.floating]) -> NDArray[np.int64]:
-        """Match one pair of inputs; see `Matcher.match`. Integers and float16 are matched as float64.
+        """Match one pair of inputs; see `Matcher.match`. Integers and float16 are converted to float64.
 
         Raises
         ------
         TypeError
-            If the affinity is no matrix of real numbers.
+            If the affinity is not a matrix of real numbers.
         """
         affinity = np.asarray(affinity)
         if affinity.ndim != 2 or affinity.dtype.kind not in "iuf":
@@ -111,7 +164,7 @@ class BatchMatcher(Matcher):
                 f"affinity: expected a matrix of real numbers, got shape {affinity.shape}, dtype {affinity.dtype}"
             )
         dtype = affinity.dtype if affinity.dtype in (np.float32, np.float64) else np.float64
-        # Read-only arrays would be compiled for once more.
+        # A read-only array would be another type to Numba, and trigger compilation once more.
         return self.match_batch(np.require(affinity, dtype, ["C", "W"]), np.array([0, len(affinity)])).columns
 
     @abstractmethod
@@ -125,54 +178,58 @@ def check_assignment(columns: Any, rows: int, cols: int, *, name: str) -> NDArra
     Raises
     ------
     ValueError
-        If it has the wrong shape or type, names a column that does not exist, takes one twice, or leaves out more
-        than it must.
+        If the array has the wrong shape or type, contains a column that does not exist or occurs twice, or leaves more
+        rows unmatched than necessary.
     """
-    found = np.asarray(columns)
+    assignment = np.asarray(columns)
     where = f"matching {name!r} on {rows} x {cols} affinities"
-    if found.shape != (rows,) or found.dtype.kind not in "iu":
+    if assignment.shape != (rows,) or assignment.dtype.kind not in "iu":
         raise ValueError(
-            f"{where}: expected {rows} integer columns, got an array of shape {found.shape}, dtype {found.dtype}"
+            f"{where}: expected {rows} integer columns, got an array of shape {assignment.shape}, dtype "
+            f"{assignment.dtype}"
         )
-    taken = found[found != -1]
-    if taken.size and (taken.min() < 0 or taken.max() >= cols):
-        raise ValueError(f"{where}: columns must lie in 0..{cols - 1} (or be -1), got {found.min()}..{found.max()}")
-    if np.unique(taken).size != taken.size:
-        raise ValueError(f"{where}: a column was taken twice")
-    if taken.size != min(rows, cols):
-        raise ValueError(f"{where}: expected {min(rows, cols)} matched rows, got {taken.size}")
-    return found.astype(np.int64)
+    matched = assignment[assignment != -1]
+    if matched.size and (matched.min() < 0 or matched.max() >= cols):
+        lowest, highest = assignment.min(), assignment.max()
+        raise ValueError(f"{where}: columns must lie in 0..{cols - 1} (or be -1), got {lowest}..{highest}")
+    if np.unique(matched).size != matched.size:
+        raise ValueError(f"{where}: the same column is assigned to two rows")
+    if matched.size != min(rows, cols):
+        raise ValueError(f"{where}: expected {min(rows, cols)} matched rows, got {matched.size}")
+    return assignment.astype(np.int64)
 
 
 def match_batch(matcher: Matcher, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> Assignments:
-    """Match a batch of pairs, and check what the matcher returns.
+    """Match a batch of pairs, and check the matcher's result.
 
     Raises
     ------
     TypeError
-        If that is no `Assignments`.
+        If the result is not an `Assignments`.
     ValueError
-        If a problem's columns are no assignment of its smaller side.
+        If the columns of a problem are not an assignment of its smaller side.
     """
-    from simplugins.matching.values import first_wrong
+    from simplugins.matching.objective import first_invalid
 
-    found = matcher.match_batch(affinities, offsets)
-    if not isinstance(found, Assignments):
-        raise TypeError(f"matching {matcher.name!r}: expected match_batch to return Assignments, got {kind(found)}")
-    columns = np.asarray(found.columns)
+    assignments = matcher.match_batch(affinities, offsets)
+    if not isinstance(assignments, Assignments):
+        raise TypeError(
+            f"matching {matcher.name!r}: expected match_batch to return Assignments, got {type_name(assignments)}"
+        )
+    columns = np.asarray(assignments.columns)
     rows, cols = affinities.shape
     if columns.shape != (rows,) or columns.dtype != np.int64:
         raise ValueError(
             f"matching {matcher.name!r}: expected int64 columns for all {rows} rows of a batch, got an array of shape "
             f"{columns.shape}, dtype {columns.dtype}"
         )
-    wrong = first_wrong(columns, offsets, cols)
+    wrong = first_invalid(columns, offsets, cols)
     if wrong >= 0:
         part = columns[offsets[wrong] : offsets[wrong + 1]]
         check_assignment(part, len(part), cols, name=matcher.name)
-    return found
+    return assignments
 
 
-def kind(found: Any) -> str:
-    """Say what an object is."""
-    return f"the class {found.__name__}, not an instance" if isinstance(found, type) else type(found).__name__
+def type_name(value: Any) -> str:
+    """Return the name of an object's type for error messages, or "the class …" for a class."""
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The optimal matching, exact."""
+"""The optimal matching: exact linear assignment."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from simplugins.matching.assignment_problems import whole_problems
 from simplugins.matching.matcher import Assignments, BatchMatcher
-from simplugins.matching.problems import whole_problems
 
 
 @dataclass(frozen=True)
 class Optimal(BatchMatcher):
     """The assignment with the largest sum of affinities: the permutation of the paper's semantic RSM.
 
-    Exact to rounding (see `simplugins.matching.search`): O(S^3) at worst; on activations near S^2 up to some 800
-    positions, and S^2.7 from there to 3,136. Working memory is one matrix of integer costs, S^2 entries. Its prices
-    give an upper bound that proves each value.
+    Exact to rounding (see `simplugins.matching.integer_costs`). Time is O(S^3) in the worst case; on activations it
+    grows like S^2 up to about 800 positions, and like S^2.7 from there to 3,136. Working memory is one matrix of S^2
+    integer costs. Dual prices certify each value.
 
     Examples
     --------
@@ -29,6 +29,10 @@ class Optimal(BatchMatcher):
     """
 
     name: ClassVar[str] = "optimal"
+    invariant_to_order: ClassVar[bool | None] = True
+    invariant_to_translation: ClassVar[bool | None] = True
+    symmetric: ClassVar[bool] = True
+    cuda_kernel: ClassVar[str | None] = "assignment"
 
     def match_batch(self, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> Assignments:
         """Match a batch of pairs; see `Matcher.match_batch`."""

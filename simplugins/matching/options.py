@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Matchers by name: found among the plugins, created with their options, and what these are."""
+"""Matchers by name and their options."""
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
 from simplugins import plugins
 from simplugins._common.validation import check_count
-from simplugins.matching.matcher import Matcher, kind
+from simplugins.matching.matcher import Matcher, type_name
 
 GROUP = "simplugins.matchings"
 
 
 def matcher_options(matcher: Matcher) -> dict[str, Any]:
-    """Return the options that a matcher was created with, as numbers and texts by name; none if it is no dataclass."""
+    """Return a matcher's options by name, as numbers, strings, booleans or None; empty if it is not a dataclass."""
     if not dataclasses.is_dataclass(matcher):
         return {}
     options = {field.name: getattr(matcher, field.name) for field in dataclasses.fields(matcher)}
@@ -25,43 +27,66 @@ def matcher_options(matcher: Matcher) -> dict[str, Any]:
     return {name: v if isinstance(v, bool | int | float | str | None) else repr(v) for name, v in plain.items()}
 
 
-def resolve_matcher(matching: str | Matcher, options: Mapping[str, Any] | None = None) -> Matcher:
-    """Return the matcher of a name, created with its options, or a matcher as it is.
+def resolve_matcher(matching: str | Matcher | type[Matcher], options: Mapping[str, Any] | None = None) -> Matcher:
+    """Return a matcher, given by name, class or instance.
+
+    Parameters
+    ----------
+    matching : str, Matcher or subclass of Matcher
+        A plugin of the group ``simplugins.matchings`` by name, or a matcher of any origin. A class is instantiated.
+    options : mapping, optional
+        Options of a matcher given by name or class; those left out have their defaults.
+
+    Returns
+    -------
+    Matcher
 
     Raises
     ------
     ValueError
-        If no plugin has that name, or an option has an impossible value.
+        If no plugin has that name, or an option's value is not allowed.
     TypeError
-        If the plugin is no matcher, an option is unknown to it, or options come with a matcher that is already made.
+        If the plugin is not a matcher, the matcher has no such option, or options accompany an instance.
+
+    Examples
+    --------
+    >>> resolve_matcher("batch-optimal", {"window": 64})
+    BatchOptimal(window=64)
     """
+    options = dict(options or {})
     if isinstance(matching, str):
-        matcher = _create(matching, dict(options or {}))
+        matcher = _create(plugins.load(GROUP, matching), matching, options)
+    elif isinstance(matching, type) and issubclass(matching, Matcher):
+        matcher = _create(matching, getattr(matching, "name", matching.__name__), options)
     elif not isinstance(matching, Matcher):
-        raise TypeError(f"matching must be a name or a Matcher, got {kind(matching)}")
+        raise TypeError(f"matching: expected a name or a Matcher, got {type_name(matching)}")
     elif options:
-        raise TypeError(f"options {sorted(options)} come with a matcher that is already made: {matching}")
+        raise TypeError(
+            f"options {sorted(options)} cannot be applied to the ready matcher {matching}: create it with them, or "
+            f"give the matching by name"
+        )
     else:
         matcher = matching
     if not isinstance(getattr(matcher, "name", None), str):
-        raise TypeError(f"{kind(matcher)} has no name: a matcher says what it is called, as name: ClassVar[str] = ...")
+        raise TypeError(
+            f"{type_name(matcher)} has no name: a matcher needs a class attribute `name: ClassVar[str] = ...`"
+        )
     if matcher.window is not None:
         check_count("window", matcher.window)
     return matcher
 
 
-def _create(name: str, options: dict[str, Any]) -> Matcher:
-    plugin = plugins.load(GROUP, name)
+def _create(plugin: Any, name: str, options: dict[str, Any]) -> Matcher:
     if not (isinstance(plugin, type) and issubclass(plugin, Matcher)):
-        raise TypeError(f"matching {name!r}: expected the plugin to be a subclass of Matcher, got {kind(plugin)}")
+        raise TypeError(f"matching {name!r}: expected the plugin to be a subclass of Matcher, got {type_name(plugin)}")
+    parameters = inspect.signature(plugin).parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        for option in options:
+            if option not in parameters:
+                nearest = "".join(f" (nearest: {other})" for other in get_close_matches(str(option), parameters, n=1))
+                known = f"its options are {', '.join(parameters)}" if parameters else "it takes no options"
+                raise TypeError(f"matching {name!r} has no option {option!r}{nearest}; {known}")
     try:
         return plugin(**options)
     except TypeError as error:
-        taken = [f.name for f in dataclasses.fields(plugin) if f.init] if dataclasses.is_dataclass(plugin) else None
-        unknown = sorted(options if taken is None else options.keys() - taken)
-        if not unknown:
-            raise TypeError(f"matching {name!r} could not be created: {error}") from error
-        raise TypeError(
-            f"unknown options {unknown}: they are none of this call's, and matching {name!r} "
-            + (f"does not take them: {error}" if taken is None else f"takes {', '.join(taken) or 'no options'}")
-        ) from error
+        raise TypeError(f"matching {name!r} could not be created: {error}") from error

@@ -10,27 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common.validation import check_count
+from simplugins.matching.assignment_problems import make_problems
 from simplugins.matching.matcher import Assignments, BatchMatcher
-from simplugins.matching.problems import make_problems
 
 
 @dataclass(frozen=True)
 class TopKGreedy(BatchMatcher):
-    """The k positions of largest norm of each input matched optimally with each other, the rest greedily.
+    """Optimal matching of the k positions with the largest norms of each input; greedy matching of the others.
 
-    The paper finds it a poor approximation; it is here for comparison. O(S^2) a pair, beside the optimal matching of k
-    positions. As with `Greedy`, the outcome depends on which of two inputs the rows belong to. `match` expects rows and
-    columns in ascending order of norm, as an engine hands them over.
+    The paper finds it a poor approximation; it is included for comparison. O(S^2) per pair, in addition to the optimal
+    matching of k positions. As with `Greedy`, the result depends on which of two inputs provides the rows. `match`
+    expects rows and columns in ascending order of norm, as provided by engines.
 
     Parameters
     ----------
     k : int, default 128
-        At least 1; sets of at most k positions are matched optimally.
+        Number of positions matched optimally, at least 1. Sets of at most k positions are matched optimally as a whole.
 
     Raises
     ------
     ValueError
-        If k is no whole number of at least 1.
+        If k is not a whole number of at least 1.
 
     Examples
     --------
@@ -41,6 +41,9 @@ class TopKGreedy(BatchMatcher):
 
     name: ClassVar[str] = "topk-greedy"
     by_norm: ClassVar[bool] = True
+    invariant_to_order: ClassVar[bool | None] = True
+    invariant_to_translation: ClassVar[bool | None] = False
+    cuda_kernel: ClassVar[str | None] = "topk-greedy"
     k: int = 128
 
     def __post_init__(self) -> None:
@@ -48,10 +51,10 @@ class TopKGreedy(BatchMatcher):
 
     def match_batch(self, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> Assignments:
         """Match a batch of pairs; see `Matcher.match_batch`."""
-        from simplugins.matching import solver, taking
+        from simplugins.matching import greedy_assignment, solver
 
         starts, stops, cols = offsets[:-1], offsets[1:], affinities.shape[1]
         row, col = np.maximum(starts, stops - self.k), max(0, cols - self.k)
         columns = solver.solve(affinities, make_problems(row, stops, col, cols)).columns
-        taking.take_batch(affinities, make_problems(starts, row, 0, col), columns)
+        greedy_assignment.assign_greedily(affinities, make_problems(starts, row, 0, col), columns)
         return Assignments(columns)

@@ -16,14 +16,11 @@ from simplugins.activations.activations import Activations
 from simplugins.activations.reading import read
 from simplugins.compute.engines import check_engine, check_names
 from simplugins.compute.job import Job, Operation, TileResult
-from simplugins.compute.memory import kernel_bytes
-from simplugins.compute.resources import Resources
-from simplugins.compute.run import compute_matrix
+from simplugins.compute.run import Resources, compute_matrix
 from simplugins.matching.matcher import Matcher
-from simplugins.measures.measure import Measure, Options, resolve_measure
+from simplugins.measures.measure import Measure, Options, named_measure, resolve_measure
 from simplugins.rsm.kernels import Sigma, check_sigma
-from simplugins.rsm.rsm import RSM
-from simplugins.rsm.values import DenseValues
+from simplugins.rsm.rsm import RSM, DenseValues
 
 DEFAULT = "semantic-cosine"
 
@@ -53,6 +50,7 @@ def compute_rsm(
     memory: int | str | None = None,
     store: str | os.PathLike[str] | None = None,
     scheduler: Any = None,
+    tile_size: int | None = None,
     progress: bool | str = False,
 ) -> RSM:
     """Compute the representational similarity matrix of N inputs.
@@ -123,6 +121,8 @@ def compute_rsm(
     scheduler : dask.distributed.Client or str, optional
         A Dask cluster, or the address of its scheduler: its workers compute the tiles, each with the engine that it
         has. They read activations on disk from where they lie; others are sent to them once. Needs the extra ``dask``.
+    tile_size : int, optional
+        Inputs on each side of a tile of pairs, for `memory`, `store` and `scheduler`; by default chosen to fit them.
     progress : bool or str, default False
         Show a progress bar on standard error; a string is its title.
 
@@ -176,8 +176,9 @@ def compute_rsm(
     True
     """
     options = Options(matching, matching_options, certify, sigma, engine, precision)
-    resolved = resolve_measure(measure, measure_options)
-    resources = Resources(threads, memory, scheduler)
+    by_name = isinstance(measure, str) and not measure_options
+    resolved = named_measure(measure) if by_name else resolve_measure(measure, measure_options)
+    resources = Resources(threads, memory, scheduler, tile_size)
     _check_early(options, resources, store)
     x, y = _inputs(
         activations, other, layout, (mask, other_mask), (labels, other_labels), drop_tokens, dtype, subset, seed
@@ -209,6 +210,7 @@ def compute_rsms(
     memory: int | str | None = None,
     store: str | os.PathLike[str] | None = None,
     scheduler: Any = None,
+    tile_size: int | None = None,
     progress: bool | str = False,
 ) -> dict[str, RSM]:
     """Compute the RSMs of N inputs under several measures; measures that share a matching share its cost.
@@ -221,7 +223,7 @@ def compute_rsms(
         By default the three semantic ones. A measure with options is given as an instance.
     other, layout, mask, other_mask, labels, other_labels, drop_tokens, dtype, matching, matching_options, certify, sigma
         As for `compute_rsm`.
-    engine, precision, threads, subset, seed, memory, store, scheduler, progress
+    engine, precision, threads, subset, seed, memory, store, scheduler, tile_size, progress
         As for `compute_rsm`. A store holds one matching.
 
     Returns
@@ -244,7 +246,7 @@ def compute_rsms(
     """
     options = Options(matching, matching_options, certify, sigma, engine, precision)
     resolved = [resolve_measure(measure) for measure in ([measures] if isinstance(measures, str) else measures)]
-    resources = Resources(threads, memory, scheduler)
+    resources = Resources(threads, memory, scheduler, tile_size)
     _check_early(options, resources, store)
     x, y = _inputs(
         activations, other, layout, (mask, other_mask), (labels, other_labels), drop_tokens, dtype, subset, seed
@@ -254,9 +256,11 @@ def compute_rsms(
 
 def _check_early(options: Options, resources: Resources, store: str | os.PathLike[str] | None) -> None:
     """Check, before activations are read, everything that does not depend on them."""
-    check_sigma(options.sigma)
+    if options.sigma != "median":
+        check_sigma(options.sigma)
     if resources.scheduler is None:
-        check_engine(options.engine, options.precision)
+        if (options.engine, options.precision) != ("auto", None):
+            check_engine(options.engine, options.precision)
     else:
         from simplugins.compute.executors.dask_cluster import connected
 
@@ -282,7 +286,9 @@ def _inputs(
 ) -> tuple[Activations, Activations | None]:
     """Read and check both sides."""
     common: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
-    x = Activations.from_array(read(activations), mask=masks[0], labels=labels[0], subset=subset, seed=seed, **common)
+    if isinstance(activations, str | os.PathLike):
+        activations = read(activations)
+    x = Activations.from_array(activations, mask=masks[0], labels=labels[0], subset=subset, seed=seed, **common)
     if other is not None:
         with naming("other"):
             return x, Activations.from_array(read(other), mask=masks[1], labels=labels[1], **common)
@@ -306,13 +312,12 @@ def _compute(
     operations = [measure.operation(options) for measure in measures]
     if store is not None:
         return _stored(measures, operations, x, y, options, resources, store, progress)
-    reserved = kernel_bytes(len(x), len(x if y is None else y), "cosine", certify=options.certify)
     results: list[tuple[Operation, TileResult]] = []
     rsms = {}
     for measure, operation in zip(measures, operations, strict=True):
         result = next((result for known, result in results if known == operation), None)
         if result is None:
-            result = compute_matrix(Job(x, y, operation), resources, reserved=reserved, progress=progress)
+            result = compute_matrix(Job(x, y, operation), resources, progress=progress)
             results.append((operation, result))
         rsms[measure.name] = _rsm(measure, operation, result, x, y, options.sigma)
     return rsms

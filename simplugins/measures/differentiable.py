@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from simplugins._common import arrays
 from simplugins._common.optional import import_extra
-from simplugins.compute.operations import MatchedPairs
 from simplugins.matching.matcher import Matcher
 from simplugins.measures.measure import Options, resolve_measure
+from simplugins.measures.semantic import MatchedPairs
 from simplugins.rsm import kernels
 from simplugins.rsm.kernels import Sigma
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, ClassVar
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from simplugins import plugins
 from simplugins.activations.activations import Activations
 from simplugins.compute.job import Operation, TileResult
-from simplugins.compute.operations import MeasuredPairs
 from simplugins.matching.matcher import Matcher
 from simplugins.rsm.kernels import Sigma
 
@@ -117,6 +116,86 @@ class Measure(ABC):
 
 
 @dataclass(frozen=True)
+class MeasuredPairs:
+    """Call a measure that computes its own values.
+
+    Attributes
+    ----------
+    measure : callable(Activations, Activations) -> (n, m) array
+    name : str
+    options : mapping
+    symmetric : bool
+        Whether value (j, i) equals value (i, j).
+    pairwise : bool
+        Whether a value depends on its two inputs alone.
+    """
+
+    measure: Callable[[Activations, Activations], Any]
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    symmetric: bool = False
+    pairwise: bool = True
+    certify = False
+
+    def check(self, x: Activations, y: Activations) -> None:
+        """Raise a ValueError if channels differ."""
+        if x.channels != y.channels:
+            raise ValueError(f"other: expected {x.channels} channels, as in activations, got {y.channels}")
+
+    def compute(
+        self, x: Activations, y: Activations | None, *, threads: int | None, progress: bool | str = False
+    ) -> TileResult:
+        """Call the measure, and check what it returns.
+
+        Raises
+        ------
+        TypeError
+            If the measure does not return real numbers.
+        ValueError
+            If it does not return one finite value per pair.
+        """
+        columns = x if y is None else y
+        values = np.asarray(self.measure(x, columns))
+        if values.dtype.kind not in "biuf":
+            raise TypeError(f"measure {self.name!r} must return real numbers, got an array of dtype {values.dtype}")
+        if values.shape != (len(x), len(columns)):
+            raise ValueError(
+                f"measure {self.name!r} must return one value per pair, shape {(len(x), len(columns))}, got shape "
+                f"{values.shape}"
+            )
+        if not np.isfinite(values).all():
+            i, j = np.argwhere(~np.isfinite(values))[0]
+            raise ValueError(f"measure {self.name!r} returned {values[i, j]} for row {i}, column {j}")
+        return TileResult(np.array(values, np.float64), metadata={"engine": "cpu"})
+
+    def pair_bytes(self, x: Activations, y: Activations) -> tuple[int, int]:
+        """Return zeros: the memory that the measure needs is its own."""
+        return 0, 0
+
+    def copies(self, x: Activations, y: Activations) -> int:
+        """Return 2: the measure receives its own arrays of both blocks."""
+        return 2
+
+    def check_tiles(self) -> None:
+        """Raise a ValueError if a value depends on more than its two inputs."""
+        if not self.pairwise:
+            raise ValueError(
+                f"measure {self.name!r} declares pairwise = False: its values depend on all inputs, so it cannot be "
+                f"computed in parts; leave out memory, store and scheduler"
+            )
+
+    def describe(self) -> dict[str, Any]:
+        """Return everything that the values depend on except the activations."""
+        return {
+            "measure": self.name,
+            "measure_options": dict(self.options),
+            "matching": None,
+            "matching_options": {},
+            "certify": False,
+        }
+
+
+@dataclass(frozen=True)
 class PluginMeasure(Measure):
     """A measure that computes its own values.
 
@@ -196,6 +275,12 @@ def resolve_measure(measure: Any, options: Mapping[str, Any] | None = None) -> M
             f"{type(plugin).__name__}"
         )
     return _described(plugin, str(name))
+
+
+@plugins.cached
+def named_measure(name: str) -> Measure:
+    """Return the measure of a plugin; see `resolve_measure`."""
+    return resolve_measure(name)
 
 
 def _name_of(plugin: Any) -> str:

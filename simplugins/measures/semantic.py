@@ -10,19 +10,107 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from simplugins._common.gpu import why_unusable
 from simplugins.activations.activations import Activations
-from simplugins.compute.job import Job, Operation, TileResult
-from simplugins.compute.operations import MatchedPairs
+from simplugins.compute.engines import check_engine, choose_engine
+from simplugins.compute.job import Job, TileResult, check_pair
+from simplugins.compute.memory import SOLVER_BYTES
 from simplugins.matching.identity import Identity
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.optimal import Optimal
-from simplugins.matching.options import resolve_matcher
+from simplugins.matching.options import matcher_options, resolve_matcher
 from simplugins.measures.measure import Measure, Options, Similarities
 from simplugins.rsm import kernels
 from simplugins.rsm.kernels import Sigma
 
 _EFFECT_OF_SCALING = {"linear": "scaling", "cosine": "none", "rbf": "none"}
 _EFFECT_OF_TRANSLATION = {"linear": "translation", "cosine": "other", "rbf": "none"}
+
+
+@dataclass(frozen=True)
+class MatchedPairs:
+    """Match the positions of each pair; the values are aligned inner products.
+
+    Attributes
+    ----------
+    matcher : Matcher
+    certify : bool
+    engine : {"auto", "cpu", "cuda"}
+        "auto" is decided where a tile is computed.
+    precision : {"float32", "float16x3", "tf32"} or None
+        Precision of the affinities of float32 activations, on a GPU.
+    """
+
+    matcher: Matcher
+    certify: bool = False
+    engine: str = "auto"
+    precision: str | None = None
+    symmetric = True
+
+    def check(self, x: Activations, y: Activations) -> None:
+        """Raise a ValueError if inputs of the two sets cannot be matched."""
+        check_pair(x, y, self.matcher)
+
+    def compute(
+        self, x: Activations, y: Activations | None, *, threads: int | None, progress: bool | str = False
+    ) -> TileResult:
+        """Compute the aligned inner products of all pairs.
+
+        Raises
+        ------
+        ValueError
+            If the engine or precision cannot be used here.
+        """
+        if self.engine != "auto":
+            check_engine(self.engine)
+        engine = "cpu" if self.engine == "auto" and why_unusable() else choose_engine(self.engine, self.matcher)
+        if self.precision is not None:
+            self._check_precision(engine, x, x if y is None else y)
+        if engine == "cpu":
+            from simplugins.compute.engines import cpu
+
+            return cpu.aligned_products(x, y, self.matcher, threads=threads, certify=self.certify, progress=progress)
+        from simplugins.compute.engines.cuda.cupy_device import CupyDevice
+        from simplugins.compute.engines.cuda.engine import aligned_products
+
+        device = CupyDevice(x.gpu if x.gpu is not None or y is None else y.gpu)
+        precision: Any = self.precision or "float32"
+        return aligned_products(
+            x, y, self.matcher, device=device, precision=precision, certify=self.certify, progress=progress
+        )
+
+    def _check_precision(self, engine: str, *activations: Activations) -> None:
+        if any(side.dtype == "float64" for side in activations):
+            raise ValueError(
+                f"precision={self.precision!r} is for float32 activations; these are computed in float64 (see dtype)"
+            )
+        if engine == "cpu" and self.precision != "float32":
+            raise ValueError(f"precision={self.precision!r} needs engine='cuda'; the CPU computes in float32")
+
+    def pair_bytes(self, x: Activations, y: Activations) -> tuple[int, int]:
+        """Return the bytes of the largest pair's affinities, and of the solver's working memory for it."""
+        if self.matcher.positionwise and not self.certify:
+            return 0, 0
+        columns = int(y.positions.max())
+        if self.matcher.window is not None and not self.certify:
+            columns = min(columns, self.matcher.window)
+        entries = int(x.positions.max()) * columns
+        return entries * int(np.result_type(x.dtype, y.dtype).itemsize), entries * SOLVER_BYTES
+
+    def copies(self, x: Activations, y: Activations) -> int:
+        """Return how many copies of a block the engine makes: in another order, scaled, or of another type."""
+        return 2 if self.matcher.by_norm or x.exponents.any() or y.exponents.any() or x.dtype != y.dtype else 0
+
+    def check_tiles(self) -> None:
+        """Accept any job: every pair is matched on its own."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return everything that the values depend on except the activations."""
+        return {
+            "matching": self.matcher.name,
+            "matching_options": matcher_options(self.matcher) if vars(self.matcher) else {},
+            "certify": self.certify,
+        }
 
 
 @dataclass(frozen=True)
@@ -79,7 +167,7 @@ class SemanticMeasure(Measure):
             effects["positions"] = "other" if matcher.positionwise else "none"
         return effects
 
-    def operation(self, options: Options) -> Operation:
+    def operation(self, options: Options) -> MatchedPairs:
         """Return the matching of all pairs.
 
         Raises

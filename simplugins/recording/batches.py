@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Batches of inputs, whatever they come in."""
+"""Batches of inputs, from tensors, arrays, mappings and loaders."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 
 from simplugins._common import arrays
 
-_EXPECTED = "a tensor, an array, a mapping of these to be passed by keyword"
+_EXPECTED = "a tensor, an array, a mapping of these (passed as keyword arguments)"
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some of the inputs, as a model is called with them.
+    """The arguments of one call of the model.
 
     Attributes
     ----------
     size : int
-        How many inputs these are.
+        Number of inputs.
     arguments : tuple
     keywords : mapping
     """
@@ -31,25 +31,25 @@ class Batch:
     keywords: Mapping[str, Any]
 
     def run(self, forward: Callable[..., Any]) -> None:
-        """Call the model; what it returns is not needed."""
+        """Call the model and discard its output."""
         forward(*self.arguments, **self.keywords)
 
 
 def in_batches(inputs: Any, size: int) -> Iterable[Any]:
-    """Cut one set of inputs into batches; return an iterable of batches as it is.
+    """Split inputs into batches; return an iterable of batches unchanged.
 
     Parameters
     ----------
     inputs : tensor, array, mapping of these, or iterable of batches
     size : int
-        How many inputs of one set make a batch.
+        Number of inputs per batch.
 
     Raises
     ------
     TypeError
-        If the inputs are nothing of the kind.
+        If the inputs are none of these.
     ValueError
-        If a DataLoader draws them in random order, or the arrays of a mapping do not hold equally many.
+        If a DataLoader draws them in random order, or the arrays of a mapping differ in length.
     """
     if _is_array(inputs):
         return [inputs[start : start + size] for start in range(0, _length(inputs), size)]
@@ -62,7 +62,7 @@ def in_batches(inputs: Any, size: int) -> Iterable[Any]:
 
 
 def count_inputs(inputs: Any) -> int | None:
-    """Return how many inputs there are, where that can be told before they are read: of one set."""
+    """Return the number of inputs; None for an iterable of batches, where it is not known in advance."""
     if _is_array(inputs):
         return _length(inputs)
     return next(iter(_lengths(inputs).values()), 0) if isinstance(inputs, Mapping) else None
@@ -74,7 +74,7 @@ def _cut_mapping(inputs: Mapping[str, Any], size: int) -> list[dict[str, Any]]:
         raise TypeError(f"inputs: expected {_EXPECTED}; got a mapping of {', '.join(map(str, inputs)) or 'nothing'}")
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise ValueError(f"inputs: expected as many in each array of a mapping, got {listed}")
+        raise ValueError(f"inputs: expected arrays of equal length in a mapping, got {listed}")
     return [
         {name: value[start : start + size] if name in lengths else value for name, value in inputs.items()}
         for start in range(0, max(lengths.values()), size)
@@ -92,7 +92,8 @@ def _check_order(inputs: Iterable[Any]) -> None:
         inputs.sampler, RandomSampler | SubsetRandomSampler | WeightedRandomSampler
     ):
         raise ValueError(
-            "inputs: the DataLoader draws them in random order, which would be lost; make it with shuffle=False"
+            "inputs: the DataLoader draws them in random order, so the order of the activations would be unknown: "
+            "construct it with shuffle=False"
         )
 
 
@@ -103,22 +104,22 @@ def read_batch(batch: Any, device: Any) -> Batch:
     ----------
     batch : object
     device : torch.device
-        Where tensors and arrays are moved. Other values of a mapping are passed on as they are.
+        The device that tensors and arrays are moved to. Other values of a mapping are passed on unchanged.
 
     Raises
     ------
     TypeError
-        If it is none of these.
+        If the batch is none of these.
     """
-    given = batch[0] if isinstance(batch, tuple | list) and batch else batch
-    if _is_array(given):
-        return Batch(_length(given), (_moved(given, device),), {})
-    if isinstance(given, Mapping):
-        sizes = list(_lengths(given).values())
+    inputs = batch[0] if isinstance(batch, tuple | list) and batch else batch
+    if _is_array(inputs):
+        return Batch(_length(inputs), (_moved(inputs, device),), {})
+    if isinstance(inputs, Mapping):
+        sizes = list(_lengths(inputs).values())
         if sizes:
-            return Batch(sizes[0], (), {name: _moved(value, device) for name, value in given.items()})
-    got = type(batch).__name__ + ("" if given is batch else f" that starts with {type(given).__name__}")
-    raise TypeError(f"expected a batch to be {_EXPECTED}, or a tuple or list that starts with one of these; got {got}")
+            return Batch(sizes[0], (), {name: _moved(value, device) for name, value in inputs.items()})
+    kind = type(batch).__name__ + ("" if inputs is batch else f" that starts with {type(inputs).__name__}")
+    raise TypeError(f"batch: expected {_EXPECTED}, or a tuple or list that starts with one of these; got {kind}")
 
 
 def _is_array(value: Any) -> bool:
@@ -127,7 +128,7 @@ def _is_array(value: Any) -> bool:
 
 def _length(array: Any) -> int:
     if len(array.shape) == 0:
-        raise TypeError("expected arrays of inputs, got a single number")
+        raise TypeError("inputs: expected arrays whose first dimension is the batch, got a single number")
     return int(array.shape[0])
 
 

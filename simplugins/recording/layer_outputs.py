@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Activations in whatever a layer returns."""
+"""Outputs of layers: finding the activations in them."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ _HIDDEN_STATES = "last_hidden_state"
 
 
 class NoActivationsError(ValueError):
-    """What a layer returned are no activations."""
+    """The output of a layer contains no activations."""
 
 
 def copy_first_tensor(output: Any) -> Tensor | None:
-    """Copy the `first_tensor` of what a layer returned to the CPU; None if there is none.
+    """Copy the `first_tensor` of a layer's output to the CPU; None if there is none.
 
-    A copy, since a later layer may work in place. Floating-point types that NumPy lacks, such as bfloat16, become
-    float32, which holds all of their values.
+    The copy protects it from later layers that work in place. Floating-point types that NumPy lacks, such as bfloat16,
+    become float32, which represents all of their values.
     """
     import torch
 
     tensor = first_tensor(output)
     if tensor is None:
         return None
-    known = tensor.dtype in (torch.float16, torch.float32, torch.float64) or not tensor.is_floating_point()
-    return tensor.detach().to("cpu", tensor.dtype if known else torch.float32, copy=True)
+    in_numpy = tensor.dtype in (torch.float16, torch.float32, torch.float64) or not tensor.is_floating_point()
+    return tensor.detach().to("cpu", tensor.dtype if in_numpy else torch.float32, copy=True)
 
 
 def first_tensor(output: Any) -> Tensor | None:
-    """Return the first tensor in what a layer returned, or None if there is none.
+    """Return the first tensor in a layer's output, or None if there is none.
 
     Parameters
     ----------
     output : object
-        A tensor; or a tuple, list, mapping or dataclass, whose elements are searched in their order, but for
-        ``last_hidden_state``, as the outputs of Hugging Face's models have it, which goes first.
+        A tensor; or a tuple, list, mapping or dataclass, whose elements are searched in order, except that
+        ``last_hidden_state``, in the outputs of Hugging Face's models, comes first.
 
     Examples
     --------
@@ -55,8 +55,8 @@ def first_tensor(output: Any) -> Tensor | None:
     if arrays.is_torch(output):
         tensor: Tensor = output
         return tensor
-    found = (first_tensor(element) for element in _elements(output))
-    return next((tensor for tensor in found if tensor is not None), None)
+    tensors = (first_tensor(element) for element in _elements(output))
+    return next((tensor for tensor in tensors if tensor is not None), None)
 
 
 def _elements(output: Any) -> Iterable[Any]:
@@ -67,20 +67,19 @@ def _elements(output: Any) -> Iterable[Any]:
     return output if isinstance(output, tuple | list) else ()
 
 
-def read_activations_of(tensor: Tensor | None, inputs: int) -> NDArray[np.floating]:
-    """Return a copied tensor as an array, after checking that it is one of activations.
+def activations_in(tensor: Tensor | None, inputs: int) -> NDArray[np.floating]:
+    """Return the result of `copy_first_tensor` as an array, after checking that it contains activations.
 
     Parameters
     ----------
     tensor : tensor or None
-        As from `copy_first_tensor`.
     inputs : int
-        How many inputs the layer was given.
+        Number of inputs in the batch.
 
     Raises
     ------
     NoActivationsError
-        If it is no tensor of floating-point numbers, has not 2 to 4 dimensions, or the first is not that of inputs.
+        If it is not a dense floating-point tensor with 2 to 4 dimensions, the first of which is the batch.
     """
     import torch
 
@@ -93,6 +92,6 @@ def read_activations_of(tensor: Tensor | None, inputs: int) -> NDArray[np.floati
     shape = tuple(tensor.shape)
     if not 2 <= len(shape) <= 4 or shape[0] != inputs:
         raise NoActivationsError(
-            f"returned shape {shape}, expected 2 to 4 dimensions, of which the first is the batch of {inputs} inputs"
+            f"returned shape {shape}, expected 2 to 4 dimensions, the first of them the batch of {inputs} inputs"
         )
     return np.ascontiguousarray(tensor.numpy())

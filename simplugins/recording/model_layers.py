@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers by name: as ``model.named_modules()`` calls them, or by patterns of names."""
+"""Layers of a model, selected by name or pattern."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from simplugins.activations.layer_names import select
 if TYPE_CHECKING:
     from torch.nn import Module
 
-_DIRECT_PARTS = "the direct parts of the model"
+_CHILDREN = "the children of the model"
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer that was asked for.
+    """A requested layer.
 
     Attributes
     ----------
     name : str
-        What the model calls it, such as ``"features.3.conv"``.
+        Its name in the model, such as ``"features.3.conv"``.
     module : torch.nn.Module
     pattern : str or None
-        What it was found by; None if it was asked for by its name.
+        The pattern that it matches; None if it was requested by name.
     """
 
     name: str
@@ -33,44 +33,44 @@ class Layer:
     pattern: str | None
 
 
-def choose_layers(model: Module, wanted: str | Sequence[str] | None) -> list[Layer]:
-    """Find the layers of a model that are asked for.
+def choose_layers(model: Module, requested: str | Sequence[str] | None) -> list[Layer]:
+    """Return the requested layers of a model.
 
     Parameters
     ----------
     model : torch.nn.Module
-    wanted : str or sequence of str, or None
-        Names and patterns (see `select`); None for the direct parts of the model, where a ModuleList or ModuleDict,
-        which never runs itself, stands for its parts.
+    requested : str or sequence of str, or None
+        Names and patterns (see `select`); None for the children of the model, where a ModuleList or ModuleDict, which
+        never runs itself, is replaced by its children.
 
     Returns
     -------
     list of Layer
-        In the order asked for. A module that has several names is found once by patterns, and once by each name.
+        In the order requested. Patterns select a module with several names once; each name selects it again.
 
     Raises
     ------
     TypeError, ValueError
-        As `select`; and if the model has no layers.
+        As for `select`; and if the model has no layers.
     """
     modules = {name: module for name, module in model.named_modules(remove_duplicate=False) if name}
     if not modules:
         kind = type(model).__name__
-        raise ValueError(f"the model ({kind}) has no layers in it: record torch.nn.Sequential(model), whose '0' it is")
-    if wanted is None:
-        return [Layer(name, modules[name], _DIRECT_PARTS) for name in _direct_parts(model)]
-    chosen: dict[str, Layer] = {}
-    for name, pattern in select(modules, wanted, owner="the model").items():
-        if pattern is None or all(modules[name] is not layer.module for layer in chosen.values()):
-            chosen[name] = Layer(name, modules[name], pattern)
-    return list(chosen.values())
+        raise ValueError(f"the model ({kind}) has no layers: pass torch.nn.Sequential(model), in which it is layer '0'")
+    if requested is None:
+        return [Layer(name, modules[name], _CHILDREN) for name in _children(model)]
+    selected: dict[str, Layer] = {}
+    for name, pattern in select(modules, requested, owner="the model").items():
+        if pattern is None or all(modules[name] is not layer.module for layer in selected.values()):
+            selected[name] = Layer(name, modules[name], pattern)
+    return list(selected.values())
 
 
-def _direct_parts(model: Module, prefix: str = "") -> Iterator[str]:
+def _children(model: Module, prefix: str = "") -> Iterator[str]:
     from torch.nn import ModuleDict, ModuleList
 
     for name, part in model.named_children():
         if isinstance(part, ModuleList | ModuleDict):
-            yield from _direct_parts(part, f"{prefix}{name}.")
+            yield from _children(part, f"{prefix}{name}.")
         else:
             yield prefix + name

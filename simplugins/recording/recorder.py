@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Running a model on inputs, and keeping what its layers return."""
+"""Recording: run a model on inputs and keep the outputs of its layers."""
 
 from __future__ import annotations
 
@@ -44,68 +44,66 @@ def record(
 ) -> dict[str, Activations]:
     """Record the activations of layers of a Torch model.
 
-    The model runs in evaluation mode and without gradients; afterwards, and after an error or an interrupt, every one
-    of its modules is in the mode in which it was, and nothing is left attached to it.
+    The model runs in evaluation mode and without gradients. Afterwards, even after an error or an interrupt, every
+    module is back in its previous mode, and all hooks are removed.
 
     Parameters
     ----------
     model : torch.nn.Module
     inputs : tensor, array, mapping, DataLoader, or iterable of batches
-        N inputs at once, as a tensor, a NumPy array, or a mapping of these that is passed by keyword (as Hugging Face's
-        processors return), or batch by batch. A batch is one of these, or a tuple or list that starts with one: what
-        follows, such as targets, is not used.
+        All N inputs as a tensor, a NumPy array, or a mapping of these that is passed as keyword arguments (Hugging
+        Face's processors return such mappings); or an iterable of batches. A batch is one of these, or a tuple or list
+        whose first element is one; its other elements, such as targets, are ignored.
     layers : str or sequence of str, optional
-        Names as ``model.named_modules()`` has them, or patterns of names, in which ``*`` stands for one part of a name
-        and ``**`` for any: ``"features.*"`` are the direct parts of ``features``, ``"features.**"`` all parts of it.
-        Of what a pattern finds, whatever does not return activations is left out; what is named must return some. By
-        default the direct parts of the model, usually its stages: all its layers take memory in the gigabytes fast.
+        Names from ``model.named_modules()``, or patterns in which ``*`` matches one part of a name and ``**`` any
+        number of parts: ``"features.*"`` are the children of ``features``, ``"features.**"`` all its descendants.
+        Layers matched by a pattern are skipped if they return no activations; layers given by name must return some.
+        By default the children of the model, usually its stages; recording every layer soon takes gigabytes.
     to : path, optional
-        A folder, new or empty, for one .npy file a layer, written as the model runs, so that no more than a batch is
-        in memory; see `read_recorded`. By default all is kept in memory.
+        A new or empty folder for one .npy file per layer, written as the model runs, so that no more than one batch is
+        in memory; `read_recorded` reads it. By default all values are kept in memory.
     layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
-        What the dimensions are of layers that have so many; "auto" reads two, three and four of them as the first
-        three. The maps of some models, such as Swin transformers, are "nhwc".
+        Meaning of the dimensions, of the layers that have this number of dimensions; "auto" reads two, three and four
+        dimensions as "nd", "ntd" and "nchw". The maps of some models, such as Swin transformers, are "nhwc".
     drop_tokens : int or sequence of int, default 0
-        Tokens to leave out of every layer that has tokens: the first so many, or those at these places (1 for a class
-        token). Files keep them.
+        Tokens to drop from every layer that has tokens: the number of leading tokens, or their places (1 drops a class
+        token). Files contain all tokens.
     labels : sequence of N str or int, optional
-        What the inputs are called.
+        Names of the inputs.
     batch_size : int, default 32
-        How many of N inputs given at once the model gets at a time.
+        Number of inputs per batch, unless `inputs` is an iterable of batches.
     device : torch.device or str, optional
-        Where the inputs are moved; by default where the model's first parameter is. The model is not moved.
+        The device that inputs are moved to; by default that of the model's first parameter. The model is not moved.
     forward : callable, optional
-        What to call with each batch in place of the model, such as ``model.encode_image``.
+        Called with each batch in place of the model, such as ``model.encode_image``.
     progress : bool or str, default False
-        Show a progress bar on standard error; a string is its title.
+        Show a progress bar on standard error; a string replaces its title.
 
     Returns
     -------
     dict of str to Activations
-        By the names of layers, in the order asked for; inputs in their order. A layer that runs several times in a
-        forward pass, because it is shared, is there for each time, as ``name#0``, ``name#1`` and so on.
-        Values are kept in the type in which they were returned; types that NumPy lacks, such as bfloat16, as float32.
+        By layer, in the order requested, with the inputs in their order. A shared layer that runs several times in a
+        forward pass has one entry per run: ``name#0``, ``name#1`` and so on. Values keep the type in which they were
+        returned; types that NumPy lacks, such as bfloat16, become float32.
 
     Raises
     ------
     TypeError
-        If the model is no Torch module, or inputs or a batch are none of the above.
+        If the model is not a Torch module, or `inputs` or a batch has none of the forms above.
     ValueError
-        If a name is unknown; a layer that was named, or all that a pattern finds, does not run, or returns no tensor of
-        floating-point numbers that has 2 to 4 dimensions, of which the first is that of inputs; a layer returns other
-        shapes for other batches; values are NaN or infinite; there are no inputs; a DataLoader draws them in random
-        order; or `layout`, `drop_tokens` or `labels` do not fit.
+        If no layer has a requested name; a layer given by name, or every layer that a pattern matches, does not run or
+        returns no floating-point tensor with 2 to 4 dimensions, the first of which is the batch; a layer returns
+        different shapes for different batches; a value is NaN or infinite; there are no inputs; a DataLoader draws
+        inputs in random order; or `layout`, `drop_tokens` or `labels` do not fit.
     FileExistsError
-        If `to` is no empty folder.
+        If `to` exists and is not an empty folder.
 
     Notes
     -----
-    Of a tuple, list, mapping or dataclass that a layer returns, the first tensor is recorded, or that in
-    ``last_hidden_state``.
-    Outputs are copied when their layer returns, so later layers may work in place. On disk, nothing is left if the
-    recording is not completed.
-    Parts of a model that are compiled, scripted, or computed by a fused kernel do not run as modules, and so cannot be
-    recorded.
+    If a layer returns a tuple, list, mapping or dataclass, its ``last_hidden_state`` is recorded, or else its first
+    tensor. Outputs are copied as soon as their layer returns, so later layers may modify them in place. Parts of a
+    model that are compiled, scripted or fused do not run as modules, and cannot be recorded. If the recording is not
+    completed, no files remain.
 
     Examples
     --------
@@ -114,8 +112,10 @@ def record(
     >>> from simplugins.recording import record
     >>> model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.MaxPool2d(2))
     >>> recorded = record(model, torch.rand(5, 3, 8, 8), ["1", "2"])
-    >>> {name: (len(layer), layer.channels, layer.positions[0].item()) for name, layer in recorded.items()}
-    {'1': (5, 8, 36), '2': (5, 8, 9)}
+    >>> recorded["2"]
+    Activations(5 inputs, 9 positions, 8 channels, float32, layout 'nchw')
+    >>> {name: activations.shape for name, activations in recorded.items()}
+    {'1': (5, 36, 8), '2': (5, 9, 8)}
     >>> simplugins.compute_rsm(recorded["2"], "semantic-cosine").shape
     (5, 5)
     """
@@ -123,23 +123,23 @@ def record(
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
     check_count("batch_size", batch_size)
-    chosen = choose_layers(model, layers)
+    selected = choose_layers(model, layers)
     batches = in_batches(inputs, batch_size)
     labels = _read_labels(labels, count_inputs(inputs))
     device = _device_of(model) if device is None else torch.device(device)
     with _storing(to) as store:
-        collector = Collector(chosen, store, layout=layout, drop_tokens=drop_tokens, labels=labels)
+        collector = Collector(selected, store, layout=layout, drop_tokens=drop_tokens, labels=labels)
         with (
             _evaluating(model),
-            _listening(chosen) as heard,
+            _hooked(selected) as outputs,
             torch.no_grad(),
             shown(batches, progress, title="recording", unit="batch") as steps,
         ):
-            for given in steps:
-                batch = read_batch(given, device)
-                heard.clear()
+            for step in steps:
+                batch = read_batch(step, device)
+                outputs.clear()
                 batch.run(model if forward is None else forward)
-                collector.take(heard, batch.size)
+                collector.add(outputs, batch.size)
         return collector.finish()
 
 
@@ -150,15 +150,15 @@ def _read_labels(labels: Any, count: int | None) -> NDArray[Any] | None:
 def _device_of(model: Module) -> torch.device:
     import torch
 
-    first = next(chain(model.parameters(), model.buffers()), None)
-    return torch.device("cpu") if first is None else first.device
+    tensor = next(chain(model.parameters(), model.buffers()), None)
+    return torch.device("cpu") if tensor is None else tensor.device
 
 
 @contextmanager
 def _evaluating(model: Module) -> Iterator[None]:
-    """Set all modules to evaluation mode, and then each back to its own.
+    """Set all modules to evaluation mode, and each back to its previous mode afterwards.
 
-    The flags are set one by one, since a model's own `train` may do more than that, such as keep parts frozen or merge
+    The flags are set one by one, because a model's `train` method may do more, such as keep parts frozen or merge
     weights.
     """
     modes = [(module, module.training) for module in model.modules()]
@@ -172,17 +172,17 @@ def _evaluating(model: Module) -> Iterator[None]:
 
 
 @contextmanager
-def _listening(layers: Iterable[Layer]) -> Iterator[dict[str, list[Tensor | None]]]:
-    """Collect what layers return, copied, by the names of the layers; cleared by the caller."""
-    heard: dict[str, list[Tensor | None]] = {}
+def _hooked(layers: Iterable[Layer]) -> Iterator[dict[str, list[Tensor | None]]]:
+    """Yield a dict that collects copies of the layers' outputs, by layer; the caller clears it before each batch."""
+    outputs: dict[str, list[Tensor | None]] = {}
 
-    def listener(name: str) -> Callable[..., None]:
-        return lambda module, arguments, output: heard.setdefault(name, []).append(copy_first_tensor(output))
+    def hook(name: str) -> Callable[..., None]:
+        return lambda module, arguments, output: outputs.setdefault(name, []).append(copy_first_tensor(output))
 
     with ExitStack() as hooks:
         for layer in layers:
-            hooks.callback(layer.module.register_forward_hook(listener(layer.name)).remove)
-        yield heard
+            hooks.callback(layer.module.register_forward_hook(hook(layer.name)).remove)
+        yield outputs
 
 
 def _storing(to: str | os.PathLike[str] | None) -> AbstractContextManager[Store]:

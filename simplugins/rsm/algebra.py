@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,12 @@ class Algebra:
     kernel: str | None
     squared_norms: NDArray[np.float64]
     other_squared_norms: NDArray[np.float64] | None
+    labels: NDArray[Any] | None
     metadata: Mapping[str, Any]
+
+    def _permuted(self, order: NDArray[np.int64]) -> Self:
+        """Return the inputs in another order."""
+        raise NotImplementedError
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -175,3 +181,44 @@ class Algebra:
             eigenvalues = eigenvalues - eigenvalues[0]
         positive = eigenvalues > _ROUNDINGS * np.finfo(np.float64).eps * np.abs(eigenvalues).max()
         return vectors[:, positive] * np.sqrt(eigenvalues[positive])  # type: ignore[no-any-return]
+
+    def in_order(self, labels: Any) -> Self:
+        """Return the RSM with its inputs in another order.
+
+        Parameters
+        ----------
+        labels : (N,) array of str or int
+            The labels of all inputs in the order requested. Each label must name one input, unless the order is already
+            that of the RSM.
+
+        Returns
+        -------
+        RSM
+            Rows, and columns if they are the same inputs, in that order.
+
+        Raises
+        ------
+        ValueError
+            If the RSM has no labels, the labels differ from those requested, or one of them names several inputs.
+
+        Examples
+        --------
+        >>> from simplugins import RSM
+        >>> RSM.from_similarities([[1.0, 0.2], [0.2, 3.0]], labels=["a", "b"]).in_order(["b", "a"]).values
+        array([[3. , 0.2],
+               [0.2, 1. ]])
+        """
+        if self.labels is None:
+            raise ValueError("the RSM has no labels to order its inputs by")
+        requested, present = np.asarray(labels).tolist(), self.labels.tolist()
+        if requested == present:
+            return self
+        if missing := [label for label in requested if label not in set(present)]:
+            raise ValueError(f"{len(missing)} of the labels requested are missing, the first is {missing[0]!r}")
+        if more := [label for label in present if label not in set(requested)]:
+            raise ValueError(f"{len(more)} labels of the RSM are not among those requested, the first is {more[0]!r}")
+        label, times = Counter([*requested, *present]).most_common(1)[0]
+        if times > 2:
+            raise ValueError(f"label {label!r} names more than one input, so the order is ambiguous")
+        places = {label: place for place, label in enumerate(present)}
+        return self._permuted(np.array([places[label] for label in requested]))

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from simplugins._common import filesystem
 from simplugins.rsm.kernels import Sigma
-from simplugins.rsm.rsm import RSM
-from simplugins.rsm.values import DenseValues
+from simplugins.rsm.rsm import RSM, DenseValues
 
 _FORMAT = "simplugins RSM"
 _FORMAT_VERSION = 2

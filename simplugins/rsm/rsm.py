@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -16,10 +15,92 @@ from simplugins import plugins
 from simplugins.activations.labels import check_labels
 from simplugins.rsm.algebra import Algebra
 from simplugins.rsm.matrices import centred, matrix_of, symmetric_matrix_of
-from simplugins.rsm.values import DenseValues, Part, Values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+Part = tuple[slice, slice, NDArray[np.float64]]
+"""A block of a matrix: its rows, its columns and its values."""
+
+
+class Values(Protocol):
+    """The (N, M) values of an RSM, in memory or in a store."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows and of columns."""
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """All values, (N, M)."""
+
+    @property
+    def gap(self) -> NDArray[np.float64] | None:
+        """All optimality gaps, (N, M), or None."""
+
+    @property
+    def location(self) -> str | None:
+        """The path of the store; None for values in memory."""
+
+    def part(self, rows: Any, columns: Any) -> NDArray[np.float64]:
+        """Return the values of some rows and columns, reading no more than these."""
+
+    def tiles(self) -> Iterator[Part]:
+        """Yield blocks that together hold every pair once."""
+
+
+@dataclass(frozen=True, eq=False)
+class DenseValues:
+    """Values in memory.
+
+    Attributes
+    ----------
+    matrix : (N, M) float64 array
+    gap : (N, M) float64 array or None
+    """
+
+    matrix: NDArray[np.float64]
+    gap: NDArray[np.float64] | None = None
+    location = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "matrix", np.asarray(self.matrix, np.float64))
+        if self.matrix.ndim != 2:
+            raise ValueError(f"values: expected a matrix, got an array of shape {self.matrix.shape}")
+        if self.gap is not None:
+            object.__setattr__(self, "gap", np.asarray(self.gap, np.float64))
+            if self.gap.shape != self.matrix.shape:
+                raise ValueError(f"gap: expected shape {self.matrix.shape}, one value per pair, got {self.gap.shape}")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows and of columns."""
+        return self.matrix.shape
+
+    def part(self, rows: Any, columns: Any) -> NDArray[np.float64]:
+        """Return the values of some rows and columns."""
+        i, j = index_arrays(self.shape, rows, columns)
+        return self.matrix[np.ix_(np.atleast_1d(i), np.atleast_1d(j))].reshape(i.shape + j.shape)
+
+    def tiles(self) -> Iterator[Part]:
+        """Yield the whole matrix as one block."""
+        rows, columns = self.shape
+        yield slice(0, rows), slice(0, columns), self.matrix
+
+
+def index_arrays(shape: tuple[int, int], rows: Any, columns: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the numbers of the rows and columns that a pair of indices selects.
+
+    Raises
+    ------
+    IndexError
+        If an index is out of range, or not a number, slice, or sequence of numbers.
+    """
+    i, j = (np.asarray(np.arange(count)[index]) for count, index in zip(shape, (rows, columns), strict=True))
+    if i.ndim > 1 or j.ndim > 1:
+        raise IndexError("expected rows and columns as numbers, slices or lists of numbers, such as rsm[:10, [3, 5]]")
+    return i, j
+
 
 _DISTANCE_ROUNDING = 1e-6
 """Largest distance of an input to itself, relative to the largest distance: the rounding of float32."""
@@ -83,8 +164,9 @@ class RSM(Algebra):
         sides = (("squared_norms", "labels", rows), ("other_squared_norms", "other_labels", columns))
         for norms, labels, count in sides:
             object.__setattr__(self, norms, _check_norms(norms, getattr(self, norms), count))
-            object.__setattr__(self, labels, check_labels(getattr(self, labels), count))
-        if self.symmetric and (rows != columns or self.other_labels is not None):
+            if getattr(self, labels) is not None:
+                object.__setattr__(self, labels, check_labels(getattr(self, labels), count))
+        if self.other_squared_norms is None and (rows != columns or self.other_labels is not None):
             raise ValueError(
                 f"an RSM without other_squared_norms compares inputs with themselves, so it is square and takes no "
                 f"other_labels; got {rows} x {columns} values"
@@ -265,47 +347,7 @@ class RSM(Algebra):
         """
         return self.source.tiles()
 
-    def in_order(self, labels: Any) -> RSM:
-        """Return the RSM with its inputs in another order.
-
-        Parameters
-        ----------
-        labels : (N,) array of str or int
-            The labels of all inputs in the order requested. Each label must name one input, unless the order is already
-            that of the RSM.
-
-        Returns
-        -------
-        RSM
-            Rows, and columns if they are the same inputs, in that order.
-
-        Raises
-        ------
-        ValueError
-            If the RSM has no labels, the labels differ from those requested, or one of them names several inputs.
-
-        Examples
-        --------
-        >>> RSM.from_similarities([[1.0, 0.2], [0.2, 3.0]], labels=["a", "b"]).in_order(["b", "a"]).values
-        array([[3. , 0.2],
-               [0.2, 1. ]])
-        """
-        if self.labels is None:
-            raise ValueError("the RSM has no labels to order its inputs by")
-        requested, present = np.asarray(labels).tolist(), self.labels.tolist()
-        if requested == present:
-            return self
-        if missing := [label for label in requested if label not in set(present)]:
-            raise ValueError(f"{len(missing)} of the labels requested are missing, the first is {missing[0]!r}")
-        if more := [label for label in present if label not in set(requested)]:
-            raise ValueError(f"{len(more)} labels of the RSM are not among those requested, the first is {more[0]!r}")
-        label, times = Counter([*requested, *present]).most_common(1)[0]
-        if times > 2:
-            raise ValueError(f"label {label!r} names more than one input, so the order is ambiguous")
-        places = {label: place for place, label in enumerate(present)}
-        return self._permuted(np.array([places[label] for label in requested]))
-
-    def _permuted(self, order: NDArray[np.int64]) -> RSM:
+    def _permuted(self, order: NDArray[np.int64]) -> Self:
         index = np.ix_(order, order) if self.symmetric else order
         gap = None if self.gap is None else self.gap[index]
         return replace(

@@ -16,8 +16,7 @@ from simplugins.compute.tiling import Tile
 from simplugins.rsm import kernels
 from simplugins.rsm.kernels import Sigma
 from simplugins.rsm.medians import lower_median
-from simplugins.rsm.rsm import RSM
-from simplugins.rsm.values import Part, index_arrays
+from simplugins.rsm.rsm import RSM, Part, index_arrays
 
 
 class StoredValues:

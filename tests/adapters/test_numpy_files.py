@@ -135,9 +135,9 @@ def test_what_cannot_be_read_is_refused(features, tmp_path):
     gram = features @ features.T
     np.savez(tmp_path / "two.npz", rsm=gram, names=list("abcdef"))
     for options, message in (
-        ({}, "holds 2 arrays: say which with a key; it holds rsm, names"),
+        ({}, r"holds 2 arrays.*\(rsm, names\)"),
         ({"key": "rdm"}, "holds no array 'rdm'; it holds rsm, names"),
-        ({"key": "rsm", "labels": list("ab")}, "labels: expected 6, one an input"),
+        ({"key": "rsm", "labels": list("ab")}, r"labels.*\b6\b"),
         ({"key": "rsm", "dissimilarity": "l1"}, "dissimilarity: expected one of squared-distance, distance"),
     ):
         with pytest.raises(ValueError, match=message):

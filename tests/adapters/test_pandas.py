@@ -117,7 +117,10 @@ def test_the_way_back_shares_no_memory(photo_rsms):
 
 @pytest.mark.parametrize("labels", [None, [5, 3, 4], ["x", "y", "z"], [0, 1, 2], ["0", "2", "1"]])
 def test_labels_come_back_through_files(labels, tmp_path):
-    rsms = {name: simplugins.RSM.from_similarities(np.diag([1.0, 2.0, scale]), labels=labels) for name, scale in (("b", 3), ("a", 4))}
+    rsms = {
+        name: simplugins.RSM.from_similarities(np.diag([1.0, 2.0, scale]), labels=labels)
+        for name, scale in (("b", 3), ("a", 4))
+    }
     rsms["a"].to("pandas").to_csv(tmp_path / "rsm.csv")
     found = simplugins.from_tool("pandas", pd.read_csv(tmp_path / "rsm.csv", index_col=0))
     np.testing.assert_array_equal(found.values, rsms["a"].values)
@@ -162,7 +165,10 @@ def test_labels_of_several_levels_are_joined():
 
 
 def test_labels_that_only_one_rsm_has_are_those_of_all():
-    rsms = {"a": simplugins.RSM.from_similarities(np.eye(3)), "b": simplugins.RSM.from_similarities(np.eye(3), labels=list("xyz"))}
+    rsms = {
+        "a": simplugins.RSM.from_similarities(np.eye(3)),
+        "b": simplugins.RSM.from_similarities(np.eye(3), labels=list("xyz")),
+    }
     frame = simplugins.to_tool("pandas", rsms)
     assert frame.shape == (6, 3)
     assert frame.loc["a"].index.tolist() == list("xyz")

@@ -221,7 +221,7 @@ def test_failures_which_resi_notes_as_nan_are_warned_of(patches):
     broken = patches[0].copy()
     broken[3] = np.nan
     with pytest.warns(
-        RuntimeWarning, match="SemanticCosineCKA failed, and ReSi notes NaN: first network: activations hold 32 NaN"
+        RuntimeWarning, match="SemanticCosineCKA failed, and ReSi notes NaN: first network: activations contain 32 NaN"
     ):
         assert np.isnan(experiment.compare_single_measure(broken, patches[1], measure, "nchw")["metric_value"])
     found = experiment.compare_single_measure(*patches, measure, "nchw")["metric_value"]

@@ -56,7 +56,10 @@ def test_correlations_of_vectors_are_rsa(indefinite, kernel, theirs, ours, toler
 
 def test_correlations_with_ties_are_rsa():
     rng = np.random.default_rng(0)
-    rsms = [simplugins.RSM.from_similarities(np.tril(k, -1) + np.tril(k, -1).T + np.eye(30)) for k in rng.integers(0, 4, (2, 30, 30))]
+    rsms = [
+        simplugins.RSM.from_similarities(np.tril(k, -1) + np.tril(k, -1).T + np.eye(30))
+        for k in rng.integers(0, 4, (2, 30, 30))
+    ]
     found = spearman_corrcoef(*(rsm.to("torchmetrics") for rsm in rsms)).item()
     assert found == pytest.approx(simplugins.compare(*rsms, "rsa-spearman"), abs=1e-5)
 

@@ -119,7 +119,10 @@ def test_files_keep_everything(photos, kernel, tmp_path):
 
 @pytest.mark.parametrize("told", ["plain", "123", "null", '{"a": 1}', "NaN", "ü ł"])
 def test_texts_are_read_as_they_were(told, tmp_path):
-    rsms = {name: simplugins.RSM.from_similarities(np.eye(2), note=told, other=name, mixed=value) for name, value in _MIXED.items()}
+    rsms = {
+        name: simplugins.RSM.from_similarities(np.eye(2), note=told, other=name, mixed=value)
+        for name, value in _MIXED.items()
+    }
     simplugins.to_tool("xarray", rsms).to_netcdf(tmp_path / "rsms.nc")
     found = simplugins.from_tool("xarray", tmp_path / "rsms.nc")
     for name, value in _MIXED.items():

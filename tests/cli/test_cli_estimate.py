@@ -89,7 +89,7 @@ def test_it_measures(file):
         (["--inputs", 5, "--positions", 4], "expected a file of activations, or --inputs, --positions and --channels"),
         (["FILE", "--positions", 4], "--positions does not go with a file of activations"),
         (["FILE", "--key", "block15", "--channels", 4], "--channels does not go with a file of activations"),
-        (["FILE"], "say which with a key; it holds block15, block10"),
+        (["FILE"], "(block15, block10)"),
         (["nothing.npy"], "nothing.npy: no such file"),
         (["--key", "a", "--inputs", 5], "--key does not go with --inputs, --positions and --channels, without a file"),
         (["--inputs", 1, "--positions", 4, "--channels", 2], "an RSM needs at least 2 inputs, got 1"),

@@ -323,7 +323,7 @@ def test_constant_rsms_have_no_cka():
         ({"measure": "semantic-rbf", "sigma": -1}, ValueError, "sigma must be 'median' or a number above 0, got -1"),
         ({"layout": "nchw"}, ValueError, "a: layout 'nchw'"),
         ({"matching": "greedi"}, ValueError, "has no plugin 'greedi'"),
-        ({"window": 3}, TypeError, "unknown options"),
+        ({"window": 3}, TypeError, "no option 'window'"),
         ({"mask": np.ones((20, 1), bool)}, TypeError, "estimate_cka takes no option 'mask'"),
         ({"other": np.ones((20, 6))}, TypeError, "estimate_cka takes no option 'other'"),
     ],
@@ -338,7 +338,7 @@ def test_bad_activations():
     a, b = related(20)
     with pytest.raises(ValueError, match="inputs are the same: a has 20, b 19"):
         estimate_cka(a, b[:19])
-    with pytest.raises(ValueError, match=r"^b: activations hold 1 NaN or infinite values, the first .* in input 4"):
+    with pytest.raises(ValueError, match=r"^b: .*\b1 NaN.*input 4\b"):
         estimate_cka(a, np.where(np.arange(80).reshape(20, 4) == 17, np.nan, b))
     with pytest.raises(FileNotFoundError, match="no such file"):
         estimate_cka("missing.npy", b)

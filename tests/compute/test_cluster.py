@@ -19,7 +19,7 @@ from simplugins.activations.reading import read
 from simplugins.compute import run as collecting
 from simplugins.compute.executors import dask_cluster as cluster
 from simplugins.compute.job import Pairing
-from simplugins.compute.resources import Resources
+from simplugins.compute.run import Resources
 from simplugins.compute.sinks.zarr_store import Store
 from simplugins.matching.optimal import Optimal
 

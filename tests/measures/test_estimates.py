@@ -250,7 +250,7 @@ def test_memory_grows_with_what_is_kept(measured):
         ((3, 4, 3), {"seconds": float("nan")}, ValueError, "seconds must be a number above 0, got nan"),
         ((3, 4, 3), {"measure": "semantic-cosin"}, ValueError, "semantic-cosine"),
         ((3, 4, 3), {"matching": "nothing"}, ValueError, "nothing"),
-        ((3, 4, 3), {"window": 4}, TypeError, "unknown options"),
+        ((3, 4, 3), {"window": 4}, TypeError, "no option 'window'"),
         ((3, 4, 3), {"threads": 0}, ValueError, "threads must be"),
         ((3, 4, 3), {"dtype": "int8"}, TypeError, "dtype must be float32 or float64"),
         ((3, 4, 3), {"engine": "abacus"}, ValueError, "unknown engine 'abacus'"),

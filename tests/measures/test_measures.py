@@ -198,10 +198,10 @@ def test_activations_come_from_files_too(tmp_path, sets):
         ({"sigma": 0}, ValueError, "sigma must be 'median' or a number above 0, got 0"),
         ({"sigma": float("nan")}, ValueError, "sigma must be 'median'"),
         ({"sigma": "mean"}, ValueError, "sigma must be 'median'"),
-        ({"thread": 2}, TypeError, r"unknown options \['thread'\].* matching 'optimal' takes no options"),
+        ({"thread": 2}, TypeError, r"'optimal'.*'thread'.*no options"),
         ({"measure": "spatio-semantic-rbf", "matching": "optimal"}, ValueError, "takes no matching but the identity"),
         ({"other_labels": ["a"]}, ValueError, "other_labels and other_mask go with other"),
-        ({"labels": ["a"]}, ValueError, "labels: expected 8, one an input, got an array of shape"),
+        ({"labels": ["a"]}, ValueError, r"labels.*\b8\b.*\(1,\)"),
     ],
 )
 def test_wrong_options_are_named(sets, options, error, message):
@@ -238,7 +238,7 @@ def test_extreme_bandwidths_have_their_limits(sets, sigma):
 def test_arguments_in_the_wrong_place_are_explained(sets):
     with pytest.raises(TypeError, match="other inputs are passed as other="):
         simplugins.compute_rsm(sets, sets)
-    with pytest.raises(ValueError, match="other: activations hold 1 NaN"):
+    with pytest.raises(ValueError, match=r"other: .*\b1 NaN"):
         simplugins.compute_rsm(sets, other=np.where(sets == sets[0, 0, 0], np.nan, sets))
     assert list(simplugins.compute_rsms(sets, (name for name in SEMANTIC))) == SEMANTIC
 
@@ -300,5 +300,5 @@ def test_matchings_take_their_options(sets):
     rsm = simplugins.compute_rsm(sets, matching="batch-optimal", window=4)
     assert (rsm.matching, rsm.metadata["matching_options"]) == ("batch-optimal", {"window": 4})
     assert repr(rsm).startswith("RSM semantic-cosine: 8 x 8, batch-optimal (window 4) matching, values ")
-    with pytest.raises(TypeError, match=r"unknown options \['windows'\].* matching 'batch-optimal' takes window"):
+    with pytest.raises(TypeError, match=r"'batch-optimal'.*'windows'.*nearest: window"):
         simplugins.compute_rsm(sets, matching="batch-optimal", windows=4)

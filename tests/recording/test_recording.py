@@ -15,7 +15,6 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from simplugins import compute_rsm
-from simplugins.activations import activations
 from simplugins.recording import read_recorded, record
 
 torch.manual_seed(0)
@@ -76,8 +75,8 @@ class Returns(nn.Module):
         super().__init__()
         self.function = function
 
-    def forward(self, given):
-        return self.function(given)
+    def forward(self, inputs):
+        return self.function(inputs)
 
 
 @pytest.fixture(autouse=True)
@@ -90,54 +89,47 @@ def layer(function):
     return nn.Sequential(Returns(function))
 
 
-def values(activations):
-    """Concept vectors of all inputs, one after the other."""
-    return activations.block(0, len(activations)).vectors
-
-
-def positions_of(tensor):
-    """What `values` should be, of (N, C, H, W), (N, S, C) or (N, C)."""
+def concept_vectors(tensor):
+    """(N, C, H, W), (N, S, C) or (N, C) outputs as (N, S, C) concept vectors."""
     if tensor.dim() == 4:
         tensor = tensor.flatten(2).mT
-    return tensor.detach().float().reshape(-1, tensor.shape[-1]).numpy()
+    return tensor.detach().float().reshape(len(tensor), -1, tensor.shape[-1]).numpy()
 
 
-def same(found, expected):
-    assert list(found) == list(expected)
-    for name in found:
-        assert found[name].layout == expected[name].layout
-        np.testing.assert_array_equal(values(found[name]), values(expected[name]))
-        np.testing.assert_array_equal(found[name].positions, expected[name].positions)
-        np.testing.assert_array_equal(found[name].labels, expected[name].labels)
+def assert_same(recorded, expected):
+    assert {name: repr(x) for name, x in recorded.items()} == {name: repr(x) for name, x in expected.items()}
+    for name in recorded:
+        np.testing.assert_array_equal(recorded[name], expected[name])
+        np.testing.assert_array_equal(recorded[name].labels, expected[name].labels)
 
 
 def hooks(model):
     return sum(len(module._forward_hooks) for module in model.modules())
 
 
-# What is recorded
+# Outputs
 
 
-def test_a_layer_gives_what_it_returned_whatever_follows_in_place():
+def test_outputs_are_recorded_before_later_layers_change_them_in_place():
     model = Cnn().eval()
-    found = record(model, IMAGES, ["stem.0", "stem.1", "stem", "stages.1"], batch_size=3)
+    recorded = record(model, IMAGES, ["stem.0", "stem.1", "stem", "stages.1"], batch_size=3)
     convolved = model.stem[0](IMAGES)
     normalised = model.stem[1](convolved)
-    assert list(found) == ["stem.0", "stem.1", "stem", "stages.1"]
-    np.testing.assert_allclose(values(found["stem.0"]), positions_of(convolved), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(values(found["stem.1"]), positions_of(normalised), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(values(found["stem"]), positions_of(normalised.relu()), rtol=1e-4, atol=1e-5)
-    assert found["stages.1"].layout == "nchw"
-    assert found["stages.1"].channels == 6
-    assert compute_rsm(found["stages.1"]).shape == (7, 7)
+    assert list(recorded) == ["stem.0", "stem.1", "stem", "stages.1"]
+    np.testing.assert_allclose(recorded["stem.0"], concept_vectors(convolved), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(recorded["stem.1"], concept_vectors(normalised), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(recorded["stem"], concept_vectors(normalised.relu()), rtol=1e-4, atol=1e-5)
+    assert recorded["stages.1"].layout == "nchw"
+    assert recorded["stages.1"].channels == 6
+    assert compute_rsm(recorded["stages.1"]).shape == (7, 7)
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 100])
 def test_batches_do_not_matter(size):
     model = Cnn()
-    found, whole = (record(model, IMAGES, "stages.*", batch_size=given) for given in (size, 7))
+    recorded, whole = (record(model, IMAGES, "stages.*", batch_size=each) for each in (size, 7))
     for name in whole:
-        np.testing.assert_allclose(values(found[name]), values(whole[name]), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(recorded[name], whole[name], rtol=1e-4, atol=1e-5)
 
 
 class Stream(IterableDataset):
@@ -163,9 +155,9 @@ class Stream(IterableDataset):
 )
 def test_inputs_come_in_many_forms(inputs):
     model = Transformer()
-    found, expected = (record(model, given, "blocks.*", batch_size=3) for given in (inputs(), IMAGES))
-    same(found, expected)
-    assert len(found["blocks.0"]) == 7
+    recorded, expected = (record(model, each, "blocks.*", batch_size=3) for each in (inputs(), IMAGES))
+    assert_same(recorded, expected)
+    assert len(recorded["blocks.0"]) == 7
 
 
 @dataclasses.dataclass
@@ -197,8 +189,8 @@ class ModelOutput(OrderedDict):
         lambda tokens: ModelOutput(tokens[:, 0], tokens),
     ],
 )
-def test_the_first_tensor_is_found_in_any_form(form):
-    np.testing.assert_array_equal(values(record(layer(form), TOKENS)["0"]), positions_of(TOKENS))
+def test_the_first_tensor_of_any_form_of_output_is_recorded(form):
+    np.testing.assert_array_equal(record(layer(form), TOKENS)["0"], concept_vectors(TOKENS))
 
 
 @pytest.mark.parametrize(
@@ -212,44 +204,43 @@ def test_the_first_tensor_is_found_in_any_form(form):
 )
 def test_types_are_kept(tmp_path, returned, kept, read):
     form = layer(lambda tokens: tokens.to(getattr(torch, returned)))
-    found = record(form, TOKENS, to=tmp_path / "to")["0"]
-    assert found.dtype == np.dtype(read)
+    recorded = record(form, TOKENS, to=tmp_path / "to")["0"]
+    assert recorded.dtype == np.dtype(read)
     assert np.load(tmp_path / "to" / "0.npy").dtype == kept
-    np.testing.assert_array_equal(values(found), positions_of(TOKENS.to(getattr(torch, returned))))
-    same(record(form, TOKENS), {"0": found})
+    np.testing.assert_array_equal(recorded, concept_vectors(TOKENS.to(getattr(torch, returned))))
+    assert_same(record(form, TOKENS), {"0": recorded})
 
 
 def test_tensors_of_any_strides_are_recorded():
     form = layer(lambda images: images.to(memory_format=torch.channels_last).permute(0, 1, 3, 2))
-    np.testing.assert_array_equal(values(record(form, IMAGES)["0"]), positions_of(IMAGES.permute(0, 1, 3, 2)))
+    np.testing.assert_array_equal(record(form, IMAGES)["0"], concept_vectors(IMAGES.permute(0, 1, 3, 2)))
 
 
-def test_class_tokens_are_left_out_of_layers_that_have_tokens():
+def test_tokens_are_dropped_from_layers_that_have_tokens():
     model = Transformer()
     whole = record(model, IMAGES, ["patches", "blocks.1"])
-    found = record(model, IMAGES, ["patches", "blocks.1"], drop_tokens=1)
+    recorded = record(model, IMAGES, ["patches", "blocks.1"], drop_tokens=1)
     assert whole["blocks.1"].positions.tolist() == [5] * 7
-    assert found["blocks.1"].positions.tolist() == found["patches"].positions.tolist() == [4] * 7
-    kept = values(whole["blocks.1"]).reshape(7, 5, 8)[:, 1:].reshape(-1, 8)
-    np.testing.assert_array_equal(values(found["blocks.1"]), kept)
+    assert recorded["blocks.1"].positions.tolist() == recorded["patches"].positions.tolist() == [4] * 7
+    np.testing.assert_array_equal(recorded["blocks.1"], whole["blocks.1"].array()[:, 1:])
 
 
 def test_maps_may_have_their_channels_last():
     model = nn.Sequential(Returns(lambda images: images.movedim(1, 3)), Returns(lambda maps: maps.mean((1, 2))))
-    found = record(model, IMAGES, layout="nhwc")
-    np.testing.assert_array_equal(values(found["0"]), positions_of(IMAGES))
-    assert found["1"].layout == "nd"
+    recorded = record(model, IMAGES, layout="nhwc")
+    np.testing.assert_array_equal(recorded["0"], concept_vectors(IMAGES))
+    assert recorded["1"].layout == "nd"
 
 
-def test_labels_are_kept():
+def test_labels_are_those_of_the_activations():
     assert record(layer(abs), TOKENS, labels=list("abcdefg"))["0"].labels.tolist() == list("abcdefg")
 
 
 def test_forward_is_called_in_place_of_the_model():
     model = Cnn()
-    found = record(model, IMAGES, "stem", forward=lambda images: model.stem(images.flip(0)))
+    recorded = record(model, IMAGES, "stem", forward=lambda images: model.stem(images.flip(0)))
     expected = record(model, IMAGES.flip(0), "stem")
-    np.testing.assert_array_equal(values(found["stem"]), values(expected["stem"]))
+    np.testing.assert_array_equal(recorded["stem"], expected["stem"])
 
 
 def test_inputs_are_moved_to_the_model_or_the_device():
@@ -270,7 +261,7 @@ def test_inputs_are_moved_to_the_model_or_the_device():
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"),
+    ("asked", "recorded"),
     [
         (None, ["patches", "blocks.0", "blocks.1"]),
         ("*", ["patches"]),
@@ -286,22 +277,22 @@ def test_inputs_are_moved_to_the_model_or_the_device():
         ),
     ],
 )
-def test_layers_are_found_by_name_and_pattern(asked, found):
-    assert list(record(Transformer(), IMAGES, asked)) == found
+def test_layers_are_selected_by_name_and_pattern(asked, recorded):
+    assert list(record(Transformer(), IMAGES, asked)) == recorded
 
 
-def test_a_shared_layer_is_there_for_each_time_it_runs(tmp_path):
+def test_a_shared_layer_has_one_entry_per_run(tmp_path):
     shared = nn.ReLU()
     model = nn.Sequential(nn.Linear(8, 8), shared, nn.Linear(8, 8), shared)
-    found = record(model, TOKENS, to=tmp_path / "to", batch_size=4)
-    assert list(found) == ["0", "1#0", "1#1", "2"]
-    np.testing.assert_array_equal(values(found["1#0"]), values(found["0"]).clip(0))
-    np.testing.assert_array_equal(values(found["1#1"]), values(found["2"]).clip(0))
-    same(read_recorded(tmp_path / "to", "1#1"), {"1#1": found["1#1"]})
+    recorded = record(model, TOKENS, to=tmp_path / "to", batch_size=4)
+    assert list(recorded) == ["0", "1#0", "1#1", "2"]
+    np.testing.assert_array_equal(recorded["1#0"], recorded["0"].array().clip(0))
+    np.testing.assert_array_equal(recorded["1#1"], recorded["2"].array().clip(0))
+    assert_same(read_recorded(tmp_path / "to", "1#1"), {"1#1": recorded["1#1"]})
     assert list(record(model, TOKENS, ["3", "1"])) == ["3#0", "3#1", "1#0", "1#1"]
 
 
-def test_a_layer_that_runs_more_often_for_other_batches_is_named():
+def test_a_layer_that_runs_more_often_in_other_batches_is_named():
     model = layer(abs)
 
     def forward(given):
@@ -386,24 +377,33 @@ def test_no_gradients_are_kept():
 @pytest.fixture
 def recording(tmp_path):
     folder = tmp_path / "recording"
-    found = record(
+    recorded = record(
         Transformer(), IMAGES, ["blocks.*", "patches"], to=folder, drop_tokens=1, labels=list("abcdefg"), batch_size=3
     )
-    return folder, found
+    return folder, recorded
 
 
-def test_disk_and_memory_hold_the_same(tmp_path):
+def test_recordings_on_disk_equal_those_in_memory(tmp_path):
     model = Transformer()
     options = {"layers": ["blocks.*", "patches"], "drop_tokens": [0], "labels": range(7), "batch_size": 3}
     in_memory = record(model, IMAGES, **options)
     on_disk = record(model, IMAGES, to=tmp_path / "to", **options)
-    same(on_disk, in_memory)
-    same(read_recorded(tmp_path / "to"), in_memory)
+    assert_same(on_disk, in_memory)
+    assert_same(read_recorded(tmp_path / "to"), in_memory)
     np.testing.assert_array_equal(compute_rsm(on_disk["blocks.0"]), compute_rsm(in_memory["blocks.0"]))
 
 
+def test_options_apply_to_recorded_activations(tmp_path):
+    model = Transformer()
+    record(model, IMAGES, "blocks.0", to=tmp_path / "to")
+    tokens = record(model, IMAGES, "blocks.0")["blocks.0"].array()
+    options = {"drop_tokens": 1, "mask": np.eye(7, 5, dtype=bool) | (np.arange(5) > 2), "subset": [6, 2, 0]}
+    for x in (read_recorded(tmp_path / "to")["blocks.0"], tmp_path / "to"):
+        np.testing.assert_array_equal(compute_rsm(x, **options), compute_rsm(tokens, **options))
+
+
 def test_a_recording_is_a_folder_of_plain_files(recording):
-    folder, found = recording
+    folder, recorded = recording
     assert sorted(path.name for path in folder.iterdir()) == [
         "blocks.0.npy",
         "blocks.1.npy",
@@ -411,29 +411,28 @@ def test_a_recording_is_a_folder_of_plain_files(recording):
         "recording.json",
     ]
     assert np.load(folder / "blocks.0.npy").shape == (7, 5, 8)  # whole, with the class token
-    same(
+    assert_same(
         read_recorded(folder, ["patches", "blocks.?"]),
-        {name: found[name] for name in ("patches", "blocks.0", "blocks.1")},
+        {name: recorded[name] for name in ("patches", "blocks.0", "blocks.1")},
     )
 
 
 def test_any_name_of_a_layer_makes_a_file(tmp_path):
     model = nn.Sequential(OrderedDict({"a/b:c é%": nn.Identity()}))
-    same(record(model, TOKENS, to=tmp_path / "to"), read_recorded(tmp_path / "to"))
+    assert_same(record(model, TOKENS, to=tmp_path / "to"), read_recorded(tmp_path / "to"))
     assert (tmp_path / "to" / "a%2Fb%3Ac%20%C3%A9%25.npy").is_file()
 
 
-def test_memory_stays_small_on_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr(activations, "CHUNK_BYTES", 2**18)
-    model = nn.Sequential(nn.Upsample(scale_factor=8))  # 7 MiB for all inputs, 56 KiB for a batch
-    batches = (torch.rand(4, 8, 2, 2) for _ in range(128))
+def test_recording_to_disk_needs_little_memory(tmp_path):
+    model = nn.Sequential(nn.Upsample(scale_factor=8))  # 128 MiB for all inputs, 2 MiB per batch
+    batches = (torch.rand(16, 8, 8, 8) for _ in range(64))
     tracemalloc.start()
-    found = record(model, batches, to=tmp_path / "to")
+    recorded = record(model, batches, to=tmp_path / "to")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert (tmp_path / "to" / "0.npy").stat().st_size > 4 * 2**20
-    assert peak < 2**21
-    assert len(found["0"]) == 512
+    assert (tmp_path / "to" / "0.npy").stat().st_size >= 2**27
+    assert peak < 2**26
+    assert len(recorded["0"]) == 1024
 
 
 def test_reading_a_recording_needs_no_torch(recording):
@@ -452,35 +451,35 @@ def test_reading_a_recording_needs_no_torch(recording):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda folder: (folder / "recording.json").unlink(), "recording is no recording: it has no recording.json"),
+        (lambda folder: (folder / "recording.json").unlink(), r"recording\b.* has no recording\.json"),
         (
             lambda folder: (folder / "recording.json").rename(folder / ".blocks.0.npy.part"),
-            "it is not complete: a recording is under way or was killed",
+            r"recording\b.* incomplete",
         ),
-        (lambda folder: (folder / "recording.json").write_text("{"), r"recording.json is damaged: Expecting"),
-        (lambda folder: (folder / "recording.json").write_text("[]"), "recording.json is no index of a recording"),
+        (lambda folder: (folder / "recording.json").write_text("{"), r"recording\.json.*Expecting"),
+        (lambda folder: (folder / "recording.json").write_text("[]"), r"recording\.json is not"),
         (
             lambda folder: edit(folder, format_version=2),
-            "format version 2, this simplugins reads 1: upgrade simplugins",
+            r"recording\.json.*version 2\b.*\b1\b",
         ),
-        (lambda folder: edit(folder, layers={"patches": {}}), "recording.json is damaged: KeyError: 'shape'"),
-        (lambda folder: edit(folder, layers=["patches"]), "recording.json is damaged"),
-        (lambda folder: edit(folder, labels=["a"]), "layer 'blocks.0': labels: expected 7"),
+        (lambda folder: edit(folder, layers={"patches": {}}), r"recording\.json.*'shape'"),
+        (lambda folder: edit(folder, layers=["patches"]), r"recording\.json is damaged"),
+        (lambda folder: edit(folder, labels=["a"]), r"layer 'blocks\.0': labels.*\b7\b"),
         (
             lambda folder: truncate(folder / "blocks.1.npy"),
-            r"1 of 3 layers cannot be read: .*blocks.1.npy could not be",
+            r"1 of 3 layers.*blocks\.1\.npy",
         ),
         (
             lambda folder: np.save(folder / "patches.npy", np.ones(3)),
-            r"patches.npy holds float64 \[3\], expected float32",
+            r"patches\.npy.*float32.*float64 \[3\]",
         ),
         (
             lambda folder: [(folder / f"blocks.{i}.npy").unlink() for i in (0, 1)],
-            r"2 of 3 layers cannot be read: .*blocks.0.npy: no such file; .*blocks.1.npy: no such file",
+            r"2 of 3 layers.*blocks\.0\.npy.*blocks\.1\.npy",
         ),
     ],
 )
-def test_what_is_broken_is_reported(recording, spoil, message):
+def test_broken_recordings_are_reported(recording, spoil, message):
     folder, _ = recording
     spoil(folder)
     with pytest.raises(ValueError, match=message):
@@ -496,20 +495,20 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[:-10])
 
 
-def test_what_is_no_recording(tmp_path, recording):
-    with pytest.raises(FileNotFoundError, match="none: no such folder"):
+def test_missing_folders_and_layers_are_named(tmp_path, recording):
+    with pytest.raises(FileNotFoundError, match=r"\bnone\b"):
         read_recorded(tmp_path / "none")
-    with pytest.raises(ValueError, match=r"the recording .* has no layer 'blocks.2' \(nearest: blocks.1, blocks.0\)"):
+    with pytest.raises(ValueError, match=r"recording\b.* 'blocks\.2' .*blocks\.1, blocks\.0"):
         read_recorded(recording[0], "blocks.2")
 
 
 def test_only_new_or_empty_folders_are_written_to(tmp_path, recording):
     kept = sorted(recording[0].iterdir())
-    with pytest.raises(FileExistsError, match="exists and is no empty folder; choose another name"):
+    with pytest.raises(FileExistsError, match=r"recording\b.*empty"):
         record(layer(abs), TOKENS, to=recording[0])
-    with pytest.raises(FileExistsError, match="exists and is no empty folder"):
+    with pytest.raises(FileExistsError, match=r"blocks\.0\.npy.*empty"):
         record(layer(abs), TOKENS, to=kept[0])
-    with pytest.raises(FileNotFoundError, match="there is no folder"):
+    with pytest.raises(FileNotFoundError, match=r"\bno\b"):
         record(layer(abs), TOKENS, to=tmp_path / "no" / "folder")
     assert sorted(recording[0].iterdir()) == kept
     (tmp_path / "empty").mkdir()
@@ -520,7 +519,7 @@ def test_only_new_or_empty_folders_are_written_to(tmp_path, recording):
 # Progress and errors
 
 
-def test_progress_is_shown_if_asked_for(capsys):
+def test_progress_is_shown_on_request(capsys):
     record(layer(abs), TOKENS, batch_size=3)
     assert capsys.readouterr().err == ""
     record(layer(abs), TOKENS, batch_size=3, progress=True)
@@ -541,16 +540,16 @@ CNN = Cnn()
 @pytest.mark.parametrize(
     ("asked", "error", "message"),
     [
-        ("stage.1", ValueError, r"the model has no layer 'stage.1' \(nearest: stages.1"),
-        ("xyz", ValueError, "no layer 'xyz'; it has stem, stages, unused, head"),
-        ("stem.*.*", ValueError, r"no layer 'stem.\*.\*'.*\* is one part of a name, \*\* any parts"),
-        ([], ValueError, r"layers: expected names of layers, or patterns of names, got \[\]"),
-        ([0], TypeError, r"layers: expected names of layers, or patterns of names, got \[0\]"),
-        ("unused", ValueError, "layer 'unused' did not run in the forward pass: it is unused,"),
-        ("un*", ValueError, r"no activations in 'un\*': layer 'unused' did not run"),
+        ("stage.1", ValueError, r"'stage\.1'.*nearest: stages\.1"),
+        ("xyz", ValueError, r"'xyz'.* stem, stages, unused, head"),
+        ("stem.*.*", ValueError, r"'stem\.\*\.\*'.*\* .*\*\* "),
+        ([], ValueError, r"layers.*\[\]"),
+        ([0], TypeError, r"layers.*\[0\]"),
+        ("unused", ValueError, "layer 'unused' did not run"),
+        ("un*", ValueError, r"layers.*'un\*'.*layer 'unused' did not run"),
     ],
 )
-def test_layers_that_are_not_there_are_named(asked, error, message):
+def test_missing_layers_are_named(asked, error, message):
     with pytest.raises(error, match=message):
         record(CNN, IMAGES, asked)
 
@@ -559,60 +558,60 @@ def test_layers_that_are_not_there_are_named(asked, error, message):
     ("function", "message"),
     [
         (lambda x: "text", "returned no tensor"),
-        (lambda x: x > 0, "returned torch.bool values, expected floating-point numbers"),
-        (lambda x: x.to_sparse(), "returned a sparse or nested tensor, expected a dense one"),
-        (lambda x: x.sum(), r"returned shape \(\), expected 2 to 4 dim.*, of which the first is the batch of 7 inputs"),
-        (lambda x: x.movedim(0, 1), r"returned shape \(5, 7, 8\), expected 2 to 4 dimensions"),
-        (lambda x: x[:, 0, 0], r"returned shape \(7,\), expected 2 to 4 dimensions"),
-        (lambda x: x[..., None, None], r"returned shape \(7, 5, 8, 1, 1\), expected 2 to 4 dimensions"),
+        (lambda x: x > 0, r"returned torch\.bool"),
+        (lambda x: x.to_sparse(), "returned a sparse"),
+        (lambda x: x.sum(), r"returned shape \(\).*\b7 inputs"),
+        (lambda x: x.movedim(0, 1), r"returned shape \(5, 7, 8\),"),
+        (lambda x: x[:, 0, 0], r"returned shape \(7,\),"),
+        (lambda x: x[..., None, None], r"returned shape \(7, 5, 8, 1, 1\),"),
     ],
 )
-def test_what_is_no_activations_is_left_out_unless_it_is_named(function, message):
+def test_layers_without_activations_are_skipped_by_patterns_and_named_otherwise(function, message):
     model = nn.Sequential(nn.Identity(), Returns(function))
     assert list(record(model, TOKENS)) == list(record(model, TOKENS, "*")) == ["0"]
     with pytest.raises(ValueError, match=f"layer '1' {message}"):
         record(model, TOKENS, ["*", "1"])
-    with pytest.raises(ValueError, match=f"no activations in 'the direct parts of the model': layer '0' {message}"):
+    with pytest.raises(ValueError, match=f"layers.*: layer '0' {message}"):
         record(layer(function), TOKENS)
 
 
 @pytest.mark.parametrize(
     ("inputs", "options", "error", "message"),
     [
-        (nan_in(1), {}, ValueError, "layer '0', inputs 0 to 2: activations hold 40 NaN .* in input 1 of 3"),
-        (nan_in(5), {}, ValueError, "layer '0', inputs 3 to 5: activations hold 40 NaN .* in input 2 of 3"),
+        (nan_in(1), {}, ValueError, r"layer '0', inputs 0 to 2: .*\b40 NaN .* input 1 of 3"),
+        (nan_in(5), {}, ValueError, r"layer '0', inputs 3 to 5: .*\b40 NaN .* input 2 of 3"),
         (
             [TOKENS, TOKENS[:2, 1:]],
             {},
             ValueError,
-            r"'0', inputs 7 to 8: returned float32 of shape \(4, 8\) for an input, and float32 of shape \(5, 8\) bef",
+            r"layer '0', inputs 7 to 8: .*float32 .*\(4, 8\).*float32 .*\(5, 8\)",
         ),
-        ([TOKENS, TOKENS.double()], {}, ValueError, r"returned float64 of shape \(5, 8\) for an input, and float32 of"),
-        ([], {}, ValueError, "inputs: there are none"),
-        (TOKENS[:0], {}, ValueError, "inputs: there are none"),
-        (TOKENS[:, :0], {}, ValueError, "layer '0', inputs 0 to 2: input 0 has no positions"),
-        ("images/", {}, TypeError, "inputs: expected a tensor, .* or an iterable of batches; got str"),
-        (3, {}, TypeError, "or an iterable of batches; got int"),
-        (["a"], {}, TypeError, "expected a batch to be a tensor, .*; got str"),
-        ([([TOKENS], 1)], {}, TypeError, "got tuple that starts with list"),
-        ([TOKENS[0, 0, 0]], {}, TypeError, "expected arrays of inputs, got a single number"),
-        ({"given": "a"}, {}, TypeError, "got a mapping of given"),
-        ({"x": TOKENS, "y": TOKENS[1:]}, {}, ValueError, "as many in each array of a mapping, got x 7, y 6"),
+        ([TOKENS, TOKENS.double()], {}, ValueError, r"float64 .*\(5, 8\).*float32"),
+        ([], {}, ValueError, "inputs"),
+        (TOKENS[:0], {}, ValueError, "inputs"),
+        (TOKENS[:, :0], {}, ValueError, "layer '0', inputs 0 to 2: input 0 "),
+        ("images/", {}, TypeError, r"inputs.*\bstr$"),
+        (3, {}, TypeError, r"inputs.*\bint$"),
+        (["a"], {}, TypeError, r"batch.*\bstr$"),
+        ([([TOKENS], 1)], {}, TypeError, r"batch.*\btuple .*\blist$"),
+        ([TOKENS[0, 0, 0]], {}, TypeError, r"inputs.* number$"),
+        ({"x": "a"}, {}, TypeError, r"inputs.* mapping of x$"),
+        ({"x": TOKENS, "y": TOKENS[1:]}, {}, ValueError, r"inputs.*\bx 7, y 6$"),
         (
             DataLoader(TensorDataset(TOKENS), shuffle=True),
             {},
             ValueError,
-            "the DataLoader draws them in random order, which would be lost; make it with shuffle=False",
+            r"inputs.*DataLoader.*shuffle=False",
         ),
-        (TOKENS, {"batch_size": 0}, ValueError, "batch_size must be a whole number of at least 1"),
-        (TOKENS, {"drop_tokens": 5}, ValueError, "layer '0', inputs 0 to 2: input 0 has no positions"),
-        (IMAGES, {"drop_tokens": 1}, ValueError, "drop_tokens applies to layout 'ntd'"),
-        (TOKENS, {"drop_tokens": "cls"}, ValueError, "drop_tokens must be how many tokens"),
-        (TOKENS, {"layout": "nhwc"}, ValueError, "layout 'nhwc' is .*, 4 dimensions; got shape"),
-        (TOKENS, {"layout": "nwc"}, ValueError, "unknown layout 'nwc'"),
-        (TOKENS, {"labels": ["a"]}, ValueError, "labels: expected 7, one an input"),
-        ([TOKENS], {"labels": ["a"]}, ValueError, "labels: expected one an input, got 1 for at least 7"),
-        ([TOKENS], {"labels": range(8)}, ValueError, r"labels: expected 7, one an input, got .* \(8,\)"),
+        (TOKENS, {"batch_size": 0}, ValueError, r"batch_size.*\b0$"),
+        (TOKENS, {"drop_tokens": 5}, ValueError, "layer '0', inputs 0 to 2: input 0 "),
+        (IMAGES, {"drop_tokens": 1}, ValueError, r"drop_tokens.*'ntd'.*'nchw'"),
+        (TOKENS, {"drop_tokens": "cls"}, ValueError, r"drop_tokens.*'cls'"),
+        (TOKENS, {"layout": "nhwc"}, ValueError, r"layout 'nhwc'.*\(3, 5, 8\)"),
+        (TOKENS, {"layout": "nwc"}, ValueError, r"layout.*'nwc'"),
+        (TOKENS, {"labels": ["a"]}, ValueError, r"labels.*\b7\b.*\(1,\)"),
+        ([TOKENS], {"labels": ["a"]}, ValueError, r"labels.*\b1\b.*\b7$"),
+        ([TOKENS], {"labels": range(8)}, ValueError, r"labels.*\b7\b.*\(8,\)"),
     ],
 )
 def test_bad_input_is_named(tmp_path, inputs, options, error, message):
@@ -621,10 +620,8 @@ def test_bad_input_is_named(tmp_path, inputs, options, error, message):
     assert not (tmp_path / "to").exists()
 
 
-def test_what_is_no_model():
-    with pytest.raises(TypeError, match=r"model: expected a torch.nn.Module, got builtin_function_or_method"):
+def test_a_model_is_a_module_with_layers():
+    with pytest.raises(TypeError, match=r"model.*torch\.nn\.Module.*builtin_function_or_method"):
         record(abs, TOKENS)
-    with pytest.raises(
-        ValueError, match=r"the model \(Linear\) has no layers in it: record torch.nn.Sequential\(model\)"
-    ):
+    with pytest.raises(ValueError, match=r"model.*Linear.*torch\.nn\.Sequential\(model\)"):
         record(nn.Linear(8, 2), TOKENS)

@@ -89,7 +89,7 @@ def test_a_saved_rsm_is_not_overwritten_unless_asked(rsms, tmp_path):
     assert load_rsm(tmp_path / "rsm.npz").measure == "semantic-cosine"
     rsms["semantic-linear"].save(tmp_path / "rsm.npz", overwrite=True)
     assert load_rsm(tmp_path / "rsm.npz").measure == "semantic-linear"
-    with pytest.raises(ValueError, match=r"expected a name that ends in \.npz"):
+    with pytest.raises(ValueError, match=r"\.npz"):
         rsms["semantic-linear"].save(tmp_path / "rsm.npy")
 
 
@@ -110,7 +110,7 @@ def test_what_is_no_rsm_is_refused(sets, tmp_path):
     with pytest.raises(ValueError, match="is no RSM saved by simplugins: it holds a"):
         load_rsm(path)
     write_header(path, rsm, format_version=2)
-    with pytest.raises(ValueError, match="format version is 2, this simplugins reads up to 1: upgrade"):
+    with pytest.raises(ValueError, match=r"version 2\b.*\b1\b"):
         load_rsm(path)
     write_header(path, rsm, arrays=["values", "squared_norms", "labels"])
     with pytest.raises(ValueError, match=r"its arrays \['labels'\] are missing"):

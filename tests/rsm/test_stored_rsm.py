@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from simplugins.rsm.stored_rsm import StoredRSM
 
 import simplugins
 from simplugins import RSM
 from simplugins.compute.sinks.zarr_store import Store
-from simplugins.rsm.stored_rsm import StoredRSM
 
 pytest.importorskip("zarr")
 MEASURES = ["semantic-linear", "semantic-cosine", "semantic-rbf"]

@@ -27,12 +27,11 @@ from simplugins._common import arrays
 from simplugins._common.threads import check_threads, in_threads
 from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import Block
-from simplugins.compute.engines.pairs import check_pair, complete
-from simplugins.compute.job import TileResult
+from simplugins.compute.job import TileResult, check_pair, complete
 from simplugins.compute.memory import CACHE_BYTES, TILE_BYTES
 from simplugins.matching.certificates import match_and_certify
 from simplugins.matching.matcher import Matcher, match_batch
-from simplugins.matching.windows import windows
+from simplugins.matching.norm_windows import norm_windows
 
 BLOCK_BYTES = 16 * 2**20
 BLOCK_INPUTS = 64
@@ -214,7 +213,7 @@ class _Run:
     def _equal_windows(self, rows: int, columns: int) -> Iterator[tuple[slice, slice, int]]:
         """Join consecutive windows of equal shape, as (rows, columns, number of windows)."""
         assert self.window is not None
-        for _, run in itertools.groupby(windows(rows, columns, self.window), key=_shape):
+        for _, run in itertools.groupby(norm_windows(rows, columns, self.window), key=_shape):
             joined = list(run)
             (first, first_columns), (last, last_columns) = joined[0], joined[-1]
             yield slice(first.start, last.stop), slice(first_columns.start, last_columns.stop), len(joined)
@@ -253,10 +252,10 @@ def matched_values(
     matcher: Matcher, affinities: NDArray[np.floating], offsets: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Match a batch of problems, and return the (B,) aligned inner products."""
-    from simplugins.matching import values
+    from simplugins.matching import objective
 
     products = np.empty(len(offsets) - 1)
-    values.aligned_values(affinities, offsets, match_batch(matcher, affinities, offsets).columns, products)
+    objective.assignment_values(affinities, offsets, match_batch(matcher, affinities, offsets).columns, products)
     return products
 
 

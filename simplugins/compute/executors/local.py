@@ -12,9 +12,7 @@ from simplugins.compute.memory import Budget
 from simplugins.compute.tiling import Tile, Tiling
 
 
-def compute_here(
-    job: Job, tiling: Tiling, tiles: Iterable[Tile], budget: Budget, *, progress: bool | str = False
-) -> Iterator[tuple[Tile, TileResult]]:
+def compute_here(job: Job, tiling: Tiling, tiles: Iterable[Tile], budget: Budget) -> Iterator[tuple[Tile, TileResult]]:
     """Compute tiles in their order, keeping the blocks of inputs used last.
 
     Parameters
@@ -25,12 +23,7 @@ def compute_here(
         The tiles to compute.
     budget : Budget
         Blocks of rows and columns together to keep in memory, and threads.
-    progress : bool or str
-        Show a progress bar for each tile.
     """
-    if tiling.count == 1:  # as it is: the engine reads it in blocks of its own
-        yield from ((tile, job.compute(budget.threads, progress)) for tile in tiles)
-        return
 
     @lru_cache(maxsize=budget.blocks)
     def block(of_columns: bool, number: int) -> Activations:
@@ -41,4 +34,4 @@ def compute_here(
     for tile in tiles:
         rows = block(False, tile.row)
         columns = None if tiling.on_diagonal(tile) else block(job.y is not None, tile.column)
-        yield tile, job.part(rows, columns).compute(budget.threads, progress)
+        yield tile, job.part(rows, columns).compute(budget.threads)

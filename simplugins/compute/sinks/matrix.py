@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.compute.job import TileResult
+from simplugins.compute.job import TileResult, check_consistent, provenance
 from simplugins.compute.tiling import Tile, Tiling, mirror
 
 
@@ -65,24 +65,3 @@ class MatrixSink:
                     mirror(matrix)
         metadata = {name: value for name, value in self.computed.items() if name != "rounding"}
         return TileResult(self.values, self.computed["rounding"], self.gap, metadata)
-
-
-def provenance(result: TileResult) -> dict[str, Any]:
-    """Return how a tile was computed: "rounding", and its metadata."""
-    return {"rounding": result.rounding, **result.metadata}
-
-
-def check_consistent(computed: Mapping[str, Any], result: TileResult) -> None:
-    """Check that a tile was computed like the others, on whatever device.
-
-    Raises
-    ------
-    ValueError
-        If not.
-    """
-    for name, value in provenance(result).items():
-        if name != "device" and value != computed.get(name):
-            raise ValueError(
-                f"some tiles were computed with {name} {computed.get(name)!r}, others with {value!r}: ask for one "
-                f"engine and precision"
-            )

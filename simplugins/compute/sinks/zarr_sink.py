@@ -12,10 +12,8 @@ from typing import Any
 
 from simplugins._common import filesystem
 from simplugins.activations.activations import Activations
-from simplugins.compute.job import Job, TileResult
-from simplugins.compute.resources import Resources
-from simplugins.compute.run import execute, make_tiling
-from simplugins.compute.sinks.matrix import check_consistent, provenance
+from simplugins.compute.job import Job, TileResult, check_consistent, provenance
+from simplugins.compute.run import Resources, execute, make_tiling
 from simplugins.compute.sinks.zarr_store import Store
 from simplugins.compute.tiling import Tile, Tiling
 

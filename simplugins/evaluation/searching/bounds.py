@@ -88,8 +88,8 @@ def bounds_of_affinities(
 ) -> NDArray[np.float64]:
     """Return how large the aligned inner products of a batch of problems can be, from all their affinities, (B,).
 
-    A feasible solution of the dual problem (see `simplugins.matching.values.certify`), for prices that nothing was
-    spent on.
+    A feasible solution of the dual problem (see `simplugins.matching.objective.dual_bounds`), for prices that nothing
+    was spent on.
 
     Parameters
     ----------
@@ -99,11 +99,11 @@ def bounds_of_affinities(
     prices : (B, P) float64 array
         A price for each position of the larger side.
     """
-    from simplugins.matching.values import certify
+    from simplugins.matching.objective import dual_bounds
 
     count = len(offsets) - 1
     upper = np.empty(count)
-    certify(affinities, offsets, prices, np.zeros(count), upper, np.empty(count))
+    dual_bounds(affinities, offsets, prices, np.zeros(count), upper, np.empty(count))
     return upper
 
 

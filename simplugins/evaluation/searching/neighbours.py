@@ -18,7 +18,7 @@ from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import Block
 from simplugins.activations.reading import read
 from simplugins.compute.engines.cpu import ROUNDING, matched_values
-from simplugins.compute.engines.pairs import check_pair
+from simplugins.compute.job import check_pair
 from simplugins.evaluation.searching.bounds import Summary, bounds_of_affinities, upper_bounds
 from simplugins.evaluation.searching.candidates import Best, Gallery, Score
 from simplugins.matching.matcher import Matcher
@@ -174,7 +174,7 @@ def search(
     """
     kernel = _kernel_of(measure, sigma)
     check_count("k", k)
-    matcher = resolve_matcher(matching, **options)
+    matcher = resolve_matcher(matching, options)
     how: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
     x = Activations.from_array(read(queries), mask=mask, labels=labels, **how)
     y = x

@@ -12,8 +12,7 @@ from simplugins._common.validation import check_count
 from simplugins.activations.activations import Activations
 from simplugins.compute.engines import check_engine
 from simplugins.compute.job import Job
-from simplugins.compute.resources import Resources
-from simplugins.compute.run import compute_matrix
+from simplugins.compute.run import Resources, compute_matrix
 from simplugins.matching.matcher import Matcher
 from simplugins.measures.measure import Measure, Options, resolve_measure
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from simplugins._common import ondisk
+from simplugins._common import arrays, ondisk
 from simplugins.activations.activations import Activations
 from simplugins.activations.reading import read
 from simplugins.measures.cost.calibration import Opener
@@ -65,4 +65,4 @@ def _stays_on_disk(array: Any) -> bool:
     """Whether the engine reads an array from disk block by block."""
     if isinstance(array, Activations):
         return array.is_on_disk
-    return ondisk.is_lazy(array) or ondisk.address_of(array) is not None
+    return arrays.is_lazy(array) or ondisk.address_of(array) is not None

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The GPU engine, on a GPU and on the CPU that plays one, against the CPU engine and SciPy."""
+"""The GPU engine, on a GPU and emulated, against the CPU engine and SciPy."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from emulation.device import EmulatedDevice, LateDevice
 from oracle import aligned_products, batch_optimal, concept_vectors, greedy, topk_greedy
 
 import simplugins
+from simplugins import Auction, BatchOptimal, Greedy, Identity, Optimal, TopKGreedy
 from simplugins._common import gpu
 from simplugins.activations.activations import Activations
 from simplugins.compute.engines import aligned_products as by_engine
@@ -16,13 +19,7 @@ from simplugins.compute.engines import choose_engine, cpu
 from simplugins.compute.engines.cuda import cupy_device, engine, launcher, one_pair
 from simplugins.compute.engines.cuda.device import DeviceMemoryError
 from simplugins.compute.engines.cuda.engine import FINE_ENOUGH, INPUTS_SHARE, PRODUCTS_SHARE
-from simplugins.matching.auction import Auction
-from simplugins.matching.batch_optimal import BatchOptimal
 from simplugins.matching.certificates import match_and_certify
-from simplugins.matching.greedy import Greedy
-from simplugins.matching.identity import Identity
-from simplugins.matching.optimal import Optimal
-from simplugins.matching.topk_greedy import TopKGreedy
 
 MATCHERS = [Optimal(), Auction(), BatchOptimal(window=20), Greedy(), TopKGreedy(k=10), Identity()]
 
@@ -38,18 +35,18 @@ def equal_sets(count, positions, **options):
 
 @pytest.mark.parametrize("matcher", MATCHERS, ids=lambda matcher: matcher.name)
 @pytest.mark.parametrize("certify", [False, True])
-def test_values_of_real_activations_equal_the_cpu_engines(device, layers, matcher, certify):
+def test_real_activations_agree_with_the_cpu_engine(device, layers, matcher, certify):
     for name, count in (("block15", 8), ("block10", 4)):
-        activations = Activations.from_array(layers[name][:count])
+        activations = Activations.of(layers[name][:count])
         found = engine.aligned_products(activations, None, matcher, device=device, certify=certify)
         expected = cpu.aligned_products(activations, None, matcher, certify=certify)
-        tolerance = 0.01 if matcher.name == "auction" else 1e-6
+        tolerance = getattr(matcher, "tolerance", 1e-6)
         np.testing.assert_allclose(found.values, expected.values, rtol=tolerance)
         np.testing.assert_array_equal(found.values, found.values.T)
         assert (found.gap is None) == (not certify)
         if certify:
             assert found.gap.min() == 0
-            # The CPU's bounds are those of an auction where a matcher has no prices.
+            # For matchers without dual prices, the CPU's bounds come from an auction.
             assert (found.gap <= expected.gap + 1e-6).all()
 
 
@@ -64,22 +61,22 @@ def test_approximations_of_unequal_sets_equal_the_oracle(device, dtype):
     }
     for matcher, oracle in oracles.items():
         expected = np.array([[oracle(a, b) for b in y] for a in x])
-        found = engine.aligned_products(Activations.from_array(x), Activations.from_array(y), matcher, device=device)
+        found = engine.aligned_products(Activations.of(x), Activations.of(y), matcher, device=device)
         np.testing.assert_allclose(found.values, expected, rtol=1e-5)
 
 
-def test_masked_positions_do_not_count(device):
+def test_masked_positions_are_ignored(device):
     maps, mask = equal_sets(6, 40), np.random.default_rng(5).random((6, 40)) < 0.6
-    x = Activations.from_array(maps, mask=mask)
+    x = Activations.of(maps, mask=mask)
     found = engine.aligned_products(x, None, Optimal(), device=device, certify=True)
-    kept = [own[used] for own, used in zip(maps, mask, strict=True)]
-    np.testing.assert_allclose(found.values, aligned_products(kept, kept), rtol=1e-6)
+    sets = [positions[used] for positions, used in zip(maps, mask, strict=True)]
+    np.testing.assert_allclose(found.values, aligned_products(sets, sets), rtol=1e-6)
     assert found.gap.max() <= FINE_ENOUGH
 
 
 @pytest.mark.parametrize("matcher", [Optimal(), BatchOptimal(window=8), Identity()], ids=lambda matcher: matcher.name)
-def test_tiles_and_their_order_change_nothing(matcher, monkeypatch):
-    x, y = Activations.from_array(equal_sets(13, 24)), Activations.from_array(equal_sets(5, 24, seed=1))
+def test_results_do_not_depend_on_tiles(matcher, monkeypatch):
+    x, y = Activations.of(equal_sets(13, 24)), Activations.of(equal_sets(5, 24, seed=1))
     for other in (None, y):
         whole = engine.aligned_products(x, other, matcher, device=EmulatedDevice()).values
         for most in (1, 3, 4):
@@ -92,19 +89,19 @@ def test_tiles_and_their_order_change_nothing(matcher, monkeypatch):
 @pytest.mark.parametrize("matcher", [*MATCHERS, BatchOptimal(window=7)], ids=repr)
 @pytest.mark.parametrize("most", [4, 5])
 @pytest.mark.parametrize("share", [INPUTS_SHARE, 1e-6])
-def test_what_a_gpu_does_late_and_out_of_step_changes_nothing(matcher, most, share, monkeypatch):
-    """Several tiles in flight, windows of several sizes, and blocks of inputs that make room for others."""
+def test_results_do_not_depend_on_asynchronous_execution(matcher, most, share, monkeypatch):
+    """Several tiles in flight, windows of several sizes, and blocks that evict others."""
     monkeypatch.setattr(engine, "INPUTS_SHARE", share)
     monkeypatch.setattr(engine, "_block_size", lambda *_: most)
-    x, y = Activations.from_array(equal_sets(13, 49)), Activations.from_array(sets_of(range(20, 31), seed=1))
+    x, y = Activations.of(equal_sets(13, 49)), Activations.of(sets_of(range(20, 31), seed=1))
     for other in (None, x if matcher.positionwise else y):
         expected = engine.aligned_products(x, other, matcher, device=EmulatedDevice()).values
         found = engine.aligned_products(x, other, matcher, device=LateDevice()).values
         np.testing.assert_array_equal(found, expected)
 
 
-def test_memory_of_the_device_stays_within_the_stated_share(monkeypatch):
-    x = Activations.from_array(equal_sets(60, 30, channels=16))
+def test_device_memory_stays_within_the_stated_share(monkeypatch):
+    x = Activations.of(equal_sets(60, 30, channels=16))
     least = []
 
     class Watched(EmulatedDevice):
@@ -117,11 +114,11 @@ def test_memory_of_the_device_stays_within_the_stated_share(monkeypatch):
     found = engine.aligned_products(x, None, Optimal(), device=device)
     np.testing.assert_allclose(found.values, cpu.aligned_products(x, None, Optimal()).values, rtol=1e-6)
     assert min(least) >= (1 - PRODUCTS_SHARE - INPUTS_SHARE - 0.05) * device.memory
-    assert device.free_bytes() == device.memory  # all is given back
+    assert device.free_bytes() == device.memory  # everything is freed
 
 
-def test_tiles_are_halved_where_memory_runs_out():
-    """Another program takes memory as soon as the engine has looked how much is free."""
+def test_tiles_are_halved_if_memory_runs_out():
+    """Another program allocates memory after the engine has queried the free memory."""
 
     class Shrinking(EmulatedDevice):
         def free_bytes(self):
@@ -129,69 +126,71 @@ def test_tiles_are_halved_where_memory_runs_out():
             self.memory = min(self.memory, 2**17)
             return free
 
-    x = Activations.from_array(equal_sets(40, 30, channels=16))
+    x = Activations.of(equal_sets(40, 30, channels=16))
     found = engine.aligned_products(x, None, Optimal(), device=Shrinking(memory=2**22))
     np.testing.assert_allclose(found.values, cpu.aligned_products(x, None, Optimal()).values, rtol=1e-6)
 
 
-def test_a_pair_that_does_not_fit_is_an_error_and_frees_the_device():
+def test_a_pair_that_does_not_fit_raises_an_error_and_frees_the_device():
     device = EmulatedDevice(memory=2**16)
-    x = Activations.from_array(equal_sets(3, 200))
-    with pytest.raises(DeviceMemoryError, match=r"one pair of inputs do not fit emulated.* use engine='cpu'"):
+    x = Activations.of(equal_sets(3, 200))
+    with pytest.raises(DeviceMemoryError, match=r"one pair.*emulated.*engine='cpu'"):
         engine.aligned_products(x, None, Optimal(), device=device)
     assert device.free_bytes() == device.memory
 
 
 def test_an_error_midway_frees_the_device(monkeypatch):
     device = EmulatedDevice()
-    x = Activations.from_array(equal_sets(6, 10))
+    x = Activations.of(equal_sets(6, 10))
     monkeypatch.setattr(launcher, "program_for", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         engine.aligned_products(x, None, Optimal(), device=device)
     assert device.free_bytes() == device.memory
 
 
-def test_what_float32_prices_do_not_prove_is_solved_in_float64(device, monkeypatch):
-    sets = [*sets_of([30, 12, 30, 25]), *sets_of([1])]  # of one position, float32 proves all
+def test_pairs_with_loose_float32_bounds_are_solved_in_float64(device, monkeypatch):
+    sets = [*sets_of([30, 12, 30, 25]), *sets_of([1])]  # float32 is exact for the set with one position
     launched = []
     solve = launcher.solve
     monkeypatch.setattr(engine, "FINE_ENOUGH", 1e-12)
-    monkeypatch.setattr(launcher, "solve", lambda *given: launched.append((given[2], given[1].count)) or solve(*given))
-    found = engine.aligned_products(Activations.from_array(sets), None, Optimal(), device=device, certify=True)
-    assert [real for real, _ in launched].count(np.float64) >= 1
+    monkeypatch.setattr(launcher, "solve", lambda *arguments: launched.append(arguments[2]) or solve(*arguments))
+    found = engine.aligned_products(Activations.of(sets), None, Optimal(), device=device, certify=True)
+    assert launched.count(np.float64) >= 1
     np.testing.assert_allclose(found.values, aligned_products(sets, sets), rtol=1e-6)
     assert found.gap.max() <= 1e-12
 
 
 @pytest.mark.parametrize(("precision", "error"), [("float32", 1e-7), ("float16x3", 2e-7), ("tf32", 2e-5)])
-def test_precisions_are_as_accurate_as_stated(device, layers, precision, error):
-    sets = (concept_vectors(layers["block15"][:6]) / 1.1).astype(np.float32)  # they are stored as float16
-    x = Activations.from_array(sets)
+def test_precisions_are_within_their_stated_errors(device, layers, precision, error):
+    sets = (concept_vectors(layers["block15"][:6]) / 1.1).astype(
+        np.float32
+    )  # undoes the coarseness of the stored float16
+    x = Activations.of(sets)
     found = engine.aligned_products(x, None, Optimal(), device=device, precision=precision)
     exact = aligned_products(sets, sets)
     means = (x.squared_norms[:, None] + x.squared_norms) / 2
     off = np.abs(found.values - exact) / means
     assert off.max() <= error <= found.rounding
-    assert found.metadata == {"engine": "cuda", "precision": precision, "device": device.name}
+    assert found.made == {"engine": "cuda", "precision": precision, "device": device.name}
 
 
 def test_float64_activations_are_computed_in_float64(device):
     x = equal_sets(5, 20, dtype=np.float64)
-    found = engine.aligned_products(Activations.from_array(x), None, Optimal(), device=device)
+    found = engine.aligned_products(Activations.of(x), None, Optimal(), device=device)
     np.testing.assert_allclose(found.values, aligned_products(x, x), rtol=1e-13)
-    assert found.metadata["precision"] == "float64"
+    assert found.made["precision"] == "float64"
 
 
 @pytest.mark.parametrize("matcher", MATCHERS, ids=lambda matcher: matcher.name)
-def test_one_pair_is_matched_as_on_the_cpu(device, matcher):
+def test_a_single_pair_agrees_with_the_cpu(device, matcher):
     for rows, columns in [(30, 30), (25, 41), (41, 25), (1, 1)]:
         if matcher.positionwise and rows != columns:
             continue
-        x, y = (Activations.from_array(sets_of([size], seed=size)).block(0, 1) for size in (rows, columns))
+        x, y = (Activations.of(sets_of([size], seed=size)).block(0, 1) for size in (rows, columns))
         found, affinity = one_pair.match_and_certify(x, y, matcher, device=device)
         np.testing.assert_allclose(affinity, x.vectors @ y.vectors.T, rtol=1e-5)
         expected = match_and_certify(matcher, np.ascontiguousarray(affinity), x.offsets)
-        tolerance = 0.01 if matcher.name == "auction" else 1e-6
+        tolerance = getattr(matcher, "tolerance", 1e-6)
         assert found.values[0] == pytest.approx(expected.values[0], rel=tolerance)
         assert found.values[0] <= found.upper[0] * (1 + 1e-12)
         assert found.upper[0] == pytest.approx(expected.upper[0], rel=0.01)
@@ -200,48 +199,75 @@ def test_one_pair_is_matched_as_on_the_cpu(device, matcher):
         assert affinity[matched, found.columns[matched]].sum() == pytest.approx(found.values[0], rel=1e-5)
 
 
-def test_matchers_of_others_have_no_kernel(device):
-    class Own(Optimal):
-        name = "own"
-
-    x = Activations.from_array(equal_sets(3, 4))
-    with pytest.raises(ValueError, match=r"engine 'cuda' has kernels for .*'optimal'.*; 'own' needs engine='cpu'"):
-        engine.aligned_products(x, None, Own(), device=device)
-    assert choose_engine("auto", Own()) == "cpu"
+class Inherited(Greedy):
+    name = "inherited"
 
 
-def test_too_many_positions_are_refused(monkeypatch):
-    x = Activations.from_array(equal_sets(2, 7200, channels=1))
-    with pytest.raises(ValueError, match="at most 7168 positions, got 7200: use engine='cpu'"):
+@dataclass(frozen=True)
+class Declared(BatchOptimal):
+    name = "declared"
+    cuda_kernel = "assignment"
+
+
+class Unknown(Greedy):
+    name = "unknown"
+    cuda_kernel = "hungarian"
+
+
+class WindowedGreedy(Greedy):
+    name = "windowed-greedy"
+    cuda_kernel = "greedy"
+    window = 4
+
+
+@pytest.mark.parametrize("matcher", [Inherited(), Unknown(), WindowedGreedy()], ids=lambda matcher: matcher.name)
+def test_matchers_without_a_cuda_kernel_need_the_cpu(device, matcher):
+    x = Activations.of(equal_sets(3, 4))
+    with pytest.raises(ValueError, match=f"'{matcher.name}'.*engine='cpu'.*{matcher.cuda_kernel!r}"):
+        engine.aligned_products(x, None, matcher, device=device)
+    assert choose_engine("auto", matcher) == "cpu"
+
+
+def test_third_party_matchers_may_declare_a_cuda_kernel(device):
+    x = Activations.of(equal_sets(5, 30))
+    ours, theirs = (
+        engine.aligned_products(x, None, matcher, device=device) for matcher in (BatchOptimal(window=8), Declared(8))
+    )
+    np.testing.assert_array_equal(theirs.values, ours.values)
+
+
+def test_too_many_positions_are_rejected(monkeypatch):
+    x = Activations.of(equal_sets(2, 7200, channels=1))
+    with pytest.raises(ValueError, match=r"7168 positions.*7200.*engine='cpu'"):
         engine.aligned_products(x, None, Optimal(), device=EmulatedDevice())
 
 
 @pytest.fixture
-def _played_gpu(monkeypatch):
-    """Have all of simplugins find a GPU, which the CPU plays."""
+def _emulated_gpu(monkeypatch):
+    """Make simplugins find a GPU, which is emulated."""
     monkeypatch.setattr(gpu, "why_unusable", lambda: None)
     monkeypatch.setattr(cupy_device, "CupyDevice", lambda number: EmulatedDevice())
 
 
-@pytest.mark.usefixtures("_played_gpu")
+@pytest.mark.usefixtures("_emulated_gpu")
 @pytest.mark.parametrize("engine", ["auto", "cuda"])
-def test_rsms_are_computed_where_there_is_a_gpu(layers, engine, tmp_path):
+def test_rsms_are_computed_on_a_gpu(layers, engine, tmp_path):
     maps = layers["block15"][:6]
     measures = ["semantic-cosine", "semantic-rbf", "spatio-semantic-rbf"]
     found = simplugins.compute_rsms(maps, measures, engine=engine, certify=True, precision="float16x3")
     expected = simplugins.compute_rsms(maps, measures, engine="cpu")
     for name in measures:
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-6)
-        assert found[name].metadata["engine"] == "cuda"
-        assert found[name].metadata["device"] == "emulated"
+        assert found[name].made["engine"] == "cuda"
+        assert found[name].made["device"] == "emulated"
     found["semantic-cosine"].save(tmp_path / "rsm.npz")
-    assert simplugins.load_rsm(tmp_path / "rsm.npz").metadata["precision"] == "float16x3"
-    assert found["spatio-semantic-rbf"].metadata["precision"] == "float64"
+    assert simplugins.load_rsm(tmp_path / "rsm.npz").made["precision"] == "float16x3"
+    assert found["spatio-semantic-rbf"].made["precision"] == "float64"
 
 
-@pytest.mark.usefixtures("_played_gpu")
+@pytest.mark.usefixtures("_emulated_gpu")
 @pytest.mark.parametrize("matching", ["optimal", "batch-optimal", "greedy"])
-def test_one_pair_is_matched_where_there_is_a_gpu(layers, matching):
+def test_a_single_pair_is_matched_on_a_gpu(layers, matching):
     maps = layers["block10"][:2] * np.array([1, 1e-30])[:, None, None, None]
     found = simplugins.match(*maps, matching, engine="cuda")
     expected = simplugins.match(*maps, matching)
@@ -250,20 +276,20 @@ def test_one_pair_is_matched_where_there_is_a_gpu(layers, matching):
     np.testing.assert_allclose(found.affinity, expected.affinity, rtol=1e-6)
 
 
-def test_without_a_gpu_it_is_said_what_to_install(monkeypatch):
+def test_a_missing_gpu_raises_an_error_with_the_extra_to_install(monkeypatch):
     monkeypatch.setattr(gpu, "why_unusable", lambda: f"CuPy is not installed: {gpu.INSTALL}")
     message = r"engine 'cuda' cannot be used here: CuPy is not installed: pip install 'simplugins\[cuda12\]'"
     with pytest.raises(ValueError, match=message):
         simplugins.compute_rsm(np.eye(3), engine="cuda")
     with pytest.raises(ValueError, match=message):
         simplugins.match(np.eye(3), np.eye(3), engine="cuda")
-    assert simplugins.compute_rsm(np.eye(3), engine="auto").metadata["engine"] == "cpu"
+    assert simplugins.compute_rsm(np.eye(3), engine="auto").made["engine"] == "cpu"
 
 
-def test_precision_is_of_the_gpu_and_of_float32():
-    x = Activations.from_array(np.eye(3, dtype=np.float32))
+def test_precision_requires_a_gpu_and_float32():
+    x = Activations.of(np.eye(3, dtype=np.float32))
     with pytest.raises(ValueError, match="precision='tf32' needs engine='cuda': here the CPU computes"):
         by_engine(x, None, Optimal(), engine="cpu", precision="tf32")
     with pytest.raises(ValueError, match="precision='float32' is for float32 activations"):
-        by_engine(Activations.from_array(np.eye(3)), None, Optimal(), precision="float32")
-    assert by_engine(x, None, Optimal(), engine="cpu", precision="float32").metadata["precision"] == "float32"
+        by_engine(Activations.of(np.eye(3)), None, Optimal(), precision="float32")
+    assert by_engine(x, None, Optimal(), engine="cpu", precision="float32").made["precision"] == "float32"

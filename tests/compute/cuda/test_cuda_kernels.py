@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The matching kernels, against SciPy, on a GPU and on the CPU, which runs the same source."""
+"""The CUDA kernels against SciPy, on a GPU and emulated on the CPU."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KINDS = {
 
 
 def lay_out(device, affinities, dtype):
-    """Put matrices below each other in one that is wider, with NaN between them, as a batch."""
+    """Stack matrices in a wider one that is NaN elsewhere, as a batch."""
     width = max(a.shape[1] for a in affinities) + 3
     matrix = np.full((sum(len(a) for a in affinities), width), np.nan, dtype)
     problems, row = [], 0
@@ -51,45 +51,45 @@ def lay_out(device, affinities, dtype):
 def solve(device, affinities, dtype, real):
     batch = lay_out(device, affinities, dtype)
     columns = device.empty((batch.count, max(len(a) for a in affinities)), np.dtype(np.int32))
-    found = launcher.solve(device, batch, real, columns)()
-    return found, [own[: len(a)] for own, a in zip(device.download(columns)(), affinities, strict=True)]
+    solved = launcher.solve(device, batch, real, columns)()
+    return solved, [row[: len(a)] for row, a in zip(device.download(columns)(), affinities, strict=True)]
 
 
 def check_solved(device, affinities, dtype, real):
     affinities = [np.asarray(a, dtype) for a in affinities]
     with device:
-        found, columns = solve(device, affinities, dtype, real)
-    for k, (affinity, own) in enumerate(zip(affinities, columns, strict=True)):
+        solved, columns = solve(device, affinities, dtype, real)
+    for k, (affinity, assignment) in enumerate(zip(affinities, columns, strict=True)):
         exact = affinity.astype(np.float64)
-        assert len(set(own.tolist())) == len(own)
-        matched = exact[np.arange(len(exact)), own]
+        assert len(set(assignment.tolist())) == len(assignment)
+        matched = exact[np.arange(len(exact)), assignment]
         best, magnitude = optimum(exact), np.abs(matched).sum()
-        rounding = 1e-13 * max(magnitude, abs(found.upper[k]))
-        assert found.values[k] == pytest.approx(matched.sum(), abs=rounding)
-        assert found.magnitudes[k] == pytest.approx(magnitude, abs=rounding)
-        assert found.upper[k] >= best - rounding
-        assert best - found.values[k] <= found.upper[k] - found.values[k] + rounding
-        # Prices are as far apart as affinities: that bounds what rounding does to the proof.
+        rounding = 1e-13 * max(magnitude, abs(solved.upper[k]))
+        assert solved.values[k] == pytest.approx(matched.sum(), abs=rounding)
+        assert solved.magnitudes[k] == pytest.approx(magnitude, abs=rounding)
+        assert solved.upper[k] >= best - rounding
+        assert best - solved.values[k] <= solved.upper[k] - solved.values[k] + rounding
+        # Prices span the same range as affinities, which limits how far rounding loosens the bound.
         span = len(exact) * max(np.ptp(exact), np.abs(exact).max()) * np.finfo(real).eps
         span += sum(exact.shape) * float(np.finfo(real).tiny) * bool(magnitude)
-        assert found.upper[k] - found.values[k] <= 4 * span + rounding
-        assert best - found.values[k] <= 2 * span + rounding
+        assert solved.upper[k] - solved.values[k] <= 4 * span + rounding
+        assert best - solved.values[k] <= 2 * span + rounding
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("dtype", "real"), [(FLOAT, FLOAT), (FLOAT, DOUBLE), (DOUBLE, DOUBLE)], ids=str)
-def test_assignments_are_optimal_and_proven(device, kind, dtype, real):
+def test_assignments_are_optimal_with_tight_bounds(device, kind, dtype, real):
     rng = np.random.default_rng(len(kind))
     check_solved(device, [KINDS[kind](rng, *size) for size in SIZES], dtype, real)
 
 
 @pytest.mark.parametrize("kind", ["rectified", "ties", "normal"])
-def test_large_assignments_are_optimal_and_proven(device, kind):
+def test_large_assignments_are_optimal_with_tight_bounds(device, kind):
     rng = np.random.default_rng(1)
     check_solved(device, [KINDS[kind](rng, *size) for size in LARGE_SIZES], FLOAT, FLOAT)
 
 
-def test_matched_affinities_of_real_activations(device, layers):
+def test_real_activations_are_matched_optimally(device, layers):
     for name, layer in layers.items():
         sets = np.asarray(layer[:4], np.float32).reshape(4, layer.shape[1], -1).transpose(0, 2, 1)
         pairs = [(0, 1), (2, 3)] if name == "block4" else [(0, 1), (1, 2), (3, 0), (2, 2)]
@@ -105,11 +105,11 @@ def test_greedy_matching_equals_the_oracle(device, kind, dtype):
     with device:
         batch = lay_out(device, affinities, dtype)
         columns = device.empty((batch.count, max(len(a) for a in affinities)), np.dtype(np.int32))
-        values = launcher.take(device, batch, columns)()
-        found = device.download(columns)()
-    for affinity, own, value in zip(affinities, found, values, strict=True):
+        values = launcher.match_greedily(device, batch, columns)()
+        assignments = device.download(columns)()
+    for affinity, assignment, value in zip(affinities, assignments, values, strict=True):
         expected = greedy_columns(affinity)
-        np.testing.assert_array_equal(own[: len(affinity)], expected)
+        np.testing.assert_array_equal(assignment[: len(affinity)], expected)
         rows = np.flatnonzero(expected >= 0)
         matched = affinity[rows, expected[rows]].astype(np.float64)
         assert value == pytest.approx(matched.sum(), abs=1e-13 * np.abs(matched).sum())
@@ -117,7 +117,7 @@ def test_greedy_matching_equals_the_oracle(device, kind, dtype):
 
 @pytest.mark.parametrize("arch", [750, 900])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_the_order_of_threads_changes_nothing(arch, seed):
+def test_results_do_not_depend_on_the_order_of_threads(arch, seed):
     rng = np.random.default_rng(0)
     affinities = [np.asarray(KINDS["ties"](rng, *size), FLOAT) for size in [*SIZES, (280, 280)]]
     in_turn = solve(EmulatedDevice(), affinities, FLOAT, FLOAT)
@@ -127,16 +127,16 @@ def test_the_order_of_threads_changes_nothing(arch, seed):
 
 
 PASSAGES = {
-    "of a sum": ("assignment", "if (lane() == 0) told[warp()] = total;\n        __syncthreads();"),
+    "of a sum": ("assignment", "if (lane() == 0) by_warp[warp()] = total;\n        __syncthreads();"),
     "after a path": ("assignment", "flip(source, sink);\n        barrier();"),
-    "before ranking": ("greedy", "own_columns[i] = -1;\n    barrier();"),
+    "before ranking": ("greedy", "problem_columns[i] = -1;\n    barrier();"),
 }
-"""Each ends in a barrier, without which threads read what others have not written yet."""
+"""Each ends in a barrier; without it, threads read memory before others have written it."""
 
 
 @dataclass(frozen=True)
 class Shortened(Program):
-    """A program without the last line of a passage of its source."""
+    """A program from which the last line of a passage is removed."""
 
     passage: str = ""
 
@@ -149,8 +149,7 @@ class Shortened(Program):
 
 @pytest.mark.parametrize("barrier", PASSAGES)
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_a_lost_barrier_is_noticed(monkeypatch, barrier, seed):
-    """That makes the other tests worth something."""
+def test_a_missing_barrier_is_detected(monkeypatch, barrier, seed):
     kernel, passage = PASSAGES[barrier]
     shape = {"kernel": kernel, "warps": 2, "slots": 2, "staged": False, "affinity": FLOAT, "real": FLOAT}
     rng, device = np.random.default_rng(0), EmulatedDevice(seed=seed)
@@ -161,12 +160,12 @@ def test_a_lost_barrier_is_noticed(monkeypatch, barrier, seed):
         batch = lay_out(device, affinities, FLOAT)
         columns = device.empty((batch.count, 100), np.dtype(np.int32))
         if kernel == "greedy":
-            return launcher.take(device, batch, columns)(), columns
+            return launcher.match_greedily(device, batch, columns)(), columns
         return launcher.solve(device, batch, FLOAT, columns)().upper, columns
 
     expected = run(Program(**shape))
     try:
-        found = run(Shortened(**shape, passage=passage))
+        results = run(Shortened(**shape, passage=passage))
     except EmulationError:
         return
-    assert any(not np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert any(not np.array_equal(a, b) for a, b in zip(results, expected, strict=True))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How accurate products of 16-bit and of TF32 factors are."""
+"""Accuracy of products of 16-bit and TF32 factors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from simplugins.compute.engines.cuda.operands import operand
 
 
 def product(rows, columns, precision):
-    """Multiply without further rounding."""
+    """Multiply in float64, without further rounding."""
     factors = operand(rows, precision, columns=False), operand(columns, precision, columns=True)
     return factors[0].astype(np.float64) @ factors[1].astype(np.float64).T
 
@@ -20,7 +20,7 @@ def product(rows, columns, precision):
     [("float64", 0, 1e-15), ("float32", 0, 1e-15), ("float16x3", 1e-10, 2e-7), ("tf32", 1e-5, 5e-4)],
 )
 @pytest.mark.parametrize("rectified", [False, True])
-def test_factors_are_rounded_no_more_than_stated(precision, least, most, rectified):
+def test_rounding_of_factors_is_within_the_stated_bounds(precision, least, most, rectified):
     rng = np.random.default_rng(0)
     rows, columns = (rng.normal(size=(n, 64)).astype(np.float32) for n in (20, 30))
     if rectified:
@@ -30,9 +30,9 @@ def test_factors_are_rounded_no_more_than_stated(precision, least, most, rectifi
     assert least <= np.abs((product(rows, columns, precision) - exact) / scale).max() <= most
 
 
-def test_tf32_rounds_to_nearest_and_ties_to_even():
+def test_tf32_rounds_to_nearest_with_ties_to_even():
     ulp = 2.0**-10
     values = np.array([[1 + ulp / 2], [1 + ulp * 3 / 2], [1 + ulp * 0.75], [-1 - ulp / 4], [0], [-3e38]], np.float32)
-    found = operand(values, "tf32", columns=False)
-    np.testing.assert_array_equal(found[:5, 0], [1, 1 + 2 * ulp, 1 + ulp, -1, 0])
-    assert found[5, 0] == pytest.approx(-3e38, rel=ulp)
+    rounded = operand(values, "tf32", columns=False)
+    np.testing.assert_array_equal(rounded[:5, 0], [1, 1 + 2 * ulp, 1 + ulp, -1, 0])
+    assert rounded[5, 0] == pytest.approx(-3e38, rel=ulp)

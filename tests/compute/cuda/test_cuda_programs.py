@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every kernel compiles for the GPUs that there are, without spilling registers."""
+"""The CUDA kernels compile for all supported GPUs without register spills."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FLOAT, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 ARCHITECTURES = ["sm_75", "sm_80", "sm_90"]
 SIZES = [49, 80, 196, 256, 512, 784, 3136, LARGEST]
 REGISTERS = 65536
-"""Of a multiprocessor, on all of these architectures."""
+"""Registers per multiprocessor on all of these architectures."""
 
 
 def programs(sizes):
@@ -33,34 +33,34 @@ def programs(sizes):
     [("CUDA 12", ARCHITECTURES, SIZES), ("CUDA 13", ["sm_90"], [49, 196, 784, LARGEST])],
     ids=list(PACKAGES),
 )
-def test_every_kernel_compiles_without_spills_or_warnings(cuda, architectures, sizes):
+def test_cuda_kernels_compile_without_spills_or_warnings(cuda, architectures, sizes):
     jobs = list(product(dict.fromkeys(programs(sizes)), architectures))
     with ThreadPoolExecutor(2) as pool:
         compiled = pool.map(lambda job: compile_kernel(job[0].source, job[1], cuda), jobs)
-    for (program, architecture), found in zip(jobs, compiled, strict=True):
-        where = f"{program} for {architecture}: {found}"
-        assert found.spilled_bytes == 0, where
-        assert found.registers <= 128, where
-        assert found.registers * program.threads <= REGISTERS, where
-        # Turing has room for 16 blocks of a multiprocessor only, and the compiler says so.
-        assert architecture == "sm_75" or not found.warnings, where
+    for (program, architecture), code in zip(jobs, compiled, strict=True):
+        where = f"{program} for {architecture}: {code}"
+        assert code.spilled_bytes == 0, where
+        assert code.registers <= 128, where
+        assert code.registers * program.threads <= REGISTERS, where
+        # Turing fits only 16 blocks per multiprocessor, about which the compiler warns.
+        assert architecture == "sm_75" or not code.warnings, where
 
 
 def test_enough_small_problems_are_resident_to_hide_latency():
-    """The registers leave room for at least 28 warps where rows are read from global memory."""
+    """If rows are read from global memory, registers leave room for at least 28 warps."""
     for size in (80, 200, 256):
-        found = compile_kernel(program_for("assignment", size, FLOAT, FLOAT).source, "sm_90", "CUDA 12")
-        assert REGISTERS // (32 * found.registers) >= 28
+        code = compile_kernel(program_for("assignment", size, FLOAT, FLOAT).source, "sm_90", "CUDA 12")
+        assert REGISTERS // (32 * code.registers) >= 28
 
 
 def test_shared_memory_fits():
-    """What the smallest of the architectures can give a block, once it is asked for: 64 KiB; 99 KiB from Ampere on."""
+    """The limit per block with opt-in is 64 KiB on Turing, and at least 99 KiB from Ampere on."""
     for largest in range(1, 3137):
         assert program_for("assignment", largest, FLOAT, FLOAT).shared_bytes(largest) <= 64 * 1024
     for types in ((FLOAT, FLOAT), (DOUBLE, DOUBLE)):
         assert program_for("greedy", LARGEST, *types).shared_bytes(LARGEST) <= 99 * 1024
 
 
-def test_larger_sets_are_refused():
+def test_larger_sets_are_rejected():
     with pytest.raises(ValueError, match=f"at most {LARGEST} positions, got {LARGEST + 8}: use engine='cpu'"):
         program_for("assignment", LARGEST + 8, FLOAT, FLOAT)

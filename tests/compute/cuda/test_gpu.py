@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Detection of a usable GPU."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -10,20 +12,20 @@ from simplugins._common import gpu
 
 
 @pytest.fixture(autouse=True)
-def _asked_anew():
+def _uncached():
     gpu.why_unusable.cache_clear()
     yield
     gpu.why_unusable.cache_clear()
 
 
 def installed(monkeypatch, fails=None, count=1):
-    """Have CuPy installed, and one of its calls fail."""
+    """Pretend that CuPy is installed, and let one of its calls fail."""
 
-    def call(name, found=None):
+    def call(name, result=None):
         def called(*_, **__):
             if name == fails:
                 raise OSError("no such\n  library")
-            return found
+            return result
 
         return called
 
@@ -35,21 +37,21 @@ def installed(monkeypatch, fails=None, count=1):
     monkeypatch.setattr(gpu, "cupy", lambda: cupy)
 
 
-def test_without_cupy_it_is_said_what_to_install(monkeypatch):
+def test_without_cupy_the_reason_names_the_extra_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert gpu.why_unusable() == f"CuPy is not installed: {gpu.INSTALL}"
 
 
 @pytest.mark.parametrize("fails", ["getDeviceCount", "get_cublas_handle", "RawModule"])
-def test_what_fails_is_told_in_one_line(monkeypatch, fails):
-    """Of a driver, of cuBLAS, or of the compiler: each comes by itself with some installations."""
+def test_a_failing_library_is_reported_in_one_line(monkeypatch, fails):
+    """Driver, cuBLAS and compiler may each be missing."""
     installed(monkeypatch, fails)
     reason = gpu.why_unusable()
     assert reason.startswith("CuPy cannot use a GPU (no such library); ")
     assert reason.endswith(gpu.INSTALL)
 
 
-def test_a_gpu_that_can_be_used(monkeypatch):
+def test_a_usable_gpu_is_detected(monkeypatch):
     installed(monkeypatch)
     assert gpu.why_unusable() is None
     gpu.why_unusable.cache_clear()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Activations that lie on a GPU: CuPy's arrays and Torch's tensors give what NumPy's give."""
+"""CuPy arrays and Torch tensors on a GPU give the results of NumPy arrays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.gpu
 
 @pytest.fixture(params=["cupy", "torch"])
 def to_gpu(request):
-    """Copy a NumPy array to the GPU, as an array of a library."""
+    """Copy a NumPy array to the GPU, as CuPy array or Torch tensor."""
     if request.param == "cupy":
         import cupy
 
@@ -40,35 +40,35 @@ def test_rsms_equal_those_of_numpy_arrays(to_gpu, maps, measure, dtype):
     for engine in ("auto", "cuda", "cpu"):
         found = simplugins.compute_rsm(to_gpu(maps), measure, engine=engine)
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
-        assert found.metadata["engine"] == ("cpu" if engine == "cpu" else "cuda")
+        assert found.made["engine"] == ("cpu" if engine == "cpu" else "cuda")
 
 
-def test_every_layout_mask_and_option(to_gpu, maps):
+def test_layouts_masks_and_options_give_the_results_of_numpy_arrays(to_gpu, maps):
     mask = np.random.default_rng(1).random((5, 20)) < 0.7
     tokens = maps.reshape(5, 6, 20).transpose(0, 2, 1).copy()
     ways = [
         (maps.transpose(0, 2, 3, 1).copy(), {"layout": "nhwc"}),
         (tokens, {"drop_tokens": [0, 3]}),
         (maps, {"mask": mask}),
-        (tokens, {"matching": "batch-optimal", "window": 8}),
+        (tokens, {"matching": simplugins.BatchOptimal(window=8)}),
         (maps, {"matching": "greedy", "certify": True}),
         (np.float32(1e-30) * maps, {}),
         (np.float32(1e30) * maps, {}),
     ]
-    for given, options in ways:
-        expected = simplugins.compute_rsm(given, engine="cpu", **options)
-        found = simplugins.compute_rsm(to_gpu(given), engine="cuda", **options)
+    for activations, options in ways:
+        expected = simplugins.compute_rsm(activations, engine="cpu", **options)
+        found = simplugins.compute_rsm(to_gpu(activations), engine="cuda", **options)
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_sets_of_different_sizes_and_other_inputs(to_gpu, maps):
-    sets = [own.reshape(6, 20).T[:size].copy() for own, size in zip(maps, [20, 3, 15, 9, 20], strict=True)]
+    sets = [tokens.reshape(6, 20).T[:size].copy() for tokens, size in zip(maps, [20, 3, 15, 9, 20], strict=True)]
     expected = simplugins.compute_rsm(sets, other=maps, engine="cpu")
-    found = simplugins.compute_rsm([to_gpu(own) for own in sets], other=maps, engine="cuda")
+    found = simplugins.compute_rsm([to_gpu(vectors) for vectors in sets], other=maps, engine="cuda")
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_one_pair(to_gpu, maps):
+def test_a_single_pair_is_matched_from_gpu_arrays(to_gpu, maps):
     expected = simplugins.match(maps[0], maps[1])
     found = simplugins.match(to_gpu(maps[0]), to_gpu(maps[1]), engine="cuda")
     np.testing.assert_array_equal(found.columns, expected.columns)
@@ -77,33 +77,33 @@ def test_one_pair(to_gpu, maps):
 
 def test_float32_vectors_are_not_copied(to_gpu, maps):
     tokens = maps.reshape(5, 20, 6)
-    placed = to_gpu(tokens)
-    found = arrays.to_float(placed, np.dtype(np.float32))
-    pointer = placed.data_ptr() if hasattr(placed, "data_ptr") else placed.data.ptr
-    assert found.data.ptr == pointer
-    assert Activations.from_array(placed).gpu == arrays.gpu_of(placed) is not None
+    uploaded = to_gpu(tokens)
+    vectors = arrays.to_float(uploaded, np.dtype(np.float32))
+    pointer = uploaded.data_ptr() if hasattr(uploaded, "data_ptr") else uploaded.data.ptr
+    assert vectors.data.ptr == pointer
+    assert Activations.of(uploaded).gpu == arrays.gpu_of(uploaded) is not None
 
 
-def test_values_that_are_not_finite_are_counted_on_the_gpu(to_gpu, maps):
+def test_non_finite_values_are_counted_on_the_gpu(to_gpu, maps):
     maps[3, 2, 1, 0] = np.nan
     with pytest.raises(ValueError, match="1 NaN or infinite values, the first of them in input 3 of 5"):
         simplugins.compute_rsm(to_gpu(maps))
 
 
-def test_torch_tensors_of_a_stream_that_is_not_the_default(maps):
+def test_torch_tensors_on_another_stream_are_read_in_order(maps):
     import torch
 
     expected = simplugins.compute_rsm(maps, engine="cpu")
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         tensor = torch.from_numpy(maps).cuda(non_blocking=True)
-        for _ in range(50):  # work that the stream has still to do when the tensor is read
+        for _ in range(50):  # pending work of the stream when the tensor is read
             tensor = tensor * 2 / 2
         found = simplugins.compute_rsm(tensor.requires_grad_(), engine="cuda")
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_bfloat16(maps):
+def test_bfloat16_is_supported(maps):
     import torch
 
     tensor = torch.from_numpy(maps).bfloat16()
@@ -111,7 +111,7 @@ def test_bfloat16(maps):
     np.testing.assert_allclose(simplugins.compute_rsm(tensor.cuda()), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_memory_is_given_back(maps):
+def test_memory_is_freed(maps):
     import cupy
 
     simplugins.compute_rsm(maps, engine="cuda")
@@ -121,7 +121,7 @@ def test_memory_is_given_back(maps):
     assert pool.total_bytes() == 0
 
 
-def test_a_limited_pool_is_enough(maps):
+def test_a_limited_memory_pool_suffices(maps):
     import cupy
 
     pool = cupy.get_default_memory_pool()

@@ -1,30 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// The exact assignment of each problem's rows to columns, with the proof: follows block.cu.
+// Optimal assignment of each problem's rows to columns, with an upper bound. Appended to block.cu.
 //
-// The stages are those of the CPU's search (simplugins/matching/search.py): prices from row and column means, auctions
-// with falling bid increments, an auction without increment, shortest augmenting paths. Here they run on floats, and
-// a last pass over the affinities bounds the optimum by the prices: what rounding did is seen there.
+// The stages are those of the CPU's solver (simplugins/matching/linear_assignment.py): starting prices from row and
+// column means, auctions with falling bid increments, an auction without increment, shortest augmenting paths. Here
+// they run on floats. A final pass over the affinities bounds the optimum by the dual prices, which also covers
+// rounding.
 //
-// Each thread keeps the prices of its own columns in registers, and it alone touches their entries of `row_of` while
-// an auction runs: so a bid takes one barrier.
+// Each thread keeps the prices of its columns in registers. During an auction no other thread accesses their entries
+// of `row_of`, so one barrier per bid suffices.
 
-#define SAMPLED 4              // the start looks at every fourth row
-#define SPAN_OF_TYPICAL 4      // as in the CPU's search
-#define AUCTIONS 3             // of so many at most
-#define BIDS_A_ROW 4           // each
-#define EXACT_BIDS_A_ROW 2     // at increment zero
-#define FINEST 0.7             // share of sqrt(rows) beyond which finer increments do not pay
+#define SAMPLED 4              // starting prices are computed from every fourth row
+#define SPAN_OF_TYPICAL 4      // as in simplugins/matching/starting_prices.py
+#define AUCTIONS 3             // maximum number of auctions
+#define BIDS_PER_ROW 4         // maximum, in each of them
+#define EXACT_BIDS_PER_ROW 2   // maximum, at increment zero
+#define ENOUGH_STEPS 0.7       // times sqrt(rows): finer increments do not pay off
 #define HALF_ULP (sizeof(REAL) == 4 ? 5.9604644775390625e-8 : 1.1102230246251565e-16)
-#define FLUSHED (sizeof(REAL) == 4 ? 1.1754943508222875e-38 : 0)  // smaller floats may count as zero
+#define FLUSHED (sizeof(REAL) == 4 ? 1.1754943508222875e-38 : 0)  // smaller floats may be flushed to zero
 
 __device__ __forceinline__ REAL steps_of_auction(int auction) { return auction == 0 ? 5 : auction == 1 ? 20 : 60; }
 
-struct Search {
+struct Assignment {
     Problem problem;
     Block block;
     REAL price[SLOTS];
-    unsigned taken;  // bit k: column of slot k is assigned
-    REAL *prices;    // the rest is in shared memory
+    unsigned assigned;  // bit k: the column of slot k is assigned
+    REAL *prices;       // this and the following arrays are in shared memory
     short *row_of, *column_of, *queue, *predecessors;
 
     __device__ __forceinline__ int column(int k) const { return k * THREADS + (int)threadIdx.x; }
@@ -32,36 +33,36 @@ struct Search {
     __device__ __forceinline__ bool owns(int j) const { return j % THREADS == (int)threadIdx.x; }
     __device__ __forceinline__ bool square() const { return problem.rows == problem.columns; }
 
-    // The ticket of the best of the slots that tie, given as bits.
-    __device__ __forceinline__ unsigned own_ticket(unsigned ties) const {
+    // The ticket of the best of the thread's slots that tie, given as bits.
+    __device__ __forceinline__ unsigned thread_ticket(unsigned ties) const {
         if (!ties) return NO_TICKET;
-        unsigned open = ties & ~taken;
+        unsigned open = ties & ~assigned;
         int j = column(__ffs(open ? open : ties) - 1);
         return ticket(j, open ? -1 : row_of[j]);
     }
 
-    // Of a row's affinities less the prices, the best two of the thread's own.
-    __device__ __forceinline__ Best own_best(int i) const {
+    // The best two affinities minus prices of a row, among the thread's columns.
+    __device__ __forceinline__ Best thread_best(int i) const {
         const ENTRY *row = problem.row(i);
-        REAL worth[SLOTS];
+        REAL profit[SLOTS];
         Best best = no_best();
 #pragma unroll
-        for (int k = 0; k < SLOTS; k++) worth[k] = exists(k) ? (REAL)row[column(k)] - price[k] : -INFINITE;
+        for (int k = 0; k < SLOTS; k++) profit[k] = exists(k) ? (REAL)row[column(k)] - price[k] : -INFINITE;
 #pragma unroll
         for (int k = 0; k < SLOTS; k++) {
-            best.second = fmax(best.second, fmin(best.first, worth[k]));
-            best.first = fmax(best.first, worth[k]);
+            best.second = fmax(best.second, fmin(best.first, profit[k]));
+            best.first = fmax(best.first, profit[k]);
         }
         unsigned ties = 0;
 #pragma unroll
-        for (int k = 0; k < SLOTS; k++) ties |= (unsigned)(exists(k) && worth[k] == best.first) << k;
-        best.ticket = own_ticket(ties);
+        for (int k = 0; k < SLOTS; k++) ties |= (unsigned)(exists(k) && profit[k] == best.first) << k;
+        best.ticket = thread_ticket(ties);
         return best;
     }
 
-    // Prices that would be right if affinities were products of a number for each row and one for each column, guessed
-    // from a sample of rows; returns the span of affinities that bid increments are shares of.
-    __device__ __forceinline__ REAL start() {
+    // Set starting prices, which would be optimal if each affinity were the product of one number per row and one per
+    // column; estimated from a sample of rows. Returns the span of affinities, of which bid increments are shares.
+    __device__ __forceinline__ REAL set_starting_prices() {
         REAL mean[SLOTS], top[SLOTS], least = INFINITE;
         REAL share = (REAL)1 / ((problem.rows + SAMPLED - 1) / SAMPLED);
         double part = 1.0 / problem.columns;
@@ -95,7 +96,7 @@ struct Search {
             if (exists(k)) squares += (mean[k] - centre) * (mean[k] - centre);
         double spread = sqrt(block.sum(squares) / problem.columns);
         double rows_spread = sqrt(fmax(0.0, rows_square - rows_mean * rows_mean));
-        bool near = centre >= spread && spread > 0 && rows_spread < centre;  // false where something overflowed
+        bool near = centre >= spread && spread > 0 && rows_spread < centre;  // false in case of overflow
         double slope = near ? rows_spread / spread / (2 * centre) : 0;
 #pragma unroll
         for (int k = 0; k < SLOTS; k++) {
@@ -108,7 +109,7 @@ struct Search {
         return fmin(range, SPAN_OF_TYPICAL * typical);
     }
 
-    // Count prices from the lowest, which changes nothing between equal sides.
+    // Subtract the lowest price from all, which has no effect if sides are equal.
     __device__ __forceinline__ void settle() {
         REAL lowest = INFINITE;
 #pragma unroll
@@ -119,25 +120,25 @@ struct Search {
         for (int k = 0; k < SLOTS; k++) price[k] -= lowest;
     }
 
-    // Let free rows bid for their best column until all are assigned or the budget of bids is spent. A bid raises the
-    // column's price to where the row would as soon take its second best, plus the increment.
-    __device__ __forceinline__ void auction(REAL increment, int budget) {
-        taken = 0;
+    // Let unassigned rows bid for their best column until all are assigned or the budget of bids is spent. A bid raises
+    // the column's price to the point where the row would be indifferent to its second best, plus the increment.
+    __device__ __forceinline__ void run_auction(REAL increment, int budget) {
+        assigned = 0;
 #pragma unroll
         for (int k = 0; k < SLOTS; k++)
             if (exists(k)) row_of[column(k)] = -1;
         for (int i = threadIdx.x; i < problem.rows; i += THREADS) queue[i] = (short)i;  // read after a barrier
         int waiting = problem.rows - 1, head = 1, tail = 0, i = 0;
         for (; budget > 0; budget--) {
-            Best best = block.best<true>(own_best(i));
+            Best best = block.best<true>(thread_best(i));
             int j = column_of_ticket(best.ticket), evicted = holder_of_ticket(best.ticket);
-            if (owns(j)) take(j, i, problem.columns > 1 ? best.first - best.second + increment : increment);
+            if (owns(j)) accept_bid(j, i, problem.columns > 1 ? best.first - best.second + increment : increment);
             if (waiting == 0) {
                 if (evicted < 0) return;
                 i = evicted;
                 continue;
             }
-            i = queue[head];  // written before the last bid's barrier
+            i = queue[head];  // written before the barrier of the previous bid
             head = head + 1 < problem.rows ? head + 1 : 0;
             if (evicted < 0) {
                 waiting--;
@@ -148,15 +149,16 @@ struct Search {
         }
     }
 
-    __device__ __forceinline__ void take(int j, int i, REAL raise) {
+    // Assign the thread's column j to row i, and raise its price.
+    __device__ __forceinline__ void accept_bid(int j, int i, REAL raise) {
         row_of[j] = (short)i;
-        taken |= 1u << j / THREADS;
+        assigned |= 1u << j / THREADS;
 #pragma unroll
         for (int k = 0; k < SLOTS; k++)
             if (k == j / THREADS) price[k] += raise;
     }
 
-    // Write down what the last auction left, and assign each row that is still free along a shortest augmenting path.
+    // Share the result of the last auction, and assign each unassigned row along a shortest augmenting path.
     __device__ __forceinline__ void augment_free_rows() {
         for (int i = threadIdx.x; i < problem.rows; i += THREADS) column_of[i] = -1;
         barrier();
@@ -172,17 +174,17 @@ struct Search {
             if (column_of[i] < 0) augment(i);
     }
 
-    // Dijkstra on reduced costs: every step closes the nearest open column and goes on from the row that holds it.
+    // Dijkstra's algorithm on reduced costs: each step closes the nearest open column and continues from its row.
     __device__ __forceinline__ void augment(int source) {
         REAL distance[SLOTS];
         int predecessor[SLOTS];
         unsigned closed = 0;
 #pragma unroll
         for (int k = 0; k < SLOTS; k++) distance[k] = INFINITE, predecessor[k] = source;
-        REAL dual = block.max(own_best(source).first), nearest = 0;
+        REAL dual = block.max(thread_best(source).first), nearest = 0;
         int i = source, sink;
         while (true) {
-            Best best = block.best<false>(own_nearest(i, dual, nearest, closed, distance, predecessor));
+            Best best = block.best<false>(thread_nearest(i, dual, nearest, closed, distance, predecessor));
             nearest = -best.first;
             sink = column_of_ticket(best.ticket);
             if (owns(sink)) closed |= 1u << sink / THREADS;
@@ -196,15 +198,15 @@ struct Search {
                 predecessors[column(k)] = (short)predecessor[k];
                 if (closed >> k & 1) prices[column(k)] = price[k] += nearest - distance[k];
             }
-        if (owns(sink)) taken |= 1u << sink / THREADS;
+        if (owns(sink)) assigned |= 1u << sink / THREADS;
         barrier();
         if (threadIdx.x == 0) flip(source, sink);
         barrier();
     }
 
-    // Go on from a row at distance `nearest`, and return the nearest of the thread's own open columns (as the largest
+    // Relax the thread's open columns from a row at distance `nearest`, and return the nearest of them (as the largest
     // of negative distances).
-    __device__ __forceinline__ Best own_nearest(int i, REAL dual, REAL nearest, unsigned closed, REAL *distance,
+    __device__ __forceinline__ Best thread_nearest(int i, REAL dual, REAL nearest, unsigned closed, REAL *distance,
                                                 int *predecessor) const {
         const ENTRY *row = problem.row(i);
         REAL least = INFINITE;
@@ -220,11 +222,11 @@ struct Search {
 #pragma unroll
         for (int k = 0; k < SLOTS; k++)
             ties |= (unsigned)(exists(k) && !(closed >> k & 1) && distance[k] == least) << k;
-        Best best = {-least, -least, own_ticket(ties)};
+        Best best = {-least, -least, thread_ticket(ties)};
         return best;
     }
 
-    // Assign the columns of the path from `source` to `sink` to the rows before them.
+    // Assign each column of the path from `source` to `sink` to the row that precedes it.
     __device__ __forceinline__ void flip(int source, int sink) {
         int i, j = sink;
         do {
@@ -240,20 +242,20 @@ struct Search {
 #pragma unroll
         for (int k = 0; k < SLOTS; k++) price[k] = 0;
         if (square()) {
-            REAL span = start(), size = sqrt((REAL)problem.rows);
+            REAL span = set_starting_prices(), size = sqrt((REAL)problem.rows);
             for (int a = 0; a < AUCTIONS; a++) {
-                auction(span / (steps_of_auction(a) * size), BIDS_A_ROW * problem.rows);
+                run_auction(span / (steps_of_auction(a) * size), BIDS_PER_ROW * problem.rows);
                 settle();
-                if (steps_of_auction(a) >= (REAL)FINEST * size) break;
+                if (steps_of_auction(a) >= (REAL)ENOUGH_STEPS * size) break;
             }
         }
-        auction(0, EXACT_BIDS_A_ROW * problem.rows);
+        run_auction(0, EXACT_BIDS_PER_ROW * problem.rows);
         augment_free_rows();
     }
 
-    // What no assignment exceeds: the prices, and for each row the most that an affinity is above them. Differences
-    // are rounded to nearest, which keeps their order: so the largest is off by half a unit in its last place, or less
-    // than the smallest float that is not flushed to zero.
+    // Upper bound on the value of any assignment: the sum of the prices and of the largest affinity minus price of each
+    // row. Rounding differences to nearest preserves their order, so the largest is off by at most half a unit in the
+    // last place, or by less than the smallest float that is not flushed to zero.
     __device__ __forceinline__ double upper_bound() {
         double bound = 0, magnitude = 0;
         for (int i = warp(); i < problem.rows; i += WARPS) {
@@ -271,34 +273,35 @@ struct Search {
     }
 };
 
-// Bytes of dynamic shared memory: see `Layout` in launcher.py, which lays it out alike.
+// Dynamic shared memory: `prices`, three arrays of shorts, and the staged affinities, as counted by `shared_bytes` in
+// programs.py.
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
     assign(const AFFINITY *__restrict__ affinities, int64 stride, const int64 *__restrict__ problems, int capacity,
            double *__restrict__ values, double *__restrict__ magnitudes, double *__restrict__ uppers,
            int *__restrict__ columns, int64 columns_stride) {
     __shared__ Exchange exchange;
     DYNAMIC_SHARED(shared);
-    Search search;
-    search.prices = reinterpret_cast<REAL *>(shared);
-    search.row_of = reinterpret_cast<short *>(search.prices + capacity);
-    search.column_of = search.row_of + capacity;
-    search.queue = search.predecessors = search.column_of + capacity;
-    search.block.exchange = &exchange;
-    search.block.turn = 0;
-    REAL *staged = reinterpret_cast<REAL *>(search.queue + capacity);
-    search.problem = read_problem(affinities, stride, problems, staged);
-    search.solve();
+    Assignment solver;
+    solver.prices = reinterpret_cast<REAL *>(shared);
+    solver.row_of = reinterpret_cast<short *>(solver.prices + capacity);
+    solver.column_of = solver.row_of + capacity;
+    solver.queue = solver.predecessors = solver.column_of + capacity;
+    solver.block.exchange = &exchange;
+    solver.block.turn = 0;
+    REAL *staged = reinterpret_cast<REAL *>(solver.queue + capacity);
+    solver.problem = read_problem(affinities, stride, problems, staged);
+    solver.solve();
 
     double value = 0, magnitude = 0;
-    for (int i = threadIdx.x; i < search.problem.rows; i += THREADS) {
-        int j = search.column_of[i];
-        value += search.problem.at(i, j);
-        magnitude += fabs((double)search.problem.at(i, j));
+    for (int i = threadIdx.x; i < solver.problem.rows; i += THREADS) {
+        int j = solver.column_of[i];
+        value += solver.problem.at(i, j);
+        magnitude += fabs((double)solver.problem.at(i, j));
         if (columns) columns[blockIdx.x * columns_stride + i] = j;
     }
-    value = search.block.sum(value);
-    magnitude = search.block.sum(magnitude);
-    double upper = search.upper_bound();
+    value = solver.block.sum(value);
+    magnitude = solver.block.sum(magnitude);
+    double upper = solver.upper_bound();
     if (threadIdx.x == 0) {
         values[blockIdx.x] = value;
         magnitudes[blockIdx.x] = magnitude;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a block of threads does together. One block works on one problem; the sources of the kernels follow this one.
+// Cooperative operations of a block of threads. One block works on one problem; the source of a CUDA kernel is appended
+// to this file.
 //
-// The host defines, ahead of this text:
-//   REAL      float or double: what is computed in
-//   AFFINITY  float or double: what affinities are stored as
-//   WARPS     warps in a block
-//   SLOTS     columns of each thread: thread t has the columns t, t + 32 WARPS, t + 64 WARPS ...
-//   STAGED    1 to copy a problem's affinities to shared memory first, 0 to read them where they are
-//   RESIDENT  blocks that a multiprocessor should have room for (a bound on registers)
+// The host prepends definitions of:
+//   REAL      float or double: the type of computations
+//   AFFINITY  float or double: the type of the stored affinities
+//   WARPS     warps per block
+//   SLOTS     columns per thread: thread t has the columns t, t + 32 WARPS, t + 64 WARPS ...
+//   STAGED    1 to copy a problem's affinities to shared memory first, 0 to read them in place
+//   RESIDENT  blocks that must fit a multiprocessor (a limit on registers)
 
 #ifndef DYNAMIC_SHARED
 #define DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
@@ -29,7 +30,7 @@ typedef REAL ENTRY;
 typedef AFFINITY ENTRY;
 #endif
 
-// Threads see each other's writes to shared memory after this.
+// After this, threads see each other's writes to shared memory.
 __device__ __forceinline__ void barrier() {
 #if WARPS == 1
     __syncwarp();
@@ -53,7 +54,7 @@ __device__ __forceinline__ unsigned warp_min(unsigned value) {
 #endif
 }
 
-// Of float bits, an unsigned integer that is in the same order.
+// The bits of a float as an unsigned integer that sorts alike.
 __device__ __forceinline__ unsigned ordered(float value) {
     unsigned bits = __float_as_uint(value);
     return bits ^ ((unsigned)((int)bits >> 31) | 0x80000000u);
@@ -72,7 +73,8 @@ __device__ __forceinline__ double warp_sum(double value) {
     return value;
 }
 
-// A column in the order in which ties go: free ones first, then the lowest; with it, the row that holds it.
+// A column with the row it is assigned to, as an integer that sorts in the order of tie-breaking: free columns first,
+// then the lowest.
 #define TICKET_BITS 15
 #define NO_TICKET 0xffffffffu
 __device__ __forceinline__ unsigned ticket(int column, int holder) {
@@ -86,7 +88,7 @@ __device__ __forceinline__ int holder_of_ticket(unsigned ticket) {
     return ticket >> (2 * TICKET_BITS) ? (int)(ticket & ((1 << TICKET_BITS) - 1)) : -1;
 }
 
-// The largest of a row's values, the column where it is, and the largest of all the others.
+// The largest value of a row, its column, and the largest of the other values.
 struct Best {
     REAL first, second;
     unsigned ticket;
@@ -98,16 +100,16 @@ __device__ __forceinline__ Best no_best() {
 }
 
 template <bool WITH_SECOND>
-__device__ __forceinline__ Best warp_best(Best own) {
-    Best best = own;
-    best.first = warp_max(own.first);
-    best.ticket = warp_min(own.first == best.first ? own.ticket : NO_TICKET);
-    if (WITH_SECOND) best.second = warp_max(own.ticket == best.ticket ? own.second : own.first);
+__device__ __forceinline__ Best warp_best(Best mine) {
+    Best best = mine;
+    best.first = warp_max(mine.first);
+    best.ticket = warp_min(mine.first == best.first ? mine.ticket : NO_TICKET);
+    if (WITH_SECOND) best.second = warp_max(mine.ticket == best.ticket ? mine.second : mine.first);
     return best;
 }
 
-// Memory in which the warps of a block tell each other what they found: of two turns, since with one barrier
-// a turn the fastest warp may write for the next while the slowest still reads.
+// Shared memory by which warps exchange results. It is double-buffered, because with one barrier per exchange the
+// fastest warp may already write for the next exchange while the slowest still reads.
 struct Exchange {
     Best best[2][WARPS];
     double sum[2][WARPS];
@@ -117,42 +119,42 @@ struct Block {
     Exchange *exchange;
     int turn;
 
-    // What all threads find together; every thread gets it.
+    // The best of all threads, returned to every thread.
     template <bool WITH_SECOND>
-    __device__ __forceinline__ Best best(Best own) {
-        Best found = warp_best<WITH_SECOND>(own);
+    __device__ __forceinline__ Best best(Best mine) {
+        Best result = warp_best<WITH_SECOND>(mine);
 #if WARPS > 1
-        Best *told = exchange->best[turn];
+        Best *by_warp = exchange->best[turn];
         turn ^= 1;
-        if (lane() == 0) told[warp()] = found;
+        if (lane() == 0) by_warp[warp()] = result;
         __syncthreads();
-        found = warp_best<WITH_SECOND>(lane() < WARPS ? told[lane()] : no_best());
+        result = warp_best<WITH_SECOND>(lane() < WARPS ? by_warp[lane()] : no_best());
 #else
         __syncwarp();
 #endif
-        return found;
+        return result;
     }
 
     __device__ __forceinline__ REAL max(REAL value) {
-        Best own = {value, value, NO_TICKET};
-        return best<false>(own).first;
+        Best mine = {value, value, NO_TICKET};
+        return best<false>(mine).first;
     }
 
-    // The sum over all threads, in an order that is always the same.
+    // The sum over all threads, in a fixed order.
     __device__ __forceinline__ double sum(double value) {
         double total = warp_sum(value);
 #if WARPS > 1
-        double *told = exchange->sum[turn];
+        double *by_warp = exchange->sum[turn];
         turn ^= 1;
-        if (lane() == 0) told[warp()] = total;
+        if (lane() == 0) by_warp[warp()] = total;
         __syncthreads();
-        total = warp_sum(lane() < WARPS ? told[lane()] : 0.0);
+        total = warp_sum(lane() < WARPS ? by_warp[lane()] : 0.0);
 #endif
         return total;
     }
 };
 
-// A problem: a block of a matrix of affinities.
+// A problem: a submatrix of a matrix of affinities.
 struct Problem {
     const ENTRY *entries;
     int64 stride;
@@ -162,7 +164,7 @@ struct Problem {
     __device__ __forceinline__ REAL at(int i, int j) const { return (REAL)row(i)[j]; }
 };
 
-// `problems` has for each: first row, end of rows, first column, end of columns.
+// `problems` contains first row, end of rows, first column and end of columns of each.
 __device__ __forceinline__ Problem read_problem(const AFFINITY *affinities, int64 stride, const int64 *problems,
                                                 REAL *staged) {
     const int64 *bounds = problems + 4 * (int64)blockIdx.x;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A GPU through CuPy."""
+"""A GPU accessed through CuPy."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from simplugins.compute.engines.cuda.device import Precision
 from simplugins.compute.engines.cuda.programs import Program
 
 _ALLOCATION_FAILED = {"CUDARuntimeError": 2, "CUDADriverError": 2, "CUBLASError": 3}
-"""Errors of the libraries under CuPy that mean a lack of memory, by their status."""
+"""Status of the out-of-memory errors of the libraries used by CuPy."""
 
 
 class CupyDevice:
-    """A GPU, on the stream that is current in Torch, if Torch uses the GPU, or else in CuPy.
+    """A GPU; see `device.Device`. Uses the current stream of Torch if Torch uses the GPU, otherwise that of CuPy.
 
-    Uploads go through page-locked memory and a stream of their own, so they overlap with kernels. See `device.Device`.
+    Uploads use page-locked memory and a separate stream, so that they overlap with computations.
 
     Parameters
     ----------
     ordinal : int, optional
-        By default the current device.
+        The current device by default.
     """
 
     def __init__(self, ordinal: int | None = None) -> None:
@@ -43,12 +43,12 @@ class CupyDevice:
         with self._device:
             self._stream = _torch_stream(cupy, self.ordinal) or cupy.cuda.get_current_stream()
             self._uploads = cupy.cuda.Stream(non_blocking=True)
-            cupy.cuda.device.get_cublas_handle()  # takes memory, which must not count as free
+            cupy.cuda.device.get_cublas_handle()  # allocates memory, which must not count as free
         self._in_flight: list[tuple[Any, Any]] = []
         self._inside: list[ExitStack] = []
 
     def __enter__(self) -> Self:
-        """Make device and stream the current ones; what the caller's stream has still to do comes first."""
+        """Make device and stream the current ones; pending work of the caller's stream executes first."""
         inside = ExitStack()
         inside.enter_context(self._device)
         self._stream.wait_event(self._cupy.cuda.get_current_stream().record())
@@ -57,18 +57,18 @@ class CupyDevice:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Go back to what was current."""
+        """Restore the previous device and stream."""
         self._inside.pop().close()
 
     def free_bytes(self) -> int:
-        """Return what the driver has free and CuPy's pool holds unused, within the limit that the pool may have."""
+        """Return the free memory of the driver and of CuPy's pool, within the pool's limit if it has one."""
         pool = self._cupy.get_default_memory_pool()
         free = int(self._cupy.cuda.runtime.memGetInfo()[0]) + int(pool.free_bytes())
         limit = int(pool.get_limit())
         return min(free, max(0, limit - int(pool.used_bytes()))) if limit else free
 
     def ran_out(self, error: Exception) -> bool:
-        """Tell whether an error means that memory ran out: CuPy's, Torch's, or of a library below."""
+        """Whether an error of CuPy, Torch or an underlying library means that memory ran out."""
         status = getattr(error, "status", None)
         known = status is not None and _ALLOCATION_FAILED.get(type(error).__name__) == status
         return known or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
@@ -78,9 +78,9 @@ class CupyDevice:
         return self._cupy.empty(shape, dtype)
 
     def upload(self, array: Any) -> Any:
-        """Return an array of the host as one of the device."""
+        """Return a host array copied to the device."""
         if isinstance(array, self._cupy.ndarray):
-            return self._own(array)
+            return self._on_this_device(array)
         host = self._page_locked(array.shape, array.dtype)
         np.copyto(host, array)
         with self._uploads:
@@ -92,8 +92,8 @@ class CupyDevice:
         self._in_flight.append((done, host))
         return uploaded
 
-    def _own(self, array: Any) -> Any:
-        """Return a CuPy array as a contiguous one of this device."""
+    def _on_this_device(self, array: Any) -> Any:
+        """Return a CuPy array as a contiguous array on this device."""
         if int(array.device.id) == self.ordinal:
             return self._cupy.ascontiguousarray(array)
         with array.device:
@@ -101,11 +101,11 @@ class CupyDevice:
         return self.upload(host)
 
     def retire(self) -> None:
-        """Have later uploads wait for all work so far."""
+        """Make later uploads wait for all work queued so far."""
         self._uploads.wait_event(self._stream.record())
 
     def release(self) -> None:
-        """Wait for all work, and empty CuPy's pools."""
+        """Wait for all work, and free the memory of CuPy's pools."""
         self._uploads.synchronize()
         self._stream.synchronize()
         self._in_flight.clear()
@@ -113,14 +113,14 @@ class CupyDevice:
         self._cupy.get_default_pinned_memory_pool().free_all_blocks()
 
     def download(self, array: Any) -> Callable[[], NDArray[Any]]:
-        """Have an array copied to the host as it is now."""
+        """Queue a copy of an array to the host."""
         host = self._page_locked(array.shape, array.dtype)
         self._copy(host.ctypes.data, array.data.ptr, host.nbytes, "memcpyDeviceToHost", self._stream)
         done = self._stream.record()
 
         def fetch() -> NDArray[Any]:
             done.synchronize()
-            return host.copy()  # the page-locked memory goes back to its pool
+            return host.copy()  # so that the page-locked memory returns to its pool
 
         return fetch
 
@@ -134,7 +134,7 @@ class CupyDevice:
         runtime.memcpyAsync(into, source, size, getattr(runtime, kind), stream.ptr)
 
     def multiply(self, rows: Any, columns: Any, out: Any, precision: Precision) -> None:
-        """Multiply by cuBLAS, which is told what to compute in: environment variables of CuPy's do not change it."""
+        """Multiply by cuBLAS in an explicit compute type, which environment variables of CuPy do not override."""
         cublas, runtime = self._cupy.cuda.cublas, self._cupy.cuda.runtime
         factor, product, compute = {
             "float16x3": (runtime.CUDA_R_16F, runtime.CUDA_R_32F, cublas.CUBLAS_COMPUTE_32F),
@@ -145,7 +145,7 @@ class CupyDevice:
         scalar = np.float64 if precision == "float64" else np.float32
         one, zero = np.array(1, scalar), np.array(0, scalar)
         length = rows.shape[1]
-        # cuBLAS counts by columns: it computes the transpose of the product.
+        # cuBLAS is column-major, so it computes the transpose of the product.
         cublas.gemmEx(
             self._cupy.cuda.device.get_cublas_handle(),
             cublas.CUBLAS_OP_T,
@@ -178,20 +178,20 @@ class CupyDevice:
         *,
         shared: int,
     ) -> None:
-        """Start a kernel; the first time, it is compiled, and CuPy keeps the machine code on disk."""
+        """Start a CUDA kernel; CuPy compiles it at the first launch, and caches the machine code on disk."""
         kernel = _kernel(program, function)
-        kernel.max_dynamic_shared_size_bytes = shared  # asked for, since static memory counts towards the plain limit
+        kernel.max_dynamic_shared_size_bytes = shared  # opt-in, since static memory counts towards the default limit
         kernel((grid,), (block,), tuple(arguments), shared_mem=shared)
 
 
 @cache
 def _kernel(program: Program, function: str) -> Any:
-    """Return a kernel that CuPy compiles for each device on which it is first launched."""
+    """Return a CUDA kernel that CuPy compiles when it is first launched on a device."""
     return gpu.cupy().RawModule(code=program.source, options=("--std=c++17",)).get_function(function)
 
 
 class _Stream:
-    """A stream of another library's, by CUDA's protocol for streams."""
+    """Another library's stream, exposed by CUDA's stream protocol."""
 
     def __init__(self, pointer: int) -> None:
         self.pointer = pointer
@@ -201,7 +201,7 @@ class _Stream:
 
 
 def _torch_stream(cupy: ModuleType, ordinal: int) -> Any:
-    """Return Torch's current stream, if Torch uses the GPU in this process."""
+    """Return Torch's current stream if Torch uses the GPU in this process, otherwise None."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return None

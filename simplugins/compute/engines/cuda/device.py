@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the engine needs of a GPU.
+"""The interface between the GPU engine and a device.
 
-The engine and the launcher know a device by this interface alone. `simplugins.compute.engines.cuda.cupy_device` is the real
-one; the tests have another, on which the same kernels are run by the CPU.
+`simplugins.compute.engines.cuda.cupy_device` implements it for real GPUs. The tests have another implementation, which
+runs the same CUDA kernels on the CPU.
 """
 
 from __future__ import annotations
@@ -18,52 +18,52 @@ from simplugins.compute.engines.cuda.programs import Program
 Precision = str
 """How affinities are computed: "float32", "float16x3", "tf32" or "float64".
 
-"float32" and "float64" are what they say. "float16x3" splits each number into two of 16 bits and adds three products of
-these in float32; vectors are scaled for that so that their numbers are around 1. "tf32" rounds the factors to 11
-significant bits. Tensor cores, which do the last two, add with fewer guard bits than float32 has."""
+"float16x3" splits each number into two 16-bit numbers, and sums three products of these in float32; vectors are scaled
+such that their entries are around 1. "tf32" rounds factors to 11 significant bits. Both run on tensor cores, which sum
+with fewer guard bits than float32."""
 
 
 class DeviceMemoryError(MemoryError):
-    """The GPU has not enough free memory."""
+    """The GPU does not have enough free memory."""
 
 
 class Device(Protocol):
-    """A GPU: memory, matrix products and kernels, each done in the order of the calls, and not waited for."""
+    """A GPU with memory, matrix products and CUDA kernels. Calls are asynchronous and execute in order."""
 
     name: str
     multiprocessors: int
     shared_bytes: int
-    """The most shared memory that a block can have, static and dynamic."""
+    """Maximum shared memory per block, static and dynamic."""
 
     def __enter__(self) -> Self:
-        """Make it the current device."""
+        """Make this the current device."""
 
     def __exit__(self, *exception: object) -> None:
-        """Go back to the device that was current."""
+        """Restore the previous device."""
 
     def free_bytes(self) -> int:
-        """Return how much memory can be allocated."""
+        """Return the number of bytes that can be allocated."""
 
     def ran_out(self, error: Exception) -> bool:
-        """Tell whether an error means that memory ran out; any call below may raise one."""
+        """Whether an error means that memory ran out; all methods below may raise such errors."""
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
         """Return a new array."""
 
     def upload(self, array: Any) -> Any:
-        """Return an array of the host as one of the device, and an array of the device as it is; both C-contiguous."""
+        """Return a host array copied to the device, C-contiguous; return a device array as it is."""
 
     def retire(self) -> None:
-        """Let memory of uploaded arrays that are no longer referred to be used again once all work so far is done."""
+        """Allow reuse of the memory of unreferenced uploads after all work queued so far."""
 
     def release(self) -> None:
-        """Wait for all work, and give back the memory that is kept for later."""
+        """Wait for all work, and free cached memory."""
 
     def download(self, array: Any) -> Callable[[], NDArray[Any]]:
-        """Have an array copied to the host as it is now; returns what waits for the copy and returns it."""
+        """Queue a copy of an array to the host; return a function that waits for the copy and returns it."""
 
     def multiply(self, rows: Any, columns: Any, out: Any, precision: Precision) -> None:
-        """Write the inner products of all rows with all columns, as `operands.operand` makes them, to a matrix."""
+        """Write the inner products of all rows with all columns to a matrix; both come from `operands.operand`."""
 
     def launch(
         self,
@@ -75,4 +75,4 @@ class Device(Protocol):
         *,
         shared: int,
     ) -> None:
-        """Start a kernel on arrays of the device and NumPy scalars."""
+        """Start a CUDA kernel on device arrays and NumPy scalars."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Launching the kernels on a batch of problems."""
+"""Launching the CUDA kernels on a batch of problems."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Batch:
 
     Attributes
     ----------
-    affinities : (T, K) array of the device, C-contiguous, float32 or float64
-    problems : (B, 4) int64 array of the device
-        First row, end of rows, first column and end of columns of each.
+    affinities : (T, K) device array, C-contiguous, float32 or float64
+    problems : (B, 4) int64 device array
+        First row, end of rows, first column and end of columns of each problem.
     count : int
         B, at least 1.
     largest : int
-        The most rows or columns of a problem.
+        The largest number of rows or columns of a problem.
     """
 
     affinities: Any
@@ -39,7 +39,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Solved:
-    """What the exact kernel found of B problems.
+    """Optimal assignments of B problems.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Solved:
     magnitudes : (B,) float64 array
         Sums of their absolute values.
     upper : (B,) float64 array
-        What no assignment exceeds, proven by dual prices.
+        Upper bounds on the value of any assignment, from dual prices.
     """
 
     values: NDArray[np.float64]
@@ -57,54 +57,54 @@ class Solved:
 
 
 def solve(device: Device, batch: Batch, real: np.dtype[np.floating], columns: Any = None) -> Callable[[], Solved]:
-    """Start to assign the rows of each problem, at most as many as its columns, so that its affinities add up to most.
+    """Start the optimal assignment of each problem's rows; no problem may have more rows than columns.
 
     Parameters
     ----------
     device : Device
     batch : Batch
     real : dtype
-        float32 or float64: what prices and distances are computed in.
-    columns : (B, R) int32 array of the device, written, optional
-        The column that each row takes, within its problem.
+        float32 or float64: the type of prices and distances.
+    columns : (B, R) int32 device array, optional, written
+        The column assigned to each row, counted within its problem.
 
     Returns
     -------
     callable
-        Waits for the results, and returns them.
+        Waits for the results and returns them.
     """
-    found = device.empty((3, batch.count), np.dtype(np.float64))
-    _launch(device, "assignment", batch, real, [found[0], found[1], found[2]], columns)
-    fetch = device.download(found)
+    results = device.empty((3, batch.count), np.dtype(np.float64))
+    _launch(device, "assignment", batch, real, [results[0], results[1], results[2]], columns)
+    fetch = device.download(results)
     return lambda: Solved(*fetch())
 
 
-def take(device: Device, batch: Batch, columns: Any = None) -> Callable[[], NDArray[np.float64]]:
-    """Start to match problems greedily; arguments as for `solve`, and a problem may have more rows than columns.
+def match_greedily(device: Device, batch: Batch, columns: Any = None) -> Callable[[], NDArray[np.float64]]:
+    """Start the greedy matching of each problem, which may have more rows than columns; arguments as for `solve`.
 
     Returns
     -------
     callable
-        Waits for the values, and returns them.
+        Waits for the values and returns them.
     """
-    found = device.empty((batch.count,), np.dtype(np.float64))
-    _launch(device, "greedy", batch, np.dtype(batch.affinities.dtype), [found], columns)
-    return device.download(found)
+    values = device.empty((batch.count,), np.dtype(np.float64))
+    _launch(device, "greedy", batch, np.dtype(batch.affinities.dtype), [values], columns)
+    return device.download(values)
 
 
 def check_size(device: Device, largest: int, dtype: np.dtype[np.floating]) -> None:
-    """Check that problems of up to so many rows or columns can be launched, on affinities of a type, to any precision.
+    """Check that problems with up to `largest` rows or columns can be launched at any precision.
 
     Raises
     ------
     ValueError
-        If they need more than the kernels or the device have.
+        If they exceed the CUDA kernels or the device.
     """
     finest = program_for("assignment", largest, dtype, np.dtype(np.float64))
     needed = finest.shared_bytes(largest) + STATIC_BYTES
     if needed > device.shared_bytes:
         raise ValueError(
-            f"sets of {largest} positions need {needed} bytes of shared memory, of which {device.name} has "
+            f"sets of {largest} positions need {needed} bytes of shared memory, but {device.name} has "
             f"{device.shared_bytes}: use engine='cpu', or matching='batch-optimal'"
         )
 

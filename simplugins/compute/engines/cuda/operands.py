@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Vectors as they are multiplied, on whatever device they lie."""
+"""Vectors as operands of matrix products at each precision."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import numpy as np
 from simplugins._common import arrays
 from simplugins.compute.engines.cuda.device import Precision
 
-_DROPPED = 13
-"""Bits of a float32's mantissa that TF32 has not."""
+_TRUNCATED_BITS = 13
+"""Mantissa bits of float32 that TF32 lacks."""
 
 
 def operand(vectors: Any, precision: Precision, *, columns: bool) -> Any:
-    """Return (T, C) vectors as `Device.multiply` takes them, for the rows of a product or for its columns.
+    """Return (T, C) vectors as operand of `Device.multiply`, for the rows or the columns of a product.
 
-    For "float16x3" that is (T, 3 C) of float16: each number as the sum of a high and a low part, so laid out that a
-    product adds high by high, high by low and low by high. For "tf32" numbers are rounded here, to nearest, even, since
-    some GPUs would cut them.
+    For "float16x3", the result is (T, 3 C) of float16. Each number is split into a high and a low part, arranged such
+    that the product sums high × high, high × low and low × high. For "tf32", numbers are rounded here to nearest, ties
+    to even, because some GPUs truncate them.
     """
     if precision == "float64":
         return vectors.astype(np.float64, copy=False)
     if precision == "tf32":
         bits = vectors.view(np.uint32)
-        half = (bits >> _DROPPED & 1) + ((1 << (_DROPPED - 1)) - 1)
-        return ((bits + half) & (2**32 - (1 << _DROPPED))).view(np.float32)
+        half = (bits >> _TRUNCATED_BITS & 1) + ((1 << (_TRUNCATED_BITS - 1)) - 1)
+        return ((bits + half) & (2**32 - (1 << _TRUNCATED_BITS))).view(np.float32)
     if precision == "float16x3":
         high = vectors.astype(np.float16)
         low = (vectors - high).astype(np.float16)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernels' source, as it is compiled for problems of a given size and type."""
+"""Source code of the CUDA kernels, specialised for problems of a given size and type."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from importlib.resources import files
 import numpy as np
 
 LARGEST = 7168
-"""The most positions of an input that the kernels are made for."""
+"""The largest number of positions per input that the CUDA kernels support."""
 
 _SLOTS = 8
 _MOST_WARPS = 16
 _STAGED_BYTES = 24 * 1024
-"""Affinities of a problem are copied to shared memory up to so many bytes. With more, too few problems fit a
-multiprocessor at a time to hide each other's latency, and it is faster to read rows where they are."""
+"""Affinities of a problem are copied to shared memory up to this size. Beyond, too few problems would fit a
+multiprocessor at a time to hide each other's latency, and reading rows from global memory is faster."""
 
 _SHORT_ARRAYS = 3
-"""Arrays of 16-bit numbers, one for each position, that a kernel keeps in shared memory beside one of reals."""
+"""Number of shared arrays with one 16-bit number per position that a CUDA kernel has, in addition to one of reals."""
 
-_FUNCTIONS = {"assignment": "assign", "greedy": "take"}
+_FUNCTIONS = {"assignment": "assign", "greedy": "match_greedily"}
 _C_TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 
 
 @dataclass(frozen=True)
 class Program:
-    """A kernel's source with what it is compiled for.
+    """Source code of a CUDA kernel with its compile-time parameters.
 
     Attributes
     ----------
     kernel : {"assignment", "greedy"}
     warps : int
-        Warps of a block, which works on one problem.
+        Warps per block; a block works on one problem.
     slots : int
-        Columns of each thread, where these keep what belongs to their columns.
+        Columns per thread, in CUDA kernels whose threads keep the state of their columns in registers.
     staged : bool
-        Whether a problem's affinities are copied to shared memory.
+        Whether affinities are copied to shared memory.
     affinity, real : dtype
-        float32 or float64: of the affinities, and of what is computed from them.
+        float32 or float64: the type of the affinities, and the type of computations.
     """
 
     kernel: str
@@ -51,23 +51,23 @@ class Program:
 
     @property
     def functions(self) -> tuple[str, ...]:
-        """Names of the functions that can be launched."""
+        """Names of the functions to launch."""
         return (_FUNCTIONS[self.kernel],)
 
     @property
     def threads(self) -> int:
-        """Threads of a block."""
+        """Threads per block."""
         return 32 * self.warps
 
     @property
     def resident(self) -> int:
-        """Blocks that a multiprocessor should have room for: a bound on registers that hides latency without spills."""
+        """Blocks that must fit a multiprocessor. This limits registers: enough to hide latency, without spills."""
         warps = 16 if self.staged or self.real == np.float64 else 28 if self.warps == 1 else 24
         return warps // self.warps if self.warps <= 8 else 1
 
     @cached_property
     def source(self) -> str:
-        """The complete source: definitions, what blocks share, and the kernel."""
+        """The complete source: definitions, shared block operations, and the CUDA kernel."""
         definitions = {
             "AFFINITY": _C_TYPES[self.affinity],
             "REAL": _C_TYPES[self.real],
@@ -82,31 +82,32 @@ class Program:
         return "".join(lines)
 
     def shared_bytes(self, largest: int) -> int:
-        """Return the dynamic shared memory of a block, for problems of up to so many rows or columns.
+        """Return the dynamic shared memory per block, for problems with up to `largest` rows or columns.
 
-        The kernels lay it out: an array of reals, `_SHORT_ARRAYS` of 16-bit numbers, and the affinities if staged.
+        It consists of an array of reals, `_SHORT_ARRAYS` arrays of 16-bit numbers, and the affinities if staged, in
+        this order (see ``assign`` in assignment.cu and ``match_greedily`` in greedy.cu).
         """
         arrays = capacity_for(largest) * (self.real.itemsize + 2 * _SHORT_ARRAYS)
         return arrays + (largest**2 * self.real.itemsize if self.staged else 0)
 
 
 STATIC_BYTES = 1024
-"""More than the kernels' static shared memory."""
+"""Upper bound on the static shared memory of a block."""
 
 
 def capacity_for(largest: int) -> int:
-    """Return the length of the kernels' arrays in shared memory: a multiple of 8, so that what follows is aligned."""
+    """Return the length of arrays in shared memory: a multiple of 8, so that the next array is aligned."""
     return -(-largest // 8) * 8
 
 
 @cache
 def program_for(kernel: str, largest: int, affinity: np.dtype[np.floating], real: np.dtype[np.floating]) -> Program:
-    """Return the program for problems of up to so many rows or columns.
+    """Return the program for problems with up to `largest` rows or columns.
 
     Raises
     ------
     ValueError
-        If that is more than `LARGEST`.
+        If `largest` exceeds `LARGEST`.
     """
     if largest > LARGEST:
         raise ValueError(

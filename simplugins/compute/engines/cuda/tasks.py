@@ -1,38 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is done with the affinities of a block of inputs and another: problems for the kernels."""
+"""The assignment problems of a tile, grouped by the CUDA kernel that solves them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.matching.auction import Auction
-from simplugins.matching.batch_optimal import BatchOptimal
-from simplugins.matching.greedy import Greedy
-from simplugins.matching.identity import Identity
 from simplugins.matching.matcher import Matcher
-from simplugins.matching.optimal import Optimal
-from simplugins.matching.topk_greedy import TopKGreedy
-from simplugins.matching.windows import windows
-
-_MATCHERS = (Optimal, Auction, BatchOptimal, Greedy, TopKGreedy, Identity)
+from simplugins.matching.norm_windows import norm_windows
 
 
 class Pairs(NamedTuple):
-    """Pairs of inputs, one of each of two blocks.
+    """Pairs of inputs from two blocks.
 
     Attributes
     ----------
     numbers : (P,) int64 array
-        Counted row by row in the tile.
+        Position of each pair in the tile, counted row by row.
     corners : (P, 2) int64 array
-        The first row and the first column of each pair's affinities.
+        First row and first column of each pair's affinities.
     sizes : (P, 2) int64 array
-        How many rows and columns they are.
+        Numbers of rows and columns of each pair's affinities.
     """
 
     numbers: NDArray[np.int64]
@@ -42,23 +34,24 @@ class Pairs(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """Problems on one product that are matched in one way.
+    """Problems on one matrix product that a single launch solves.
 
     Attributes
     ----------
-    way : {"solve", "take", "bound"}
-        Exactly, greedily, or exactly, but only for what it proves.
+    kind : {"optimal", "greedy", "bound"}
+        Optimal matching, greedy matching, or optimal matching solely for its upper bound.
     transposed : bool
-        Whether the problems' rows are columns of the affinities: the exact kernel wants no more rows than columns.
+        Whether the problems' rows are columns of the affinities: the assignment kernel requires no more rows than
+        columns.
     problems : (B, 4) int64 array
-        As in `launcher.Batch`.
+        See `launcher.Batch`.
     pairs : (B,) int64 array
-        The number of the pair that each problem is of.
+        The number of the pair that each problem belongs to.
     whole : (B,) bool array
-        Whether the problem is all of the pair, so that its upper bound is, too.
+        Whether the problem covers the whole pair, so that its upper bound holds for the pair.
     """
 
-    way: str
+    kind: str
     transposed: bool
     problems: NDArray[np.int64]
     pairs: NDArray[np.int64]
@@ -66,105 +59,122 @@ class Task:
 
     @property
     def largest(self) -> int:
-        """The most rows or columns of a problem."""
+        """The largest number of rows or columns of a problem."""
         return int((self.problems[:, 1::2] - self.problems[:, ::2]).max())
 
 
 class _Parts(NamedTuple):
-    """A part of the affinities of each of some pairs: first row, end of rows, first column, end of columns."""
+    """Parts of the affinities of some pairs: first row, end of rows, first column and end of columns of each."""
 
-    way: str
+    kind: str
     pairs: NDArray[np.intp]
     bounds: NDArray[np.int64]
 
 
 def has_kernel(matcher: Matcher) -> bool:
-    """Whether the GPU can do what a matcher does: it knows ours, whose subclasses may do something else."""
-    return type(matcher) in _MATCHERS
+    """Whether the GPU can compute a matching: it is positionwise, or declares a `cuda_kernel` that exists."""
+    if matcher.window is not None:
+        return matcher.cuda_kernel == "assignment"
+    return matcher.positionwise or matcher.cuda_kernel in _PARTS
 
 
 def check_matcher(matcher: Matcher) -> None:
-    """Check that the GPU can do what a matcher does.
+    """Check that the GPU can compute a matching.
 
     Raises
     ------
     ValueError
-        If it is not one of ours.
+        If it cannot.
     """
     if not has_kernel(matcher):
-        names = ", ".join(repr(known.name) for known in _MATCHERS)
-        raise ValueError(f"engine 'cuda' has kernels for the matchings {names}; {matcher.name!r} needs engine='cpu'")
+        kernels = ", ".join(map(repr, _PARTS))
+        raise ValueError(
+            f"matching {matcher.name!r} needs engine='cpu': its cuda_kernel is {matcher.cuda_kernel!r}, and engine "
+            f"'cuda' has {kernels} (windows with 'assignment' only)"
+        )
 
 
-def make_pairs(wanted: NDArray[np.bool_], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Pairs:
-    """Return the pairs that are wanted, given as (n, m) booleans, of blocks with n + 1 and m + 1 offsets."""
-    numbers = np.flatnonzero(wanted)
-    i, j = np.divmod(numbers, wanted.shape[1])
+def make_pairs(selected: NDArray[np.bool_], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Pairs:
+    """Return the selected pairs, given as (n, m) booleans, of blocks with n + 1 and m + 1 offsets."""
+    numbers = np.flatnonzero(selected)
+    i, j = np.divmod(numbers, selected.shape[1])
     sizes = np.stack([np.diff(rows)[i], np.diff(columns)[j]], 1)
     return Pairs(numbers, np.stack([rows[i], columns[j]], 1), sizes)
 
 
 def make_tasks(pairs: Pairs, matcher: Matcher, *, certify: bool) -> list[Task]:
-    """Return what is to be done for pairs of inputs; with `certify`, also what bounds the optimum of each."""
+    """Return the tasks of a matcher for pairs of inputs; with `certify`, tasks that bound the optimum of every pair."""
     whole = np.zeros((len(pairs.numbers), 4), np.int64)
     whole[:, 1::2] = pairs.sizes
-    proven = np.full(len(whole), not certify)
-    found: dict[tuple[str, bool], list[tuple[NDArray[np.int64], ...]]] = {}
+    bounded = np.full(len(whole), not certify)
+    groups: dict[tuple[str, bool], list[tuple[NDArray[np.int64], ...]]] = {}
 
     def add(parts: _Parts) -> None:
         is_whole = (parts.bounds == whole[parts.pairs]).all(1)
-        if parts.way != "take":
-            proven[parts.pairs[is_whole]] = True
+        if parts.kind != "greedy":
+            bounded[parts.pairs[is_whole]] = True
         problems = parts.bounds + pairs.corners[parts.pairs][:, [0, 0, 1, 1]]
         tall = parts.bounds[:, 1] - parts.bounds[:, 0] > parts.bounds[:, 3] - parts.bounds[:, 2]
         for transposed in (False, True):
-            own = np.flatnonzero((tall if parts.way != "take" else False) == np.full(len(tall), transposed))
-            if own.size:
-                turned = problems[own][:, [2, 3, 0, 1]] if transposed else problems[own]
-                made = turned, pairs.numbers[parts.pairs[own]], is_whole[own]
-                found.setdefault((parts.way, transposed), []).append(made)
+            members = np.flatnonzero((tall if parts.kind != "greedy" else False) == np.full(len(tall), transposed))
+            if members.size:
+                turned = problems[members][:, [2, 3, 0, 1]] if transposed else problems[members]
+                group = turned, pairs.numbers[parts.pairs[members]], is_whole[members]
+                groups.setdefault((parts.kind, transposed), []).append(group)
 
-    for parts in _parts(matcher, pairs.sizes, whole):
-        add(parts)
-    unproven = np.flatnonzero(~proven)
-    add(_Parts("bound", unproven, whole[unproven]))
+    if not matcher.positionwise:
+        assert matcher.cuda_kernel is not None
+        for parts in _PARTS[matcher.cuda_kernel](matcher, pairs.sizes, whole):
+            add(parts)
+    unbounded = np.flatnonzero(~bounded)
+    add(_Parts("bound", unbounded, whole[unbounded]))
     return [
-        Task(way, transposed, *(np.concatenate(arrays) for arrays in zip(*made, strict=True)))
-        for (way, transposed), made in found.items()
+        Task(kind, transposed, *(np.concatenate(arrays) for arrays in zip(*group, strict=True)))
+        for (kind, transposed), group in groups.items()
     ]
 
 
-def _parts(matcher: Matcher, sizes: NDArray[np.int64], whole: NDArray[np.int64]) -> Iterator[_Parts]:
-    """List the parts that are matched; an auction is solved exactly, which here takes no longer."""
-    everything = np.arange(len(sizes))
-    if isinstance(matcher, Optimal | Auction):
-        yield _Parts("solve", everything, whole)
-    elif isinstance(matcher, Greedy):
-        yield _Parts("take", everything, whole)
-    elif isinstance(matcher, BatchOptimal | TopKGreedy):
-        for (rows, columns), own in _by_size(sizes):
-            for way, part in _parts_of_size(matcher, rows, columns):
-                bounds = [part[0].start, part[0].stop, part[1].start, part[1].stop]
-                yield _Parts(way, own, np.tile(np.array(bounds, np.int64), (len(own), 1)))
-
-
-def _parts_of_size(
-    matcher: BatchOptimal | TopKGreedy, rows: int, columns: int
-) -> Iterator[tuple[str, tuple[slice, slice]]]:
-    if isinstance(matcher, BatchOptimal):
-        yield from (("solve", window) for window in windows(rows, columns, matcher.window))
+def _assignment_parts(matcher: Any, sizes: NDArray[np.int64], whole: NDArray[np.int64]) -> Iterator[_Parts]:
+    """Match optimally, within windows if the matcher has them; that is no slower on a GPU than an auction."""
+    if matcher.window is None:
+        yield _Parts("optimal", np.arange(len(sizes)), whole)
         return
-    row, column = max(0, rows - matcher.k), max(0, columns - matcher.k)
-    yield "solve", (slice(row, rows), slice(column, columns))
-    if row and column:
-        yield "take", (slice(0, row), slice(0, column))
+    for (rows, columns), members in _by_size(sizes):
+        for window in norm_windows(rows, columns, matcher.window):
+            yield _part("optimal", members, *window)
+
+
+def _greedy_parts(matcher: Any, sizes: NDArray[np.int64], whole: NDArray[np.int64]) -> Iterator[_Parts]:
+    yield _Parts("greedy", np.arange(len(sizes)), whole)
+
+
+def _topk_greedy_parts(matcher: Any, sizes: NDArray[np.int64], whole: NDArray[np.int64]) -> Iterator[_Parts]:
+    for (rows, columns), members in _by_size(sizes):
+        row, column = max(0, rows - matcher.k), max(0, columns - matcher.k)
+        yield _part("optimal", members, slice(row, rows), slice(column, columns))
+        if row and column:
+            yield _part("greedy", members, slice(0, row), slice(0, column))
+
+
+_PARTS: Mapping[str, Callable[[Any, NDArray[np.int64], NDArray[np.int64]], Iterator[_Parts]]] = {
+    "assignment": _assignment_parts,
+    "greedy": _greedy_parts,
+    "topk-greedy": _topk_greedy_parts,
+}
+"""How each `Matcher.cuda_kernel` splits pairs, given their sizes and whole bounds."""
+
+
+def _part(kind: str, pairs: NDArray[np.intp], rows: slice, columns: slice) -> _Parts:
+    """Return the same part of several pairs."""
+    bounds = np.array([rows.start, rows.stop, columns.start, columns.stop], np.int64)
+    return _Parts(kind, pairs, np.tile(bounds, (len(pairs), 1)))
 
 
 def _by_size(sizes: NDArray[np.int64]) -> Iterator[tuple[tuple[int, int], NDArray[np.intp]]]:
     """Group pairs of equal sizes."""
     codes = sizes[:, 0] * (sizes.max(initial=0) + 1) + sizes[:, 1]
     order = np.argsort(codes, kind="stable")
-    for own in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
-        if own.size:
-            rows, columns = sizes[own[0]].tolist()
-            yield (rows, columns), own
+    for members in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
+        if members.size:
+            rows, columns = sizes[members[0]].tolist()
+            yield (rows, columns), members

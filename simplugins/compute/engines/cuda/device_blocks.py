@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blocks of inputs on the device, kept while there is room."""
+"""Blocks of inputs in device memory, cached while there is room."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common import gpu
+from simplugins._common import arrays
 from simplugins.activations.activations import Activations
 from simplugins.compute.engines.cuda.device import Device, Precision
 from simplugins.compute.engines.cuda.operands import operand
 
 
 @dataclass(frozen=True)
-class Placed:
-    """Concept vectors of consecutive inputs, on a device.
+class DeviceBlock:
+    """Concept vectors of consecutive inputs on a device.
 
     Attributes
     ----------
-    vectors : (T, C) array of the device
+    vectors : (T, C) device array
     offsets : (n + 1,) int64 array
-        As in `simplugins.activations.Block`.
+        See `simplugins.activations.blocks.Block`.
     exponents : (n,) int64 array
-        Each input's vectors are divided by two to this power, beside what `Activations.exponents` says.
+        Each input's vectors are divided by two to this power, in addition to `Activations.exponents`.
     """
 
     vectors: Any
@@ -36,24 +36,24 @@ class Placed:
 
     @property
     def sizes(self) -> NDArray[np.int64]:
-        """How many vectors each input has."""
+        """Number of vectors of each input."""
         return np.diff(self.offsets)
 
-    def flat(self) -> Placed:
+    def flat(self) -> DeviceBlock:
         """Return inputs of equal size as one long vector each."""
         count = len(self.sizes)
-        return Placed(self.vectors.reshape(count, -1), np.arange(count + 1), self.exponents)
+        return DeviceBlock(self.vectors.reshape(count, -1), np.arange(count + 1), self.exponents)
 
     def operand(self, precision: Precision, *, columns: bool) -> Any:
-        """Return the vectors as `Device.multiply` takes them, made once; see `operands.operand`."""
+        """Return the vectors as operand of `Device.multiply`, converted once; see `operands.operand`."""
         key = precision, columns
         if key not in self._operands:
             self._operands[key] = operand(self.vectors, precision, columns=columns)
         return self._operands[key]
 
 
-class Inputs:
-    """Hands out blocks of activations, placed on the device; at most `most` of them stay there.
+class DeviceBlocks:
+    """Provides blocks of activations on the device, and keeps up to `most` of them there.
 
     Parameters
     ----------
@@ -62,10 +62,10 @@ class Inputs:
     dtype : dtype
         float32 or float64.
     by_norm : bool
-        Whether each input's vectors are put in the order of their norms.
+        Whether to sort each input's vectors by norm.
     scaled : bool
-        Whether each input is scaled, by a power of two, so that its numbers' root mean square is around 1: then none
-        is too large for 16 bits, and what is too small hardly counts.
+        Whether to scale each input by a power of two so that the root mean square of its entries is around 1. None of
+        them is then too large for 16 bits, and entries that underflow hardly matter.
     most : int
         At least 1.
     """
@@ -83,38 +83,38 @@ class Inputs:
         self.device, self.activations, self.dtype = device, activations, dtype
         self.by_norm, self.most = by_norm, most
         self._exponents = _scales(activations) if scaled else np.zeros(len(activations), np.int64)
-        self._placed: OrderedDict[tuple[int, int], Placed] = OrderedDict()
+        self._blocks: OrderedDict[tuple[int, int], DeviceBlock] = OrderedDict()
 
-    def placed(self, inputs: slice) -> Placed:
-        """Return a block of inputs; what was used longest ago makes room."""
+    def block(self, inputs: slice) -> DeviceBlock:
+        """Return a block of inputs, evicting the least recently used one if necessary."""
         key = inputs.start, inputs.stop
-        if key not in self._placed:
-            while len(self._placed) >= self.most:
-                self._placed.popitem(last=False)
+        if key not in self._blocks:
+            while len(self._blocks) >= self.most:
+                self._blocks.popitem(last=False)
                 self.device.retire()
-            self._placed[key] = self._place(inputs)
-        self._placed.move_to_end(key)
-        return self._placed[key]
+            self._blocks[key] = self._upload(inputs)
+        self._blocks.move_to_end(key)
+        return self._blocks[key]
 
     def clear(self) -> None:
-        """Let go of all blocks."""
-        self._placed.clear()
+        """Drop all blocks."""
+        self._blocks.clear()
         self.device.retire()
 
-    def _place(self, inputs: slice) -> Placed:
+    def _upload(self, inputs: slice) -> DeviceBlock:
         exponents = self._exponents[inputs]
-        with gpu.current(self.activations.gpu):
+        with arrays.on_gpu(self.activations.gpu):
             block = self.activations.block(inputs.start, inputs.stop)
             if self.by_norm:
                 block, _ = block.by_norm()
             if exponents.any():
                 block = block.scaled(-exponents)
             vectors = block.vectors.astype(self.dtype, copy=False)
-        return Placed(self.device.upload(vectors), block.offsets, exponents)
+        return DeviceBlock(self.device.upload(vectors), block.offsets, exponents)
 
 
 def _scales(activations: Activations) -> NDArray[np.int64]:
-    """Return the power of two that is nearest to the root mean square of each input, as blocks hold it."""
+    """Return the power of two nearest to the root mean square of each input, as stored in blocks."""
     mean_square = activations.squared_norms / (activations.positions * activations.channels)
     _, powers = np.frexp(np.where(mean_square > 0, mean_square, 1))
     return powers // 2 - activations.exponents

@@ -1,37 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel of greedy matching: each row in its turn takes the best column that is left."""
+"""Compiled greedy assignment: rows in descending order of their best affinity take the best column still free."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from simplugins._common.compiled import kernel
-from simplugins.matching.scans import largest
+from simplugins._common.compiled import compiled
+from simplugins.matching.vector_scans import largest
 
 
-@kernel
-def take_batch(affinities, problems, columns):  # type: ignore[no-untyped-def]
-    """Match problems greedily, each a block of a matrix of affinities.
+@compiled
+def assign_greedily(affinities, problems, columns):  # type: ignore[no-untyped-def]
+    """Match problems greedily, each of them a submatrix of the affinities.
 
     Parameters
     ----------
     affinities : (T, K) array, C-contiguous
     problems : (B, 4) int64 array
-        First row, end of rows, first column and end of columns of each.
+        First row, end of rows, first column and end of columns of each problem.
     columns : (T,) int64 array, written
-        The column that each row takes, of all columns, or -1 once none is left; rows of no problem are left as they
-        are.
+        The column assigned to each row, counted from the first of all columns, or -1 if none was left; rows that belong
+        to no problem are not written.
     """
     prices = np.empty(affinities.shape[1], affinities.dtype)
     for problem in range(len(problems)):
         start, stop, first, end = problems[problem]
         prices[:] = np.inf  # closed
         prices[first:end] = 0
-        _take(affinities[start:stop], end - first, prices, columns[start:stop])
+        _assign_rows(affinities[start:stop], end - first, prices, columns[start:stop])
 
 
-@kernel
-def _take(affinities, cols, prices, columns):  # type: ignore[no-untyped-def]
+@compiled
+def _assign_rows(affinities, cols, prices, columns):  # type: ignore[no-untyped-def]
     rows = len(affinities)
     favourites, best = np.empty(rows, np.int64), np.empty(rows, affinities.dtype)
     for i in range(rows):
@@ -39,7 +39,7 @@ def _take(affinities, cols, prices, columns):  # type: ignore[no-untyped-def]
     columns[:] = -1
     for i in np.argsort(-best, kind="mergesort")[:cols]:
         j = favourites[i]
-        if prices[j] > 0:  # taken
+        if prices[j] > 0:  # already assigned
             j = largest(affinities, i, prices)[0]
         columns[i] = j
         prices[j] = np.inf

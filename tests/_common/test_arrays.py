@@ -73,7 +73,7 @@ def test_as_array_refuses_what_is_not_real_numbers(array, dtype):
 
 
 def test_as_array_refuses_nested_lists_of_unequal_lengths():
-    with pytest.raises(TypeError, match=r"^expected an array, got list that makes none: .*inhomogeneous"):
+    with pytest.raises(TypeError, match=r"list.*inhomogeneous"):
         arrays.as_array([[1, 2], [3]])
 
 

@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an assignment is worth, whether it is one, and a bound on what any could be worth."""
+"""Objective value, validity check and dual upper bound of an assignment."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from simplugins._common.compiled import kernel
-from simplugins.matching.scans import largest
+from simplugins._common.compiled import compiled
+from simplugins.matching.vector_scans import largest
 
 
-@kernel
-def aligned_values(affinities, offsets, columns, out):  # type: ignore[no-untyped-def]
-    """Add up the matched affinities of each problem, in float64.
+@compiled
+def assignment_values(affinities, offsets, columns, out):  # type: ignore[no-untyped-def]
+    """Sum the matched affinities of each problem, in float64.
 
     Parameters
     ----------
     affinities : (T, K) array
     offsets : (B + 1,) int64 array
     columns : (T,) int64 array
-        As in `contract.Assignments`.
+        See `matcher.Assignments`.
     out : (B,) float64 array, written
     """
     for problem in range(offsets.size - 1):
@@ -29,9 +29,9 @@ def aligned_values(affinities, offsets, columns, out):  # type: ignore[no-untype
         out[problem] = total
 
 
-@kernel
-def aligned_magnitudes(affinities, offsets, columns, out):  # type: ignore[no-untyped-def]
-    """Add up the absolute values of the matched affinities of each problem; arguments as `aligned_values`."""
+@compiled
+def assignment_magnitudes(affinities, offsets, columns, out):  # type: ignore[no-untyped-def]
+    """Sum the absolute values of the matched affinities of each problem; arguments as for `assignment_values`."""
     for problem in range(offsets.size - 1):
         total = 0.0
         for i in range(offsets[problem], offsets[problem + 1]):
@@ -40,45 +40,45 @@ def aligned_magnitudes(affinities, offsets, columns, out):  # type: ignore[no-un
         out[problem] = total
 
 
-@kernel
-def first_wrong(columns, offsets, cols):  # type: ignore[no-untyped-def]
-    """Return the first problem whose columns are no assignment of its smaller side, or -1 if all are."""
-    taken_by = np.full(cols, -1)
+@compiled
+def first_invalid(columns, offsets, cols):  # type: ignore[no-untyped-def]
+    """Return the first problem whose columns are not an assignment of its smaller side, or -1 if all are valid."""
+    assigned_in = np.full(cols, -1)
     for problem in range(offsets.size - 1):
         matched = 0
         for i in range(offsets[problem], offsets[problem + 1]):
             j = columns[i]
-            if j < -1 or j >= cols or (j >= 0 and taken_by[j] == problem):
+            if j < -1 or j >= cols or (j >= 0 and assigned_in[j] == problem):
                 return problem
             if j >= 0:
-                taken_by[j] = problem
+                assigned_in[j] = problem
                 matched += 1
         if matched != min(offsets[problem + 1] - offsets[problem], cols):
             return problem
     return -1
 
 
-@kernel
-def certify(affinities, offsets, prices, values, upper, gap):  # type: ignore[no-untyped-def]
-    """Bound each problem's optimum from above by a feasible solution of the dual problem, and say how near it is.
+@compiled
+def dual_bounds(affinities, offsets, prices, values, upper, gap):  # type: ignore[no-untyped-def]
+    """Bound each problem's optimum from above by a feasible solution of the dual problem.
 
-    For prices v of the larger side (at least 0 there; any on equal sides), every assignment is worth at most
-    ``sum(v) + sum over the other side of max(affinity - v)``. Float64, with a margin for its own rounding, so the
-    bound holds rigorously for the affinities as given. O(rows × columns) a problem.
+    For prices v of the larger side (non-negative, or arbitrary if sides are equal), no assignment exceeds ``sum(v) +
+    sum over the other side of max(affinity - v)``. Computed in float64 with a margin for its own rounding, so the bound
+    holds rigorously for the affinities as they are. O(rows × columns) per problem.
 
     Parameters
     ----------
     affinities : (T, K) array, C-contiguous
     offsets : (B + 1,) int64 array
     prices : (B, P) float64 array
-        As in `contract.Assignments`.
+        See `matcher.Assignments`.
     values : (B,) float64 array
-        What the assignments found are worth.
+        Values of the assignments.
     upper : (B,) float64 array, written
         The bounds.
     gap : (B,) float64 array, written
-        ``(upper - value) / |upper|``: the share of the bound that the value may be short of. 0 where both agree to
-        the rounding of their own sums; infinite if the bound is 0 and the value is not.
+        Relative optimality gaps ``(upper - value) / |upper|``. 0 if bound and value agree to the rounding of their own
+        sums; infinite if the bound is 0 and the value is not.
     """
     best_of_column = np.empty(affinities.shape[1])
     for problem in range(offsets.size - 1):
@@ -93,9 +93,9 @@ def certify(affinities, offsets, prices, values, upper, gap):  # type: ignore[no
             gap[problem] = missing / abs(upper[problem]) if upper[problem] != 0 else np.inf
 
 
-@kernel
+@compiled
 def _bound(block, prices, best_of_column):  # type: ignore[no-untyped-def]
-    """Return the dual value of prices, and the sum of the magnitudes of its terms."""
+    """Return the dual objective at these prices, and the sum of the magnitudes of its terms."""
     rows, cols = block.shape
     total, magnitude = 0.0, 0.0
     for k in range(max(rows, cols)):

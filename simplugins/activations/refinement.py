@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of `Activations.from_array` applied to Activations: masks, dropped tokens, labels, types and subsets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from simplugins.activations.labels import check_labels
+from simplugins.activations.positions import read_mask, remaining_tokens
+from simplugins.activations.readers import PositionsReader
+from simplugins.activations.scaling import read_dtype
+from simplugins.activations.subsets import choose_inputs
+
+if TYPE_CHECKING:
+    from simplugins.activations.activations import Activations
+
+
+def refine(
+    activations: Activations,
+    layout: str,
+    mask: Any,
+    labels: Any,
+    dtype: DTypeLike | None,
+    dropped: NDArray[np.int64] | None,
+    subset: Any,
+    seed: int,
+) -> Activations:
+    """Return activations with options applied; values are read again only if the positions or the type change."""
+    if layout not in ("auto", activations.layout):
+        raise ValueError(f"layout: these Activations have layout {activations.layout!r}, got {layout!r}")
+    computed = activations.dtype if dtype is None else read_dtype(dtype)
+    positions = _remaining_positions(activations, mask, dropped)
+    if positions is None and computed == activations.dtype:
+        if labels is not None:
+            activations = replace(activations, labels=check_labels(labels, len(activations)))
+        return activations if subset is None else activations.chosen(choose_inputs(len(activations), subset, seed))
+    reader = activations._reader
+    return activations.from_reader(
+        reader if positions is None else PositionsReader(reader, positions),
+        activations.positions if positions is None else positions.sum(1),
+        layout=activations.layout,
+        dtype=computed,
+        labels=activations.labels if labels is None else labels,
+        subset=subset,
+        seed=seed,
+    )
+
+
+def _remaining_positions(
+    activations: Activations, mask: Any, dropped: NDArray[np.int64] | None
+) -> NDArray[np.bool_] | None:
+    """Return, as (N, S), the positions that a mask and dropped tokens leave; None for all."""
+    if mask is None and dropped is None:
+        return None
+    option = "drop_tokens" if mask is None else "mask"
+    count, size, _ = activations.shape
+    if size is None:
+        raise ValueError(
+            f"{option} needs as many positions in each input, and these Activations have "
+            f"{activations.describe_positions()}: use {option} with the array that they were constructed from"
+        )
+    tokens = None if dropped is None else remaining_tokens(dropped, activations.layout, size)
+    remaining = np.ones((count, size), bool) if mask is None else read_mask(mask, count, size, activations.layout)
+    return remaining if tokens is None else remaining & np.isin(np.arange(size), tokens)

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Integer costs of an assignment problem, and the workspace of its solver.
+
+Affinities become costs of `HEADROOM_BITS` fewer bits than their own width (26 bits for float32, 58 for float64),
+measured downwards from the largest affinity of the problem. On integers the solver reaches the optimum without
+rounding, regardless of the order of operations. The value of its assignment is therefore within ``rows * range /
+2**26`` (``2**51`` for float64, whose own rounding comes first) of the optimum for the original affinities. That is
+about the rounding of float32 itself, unless a few affinities dwarf the matched ones; `simplugins.matching.solver`
+detects such problems and solves them again on a finer scale.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplugins._common.compiled import compiled
+from simplugins.matching.vector_scans import CLOSED_PRICE_BITS, LANES
+
+HEADROOM_BITS = 6
+"""Costs lie in 0 .. R with R = 2**(width - HEADROOM_BITS); the bits above are for prices and path lengths.
+
+If sides are equal, every auction and all later stages start from prices of at most 2 R (ensured by `settle_prices`); if
+they differ, some column is always free, at price 0. A free column keeps its initial price, and no bid exceeds that
+price by more than the range. Bids and augmenting paths therefore raise prices to at most 6 R (adversarial trials
+reached 3 R), and keys to 7 R. A key of 8 R (`UNREACHED_BITS`) marks an unreached column, a price of 16 R a closed one,
+and their sum with a cost and a dual stays below 20 R < 2**(width - 1).
+"""
+
+UNREACHED_BITS = 3
+
+START_ROWS = 100
+"""Starting prices pay off from this number of rows on."""
+
+
+class Workspace(NamedTuple):
+    """Scratch arrays for problems up to a given size. Column arrays are padded (see `vector_scans`)."""
+
+    costs: NDArray[np.signedinteger]
+    prices: NDArray[np.signedinteger]
+    open_prices: NDArray[np.signedinteger]
+    keys: NDArray[np.signedinteger]
+    predecessors: NDArray[np.signedinteger]
+    distances: NDArray[np.signedinteger]
+    row_duals: NDArray[np.signedinteger]
+    row_of: NDArray[np.int64]
+    column_of: NDArray[np.int64]
+    assigned: NDArray[np.int64]
+    queue: NDArray[np.int64]
+    closed: NDArray[np.int64]
+    free_columns: NDArray[np.int64]
+    row_sums: NDArray[np.int64]
+    column_sums: NDArray[np.int64]
+    largest: NDArray[np.floating]
+    smallest: NDArray[np.floating]
+
+
+def make_workspace(rows: int, columns: int, dtype: np.dtype[np.floating]) -> Workspace:
+    """Allocate scratch arrays for problems of up to `rows` × `columns` affinities of `dtype` (float32 or float64)."""
+    small, large = sorted((rows, columns))
+    padded = -(-large // LANES) * LANES
+    integer = np.int32 if dtype == np.float32 else np.int64
+
+    def integers(size: int) -> NDArray[np.signedinteger]:
+        return np.empty(size, integer)
+
+    return Workspace(
+        costs=integers(small * padded),
+        prices=integers(padded),
+        open_prices=integers(padded),
+        keys=integers(padded),
+        predecessors=integers(padded),
+        distances=integers(padded),
+        row_duals=integers(small),
+        row_of=np.empty(padded, np.int64),
+        column_of=np.empty(small, np.int64),
+        assigned=np.empty(small, np.int64),
+        queue=np.empty(small, np.int64),
+        closed=np.empty(padded, np.int64),
+        free_columns=np.empty(padded, np.int64),
+        row_sums=np.empty(small, np.int64),
+        column_sums=np.empty(padded, np.int64),
+        largest=np.empty(columns, dtype),
+        smallest=np.empty(columns, dtype),
+    )
+
+
+@compiled
+def make_costs(affinities, first, end, transposed, costs, work):  # type: ignore[no-untyped-def]
+    """Write the affinities of some columns as integer costs; return the largest affinity and the value of one unit.
+
+    Fills `row_sums` and `column_sums` with sums of costs for problems that use starting prices.
+    """
+    rows, cols = len(affinities), end - first
+    largest, smallest = work.largest, work.smallest
+    largest[:cols] = affinities[0, first:end]
+    smallest[:cols] = affinities[0, first:end]
+    for i in range(1, rows):
+        row = affinities[i, first:end]
+        for j in range(cols):
+            value = row[j]
+            largest[j] = value if value > largest[j] else largest[j]
+            smallest[j] = value if value < smallest[j] else smallest[j]
+    top = np.float64(largest[:cols].max())
+    spread = top - np.float64(smallest[:cols].min())
+    scale = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS) / spread if spread > 0 else 0.0
+    beyond = spread > 0 and not 0 < scale < np.inf
+    if beyond:
+        scale = 0.0
+    padded = costs.shape[1]
+    if transposed:
+        for i in range(rows):
+            row = affinities[i, first:end]
+            for j in range(cols):
+                costs[j, i] = costs.dtype.type((top - row[j]) * scale)
+        costs[:, rows:padded] = 0
+    else:
+        work.column_sums[:cols] = 0
+        for i in range(rows):
+            row = affinities[i, first:end]
+            for j in range(cols):
+                costs[i, j] = costs.dtype.type((top - row[j]) * scale)
+            if uses_starting_prices(rows, cols):
+                work.row_sums[i] = _add_row(costs, i, cols, work.column_sums)
+        costs[:, cols:padded] = 0
+    return top, np.inf if beyond else 1 / scale if scale > 0 else 0.0
+
+
+@compiled
+def uses_starting_prices(rows, cols):  # type: ignore[no-untyped-def]
+    """Whether a problem uses starting prices: they require equal sides, and do not speed up small problems."""
+    return rows == cols and rows >= START_ROWS
+
+
+@compiled
+def sum_step(costs):  # type: ignore[no-untyped-def]
+    """Return the unit of sums of costs, coarse enough for the sums to fit into 64 bits."""
+    return 2.0 ** (8 * costs.itemsize - 32)
+
+
+@compiled
+def _add_row(costs, i, cols, column_sums):  # type: ignore[no-untyped-def]
+    """Add a row of costs to the sums of the columns, and return the row's own sum, both in units of `sum_step`."""
+    cut = 8 * costs.itemsize - 32
+    total = 0
+    for j in range(cols):
+        cost = np.int64(costs[i, j]) >> cut
+        total += cost
+        column_sums[j] += cost
+    return total
+
+
+@compiled
+def cost_error(costs):  # type: ignore[no-untyped-def]
+    """Return a bound on the quantisation and rounding error of an assignment's cost, in units."""
+    units = 1.01 if costs.itemsize == 4 else 2.0**7  # float64 is coarser than 64-bit costs
+    return units * len(costs)
+
+
+@compiled
+def reset_prices(costs, cols, work):  # type: ignore[no-untyped-def]
+    """Set the prices of all columns to zero, and close the padding columns."""
+    work.prices[:cols] = 0
+    work.prices[cols : costs.shape[1]] = 1 << (8 * costs.itemsize - CLOSED_PRICE_BITS)
+
+
+@compiled
+def settle_prices(costs, cols, work):  # type: ignore[no-untyped-def]
+    """Subtract the lowest price from all, which has no effect if sides are equal, and clip them to twice the range."""
+    lowest = work.prices[:cols].min()
+    highest = 2 << (8 * costs.itemsize - HEADROOM_BITS)
+    for j in range(cols):
+        work.prices[j] = min(work.prices[j] - lowest, highest)

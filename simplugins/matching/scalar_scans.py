@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scans of `simplugins.matching.vector_scans` as plain Numba loops, with equal results.
+
+They define what the vector code computes, and tests compare the two. Replacing the import of `vector_scans` by this
+module is all it takes to do without LLVM's vector types.
+"""
+
+from __future__ import annotations
+
+from simplugins._common.compiled import compiled
+
+LANES = 16
+"""Rows of costs are padded to a multiple of this number of columns (64 bytes of int32)."""
+
+CLOSED_PRICE_BITS = 2
+"""A closed column has the price 2**(width - CLOSED_PRICE_BITS), for integers of `width` bits."""
+
+
+@compiled
+def two_smallest(costs, row, prices):  # type: ignore[no-untyped-def]
+    """Find the smallest and the second smallest of ``costs[row] + prices``.
+
+    Returns ``(column, smallest, second)``; ``second`` equals ``smallest`` if two columns tie for it. Ties go to the
+    lowest position within a block of 64 bytes, then to the first block.
+    """
+    number, lanes = costs.dtype.type, 64 // costs.itemsize
+    smallest = second = number(1 << (8 * costs.itemsize - CLOSED_PRICE_BITS))
+    column = 0
+    for j in range(costs.shape[1]):
+        value = number(costs[row, j] + prices[j])
+        if value < smallest:
+            column, smallest, second = j, value, smallest
+        elif value < second:
+            second = value
+        if value == smallest and j % lanes < column % lanes:
+            column = j
+    return column, smallest, second
+
+
+@compiled
+def relax(costs, row, base, prices, keys, predecessors):  # type: ignore[no-untyped-def]
+    """Lower `keys` to ``base + prices + costs[row]`` where that is less, and find the smallest key.
+
+    Columns whose key decreases get `row` as their predecessor. Returns ``(column, smallest key)``, with ties as in
+    `two_smallest`.
+    """
+    number, lanes = costs.dtype.type, 64 // costs.itemsize
+    smallest, column = number(1 << (8 * costs.itemsize - CLOSED_PRICE_BITS)), 0
+    for j in range(costs.shape[1]):
+        reached = number(base + prices[j] + costs[row, j])
+        if reached < keys[j]:
+            keys[j], predecessors[j] = reached, row
+        if keys[j] < smallest or (keys[j] == smallest and j % lanes < column % lanes):
+            column, smallest = j, keys[j]
+    return column, smallest
+
+
+@compiled
+def largest(affinities, row, prices):  # type: ignore[no-untyped-def]
+    """Find the largest of ``affinities[row] - prices``, and the first column that attains it.
+
+    Both are float arrays with any number of columns; the difference is computed in the wider of their types. An
+    infinite price closes a column.
+
+    Returns ``(column, largest)``.
+    """
+    column, best = 0, affinities[row, 0] - prices[0]
+    for j in range(1, affinities.shape[1]):
+        value = affinities[row, j] - prices[j]
+        if value > best:
+            column, best = j, value
+    return column, best
