@@ -54,7 +54,7 @@ def test_optimal_matching(benchmark: BenchmarkFixture, gpu: Gpu, case: Case, nam
         }[name]
         products = compute()
         allowed = products.rounding + expected(case).rounding
-        check_difference(products, expected(case), Activations.of(vectors), allowed)
+        check_difference(products, expected(case), Activations.from_array(vectors), allowed)
         benchmark.group = case.name
         benchmark.extra_info.update(
             pairs=count_pairs(case.inputs), device=gpu.device.name, cpu=cpu_model(), cores=usable_cores()
