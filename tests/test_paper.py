@@ -29,8 +29,8 @@ def rsms(layers, layer, kind):
 def test_linear_and_cosine_match_the_authors(rsms, authors_rsms, layer, kind, kernel):
     reference = authors_rsms[f"{layer}/{kind}/{kernel}"]
     values = rsms[f"{kind}-{kernel}"].values
-    # Relative to the product of the norms (1 for cosine): similarities near 0 are differences of large numbers, for which
-    # the authors' float32 values themselves differ from float64 by up to 7e-5.
+    # Relative to the product of the norms (1 for cosine): similarities near 0 are differences of large numbers, for
+    # which the authors' float32 values themselves differ from float64 by up to 7e-5.
     norms = np.sqrt(np.outer(reference.diagonal(), reference.diagonal()))
     assert np.abs(values - reference).max() <= 1e-5 * norms.min()
     far_from_zero = np.abs(reference) > 0.05 * norms
