@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The competitors: ways to the aligned inner products of all pairs of N inputs, in one table.
+"""Competitors: functions that compute the aligned inner products of all pairs of N inputs.
 
-Each is called with activations (N, S, C), float32, and a number of threads, and returns an (N, N) array of which
-the upper triangle counts. The table feeds the benchmarks and the check that all agree, so a function that is timed
-is also one that is right. Every competitor has the number of BLAS threads and the batches it was fastest with:
-OpenBLAS's threads go on spinning after a product, which slows the solver that follows, so those that solve leave
-BLAS one thread.
+Each takes float32 activations (N, S, C) and a number of threads, and returns an (N, N) array with valid entries above
+the diagonal. One table feeds both the benchmarks and the check that all competitors agree, so every timed function is
+also a checked one. Each competitor uses the batch size and the number of BLAS threads with which it was fastest. BLAS
+gets one thread in those that solve assignments, because OpenBLAS's idle threads spin and slow down the solver.
 """
 
 from __future__ import annotations
@@ -29,37 +28,37 @@ Activations = NDArray[np.float32]
 Products = NDArray[np.float64]
 
 TILE_BYTES = 8 * 2**20
-"""The most that the affinities of a tile take (or one pair, if that is more), so they stay in the caches."""
+"""Maximum size of the affinities of a tile (of one pair, if that is more), so that they stay in the caches."""
 
 TILES_A_BATCH = 32
-"""One call of lapx takes this many tiles: large batches keep its threads busy."""
+"""Number of tiles per call of lapx; large batches keep its threads busy."""
 
 RTOL = 1e-5
-"""Float32 rounds each of up to 320 products by at most 2**-24 of it, and errors of either sign mostly cancel: about
-sqrt(320) * 2**-24 = 1e-6 of the sum of magnitudes, which is a few times the sum. A wrong assignment is off by more."""
+"""Float32 rounds each of up to 320 products by at most 2**-24. Errors partly cancel, to about sqrt(320) * 2**-24 = 1e-6
+of the sum of magnitudes, which is a few times the sum. A wrong assignment differs by more."""
 
 
 class Tile(NamedTuple):
-    """One input and a run of later ones."""
+    """One input by a range of later ones."""
 
     one: int
     others: slice
 
     @property
     def pairs(self) -> int:
-        """How many pairs of inputs that is."""
+        """Number of pairs of inputs."""
         return int(self.others.stop - self.others.start)
 
 
 class Competitor(NamedTuple):
-    """A way to compute, and what it must agree with."""
+    """A function with the reference that it must agree with."""
 
     compute: Callable[[Activations, int], Products]
     reference: Callable[[Activations], Products]
 
 
 def scipy_loop(activations: Activations, threads: int) -> Products:
-    """Solve pair by pair with SciPy, as people write it today: on one core, whatever `threads` is."""
+    """Solve pair by pair with SciPy, as is common today; uses one core regardless of `threads`."""
     products = np.zeros((len(activations), len(activations)))
     with _blas().limit(limits=1):
         for i, j in _pairs(activations):
@@ -68,7 +67,7 @@ def scipy_loop(activations: Activations, threads: int) -> Products:
 
 
 def scipy_threads(activations: NDArray[np.floating], threads: int) -> Products:
-    """Solve pairs with SciPy in a pool of threads, which works since its solver releases the GIL."""
+    """Solve pairs with SciPy in a pool of threads, which is possible because its solver releases the GIL."""
     products = np.zeros((len(activations), len(activations)))
 
     def solve(pair: tuple[int, int]) -> None:
@@ -80,7 +79,7 @@ def scipy_threads(activations: NDArray[np.floating], threads: int) -> Products:
 
 
 def lapx_batch(activations: Activations, threads: int) -> Products:
-    """Solve large batches with lapx, which shares each out among threads of its own."""
+    """Solve large batches with lapx, which distributes them to its own threads."""
     products = np.zeros((len(activations), len(activations)))
     negated = -activations
     tiles = _tiles(activations)
@@ -98,16 +97,16 @@ def lapx_batch(activations: Activations, threads: int) -> Products:
 
 
 def lapx_threads(activations: Activations, threads: int) -> Products:
-    """Solve tiles with lapx in a pool of threads: each makes the affinities of a tile and solves it."""
+    """Solve tiles with lapx in a pool of threads, each of which computes and solves one tile at a time."""
     products = np.zeros((len(activations), len(activations)))
     negated = -activations
     tiles = _tiles(activations)
-    own = threading.local()
+    local = threading.local()
 
     def solve(tile: Tile) -> None:
-        if not hasattr(own, "memory"):
-            own.memory = _memory(activations, max(tile.pairs for tile in tiles))
-        costs = _multiply(negated[tile.one], activations[tile.others], own.memory)
+        if not hasattr(local, "memory"):
+            local.memory = _memory(activations, max(tile.pairs for tile in tiles))
+        costs = _multiply(negated[tile.one], activations[tile.others], local.memory)
         products[tile.one, tile.others] = -lap.lapjvr_batch(costs, n_threads=1)[0]
 
     _in_threads(solve, tiles, threads)
@@ -115,7 +114,7 @@ def lapx_threads(activations: Activations, threads: int) -> Products:
 
 
 def affinities_alone(activations: Activations, threads: int) -> Products:
-    """Make all affinities and match nothing: the floor. Returns what the first positions of each pair have."""
+    """Compute all affinities without matching, as a lower limit; return those of the first positions of each pair."""
     firsts = np.zeros((len(activations), len(activations)))
     tiles = _tiles(activations)
     memory = _memory(activations, max(tile.pairs for tile in tiles))
@@ -127,12 +126,12 @@ def affinities_alone(activations: Activations, threads: int) -> Products:
 
 
 def simplugins_call(activations: Activations, threads: int) -> Products:
-    """Compute the RSMs of all three kernels as a user does, and return the linear one."""
+    """Compute the RSMs of all three kernels by the public function, and return the linear one."""
     return np.asarray(simplugins.compute_rsms(activations, threads=threads)["semantic-linear"])
 
 
 def optimal_products(activations: Activations) -> Products:
-    """Return the optimal aligned inner products, in float64 throughout."""
+    """Return the optimal aligned inner products, computed in float64."""
     return scipy_threads(activations.astype(np.float64), usable_cores())
 
 
@@ -182,7 +181,7 @@ def _memory(activations: Activations, pairs: int) -> NDArray[np.float32]:
 
 
 def _multiply(one: Activations, others: Activations, memory: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Write the affinities of others (B, S, C) with one input (S, C) to memory: one product, (B, S, S)."""
+    """Write the affinities (B, S, S) of other inputs (B, S, C) with one input (S, C) to memory, as one product."""
     count, positions, channels = others.shape
     affinities = memory[:count]
     np.matmul(others.reshape(-1, channels), one.T, out=affinities.reshape(-1, positions))
@@ -191,7 +190,7 @@ def _multiply(one: Activations, others: Activations, memory: NDArray[np.float32]
 
 @cache
 def _blas() -> Any:
-    """Find the BLAS libraries in use; this takes milliseconds, setting their threads does not."""
+    """Find the loaded BLAS libraries, once, because that takes milliseconds."""
     return ThreadpoolController().select(user_api="blas")
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from simplugins.measures.differentiable import semantic_rsm, semantic_similarity
     from simplugins.recording.recorder import record
     from simplugins.rsm.archive import load_rsm
-from simplugins.rsm.rsm import RSM
+    from simplugins.rsm.rsm import RSM
 
 __version__ = "0.1.0"
 

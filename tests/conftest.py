@@ -33,6 +33,12 @@ def layers(photos):
 
 
 @pytest.fixture(scope="session")
+def maps(photos):
+    """Small activations of 22 crops: 32 channels and 6 x 6 positions of block 10."""
+    return np.ascontiguousarray(photos["block10"][:22, :32, 4:10, 4:10])
+
+
+@pytest.fixture(scope="session")
 def authors_rsms():
     """The RSMs that the code of the paper's authors computes from these activations."""
     return load("authors_rsms.npz")

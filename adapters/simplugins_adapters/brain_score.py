@@ -193,7 +193,9 @@ def rdm_stage(
         If there is no such measure or dissimilarity.
     """
     plugins.load("simplugins.measures", measure)
-    dissimilarities(RSM.from_similarities(np.eye(2)), dissimilarity, TOOL)  # so that a wrong one is known before a model is run
+    dissimilarities(
+        RSM.from_similarities(np.eye(2)), dissimilarity, TOOL
+    )  # so that a wrong one is known before a model is run
     return partial(_rdm_of, measure=measure, dissimilarity=dissimilarity, grid=grid, options=options)
 
 

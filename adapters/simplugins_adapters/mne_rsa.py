@@ -87,7 +87,9 @@ def _from_rdm(rdm: Any, dissimilarity: Dissimilarity, labels: Any) -> RSM:
     try:
         square = squareform(values if values.ndim == 1 else squareform(values))
     except ValueError as error:
-        raise ValueError(f"{TOOL} takes no such RDM: {error} (similarities are read by simplugins.RSM.from_similarities)") from error
+        raise ValueError(
+            f"{TOOL} takes no such RDM: {error} (similarities are read by simplugins.RSM.from_similarities)"
+        ) from error
     return from_dissimilarities(square, dissimilarity, labels=labels, measure=f"{TOOL} {dissimilarity}", source=TOOL)
 
 

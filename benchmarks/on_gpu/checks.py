@@ -58,7 +58,7 @@ def environment(context: Context) -> dict[str, Any]:
 
 def agreement(context: Context, case: Case, matcher: Matcher) -> dict[str, float]:
     """Compare the GPU engine with the CPU engine."""
-    activations = Activations.of(load(case))
+    activations = Activations.from_array(load(case))
     expected = cpu.aligned_products(activations, None, matcher)
     products = engine.aligned_products(activations, None, matcher, device=context.gpu.device)
     allowed = expected.rounding + products.rounding + (NEAR_TIES if isinstance(matcher, Greedy) else 0)
@@ -68,8 +68,8 @@ def agreement(context: Context, case: Case, matcher: Matcher) -> dict[str, float
 def accuracy(context: Context, case: Case, precision: Precision) -> dict[str, float]:
     """Compare a precision with the CPU engine in float64; `gap` is the largest certified gap."""
     vectors = load(case)
-    exact = cpu.aligned_products(Activations.of(vectors, dtype=np.float64), None, Optimal())
-    activations = Activations.of(vectors, dtype=np.float64 if precision == "float64" else np.float32)
+    exact = cpu.aligned_products(Activations.from_array(vectors, dtype=np.float64), None, Optimal())
+    activations = Activations.from_array(vectors, dtype=np.float64 if precision == "float64" else np.float32)
     products = engine.aligned_products(
         activations, None, Optimal(), device=context.gpu.device, precision=precision, certify=True
     )

@@ -52,4 +52,6 @@ class Context:
 
 def match_on_gpu(gpu: Gpu, vectors: Any, precision: Precision = "float32") -> TileResult:
     """Match all pairs optimally, from an array of activations to the matrix."""
-    return engine.aligned_products(Activations.of(vectors), None, Optimal(), device=gpu.device, precision=precision)
+    return engine.aligned_products(
+        Activations.from_array(vectors), None, Optimal(), device=gpu.device, precision=precision
+    )

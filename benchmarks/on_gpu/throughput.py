@@ -32,7 +32,7 @@ SHARE = 0.4
 
 def match_on_cpu(vectors: Vectors) -> TileResult:
     """Match all pairs optimally on the CPU, on all cores."""
-    return cpu.aligned_products(Activations.of(vectors), None, Optimal())
+    return cpu.aligned_products(Activations.from_array(vectors), None, Optimal())
 
 
 def throughput(context: Context, case: Case, precision: Precision) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def _parts(context: Context, vectors: Vectors, precision: Precision) -> dict[str
     affinities = {AFFINITIES: timed(gpu, partial(tiles.multiply_all, precision))}
     if precision != PLAIN:
         return affinities
-    return {READING: timed(gpu, partial(Activations.of, vectors)), **affinities, MATCHING: tiles.match_all}
+    return {READING: timed(gpu, partial(Activations.from_array, vectors)), **affinities, MATCHING: tiles.match_all}
 
 
 def _compare_engines(turns: Mapping[str, list[float]], pairs: Mapping[str, int]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from paper.representations import Layer, Representations
 from paper.resampling import paired_intervals, paired_means
 from paper.tables import Row
 from simplugins import RSM, bootstrap_interval, compare
-from simplugins._common.progress import shown
+from simplugins._common.progress import progress_bar
 from simplugins.evaluation import Retrieval, Translation, jensen_shannon, retrieval
 from simplugins.evaluation.label_sets import agreement
 
@@ -35,7 +35,7 @@ def per_layer(represented: Representations, evaluate: Callable[[dict[str, RSM], 
         Called with the RSMs of a layer and kernel, by kind, and with the layer; returns the results by name.
     """
     rows = []
-    with shown(list(_cases(represented)), f"{represented.data.name}: evaluating", title="") as cases:
+    with progress_bar(list(_cases(represented)), f"{represented.data.name}: evaluating", title="") as cases:
         for layer, kernel in cases:
             rsms = {kind: represented.rsms[layer][f"{kind}-{kernel}"] for kind in KINDS}
             case = {**vars(layer), "kernel": kernel, "inputs": len(rsms[KINDS[0]])}

@@ -9,7 +9,7 @@ from typing import Any
 
 
 @contextmanager
-def counted(
+def progress_counter(
     total: int, progress: bool | str, *, title: str, unit: str, done: int = 0
 ) -> Iterator[Callable[[int], object]]:
     """Yield a function that shows how much of a total is done, of which `done` was done before."""
@@ -24,7 +24,9 @@ def counted(
 
 
 @contextmanager
-def shown(steps: Iterable[Any], progress: bool | str, *, title: str, unit: str = "it") -> Iterator[Iterable[Any]]:
+def progress_bar(
+    steps: Iterable[Any], progress: bool | str, *, title: str, unit: str = "it"
+) -> Iterator[Iterable[Any]]:
     """Yield an iterable of the steps that shows how many are done."""
     if not progress:
         yield steps

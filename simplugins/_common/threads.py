@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from simplugins._common.progress import counted
+from simplugins._common.progress import progress_counter
 
 
 def usable_cores() -> int:
@@ -112,7 +112,7 @@ def in_threads(
 
     with (
         _single_threaded_blas,
-        counted(pairs, progress, title=title, unit="pair") if progress else nullcontext() as show,
+        progress_counter(pairs, progress, title=title, unit="pair") if progress else nullcontext() as show,
         ThreadPoolExecutor(threads, thread_name_prefix="simplugins") as pool,
     ):
         try:

@@ -11,7 +11,7 @@ import numpy as np
 
 
 @contextmanager
-def naming(argument: str) -> Iterator[None]:
+def error_prefix(argument: str) -> Iterator[None]:
     """Prefix errors with the argument that they are about."""
     try:
         yield

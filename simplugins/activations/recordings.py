@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common import filesystem
-from simplugins._common.validation import naming
+from simplugins._common.validation import error_prefix
 from simplugins.activations import formats
 from simplugins.activations.activations import Activations
 from simplugins.activations.layer_names import select
@@ -93,7 +93,7 @@ def read_layer(folder: str | os.PathLike[str], name: str | None = None) -> Activ
 
 
 def _activations(name: str, array: NDArray[Any], entry: Mapping[str, Any], labels: Any) -> Activations:
-    with naming(f"layer {name!r}"):
+    with error_prefix(f"layer {name!r}"):
         return Activations.from_array(array, layout=entry["layout"], drop_tokens=entry["drop_tokens"], labels=labels)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common.progress import shown
+from simplugins._common.progress import progress_bar
 from simplugins._common.validation import check_between, check_count
 from simplugins.comparisons.comparing import Comparing, call, compare_all, name_of, resolve_method
 from simplugins.comparisons.inputs import aligned
@@ -136,7 +136,7 @@ def permutation_test(
     rng = np.random.default_rng(seed)
     null = np.empty(permutations)
     chunk = max(1, CHUNK_BYTES // (4 * a.size))
-    with shown(range(0, permutations, chunk), progress, title="permuting") as starts:
+    with progress_bar(range(0, permutations, chunk), progress, title="permuting") as starts:
         for start in starts:
             stop = min(start + chunk, permutations)
             null[start:stop] = null_of(np.array([rng.permutation(len(a)) for _ in range(start, stop)]))
@@ -219,7 +219,7 @@ def bootstrap_interval(
         )
     rng = np.random.default_rng(seed)
     distribution = np.empty(resamples)
-    with shown(range(resamples), progress, title="resampling") as numbers:
+    with progress_bar(range(resamples), progress, title="resampling") as numbers:
         for k in numbers:
             counts = _draw(rng, len(a), getattr(compared, "least_inputs", 2))
             distribution[k] = _of_resample(compared, a, b, counts)

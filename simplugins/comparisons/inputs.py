@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from simplugins._common import arrays
-from simplugins._common.validation import naming
+from simplugins._common.validation import error_prefix
 from simplugins.rsm.matrices import check_square
 from simplugins.rsm.rsm import RSM
 
@@ -79,7 +79,7 @@ def aligned(rsm_a: Any, rsm_b: Any) -> RSM:
         If labels are missing, are not the same, or occur more than once in another order.
     """
     wanted, _ = _labels("rsm_a", rsm_a), _labels("rsm_b", rsm_b)
-    with naming("align: rsm_b"):
+    with error_prefix("align: rsm_b"):
         return rsm_b.in_order(wanted)  # type: ignore[no-any-return]
 
 
@@ -93,7 +93,7 @@ def all_aligned(first: RSM, rsms: Mapping[str, RSM]) -> dict[str, RSM]:
     """
     found = {}
     for name, rsm in rsms.items():
-        with naming(repr(name)):
+        with error_prefix(repr(name)):
             found[name] = aligned(first, rsm)
     return found
 
@@ -105,7 +105,7 @@ def _size(name: str, given: Any) -> int:
             f"{name} holds similarities of {rows} inputs to {columns} others: only RSMs of inputs with themselves can "
             f"be compared"
         )
-    with naming(name):
+    with error_prefix(name):
         array = arrays.as_array(given)
         check_square(array)
     return int(array.shape[0])

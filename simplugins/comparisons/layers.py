@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from simplugins import __version__
 from simplugins._common import filesystem
-from simplugins._common.validation import naming
+from simplugins._common.validation import error_prefix
 from simplugins.activations import formats
 from simplugins.activations import recordings as recording
 from simplugins.activations.layer_names import select
@@ -336,7 +336,7 @@ def _rsms(layers: Mapping[str, Any], which: str, how: Mapping[str, Any]) -> Iter
         if isinstance(layer, RSM):
             yield str(name), layer
             continue
-        with naming(f"{which}[{name!r}]"):
+        with error_prefix(f"{which}[{name!r}]"):
             yield str(name), _compute(layer, str(name), **how)
 
 

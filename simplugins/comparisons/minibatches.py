@@ -18,8 +18,8 @@ from scipy.spatial.distance import squareform
 from scipy.special import stdtrit
 
 from simplugins import __version__
-from simplugins._common.progress import shown
-from simplugins._common.validation import check_between, check_count, naming
+from simplugins._common.progress import progress_bar
+from simplugins._common.validation import check_between, check_count, error_prefix
 from simplugins.activations.activations import Activations
 from simplugins.activations.reading import read
 from simplugins.comparisons.cka import cka_debiased, u_centred
@@ -231,7 +231,7 @@ def estimate_cka(
     drawn = _draw(rng, inputs, batch_size, batches)
     hows = _with_medians(sides, measure, how, rng) if takes_median else (how, how)
     shares = np.empty((batches, batch_size, 3))
-    with shown(range(batches), progress, title="comparing", unit="batch") as numbers:
+    with progress_bar(range(batches), progress, title="comparing", unit="batch") as numbers:
         for k in numbers:
             rsms = _rsms(sides, drawn[k], measure, hows)
             shares[k] = _shares(f"batch {k}", *(rsm.values for rsm in rsms))
@@ -259,9 +259,9 @@ def _read_sides(a: Any, b: Any, options: Mapping[str, Any]) -> tuple[_Sides, dic
         if name in options:
             raise TypeError(f"estimate_cka takes no option {name!r}: masks, labels and subsets come with Activations")
     reading = {name: options[name] for name in _READING if name in options}
-    with naming("a"):
+    with error_prefix("a"):
         first = Activations.from_array(read(a), **reading)
-    with naming("b"):
+    with error_prefix("b"):
         second = Activations.from_array(read(b), **reading)
     _check_same_inputs(first, second)
     return (first, second), {name: value for name, value in options.items() if name not in reading}

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from simplugins import plugins
-from simplugins._common.validation import naming
+from simplugins._common.validation import error_prefix
 from simplugins.comparisons import compare, resolve_method
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.options import resolve_matcher
@@ -81,7 +81,7 @@ class NetworkSimilarity:
         """
         rsms = []
         for which, responses in (("first network", one), ("second network", other)):
-            with naming(which):
+            with error_prefix(which):
                 rsms.append(compute_rsm(responses, self.measure, layout=shape, **self.options))
         return compare(rsms[0], rsms[1], self.method)
 

@@ -57,6 +57,9 @@ class Operation(Protocol):
     ) -> TileResult:
         """Compute all pairs of x and y; of x with itself if y is None."""
 
+    def warm_up(self) -> None:
+        """Load the libraries and the compiled code that a tile needs."""
+
     def pair_bytes(self, x: Activations, y: Activations) -> tuple[int, int]:
         """Return the bytes of the largest pair's affinities, and of the working memory that one thread needs for it."""
 
@@ -117,11 +120,6 @@ class Job:
                 f"the job is from simplugins {self.version}, but simplugins {__version__} is installed here"
             )
         return self.operation.compute(self.x, self.y, threads=threads, progress=progress)
-
-    def warm_up(self) -> None:
-        """Compute a minimal tile, so that libraries and compiled code are loaded."""
-        tiny = Activations.from_array(np.ones((2, 1, 1), np.float32))
-        self.part(tiny.part(0, 1), tiny.part(1, 2)).compute(threads=1)
 
 
 def check_pair(x: Activations, y: Activations, matcher: Matcher) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from simplugins._common import arrays
-from simplugins._common.validation import naming
+from simplugins._common.validation import error_prefix
 from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import Block
 from simplugins.compute.engines import check_engine, choose_engine
@@ -99,9 +99,9 @@ def match(
     23.0
     """
     check_engine(engine)
-    with naming("x"):
+    with error_prefix("x"):
         one = _single(x, layout, dtype)
-    with naming("y"):
+    with error_prefix("y"):
         other = _single(y, layout, dtype)
     if one.channels != other.channels:
         raise ValueError(f"concept vectors must have equal channels: got {one.channels} and {other.channels}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from simplugins._common.formatting import human_bytes
-from simplugins._common.progress import counted
+from simplugins._common.progress import progress_counter
 from simplugins._common.threads import check_threads
 from simplugins._common.validation import check_count
 from simplugins.compute.executors.local import compute_here
@@ -119,7 +119,9 @@ def execute(job: Job, sink: Sink, resources: Resources, *, reserved: int = 0, pr
     """
     tiling = sink.tiling
     job.operation.check(job.x, job.x if job.y is None else job.y)
-    if tiling.count == 1 and resources.scheduler is None:  # the only tile is read as it is, and shows its own progress
+    if (
+        tiling.count == 1 and resources.scheduler is None and resources.memory is None
+    ):  # the only tile is read as it is, and shows its own progress
         for tile in sink.missing(tiling.tiles()):
             sink.add(tile, job.compute(check_threads(resources.threads), progress))
         return
@@ -138,14 +140,16 @@ def execute(job: Job, sink: Sink, resources: Resources, *, reserved: int = 0, pr
             threads = resources.threads or 1
             results = compute_there(job, tiling, tiles, client=client, threads=threads, cached_blocks=cached)
         done = tiling.total_pairs - sum(map(tiling.pairs, tiles))
-        report = stack.enter_context(counted(tiling.total_pairs, progress, title="matching", unit="pair", done=done))
+        report = stack.enter_context(
+            progress_counter(tiling.total_pairs, progress, title="matching", unit="pair", done=done)
+        )
         for tile, result in results:
             sink.add(tile, result)
             report(done := done + tiling.pairs(tile))
 
 
 def make_tiling(job: Job, resources: Resources, *, stored: bool = False, reserved: int = 0) -> Tiling:
-    """Cut a job into tiles: one without limits, else of the usual size, or smaller where memory or a cluster asks for it."""
+    """Cut a job into tiles: a single one without limits, else tiles small enough for the memory and the cluster."""
     x, y = job.x, job.x if job.y is None else job.y
     limited = stored or resources.memory is not None or resources.scheduler is not None
     if resources.tile_size is not None or not limited:
@@ -168,7 +172,7 @@ def make_tiling(job: Job, resources: Resources, *, stored: bool = False, reserve
 def _room(job: Job, resources: Resources) -> int | None:
     """Return the memory left under the limit, if there is one, after everything that needs memory anyway is loaded."""
     if resources.memory is not None:
-        job.warm_up()
+        job.operation.warm_up()
     return resources.room()
 
 

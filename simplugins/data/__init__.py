@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real activations for the demo and the tests; README.md beside this file says where they come from."""
+"""Real activations for the demo and the tests; README.md in this folder states their origin."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 
 def load_photos() -> dict[str, NDArray[Any]]:
-    """Load activations of EfficientNet-Lite0 for 24 crops, 4 overlapping ones of each of 6 photographs.
+    """Load activations of EfficientNet-Lite0 for 24 crops, four overlapping ones from each of six photographs.
 
     Returns
     -------
     dict of str to array
         ``block10`` (24, 112, 14, 14) and ``block15`` (24, 320, 7, 7): outputs of two of the network's blocks, float16.
-        ``probabilities`` (24, 1000), float16. ``photo`` (24,): which photograph; ``photo_names`` (6,).
+        ``probabilities`` (24, 1000), float16. ``photo`` (24,): number of the photograph; ``photo_names`` (6,).
         ``boxes`` (24, 3): row, column and side of each crop in its photograph, in pixels. ``thumbnails``
         (24, 96, 96, 3), uint8; those of one photograph are blank.
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common import arrays
-from simplugins._common.validation import naming
+from simplugins._common.validation import error_prefix
 from simplugins.measures.computation import compute_rsms
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _values(
     name: str, layer: Any, measures: Sequence[str], count: int, progress: bool | str, options: Mapping[str, Any]
 ) -> dict[str, NDArray[np.float64]]:
     """Return the values of a layer's RSMs, by measure."""
-    with naming(f"layers[{name!r}]"):
+    with error_prefix(f"layers[{name!r}]"):
         rsms = compute_rsms(layer, list(measures), progress=name if progress else False, **options)
         found = {measure: rsm.values for measure, rsm in rsms.items()}
         if any(len(values) != count for values in found.values()):

@@ -2,11 +2,11 @@
 """Integer costs of an assignment problem, and the workspace of its solver.
 
 Affinities become costs of `HEADROOM_BITS` fewer bits than their own width (26 bits for float32, 58 for float64),
-measured downwards from the largest affinity of the problem. On integers the solver reaches the optimum without
-rounding, regardless of the order of operations. The value of its assignment is therefore within ``rows * range /
-2**26`` (``2**51`` for float64, whose own rounding comes first) of the optimum for the original affinities. That is
-about the rounding of float32 itself, unless a few affinities dwarf the matched ones; `simplugins.matching.solver`
-detects such problems and solves them again on a finer scale.
+measured downwards from the largest affinity of the problem. On integers, the solver reaches the optimum without
+rounding, regardless of the order of operations. The value of its assignment is therefore within
+``rows * range / 2**26`` of the optimum for the original affinities (``2**51`` for float64, whose own rounding comes
+first). That is about the rounding of float32 itself, unless a few affinities dwarf the matched ones;
+`simplugins.matching.solver` detects such problems, and solves them again on a finer scale.
 """
 
 from __future__ import annotations

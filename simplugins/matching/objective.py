@@ -62,9 +62,9 @@ def first_invalid(columns, offsets, cols):  # type: ignore[no-untyped-def]
 def dual_bounds(affinities, offsets, prices, values, upper, gap):  # type: ignore[no-untyped-def]
     """Bound each problem's optimum from above by a feasible solution of the dual problem.
 
-    For prices v of the larger side (non-negative, or arbitrary if sides are equal), no assignment exceeds ``sum(v) +
-    sum over the other side of max(affinity - v)``. Computed in float64 with a margin for its own rounding, so the bound
-    holds rigorously for the affinities as they are. O(rows × columns) per problem.
+    For prices v of the larger side (non-negative, or arbitrary if sides are equal), no assignment exceeds
+    ``sum(v) + sum over the other side of max(affinity - v)``. Computed in float64 with a margin for its own rounding,
+    so the bound holds rigorously for the affinities as they are. O(rows × columns) per problem.
 
     Parameters
     ----------

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from simplugins import __version__
-from simplugins._common.validation import naming
+from simplugins._common.validation import error_prefix
 from simplugins.activations.activations import Activations
 from simplugins.activations.reading import read
 from simplugins.compute.engines import check_engine, check_names
 from simplugins.compute.job import Job, Operation, TileResult
 from simplugins.compute.run import Resources, compute_matrix
 from simplugins.matching.matcher import Matcher
+from simplugins.matching.options import resolve_matcher
 from simplugins.measures.measure import Measure, Options, named_measure, resolve_measure
 from simplugins.rsm.kernels import Sigma, check_sigma
 from simplugins.rsm.rsm import RSM, DenseValues
@@ -146,12 +147,13 @@ def compute_rsm(
     Notes
     -----
     The optimal matching is exact, up to the solver's quantisation: O(S^3) per pair at worst; on activations near S^2 up
-    to some 800 positions and S^2.7 from there to 3,136; plus 2 S^2 C for the affinities. Greedy matchings take O(S^2) in
-    addition to the affinities; windows of k positions O(S k^2) at worst, and 2 S k C for their affinities.
+    to some 800 positions and S^2.7 from there to 3,136; plus 2 S^2 C for the affinities. Greedy matchings take O(S^2)
+    in addition to the affinities; windows of k positions O(S k^2) at worst, and 2 S k C for their affinities.
 
     Memory in addition to input and result: about 256 MiB of converted inputs, 8 MiB (or one pair) of affinities per
-    thread, and three matrices of the size of the result while a kernel is applied. 2,000 inputs of 196 positions and 112
-    channels took 455 MiB. Certificates take one more matrix. With `store` there is no matrix of the size of the result.
+    thread, and three matrices of the size of the result while a kernel is applied. 2,000 inputs of 196 positions and
+    112 channels took 455 MiB. Certificates take one more matrix. With `store` there is no matrix of the size of the
+    result.
 
     A response of zero has cosine 0 to everything. If all responses are equal, RBF is 1. If two sets differ in size, the
     smaller one is matched into the larger, and unmatched positions count as matched to zero vectors, so that norms,
@@ -221,9 +223,9 @@ def compute_rsms(
         As for `compute_rsm`.
     measures : sequence of str or measures
         By default the three semantic ones. A measure with options is given as an instance.
-    other, layout, mask, other_mask, labels, other_labels, drop_tokens, dtype, matching, matching_options, certify, sigma
+    other, layout, mask, other_mask, labels, other_labels, drop_tokens, dtype, matching, matching_options, certify
         As for `compute_rsm`.
-    engine, precision, threads, subset, seed, memory, store, scheduler, tile_size, progress
+    sigma, engine, precision, threads, subset, seed, memory, store, scheduler, tile_size, progress
         As for `compute_rsm`. A store holds one matching.
 
     Returns
@@ -234,7 +236,7 @@ def compute_rsms(
     Raises
     ------
     TypeError, ValueError
-        As for `compute_rsm`.
+        As for `compute_rsm`; or if there are no measures, or two different ones have the same name.
 
     Examples
     --------
@@ -244,14 +246,27 @@ def compute_rsms(
     >>> bool(np.array_equal(rsms["semantic-linear"], rsms["spatio-semantic-linear"]))  # one position: the same
     True
     """
+    if isinstance(matching, str):  # one matcher for all measures, so that it is called once per pair
+        matching, matching_options = resolve_matcher(matching, matching_options), None
     options = Options(matching, matching_options, certify, sigma, engine, precision)
-    resolved = [resolve_measure(measure) for measure in ([measures] if isinstance(measures, str) else measures)]
+    resolved = _resolve_all([measures] if isinstance(measures, str) else measures)
     resources = Resources(threads, memory, scheduler, tile_size)
     _check_early(options, resources, store)
     x, y = _inputs(
         activations, other, layout, (mask, other_mask), (labels, other_labels), drop_tokens, dtype, subset, seed
     )
     return _compute(resolved, x, y, options, resources, store, progress)
+
+
+def _resolve_all(measures: Sequence[Any]) -> list[Measure]:
+    """Return the measures, after checking that their results can be told apart by name."""
+    resolved: dict[str, Measure] = {}
+    for measure in map(resolve_measure, measures):
+        if resolved.setdefault(measure.name, measure) is not measure and resolved[measure.name] != measure:
+            raise ValueError(f"measures: two different measures are called {measure.name!r}; give one another name")
+    if not resolved:
+        raise ValueError("measures: expected at least one measure, got none")
+    return list(resolved.values())
 
 
 def _check_early(options: Options, resources: Resources, store: str | os.PathLike[str] | None) -> None:
@@ -290,10 +305,10 @@ def _inputs(
         activations = read(activations)
     x = Activations.from_array(activations, mask=masks[0], labels=labels[0], subset=subset, seed=seed, **common)
     if other is not None:
-        with naming("other"):
+        with error_prefix("other"):
             return x, Activations.from_array(read(other), mask=masks[1], labels=labels[1], **common)
     if masks[1] is not None or labels[1] is not None:
-        raise ValueError("other_mask and other_labels need other, which was not given")
+        raise ValueError("other_mask and other_labels need other=, which is missing")
     if len(x) < 2:
         raise ValueError(f"an RSM needs at least 2 inputs, got {len(x)}")
     return x, None

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from simplugins import plugins
 from simplugins.activations.activations import Activations
 from simplugins.compute.job import Operation, TileResult
+from simplugins.compute.tiling import mirror
 from simplugins.matching.matcher import Matcher
 from simplugins.rsm.kernels import Sigma
 
@@ -115,6 +116,10 @@ class Measure(ABC):
         return self.effects
 
 
+_ASYMMETRY = 1e-4
+"""Largest difference of values (i, j) and (j, i) of a symmetric measure, relative to the largest value: rounding."""
+
+
 @dataclass(frozen=True)
 class MeasuredPairs:
     """Call a measure that computes its own values.
@@ -152,7 +157,7 @@ class MeasuredPairs:
         TypeError
             If the measure does not return real numbers.
         ValueError
-            If it does not return one finite value per pair.
+            If it does not return one finite value per pair, or is not symmetric as declared.
         """
         columns = x if y is None else y
         values = np.asarray(self.measure(x, columns))
@@ -166,10 +171,26 @@ class MeasuredPairs:
         if not np.isfinite(values).all():
             i, j = np.argwhere(~np.isfinite(values))[0]
             raise ValueError(f"measure {self.name!r} returned {values[i, j]} for row {i}, column {j}")
-        return TileResult(np.array(values, np.float64), metadata={"engine": "cpu"})
+        values = np.array(values, np.float64)
+        if self.symmetric and y is None:
+            self._check_symmetry(values)
+            mirror(values)
+        return TileResult(values, metadata={"engine": "cpu"})
+
+    def _check_symmetry(self, values: NDArray[np.float64]) -> None:
+        differences = np.abs(values - values.T)
+        if differences.max() > _ASYMMETRY * np.abs(values).max():
+            i, j = np.unravel_index(differences.argmax(), values.shape)
+            raise ValueError(
+                f"measure {self.name!r} declares symmetric=True, but its value for row {i}, column {j} is "
+                f"{values[i, j]:.6g}, and for row {j}, column {i} {values[j, i]:.6g}"
+            )
+
+    def warm_up(self) -> None:
+        """Do nothing: the measure may not accept any other inputs than those of the job."""
 
     def pair_bytes(self, x: Activations, y: Activations) -> tuple[int, int]:
-        """Return zeros: the memory that the measure needs is its own."""
+        """Return zeros: the memory that the measure needs is unknown."""
         return 0, 0
 
     def copies(self, x: Activations, y: Activations) -> int:
@@ -180,19 +201,33 @@ class MeasuredPairs:
         """Raise a ValueError if a value depends on more than its two inputs."""
         if not self.pairwise:
             raise ValueError(
-                f"measure {self.name!r} declares pairwise = False: its values depend on all inputs, so it cannot be "
-                f"computed in parts; leave out memory, store and scheduler"
+                f"measure {self.name!r} declares pairwise=False: its values depend on all inputs, so they can neither "
+                f"be computed in parts (memory, store, scheduler, tile_size) nor estimated from a sample"
             )
 
     def describe(self) -> dict[str, Any]:
         """Return everything that the values depend on except the activations."""
         return {
             "measure": self.name,
-            "measure_options": dict(self.options),
+            "measure_options": {name: _plain(value) for name, value in self.options.items()},
             "matching": None,
             "matching_options": {},
             "certify": False,
         }
+
+
+def _plain(value: Any) -> Any:
+    """Return the value of an option as JSON types; objects without such a form by their module and name, or repr."""
+    if isinstance(value, bool | int | float | str | None):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    name = getattr(value, "__qualname__", None)
+    return repr(value) if name is None else f"{value.__module__}.{name}"
 
 
 @dataclass(frozen=True)
@@ -215,14 +250,20 @@ class PluginMeasure(Measure):
     pairwise: bool = True
     positive_semidefinite: bool | None = None
     effects: Mapping[str, str] = field(default_factory=dict)
-    kernel: ClassVar[None] = None
+    kernel: None = field(default=None, init=False, repr=False)
 
     def operation(self, options: Options) -> Operation:
-        """Return the call of the measure; options of matching measures are refused."""
+        """Return the call of the measure.
+
+        Raises
+        ------
+        ValueError
+            If an option of semantic measures is set.
+        """
         defaults = Options()
         for option in dataclasses.fields(Options):
             value = getattr(options, option.name)
-            if value != getattr(defaults, option.name) and not (option.name == "engine" and value == "cpu"):
+            if value not in (getattr(defaults, option.name), {}) and (option.name, value) != ("engine", "cpu"):
                 raise ValueError(
                     f"{option.name}={value!r} does not apply to measure {self.name!r}, which computes its own values "
                     f"on the CPU: it has no matching, kernel or GPU code that simplugins knows of"
@@ -272,7 +313,7 @@ def resolve_measure(measure: Any, options: Mapping[str, Any] | None = None) -> M
     if not callable(plugin):
         raise TypeError(
             f"measure must be a name, a function f(x, y) of two Activations, or a dataclass with such a __call__, got "
-            f"{type(plugin).__name__}"
+            f"{type(plugin).__name__} (other inputs are passed as other=)"
         )
     return _described(plugin, str(name))
 
@@ -327,7 +368,7 @@ def _described(plugin: Any, name: str) -> PluginMeasure:
 
 
 def _parameters(plugin: Any, name: str) -> list[str]:
-    """Return the names of the positional parameters; a plugin with further required ones is refused."""
+    """Return the names of the positional parameters; raises a TypeError if more than two are required."""
     try:
         parameters = inspect.signature(plugin).parameters.values()
     except (TypeError, ValueError):  # a compiled function that does not tell

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +79,11 @@ class MatchedPairs:
             x, y, self.matcher, device=device, precision=precision, certify=self.certify, progress=progress
         )
 
+    def warm_up(self) -> None:
+        """Match a pair of single positions."""
+        one = Activations.from_array(np.ones((1, 1, 1), np.float32))
+        self.compute(one, one, threads=1)
+
     def _check_precision(self, engine: str, *activations: Activations) -> None:
         if any(side.dtype == "float64" for side in activations):
             raise ValueError(
@@ -137,8 +142,8 @@ class SemanticMeasure(Measure):
     name: str
     kernel: str
     matcher: Matcher
-    symmetric: ClassVar[bool] = True
-    pairwise: ClassVar[bool] = True
+    symmetric: bool = field(default=True, init=False, repr=False)
+    pairwise: bool = field(default=True, init=False, repr=False)
 
     def __call__(self, x: Activations, y: Activations | None = None) -> NDArray[np.float64]:
         """Return the similarities of all inputs of x to those of y, or of x itself, as an (N, M) float64 array."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common import arrays
-from simplugins._common.validation import naming
+from simplugins._common.validation import error_prefix
 from simplugins.activations.activations import Activations
 from simplugins.activations.labels import check_labels
 from simplugins.recording.layer_outputs import NoActivationsError, activations_in
@@ -104,7 +104,7 @@ class Collector:
             if len(tensors) != len(names):
                 raise ValueError(f"layer {layer!r} ran {len(tensors)} times for {inputs}, {len(names)} times before")
             for name, tensor in zip(names, tensors, strict=True):
-                with naming(f"layer {name!r}, {inputs}"):
+                with error_prefix(f"layer {name!r}, {inputs}"):
                     self._store.append(name, self._checked(name, tensor, size))
         self._inputs += size
         if self._labels is not None and self._inputs > len(self._labels):
@@ -124,7 +124,7 @@ class Collector:
         activations, descriptions = {}, {}
         for name, array in self._store.arrays().items():
             options = self._options(array.ndim)
-            with naming(f"layer {name!r}"):
+            with error_prefix(f"layer {name!r}"):
                 activations[name] = Activations.from_array(array, labels=labels, **options)
             descriptions[name] = {"shape": list(array.shape), "dtype": str(array.dtype), **options}
         self._store.describe(descriptions, labels)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from simplugins._common.optional import import_extra
-from simplugins._common.progress import shown
+from simplugins._common.progress import progress_bar
 from simplugins._common.validation import check_count
 from simplugins.activations.activations import Activations
 from simplugins.activations.labels import check_labels
@@ -133,7 +133,7 @@ def record(
             _evaluating(model),
             _hooked(selected) as outputs,
             torch.no_grad(),
-            shown(batches, progress, title="recording", unit="batch") as steps,
+            progress_bar(batches, progress, title="recording", unit="batch") as steps,
         ):
             for step in steps:
                 batch = read_batch(step, device)

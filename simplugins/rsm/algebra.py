@@ -69,14 +69,17 @@ class Algebra:
 
     def _self_similarities(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return k(i, i) of rows and of columns."""
-        norms = self.squared_norms, self.squared_norms if self.symmetric else self.other_squared_norms
+        norms = self.squared_norms
+        other_norms = norms if self.other_squared_norms is None else self.other_squared_norms
         if self.kernel is None:
             if not self.symmetric:
                 raise ValueError(f"distances need the self-similarities of measure {self.measure!r}, which are unknown")
             return self.values.diagonal(), self.values.diagonal()
-        by_kernel = {"linear": lambda n: n, "cosine": lambda n: (n > 0).astype(float), "rbf": np.ones_like}
-        rows, columns = map(by_kernel[self.kernel], norms)
-        return rows, columns
+        if self.kernel == "linear":
+            return norms, other_norms
+        if self.kernel == "cosine":  # 0 for a response of zero
+            return (norms > 0).astype(np.float64), (other_norms > 0).astype(np.float64)
+        return np.ones_like(norms), np.ones_like(other_norms)
 
     def centred(self) -> NDArray[np.float64]:
         """Return the doubly centred values: ``H K H``, with ``H = I - 1 / N``.
@@ -98,7 +101,8 @@ class Algebra:
         array([[ 1., -1.],
                [-1.,  1.]])
         """
-        return centred(self._symmetrised("centred values"), np.ones(len(self)))
+        values = self._symmetrised("centred values")
+        return centred(values, np.ones(len(values)))
 
     def _symmetrised(self, purpose: str) -> NDArray[np.float64]:
         if not self.symmetric:
@@ -174,8 +178,8 @@ class Algebra:
         if missing and not shift:
             raise ValueError(
                 f"the RSM is not positive semi-definite, so it is not a matrix of inner products of any features: its "
-                f"smallest eigenvalue is {eigenvalues[0]:.4g}, {missing:.2%} of the largest below 0. With shift=True the "
-                f"features are exact for the debiased CKA of Song et al. only"
+                f"smallest eigenvalue is {eigenvalues[0]:.4g}, {missing:.2%} of the largest below 0. With shift=True "
+                f"the features are exact for the debiased CKA of Song et al. only"
             )
         if missing:
             eigenvalues = eigenvalues - eigenvalues[0]

@@ -93,9 +93,8 @@ def load_rsm(path: str | PathLike[str], *, measure: str | None = None, sigma: Si
 def _from_archive(arrays: dict[str, NDArray[np.generic]], header: dict[str, Any]) -> RSM:
     if missing := set(header["arrays"]) - set(arrays):
         raise ValueError(f"its arrays {sorted(missing)} are missing")
-    values, gap = arrays.pop("values"), arrays.pop("gap", None)
-    description = {name: header[name] for name in (*_DESCRIPTION, "metadata")}
-    return RSM(DenseValues(values, gap), **description, **arrays)
+    content: dict[str, Any] = {**arrays, **{name: header[name] for name in (*_DESCRIPTION, "metadata")}}
+    return RSM(DenseValues(content.pop("values"), content.pop("gap", None)), **content)
 
 
 def is_rsm(path: str | PathLike[str]) -> bool:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kernels: similarities from aligned inner products and norms.
 
-Permuting positions keeps norms, so one matching serves them all. With m the aligned inner product of two responses
-and n, n' their squared norms, the squared distance after matching is ``d^2 = n + n' - 2 m``.
+Permuting positions does not change norms, so one matching serves all kernels. For two responses with the aligned inner
+product m and squared norms n and n', the squared distance after matching is ``d^2 = n + n' - 2 m``.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ def squared_distances(
     norms_x, norms_y : (N,) and (M,) arrays
         Squared norms of the responses.
     rounding : float
-        Relative error of the products.
+        Bound on the rounding error of an aligned inner product, relative to ``(n + n') / 2``.
 
     Returns
     -------
     (N, M) float64 array
-        At least 0; exactly 0 where no more than rounding of ``n + n'`` sets two responses apart.
+        At least 0; exactly 0 where two responses differ by no more than rounding.
 
     Examples
     --------
@@ -125,11 +125,16 @@ def similarities(
     products, norms_x, norms_y, rounding
         As for `squared_distances`.
     sigma : float or None
-        Of the RBF kernel.
+        Bandwidth of the RBF kernel.
 
     Returns
     -------
     (N, M) float64 array
+
+    Raises
+    ------
+    ValueError
+        If the kernel is unknown, or RBF has no bandwidth.
 
     Examples
     --------
@@ -141,25 +146,27 @@ def similarities(
     if kernel == "cosine":
         return cosine(products, norms_x, norms_y)
     if kernel != "rbf" or sigma is None:
-        raise ValueError(f"expected a kernel among {', '.join(KERNELS)}, and a bandwidth for rbf; got {kernel!r}")
+        raise ValueError(
+            f"expected one of the kernels {', '.join(KERNELS)}, with sigma for rbf; got {kernel!r}, sigma={sigma}"
+        )
     return rbf(squared_distances(products, norms_x, norms_y, rounding=rounding), sigma)
 
 
 def median_sigma(distances: NDArray[np.float64], *, symmetric: bool) -> float:
-    """Return the paper's bandwidth: the square root of the median of the squared distances that are not zero.
+    """Return the paper's bandwidth: the square root of the median of all non-zero squared distances.
 
     Parameters
     ----------
     distances : (N, M) array
         Squared distances.
     symmetric : bool
-        Whether the matrix holds each pair twice; then each counts once.
+        Whether the matrix holds each pair twice; each is counted once.
 
     Returns
     -------
     float
-        The lower of two middle values, as in the paper's code (which adds 0.001 to the root; that constant, which
-        depends on the scale of the activations, is left out here). 0 if all distances are zero.
+        From the lower of two middle values, as in the paper's code; 0 if all distances are zero. The paper's code also
+        adds 0.001 to the root, which is omitted here, as its effect depends on the scale of the activations.
 
     Examples
     --------

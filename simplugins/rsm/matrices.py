@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Matrices of inputs by inputs: whether they can be computed with, and what is often made of them."""
+"""Similarity matrices as arrays: checks and common operations."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
 
 from simplugins._common import arrays
-from simplugins._common.validation import naming
+from simplugins._common.validation import error_prefix
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
 _ASYMMETRY = 1e-5
-"""How far two entries that should be equal may be apart, relative to the largest: the rounding of float32 sums."""
+"""Largest difference of two entries that should be equal, relative to the largest entry: the rounding of float32."""
 
 
 def check_square(array: Any) -> None:
@@ -29,20 +29,27 @@ def check_square(array: Any) -> None:
     """
     shape = tuple(array.shape)
     if len(shape) != 2 or shape[0] != shape[1]:
-        raise ValueError(f"expected a square matrix, inputs x inputs, got shape {shape}")
+        raise ValueError(f"expected a square matrix of N x N inputs, got shape {shape}")
 
 
-def matrix_of(name: str, given: Any) -> Matrix:
-    """Return a matrix as a float64 array; a copy only where one is needed.
+def matrix_of(name: str, values: Any) -> Matrix:
+    """Return a matrix as a float64 array, copied only if necessary.
+
+    Parameters
+    ----------
+    name : str
+        The argument that errors name.
+    values : (N, M) array
 
     Raises
     ------
+    TypeError
+        If the values are not real numbers.
     ValueError
-        If values are NaN or infinite.
+        If they are NaN or infinite.
     """
-    with naming(name):
-        array = arrays.as_array(given)
-        matrix = arrays.to_numpy(array, np.dtype(np.float64))
+    with error_prefix(name):
+        matrix = arrays.to_numpy(arrays.as_array(values), np.dtype(np.float64))
     finite = np.isfinite(matrix)
     if not finite.all():
         row, column = np.unravel_index(finite.argmin(), finite.shape)
@@ -53,23 +60,31 @@ def matrix_of(name: str, given: Any) -> Matrix:
     return matrix  # type: ignore[return-value]
 
 
-def symmetric_matrix_of(name: str, given: Any) -> Matrix:
-    """Return a matrix as a float64 array that is exactly symmetric: the mean of both halves, if these were rounded.
+def symmetric_matrix_of(name: str, values: Any) -> Matrix:
+    """Return a matrix as an exactly symmetric float64 array: the mean of both halves, if they differ by rounding.
+
+    Parameters
+    ----------
+    name, values
+        As for `matrix_of`.
 
     Raises
     ------
+    TypeError
+        If the values are not real numbers.
     ValueError
-        If it is not square, values are NaN or infinite, or halves differ by more than the rounding of float32.
+        If the matrix is not square, values are NaN or infinite, or the halves differ by more than the rounding of
+        float32.
     """
-    matrix = matrix_of(name, given)
-    with naming(name):
+    matrix = matrix_of(name, values)
+    with error_prefix(name):
         check_square(matrix)
     if np.array_equal(matrix, matrix.T):
         return matrix
     mirrored = matrix / 2 + matrix.T / 2
-    apart = np.abs(matrix - mirrored)
-    i, j = np.unravel_index(apart.argmax(), apart.shape)
-    if apart[i, j] > _ASYMMETRY / 2 * np.abs(matrix).max():
+    differences = np.abs(matrix - mirrored)
+    i, j = np.unravel_index(differences.argmax(), differences.shape)
+    if differences[i, j] > _ASYMMETRY / 2 * np.abs(matrix).max():
         raise ValueError(
             f"{name} is not symmetric: at row {i}, column {j} it is {matrix[i, j]:.6g}, at row {j}, column {i} it is "
             f"{matrix[j, i]:.6g}"
@@ -78,7 +93,7 @@ def symmetric_matrix_of(name: str, given: Any) -> Matrix:
 
 
 def off_diagonal(matrix: Matrix) -> Vector:
-    """Return the entries of the upper triangle, (N, N) to (N (N - 1) / 2,).
+    """Return the N (N - 1) / 2 entries above the diagonal of an (N, N) matrix, row by row.
 
     Examples
     --------
@@ -89,15 +104,15 @@ def off_diagonal(matrix: Matrix) -> Vector:
 
 
 def row_sums(matrix: Matrix, counts: Vector) -> Vector:
-    """Return the sum of each row, (N, N) to (N,), each column as often as its input occurs.
+    """Return the (N,) sums of the rows, with each column counted as often as its input occurs.
 
-    Without BLAS: its threads cost more than they save here, if cores are busy.
+    BLAS is not used, because starting its threads costs more than it saves on busy cores.
     """
     return np.einsum("ij,j", matrix, counts)  # type: ignore[no-any-return]
 
 
 def centred(matrix: Matrix, counts: Vector) -> Matrix:
-    """Return a symmetric matrix minus the means of rows and columns: ``H K H``, where ``H = I - 1 / N``.
+    """Return a symmetric matrix, doubly centred: ``H K H``, where ``H = I - 1 / N``, and inputs occur `counts` times.
 
     Examples
     --------

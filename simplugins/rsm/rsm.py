@@ -343,7 +343,8 @@ class RSM(Algebra):
     def tiles(self) -> Iterator[Part]:
         """Yield the values block by block, as (rows, columns, values): a stored RSM needs no more memory than a tile.
 
-        A dense RSM is one block; a stored RSM of inputs with themselves has no blocks below the diagonal.
+        Together, the blocks hold each pair once. A dense RSM is one block; a stored one whose measure is symmetric has
+        no blocks below the diagonal.
         """
         return self.source.tiles()
 

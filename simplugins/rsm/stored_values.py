@@ -40,7 +40,7 @@ class StoredValues:
         self.other_squared_norms = norms
         self.sigma = None
         if kernel == "rbf":
-            self.sigma = self._median_sigma() if sigma in ("median", None) else float(sigma)  # type: ignore[arg-type]
+            self.sigma = self._median_sigma() if sigma in ("median", None) else float(sigma)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self.store.path, self.kernel, self.sigma)

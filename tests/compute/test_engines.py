@@ -51,22 +51,22 @@ def test_matched_products_equal_the_oracle(products):
 
 def test_positionwise_products_are_exact_to_float64(products):
     x, y = random_sets(7, 30, channels=500), random_sets(4, 30, channels=500, seed=1)
-    found = products(Activations.from_array(x), Activations.from_array(y), Identity()).values
+    result = products(Activations.from_array(x), Activations.from_array(y), Identity()).values
     flat_x, flat_y = (sets.reshape(len(sets), -1).astype(np.float64) for sets in (x, y))
-    np.testing.assert_allclose(found, flat_x @ flat_y.T, rtol=1e-13)
+    np.testing.assert_allclose(result, flat_x @ flat_y.T, rtol=1e-13)
     within = products(Activations.from_array(x), None, Identity()).values
     np.testing.assert_allclose(within, flat_x @ flat_x.T, rtol=1e-13)
     np.testing.assert_array_equal(within, within.T)
 
 
 @pytest.mark.parametrize("matcher", [Optimal(), Identity()], ids=lambda m: m.name)
-def test_threads_and_tiles_change_nothing(matcher):
+def test_results_do_not_depend_on_threads_and_tiles(matcher):
     x, y = Activations.from_array(random_sets(70, 10)), Activations.from_array(random_sets(9, 10, seed=1))
     for other in (None, y):
         reference = cpu.aligned_products(x, other, matcher, threads=1).values
         for threads, tile_bytes in [(2, cpu.TILE_BYTES), (3, 1), (1, 3000), (2, 10_000)]:
-            found = cpu.aligned_products(x, other, matcher, threads=threads, tile_bytes=tile_bytes).values
-            np.testing.assert_allclose(found, reference, rtol=1e-6)
+            result = cpu.aligned_products(x, other, matcher, threads=threads, tile_bytes=tile_bytes).values
+            np.testing.assert_allclose(result, reference, rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -74,35 +74,35 @@ def test_sets_of_different_sizes_match_the_smaller_into_the_larger(products, dty
     rng = np.random.default_rng(3)
     x = [random_sets(1, size, seed=k, dtype=dtype)[0] for k, size in enumerate(rng.integers(1, 30, 9))]
     y = [random_sets(1, size, seed=50 + k, dtype=dtype)[0] for k, size in enumerate(rng.integers(1, 30, 5))]
-    found = products(Activations.from_array(x), Activations.from_array(y), Optimal()).values
-    np.testing.assert_allclose(found, aligned_products(x, y), rtol=1e-6, atol=1e-6)
+    result = products(Activations.from_array(x), Activations.from_array(y), Optimal()).values
+    np.testing.assert_allclose(result, aligned_products(x, y), rtol=1e-6, atol=1e-6)
     within = products(Activations.from_array(x), None, Optimal()).values
     np.testing.assert_allclose(within, aligned_products(x, x), rtol=1e-6, atol=1e-6)
 
 
 def test_every_pair_can_be_certified(products, layers):
     activations = Activations.from_array(layers["block15"])
-    found = products(activations, None, Optimal(), certify=True)
-    assert found.gap.min() == 0
-    assert found.gap.max() <= 4e-6
+    result = products(activations, None, Optimal(), certify=True)
+    assert result.gap.min() == 0
+    assert result.gap.max() <= 4e-6
 
 
 def test_one_set_of_huge_and_one_of_tiny_values(products):
     x = random_sets(3, 12, dtype=np.float32)
     scales = np.array([1e30, 1.0, 1e-30], np.float32)[:, None, None]
-    found = products(Activations.from_array(x * scales), None, Optimal()).values
+    result = products(Activations.from_array(x * scales), None, Optimal()).values
     exact = (x * scales).astype(np.float64)
-    np.testing.assert_allclose(found, aligned_products(exact, exact), rtol=1e-6)
+    np.testing.assert_allclose(result, aligned_products(exact, exact), rtol=1e-6)
 
 
 def test_progress_counts_every_pair(products, capsys):
     products(Activations.from_array(random_sets(5, 4)), None, Optimal(), progress="pairs of five")
-    shown = capsys.readouterr().err
-    assert "pairs of five: 100%" in shown
-    assert "10.0/10.0" in shown
+    output = capsys.readouterr().err
+    assert "pairs of five: 100%" in output
+    assert "10.0/10.0" in output
 
 
-def test_blas_gets_its_threads_back():
+def test_blas_threads_are_restored():
     before = threadpool_info()
     cpu.aligned_products(Activations.from_array(random_sets(3, 4)), None, Optimal())
     assert threadpool_info() == before
@@ -111,39 +111,39 @@ def test_blas_gets_its_threads_back():
 def test_an_error_in_a_thread_reaches_the_caller():
     class Failing(Optimal):
         def match_batch(self, affinities, offsets):
-            if affinities.size > 1:  # not yet when kernels are compiled
-                raise RuntimeError("no luck")
+            if affinities.size > 1:  # not in the warm-up
+                raise RuntimeError("matcher failed")
             return super().match_batch(affinities, offsets)
 
-    with pytest.raises(RuntimeError, match="no luck"):
+    with pytest.raises(RuntimeError, match="matcher failed"):
         cpu.aligned_products(Activations.from_array(random_sets(20, 4)), None, Failing())
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True, "two"])
-def test_threads_must_be_a_count(threads):
-    with pytest.raises(ValueError, match="threads must be a whole number of at least 1"):
+def test_invalid_numbers_of_threads_raise(threads):
+    with pytest.raises(ValueError, match=rf"threads.*{threads!r}"):
         cpu.aligned_products(Activations.from_array(random_sets(3, 4)), None, Optimal(), threads=threads)
 
 
-def test_what_cannot_be_paired_is_refused(products):
+def test_incompatible_inputs_raise(products):
     x = Activations.from_array(random_sets(3, 4))
-    with pytest.raises(ValueError, match="equal channels to be compared: got 6 and 5"):
+    with pytest.raises(ValueError, match=r"channels.*\b6 and 5\b"):
         products(x, Activations.from_array(random_sets(3, 4, channels=5)), Optimal())
-    with pytest.raises(ValueError, match=r"pairs position s with position s.* got 4 to 7 positions"):
+    with pytest.raises(ValueError, match=r"'identity'.*positions.*\b4 to 7\b"):
         products(x, Activations.from_array(random_sets(3, 7)), Identity())
 
 
-def test_engines_are_known_by_name():
+def test_unknown_engines_and_precisions_raise():
     check_engine("auto")
     check_engine("cpu")
-    with pytest.raises(ValueError, match="unknown engine 'gpu'"):
+    with pytest.raises(ValueError, match="engine 'gpu'"):
         check_engine("gpu")
-    with pytest.raises(ValueError, match="unknown precision 'half'"):
+    with pytest.raises(ValueError, match="precision 'half'"):
         check_engine("cpu", "half")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
-def test_an_interrupt_ends_a_long_run_soon():
+def test_an_interrupt_ends_a_long_run_within_seconds():
     script = """
         import numpy as np
         from simplugins import compute_rsm
@@ -162,7 +162,7 @@ def test_an_interrupt_ends_a_long_run_soon():
     assert errors.rstrip().endswith("KeyboardInterrupt")
 
 
-def test_calls_that_overlap_in_two_threads_restore_blas():
+def test_overlapping_calls_in_two_threads_restore_blas():
     before = threadpool_info()
     first = threading.Thread(target=lambda: compute(60))
     second = threading.Thread(target=lambda: compute(90))
@@ -177,14 +177,14 @@ def compute(count):
     cpu.aligned_products(Activations.from_array(random_sets(count, 30)), None, Optimal())
 
 
-def test_nothing_stays_in_memory_after_a_run(products):
+def test_activations_are_released_after_a_run(products):
     activations = Activations.from_array(random_sets(5, 4))
     gc.disable()
     try:
-        found = weakref.ref(activations)
+        reference = weakref.ref(activations)
         products(activations, None, Optimal())
         del activations
-        assert found() is None
+        assert reference() is None
     finally:
         gc.enable()
 
@@ -192,6 +192,6 @@ def test_nothing_stays_in_memory_after_a_run(products):
 def test_rounding_is_within_the_stated_bound(products):
     sets = np.abs(random_sets(6, 50, channels=2048)) + 100
     exact, norms_of_sets = aligned_products(sets, sets), norms(sets)
-    found = products(Activations.from_array(sets), None, Optimal())
+    result = products(Activations.from_array(sets), None, Optimal())
     means = (norms_of_sets[:, None] + norms_of_sets) / 2
-    assert (np.abs(found.values - exact) <= found.rounding * means).all()
+    assert (np.abs(result.values - exact) <= result.rounding * means).all()

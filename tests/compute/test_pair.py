@@ -8,26 +8,26 @@ import pytest
 from simplugins import match
 
 
-def test_a_permutation_is_found_again():
+def test_a_permutation_is_recovered():
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(40, 8))
     order = rng.permutation(40)
-    found = match(vectors[order], vectors)
-    np.testing.assert_array_equal(found.columns, order)
-    assert found.value == pytest.approx((vectors**2).sum())
-    assert found.gap < 1e-12
+    result = match(vectors[order], vectors)
+    np.testing.assert_array_equal(result.columns, order)
+    assert result.value == pytest.approx((vectors**2).sum())
+    assert result.gap < 1e-12
 
 
 @pytest.mark.parametrize("shapes", [((12, 5), (12, 5)), ((7, 5), (12, 5)), ((12, 5), (7, 5))])
-def test_value_bound_and_columns_belong_together(shapes):
+def test_value_bound_and_columns_are_consistent(shapes):
     x, y = (np.random.default_rng(k).normal(size=shape) for k, shape in enumerate(shapes))
-    found = match(x, y)
-    matched = found.columns >= 0
+    result = match(x, y)
+    matched = result.columns >= 0
     assert matched.sum() == min(len(x), len(y))
-    assert found.value == pytest.approx(found.affinity[matched, found.columns[matched]].sum())
-    assert found.value == pytest.approx(oracle.aligned_product(x, y))
-    assert found.value <= found.upper_bound
-    np.testing.assert_allclose(found.affinity, x @ y.T)
+    assert result.value == pytest.approx(result.affinity[matched, result.columns[matched]].sum())
+    assert result.value == pytest.approx(oracle.aligned_product(x, y))
+    assert result.value <= result.upper_bound
+    np.testing.assert_allclose(result.affinity, x @ y.T)
 
 
 def test_maps_are_read_row_by_row():
@@ -39,7 +39,7 @@ def test_maps_are_read_row_by_row():
     np.testing.assert_array_equal(match(last, last[::-1, ::-1], layout="hwc").columns, expected)
 
 
-def test_huge_and_tiny_values_match_as_ordinary_ones():
+def test_huge_and_tiny_values_match_like_ordinary_ones():
     x, y = np.random.default_rng(2).normal(size=(2, 9, 4)).astype(np.float32)
     plain = match(x, y)
     extreme = match(np.ldexp(x, 100), np.ldexp(y, -100))
@@ -49,17 +49,17 @@ def test_huge_and_tiny_values_match_as_ordinary_ones():
 
 def test_identity_matching_of_a_pair():
     x, y = np.random.default_rng(3).normal(size=(2, 9, 4))
-    found = match(x, y, "identity")
-    assert found.value == pytest.approx((x * y).sum())
+    result = match(x, y, "identity")
+    assert result.value == pytest.approx((x * y).sum())
     best = oracle.aligned_product(x, y)
-    assert found.value <= best <= found.upper_bound
-    assert found.gap == (found.upper_bound - found.value) / found.upper_bound
+    assert result.value <= best <= result.upper_bound
+    assert result.gap == (result.upper_bound - result.value) / result.upper_bound
 
 
-def test_what_is_no_pair_is_refused():
-    with pytest.raises(ValueError, match="expected the response of one input"):
+def test_responses_that_do_not_form_a_pair_raise():
+    with pytest.raises(ValueError, match=r"x: .*\(2, 3, 4, 5\)"):
         match(np.zeros((2, 3, 4, 5)), np.zeros((2, 3, 4, 5)))
-    with pytest.raises(ValueError, match=r"got shape \(2, 3\) with layout 'chw'"):
+    with pytest.raises(ValueError, match=r"x: .*\(2, 3\).*layout 'chw'"):
         match(np.zeros((2, 3)), np.zeros((2, 3)), layout="chw")
-    with pytest.raises(ValueError, match="equal channels: got 3 and 4"):
+    with pytest.raises(ValueError, match=r"channels.*\b3 and 4\b"):
         match(np.zeros((2, 3)), np.zeros((2, 4)))

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs CUDA C++ kernels on the CPU, so that their logic is tested without a GPU."""
+"""Emulator that runs CUDA C++ on the CPU, to test its logic without a GPU."""

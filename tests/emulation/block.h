@@ -1,178 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// One block of threads at a time: which thread runs, where threads meet, and what is wrong when they cannot.
+// Runs one block of threads at a time: scheduling, barriers, warp operations, shared memory and launches.
 #pragma once
 
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-
-#include "fibres.h"
+#include "state.h"
 
 namespace emulation {
-
-using Word = unsigned long long;
-
-constexpr unsigned max_grid = 0x7fffffff, max_threads = 1024, max_warps = max_threads / 32;
-constexpr size_t max_shared_bytes = 227 * 1024, max_static_shared_bytes = 48 * 1024;
-
-// ---- Messages ------------------------------------------------------------------------------------------------------
-
-struct Message {
-    char text[8192];
-    size_t length;
-
-    void clear() { text[length = 0] = '\0'; }
-
-    void append_list(const char* format, va_list values)
-    {
-        const size_t room = sizeof text - length;
-        const size_t written = vsnprintf(text + length, room, format, values);
-        length += written < room ? written : room - 1;
-    }
-
-    [[gnu::format(printf, 2, 3)]] void append(const char* format, ...)
-    {
-        va_list values;
-        va_start(values, format);
-        append_list(format, values);
-        va_end(values);
-    }
-};
-
-static Message message;
-
-// ---- State ---------------------------------------------------------------------------------------------------------
-
-struct Index {
-    unsigned x, y, z;
-};
-
-// A call at which threads wait for one another.
-struct Call {
-    const char* name;
-    int line;
-    unsigned mask;  // the lanes that take part; 0 for a barrier of the block
-
-    bool operator==(Call other) const
-    {
-        return mask == other.mask && (name == other.name || !strcmp(name, other.name));
-    }
-};
-
-struct Warp;
-
-struct Thread {
-    Fibre fibre;
-    Index index;
-    Warp* warp;
-    unsigned lane;
-    bool exited;
-    Call call;        // the latest
-    Word value;       // what the thread brought to it
-    unsigned source;  // the lane whose value it asked for
-    Word result;
-};
-
-// Computes the results of these lanes of a warp's threads; called once, when the last of them has arrived.
-using Finish = void (*)(Thread* threads, unsigned lanes);
-
-struct WarpOperation {
-    Call call;
-    Finish finish;
-    unsigned arrived;
-};
-
-// Sets of lanes are bits, lane 0 the lowest.
-struct Warp {
-    unsigned live, ready;
-    unsigned open;  // operations in flight; several if their lanes differ
-    WarpOperation operations[32];
-    Thread* threads;
-    unsigned number;
-};
-
-struct Barrier {
-    Call call;
-    unsigned arrived, ayes;
-    unsigned result;  // of the last barrier that all threads reached
-};
-
-using Kernel = void (*)(void** arguments);
-
-struct Block {
-    Index index, size, grid;
-    Thread threads[max_threads];
-    Warp warps[max_warps];
-    unsigned ready;  // warps with a thread that can run, as bits
-    unsigned live;
-    Barrier barrier;
-    Thread* thread;  // the one that runs
-    Fibre launcher;
-    Kernel kernel;
-    void** arguments;
-    Word random;  // 0: threads take turns
-};
-
-static Block block;
-static Stacks<max_threads> stacks;
-
-inline unsigned number(const Thread& thread)
-{
-    return static_cast<unsigned>(&thread - block.threads);
-}
-
-// ---- Errors --------------------------------------------------------------------------------------------------------
-
-// The launcher goes on; the fibres of the block are never resumed.
-[[noreturn]] inline void abandon_block()
-{
-    switch_fibre(block.thread->fibre, block.launcher);
-    __builtin_unreachable();
-}
-
-struct CallText {
-    char text[96];
-
-    explicit CallText(Call call)
-    {
-        if (call.mask) snprintf(text, sizeof text, "%s(0x%08x) at line %d", call.name, call.mask, call.line);
-        else snprintf(text, sizeof text, "%s at line %d", call.name, call.line);
-    }
-};
-
-// Out of line, like all that ends a launch: fibres switch faster if their frames are small.
-[[noreturn, gnu::noinline, gnu::cold, gnu::format(printf, 2, 3)]] inline void fail(Call call, const char* format, ...)
-{
-    message.append("block %u, thread %u: %s: ", block.index.x, number(*block.thread), CallText(call).text);
-    va_list values;
-    va_start(values, format);
-    message.append_list(format, values);
-    va_end(values);
-    abandon_block();
-}
-
-[[noreturn, gnu::noinline, gnu::cold]] inline void report_divergence(Call call, Call other)
-{
-    fail(call, "others wait in %s", CallText(other).text);
-}
-
-inline bool same_state(const Thread& a, const Thread& b)
-{
-    return a.exited == b.exited && (a.exited || (a.call == b.call && a.call.line == b.call.line));
-}
-
-[[noreturn, gnu::noinline, gnu::cold]] inline void report_deadlock()
-{
-    message.append("deadlock in block %u", block.index.x);
-    for (unsigned first = 0, next = 0; first < block.size.x; first = next) {
-        const Thread& thread = block.threads[first];
-        while (next < block.size.x && same_state(thread, block.threads[next])) ++next;
-        message.append(next - first == 1 ? "\n  thread %u" : "\n  threads %u to %u", first, next - 1);
-        if (thread.exited) message.append(" exited");
-        else message.append(": %s", CallText(thread.call).text);
-    }
-    abandon_block();
-}
 
 // ---- Scheduling ----------------------------------------------------------------------------------------------------
 
@@ -198,7 +30,7 @@ inline unsigned random_bit(unsigned bits)
     return first_after(random_below(32), bits);
 }
 
-// One of the same warp's threads in `lanes`; where there is none, the next warp's first.
+// One of the threads of the same warp in `lanes`, or the first of the next warp if there is none.
 inline Thread& next_in_turn(const Thread& thread, unsigned lanes)
 {
     if (lanes) return thread.warp->threads[first_after(thread.lane, lanes)];
@@ -222,15 +54,15 @@ inline void run_next(unsigned lanes)
     switch_fibre(previous.fibre, next.fibre);
 }
 
-// Lets other threads run. Every warp gets its turn: else a warp that spins until another one writes might never end.
+// Lets other threads run. Every warp gets its turn; otherwise a warp that waits for another in a loop might never end.
 inline void yield()
 {
     const Thread& self = *block.thread;
     run_next(self.warp->ready & (~1u << self.lane));
 }
 
-// Lets other threads run until this one is woken. Warps run as far ahead of each other as they can, which brings
-// missing barriers to light.
+// Lets other threads run until this one is woken. Warps run as far ahead of each other as they can, which exposes
+// missing barriers.
 inline void suspend()
 {
     const Thread& self = *block.thread;
@@ -246,7 +78,7 @@ inline void wake(Warp& warp, unsigned lanes)
     block.ready |= 1u << warp.number;
 }
 
-// The thread that arrived last goes on, which saves a switch; a random schedule must not favour it.
+// The last thread to arrive continues, which saves a switch; a random schedule must not favour it.
 inline void yield_if_random()
 {
     if (block.random) yield();
@@ -254,7 +86,7 @@ inline void yield_if_random()
 
 // ---- Barriers ------------------------------------------------------------------------------------------------------
 
-// True when this ended the barrier. Exited threads count as arrived.
+// Whether this call completes the barrier. Exited threads count as arrived.
 inline bool finish_barrier()
 {
     Barrier& barrier = block.barrier;
@@ -267,7 +99,7 @@ inline bool finish_barrier()
     return true;
 }
 
-// Waits for all threads of the block; returns in how many of them `aye` is true.
+// Waits for all threads of the block; returns the number of those with a true `aye`.
 inline unsigned meet_block(const char* name, bool aye, int line)
 {
     Barrier& barrier = block.barrier;
@@ -283,7 +115,7 @@ inline unsigned meet_block(const char* name, bool aye, int line)
 
 // ---- Warp operations -----------------------------------------------------------------------------------------------
 
-// True when this ended the operation. Exited threads count as arrived.
+// Whether this call completes the operation. Exited threads count as arrived.
 inline bool finish_operation(Warp& warp, WarpOperation& operation)
 {
     if (operation.arrived != (operation.call.mask & warp.live)) return false;
@@ -324,20 +156,20 @@ inline Word meet_warp(Call call, Word value, unsigned source, Finish finish)
 // ---- Shared memory -------------------------------------------------------------------------------------------------
 
 // Dynamic shared memory lies between guards. Unwritten memory and guards both read as NaN; the guards' pattern is one
-// that a kernel hardly writes.
+// that a CUDA kernel is unlikely to write.
 struct SharedMemory {
     static constexpr size_t guard_bytes = 1024;
     static constexpr unsigned pattern = 0xfff5a5a5;
 
     alignas(128) unsigned char area[guard_bytes + max_shared_bytes + guard_bytes];
-    size_t bytes;  // as the launch asked for
+    size_t bytes;  // as requested by the launch
 
     unsigned char* start() { return area + guard_bytes; }
     unsigned char* end() { return start() + bytes; }
 
-    void resize(size_t wanted)
+    void resize(size_t requested)
     {
-        bytes = wanted;
+        bytes = requested;
         for (size_t i = 0; i < guard_bytes; i += sizeof pattern) {
             memcpy(area + i, &pattern, sizeof pattern);
             memcpy(end() + i, &pattern, sizeof pattern);
@@ -356,7 +188,7 @@ struct SharedMemory {
 static SharedMemory shared_memory;
 
 #ifdef __ELF__
-// Static variables are in a section of their own. The linker defines its start and end, if there is one.
+// Static variables have a separate section, whose start and end the linker defines if it exists.
 extern "C" [[gnu::weak, gnu::visibility("hidden")]] unsigned char __start_emulated_shared[], __stop_emulated_shared[];
 #define EMULATED_SHARED static __attribute__((section("emulated_shared")))
 #else
@@ -369,7 +201,7 @@ inline size_t static_shared_bytes()
     return __stop_emulated_shared - __start_emulated_shared;
 }
 
-// Each block finds bytes that are all ones.
+// All bytes of shared memory are ones when a block starts.
 inline void fill_shared_memory()
 {
     if (static_shared_bytes()) memset(__start_emulated_shared, 0xff, static_shared_bytes());
@@ -434,7 +266,7 @@ inline unsigned common_divisor(unsigned a, unsigned b)
     return b ? common_divisor(b, a % b) : a;
 }
 
-// Steps of a length that has no divisor in common with the grid reach every block once.
+// Steps of a length coprime to the grid reach every block once.
 inline void run_grid(unsigned grid)
 {
     Word step = 1, number = 0;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compiles CUDA C++ programs, with the shim in front of them, to libraries for the CPU."""
+"""Compiles CUDA C++ programs, prefixed with the shim, to CPU libraries."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ OPTIONS = (
     "-ffp-contract=off",
     "-fno-exceptions",
     "-fno-rtti",
-    "-fno-strict-aliasing",  # kernels use one piece of shared memory for several types
-    "-fvisibility=hidden",  # else programs would share the emulator's state
+    "-fno-strict-aliasing",  # CUDA kernels reinterpret shared memory as several types
+    "-fvisibility=hidden",  # otherwise programs would share the emulator's state
     f"-I{HERE}",
 )
 
 
 class CompilationError(RuntimeError):
-    """A program does not compile, or there is nothing to compile it with."""
+    """A program does not compile, or there is no compiler."""
 
 
 def find_compiler() -> tuple[str, ...]:
@@ -42,9 +42,9 @@ def find_compiler() -> tuple[str, ...]:
         if path := shutil.which(name):
             return (path,)
     if importlib.util.find_spec("ziglang"):
-        # Zig would first build a C++ standard library, for a minute; the shim needs none.
+        # The shim needs no C++ standard library, which Zig would build for a minute.
         return (sys.executable, "-m", "ziglang", "c++", "-nostdlib++")
-    raise CompilationError("found no C++ compiler: set CXX, install g++ or clang++, or `pip install ziglang`")
+    raise CompilationError("no C++ compiler: set CXX, install g++ or clang++, or `pip install ziglang`")
 
 
 @cache
@@ -56,7 +56,7 @@ def library_folder() -> Path:
 
 def translation_unit(source: str, functions: tuple[str, ...]) -> str:
     exports = "\n".join(f"EXPORT_KERNEL({name})" for name in functions)
-    # A namespace without a name gives inline functions internal linkage, which their shared variables need.
+    # An anonymous namespace gives inline functions internal linkage, which their shared variables require.
     return f'#include "shim.h"\nnamespace {{\n#line 1 "kernel.cu"\n{source}\n}}\n{exports}\n'
 
 
@@ -75,8 +75,8 @@ def build(text: str, arch: int) -> Path:
 
 @cache
 def load(source: str, functions: tuple[str, ...], arch: int) -> ctypes.PyDLL:
-    """A program's library, with `launch_<function>` and `signature_<function>` for each of its functions."""
-    # A library runs one launch at a time: a PyDLL keeps Python's lock during calls.
+    """Return a program's library, which exports `launch_<function>` and `signature_<function>` per function."""
+    # PyDLL holds the GIL during calls, because a library supports one launch at a time.
     library = ctypes.PyDLL(str(build(translation_unit(source, functions), arch)))
     library.emulation_error.restype = ctypes.c_char_p
     for name in functions:

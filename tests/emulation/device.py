@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A device in the manner of a GPU: memory of its own, and kernels that it compiles and runs."""
+"""Emulated devices with separate memory, which compile and run CUDA kernels."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import numpy as np
 from emulation.compiler import load
 
 GUARD = np.tile(np.array([0xA5, 0xA5, 0xF5, 0xFF], np.uint8), 16)
-"""Lies before and after each array: NaN as numbers, and hardly ever written by a kernel."""
+"""Guard before and after each array: NaN as a number, and unlikely to be written by a CUDA kernel."""
 
 
 class EmulationError(RuntimeError):
-    """A kernel was launched or behaved in a way that a GPU does not allow."""
+    """A CUDA kernel was launched or behaved in a way that GPUs do not allow."""
 
 
 class Program(Protocol):
@@ -28,10 +28,10 @@ class Program(Protocol):
 
 
 class EmulatedDevice:
-    """Runs kernels on the CPU; its arrays are NumPy's.
+    """Runs CUDA kernels on the CPU, on NumPy arrays.
 
-    Threads take turns where `seed` is 0 and else run in a random order that the seed determines. `memory` is how many
-    bytes the device has, `arch` the value of `__CUDA_ARCH__`.
+    Threads take turns if `seed` is 0, and otherwise run in a random order determined by the seed. `memory` is the size
+    of device memory in bytes, `arch` the value of `__CUDA_ARCH__`.
     """
 
     name = "emulated"
@@ -52,7 +52,7 @@ class EmulatedDevice:
         pass
 
     def synchronize(self) -> None:
-        """Nothing is ever under way: nor is there anything to retire or release."""
+        """Do nothing, as all work is synchronous; the same holds for `retire` and `release`."""
 
     retire = release = synchronize
 
@@ -63,7 +63,7 @@ class EmulatedDevice:
         return isinstance(error, MemoryError)
 
     def empty(self, shape, dtype) -> np.ndarray:
-        """An array whose bytes are all 0xFF: NaN, or -1."""
+        """Return an array whose bytes are all 0xFF: NaN or -1."""
         dtype = np.dtype(dtype)
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         if size > self.free_bytes():
@@ -75,7 +75,7 @@ class EmulatedDevice:
         return allocation[GUARD.size : -GUARD.size].view(dtype).reshape(shape)
 
     def upload(self, array: np.ndarray) -> np.ndarray:
-        """A C-contiguous copy on the device, or an array that is one already."""
+        """Return a C-contiguous copy on the device; return device arrays as they are."""
         if self._owns(array) and array.flags.c_contiguous:
             return array
         copy = self.empty(array.shape, array.dtype)
@@ -83,12 +83,12 @@ class EmulatedDevice:
         return copy
 
     def download(self, array: np.ndarray) -> Callable[[], np.ndarray]:
-        """Copy now, as a stream would in its order; the function that is returned gives the copy."""
+        """Copy immediately, and return a function that returns the copy."""
         copy = array.copy()
         return lambda: copy
 
     def multiply(self, rows: np.ndarray, columns: np.ndarray, out: np.ndarray, precision: str) -> None:
-        """Write the inner products of all rows with all columns, added up in float32, or float64 if they are."""
+        """Write the inner products of all rows with all columns, computed in the type of the result."""
         if precision not in ("float32", "float64", "float16x3", "tf32"):
             raise ValueError(f"unknown precision {precision!r}")
         np.matmul(rows.astype(out.dtype, copy=False), columns.astype(out.dtype, copy=False).T, out=out)
@@ -96,7 +96,7 @@ class EmulatedDevice:
     def launch(
         self, program: Program, function: str, grid: int, block: int, arguments: Sequence[object], shared: int = 0
     ) -> None:
-        """Run `function` of the program; arguments are arrays of this device and NumPy scalars."""
+        """Run a function of the program on arrays of this device and NumPy scalars."""
         if function not in program.functions:
             raise EmulationError(f"the program has no function {function!r}")
         self._check_configuration(function, grid, block, shared)
@@ -120,7 +120,7 @@ class EmulatedDevice:
         return isinstance(array, np.ndarray) and id(array.base) in self._allocated
 
     def _value(self, argument: object) -> np.ndarray:
-        """What the kernel's parameter holds, as an array without dimensions."""
+        """Return the value of a parameter as a zero-dimensional array."""
         if isinstance(argument, np.generic):
             return np.asarray(argument)
         if self._owns(argument):
@@ -138,16 +138,16 @@ class EmulatedDevice:
 
 def check_types(function: str, values: Sequence[np.ndarray], signature: bytes) -> None:
     expected = [np.dtype(letter) for letter in signature.decode()]
-    got = [value.dtype for value in values]
-    if got != expected:
-        raise TypeError(f"{function} takes ({', '.join(map(str, expected))}), got ({', '.join(map(str, got))})")
+    dtypes = [value.dtype for value in values]
+    if dtypes != expected:
+        raise TypeError(f"{function} takes ({', '.join(map(str, expected))}), got ({', '.join(map(str, dtypes))})")
 
 
 class LateDevice(EmulatedDevice):
-    """Does all but uploads as late as a GPU may: when a result is waited for, or all is.
+    """Delays all work except uploads for as long as a GPU may: until a result is awaited, or all work.
 
-    What is uploaded goes, like a stream of its own, ahead of that; and it takes memory of uploads that were let go,
-    once what was to be done at the last `retire` is done.
+    Uploads overtake other work, as if they had a separate stream. They reuse the memory of unreferenced uploads, after
+    the work that was queued before the last `retire`.
     """
 
     def __init__(self, **options):
@@ -192,12 +192,12 @@ class LateDevice(EmulatedDevice):
         self._later(partial(super().launch, program, function, grid, block, views, shared=shared))
 
     def download(self, array: np.ndarray) -> Callable[[], np.ndarray]:
-        found: list[np.ndarray] = []
+        copies: list[np.ndarray] = []
         source = array.view()
-        last = self._later(lambda: found.append(source.copy()))
+        last = self._later(lambda: copies.append(source.copy()))
 
         def fetch() -> np.ndarray:
             self._finish(last)
-            return found[0]
+            return copies[0]
 
         return fetch

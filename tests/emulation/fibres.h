@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fibres: stacks between which one operating-system thread switches of its own accord.
+// Fibres: stacks between which one operating-system thread switches cooperatively.
 #pragma once
 
 #include <stddef.h>
@@ -127,7 +127,7 @@ inline void switch_fibre(Fibre& from, Fibre& to)
 
 namespace emulation {
 
-// Address space for the stacks of all fibres. Below each stack lies a page that faults, so that an overflow is noticed.
+// Address space for the stacks of all fibres. Below each stack, a page that faults exposes overflows.
 template <unsigned capacity>
 class Stacks {
   public:

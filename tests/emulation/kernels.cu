@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels that test the emulator.
+// CUDA kernels that test the emulator.
 
 #ifndef DYNAMIC_SHARED
 #define DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
@@ -78,7 +78,7 @@ SHUFFLES(uint64)
 SHUFFLES(float)
 SHUFFLES(double)
 
-// Lanes in the mask vote together, the others apart.
+// Lanes in the mask vote together, and the others vote together.
 extern "C" __global__ void votes(const int *values, unsigned mask, unsigned *ballots, int *any, int *all) {
     int lane = threadIdx.x;
     if (!(mask >> lane & 1)) mask = ~mask;
@@ -102,7 +102,7 @@ REDUCTIONS(int)
 REDUCTIONS(uint32)
 #endif
 
-// Some lanes of a warp go their own way, as often as they like, before all meet again.
+// Some lanes of a warp diverge for several operations before all reconverge.
 extern "C" __global__ void parts_of_warp(int *sums) {
     int lane = threadIdx.x, value = lane;
     if (lane < 16) {
@@ -121,14 +121,14 @@ extern "C" __global__ void absent_lane(float *values) {
 
 // ---- Scalars -------------------------------------------------------------------------------------------------------
 
-extern "C" __global__ void bits(const unsigned *narrow, const uint64 *wide, int *found) {
+extern "C" __global__ void bits(const unsigned *narrow, const uint64 *wide, int *results) {
     int n = blockDim.x, i = threadIdx.x;
-    found[i] = __ffs(narrow[i]);
-    found[n + i] = __popc(narrow[i]);
-    found[2 * n + i] = __clz(narrow[i]);
-    found[3 * n + i] = __ffsll(wide[i]);
-    found[4 * n + i] = __popcll(wide[i]);
-    found[5 * n + i] = __clzll(wide[i]);
+    results[i] = __ffs(narrow[i]);
+    results[n + i] = __popc(narrow[i]);
+    results[2 * n + i] = __clz(narrow[i]);
+    results[3 * n + i] = __ffsll(wide[i]);
+    results[4 * n + i] = __popcll(wide[i]);
+    results[5 * n + i] = __clzll(wide[i]);
 }
 
 extern "C" __global__ void casts(const float *narrow, const double *wide, unsigned *as_unsigned, int *as_int,
@@ -185,7 +185,7 @@ extern "C" __global__ void atomic_sums(const float *values, float *narrow, doubl
     atomicAdd(wide, values[THREAD]);
 }
 
-// Where in the order of all threads each one came.
+// The place of each thread in the order of execution.
 extern "C" __global__ void arrivals(int *count, int *places) { places[THREAD] = atomicAdd(count, 1); }
 
 // The first thread spins until the last one has written.
@@ -250,7 +250,7 @@ extern "C" __global__ void write_shared(int position) {
 
 extern "C" __global__ void write_global(float *values, int position) { values[position] = -1; }
 
-// What a block finds in shared memory before it writes there.
+// The contents of shared memory before a block writes to it.
 extern "C" __global__ void find_in_shared(float *in_static, float *in_dynamic) {
     __shared__ float fixed[32];
     DYNAMIC_SHARED(shared);

@@ -387,5 +387,5 @@ def test_an_installed_matcher_is_available_on_the_command_line(site, tmp_path):
     out = tmp_path / "out.npz"
     command = ["-m", "simplugins", "rsm", str(tmp_path / "in.npy"), "-o", str(out), "--matching", "truncated"]
     run_python(site, *command, "-O", "steps=3", "--quiet")
-    assert simplugins.load_rsm(out).made["matching_options"] == {"steps": 3}
+    assert simplugins.load_rsm(out).metadata["matching_options"] == {"steps": 3}
     assert "truncated" in run_python(site, "-m", "simplugins", "plugins")

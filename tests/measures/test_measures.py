@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import simplugins
 from simplugins.matching.optimal import Optimal
-from simplugins.measures.computation import Measure
+from simplugins.measures.measure import Measure
 
 SEMANTIC = ["semantic-linear", "semantic-cosine", "semantic-rbf"]
 SPATIO_SEMANTIC = [f"spatio-{name}" for name in SEMANTIC]
@@ -23,22 +23,22 @@ def sets():
 
 def test_semantic_rsms_equal_the_oracle(sets):
     products, norms = oracle.aligned_products(sets, sets), oracle.norms(sets)
-    found = simplugins.compute_rsms(sets, SEMANTIC, sigma=3.0)
-    np.testing.assert_allclose(found["semantic-linear"], products, rtol=1e-12)
-    np.testing.assert_allclose(found["semantic-cosine"], oracle.cosine(products, norms, norms), rtol=1e-12)
-    np.testing.assert_allclose(found["semantic-rbf"], oracle.rbf(products, norms, norms, 3.0), rtol=1e-10)
+    rsms = simplugins.compute_rsms(sets, SEMANTIC, sigma=3.0)
+    np.testing.assert_allclose(rsms["semantic-linear"], products, rtol=1e-12)
+    np.testing.assert_allclose(rsms["semantic-cosine"], oracle.cosine(products, norms, norms), rtol=1e-12)
+    np.testing.assert_allclose(rsms["semantic-rbf"], oracle.rbf(products, norms, norms, 3.0), rtol=1e-10)
 
 
 def test_spatio_semantic_rsms_equal_flattened_products(sets):
     flat = sets.reshape(len(sets), -1)
     products, norms = flat @ flat.T, oracle.norms(sets)
-    found = simplugins.compute_rsms(sets, SPATIO_SEMANTIC, sigma=3.0)
-    np.testing.assert_allclose(found["spatio-semantic-linear"], products, rtol=1e-11, atol=1e-12)
+    rsms = simplugins.compute_rsms(sets, SPATIO_SEMANTIC, sigma=3.0)
+    np.testing.assert_allclose(rsms["spatio-semantic-linear"], products, rtol=1e-11, atol=1e-12)
     np.testing.assert_allclose(
-        found["spatio-semantic-cosine"], oracle.cosine(products, norms, norms), rtol=1e-11, atol=1e-12
+        rsms["spatio-semantic-cosine"], oracle.cosine(products, norms, norms), rtol=1e-11, atol=1e-12
     )
     np.testing.assert_allclose(
-        found["spatio-semantic-rbf"], oracle.rbf(products, norms, norms, 3.0), rtol=1e-10, atol=1e-12
+        rsms["spatio-semantic-rbf"], oracle.rbf(products, norms, norms, 3.0), rtol=1e-10, atol=1e-12
     )
 
 
@@ -53,7 +53,7 @@ def test_other_inputs_give_the_block_of_the_joint_rsm(sets):
 
 @given(seed=st.integers(0, 2**32 - 1), positions=st.integers(2, 20), channels=st.integers(1, 6))
 @settings(max_examples=30, deadline=None)
-def test_moving_things_changes_only_spatio_semantic_rsms(seed, positions, channels):
+def test_moving_content_does_not_change_semantic_rsms(seed, positions, channels):
     rng = np.random.default_rng(seed)
     still = rng.normal(size=(4, positions, channels))
     moved = np.stack([rng.permutation(response) for response in still])
@@ -62,7 +62,7 @@ def test_moving_things_changes_only_spatio_semantic_rsms(seed, positions, channe
         np.testing.assert_allclose(after[name].values, before[name].values, rtol=1e-9, atol=1e-9)
 
 
-def test_moving_things_changes_spatio_semantic_rsms(photos):
+def test_moving_content_changes_spatio_semantic_rsms(photos):
     maps = photos["block15"].astype(np.float32)
     rng = np.random.default_rng(1)
     moved = np.stack([response[:, rng.permutation(49)] for response in maps.reshape(24, 320, 49)])
@@ -88,7 +88,7 @@ def test_semantic_similarity_is_at_least_the_spatio_semantic_one(seed, positions
     assert (rsms["semantic-linear"].values >= rsms["spatio-semantic-linear"].values - slack).all()
 
 
-def test_scaling_activations_leaves_cosine_and_median_rbf(sets):
+def test_scaling_activations_does_not_change_cosine_and_median_rbf(sets):
     for factor in (1e-30, 2.0**20, 1e30):
         for name in ("semantic-cosine", "semantic-rbf", "spatio-semantic-cosine", "spatio-semantic-rbf"):
             scaled = simplugins.compute_rsm((sets * factor).astype(np.float32), name)
@@ -122,7 +122,7 @@ def test_unmatched_positions_count_as_matched_to_zero_vectors():
     )
 
 
-def test_masked_positions_change_nothing():
+def test_masked_positions_are_ignored():
     rng = np.random.default_rng(4)
     sets = rng.normal(size=(6, 12, 4)).astype(np.float32)
     mask = rng.random((6, 12)) < 0.6
@@ -145,14 +145,11 @@ def test_degenerate_responses_have_defined_similarities():
     np.testing.assert_array_equal(simplugins.compute_rsm(np.zeros((3, 2, 2)), "semantic-rbf").values, 1)
 
 
-def test_rsm_says_how_it_was_made(sets):
+def test_rsms_have_metadata(sets):
     rsm = simplugins.compute_rsm(sets.astype(np.float16), "semantic-rbf", labels=list("abcdefgh"))
+    assert (rsm.measure, rsm.kernel, rsm.matching) == ("semantic-rbf", "rbf", "optimal")
     assert rsm.metadata == {
-        "measure": "semantic-rbf",
-        "kernel": "rbf",
-        "matching": "optimal",
         "matching_options": {},
-        "sigma": pytest.approx(rsm.sigma),
         "sigma_rule": "median",
         "dtype": "float32",
         "engine": "cpu",
@@ -165,8 +162,8 @@ def test_rsm_says_how_it_was_made(sets):
     squared = (
         rsm.squared_norms[:, None] + rsm.squared_norms - 2 * simplugins.compute_rsm(sets, "semantic-linear").values
     )
-    below = np.sort(squared[np.triu_indices(8, 1)])
-    assert rsm.sigma == pytest.approx(np.sqrt(below[(len(below) - 1) // 2]), rel=1e-3)
+    distances = np.sort(squared[np.triu_indices(8, 1)])
+    assert rsm.sigma == pytest.approx(np.sqrt(distances[(len(distances) - 1) // 2]), rel=1e-3)
     assert list(rsm.labels) == list("abcdefgh")
 
 
@@ -193,50 +190,56 @@ def test_activations_come_from_files_too(tmp_path, sets):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"measure": "semantic-cosin"}, ValueError, "nearest: semantic-cosine"),
-        ({"engine": "gpu"}, ValueError, "unknown engine 'gpu'"),
-        ({"sigma": 0}, ValueError, "sigma must be 'median' or a number above 0, got 0"),
-        ({"sigma": float("nan")}, ValueError, "sigma must be 'median'"),
-        ({"sigma": "mean"}, ValueError, "sigma must be 'median'"),
-        ({"thread": 2}, TypeError, r"'optimal'.*'thread'.*no options"),
-        ({"measure": "spatio-semantic-rbf", "matching": "optimal"}, ValueError, "takes no matching but the identity"),
-        ({"other_labels": ["a"]}, ValueError, "other_labels and other_mask go with other"),
+        ({"measure": "semantic-cosin"}, ValueError, r"'semantic-cosin'.*semantic-cosine"),
+        ({"engine": "gpu"}, ValueError, "engine 'gpu'"),
+        ({"sigma": 0}, ValueError, r"sigma.*\b0$"),
+        ({"sigma": float("nan")}, ValueError, r"sigma.*\bnan$"),
+        ({"sigma": "mean"}, ValueError, "sigma.*'mean'"),
+        ({"thread": 2}, TypeError, "thread"),
+        ({"matching_options": {"window": 2}}, TypeError, r"window.*'optimal'|'optimal'.*window"),
+        ({"measure_options": {"window": 2}}, TypeError, r"'semantic-cosine'.*'window'"),
+        ({"tile_size": 0}, ValueError, r"tile_size.*\b0$"),
+        ({"measure": "spatio-semantic-rbf", "matching": "optimal"}, ValueError, r"'spatio-semantic-rbf'.*'optimal'"),
+        ({"other_labels": ["a"]}, ValueError, r"other_labels.*other="),
+        ({"other_mask": np.ones((8, 15), bool)}, ValueError, r"other_mask.*other="),
         ({"labels": ["a"]}, ValueError, r"labels.*\b8\b.*\(1,\)"),
     ],
 )
-def test_wrong_options_are_named(sets, options, error, message):
+def test_invalid_options_are_named(sets, options, error, message):
     with pytest.raises(error, match=message):
         simplugins.compute_rsm(sets, **options)
 
 
 def test_an_rsm_needs_two_inputs(sets):
-    with pytest.raises(ValueError, match="an RSM needs at least 2 inputs, got 1"):
+    with pytest.raises(ValueError, match=r"\b2 inputs.*\b1$"):
         simplugins.compute_rsm(sets[:1])
     assert simplugins.compute_rsm(sets[:1], other=sets[1:2]).shape == (1, 1)
 
 
-def test_a_measure_is_called_as_a_plugin(sets):
+def test_semantic_measures_can_be_called_as_functions(sets):
     measure = simplugins.plugins.load("simplugins.measures", "semantic-linear")
     assert isinstance(measure, Measure)
-    np.testing.assert_array_equal(measure(sets).values, simplugins.compute_rsm(sets, "semantic-linear").values)
+    x, y = simplugins.Activations.from_array(sets[:5]), simplugins.Activations.from_array(sets[5:])
+    np.testing.assert_array_equal(measure(x), simplugins.compute_rsm(x, measure))
+    np.testing.assert_array_equal(measure(x, y), simplugins.compute_rsm(x, "semantic-linear", other=y))
 
 
 def test_a_common_offset_leaves_distances_in_float64():
     sets = np.random.default_rng(0).standard_normal((4, 6, 3))
     products, norms = oracle.aligned_products(sets + 2000, sets + 2000), oracle.norms(sets + 2000)
-    found = simplugins.compute_rsm(sets + 2000, "semantic-rbf", sigma=5.0)
-    np.testing.assert_allclose(found.values, oracle.rbf(products, norms, norms, 5.0), atol=1e-6)
-    assert simplugins.compute_rsm(sets + 2000, "spatio-semantic-rbf").metadata["sigma"] > 1
+    rsm = simplugins.compute_rsm(sets + 2000, "semantic-rbf", sigma=5.0)
+    np.testing.assert_allclose(rsm.values, oracle.rbf(products, norms, norms, 5.0), atol=1e-6)
+    assert simplugins.compute_rsm(sets + 2000, "spatio-semantic-rbf").sigma > 1
 
 
 @pytest.mark.parametrize("sigma", [1e-200, 1e200])
-def test_extreme_bandwidths_have_their_limits(sets, sigma):
-    found = simplugins.compute_rsm(sets, "semantic-rbf", sigma=sigma).values
-    np.testing.assert_array_equal(found, np.eye(8) if sigma < 1 else np.ones((8, 8)))
+def test_extreme_bandwidths_give_the_limits_of_rbf(sets, sigma):
+    rsm = simplugins.compute_rsm(sets, "semantic-rbf", sigma=sigma).values
+    np.testing.assert_array_equal(rsm, np.eye(8) if sigma < 1 else np.ones((8, 8)))
 
 
-def test_arguments_in_the_wrong_place_are_explained(sets):
-    with pytest.raises(TypeError, match="other inputs are passed as other="):
+def test_other_inputs_are_named_in_errors(sets):
+    with pytest.raises(TypeError, match=r"measure.*ndarray.*other="):
         simplugins.compute_rsm(sets, sets)
     with pytest.raises(ValueError, match=r"other: .*\b1 NaN"):
         simplugins.compute_rsm(sets, other=np.where(sets == sets[0, 0, 0], np.nan, sets))
@@ -254,13 +257,13 @@ def test_masked_sets_of_any_size_equal_the_oracle_on_the_packed_sets():
     spoiled = [np.where(mask[:, None], maps, np.nan) for maps, mask in zip((x, y), masks, strict=True)]
     products = oracle.aligned_products(*packed)
     norms = [oracle.norms(sets) for sets in packed]
-    found = simplugins.compute_rsms(
+    rsms = simplugins.compute_rsms(
         spoiled[0], SEMANTIC, other=spoiled[1], mask=masks[0], other_mask=masks[1], sigma=3.0, certify=True
     )
-    np.testing.assert_allclose(found["semantic-linear"].values, products, rtol=1e-11, atol=1e-11)
-    np.testing.assert_allclose(found["semantic-cosine"].values, oracle.cosine(products, *norms), rtol=1e-11, atol=1e-11)
-    np.testing.assert_allclose(found["semantic-rbf"].values, oracle.rbf(products, *norms, 3.0), rtol=1e-10)
-    assert found["semantic-rbf"].gap.max() < 1e-10
+    np.testing.assert_allclose(rsms["semantic-linear"].values, products, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(rsms["semantic-cosine"].values, oracle.cosine(products, *norms), rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(rsms["semantic-rbf"].values, oracle.rbf(products, *norms, 3.0), rtol=1e-10)
+    assert rsms["semantic-rbf"].gap.max() < 1e-10
 
 
 @pytest.mark.parametrize("matching", ["optimal", "auction", "batch-optimal", "greedy", "topk-greedy", "identity"])
@@ -281,24 +284,24 @@ def test_certificates_bound_the_optimum(sets, matching):
 
 
 @pytest.mark.parametrize("matching", ["optimal", "auction", "batch-optimal", "greedy", "topk-greedy", "identity"])
-def test_certificates_change_no_value(layers, matching):
+def test_certificates_do_not_change_values(layers, matching):
     maps = layers["block10"][:5]
-    with_them, without = (
+    certified, plain = (
         simplugins.compute_rsm(maps, matching=matching, certify=certify).values for certify in (True, False)
     )
-    np.testing.assert_allclose(with_them, without, rtol=1e-5)
+    np.testing.assert_allclose(certified, plain, rtol=1e-5)
 
 
-def test_a_gap_belongs_to_aligned_inner_products_whatever_the_kernel(sets):
+def test_gaps_do_not_depend_on_the_kernel(sets):
     rsms = simplugins.compute_rsms(sets, SEMANTIC, matching="greedy", certify=True)
     for rsm in rsms.values():
         np.testing.assert_array_equal(rsm.gap, rsms["semantic-linear"].gap)
     assert simplugins.compute_rsm(sets).gap is None
 
 
-def test_matchings_take_their_options(sets):
-    rsm = simplugins.compute_rsm(sets, matching="batch-optimal", window=4)
+def test_matching_options(sets):
+    rsm = simplugins.compute_rsm(sets, matching="batch-optimal", matching_options={"window": 4})
     assert (rsm.matching, rsm.metadata["matching_options"]) == ("batch-optimal", {"window": 4})
     assert repr(rsm).startswith("RSM semantic-cosine: 8 x 8, batch-optimal (window 4) matching, values ")
-    with pytest.raises(TypeError, match=r"'batch-optimal'.*'windows'.*nearest: window"):
-        simplugins.compute_rsm(sets, matching="batch-optimal", windows=4)
+    with pytest.raises(TypeError, match=r"(?s)(?=.*'windows')(?=.*batch-optimal).*\bwindow\b"):
+        simplugins.compute_rsm(sets, matching="batch-optimal", matching_options={"windows": 4})

@@ -25,10 +25,10 @@ def test_kernels_are_the_three_of_the_paper():
     assert kernels.KERNELS == ("linear", "cosine", "rbf")
 
 
-def test_linear_is_the_aligned_inner_product_in_an_array_of_its_own():
-    found = kernels.linear(PRODUCTS)
-    assert np.array_equal(found, PRODUCTS)
-    assert not np.shares_memory(found, PRODUCTS)
+def test_linear_copies_the_aligned_inner_products():
+    result = kernels.linear(PRODUCTS)
+    assert np.array_equal(result, PRODUCTS)
+    assert not np.shares_memory(result, PRODUCTS)
 
 
 def test_cosine_divides_by_both_lengths():
@@ -38,8 +38,8 @@ def test_cosine_divides_by_both_lengths():
 
 
 def test_cosine_of_a_zero_response_is_zero_with_everything_and_itself():
-    found = kernels.cosine(PRODUCTS, NORMS, NORMS)
-    assert found.tolist() == [[1, 0, 0.8], [0, 0, 0], [0.8, 0, 1]]
+    result = kernels.cosine(PRODUCTS, NORMS, NORMS)
+    assert result.tolist() == [[1, 0, 0.8], [0, 0, 0], [0.8, 0, 1]]
 
 
 def test_cosine_stays_within_one_where_products_are_rounded():
@@ -54,16 +54,16 @@ def test_cosine_of_extreme_norms_neither_overflows_nor_vanishes(scale):
 
 
 def test_squared_distances_by_hand():
-    found = kernels.squared_distances(PRODUCTS, NORMS, NORMS)
-    assert found.tolist() == [[0, 25, 13], [25, 0, 4], [13, 4, 0]]
+    result = kernels.squared_distances(PRODUCTS, NORMS, NORMS)
+    assert result.tolist() == [[0, 25, 13], [25, 0, 4], [13, 4, 0]]
 
 
-def test_squared_distances_of_two_sets_have_a_row_for_each_of_the_first():
-    found = kernels.squared_distances(np.array([[1.0, 2.0, 0.0]]), np.array([4.0]), np.array([1.0, 1.0, 9.0]))
-    assert found.tolist() == [[3, 1, 13]]
+def test_squared_distances_of_two_sets_have_one_row_per_input_of_the_first():
+    result = kernels.squared_distances(np.array([[1.0, 2.0, 0.0]]), np.array([4.0]), np.array([1.0, 1.0, 9.0]))
+    assert result.tolist() == [[3, 1, 13]]
 
 
-def test_kernels_leave_their_arguments_as_they_are():
+def test_kernels_do_not_change_their_arguments():
     products, norms = PRODUCTS.copy(), NORMS.copy()
     kernels.rbf(kernels.squared_distances(products, norms, norms), 1.0)
     kernels.cosine(products, norms, norms)
@@ -75,15 +75,15 @@ def test_kernels_leave_their_arguments_as_they_are():
 def test_distance_within_the_rounding_of_float32_is_exactly_zero(error, norm):
     # a float32 inner product of a response with itself: off by a few units in the last place, 2^-24 of it each
     product, norms = norm * (1 + 4 * error * 2.0**-24), np.array([norm])
-    found = kernels.squared_distances(np.array([[product]]), norms, norms, rounding=2.0**-21)
-    assert found.item() == 0
+    result = kernels.squared_distances(np.array([[product]]), norms, norms, rounding=2.0**-21)
+    assert result.item() == 0
 
 
 def test_distance_beyond_the_rounding_of_float32_is_kept():
     norm, square = 100.0, 100.0 * 2.0**-17
     products, norms = np.array([[norm - square / 2]]), np.array([norm])
-    found = kernels.squared_distances(products, norms, norms, rounding=2.0**-21).item()
-    assert found == pytest.approx(square, rel=1e-9)  # rounding of 2 n, 2^-52, divided by the share 2^-18
+    result = kernels.squared_distances(products, norms, norms, rounding=2.0**-21).item()
+    assert result == pytest.approx(square, rel=1e-9)  # rounding of 2 n, 2^-52, divided by the share 2^-18
 
 
 def test_distance_is_never_negative():
@@ -91,8 +91,8 @@ def test_distance_is_never_negative():
 
 
 def test_rbf_by_hand():
-    found = kernels.rbf(np.array([[0.0, 8.0, 18.0]]), sigma=2.0)
-    assert found[0].tolist() == pytest.approx([1, exp(-1), exp(-2.25)], rel=1e-15)
+    result = kernels.rbf(np.array([[0.0, 8.0, 18.0]]), sigma=2.0)
+    assert result[0].tolist() == pytest.approx([1, exp(-1), exp(-2.25)], rel=1e-15)
 
 
 def test_rbf_of_sigma_zero_is_one_everywhere():
@@ -143,7 +143,7 @@ def test_sigma_is_the_root_of_the_middle_or_the_lower_of_two_middle_squares(squa
     assert kernels.median_sigma(np.array([squares]), symmetric=False) == expected
 
 
-def test_sigma_leaves_zeros_out():
+def test_sigma_ignores_zeros():
     assert kernels.median_sigma(np.array([[0.0, 0.0, 0.0, 4.0, 9.0]]), symmetric=False) == 2
 
 
@@ -167,7 +167,7 @@ def test_sigma_is_the_low_median_of_the_standard_library(distances, symmetric):
     assert kernels.median_sigma(distances, symmetric=symmetric) == (sqrt(median_low(positive)) if positive else 0)
 
 
-def test_sigma_is_a_float_and_the_distances_stay_in_order():
+def test_sigma_is_a_float_and_does_not_reorder_distances():
     distances = np.array([[9.0, 1.0, 4.0]])
     assert type(kernels.median_sigma(distances, symmetric=False)) is float
     assert distances.tolist() == [[9, 1, 4]]

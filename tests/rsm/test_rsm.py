@@ -27,18 +27,18 @@ def rsms(sets, request):
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_saved_and_loaded_it_is_the_same(rsms, measure, tmp_path):
+def test_saved_rsms_are_loaded_with_all_attributes(rsms, measure, tmp_path):
     rsm = rsms[measure]
     rsm.save(tmp_path / "rsm.npz")
     loaded = load_rsm(tmp_path / "rsm.npz")
-    for name in ("values", "squared_norms", "other_squared_norms", "labels", "other_labels"):
+    for name in ("values", "gap", "squared_norms", "other_squared_norms", "labels", "other_labels"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(rsm, name))
-    assert dict(loaded.metadata) == dict(rsm.metadata)
-    assert loaded.symmetric == rsm.symmetric
+    for name in ("measure", "kernel", "matching", "sigma", "metadata", "shape", "symmetric"):
+        assert getattr(loaded, name) == getattr(rsm, name)
     with np.load(tmp_path / "rsm.npz", allow_pickle=False) as archive:
         np.testing.assert_array_equal(archive["values"], rsm.values)
     with zipfile.ZipFile(tmp_path / "rsm.npz") as archive:
-        assert json.loads(archive.read("header.json"))["made"]["measure"] == measure
+        assert json.loads(archive.read("header.json"))["measure"] == measure
 
 
 @pytest.mark.parametrize("measure", MEASURES)
@@ -60,7 +60,7 @@ def test_distances_after_exact_matching_obey_the_triangle_inequality(sets):
     assert (distances <= detours + 1e-9).all()
 
 
-def test_it_is_an_array_where_one_is_wanted(rsms):
+def test_rsms_convert_to_arrays_without_copying_unless_requested(rsms):
     rsm = rsms["semantic-cosine"]
     assert np.asarray(rsm) is rsm.values or np.shares_memory(np.asarray(rsm), rsm.values)
     assert not np.shares_memory(np.array(rsm), rsm.values)
@@ -68,7 +68,7 @@ def test_it_is_an_array_where_one_is_wanted(rsms):
     assert len(rsm) == rsm.shape[0]
 
 
-def test_it_describes_itself(rsms):
+def test_repr_html_and_summary_describe_the_rsm(rsms):
     rsm = rsms["semantic-rbf"]
     assert re.match(r"RSM semantic-rbf: \d x \d, optimal matching, values 0\.\d+ to 0\.\d+", repr(rsm))
     assert "data:image/png;base64,iVBOR" in rsm._repr_html_()
@@ -77,47 +77,62 @@ def test_it_describes_itself(rsms):
 
 
 def test_html_is_escaped():
-    rsm = RSM(np.eye(2), {"measure": "<script>", "kernel": None, "matching": "<b>"}, np.ones(2))
+    rsm = RSM.from_similarities(np.eye(2), measure="<script>", matching="<b>")
     assert "<script>" not in rsm._repr_html_()
     assert "<b>" not in rsm._repr_html_()
 
 
-def test_a_saved_rsm_is_not_overwritten_unless_asked(rsms, tmp_path):
+def test_files_are_overwritten_only_on_request(rsms, tmp_path):
     rsms["semantic-cosine"].save(tmp_path / "rsm.npz")
-    with pytest.raises(FileExistsError, match="exists"):
+    with pytest.raises(FileExistsError, match=r"rsm\.npz.*overwrite=True"):
         rsms["semantic-linear"].save(tmp_path / "rsm.npz")
     assert load_rsm(tmp_path / "rsm.npz").measure == "semantic-cosine"
     rsms["semantic-linear"].save(tmp_path / "rsm.npz", overwrite=True)
     assert load_rsm(tmp_path / "rsm.npz").measure == "semantic-linear"
-    with pytest.raises(ValueError, match=r"\.npz"):
+    with pytest.raises(ValueError, match=r"rsm\.npy.*\.npz"):
         rsms["semantic-linear"].save(tmp_path / "rsm.npy")
 
 
 def write_header(path, rsm, **changes):
     from simplugins._common import filesystem
 
-    header = {"format": "simplugins RSM", "format_version": 1, "made": dict(rsm.metadata), **changes}
     arrays = {"values": rsm.values, "squared_norms": rsm.squared_norms}
-    header = {"arrays": list(arrays), **header}
+    header = {
+        "format": "simplugins RSM",
+        "format_version": 2,
+        "arrays": list(arrays),
+        "measure": rsm.measure,
+        "kernel": rsm.kernel,
+        "matching": rsm.matching,
+        "sigma": rsm.sigma,
+        "metadata": dict(rsm.metadata),
+        **changes,
+    }
     filesystem.write_npz(path, arrays, {k: v for k, v in header.items() if v is not None}, overwrite=True)
 
 
-def test_what_is_no_rsm_is_refused(sets, tmp_path):
+def test_files_that_are_not_rsms_raise(sets, tmp_path):
     path, rsm = tmp_path / "rsm.npz", simplugins.compute_rsm(sets)
     with pytest.raises(FileNotFoundError):
         load_rsm(path)
     np.savez(path, a=np.ones(3))
-    with pytest.raises(ValueError, match="is no RSM saved by simplugins: it holds a"):
+    with pytest.raises(ValueError, match=r"rsm\.npz is not an RSM.*\ba$"):
         load_rsm(path)
-    write_header(path, rsm, format_version=2)
-    with pytest.raises(ValueError, match=r"version 2\b.*\b1\b"):
+    write_header(path, rsm, format_version=3)
+    with pytest.raises(ValueError, match=r"rsm\.npz.*\b3\b.*\b2\b.*upgrade"):
         load_rsm(path)
     write_header(path, rsm, arrays=["values", "squared_norms", "labels"])
-    with pytest.raises(ValueError, match=r"its arrays \['labels'\] are missing"):
+    with pytest.raises(ValueError, match=r"rsm\.npz.*\['labels'\]"):
         load_rsm(path)
-    for changes in ({"made": None}, {"made": 3}, {"format_version": "one"}, {"format_version": None}):
+    for changes in (
+        {"metadata": None},
+        {"metadata": 3},
+        {"measure": None},
+        {"format_version": "one"},
+        {"format_version": None},
+    ):
         write_header(path, rsm, **changes)
-        with pytest.raises(ValueError, match="cannot be read as an RSM"):
+        with pytest.raises(ValueError, match=r"rsm\.npz cannot be read"):
             load_rsm(path)
 
 
@@ -136,26 +151,28 @@ def test_damage_is_never_silent(sets, tmp_path):
             continue
         np.testing.assert_array_equal(loaded.values, rsm.values)
     (tmp_path / "damaged.npz").write_bytes(content[:-50])
-    with pytest.raises(ValueError, match="not a readable"):
+    with pytest.raises(ValueError, match=r"damaged\.npz"):
         load_rsm(tmp_path / "damaged.npz")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"values": np.ones(3), "squared_norms": np.ones(3)}, r"got shapes \(3,\) and \(3,\)"),
-        ({"values": np.eye(3), "squared_norms": np.ones(2)}, r"got shapes \(3, 3\) and \(2,\)"),
-        ({"values": np.ones((2, 3)), "squared_norms": np.ones(2)}, "is square and labelled once, got 2 x 3 values"),
+        ({"values": np.ones(3), "squared_norms": np.ones(3)}, r"values.*\(3,\)"),
+        ({"values": np.eye(3), "squared_norms": np.ones(2)}, r"squared_norms.*\b3\b.*\(2,\)"),
+        ({"values": np.ones((2, 3)), "squared_norms": np.ones(2)}, r"values.*\(2, 3\)"),
         (
             {"values": np.ones((2, 3)), "squared_norms": np.ones(2), "other_squared_norms": np.ones(2)},
-            "other_squared_norms: expected 3",
+            r"other_squared_norms.*\b3\b.*\(2,\)",
         ),
-        ({"values": np.eye(3), "squared_norms": np.ones(3), "labels": ["a"]}, "labels: expected 3"),
+        ({"values": np.eye(3), "squared_norms": np.ones(3), "labels": ["a"]}, r"labels.*\b3\b"),
+        ({"values": np.eye(3), "other_labels": list("abc")}, "other_labels"),
+        ({"values": np.eye(2), "gap": np.zeros(2)}, r"gap.*\(2, 2\).*\(2,\)"),
     ],
 )
-def test_parts_that_do_not_fit_are_refused(arguments, message):
+def test_inconsistent_parts_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
-        RSM(made={"measure": "any"}, **arguments)
+        RSM.from_similarities(**arguments)
 
 
 def test_gaps_are_saved_loaded_and_summarised(tmp_path):
@@ -164,30 +181,23 @@ def test_gaps_are_saved_loaded_and_summarised(tmp_path):
     rsm.save(tmp_path / "rsm.npz")
     loaded = simplugins.load_rsm(tmp_path / "rsm.npz")
     np.testing.assert_array_equal(loaded.gap, rsm.gap)
-    above = rsm.gap[np.triu_indices(4, 1)]
+    gaps = rsm.gap[np.triu_indices(4, 1)]
     i, j = np.unravel_index(rsm.gap.argmax(), (4, 4))
-    said = loaded.summary()["proven gap off the diagonal"]
-    assert said == f"largest {above.max():.3g} (inputs {i} and {j}), mean {above.mean():.3g}"
-    assert "proven gap off the diagonal" in rsm._repr_html_()
-    assert "proven gap" not in str(simplugins.compute_rsm(sets).summary())
+    description = loaded.summary()["optimality gap off the diagonal"]
+    assert description == f"largest {gaps.max():.3g} (inputs {i} and {j}), mean {gaps.mean():.3g}"
+    assert "optimality gap off the diagonal" in rsm._repr_html_()
+    assert "optimality gap" not in str(simplugins.compute_rsm(sets).summary())
 
 
-def test_an_exact_rsm_has_no_gap_to_tell_of():
+def test_gaps_of_exact_matchings_are_summarised_as_none():
     sets = np.random.default_rng(0).integers(0, 4, size=(3, 5, 2)).astype(float)
-    assert simplugins.compute_rsm(sets, certify=True).summary()["proven gap off the diagonal"] == "none"
+    assert simplugins.compute_rsm(sets, certify=True).summary()["optimality gap off the diagonal"] == "none"
 
 
 def test_lists_become_arrays():
-    rsm = simplugins.RSM(
-        values=[[1, 2]], made={"measure": "own"}, squared_norms=[1], other_squared_norms=[1, 4], gap=[[0, 0.25]]
-    )
-    assert rsm.gap.dtype == rsm.other_squared_norms.dtype == np.float64
-    assert rsm.summary()["proven gap"] == "largest 0.25 (inputs 0 and 1), mean 0.125"
-
-
-def test_a_gap_for_each_pair_is_needed():
-    with pytest.raises(ValueError, match=r"gap: expected a value for each pair, \(2, 2\), got \(2,\)"):
-        simplugins.RSM(values=np.eye(2), made={"measure": "own"}, squared_norms=np.ones(2), gap=np.zeros(2))
+    rsm = RSM.from_similarities([[1, 2]], squared_norms=[1], other_squared_norms=[1, 4], gap=[[0, 0.25]])
+    assert rsm.gap.dtype == rsm.other_squared_norms.dtype == rsm.values.dtype == np.float64
+    assert rsm.summary()["optimality gap"] == "largest 0.25 (inputs 0 and 1), mean 0.125"
 
 
 def products(rank, inputs=8, seed=0):
@@ -204,14 +214,15 @@ def indefinite(photos):
     return rsm
 
 
-def test_similarities_of_elsewhere_become_an_rsm_with_a_copy_of_them():
+def test_similarities_of_other_tools_are_copied_into_an_rsm():
     values = products(3)
-    rsm = simplugins.RSM.from_similarities(values, labels=range(8), measure="theirs", source="a tool")
+    rsm = RSM.from_similarities(values, labels=range(8), measure="theirs", metadata={"tool": "another"})
     np.testing.assert_array_equal(rsm.values, values)
     assert not np.shares_memory(rsm.values, values)
     assert rsm.symmetric
     assert rsm.labels.tolist() == list(range(8))
-    assert rsm.metadata == {"measure": "theirs", "source": "a tool"}
+    assert (rsm.measure, rsm.metadata) == ("theirs", {"tool": "another"})
+    assert rsm.kernel is rsm.matching is rsm.sigma is rsm.gap is None
     assert "matching" not in repr(rsm)
     assert "matching" not in rsm.summary()
     distances = np.sqrt(np.maximum(values.diagonal()[:, None] + values.diagonal() - 2 * values, 0))
@@ -221,49 +232,49 @@ def test_similarities_of_elsewhere_become_an_rsm_with_a_copy_of_them():
 @pytest.mark.parametrize(
     ("values", "error", "match"),
     [
-        (np.ones((2, 3)), ValueError, r"values: expected a square matrix, inputs x inputs, got shape \(2, 3\)"),
-        ([[1.0, 2.0], [3.0, 1.0]], ValueError, "values is not symmetric: at row 0, column 1 it is 2, at row 1"),
-        ([[1.0, np.nan], [np.nan, 1.0]], ValueError, "values holds 2 NaN or infinite values, the first at row 0"),
-        ([["a", "b"], ["c", "d"]], TypeError, "values: expected real numbers"),
+        (np.ones((2, 3)), ValueError, r"values: .*\(2, 3\)"),
+        ([[1.0, 2.0], [3.0, 1.0]], ValueError, r"values.*row 0, column 1.*\b2\b.*row 1, column 0.*\b3\b"),
+        ([[1.0, np.nan], [np.nan, 1.0]], ValueError, r"values.*\b2 NaN.*row 0, column 1"),
+        ([["a", "b"], ["c", "d"]], TypeError, "values: .*real numbers"),
     ],
 )
-def test_what_makes_no_rsm_is_refused(values, error, match):
+def test_invalid_similarities_raise(values, error, match):
     with pytest.raises(error, match=match):
-        simplugins.RSM.from_similarities(values)
+        RSM.from_similarities(values)
 
 
-def test_saved_rsms_of_elsewhere_are_read_again(tmp_path):
-    rsm = simplugins.RSM.from_similarities(products(3), labels=list("abcdefgh"), measure="theirs")
+def test_precomputed_rsms_are_saved_and_loaded(tmp_path):
+    rsm = RSM.from_similarities(products(3), labels=list("abcdefgh"), measure="theirs")
     rsm.save(tmp_path / "theirs.npz")
-    read = simplugins.load_rsm(tmp_path / "theirs.npz")
-    np.testing.assert_array_equal(read.values, rsm.values)
-    np.testing.assert_array_equal(read.rdm(), rsm.rdm())
-    assert read.metadata == rsm.metadata
+    loaded = simplugins.load_rsm(tmp_path / "theirs.npz")
+    np.testing.assert_array_equal(loaded.values, rsm.values)
+    np.testing.assert_array_equal(loaded.rdm(), rsm.rdm())
+    assert (loaded.measure, loaded.metadata) == (rsm.measure, rsm.metadata)
 
 
 @pytest.mark.parametrize("squared", [False, True])
 def test_distances_become_inner_products_about_the_mean(squared, indefinite):
-    for rsm in (simplugins.RSM.from_similarities(products(3)), indefinite):
-        made = simplugins.RSM.from_distances(rsm.rdm(squared=squared), squared=squared)
+    for rsm in (RSM.from_similarities(products(3)), indefinite):
+        centred = RSM.from_distances(rsm.rdm(squared=squared), squared=squared)
         largest = rsm.rdm(squared=True).max()
-        np.testing.assert_allclose(made.rdm(squared=True), rsm.rdm(squared=True), atol=1e-12 * largest)
+        np.testing.assert_allclose(centred.rdm(squared=True), rsm.rdm(squared=True), atol=1e-12 * largest)
         mean = np.eye(len(rsm)) - 1 / len(rsm)
-        np.testing.assert_allclose(made.values, mean @ rsm.values @ mean, atol=1e-12 * largest)
-        np.testing.assert_array_equal(made.values, made.values.T)
+        np.testing.assert_allclose(centred.values, mean @ rsm.values @ mean, atol=1e-12 * largest)
+        np.testing.assert_array_equal(centred.values, centred.values.T)
 
 
 @pytest.mark.parametrize(
     ("distances", "match"),
     [
-        ([[0.0, -1.0], [-1.0, 0.0]], "at row 0, column 1 there is -1"),
-        ([[0.0, 1.0], [1.0, 0.5]], "at row 1, column 1 there is 0.5 .*similarities are read by RSM.from_similarities"),
-        ([[1.0, 0.5], [0.5, 1.0]], "at row 0, column 0 there is 1"),
-        ([0.5, 0.2, 0.1], "distances: expected a square matrix"),
+        ([[0.0, -1.0], [-1.0, 0.0]], r"distances.*row 0, column 1.*-1\b"),
+        ([[0.0, 1.0], [1.0, 0.5]], r"distances.*row 1, column 1.*\b0\.5\b.*RSM\.from_similarities"),
+        ([[1.0, 0.5], [0.5, 1.0]], r"distances.*row 0, column 0.*\b1\b"),
+        ([0.5, 0.2, 0.1], r"distances: .*square.*\(3,\)"),
     ],
 )
-def test_what_are_no_distances_is_refused(distances, match):
+def test_invalid_distances_raise(distances, match):
     with pytest.raises(ValueError, match=match):
-        simplugins.RSM.from_distances(distances)
+        RSM.from_distances(distances)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -277,77 +288,77 @@ def test_features_have_the_values_as_inner_products(photos, dtype):
         assert features.shape == (24, 3)
 
 
-def test_what_is_not_positive_semi_definite_has_no_features_but_for_debiased_cka(indefinite):
+def test_indefinite_rsms_have_features_for_debiased_cka_only(indefinite):
     eigenvalues = np.linalg.eigvalsh(indefinite.values)
     share = f"{-eigenvalues[0] / eigenvalues[-1]:.2%} of the largest"
     with pytest.raises(ValueError, match=f"not positive semi-definite.*{eigenvalues[0]:.4g}, {share}.*shift=True"):
         indefinite.features()
     features = indefinite.features(shift=True)
     shifted = features @ features.T
-    off = shifted - indefinite.values
-    np.testing.assert_allclose(off.diagonal(), -eigenvalues[0], rtol=1e-6)
-    np.testing.assert_allclose(off[~np.eye(len(off), dtype=bool)], 0, atol=1e-9 * eigenvalues[-1])
+    shift = shifted - indefinite.values
+    np.testing.assert_allclose(shift.diagonal(), -eigenvalues[0], rtol=1e-6)
+    np.testing.assert_allclose(shift[~np.eye(len(shift), dtype=bool)], 0, atol=1e-9 * eigenvalues[-1])
     other = products(5, len(indefinite))
     exact = simplugins.compare(indefinite, other, "cka-debiased")
     assert simplugins.compare(shifted, other, "cka-debiased") == pytest.approx(exact, abs=1e-12)
     assert abs(simplugins.compare(shifted, other, "cka") - simplugins.compare(indefinite, other, "cka")) > 1e-4
 
 
-def test_how_far_an_rsm_is_from_positive_semi_definite(indefinite, photos):
+def test_indefiniteness_is_the_most_negative_eigenvalue_relative_to_the_largest(indefinite, photos):
     eigenvalues = np.linalg.eigvalsh(indefinite.values)
     assert indefinite.indefiniteness() == pytest.approx(-eigenvalues[0] / eigenvalues[-1])
-    assert simplugins.RSM.from_similarities(products(3)).indefiniteness() == 0
+    assert RSM.from_similarities(products(3)).indefiniteness() == 0
     assert simplugins.compute_rsm(photos["block15"][:, :3, 0, 0], "semantic-linear").indefiniteness() == 0
-    assert simplugins.RSM.from_similarities(np.zeros((3, 3))).indefiniteness() == 0
-    assert simplugins.RSM.from_similarities(-np.eye(3)).indefiniteness() == 1
+    assert RSM.from_similarities(np.zeros((3, 3))).indefiniteness() == 0
+    assert RSM.from_similarities(-np.eye(3)).indefiniteness() == 1
 
 
-def test_rsms_of_inputs_with_others_have_no_features_and_no_eigenvalues(photos):
+def test_rsms_with_other_inputs_have_no_features_and_no_eigenvalues(photos):
     rsm = simplugins.compute_rsm(photos["block15"][:3], other=photos["block15"][3:6])
-    for ask in (rsm.features, rsm.indefiniteness):
-        with pytest.raises(ValueError, match="this one has others as columns"):
-            ask()
+    for method in (rsm.features, rsm.indefiniteness, rsm.centred):
+        with pytest.raises(ValueError, match="other inputs"):
+            method()
 
 
 def test_rounding_on_the_diagonal_of_distances_counts_as_zero():
-    made = simplugins.RSM.from_distances([[1e-9, 2.0], [2.0, -1e-9]])
-    np.testing.assert_array_equal(made.values, [[1.0, -1.0], [-1.0, 1.0]])
+    centred = RSM.from_distances([[1e-9, 2.0], [2.0, -1e-9]])
+    np.testing.assert_array_equal(centred.values, [[1.0, -1.0], [-1.0, 1.0]])
 
 
-def test_inputs_are_put_in_another_order_with_all_that_belongs_to_them(photos):
+def test_reordering_moves_values_gaps_norms_and_labels(photos):
     maps, order = photos["block15"][:5], [3, 0, 4, 1, 2]
     rsm = simplugins.compute_rsm(maps, labels=list("abcde"), matching="greedy", certify=True)
-    turned = rsm.in_order(list("daebc"))
-    np.testing.assert_array_equal(turned.values, rsm.values[np.ix_(order, order)])
-    np.testing.assert_array_equal(turned.gap, rsm.gap[np.ix_(order, order)])
-    np.testing.assert_array_equal(turned.squared_norms, rsm.squared_norms[order])
+    reordered = rsm.in_order(list("daebc"))
+    np.testing.assert_array_equal(reordered.values, rsm.values[np.ix_(order, order)])
+    np.testing.assert_array_equal(reordered.gap, rsm.gap[np.ix_(order, order)])
+    np.testing.assert_array_equal(reordered.squared_norms, rsm.squared_norms[order])
     exact = [
         simplugins.compute_rsm(maps[places], labels=np.array(list("abcde"))[places]) for places in ([*range(5)], order)
     ]
     np.testing.assert_allclose(exact[0].in_order(list("daebc")).values, exact[1].values, rtol=1e-6)
-    assert turned.labels.tolist() == list("daebc")
-    assert turned.metadata == rsm.metadata
+    assert reordered.labels.tolist() == list("daebc")
+    assert reordered.metadata == rsm.metadata
     assert rsm.in_order(rsm.labels) is rsm
 
 
-def test_rows_are_put_in_order_of_inputs_compared_with_others(photos):
+def test_reordering_with_other_inputs_moves_rows_only(photos):
     maps = photos["block15"]
     rsm = simplugins.compute_rsm(maps[:3], other=maps[3:8], labels=[7, 8, 9], other_labels=list("abcde"))
-    turned = rsm.in_order([9, 7, 8])
-    np.testing.assert_array_equal(turned.values, rsm.values[[2, 0, 1]])
-    assert turned.other_labels.tolist() == list("abcde")
+    reordered = rsm.in_order([9, 7, 8])
+    np.testing.assert_array_equal(reordered.values, rsm.values[[2, 0, 1]])
+    assert reordered.other_labels.tolist() == list("abcde")
 
 
-def test_orders_that_cannot_be_told_are_refused():
-    rsm = simplugins.RSM.from_similarities(np.eye(3), labels=list("abc"))
-    for wanted, match in {
-        "abx": "lacks 1 of the labels asked for, the first 'x'",
-        "ab": "has 1 labels that are not asked for, the first 'c'",
-        "abcc": "label 'c' names more than one input",
+def test_ambiguous_and_incomplete_orders_raise():
+    rsm = RSM.from_similarities(np.eye(3), labels=list("abc"))
+    for order, match in {
+        "abx": r"\b1\b.*labels.*'x'",
+        "ab": r"\b1\b.*labels.*'c'",
+        "abcc": "label 'c'",
     }.items():
         with pytest.raises(ValueError, match=match):
-            rsm.in_order(list(wanted))
-    with pytest.raises(ValueError, match="label 'a' names more than one input"):
-        simplugins.RSM.from_similarities(np.eye(3), labels=list("aab")).in_order(list("baa"))
-    with pytest.raises(ValueError, match="the RSM has none"):
-        simplugins.RSM.from_similarities(np.eye(3)).in_order(list("abc"))
+            rsm.in_order(list(order))
+    with pytest.raises(ValueError, match="label 'a'"):
+        RSM.from_similarities(np.eye(3), labels=list("aab")).in_order(list("baa"))
+    with pytest.raises(ValueError, match="no labels"):
+        RSM.from_similarities(np.eye(3)).in_order(list("abc"))

@@ -6,35 +6,37 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from simplugins.rsm.stored_rsm import StoredRSM
 
 import simplugins
 from simplugins import RSM
 from simplugins.compute.sinks.zarr_store import Store
+from simplugins.rsm.rsm import DenseValues
+from simplugins.rsm.stored_values import StoredValues
 
 pytest.importorskip("zarr")
 MEASURES = ["semantic-linear", "semantic-cosine", "semantic-rbf"]
 
 
 @pytest.fixture
-def path(tmp_path, maps, small_tiles):
-    simplugins.compute_rsm(maps, "semantic-rbf", store=tmp_path / "run.zarr", labels=[f"crop {i}" for i in range(22)])
+def path(tmp_path, maps):
+    labels = [f"crop {i}" for i in range(22)]
+    simplugins.compute_rsm(maps, "semantic-rbf", store=tmp_path / "run.zarr", labels=labels, tile_size=4)
     return tmp_path / "run.zarr"
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-@pytest.mark.parametrize("others", [False, True])
-def test_it_is_the_rsm_that_is_computed_in_memory(tmp_path, maps, small_tiles, measure, others):
-    how = {"other": maps[:9] * 2} if others else {}
-    plain = simplugins.compute_rsm(maps, measure, certify=True, **how)
-    stored = simplugins.compute_rsm(maps, measure, certify=True, store=tmp_path / "run.zarr", **how)
+@pytest.mark.parametrize("with_other", [False, True])
+def test_stored_rsms_equal_those_computed_in_memory(tmp_path, maps, measure, with_other):
+    options = {"other": maps[:9] * 2 if with_other else None, "certify": True}
+    plain = simplugins.compute_rsm(maps, measure, **options)
+    stored = simplugins.compute_rsm(maps, measure, store=tmp_path / "run.zarr", tile_size=4, **options)
     np.testing.assert_allclose(stored, plain, rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(stored.gap, plain.gap, atol=1e-6)
-    assert (stored.metadata | {"sigma": None}) == (plain.metadata | {"sigma": None})
-    if measure == "semantic-rbf":
-        assert stored.sigma == pytest.approx(plain.metadata["sigma"], rel=1e-6)
-    assert stored.symmetric is plain.symmetric
+    for name in ("measure", "kernel", "matching", "metadata", "symmetric", "shape"):
+        assert getattr(stored, name) == getattr(plain, name)
+    assert stored.sigma == (None if plain.sigma is None else pytest.approx(plain.sigma, rel=1e-6))
     np.testing.assert_array_equal(stored.squared_norms, plain.squared_norms)
+    np.testing.assert_array_equal(stored.other_squared_norms, plain.other_squared_norms)
 
 
 @pytest.mark.parametrize(
@@ -49,91 +51,91 @@ def test_it_is_the_rsm_that_is_computed_in_memory(tmp_path, maps, small_tiles, m
         np.s_[:0, :],
     ],
 )
-def test_parts_are_those_of_the_whole(path, where):
+def test_parts_equal_those_of_the_whole(path, where):
     rsm = simplugins.load_rsm(path)
     whole = np.asarray(simplugins.load_rsm(path))
     rows, columns = where
     expected = whole[rows][..., columns] if np.ndim(np.arange(22)[rows]) else whole[rows][columns]
-    found = rsm[where]
-    assert np.shape(found) == np.shape(expected)
-    np.testing.assert_array_equal(found, expected)
+    part = rsm[where]
+    assert np.shape(part) == np.shape(expected)
+    np.testing.assert_array_equal(part, expected)
 
 
-def test_a_part_reads_no_more_tiles_than_it_is_in(path, monkeypatch):
-    read, asked = Store.read, []
-    monkeypatch.setattr(Store, "read", lambda store, tile: asked.append(tile) or read(store, tile))
+def test_indexing_reads_only_the_tiles_it_needs(path, monkeypatch):
+    read, tiles = Store.read, []
+    monkeypatch.setattr(Store, "read", lambda store, tile: tiles.append(tile) or read(store, tile))
     rsm = simplugins.load_rsm(path)
     assert (len(rsm), rsm.shape, rsm.labels[3], "run.zarr" in repr(rsm)) == (22, (22, 22), "crop 3", True)
-    assert not asked
+    assert not tiles
     rsm[9, 1:6]
-    assert asked == [(0, 2), (1, 2)]
+    assert tiles == [(0, 2), (1, 2)]
 
 
-def test_tiles_are_all_there_is(path):
+def test_tiles_cover_all_values(path):
     rsm = simplugins.load_rsm(path)
-    found = np.full(rsm.shape, np.nan)
+    assembled = np.full(rsm.shape, np.nan)
     for rows, columns, values in rsm.tiles():
-        found[rows, columns] = values
-        found[columns, rows] = values.T
-    np.testing.assert_array_equal(found, rsm.values)
+        assembled[rows, columns] = values
+        assembled[columns, rows] = values.T
+    np.testing.assert_array_equal(assembled, rsm.values)
 
 
 def test_sigma_and_kernel_change_without_matching_again(path, maps, monkeypatch):
     plain = simplugins.compute_rsms(maps, MEASURES, sigma=700.0)
-    monkeypatch.setattr("simplugins.compute.job.aligned_products", None)
+    monkeypatch.setattr("simplugins.compute.engines.cpu.aligned_products", None)
     for measure in MEASURES:
         opened = simplugins.load_rsm(path, measure=measure, sigma=700.0)
         np.testing.assert_allclose(opened, plain[measure], rtol=1e-6, atol=1e-7)
     again = simplugins.compute_rsms(maps, MEASURES, sigma=700.0, store=path, labels=[f"crop {i}" for i in range(22)])
     for measure in MEASURES:
         np.testing.assert_allclose(again[measure], plain[measure], rtol=1e-6, atol=1e-7)
-    assert simplugins.load_rsm(path, sigma="median").metadata["sigma"] == simplugins.load_rsm(path).metadata["sigma"]
+    assert simplugins.load_rsm(path, sigma="median").sigma == simplugins.load_rsm(path).sigma
 
 
-def test_other_measures_than_those_of_the_matching_are_refused(path):
+def test_measures_with_another_matching_raise(path):
     for measure in ("spatio-semantic-cosine", "pooled-cosine", "semantic-"):
-        with pytest.raises(ValueError, match=f"'{measure}' is not one of the matching .*'optimal'"):
+        with pytest.raises(ValueError, match=f"matching 'optimal'.*'{measure}'"):
             simplugins.load_rsm(path, measure=measure)
 
 
-def test_a_bandwidth_that_is_none_is_refused(path):
-    with pytest.raises(ValueError, match="sigma must be"):
+def test_invalid_bandwidths_raise(path):
+    with pytest.raises(ValueError, match=r"sigma.*-1\.0"):
         simplugins.load_rsm(path, sigma=-1.0)
 
 
-def test_a_file_of_one_rsm_has_no_other_measures(tmp_path, maps):
+def test_sigma_cannot_be_changed_for_files(tmp_path, maps):
     simplugins.compute_rsm(maps).save(tmp_path / "rsm.npz")
-    with pytest.raises(ValueError, match="file of one RSM"):
+    with pytest.raises(ValueError, match=r"rsm\.npz.*sigma"):
         simplugins.load_rsm(tmp_path / "rsm.npz", sigma=3.0)
 
 
-def test_it_is_an_rsm_to_all_others(path, tmp_path):
+def test_stored_rsms_work_wherever_rsms_do(path, tmp_path):
     rsm = simplugins.load_rsm(path)
-    plain = RSM(rsm.values, rsm.metadata, rsm.squared_norms, labels=rsm.labels)
+    plain = replace(rsm, source=DenseValues(rsm.values))
     assert isinstance(rsm, RSM)
     assert simplugins.compare(rsm, plain) == pytest.approx(1)
     np.testing.assert_array_equal(rsm.rdm(), plain.rdm())
     np.testing.assert_array_equal(rsm.to("scikit-learn", estimator="SVC"), plain.to("scikit-learn", estimator="SVC"))
     rsm.save(tmp_path / "rsm.npz")
     np.testing.assert_array_equal(simplugins.load_rsm(tmp_path / "rsm.npz"), plain)
-    changed = replace(rsm, labels=None)
-    assert type(changed) is RSM
-    assert changed.labels is None
+    unlabelled = replace(rsm, labels=None)
+    assert type(unlabelled) is RSM
+    assert unlabelled.labels is None
     order = rsm.labels[::-1]
     np.testing.assert_array_equal(rsm.in_order(order), plain.values[::-1, ::-1])
     assert rsm.plot() is not None
 
 
-def test_it_is_sent_as_its_path(path):
+def test_stored_rsms_are_pickled_without_their_values(path):
     rsm = simplugins.load_rsm(path, sigma=500.0)
     sent = pickle.dumps(rsm)
-    assert len(sent) < 1000
-    found = pickle.loads(sent)
-    assert type(found) is StoredRSM
-    assert found.metadata == rsm.metadata
-    np.testing.assert_array_equal(found, rsm)
+    assert len(sent) < 3000 < rsm.values.nbytes
+    received = pickle.loads(sent)
+    assert isinstance(received.source, StoredValues)
+    assert received.metadata == rsm.metadata
+    np.testing.assert_array_equal(received, rsm)
 
 
-def test_layers_may_be_stores(path):
-    found = simplugins.compare_layers({"one": simplugins.load_rsm(path)}, method="rsa-spearman")
-    assert found.values.item() == pytest.approx(1)
+def test_layers_may_be_stored_rsms(path):
+    table = simplugins.compare_layers({"one": simplugins.load_rsm(path)}, method="rsa-spearman")
+    assert table.values.item() == pytest.approx(1)

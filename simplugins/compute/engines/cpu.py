@@ -4,7 +4,8 @@
 A strip is a run of inputs against one other input. BLAS computes its affinities in one matrix product, and the matcher
 reads them in place. Both release the GIL, so plain Python threads keep all cores busy, also inside Dask workers or a
 user's own threads; BLAS is limited to one thread meanwhile. Each thread holds one strip (at most `TILE_BYTES` of
-affinities, or one pair if that is more) and the matcher's costs for one pair; converted inputs take about `CACHE_BYTES`.
+affinities, or one pair if that is more) and the matcher's costs for one pair; converted inputs take about
+`CACHE_BYTES`.
 
 Matchers with windows receive affinities window by window where that pays, and the affinities between windows are not
 computed. A positionwise matcher needs no affinities: its strips are blocks of inputs against blocks, one product of
@@ -138,7 +139,7 @@ class _Run:
         return self.match_strip if self.window is None else self.match_windows
 
     def compile(self) -> None:
-        """Compile the loops that the matcher uses, in the caller's thread, where Ctrl-C can stop it; once per process."""
+        """Compile the matcher's loops, once per process, in the caller's thread, where Ctrl-C can stop it."""
         if (key := (type(self.matcher), self.dtype, self.certify)) in _compiled:
             return
         affinity, offsets = np.ones((1, 1), self.dtype), np.array([0, 1])

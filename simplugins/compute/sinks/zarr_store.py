@@ -2,9 +2,10 @@
 """Stores: folders of finished tiles, from which a run continues whatever stopped it.
 
 A store is a Zarr group (format 3) with an array of values (aligned inner products, unless a measure computes its own)
-and an array of gaps if they were requested. A chunk is a tile, written whole or not at all, with a checksum; a symmetric
-job has tiles on and above the diagonal only. The group's attributes are the manifest, which identifies the run; it is
-written before the first tile and never changed. Kernels are applied when values are read, so they are not part of it.
+and an array of gaps if they were requested. A chunk is a tile, written whole or not at all, with a checksum; a
+symmetric job has tiles on and above the diagonal only. The group's attributes are the manifest, which identifies the
+run; it is written before the first tile and never changed. Kernels are applied when values are read, so they are not
+part of it.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from simplugins import __version__, plugins
 from simplugins._common import arrays
 from simplugins._common.threads import check_threads, in_threads
-from simplugins._common.validation import check_count, naming
+from simplugins._common.validation import check_count, error_prefix
 from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import Block
 from simplugins.activations.reading import read
@@ -179,7 +179,7 @@ def search(
     x = Activations.from_array(read(queries), mask=mask, labels=labels, **how)
     y = x
     if gallery is not None:
-        with naming("gallery"):
+        with error_prefix("gallery"):
             y = Activations.from_array(read(gallery), mask=gallery_mask, labels=gallery_labels, **how)
     elif gallery_mask is not None or gallery_labels is not None:
         raise ValueError("gallery_mask and gallery_labels go with a gallery, which was not given")

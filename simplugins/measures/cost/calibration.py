@@ -81,7 +81,7 @@ def calibrate(
     Speed
         From the last two samples. If the last one holds all inputs, its time is that of the call.
     """
-    fixed = fixed_cost(call, rows(1)().dtype)
+    fixed = fixed_cost(call, rows(2)())
     started = perf_counter()
 
     def left() -> float:
@@ -125,9 +125,12 @@ class _Sample:
         return replace(self, seconds=min(self.seconds, timed(lambda: call(self.x, self.y))[0]))
 
 
-def fixed_cost(call: PlannedCall, dtype: np.dtype[np.floating]) -> float:
-    """Return the seconds of the smallest possible call, after imports and compilation."""
-    smallest = Activations.from_array(np.ones((2, 1, 1), dtype))
+def fixed_cost(call: PlannedCall, two: Activations) -> float:
+    """Return the seconds of the smallest possible call, after imports and compilation.
+
+    Two single positions are compared; or `two` inputs, by a measure that may not accept any others.
+    """
+    smallest = two if call.measure.kernel is None else Activations.from_array(np.ones((2, 1, 1), two.dtype))
     call(smallest, None)
     return min(timed(lambda: call(smallest, None))[0] for _ in range(_ROUNDS))
 

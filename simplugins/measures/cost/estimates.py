@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from simplugins._common.formatting import counted, human_bytes, human_count, human_time
-from simplugins._common.validation import check_count, naming
+from simplugins._common.validation import check_count, error_prefix
 from simplugins.activations.activations import Activations
 from simplugins.compute.memory import peak_bytes, result_bytes
 from simplugins.matching.matcher import Matcher
@@ -228,7 +228,7 @@ def estimate_for(
     rows = columns = Source.of(activations, {"mask": mask, **options})
     x = y = rows.some()
     if other is not None:
-        with naming("other"):
+        with error_prefix("other"):
             columns = Source.of(other, {"mask": other_mask, **options})
             y = columns.some()
         other_inputs = columns.count if other_inputs is None else other_inputs

@@ -14,14 +14,18 @@ import simplugins
 from simplugins import Auction, BatchOptimal, Greedy, Identity, Optimal, TopKGreedy
 from simplugins._common import gpu
 from simplugins.activations.activations import Activations
-from simplugins.compute.engines import aligned_products as by_engine
 from simplugins.compute.engines import choose_engine, cpu
 from simplugins.compute.engines.cuda import cupy_device, engine, launcher, one_pair
 from simplugins.compute.engines.cuda.device import DeviceMemoryError
 from simplugins.compute.engines.cuda.engine import FINE_ENOUGH, INPUTS_SHARE, PRODUCTS_SHARE
 from simplugins.matching.certificates import match_and_certify
+from simplugins.measures.semantic import MatchedPairs
 
 MATCHERS = [Optimal(), Auction(), BatchOptimal(window=20), Greedy(), TopKGreedy(k=10), Identity()]
+
+
+def by_engine(x, y, matcher, *, engine="auto", precision=None, threads=None, certify=False):
+    return MatchedPairs(matcher, certify, engine, precision).compute(x, y, threads=threads)
 
 
 def sets_of(sizes, channels=6, seed=0, dtype=np.float32):
@@ -37,17 +41,17 @@ def equal_sets(count, positions, **options):
 @pytest.mark.parametrize("certify", [False, True])
 def test_real_activations_agree_with_the_cpu_engine(device, layers, matcher, certify):
     for name, count in (("block15", 8), ("block10", 4)):
-        activations = Activations.of(layers[name][:count])
-        found = engine.aligned_products(activations, None, matcher, device=device, certify=certify)
+        activations = Activations.from_array(layers[name][:count])
+        products = engine.aligned_products(activations, None, matcher, device=device, certify=certify)
         expected = cpu.aligned_products(activations, None, matcher, certify=certify)
         tolerance = getattr(matcher, "tolerance", 1e-6)
-        np.testing.assert_allclose(found.values, expected.values, rtol=tolerance)
-        np.testing.assert_array_equal(found.values, found.values.T)
-        assert (found.gap is None) == (not certify)
+        np.testing.assert_allclose(products.values, expected.values, rtol=tolerance)
+        np.testing.assert_array_equal(products.values, products.values.T)
+        assert (products.gap is None) == (not certify)
         if certify:
-            assert found.gap.min() == 0
+            assert products.gap.min() == 0
             # For matchers without dual prices, the CPU's bounds come from an auction.
-            assert (found.gap <= expected.gap + 1e-6).all()
+            assert (products.gap <= expected.gap + 1e-6).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -61,22 +65,22 @@ def test_approximations_of_unequal_sets_equal_the_oracle(device, dtype):
     }
     for matcher, oracle in oracles.items():
         expected = np.array([[oracle(a, b) for b in y] for a in x])
-        found = engine.aligned_products(Activations.of(x), Activations.of(y), matcher, device=device)
-        np.testing.assert_allclose(found.values, expected, rtol=1e-5)
+        products = engine.aligned_products(Activations.from_array(x), Activations.from_array(y), matcher, device=device)
+        np.testing.assert_allclose(products.values, expected, rtol=1e-5)
 
 
 def test_masked_positions_are_ignored(device):
     maps, mask = equal_sets(6, 40), np.random.default_rng(5).random((6, 40)) < 0.6
-    x = Activations.of(maps, mask=mask)
-    found = engine.aligned_products(x, None, Optimal(), device=device, certify=True)
+    x = Activations.from_array(maps, mask=mask)
+    products = engine.aligned_products(x, None, Optimal(), device=device, certify=True)
     sets = [positions[used] for positions, used in zip(maps, mask, strict=True)]
-    np.testing.assert_allclose(found.values, aligned_products(sets, sets), rtol=1e-6)
-    assert found.gap.max() <= FINE_ENOUGH
+    np.testing.assert_allclose(products.values, aligned_products(sets, sets), rtol=1e-6)
+    assert products.gap.max() <= FINE_ENOUGH
 
 
 @pytest.mark.parametrize("matcher", [Optimal(), BatchOptimal(window=8), Identity()], ids=lambda matcher: matcher.name)
 def test_results_do_not_depend_on_tiles(matcher, monkeypatch):
-    x, y = Activations.of(equal_sets(13, 24)), Activations.of(equal_sets(5, 24, seed=1))
+    x, y = Activations.from_array(equal_sets(13, 24)), Activations.from_array(equal_sets(5, 24, seed=1))
     for other in (None, y):
         whole = engine.aligned_products(x, other, matcher, device=EmulatedDevice()).values
         for most in (1, 3, 4):
@@ -93,15 +97,15 @@ def test_results_do_not_depend_on_asynchronous_execution(matcher, most, share, m
     """Several tiles in flight, windows of several sizes, and blocks that evict others."""
     monkeypatch.setattr(engine, "INPUTS_SHARE", share)
     monkeypatch.setattr(engine, "_block_size", lambda *_: most)
-    x, y = Activations.of(equal_sets(13, 49)), Activations.of(sets_of(range(20, 31), seed=1))
+    x, y = Activations.from_array(equal_sets(13, 49)), Activations.from_array(sets_of(range(20, 31), seed=1))
     for other in (None, x if matcher.positionwise else y):
         expected = engine.aligned_products(x, other, matcher, device=EmulatedDevice()).values
-        found = engine.aligned_products(x, other, matcher, device=LateDevice()).values
-        np.testing.assert_array_equal(found, expected)
+        values = engine.aligned_products(x, other, matcher, device=LateDevice()).values
+        np.testing.assert_array_equal(values, expected)
 
 
 def test_device_memory_stays_within_the_stated_share(monkeypatch):
-    x = Activations.of(equal_sets(60, 30, channels=16))
+    x = Activations.from_array(equal_sets(60, 30, channels=16))
     least = []
 
     class Watched(EmulatedDevice):
@@ -111,8 +115,8 @@ def test_device_memory_stays_within_the_stated_share(monkeypatch):
             return array
 
     device = Watched(memory=2**19)
-    found = engine.aligned_products(x, None, Optimal(), device=device)
-    np.testing.assert_allclose(found.values, cpu.aligned_products(x, None, Optimal()).values, rtol=1e-6)
+    products = engine.aligned_products(x, None, Optimal(), device=device)
+    np.testing.assert_allclose(products.values, cpu.aligned_products(x, None, Optimal()).values, rtol=1e-6)
     assert min(least) >= (1 - PRODUCTS_SHARE - INPUTS_SHARE - 0.05) * device.memory
     assert device.free_bytes() == device.memory  # everything is freed
 
@@ -126,14 +130,14 @@ def test_tiles_are_halved_if_memory_runs_out():
             self.memory = min(self.memory, 2**17)
             return free
 
-    x = Activations.of(equal_sets(40, 30, channels=16))
-    found = engine.aligned_products(x, None, Optimal(), device=Shrinking(memory=2**22))
-    np.testing.assert_allclose(found.values, cpu.aligned_products(x, None, Optimal()).values, rtol=1e-6)
+    x = Activations.from_array(equal_sets(40, 30, channels=16))
+    products = engine.aligned_products(x, None, Optimal(), device=Shrinking(memory=2**22))
+    np.testing.assert_allclose(products.values, cpu.aligned_products(x, None, Optimal()).values, rtol=1e-6)
 
 
 def test_a_pair_that_does_not_fit_raises_an_error_and_frees_the_device():
     device = EmulatedDevice(memory=2**16)
-    x = Activations.of(equal_sets(3, 200))
+    x = Activations.from_array(equal_sets(3, 200))
     with pytest.raises(DeviceMemoryError, match=r"one pair.*emulated.*engine='cpu'"):
         engine.aligned_products(x, None, Optimal(), device=device)
     assert device.free_bytes() == device.memory
@@ -141,7 +145,7 @@ def test_a_pair_that_does_not_fit_raises_an_error_and_frees_the_device():
 
 def test_an_error_midway_frees_the_device(monkeypatch):
     device = EmulatedDevice()
-    x = Activations.of(equal_sets(6, 10))
+    x = Activations.from_array(equal_sets(6, 10))
     monkeypatch.setattr(launcher, "program_for", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         engine.aligned_products(x, None, Optimal(), device=device)
@@ -154,10 +158,10 @@ def test_pairs_with_loose_float32_bounds_are_solved_in_float64(device, monkeypat
     solve = launcher.solve
     monkeypatch.setattr(engine, "FINE_ENOUGH", 1e-12)
     monkeypatch.setattr(launcher, "solve", lambda *arguments: launched.append(arguments[2]) or solve(*arguments))
-    found = engine.aligned_products(Activations.of(sets), None, Optimal(), device=device, certify=True)
+    products = engine.aligned_products(Activations.from_array(sets), None, Optimal(), device=device, certify=True)
     assert launched.count(np.float64) >= 1
-    np.testing.assert_allclose(found.values, aligned_products(sets, sets), rtol=1e-6)
-    assert found.gap.max() <= 1e-12
+    np.testing.assert_allclose(products.values, aligned_products(sets, sets), rtol=1e-6)
+    assert products.gap.max() <= 1e-12
 
 
 @pytest.mark.parametrize(("precision", "error"), [("float32", 1e-7), ("float16x3", 2e-7), ("tf32", 2e-5)])
@@ -165,20 +169,20 @@ def test_precisions_are_within_their_stated_errors(device, layers, precision, er
     sets = (concept_vectors(layers["block15"][:6]) / 1.1).astype(
         np.float32
     )  # undoes the coarseness of the stored float16
-    x = Activations.of(sets)
-    found = engine.aligned_products(x, None, Optimal(), device=device, precision=precision)
+    x = Activations.from_array(sets)
+    products = engine.aligned_products(x, None, Optimal(), device=device, precision=precision)
     exact = aligned_products(sets, sets)
     means = (x.squared_norms[:, None] + x.squared_norms) / 2
-    off = np.abs(found.values - exact) / means
-    assert off.max() <= error <= found.rounding
-    assert found.made == {"engine": "cuda", "precision": precision, "device": device.name}
+    off = np.abs(products.values - exact) / means
+    assert off.max() <= error <= products.rounding
+    assert products.metadata == {"engine": "cuda", "precision": precision, "device": device.name}
 
 
 def test_float64_activations_are_computed_in_float64(device):
     x = equal_sets(5, 20, dtype=np.float64)
-    found = engine.aligned_products(Activations.of(x), None, Optimal(), device=device)
-    np.testing.assert_allclose(found.values, aligned_products(x, x), rtol=1e-13)
-    assert found.made["precision"] == "float64"
+    products = engine.aligned_products(Activations.from_array(x), None, Optimal(), device=device)
+    np.testing.assert_allclose(products.values, aligned_products(x, x), rtol=1e-13)
+    assert products.metadata["precision"] == "float64"
 
 
 @pytest.mark.parametrize("matcher", MATCHERS, ids=lambda matcher: matcher.name)
@@ -186,17 +190,17 @@ def test_a_single_pair_agrees_with_the_cpu(device, matcher):
     for rows, columns in [(30, 30), (25, 41), (41, 25), (1, 1)]:
         if matcher.positionwise and rows != columns:
             continue
-        x, y = (Activations.of(sets_of([size], seed=size)).block(0, 1) for size in (rows, columns))
-        found, affinity = one_pair.match_and_certify(x, y, matcher, device=device)
+        x, y = (Activations.from_array(sets_of([size], seed=size)).block(0, 1) for size in (rows, columns))
+        certified, affinity = one_pair.match_and_certify(x, y, matcher, device=device)
         np.testing.assert_allclose(affinity, x.vectors @ y.vectors.T, rtol=1e-5)
         expected = match_and_certify(matcher, np.ascontiguousarray(affinity), x.offsets)
         tolerance = getattr(matcher, "tolerance", 1e-6)
-        assert found.values[0] == pytest.approx(expected.values[0], rel=tolerance)
-        assert found.values[0] <= found.upper[0] * (1 + 1e-12)
-        assert found.upper[0] == pytest.approx(expected.upper[0], rel=0.01)
-        matched = np.flatnonzero(found.columns >= 0)
-        assert len(matched) == min(rows, columns) == len(set(found.columns[matched].tolist()))
-        assert affinity[matched, found.columns[matched]].sum() == pytest.approx(found.values[0], rel=1e-5)
+        assert certified.values[0] == pytest.approx(expected.values[0], rel=tolerance)
+        assert certified.values[0] <= certified.upper[0] * (1 + 1e-12)
+        assert certified.upper[0] == pytest.approx(expected.upper[0], rel=0.01)
+        matched = np.flatnonzero(certified.columns >= 0)
+        assert len(matched) == min(rows, columns) == len(set(certified.columns[matched].tolist()))
+        assert affinity[matched, certified.columns[matched]].sum() == pytest.approx(certified.values[0], rel=1e-5)
 
 
 class Inherited(Greedy):
@@ -222,14 +226,14 @@ class WindowedGreedy(Greedy):
 
 @pytest.mark.parametrize("matcher", [Inherited(), Unknown(), WindowedGreedy()], ids=lambda matcher: matcher.name)
 def test_matchers_without_a_cuda_kernel_need_the_cpu(device, matcher):
-    x = Activations.of(equal_sets(3, 4))
+    x = Activations.from_array(equal_sets(3, 4))
     with pytest.raises(ValueError, match=f"'{matcher.name}'.*engine='cpu'.*{matcher.cuda_kernel!r}"):
         engine.aligned_products(x, None, matcher, device=device)
     assert choose_engine("auto", matcher) == "cpu"
 
 
 def test_third_party_matchers_may_declare_a_cuda_kernel(device):
-    x = Activations.of(equal_sets(5, 30))
+    x = Activations.from_array(equal_sets(5, 30))
     ours, theirs = (
         engine.aligned_products(x, None, matcher, device=device) for matcher in (BatchOptimal(window=8), Declared(8))
     )
@@ -237,7 +241,7 @@ def test_third_party_matchers_may_declare_a_cuda_kernel(device):
 
 
 def test_too_many_positions_are_rejected(monkeypatch):
-    x = Activations.of(equal_sets(2, 7200, channels=1))
+    x = Activations.from_array(equal_sets(2, 7200, channels=1))
     with pytest.raises(ValueError, match=r"7168 positions.*7200.*engine='cpu'"):
         engine.aligned_products(x, None, Optimal(), device=EmulatedDevice())
 
@@ -254,26 +258,26 @@ def _emulated_gpu(monkeypatch):
 def test_rsms_are_computed_on_a_gpu(layers, engine, tmp_path):
     maps = layers["block15"][:6]
     measures = ["semantic-cosine", "semantic-rbf", "spatio-semantic-rbf"]
-    found = simplugins.compute_rsms(maps, measures, engine=engine, certify=True, precision="float16x3")
+    rsms = simplugins.compute_rsms(maps, measures, engine=engine, certify=True, precision="float16x3")
     expected = simplugins.compute_rsms(maps, measures, engine="cpu")
     for name in measures:
-        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-6)
-        assert found[name].made["engine"] == "cuda"
-        assert found[name].made["device"] == "emulated"
-    found["semantic-cosine"].save(tmp_path / "rsm.npz")
-    assert simplugins.load_rsm(tmp_path / "rsm.npz").made["precision"] == "float16x3"
-    assert found["spatio-semantic-rbf"].made["precision"] == "float64"
+        np.testing.assert_allclose(rsms[name], expected[name], rtol=1e-5, atol=1e-6)
+        assert rsms[name].metadata["engine"] == "cuda"
+        assert rsms[name].metadata["device"] == "emulated"
+    rsms["semantic-cosine"].save(tmp_path / "rsm.npz")
+    assert simplugins.load_rsm(tmp_path / "rsm.npz").metadata["precision"] == "float16x3"
+    assert rsms["spatio-semantic-rbf"].metadata["precision"] == "float64"
 
 
 @pytest.mark.usefixtures("_emulated_gpu")
 @pytest.mark.parametrize("matching", ["optimal", "batch-optimal", "greedy"])
 def test_a_single_pair_is_matched_on_a_gpu(layers, matching):
     maps = layers["block10"][:2] * np.array([1, 1e-30])[:, None, None, None]
-    found = simplugins.match(*maps, matching, engine="cuda")
+    pair = simplugins.match(*maps, matching, engine="cuda")
     expected = simplugins.match(*maps, matching)
-    assert found.value == pytest.approx(expected.value, rel=1e-6)
-    assert found.value <= found.upper_bound <= expected.upper_bound * (1 + 1e-9)
-    np.testing.assert_allclose(found.affinity, expected.affinity, rtol=1e-6)
+    assert pair.value == pytest.approx(expected.value, rel=1e-6)
+    assert pair.value <= pair.upper_bound <= expected.upper_bound * (1 + 1e-9)
+    np.testing.assert_allclose(pair.affinity, expected.affinity, rtol=1e-6)
 
 
 def test_a_missing_gpu_raises_an_error_with_the_extra_to_install(monkeypatch):
@@ -283,13 +287,13 @@ def test_a_missing_gpu_raises_an_error_with_the_extra_to_install(monkeypatch):
         simplugins.compute_rsm(np.eye(3), engine="cuda")
     with pytest.raises(ValueError, match=message):
         simplugins.match(np.eye(3), np.eye(3), engine="cuda")
-    assert simplugins.compute_rsm(np.eye(3), engine="auto").made["engine"] == "cpu"
+    assert simplugins.compute_rsm(np.eye(3), engine="auto").metadata["engine"] == "cpu"
 
 
 def test_precision_requires_a_gpu_and_float32():
-    x = Activations.of(np.eye(3, dtype=np.float32))
+    x = Activations.from_array(np.eye(3, dtype=np.float32))
     with pytest.raises(ValueError, match="precision='tf32' needs engine='cuda': here the CPU computes"):
         by_engine(x, None, Optimal(), engine="cpu", precision="tf32")
     with pytest.raises(ValueError, match="precision='float32' is for float32 activations"):
-        by_engine(Activations.of(np.eye(3)), None, Optimal(), precision="float32")
-    assert by_engine(x, None, Optimal(), engine="cpu", precision="float32").made["precision"] == "float32"
+        by_engine(Activations.from_array(np.eye(3)), None, Optimal(), precision="float32")
+    assert by_engine(x, None, Optimal(), engine="cpu", precision="float32").metadata["precision"] == "float32"

@@ -38,9 +38,9 @@ def test_rsms_equal_those_of_numpy_arrays(to_gpu, maps, measure, dtype):
     maps = (10 * maps).astype(dtype)
     expected = simplugins.compute_rsm(maps, measure, engine="cpu")
     for engine in ("auto", "cuda", "cpu"):
-        found = simplugins.compute_rsm(to_gpu(maps), measure, engine=engine)
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
-        assert found.made["engine"] == ("cpu" if engine == "cpu" else "cuda")
+        rsm = simplugins.compute_rsm(to_gpu(maps), measure, engine=engine)
+        np.testing.assert_allclose(rsm, expected, rtol=1e-5, atol=1e-6)
+        assert rsm.metadata["engine"] == ("cpu" if engine == "cpu" else "cuda")
 
 
 def test_layouts_masks_and_options_give_the_results_of_numpy_arrays(to_gpu, maps):
@@ -57,22 +57,22 @@ def test_layouts_masks_and_options_give_the_results_of_numpy_arrays(to_gpu, maps
     ]
     for activations, options in ways:
         expected = simplugins.compute_rsm(activations, engine="cpu", **options)
-        found = simplugins.compute_rsm(to_gpu(activations), engine="cuda", **options)
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+        rsm = simplugins.compute_rsm(to_gpu(activations), engine="cuda", **options)
+        np.testing.assert_allclose(rsm, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_sets_of_different_sizes_and_other_inputs(to_gpu, maps):
     sets = [tokens.reshape(6, 20).T[:size].copy() for tokens, size in zip(maps, [20, 3, 15, 9, 20], strict=True)]
     expected = simplugins.compute_rsm(sets, other=maps, engine="cpu")
-    found = simplugins.compute_rsm([to_gpu(vectors) for vectors in sets], other=maps, engine="cuda")
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    rsm = simplugins.compute_rsm([to_gpu(vectors) for vectors in sets], other=maps, engine="cuda")
+    np.testing.assert_allclose(rsm, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_single_pair_is_matched_from_gpu_arrays(to_gpu, maps):
     expected = simplugins.match(maps[0], maps[1])
-    found = simplugins.match(to_gpu(maps[0]), to_gpu(maps[1]), engine="cuda")
-    np.testing.assert_array_equal(found.columns, expected.columns)
-    assert found.value == pytest.approx(expected.value, rel=1e-5)
+    pair = simplugins.match(to_gpu(maps[0]), to_gpu(maps[1]), engine="cuda")
+    np.testing.assert_array_equal(pair.columns, expected.columns)
+    assert pair.value == pytest.approx(expected.value, rel=1e-5)
 
 
 def test_float32_vectors_are_not_copied(to_gpu, maps):
@@ -81,7 +81,7 @@ def test_float32_vectors_are_not_copied(to_gpu, maps):
     vectors = arrays.to_float(uploaded, np.dtype(np.float32))
     pointer = uploaded.data_ptr() if hasattr(uploaded, "data_ptr") else uploaded.data.ptr
     assert vectors.data.ptr == pointer
-    assert Activations.of(uploaded).gpu == arrays.gpu_of(uploaded) is not None
+    assert Activations.from_array(uploaded).gpu == arrays.gpu_of(uploaded) is not None
 
 
 def test_non_finite_values_are_counted_on_the_gpu(to_gpu, maps):
@@ -99,8 +99,8 @@ def test_torch_tensors_on_another_stream_are_read_in_order(maps):
         tensor = torch.from_numpy(maps).cuda(non_blocking=True)
         for _ in range(50):  # pending work of the stream when the tensor is read
             tensor = tensor * 2 / 2
-        found = simplugins.compute_rsm(tensor.requires_grad_(), engine="cuda")
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+        rsm = simplugins.compute_rsm(tensor.requires_grad_(), engine="cuda")
+    np.testing.assert_allclose(rsm, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_bfloat16_is_supported(maps):

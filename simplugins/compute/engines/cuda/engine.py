@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common.progress import counted
+from simplugins._common.progress import progress_counter
 from simplugins.activations.activations import Activations
 from simplugins.compute.engines.cuda import launcher
 from simplugins.compute.engines.cuda.device import Device, DeviceMemoryError, Precision
@@ -181,7 +181,7 @@ class _Run:
         pairs = rows * (rows - 1) // 2 if self.symmetric else rows * columns
         tiles, started = deque(self._tiles()), deque[tuple[Tile, Callable[[], None]]]()
         done, most_started = 0, _IN_FLIGHT
-        with counted(pairs, progress, title="matching", unit="pair") as show:
+        with progress_counter(pairs, progress, title="matching", unit="pair") as show:
             while tiles or started:
                 starting = bool(tiles) and len(started) < most_started
                 tile, finish = (tiles.popleft(), None) if starting else started.popleft()
