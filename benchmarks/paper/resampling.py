@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paper.design import CONFIDENCE, RESAMPLES, SEMANTIC, SPATIAL
-from simplugins.comparisons.inference import interval
+from simplugins.comparisons.resampling import interval
 
 Estimate = dict[str, float]
 """An "estimate", and the "low" and "high" bounds of its interval."""

@@ -194,7 +194,8 @@ def compare(
 ) -> None:
     """Compare the layers of two networks, or of one with each other: the table of all, or one number."""
     from simplugins._common.filesystem import check_writable
-    from simplugins.comparisons.layers import TABLES, compare_layers, read_layers
+    from simplugins.comparisons.layer_files import read_layers
+    from simplugins.comparisons.layers import TABLES, compare_layers
     from simplugins.plotting.heatmaps import comparison_figure, save_figure
 
     for path in out or []:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from simplugins._common import filesystem
 from simplugins._common.validation import check_between, check_count
-from simplugins.comparisons.inference import interval
+from simplugins.comparisons.resampling import interval
 from simplugins.evaluation.label_sets import agreement
 from simplugins.rsm.matrices import matrix_of
 from simplugins.rsm.rsm import RSM
