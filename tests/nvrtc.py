@@ -27,7 +27,10 @@ class Compiled:
 
 @cache
 def library(cuda: str) -> ctypes.CDLL:
-    (folder,) = find_spec(PACKAGES[cuda]).submodule_search_locations
+    spec = find_spec(PACKAGES[cuda])
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    (folder,) = spec.submodule_search_locations
     (path,) = (file for file in Path(folder, "lib").glob("libnvrtc.so.*") if "alt" not in file.name)
     return ctypes.CDLL(str(path))
 
@@ -46,7 +49,9 @@ def compile_kernel(source: str, architecture: str, cuda: str) -> Compiled:
         nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
     spilled = sum(int(size) for size in re.findall(r"(\d+) bytes (?:stack frame|spill)", log))
     warnings = [line for line in log.splitlines() if "warning" in line.lower()]
-    return Compiled(int(re.search(r"Used (\d+) registers", log)[1]), spilled, warnings)
+    registers = re.search(r"Used (\d+) registers", log)
+    assert registers is not None, log
+    return Compiled(int(registers[1]), spilled, warnings)
 
 
 def _log(nvrtc: ctypes.CDLL, program: ctypes.c_void_p) -> str:

@@ -3,62 +3,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
+Matrix = NDArray[np.float64]
 
-def optimum(affinity):
+
+def optimum(affinity: ArrayLike) -> float:
     """The largest sum of affinities over all assignments of the smaller side."""
     exact = np.asarray(affinity, dtype=np.float64)
-    return exact[linear_sum_assignment(exact, maximize=True)].sum()
+    return float(exact[linear_sum_assignment(exact, maximize=True)].sum())
 
 
-def aligned_product(x, y):
+def aligned_product(x: ArrayLike, y: ArrayLike) -> float:
     """The aligned inner product of two sets of concept vectors."""
     return optimum(np.asarray(x, np.float64) @ np.asarray(y, np.float64).T)
 
 
-def aligned_products(xs, ys):
+def aligned_products(xs: Sequence[ArrayLike] | NDArray[Any], ys: Sequence[ArrayLike] | NDArray[Any]) -> Matrix:
+    """The aligned inner products of all pairs of sets."""
     return np.array([[aligned_product(x, y) for y in ys] for x in xs])
 
 
-def norms(sets):
+def norms(sets: Sequence[ArrayLike] | NDArray[Any]) -> Matrix:
+    """The squared norm of each set."""
     return np.array([(np.asarray(s, np.float64) ** 2).sum() for s in sets])
 
 
-def cosine(products, norms_x, norms_y):
-    return products / np.sqrt(np.outer(norms_x, norms_y))
+def cosine(products: Matrix, norms_x: Matrix, norms_y: Matrix) -> Matrix:
+    """The cosine kernel of aligned inner products."""
+    return np.asarray(products / np.sqrt(np.outer(norms_x, norms_y)))
 
 
-def rbf(products, norms_x, norms_y, sigma):
-    return np.exp(-(norms_x[:, None] + norms_y[None, :] - 2 * products) / (2 * sigma**2))
+def rbf(products: Matrix, norms_x: Matrix, norms_y: Matrix, sigma: float) -> Matrix:
+    """The RBF kernel of aligned inner products."""
+    return np.asarray(np.exp(-(norms_x[:, None] + norms_y[None, :] - 2 * products) / (2 * sigma**2)))
 
 
-def concept_vectors(maps):
+def concept_vectors(maps: NDArray[Any]) -> Matrix:
     """(N, C, H, W) maps as N sets of (H W, C) concept vectors, in float64."""
     return np.asarray(maps, np.float64).reshape(*maps.shape[:2], -1).transpose(0, 2, 1)
 
 
-def by_norm(vectors):
-    """A set of concept vectors, smallest norm first."""
+def by_norm(vectors: ArrayLike) -> Matrix:
+    """A set of concept vectors in ascending order of norm."""
     exact = np.asarray(vectors, np.float64)
-    return exact[np.argsort((exact**2).sum(1), kind="stable")]
+    return np.asarray(exact[np.argsort((exact**2).sum(1), kind="stable")])
 
 
-def batch_optimal(x, y, window):
-    """The paper's batch-optimal value, of the smaller set preceded by zero vectors; each window must fill its side."""
+def batch_optimal(x: ArrayLike, y: ArrayLike, window: int) -> float:
+    """The paper's batch-optimal value; the smaller set is preceded by zero vectors."""
     x, y = by_norm(x), by_norm(y)
     size = max(len(x), len(y))
     total = 0.0
     for start in range(0, size, window):
-        kept = [s[max(0, start - size + len(s)) : max(0, start + window - size + len(s))] for s in (x, y)]
-        total += aligned_product(*kept) if len(kept[0]) and len(kept[1]) else 0.0
+        windows = [s[max(0, start - size + len(s)) : max(0, start + window - size + len(s))] for s in (x, y)]
+        total += aligned_product(*windows) if len(windows[0]) and len(windows[1]) else 0.0
     return total
 
 
-def greedy_columns(affinity):
-    """Rows by their best affinity, highest first, each to the best column that is left."""
-    columns = np.full(len(affinity), -1)
+def greedy_columns(affinity: NDArray[Any]) -> NDArray[np.int64]:
+    """Columns of a greedy matching: the row with the highest affinity takes its best column first, and so on."""
+    columns = np.full(len(affinity), -1, np.int64)
     left = set(range(affinity.shape[1]))
     for i in sorted(range(len(affinity)), key=lambda i: -affinity[i].max()):
         if left:
@@ -67,14 +77,15 @@ def greedy_columns(affinity):
     return columns
 
 
-def greedy(affinity):
+def greedy(affinity: NDArray[Any]) -> float:
+    """The value of a greedy matching."""
     columns = greedy_columns(affinity)
     rows = np.flatnonzero(columns >= 0)
-    return np.asarray(affinity, np.float64)[rows, columns[rows]].sum()
+    return float(np.asarray(affinity, np.float64)[rows, columns[rows]].sum())
 
 
-def topk_greedy(x, y, k):
-    """The k of largest norm matched optimally, the rest greedily."""
+def topk_greedy(x: ArrayLike, y: ArrayLike, k: int) -> float:
+    """The value if the k positions of largest norm are matched optimally, and the others greedily."""
     x, y = by_norm(x), by_norm(y)
     rest, other_rest = (s[: max(0, len(s) - k)] for s in (x, y))
     top = aligned_product(x[len(rest) :], y[len(other_rest) :])

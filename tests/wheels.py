@@ -1,18 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small distributions, made and installed to test what others can plug in."""
+"""Distributions with plugins, built and installed by the tests."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import shutil
+import subprocess
 import sys
 import zipfile
+from collections.abc import Mapping
+from pathlib import Path
 from textwrap import dedent
 
-PIP_INSTALL = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index"]
+PIP = [sys.executable, "-m", "pip"]
 
 
-def build_wheel(folder, name, version, entry_points, modules, group="simplugins.measures"):
+def build_wheel(
+    folder: Path,
+    name: str,
+    version: str,
+    entry_points: Mapping[str, str],
+    modules: Mapping[str, str],
+    group: str = "simplugins.measures",
+) -> Path:
     """Write a wheel of modules by name, with entry points of one group, and return its path."""
     stem = f"{name.replace('-', '_')}-{version}"
     info = f"{stem}.dist-info"
@@ -31,10 +42,18 @@ def build_wheel(folder, name, version, entry_points, modules, group="simplugins.
     return wheel
 
 
-def _digest(text):
+def _digest(text: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
 
 
-def pip_install(site, *wheels):
+def pip_install(site: Path, *wheels: Path) -> list[str]:
     """Return the command that installs wheels into a folder."""
-    return [*PIP_INSTALL, "--target", str(site), *map(str, wheels)]
+    return [*PIP, "install", "-q", "--no-deps", "--no-index", "--target", str(site), *map(str, wheels)]
+
+
+def build_project(project: Path, folder: Path) -> Path:
+    """Build the wheel of a copy of a project with the build backend that is installed here, and return its path."""
+    copy = shutil.copytree(project, folder / project.name)
+    command = [*PIP, "wheel", "-q", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", str(folder)]
+    subprocess.run([*command, str(copy)], check=True)
+    return next(folder.glob("*.whl"))

@@ -5,11 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 import torch
+from processes import running
 from typer.testing import CliRunner
 
 import simplugins
@@ -188,12 +188,27 @@ def test_version_and_help_import_nothing_heavy():
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
 def test_an_interrupt_is_one_line_and_writes_nothing(folder):
+    code = """
+        import os
+        from simplugins.cli import app
+        from simplugins.matching.optimal import Optimal
+
+        match_batch = Optimal.match_batch
+
+        def announce(self, affinities, offsets):
+            if len(offsets) > 2:
+                os.write(1, b"m")
+            return match_batch(self, affinities, offsets)
+
+        Optimal.match_batch = announce
+        app()
+    """
     np.save(folder / "many.npy", np.random.default_rng(0).random((2000, 400, 8), dtype=np.float32))
-    command = [sys.executable, "-m", "simplugins", "rsm", folder / "many.npy", "-o", folder / "rsm.npz"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    time.sleep(5)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    arguments = ["rsm", folder / "many.npy", "-o", folder / "rsm.npz"]
+    with running(code, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.read(1) == "m"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "interrupted: nothing was written" in errors
     assert "Traceback" not in errors

@@ -5,10 +5,7 @@ import gc
 import os
 import signal
 import subprocess
-import sys
-import textwrap
 import threading
-import time
 import weakref
 from functools import partial
 
@@ -16,6 +13,7 @@ import numpy as np
 import pytest
 from emulation.device import EmulatedDevice
 from oracle import aligned_products, norms
+from processes import running
 from threadpoolctl import threadpool_info
 
 from simplugins.activations.activations import Activations
@@ -144,21 +142,24 @@ def test_unknown_engines_and_precisions_raise():
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
 def test_an_interrupt_ends_a_long_run_within_seconds():
-    script = """
+    code = """
+        import os
         import numpy as np
-        from simplugins import compute_rsm
+        from simplugins import Optimal, compute_rsm
+
+        class Announcing(Optimal):
+            def match_batch(self, affinities, offsets):
+                if len(offsets) > 2:
+                    os.write(1, b"m")
+                return super().match_batch(affinities, offsets)
+
         maps = np.random.default_rng(0).random((3000, 400, 8), dtype=np.float32)
-        compute_rsm(maps[:3])
-        print("ready", flush=True)
-        compute_rsm(maps)
+        compute_rsm(maps, matching=Announcing())
     """
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(1)  # into the matching; an interrupt during the checks before it ends the process as well
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    with running(code, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.read(1) == "m"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
     assert errors.rstrip().endswith("KeyboardInterrupt")
 
 

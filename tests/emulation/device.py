@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Emulated devices with separate memory, which compile and run CUDA kernels."""
+"""An emulated GPU with its own memory, which compiles and runs CUDA kernels on the CPU."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from emulation.compiler import load
 
 GUARD = np.tile(np.array([0xA5, 0xA5, 0xF5, 0xFF], np.uint8), 16)
-"""Guard before and after each array: NaN as a number, and unlikely to be written by a CUDA kernel."""
+"""Bytes before and after each array: NaN if read as numbers, and unlikely to be written by a CUDA kernel."""
 
 
 class EmulationError(RuntimeError):
-    """A CUDA kernel was launched or behaved in a way that GPUs do not allow."""
+    """A CUDA kernel was launched, or behaved, in a way that a GPU does not allow."""
 
 
 class Program(Protocol):
@@ -28,10 +29,10 @@ class Program(Protocol):
 
 
 class EmulatedDevice:
-    """Runs CUDA kernels on the CPU, on NumPy arrays.
+    """A device that runs CUDA kernels on the CPU; its arrays are NumPy arrays.
 
-    Threads take turns if `seed` is 0, and otherwise run in a random order determined by the seed. `memory` is the size
-    of device memory in bytes, `arch` the value of `__CUDA_ARCH__`.
+    Threads take turns if `seed` is 0; otherwise the seed determines a random order. `memory` is the size of the
+    device's memory in bytes, `arch` the value of `__CUDA_ARCH__`.
     """
 
     name = "emulated"
@@ -39,7 +40,7 @@ class EmulatedDevice:
     shared_bytes = 227 * 1024
     block_threads = 1024
 
-    def __init__(self, *, seed: int = 0, memory: int = 2**30, arch: int = 900):
+    def __init__(self, *, seed: int = 0, memory: int = 2**30, arch: int = 900) -> None:
         self.seed = seed
         self.memory = memory
         self.arch = arch
@@ -52,7 +53,7 @@ class EmulatedDevice:
         pass
 
     def synchronize(self) -> None:
-        """Do nothing, as all work is synchronous; the same holds for `retire` and `release`."""
+        """Do nothing: every operation is complete when it returns."""
 
     retire = release = synchronize
 
@@ -62,8 +63,8 @@ class EmulatedDevice:
     def ran_out(self, error: Exception) -> bool:
         return isinstance(error, MemoryError)
 
-    def empty(self, shape, dtype) -> np.ndarray:
-        """Return an array whose bytes are all 0xFF: NaN or -1."""
+    def empty(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """Return an array whose bytes are all 0xFF: NaN, or -1."""
         dtype = np.dtype(dtype)
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         if size > self.free_bytes():
@@ -72,23 +73,23 @@ class EmulatedDevice:
         allocation[: GUARD.size] = allocation[-GUARD.size :] = GUARD
         self._allocated[id(allocation)] = size
         weakref.finalize(allocation, self._allocated.pop, id(allocation))
-        return allocation[GUARD.size : -GUARD.size].view(dtype).reshape(shape)
+        return np.asarray(allocation[GUARD.size : -GUARD.size].view(dtype).reshape(shape))
 
-    def upload(self, array: np.ndarray) -> np.ndarray:
-        """Return a C-contiguous copy on the device; return device arrays as they are."""
+    def upload(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return a C-contiguous copy on the device, or the array itself if it is one."""
         if self._owns(array) and array.flags.c_contiguous:
             return array
         copy = self.empty(array.shape, array.dtype)
         copy[...] = array
         return copy
 
-    def download(self, array: np.ndarray) -> Callable[[], np.ndarray]:
-        """Copy immediately, and return a function that returns the copy."""
+    def download(self, array: NDArray[Any]) -> Callable[[], NDArray[Any]]:
+        """Copy now, in the order of the stream; return a function that returns the copy."""
         copy = array.copy()
         return lambda: copy
 
-    def multiply(self, rows: np.ndarray, columns: np.ndarray, out: np.ndarray, precision: str) -> None:
-        """Write the inner products of all rows with all columns, computed in the type of the result."""
+    def multiply(self, rows: NDArray[Any], columns: NDArray[Any], out: NDArray[Any], precision: str) -> None:
+        """Write the inner products of all rows and all columns, summed in the type of `out`."""
         if precision not in ("float32", "float64", "float16x3", "tf32"):
             raise ValueError(f"unknown precision {precision!r}")
         np.matmul(rows.astype(out.dtype, copy=False), columns.astype(out.dtype, copy=False).T, out=out)
@@ -96,7 +97,7 @@ class EmulatedDevice:
     def launch(
         self, program: Program, function: str, grid: int, block: int, arguments: Sequence[object], shared: int = 0
     ) -> None:
-        """Run a function of the program on arrays of this device and NumPy scalars."""
+        """Run `function` of the program; arguments are arrays of this device and NumPy scalars."""
         if function not in program.functions:
             raise EmulationError(f"the program has no function {function!r}")
         self._check_configuration(function, grid, block, shared)
@@ -119,42 +120,43 @@ class EmulatedDevice:
     def _owns(self, array: object) -> bool:
         return isinstance(array, np.ndarray) and id(array.base) in self._allocated
 
-    def _value(self, argument: object) -> np.ndarray:
-        """Return the value of a parameter as a zero-dimensional array."""
+    def _value(self, argument: object) -> NDArray[Any]:
+        """Return the value of a kernel parameter, as an array without dimensions."""
         if isinstance(argument, np.generic):
             return np.asarray(argument)
-        if self._owns(argument):
+        if isinstance(argument, np.ndarray) and self._owns(argument):
             return np.asarray(np.uintp(argument.ctypes.data))
         raise TypeError(f"arguments must be arrays of this device or NumPy scalars, got {type(argument).__name__}")
 
     def _check_guards(self, function: str, arguments: Sequence[object]) -> None:
         for position, argument in enumerate(arguments):
             if isinstance(argument, np.ndarray):
-                for side, guard in (("before", argument.base[: GUARD.size]), ("after", argument.base[-GUARD.size :])):
+                allocation: Any = argument.base
+                for side, guard in (("before", allocation[: GUARD.size]), ("after", allocation[-GUARD.size :])):
                     if not np.array_equal(guard, GUARD):
                         guard[:] = GUARD
                         raise EmulationError(f"{function}: wrote {side} the array of argument {position}")
 
 
-def check_types(function: str, values: Sequence[np.ndarray], signature: bytes) -> None:
+def check_types(function: str, values: Sequence[NDArray[Any]], signature: bytes) -> None:
     expected = [np.dtype(letter) for letter in signature.decode()]
-    dtypes = [value.dtype for value in values]
-    if dtypes != expected:
-        raise TypeError(f"{function} takes ({', '.join(map(str, expected))}), got ({', '.join(map(str, dtypes))})")
+    got = [value.dtype for value in values]
+    if got != expected:
+        raise TypeError(f"{function} takes ({', '.join(map(str, expected))}), got ({', '.join(map(str, got))})")
 
 
 class LateDevice(EmulatedDevice):
-    """Delays all work except uploads for as long as a GPU may: until a result is awaited, or all work.
+    """A device that does everything except uploads as late as a GPU may: when the host waits for a result.
 
-    Uploads overtake other work, as if they had a separate stream. They reuse the memory of unreferenced uploads, after
-    the work that was queued before the last `retire`.
+    Uploads run ahead, as on a stream of their own. They reuse the memory of earlier uploads that are no longer
+    referenced, after the work that was pending at the last `retire` is complete.
     """
 
-    def __init__(self, **options):
+    def __init__(self, **options: int) -> None:
         super().__init__(**options)
         self._waiting: deque[Callable[[], object]] = deque()
         self._started = self._finished = self._retired = 0
-        self._unused: list[np.ndarray] = []
+        self._unused: list[NDArray[Any]] = []
 
     def _later(self, work: Callable[[], object]) -> int:
         self._waiting.append(work)
@@ -173,7 +175,7 @@ class LateDevice(EmulatedDevice):
         self._finish(self._started)
         self._unused.clear()
 
-    def upload(self, array: np.ndarray) -> np.ndarray:
+    def upload(self, array: NDArray[Any]) -> NDArray[Any]:
         if self._owns(array) and array.flags.c_contiguous:
             return array
         self._finish(self._retired)
@@ -184,19 +186,21 @@ class LateDevice(EmulatedDevice):
         weakref.finalize(copy, self._unused.append, memory)
         return copy
 
-    def multiply(self, rows, columns, out, precision) -> None:
+    def multiply(self, rows: NDArray[Any], columns: NDArray[Any], out: NDArray[Any], precision: str) -> None:
         self._later(partial(super().multiply, rows.view(), columns.view(), out.view(), precision))
 
-    def launch(self, program, function, grid, block, arguments, *, shared=0) -> None:
+    def launch(
+        self, program: Program, function: str, grid: int, block: int, arguments: Sequence[object], shared: int = 0
+    ) -> None:
         views = [argument.view() if isinstance(argument, np.ndarray) else argument for argument in arguments]
-        self._later(partial(super().launch, program, function, grid, block, views, shared=shared))
+        self._later(partial(super().launch, program, function, grid, block, views, shared))
 
-    def download(self, array: np.ndarray) -> Callable[[], np.ndarray]:
-        copies: list[np.ndarray] = []
+    def download(self, array: NDArray[Any]) -> Callable[[], NDArray[Any]]:
+        copies: list[NDArray[Any]] = []
         source = array.view()
         last = self._later(lambda: copies.append(source.copy()))
 
-        def fetch() -> np.ndarray:
+        def fetch() -> NDArray[Any]:
             self._finish(last)
             return copies[0]
 
