@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import matplotlib as mpl
 import numpy as np
@@ -41,10 +43,14 @@ def anchors(text):
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def run_code(path, **names):
+def run_code(path, *, name=None):
+    """Run the code of a page as a module, so that functions defined there can be pickled, and return its names."""
+    module = ModuleType(name or f"page_{path.stem}")
+    if name is None:
+        sys.modules[module.__name__] = module
     for block in blocks(read(path), "python"):
-        exec(block, names)
-    return names
+        exec(block, vars(module))
+    return vars(module)
 
 
 @pytest.fixture
@@ -120,7 +126,7 @@ def test_guide_code_runs(photos):
 
 @pytest.mark.usefixtures("workplace")
 def test_code_about_many_inputs_runs():
-    names = run_code(SCALE, __name__="__main__")
+    names = run_code(SCALE, name="__main__")
     assert names["stored"].shape == names["shared"].shape == (24, 24)
     assert len(names["few"]) == 12
     assert names["result"].low < names["result"].value < names["result"].high
