@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The option and the fixture that all benchmarks share."""
+"""The option and the fixture shared by all benchmarks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from simplugins._common.threads import usable_cores
 
 collect_ignore_glob = ["paper/*", "networks.py", "make_demo_data.py"]
-"""What needs pretrained networks and photographs, and holds no benchmarks."""
+"""Modules without benchmarks, which need pretrained networks and photographs."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,5 +20,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def threads(request: pytest.FixtureRequest) -> int:
-    """Return how many threads a competitor may use."""
+    """Return the number of threads that a competitor may use."""
     return int(request.config.getoption("--threads"))

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure how cost grows: ``python benchmarks/cost.py [--threads 2] [-o benchmarks/results]``.
+"""Measure how the cost of an RSM grows: ``python benchmarks/cost.py [--threads 2] [-o benchmarks/results]``.
 
-Writes ``<machine>-cost.md`` and ``<machine>-cost.json`` to the folder, and the picture of them to
-``docs/images/cost.png``.
+Writes ``<machine>-cost.md`` and ``<machine>-cost.json`` to the folder, and plots them in ``docs/images/cost.png``.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from cost_picture import draw_cost
 from inputs import ROOT
-from machine import surroundings
+from machine import environment
 from on_gpu.inputs import Case, count_pairs, load
 from runs import format_origin, read_arguments, write_report
 from solvers import RTOL, Activations, scipy_threads
@@ -27,11 +26,11 @@ from simplugins.plotting.heatmaps import save_figure
 PICTURE = ROOT / "docs" / "images" / "cost.png"
 
 ROUNDS, SECONDS = 5, 3.0
-"""A run is timed so often, or until that took so long."""
+"""A run is repeated up to this number of times, until this time has passed."""
 
 
 class Point(NamedTuple):
-    """Activations whose RSM is timed; of the first `peer_inputs`, SciPy's is too."""
+    """Activations whose RSM is timed; SciPy is timed on the first `peer_inputs` of them."""
 
     case: Case
     peer_inputs: int = 0
@@ -50,35 +49,35 @@ CURVES = {
     ],
     "channels": [Point(Case("block10", 196, count, 72)) for count in (16, 32, 64, 112, 256, 512, 1024)],
 }
-"""What grows along each curve. Along positions, layers are as they are, without copies, which are easy to match."""
+"""The points of each curve. The curve of positions uses layers without added copies, which are easy to match."""
 
 
 def measure(point: Point, threads: int) -> dict[str, Any]:
-    """Estimate a run, then time it, and SciPy on some of it."""
+    """Estimate a run, then time it, and SciPy on some of its pairs."""
     case, activations = point.case, load(point.case)
-    told = simplugins.estimate(case.inputs, case.positions, case.channels, threads=threads)
-    own = seconds_of(lambda: simplugins.compute_rsm(activations, threads=threads, engine="cpu"))
-    found: dict[str, Any] = {
+    estimate = simplugins.estimate(case.inputs, case.positions, case.channels, threads=threads)
+    seconds = seconds_of(lambda: simplugins.compute_rsm(activations, threads=threads, engine="cpu"))
+    result: dict[str, Any] = {
         "layer": case.layer,
         "inputs": case.inputs,
         "positions": case.positions,
         "channels": case.channels,
-        "pairs": told.pairs,
-        "seconds": own,
-        "ms_per_pair": 1e3 * own / told.pairs,
-        "estimated_seconds": told.seconds,
-        "estimated_ms_per_pair": 1e3 * told.seconds / told.pairs,
-        "estimated_to_measured": told.seconds / own,
+        "pairs": estimate.pairs,
+        "seconds": seconds,
+        "ms_per_pair": 1e3 * seconds / estimate.pairs,
+        "estimated_seconds": estimate.seconds,
+        "estimated_ms_per_pair": 1e3 * estimate.seconds / estimate.pairs,
+        "estimated_to_measured": estimate.seconds / seconds,
     }
     if point.peer_inputs:
-        found["scipy_ms_per_pair"] = 1e3 * scipy_seconds_per_pair(activations[: point.peer_inputs], threads)
-        found["scipy_to_own"] = found["scipy_ms_per_pair"] / found["ms_per_pair"]
-    print(", ".join(f"{name} {value:.4g}" for name, value in found.items() if name != "layer"), flush=True)
-    return found
+        result["scipy_ms_per_pair"] = 1e3 * scipy_seconds_per_pair(activations[: point.peer_inputs], threads)
+        result["scipy_to_own"] = result["scipy_ms_per_pair"] / result["ms_per_pair"]
+    print(", ".join(f"{name} {value:.4g}" for name, value in result.items() if name != "layer"), flush=True)
+    return result
 
 
 def seconds_of(run: Callable[[], object]) -> float:
-    """Return the median time of some rounds."""
+    """Return the median time of the rounds."""
     rounds: list[float] = []
     while not rounds or (len(rounds) < ROUNDS and sum(rounds) < SECONDS):
         start = perf_counter()
@@ -88,25 +87,25 @@ def seconds_of(run: Callable[[], object]) -> float:
 
 
 def scipy_seconds_per_pair(activations: Activations, threads: int) -> float:
-    """Time SciPy's solver in a pool of threads, once, and check that both find the same optima."""
+    """Time SciPy's solver in a thread pool once, and check that both find the same optima."""
     start = perf_counter()
     products = scipy_threads(activations, threads)
     seconds = perf_counter() - start
     above = np.triu_indices(len(activations), 1)
-    own = simplugins.compute_rsm(activations, "semantic-linear", threads=threads, engine="cpu").values
-    scale = RTOL * np.abs(own).max()
-    np.testing.assert_allclose(own[above], products[above], rtol=RTOL, atol=scale)
+    values = simplugins.compute_rsm(activations, "semantic-linear", threads=threads, engine="cpu").values
+    scale = RTOL * np.abs(values).max()
+    np.testing.assert_allclose(values[above], products[above], rtol=RTOL, atol=scale)
     return seconds / count_pairs(len(activations))
 
 
 def make_table(summary: Mapping[str, Any]) -> str:
-    """Write a summary as Markdown."""
+    """Return a summary as Markdown."""
     lines = [
-        f"# How cost grows, on {summary['cpu']}, {summary['cores']} cores, {summary['threads']} threads",
+        f"# How the cost of an RSM grows, on {summary['cpu']}, {summary['cores']} cores, {summary['threads']} threads",
         "",
         "Seconds for `compute_rsm` (semantic-cosine, optimal matching), from activations in memory to the RSM, and "
-        "what `estimate` had said right before. SciPy is `linear_sum_assignment` in a pool of threads, on some of the "
-        "same pairs. `../../docs/cost.md` says what is measured, and how.",
+        "the estimate made just before. SciPy is `linear_sum_assignment` in a thread pool, on some of the same pairs. "
+        "`../../docs/cost.md` describes the method.",
         "",
     ]
     for name, points in summary["curves"].items():
@@ -116,10 +115,10 @@ def make_table(summary: Mapping[str, Any]) -> str:
 
 def curve_lines(name: str, points: list[dict[str, Any]]) -> list[str]:
     """Return the table of a curve under its heading."""
-    beside = "scipy_ms_per_pair" in points[0]
+    has_scipy = "scipy_ms_per_pair" in points[0]
     header = "| N | S | C | layer | pairs | s | ms per pair | estimated s | estimated / measured |"
     rule = "|---:|---:|---:|---|---:|---:|---:|---:|---:|"
-    if beside:
+    if has_scipy:
         header, rule = f"{header} SciPy, ms per pair | SciPy / simplugins |", f"{rule}---:|---:|"
     return [f"## More {name}", "", header, rule, *(point_line(point) for point in points), ""]
 
@@ -128,24 +127,22 @@ def point_line(point: Mapping[str, Any]) -> str:
     """Return a row of a table."""
     size = f"{point['inputs']:,} | {point['positions']:,} | {point['channels']:,} | `{point['layer']}`"
     times = f"{point['pairs']:,} | {point['seconds']:.3g} | {point['ms_per_pair']:.3g}"
-    told = f"{point['estimated_seconds']:.3g} | {point['estimated_to_measured']:.2f}"
-    row = f"| {size} | {times} | {told} |"
+    estimate = f"{point['estimated_seconds']:.3g} | {point['estimated_to_measured']:.2f}"
+    row = f"| {size} | {times} | {estimate} |"
     if "scipy_ms_per_pair" in point:
         row += f" {point['scipy_ms_per_pair']:.3g} | {point['scipy_to_own']:.3g}× |"
     return row
 
 
 def main() -> None:
-    """Measure the curves, write their table and draw the picture."""
+    """Measure the curves, write the tables and draw the figure."""
     arguments = read_arguments(__doc__ or "")
-    simplugins.compute_rsm(
-        np.ones((2, 1, 1), np.float32), threads=1, engine="cpu"
-    )  # compiles, so that no timed call does
+    simplugins.compute_rsm(np.ones((2, 1, 1), np.float32), threads=1, engine="cpu")  # compiles before timing
     curves = {name: [measure(point, arguments.threads) for point in points] for name, points in CURVES.items()}
     summary = {
         "command": f"python benchmarks/cost.py --threads {arguments.threads}",
         "date": date.today().isoformat(),
-        **surroundings(arguments.threads),
+        **environment(arguments.threads),
         "curves": curves,
     }
     path = write_report(make_table(summary), summary, arguments.output, " cost")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real activations that benchmarks run on: outputs of EfficientNet-Lite0's blocks for crops of photographs."""
+"""The activations that benchmarks use: outputs of EfficientNet-Lite0's blocks for crops of photographs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILES = {
     "block2": ROOT / "benchmarks" / "data" / "efficientnet_lite0_block2.npz",
     "block4": ROOT / "tests" / "data" / "efficientnet_lite0_block4.npz",
 }
-"""The layers that are not bundled with the package."""
+"""Layers that are not bundled with the package."""
 
 
 @cache
@@ -35,6 +35,6 @@ def load_layer(layer: str) -> Activations:
 
 
 def describe(activations: Activations) -> dict[str, int]:
-    """Return what a benchmark says of its problem."""
+    """Return the size of a benchmark's problem."""
     count, positions, channels = activations.shape
     return {"pairs": count * (count - 1) // 2, "positions": positions, "channels": channels}

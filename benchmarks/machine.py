@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a benchmark ran on."""
+"""The machine and the versions of packages that benchmarks run on."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def cpu_model() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that are measured."""
+    """Return the versions of Python and of the packages involved."""
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
-def surroundings(threads: int) -> dict[str, Any]:
-    """Return what is the same for all benchmarks of a run."""
+def environment(threads: int) -> dict[str, Any]:
+    """Return the description shared by all benchmarks of a run."""
     return {"threads": threads, "cpu": cpu_model(), "cores": usable_cores(), "versions": versions()}

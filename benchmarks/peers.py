@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The adapters' tests, with tools that are not on PyPI: checkouts of them in place of our doubles.
+"""Run the adapters' tests against tools that are not on PyPI, using checkouts instead of our test doubles.
 
-Each tool gets an environment of its own, as some share a name; it is kept, and used again. Prints, for each tool, the
-commit of the checkout and what the tests came to. The exit code is 1 if any failed.
+Each tool has its own environment, because some share a module name; environments are kept and reused. For each tool,
+prints the commit of the checkout and the result of the tests. The exit code is 1 if any test fails.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = ("-e", f"{ROOT}[torch]", "pytest")
-MADE = "requirements.txt"
+OWN_REQUIREMENTS = ("-e", f"{ROOT}[torch]", "pytest")
+REQUIREMENTS_FILE = "requirements.txt"
 
 
 @dataclass(frozen=True)
 class Peer:
-    """What a tool needs to be imported from a checkout.
+    """The requirements for importing a tool from a checkout.
 
     Attributes
     ----------
     requirements : str
-        What pip installs, with blanks between.
-    beside : tuple of str
-        Other tools that it imports, from their checkouts.
+        Packages to install with pip, separated by blanks.
+    imports : tuple of str
+        Other tools that it imports, also as checkouts.
     stubs : mapping of str to str
-        Files of packages that it imports and that pip cannot install, or not so that they load: path to text.
+        Stub files for packages that it imports but that cannot be installed or loaded, as path to text.
     """
 
     requirements: str
-    beside: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
     stubs: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -50,7 +50,7 @@ PEERS = {
     "similarity-repository": Peer(
         f"{TORCH} pydantic scikit-learn matplotlib requests seaborn einops loguru numba rsatoolbox torchmetrics POT "
         "fastprogress torchtyping boto3 netCDF4 xarray entrypoints tqdm",
-        beside=("netrep", "repsim"),
+        imports=("netrep", "repsim"),
         stubs={
             "msid.py": "def msid_score(x, y):\n    raise NotImplementedError\n",
             "torchaudio/__init__.py": "",
@@ -64,15 +64,15 @@ PEERS = {
 
 @dataclass(frozen=True)
 class Result:
-    """What the tests of one tool came to.
+    """The result of the tests of one tool.
 
     Attributes
     ----------
     tool : str
     commit : str
-        Of the checkout.
+        The commit of the checkout.
     summary : str
-        The last line that the tests printed.
+        The last line printed by the tests.
     passed : bool
     """
 
@@ -86,7 +86,7 @@ class Result:
 
 
 def main() -> None:
-    """Test with each checkout that is given."""
+    """Run the tests with each checkout."""
     options = _read_options()
     checkouts = {tool: path.resolve() for tool in PEERS if (path := getattr(options, tool.replace("-", "_")))}
     results: list[Result] = []
@@ -101,14 +101,14 @@ def main() -> None:
 
 
 def run_all(checkouts: Mapping[str, Path], environments: Path) -> Iterator[Result]:
-    """Yield the result of each tool, making its environment first.
+    """Create the environment of each tool, run its tests, and yield the result.
 
     Parameters
     ----------
     checkouts : mapping of str to path
-        By tool.
+        Checkouts by tool.
     environments : path
-        The folder that has an environment for each tool, or is to have it.
+        The folder of the environments.
     """
     for number, (tool, checkout) in enumerate(checkouts.items(), 1):
         print(f"[{number}/{len(checkouts)}] {tool}: {checkout}", flush=True)
@@ -116,39 +116,44 @@ def run_all(checkouts: Mapping[str, Path], environments: Path) -> Iterator[Resul
         try:
             python = environment(folder, PEERS[tool].requirements.split())
         except subprocess.CalledProcessError as error:
-            yield Result(tool, commit_of(checkout), f"no environment: pip ended with {error.returncode}", False)
+            yield Result(
+                tool, commit_of(checkout), f"no environment: pip failed with exit code {error.returncode}", False
+            )
             continue
-        beside = [source_of(checkouts[other]) for other in PEERS[tool].beside]
-        paths = [*beside, write_stubs(folder / "stubs", PEERS[tool].stubs)]
+        imports = [source_of(checkouts[other]) for other in PEERS[tool].imports]
+        paths = [*imports, write_stubs(folder / "stubs", PEERS[tool].stubs)]
         yield run_tests(tool, checkout, python, paths)
 
 
 def environment(folder: Path, requirements: Sequence[str]) -> Path:
-    """Return the interpreter of a virtual environment with simplugins and these requirements, made if need be.
+    """Return the interpreter of a virtual environment with simplugins and these requirements, created if necessary.
 
     Raises
     ------
     subprocess.CalledProcessError
         If pip fails.
     FileExistsError
-        If there is a folder that is no virtual environment.
+        If the folder exists and is not a virtual environment.
     """
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
-    wanted = "\n".join([*OURS, *requirements, ""])
-    made = folder / MADE
-    if made.is_file() and made.read_text(encoding="utf-8") == wanted:
+    content = "\n".join([*OWN_REQUIREMENTS, *requirements, ""])
+    installed = folder / REQUIREMENTS_FILE
+    if installed.is_file() and installed.read_text(encoding="utf-8") == content:
         return python
     if folder.exists() and not (folder / "pyvenv.cfg").is_file():
-        raise FileExistsError(f"{folder} is there, and is no virtual environment: choose another folder")
-    print(f"installing {len(requirements)} packages, and what they need, in {folder}: some minutes", flush=True)
+        raise FileExistsError(f"{folder} exists and is not a virtual environment: choose another folder")
+    print(
+        f"installing {len(requirements)} packages and their dependencies in {folder}; this takes some minutes",
+        flush=True,
+    )
     venv.create(folder, clear=True, with_pip=True)
-    subprocess.run([python, "-m", "pip", "install", "--quiet", *OURS, *requirements], check=True)
-    made.write_text(wanted, encoding="utf-8")
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *OWN_REQUIREMENTS, *requirements], check=True)
+    installed.write_text(content, encoding="utf-8")
     return python
 
 
 def write_stubs(folder: Path, stubs: Mapping[str, str]) -> Path:
-    """Write files of stubs, by path, and return their folder."""
+    """Write stub files, and return their folder."""
     for name, text in stubs.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
@@ -156,24 +161,24 @@ def write_stubs(folder: Path, stubs: Mapping[str, str]) -> Path:
 
 
 def run_tests(tool: str, checkout: Path, python: Path, paths: Sequence[Path]) -> Result:
-    """Run the tests of a tool's adapter with a checkout of the tool, and show what they print.
+    """Run the tests of a tool's adapter with a checkout of the tool, and forward their output.
 
     Parameters
     ----------
     tool : str
     checkout : path
     python : path
-        The interpreter.
+        The interpreter to use.
     paths : sequence of path
-        What else it imports from.
+        Further folders to import from.
     """
     tests = f"tests/adapters/test_{tool.replace('-', '_')}.py"
     command = [str(python), "-m", "pytest", tests, "--checkout", f"{tool}={checkout}", "-q", "-p", "no:cacheprovider"]
-    surroundings = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths)), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths)), "PYTHONDONTWRITEBYTECODE": "1"}
     printed = ""
-    with subprocess.Popen(command, cwd=ROOT, env=surroundings, stdout=subprocess.PIPE, text=True) as tests_run:
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as tests_run:
         assert tests_run.stdout is not None
-        while character := tests_run.stdout.read(1):  # a dot of pytest at a time
+        while character := tests_run.stdout.read(1):  # character by character, to show pytest's progress
             print(character, end="", flush=True)
             printed += character
     lines = printed.split("\n")
@@ -182,33 +187,33 @@ def run_tests(tool: str, checkout: Path, python: Path, paths: Sequence[Path]) ->
 
 
 def source_of(checkout: Path) -> Path:
-    """Return the folder of a checkout that its packages are imported from."""
+    """Return the folder of a checkout that contains its packages."""
     return checkout / "src" if (checkout / "src").is_dir() else checkout
 
 
 def commit_of(checkout: Path) -> str:
-    """Return what git calls the commit of a checkout."""
-    told = subprocess.run(
+    """Return the abbreviated commit of a checkout."""
+    process = subprocess.run(
         ["git", "-C", checkout, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False
     )
-    return told.stdout.strip() or "no commit"
+    return process.stdout.strip() or "no commit"
 
 
 def _read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for tool in PEERS:
         parser.add_argument(f"--{tool}", type=Path, metavar="CHECKOUT", help=f"test the adapter of {tool}")
-    kept = Path(tempfile.gettempdir()) / "simplugins-peers"
-    parser.add_argument("--environments", type=Path, default=kept, help=f"folder that keeps them (default: {kept})")
+    default = Path(tempfile.gettempdir()) / "simplugins-peers"
+    parser.add_argument("--environments", type=Path, default=default, help=f"their folder (default: {default})")
     options = parser.parse_args()
-    given = {tool: getattr(options, tool.replace("-", "_")) for tool in PEERS}
-    if not any(given.values()):
+    checkouts = {tool: getattr(options, tool.replace("-", "_")) for tool in PEERS}
+    if not any(checkouts.values()):
         parser.error(f"expected a checkout of at least one of {', '.join(PEERS)}")
-    for tool, checkout in given.items():
+    for tool, checkout in checkouts.items():
         if checkout and not checkout.is_dir():
-            parser.error(f"--{tool}: there is no folder {checkout}")
-        if missing := [other for other in PEERS[tool].beside if checkout and not given[other]]:
-            parser.error(f"--{tool} imports others too: add {' and '.join(f'--{other}' for other in missing)}")
+            parser.error(f"--{tool}: folder {checkout} does not exist")
+        if missing := [other for other in PEERS[tool].imports if checkout and not checkouts[other]]:
+            parser.error(f"--{tool} imports other tools: add {' and '.join(f'--{other}' for other in missing)}")
     return options
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each precision of the GPU engine costs in accuracy, on the CPU: ``python benchmarks/precision.py``.
+"""Measure the accuracy of the GPU engine's precisions on the CPU: ``python benchmarks/precision.py``.
 
-Factors are rounded as the GPU engine rounds them, and multiplied and added in float32. What a GPU's tensor cores add to
-that, by cutting sums where float32 rounds them, is not in it.
+Factors are rounded as the GPU engine rounds them, and multiplied and accumulated in float32. The additional error of a
+GPU's tensor cores, which truncate sums where float32 rounds them, is not included.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from simplugins.compute.engines.cuda.operands import operand
 from simplugins.matching.optimal import Optimal
 
 LAYERS = {"block15": 12, "block10": 8, "block4": 4}
-"""How many inputs of each layer are compared with each other."""
+"""Number of inputs of each layer, all pairs of which are compared."""
 
 UNEVEN = np.float32(1.1)
-"""The layers were saved as float16, which two of the precisions hold exactly: they are divided by this first."""
+"""The layers are stored as float16, which two of the precisions represent exactly; division by this prevents that."""
 
 
 def largest_error(sets: NDArray[np.float32], precision: str) -> float:
@@ -32,10 +32,10 @@ def largest_error(sets: NDArray[np.float32], precision: str) -> float:
         factors = operand(x, precision, columns=False), operand(y, precision, columns=True)
         affinity = factors[0].astype(np.float32) @ factors[1].astype(np.float32).T
         rows = np.arange(len(x))
-        found = affinity[rows, Optimal().match(affinity)].sum(dtype=np.float64)
-        best = exact[rows, Optimal().match(exact)].sum()
-        squares = [(own.astype(np.float64) ** 2).sum() for own in (x, y)]
-        errors.append(abs(found - best) / np.mean(squares))
+        value = affinity[rows, Optimal().match(affinity)].sum(dtype=np.float64)
+        optimum = exact[rows, Optimal().match(exact)].sum()
+        squares = [(vectors.astype(np.float64) ** 2).sum() for vectors in (x, y)]
+        errors.append(abs(value - optimum) / np.mean(squares))
     return float(max(errors))
 
 

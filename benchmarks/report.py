@@ -27,13 +27,13 @@ from turns import TURNS
 
 
 def expected_keys() -> set[tuple[Any, ...]]:
-    """Return the keys of all rows that a run must have."""
+    """Return the keys of all rows of a complete run."""
     turns = {(size, name, turn) for size in SIZES for name in COMPETITORS for turn in range(TURNS)}
     return turns | {(FIRST_CALL, cache) for cache in CACHES}
 
 
 def summarise(saved: Mapping[str, Any], threads: int) -> dict[str, Any]:
-    """Reduce a saved run to what the table says."""
+    """Summarise a saved run for the table."""
     rows = parse_run(saved, expected_keys())
     return {
         **describe_run(saved, rows, f"python benchmarks/report.py --threads {threads}"),
@@ -44,7 +44,7 @@ def summarise(saved: Mapping[str, Any], threads: int) -> dict[str, Any]:
 
 
 def summarise_size(rows: Rows, size: str) -> dict[str, Any]:
-    """Return milliseconds a pair and ratios of the competitors of one size."""
+    """Return the milliseconds per pair and the ratios of the competitors for one size."""
     seconds = {name: [rows[size, name, turn].seconds for turn in range(TURNS)] for name in COMPETITORS}
     problem = rows[size, OWN, 0].info
     ratios = {name: ratio(seconds[name], seconds[OWN]) for name in COMPETITORS if name not in (OWN, FLOOR)}
@@ -57,18 +57,18 @@ def summarise_size(rows: Rows, size: str) -> dict[str, Any]:
 
 
 def make_table(summary: Mapping[str, Any]) -> str:
-    """Write a summary as Markdown."""
+    """Return a summary as Markdown."""
     calls = summary["first_call_seconds"]
     lines = [
         f"# Exact semantic RSMs on {summary['cpu']}, {summary['cores']} cores, {summary['threads']} threads",
         "",
-        f"Milliseconds per pair of inputs, and how many times the time of {OWN} that is: the median of "
-        f"{summary['turns']} turns [lowest–highest]. `../README.md` says what is compared.",
+        f"Milliseconds per pair of inputs, and the ratio to the time of {OWN}: median of {summary['turns']} turns "
+        "[lowest–highest]. `../README.md` describes the competitors.",
         "",
         *table_lines(summary["sizes"]),
         "",
-        f"A fresh process that imports {OWN} and calls it once takes {calls['empty']:.2f} s when it compiles the "
-        f"kernels (once after installation), {calls['filled']:.2f} s when it finds them on disk.",
+        f"A fresh process that imports {OWN} and calls it once takes {calls['empty']:.2f} s if it has to "
+        f"compile (once after installation), and {calls['filled']:.2f} s if the machine code is cached on disk.",
         "",
         format_origin(summary),
         "",
@@ -77,7 +77,7 @@ def make_table(summary: Mapping[str, Any]) -> str:
 
 
 def table_lines(sizes: Mapping[str, Any]) -> list[str]:
-    """Return the lines of the table: a row a competitor, a time and a ratio for each size."""
+    """Return the lines of the table: a row per competitor, with a time and a ratio for each size."""
     titles = [f"S = {s['positions']}, C = {s['channels']}, {s['pairs']} pairs (ms)" for s in sizes.values()]
     lines = [
         "| | " + " | | ".join(titles) + " | |",
@@ -88,8 +88,8 @@ def table_lines(sizes: Mapping[str, Any]) -> list[str]:
             f"{s['ms_per_pair'][name]:.3g} | {format_ratio(s[f'ratio_to_{OWN}'].get(name))}" for s in sizes.values()
         ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    above = [f"| {format_ratio(s[f'{OWN}_to_{FLOOR}'])}" for s in sizes.values()]
-    lines.append(f"| {OWN} / {FLOOR} | " + " | ".join(above) + " |")
+    floor = [f"| {format_ratio(s[f'{OWN}_to_{FLOOR}'])}" for s in sizes.values()]
+    lines.append(f"| {OWN} / {FLOOR} | " + " | ".join(floor) + " |")
     return lines
 
 

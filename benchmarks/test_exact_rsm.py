@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Benchmarks of exact semantic RSMs on real activations, against the competitors in `solvers`.
 
-Competitors take turns (see `turns`), and `report` compares those of one turn. Nothing is asserted of time, but every
+Competitors take turns (see `turns`), and `report` compares times of the same turn. No test asserts a time, but every
 result is checked before it is timed.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from inputs import describe, load_layer
-from machine import surroundings
+from machine import environment
 from pytest_benchmark.fixture import BenchmarkFixture
 from solvers import COMPETITORS, RTOL, Activations, Competitor, Products
 from turns import TURNS, first_call
@@ -25,7 +25,7 @@ from turns import TURNS, first_call
 import simplugins
 
 SIZES = {"S=49": ("block15", 1), "S=49, more inputs": ("block15", 4), "S=196": ("block10", 1), "S=784": ("block4", 1)}
-"""The layer, and how often its crops are used: copies after the first with noise, a tenth of a channel's deviation."""
+"""Layer and number of copies of its crops; added copies have noise of a tenth of each channel's deviation."""
 
 FIRST_CALL = "first call"
 CACHES = ("empty", "filled")
@@ -37,51 +37,53 @@ FIRST_CALL_ROUNDS = 3
 def load(size: str) -> Activations:
     """Load the activations of a named size as (N, S, C)."""
     layer, copies = SIZES[size]
-    once = load_layer(layer)
-    rng, deviation = np.random.default_rng(0), once.std((0, 1), dtype=np.float64)
-    noisy = [(once + 0.1 * deviation * rng.normal(size=once.shape)).astype(np.float32) for _ in range(copies - 1)]
-    return np.concatenate([once, *noisy])
+    original = load_layer(layer)
+    rng, deviation = np.random.default_rng(0), original.std((0, 1), dtype=np.float64)
+    noisy = [
+        (original + 0.1 * deviation * rng.normal(size=original.shape)).astype(np.float32) for _ in range(copies - 1)
+    ]
+    return np.concatenate([original, *noisy])
 
 
 @cache
 def expected(size: str, competitor: Competitor) -> Products:
-    """Return what a competitor must return."""
+    """Return the reference result for a competitor."""
     return competitor.reference(load(size))
 
 
 @pytest.fixture(scope="module")
 def compiled() -> None:
-    """Have simplugins compiled, so that no timed call does."""
+    """Compile simplugins before anything is timed."""
     simplugins.compute_rsms(np.zeros((2, 1, 1), np.float32))
 
 
 @pytest.mark.usefixtures("compiled")
-@pytest.mark.parametrize("name", COMPETITORS)  # varies fastest: competitors of a size and turn run in succession
+@pytest.mark.parametrize("name", COMPETITORS)  # varies fastest, so competitors of a turn run in succession
 @pytest.mark.parametrize("turn", range(TURNS))
 @pytest.mark.parametrize("size", SIZES)
 def test_exact_rsm(benchmark: BenchmarkFixture, threads: int, size: str, turn: int, name: str) -> None:
-    """Check a competitor, which also warms it up, then time it."""
+    """Check the result of a competitor, which also warms it up, then time it."""
     activations, competitor = load(size), COMPETITORS[name]
     reference = expected(size, competitor)
-    found, rounds = first_call(competitor.compute, activations, threads)
-    check(found, reference)
+    products, rounds = first_call(competitor.compute, activations, threads)
+    check(products, reference)
     benchmark.group = size
-    benchmark.extra_info.update(describe(activations), **surroundings(threads), key=(size, name, turn))
+    benchmark.extra_info.update(describe(activations), **environment(threads), key=(size, name, turn))
     benchmark.pedantic(competitor.compute, args=(activations, threads), rounds=rounds)
 
 
-def check(found: Products, reference: Products) -> None:
+def check(products: Products, reference: Products) -> None:
     """Compare two results above the diagonal."""
     above = np.triu_indices(len(reference), 1)
     typical = float(np.median(np.abs(reference[above])))
-    np.testing.assert_allclose(found[above], reference[above], rtol=RTOL, atol=RTOL * typical)
+    np.testing.assert_allclose(products[above], reference[above], rtol=RTOL, atol=RTOL * typical)
 
 
 @pytest.mark.parametrize("state", CACHES)
 def test_first_call(
     benchmark: BenchmarkFixture, threads: int, tmp_path_factory: pytest.TempPathFactory, state: str
 ) -> None:
-    """Time a fresh process that imports simplugins and calls it once, with and without compiled kernels on disk."""
+    """Time a fresh process that imports simplugins and calls it once, with and without machine code on disk."""
     folder = tmp_path_factory.mktemp(state)
     if state == "filled":
         call_in_fresh_process(folder)
@@ -90,19 +92,19 @@ def test_first_call(
         return (folder if state == "filled" else tmp_path_factory.mktemp(state),), {}
 
     benchmark.group = FIRST_CALL
-    benchmark.extra_info.update(surroundings(threads), key=(FIRST_CALL, state))
-    kernels = compiled_kernels(folder)
+    benchmark.extra_info.update(environment(threads), key=(FIRST_CALL, state))
+    compiled = machine_code(folder)
     benchmark.pedantic(call_in_fresh_process, setup=arguments, rounds=FIRST_CALL_ROUNDS)
-    assert compiled_kernels(folder) == kernels  # nothing was compiled there while it was timed
-    assert bool(kernels) == (state == "filled")
+    assert machine_code(folder) == compiled  # nothing was compiled there while it was timed
+    assert bool(compiled) == (state == "filled")
 
 
-def compiled_kernels(numba_cache: Path) -> set[Path]:
-    """List the files of machine code that Numba keeps in a folder."""
+def machine_code(numba_cache: Path) -> set[Path]:
+    """Return the files of machine code in a cache folder of Numba."""
     return set(numba_cache.rglob("*.nbc"))
 
 
 def call_in_fresh_process(numba_cache: Path) -> None:
-    """Compute an RSM in a new interpreter that keeps its compiled kernels in the given folder."""
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(numba_cache)}
-    subprocess.run([sys.executable, "-c", FIRST_CALL_CODE], check=True, env=environment)
+    """Compute an RSM in a new interpreter with the given cache folder of Numba."""
+    variables = {**os.environ, "NUMBA_CACHE_DIR": str(numba_cache)}
+    subprocess.run([sys.executable, "-c", FIRST_CALL_CODE], check=True, env=variables)

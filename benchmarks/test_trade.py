@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Benchmarks of what approximate matchings trade: time, and how much of the optimal similarity they reach.
+"""Benchmarks of the trade-off of approximate matchings: their time, and the share of the optimal similarity they reach.
 
-All matchings of a size take turns (see `turns`); the peers, which take seconds a pair at worst, have one turn, beside
-the others' first. Nothing is asserted of time, but every result is checked before it is timed: none is above SciPy's
-optimum in float64, and none is further below it than its matching promises.
+All matchings of a size take turns (see `turns`). Other libraries, which take up to seconds per pair, have one turn,
+together with the first of ours. No test asserts a time, but every result is checked before it is timed: no pair is
+above SciPy's optimum in float64, or further below it than its matching guarantees.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from inputs import describe, load_layer
-from machine import surroundings
+from machine import environment
 from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 from solvers import COMPETITORS, RTOL, Activations, Products, optimal_products
@@ -25,42 +25,44 @@ from turns import LEAST_ROUNDS, first_call
 import simplugins
 
 LAYERS = {49: "block15", 196: "block10", 784: "block4", 3136: "block2"}
-"""By number of positions."""
+"""Layers by number of positions."""
 
 TURNS, TURN_SECONDS = 9, 0.15
-"""More turns than exact RSMs have, and shorter ones, since there are more competitors: so a turn is still a matter of
-seconds, and a disturbance hits all or few."""
+"""More and shorter turns than for exact RSMs, because there are more competitors: a turn still takes only seconds, so
+that a disturbance affects all competitors or few turns."""
 
 WINDOWS = 32, 64, 128, 256, 512
 TOP = 128
-"""The k of top-k greedy matching, but at most a quarter of the positions."""
+"""The k of top-k greedy matching, limited to a quarter of the positions."""
 
 WORST_AMONG = 0.05
-"""The worst pair is looked for where the optimum is at least this share of both norms' product: near zero and below,
-the share of an optimum means nothing."""
+"""The worst pair is the worst of those whose optimum is at least this share of the product of norms; for optima close
+to or below zero, a share of the optimum is meaningless."""
 
 
 class Matching(NamedTuple):
-    """A way to match, and the share of an optimum that it may miss: 0 if it is exact, infinite if it promises none."""
+    """A way to match, and the largest relative gap it guarantees: 0 if exact, infinite if it guarantees none."""
 
     compute: Callable[[Activations, int], Products]
-    may_miss: float
+    largest_gap: float
     turns: int = TURNS
     least_rounds: int = LEAST_ROUNDS
 
 
-def own(may_miss: float = math.inf, measure: str = "semantic-linear", **options: Any) -> Matching:
-    """Compute an RSM as a user does, with the given options of `compute_rsm`."""
+def own(
+    matching: simplugins.Matcher | None, largest_gap: float = math.inf, measure: str = "semantic-linear"
+) -> Matching:
+    """Compute an RSM with `compute_rsm`."""
 
     def compute(activations: Activations, threads: int) -> Products:
-        return np.asarray(simplugins.compute_rsm(activations, measure, threads=threads, **options))
+        return np.asarray(simplugins.compute_rsm(activations, measure, threads=threads, matching=matching))
 
-    return Matching(compute, may_miss)
+    return Matching(compute, largest_gap)
 
 
 def peer(name: str) -> Matching:
     """Solve with another library; see `solvers`."""
-    return Matching(COMPETITORS[name].compute, may_miss=0, turns=1, least_rounds=1)
+    return Matching(COMPETITORS[name].compute, largest_gap=0, turns=1, least_rounds=1)
 
 
 OPTIMAL = "optimal"
@@ -72,20 +74,20 @@ PEERS = {"scipy, threads (optimal)": "scipy, threads", "lapx (optimal)": "lapx"}
 
 @cache
 def matchings(positions: int) -> dict[str, Matching]:
-    """Return all matchings of sets of so many positions."""
+    """Return all matchings for sets with this number of positions."""
     return {
-        OPTIMAL: own(0, matching="optimal"),
-        **{name: own(tolerance, matching="auction", tolerance=tolerance) for name, tolerance in AUCTIONS.items()},
-        **{name: own(matching="batch-optimal", window=k) for name, k in BATCHES.items() if k < positions},
-        TOP_GREEDY: own(matching="topk-greedy", k=min(TOP, positions // 4)),
-        GREEDY: own(matching="greedy"),
-        IDENTITY: own(measure="spatio-semantic-linear"),
+        OPTIMAL: own(simplugins.Optimal(), 0),
+        **{name: own(simplugins.Auction(tolerance=tolerance), tolerance) for name, tolerance in AUCTIONS.items()},
+        **{name: own(simplugins.BatchOptimal(window=k)) for name, k in BATCHES.items() if k < positions},
+        TOP_GREEDY: own(simplugins.TopKGreedy(k=min(TOP, positions // 4))),
+        GREEDY: own(simplugins.Greedy()),
+        IDENTITY: own(None, measure="spatio-semantic-linear"),
         **{name: peer(competitor) for name, competitor in PEERS.items()},
     }
 
 
 def cases() -> list[tuple[int, int, str]]:
-    """List positions, turn and matching: the matchings of a size and turn run in succession."""
+    """Return positions, turn and matching of all benchmarks; the matchings of a turn run in succession."""
     return [
         (positions, turn, name)
         for positions in LAYERS
@@ -103,7 +105,7 @@ def expected(positions: int) -> Products:
 
 @pytest.fixture(scope="module")
 def compiled() -> None:
-    """Have simplugins compiled, so that no timed call does."""
+    """Compile simplugins before anything is timed."""
     smallest = np.zeros((2, 1, 1), np.float32)
     for matching in matchings(max(LAYERS)).values():
         matching.compute(smallest, 1)
@@ -112,37 +114,37 @@ def compiled() -> None:
 @pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize(("positions", "turn", "name"), cases())
 def test_trade(benchmark: BenchmarkFixture, threads: int, positions: int, turn: int, name: str) -> None:
-    """Check a matching, which also warms it up, then time it."""
+    """Check the result of a matching, which also warms it up, then time it."""
     activations, matching = load_layer(LAYERS[positions]), matchings(positions)[name]
     optima = expected(positions)
-    found, rounds = first_call(
+    products, rounds = first_call(
         matching.compute, activations, threads, turn_seconds=TURN_SECONDS, least=matching.least_rounds
     )
-    check(found, optima, matching.may_miss)
+    check(products, optima, matching.largest_gap)
     benchmark.group = f"S={positions}"
-    benchmark.extra_info.update(describe(activations), **surroundings(threads), key=(positions, name, turn))
-    benchmark.extra_info.update(reached(found, optima, activations))
+    benchmark.extra_info.update(describe(activations), **environment(threads), key=(positions, name, turn))
+    benchmark.extra_info.update(reached(products, optima, activations))
     benchmark.pedantic(matching.compute, args=(activations, threads), rounds=rounds)
 
 
-def check(found: Products, optima: Products, may_miss: float) -> None:
-    """Check that no pair is above its optimum, nor further below it than promised, but for rounding."""
-    values, best = above_diagonal(found), above_diagonal(optima)
+def check(products: Products, optima: Products, largest_gap: float) -> None:
+    """Check that no pair is above its optimum or further below it than guaranteed, up to rounding."""
+    values, best = above_diagonal(products), above_diagonal(optima)
     rounding = RTOL * (np.abs(best) + np.median(np.abs(best)))
     assert (values <= best + rounding).all()
-    if may_miss < math.inf:
-        assert (values >= best - may_miss * np.abs(best) - rounding).all()
+    if largest_gap < math.inf:
+        assert (values >= best - largest_gap * np.abs(best) - rounding).all()
 
 
-def reached(found: Products, optima: Products, activations: Activations) -> dict[str, float]:
-    """Return the share of the optimum that all pairs reach together, and the one that the worst pair does."""
-    values, best = above_diagonal(found), above_diagonal(optima)
+def reached(products: Products, optima: Products, activations: Activations) -> dict[str, float]:
+    """Return the share of the optimum reached by the sum over all pairs, and by the worst pair."""
+    values, best = above_diagonal(products), above_diagonal(optima)
     norms = np.sqrt(np.square(activations, dtype=np.float64).sum((1, 2)))
-    counts = best >= WORST_AMONG * above_diagonal(np.outer(norms, norms))
+    eligible = best >= WORST_AMONG * above_diagonal(np.outer(norms, norms))
     return {
         "reached": float(values.sum() / best.sum()),
-        "worst": float((values[counts] / best[counts]).min()),
-        "worst_among": int(counts.sum()),
+        "worst": float((values[eligible] / best[eligible]).min()),
+        "worst_among": int(eligible.sum()),
     }
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure what approximations trade: ``python benchmarks/trade.py [--threads 2] [-o benchmarks/results]``.
+"""Measure the trade-off of approximate matchings: ``python benchmarks/trade.py [--threads 2] [-o benchmarks/results]``.
 
-Writes ``<machine>-trade.md`` and ``<machine>-trade.json`` to the folder, and the picture of them to
+Writes ``<machine>-trade.md`` and ``<machine>-trade.json`` to the folder, and plots them in
 ``docs/images/trade.png``.
 """
 
@@ -32,7 +32,7 @@ PICTURE = ROOT / "docs" / "images" / "trade.png"
 
 
 def summarise(saved: Mapping[str, Any], threads: int) -> dict[str, Any]:
-    """Reduce a saved run to what the table and the picture show."""
+    """Summarise a saved run for the table and the figure."""
     rows = parse_run(saved, {(positions, name, turn) for positions, turn, name in cases()})
     return {
         **describe_run(saved, rows, f"python benchmarks/trade.py --threads {threads}"),
@@ -42,38 +42,38 @@ def summarise(saved: Mapping[str, Any], threads: int) -> dict[str, Any]:
 
 
 def summarise_size(rows: Rows, positions: int) -> dict[str, Any]:
-    """Return what all matchings of a size take and reach."""
-    some = rows[positions, OPTIMAL, 0].info
+    """Return the times and similarities of all matchings for one size."""
+    info = rows[positions, OPTIMAL, 0].info
     return {
         "layer": LAYERS[positions],
-        **{name: some[name] for name in ("positions", "channels", "pairs", "worst_among")},
+        **{name: info[name] for name in ("positions", "channels", "pairs", "worst_among")},
         "matchings": {name: summarise_matching(rows, positions, name) for name in matchings(positions)},
     }
 
 
 def summarise_matching(rows: Rows, positions: int, name: str) -> dict[str, Any]:
-    """Return milliseconds a pair, how many times as fast as the optimal matching that is, and the shares reached."""
+    """Return milliseconds per pair, the speed relative to optimal matching, and the shares of the optimum reached."""
     turns = range(matchings(positions)[name].turns)
-    mine = [rows[positions, name, turn] for turn in turns]
-    seconds = [row.seconds for row in mine]
+    results = [rows[positions, name, turn] for turn in turns]
+    seconds = [row.seconds for row in results]
     return {
-        "ms_per_pair": 1e3 * median(seconds) / mine[0].info["pairs"],
+        "ms_per_pair": 1e3 * median(seconds) / results[0].info["pairs"],
         "times_as_fast": ratio([rows[positions, OPTIMAL, turn].seconds for turn in turns], seconds),
-        "reached": mine[0].info["reached"],
-        "worst": mine[0].info["worst"],
+        "reached": results[0].info["reached"],
+        "worst": results[0].info["worst"],
     }
 
 
 def make_table(summary: Mapping[str, Any]) -> str:
-    """Write a summary as Markdown."""
+    """Return a summary as Markdown."""
     lines = [
-        f"# What approximate matchings trade, on {summary['cpu']}, {summary['cores']} cores, "
+        f"# The trade-off of approximate matchings, on {summary['cpu']}, {summary['cores']} cores, "
         f"{summary['threads']} threads",
         "",
-        f"Milliseconds per pair of inputs; how many times as fast as the optimal matching that is, the median of "
-        f"{summary['turns']} turns [lowest–highest]; and the similarity reached: the sum of all pairs' aligned inner "
-        f"products as a share of the sum of the optimal ones, and the share of the worst pair. {' and '.join(PEERS)} "
-        f"had one turn. `../README.md` says what is measured, and how.",
+        f"Milliseconds per pair of inputs; the speed relative to optimal matching, as the median of {summary['turns']} "
+        "turns [lowest–highest]; and the similarity reached: the sum of the aligned inner products of all pairs, as a "
+        f"share of the sum of the optimal ones, and the share of the worst pair. {' and '.join(PEERS)} had one turn. "
+        "`../README.md` describes the method.",
         "",
         *(line for size in summary["sizes"] for line in size_lines(size)),
         format_origin(summary),
@@ -90,20 +90,20 @@ def size_lines(size: Mapping[str, Any]) -> list[str]:
         "",
         f"| | ms per pair | times as fast as {OPTIMAL} | reached | worst{among} |",
         "|---|---:|---:|---:|---:|",
-        *(matching_line(size["positions"], name, found) for name, found in size["matchings"].items()),
+        *(matching_line(size["positions"], name, result) for name, result in size["matchings"].items()),
         "",
     ]
 
 
-def matching_line(positions: int, name: str, found: Mapping[str, Any]) -> str:
+def matching_line(positions: int, name: str, result: Mapping[str, Any]) -> str:
     """Return a row of a table."""
-    shown = f"{name}, k = {min(TOP, positions // 4)}" if name == TOP_GREEDY else name
-    speed = "" if name == OPTIMAL else format_ratio(found["times_as_fast"])
-    return f"| {shown} | {found['ms_per_pair']:.3g} | {speed} | {found['reached']:.2%} | {found['worst']:.2%} |"
+    label = f"{name}, k = {min(TOP, positions // 4)}" if name == TOP_GREEDY else name
+    speed = "" if name == OPTIMAL else format_ratio(result["times_as_fast"])
+    return f"| {label} | {result['ms_per_pair']:.3g} | {speed} | {result['reached']:.2%} | {result['worst']:.2%} |"
 
 
 def main() -> None:
-    """Run the benchmarks, write their table and draw the picture."""
+    """Run the benchmarks, write their table and draw the figure."""
     arguments = read_arguments(__doc__ or "")
     summary = summarise(run_suite("test_trade.py", arguments.threads), arguments.threads)
     path = write_report(make_table(summary), summary, arguments.output, " trade")

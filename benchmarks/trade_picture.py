@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The picture of what approximate matchings trade: similarity reached, and time, by number of positions."""
+"""The figure of the trade-off of approximate matchings: similarity reached and time, by number of positions."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ WIDTH, HEIGHT = 8, 4.6
 """In inches."""
 
 SMALL, SMALLER = 8, 7.5
-"""Sizes of letters, in points."""
+"""Font sizes in points."""
 
 LOW, HIGH = (0, 0.62), (0.735, 1.015)
-"""The parts of the axis of similarity that are shown."""
+"""The two visible ranges of the similarity axis."""
 
 LEADER: dict[str, Any] = {"arrowstyle": "-", "linewidth": 0.8, "shrinkA": 0, "shrinkB": 3, "relpos": (0, 0.5)}
-"""The thin line from the end of a line to its name."""
+"""Style of the thin line from the end of a line to its label."""
 
 
 class Style(NamedTuple):
-    """How a matching is drawn."""
+    """Style of a matching's line."""
 
     color: str
     marker: str = "o"
@@ -43,11 +43,11 @@ STYLES = {
     IDENTITY: Style("#7F7F7F", "x"),
     **{name: Style("#000000", "+", line) for name, line in zip(PEERS, (":", "-."), strict=True)},
 }
-"""Colours that colour-blind people can tell apart (Okabe and Ito's), and the darker the wider the window."""
+"""Colours of Okabe and Ito, which colour-blind readers can distinguish; wider windows are darker."""
 
 
 def draw_trade(summary: Mapping[str, Any]) -> Figure:
-    """Draw a summary of `trade`: on the left similarity reached, on the right the time for a pair."""
+    """Draw a summary of `trade`: similarity reached on the left, time per pair on the right."""
     figure = Figure(figsize=(WIDTH, HEIGHT))
     grid = figure.add_gridspec(2, 2, height_ratios=[4, 1], left=0.06, right=0.81, bottom=0.13, top=0.84, wspace=0.86)
     high, low = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[1, 0])
@@ -57,30 +57,30 @@ def draw_trade(summary: Mapping[str, Any]) -> Figure:
         _prepare(axes, sizes)
     _draw_reached(high, low, sizes)
     _draw_times(times, sizes)
-    told = (
+    caption = (
         f"EfficientNet-Lite0's responses to photographs; {summary['cpu']}, {summary['threads']} threads. "
         "Note that the layer changes with the number of positions.\n"
-        "batch-optimal, 128: windows of 128 positions. Sets of no more than that are matched optimally, and not shown."
+        "batch-optimal, 128: windows of 128 positions. Sets of at most that size are matched optimally and not shown."
     )
-    figure.suptitle(told, x=0.06, ha="left", fontsize=SMALL, color="#555555")
+    figure.suptitle(caption, x=0.06, ha="left", fontsize=SMALL, color="#555555")
     return figure
 
 
 def _prepare(axes: Axes, sizes: Sequence[Mapping[str, Any]]) -> None:
-    """Let positions go rightwards, evenly by their logarithm, and name the layer of each number."""
+    """Set up a logarithmic axis of positions, labelled with their layers."""
     ticks = {size["positions"]: f"{size['positions']}\n{size['layer'].replace('block', 'block ')}" for size in sizes}
     axes.set_xscale("log")
     axes.set_xlim(min(ticks) / 1.3, max(ticks) * 1.3)
     axes.set_xticks(list(ticks), list(ticks.values()))
     axes.minorticks_off()
     axes.tick_params(labelsize=SMALL)
-    axes.tiling(color="#E5E5E5", linewidth=0.6)
+    axes.grid(color="#E5E5E5", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def _draw_reached(high: Axes, low: Axes, sizes: Sequence[Mapping[str, Any]]) -> None:
-    """Draw similarity on an axis in two parts, since the identity reaches far less than all matchings."""
+    """Draw similarity on a broken axis, because the identity reaches far less than the matchings."""
     high.set_ylim(HIGH)
     low.set_ylim(LOW)
     names = [name for name in STYLES if name not in PEERS]
@@ -89,7 +89,7 @@ def _draw_reached(high: Axes, low: Axes, sizes: Sequence[Mapping[str, Any]]) -> 
     high.set_title("similarity reached, as a share of the optimum", fontsize=SMALL, fontweight="bold", loc="left")
     high.spines["bottom"].set_visible(False)
     high.tick_params(axis="x", length=0, labelbottom=False)
-    low.set_xlabel("positions, and the layer that has so many", fontsize=SMALL)
+    low.set_xlabel("positions, and their layer", fontsize=SMALL)
     low.set_yticks([0, 0.25, 0.5])
     for axes, end in ((high, 0), (low, 1)):
         axes.yaxis.set_major_formatter(lambda share, place: f"{share:.0%}")
@@ -103,29 +103,29 @@ def _draw_times(axes: Axes, sizes: Sequence[Mapping[str, Any]]) -> None:
     _draw_lines(axes, sizes, "ms_per_pair", list(STYLES))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(lambda ms, place: f"{ms:g} ms" if ms < 1000 else f"{ms / 1000:g} s")
-    axes.set_title("time for a pair of inputs", fontsize=SMALL, fontweight="bold", loc="left")
-    axes.set_xlabel("positions, and the layer that has so many", fontsize=SMALL)
+    axes.set_title("time per pair of inputs", fontsize=SMALL, fontweight="bold", loc="left")
+    axes.set_xlabel("positions, and their layer", fontsize=SMALL)
 
 
-def _draw_lines(axes: Axes, sizes: Sequence[Mapping[str, Any]], what: str, names: Sequence[str]) -> None:
-    """Draw a line a matching, and name each where it ends."""
+def _draw_lines(axes: Axes, sizes: Sequence[Mapping[str, Any]], key: str, names: Sequence[str]) -> None:
+    """Draw a line per matching, labelled at its end."""
     ends = {}
     for name in names:
         color, marker, line = STYLES[name]
-        points = [(size["positions"], size["matchings"][name][what]) for size in sizes if name in size["matchings"]]
+        points = [(size["positions"], size["matchings"][name][key]) for size in sizes if name in size["matchings"]]
         axes.plot(*zip(*points, strict=True), color=color, marker=marker, linestyle=line, markersize=4, linewidth=1.3)
         ends[name] = points[-1]
     _name_ends(axes, ends)
 
 
 def _name_ends(axes: Axes, ends: Mapping[str, tuple[float, float]]) -> None:
-    """Write names beside the right ends of lines, with a thin line to each, and apart from each other."""
-    axes.set_ylim(axes.get_ylim())  # as they are: heights are reckoned from them
+    """Write labels next to the right ends of lines without overlap, connected to them by thin lines."""
+    axes.set_ylim(axes.get_ylim())  # fixed, because label heights depend on them
     to_axes = axes.transData + axes.transAxes.inverted()
     heights = {name: float(to_axes.transform(end)[1]) for name, end in ends.items()}
     names = sorted(heights, key=heights.__getitem__)
-    apart = 1.3 * SMALLER / (72 * HEIGHT * axes.get_position().height)
-    for name, height in zip(names, spread([heights[name] for name in names], apart), strict=True):
+    distance = 1.3 * SMALLER / (72 * HEIGHT * axes.get_position().height)
+    for name, height in zip(names, spread([heights[name] for name in names], distance), strict=True):
         axes.annotate(
             name,
             ends[name],
@@ -138,22 +138,24 @@ def _name_ends(axes: Axes, ends: Mapping[str, tuple[float, float]]) -> None:
         )
 
 
-def spread(heights: Sequence[float], apart: float) -> list[float]:
-    """Move ascending heights so that they are so far apart at least, as little as that takes.
+def spread(heights: Sequence[float], distance: float) -> list[float]:
+    """Move ascending heights as little as possible so that they are at least `distance` apart.
 
     Examples
     --------
-    >>> spread([0, 4, 4, 9], apart=1)
+    >>> spread([0, 4, 4, 9], distance=1)
     [0.0, 3.5, 4.5, 9.0]
     """
     groups: list[list[float]] = []
     for height in heights:
         groups.append([height])
-        while len(groups) > 1 and _lowest(groups[-1], apart) < _lowest(groups[-2], apart) + apart * len(groups[-2]):
+        while len(groups) > 1 and _lowest(groups[-1], distance) < _lowest(groups[-2], distance) + distance * len(
+            groups[-2]
+        ):
             groups[-2:] = [groups[-2] + groups[-1]]
-    return [_lowest(group, apart) + apart * place for group in groups for place in range(len(group))]
+    return [_lowest(group, distance) + distance * place for group in groups for place in range(len(group))]
 
 
-def _lowest(group: Sequence[float], apart: float) -> float:
-    """Return where a group of neighbours starts if it is to lie about its mean height."""
-    return float(np.mean(group)) - apart * (len(group) - 1) / 2
+def _lowest(group: Sequence[float], distance: float) -> float:
+    """Return the lowest height of a group of labels that is centred on its mean height."""
+    return float(np.mean(group)) - distance * (len(group) - 1) / 2

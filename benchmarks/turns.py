@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Taking turns: machines are noisy and drift, so competitors run one after the other, several times over.
+"""Turns: competitors run one after the other, several times, because machines are noisy and drift.
 
 Reports compare times of the same turn.
 """
@@ -14,8 +14,10 @@ from solvers import Activations, Products
 
 TURNS = 5
 TURN_SECONDS = 0.5
-"""A turn repeats a call for so long, unless told otherwise, but so many times at least and at most:"""
+"""Default duration of a turn, which repeats a call."""
+
 LEAST_ROUNDS, MOST_ROUNDS = 3, 50
+"""Bounds of the number of repetitions."""
 
 
 def first_call(
@@ -26,8 +28,8 @@ def first_call(
     turn_seconds: float = TURN_SECONDS,
     least: int = LEAST_ROUNDS,
 ) -> tuple[Products, int]:
-    """Call a competitor once, which warms it up; return its result, and how many rounds a turn should have."""
+    """Call a competitor once as a warm-up, and return its result and the number of rounds for a turn."""
     start = perf_counter()
-    found = compute(activations, threads)
+    products = compute(activations, threads)
     seconds = perf_counter() - start
-    return found, int(np.clip(turn_seconds / seconds, least, MOST_ROUNDS))
+    return products, int(np.clip(turn_seconds / seconds, least, MOST_ROUNDS))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from simplugins.activations.activations import Activations
     from simplugins.activations.formats import read_activations
     from simplugins.activations.recordings import read_recorded
+    from simplugins.comparisons.cka_estimates import CkaEstimate, estimate_cka
     from simplugins.comparisons.comparing import compare
     from simplugins.comparisons.inference import (
         BootstrapInterval,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     )
     from simplugins.comparisons.layers import Comparison, compare_layers, load_comparison
     from simplugins.comparisons.method import Method
-    from simplugins.comparisons.minibatches import CkaEstimate, estimate_cka, minibatch_cka
+    from simplugins.comparisons.minibatches import minibatch_cka
     from simplugins.comparisons.networks import NetworkSimilarity, similarity
     from simplugins.compute.pair import Matching, match
     from simplugins.evaluation.searching.neighbours import Neighbours, search
@@ -51,7 +52,7 @@ _MODULES = {
     "BatchMatcher": "matching.matcher",
     "BatchOptimal": "matching.batch_optimal",
     "BootstrapInterval": "comparisons.inference",
-    "CkaEstimate": "comparisons.minibatches",
+    "CkaEstimate": "comparisons.cka_estimates",
     "Comparison": "comparisons.layers",
     "Estimate": "measures.cost.estimates",
     "Greedy": "matching.greedy",
@@ -73,7 +74,7 @@ _MODULES = {
     "compute_rsms": "measures.computation",
     "data": "data",
     "estimate": "measures.cost.estimates",
-    "estimate_cka": "comparisons.minibatches",
+    "estimate_cka": "comparisons.cka_estimates",
     "estimate_for": "measures.cost.estimates",
     "evaluation": "evaluation",
     "load_comparison": "comparisons.layers",

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a newcomer reads works: the commands of the README exist, and its code runs."""
+"""The README and the pages of docs: commands parse, code runs, and links lead to existing files and headings."""
 
 from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import matplotlib as mpl
 import numpy as np
@@ -13,50 +15,78 @@ import pytest
 import typer.main
 from matplotlib import pyplot
 
+import simplugins
 from simplugins import plugins
 from simplugins.cli import app
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
-ADAPTERS = (ROOT / "adapters" / "README.md").read_text(encoding="utf-8")
-LONG_RUNS = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("scale.md", "cost.md")]
-PAGES = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs" / "tools").glob("*.md"))}
+README, ADAPTERS = ROOT / "README.md", ROOT / "adapters" / "README.md"
+GUIDE, SCALE, COST = (ROOT / "docs" / f"{name}.md" for name in ("guide", "scale", "cost"))
+TOOLS = sorted((ROOT / "docs" / "tools").glob("*.md"))
+PAGES = [README, ADAPTERS, ROOT / "CHANGELOG.md", ROOT / "benchmarks" / "README.md", *ROOT.glob("docs/*.md"), *TOOLS]
+
+
+def read(path):
+    return path.read_text(encoding="utf-8")
 
 
 def blocks(text, language):
     return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
 
 
-def test_there_are_exactly_two_set_up_commands_of_one_line_each():
-    section = README.split("## Set up")[1].split("\n## ")[0]
+def prose(text):
+    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(text):
+    headings = re.findall(r"^#+ (.*)$", prose(text), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def run_code(path, *, name=None):
+    """Run the code of a page as a module, so that functions defined there can be pickled, and return its names."""
+    module = ModuleType(name or f"page_{path.stem}")
+    if name is None:
+        sys.modules[module.__name__] = module
+    for block in blocks(read(path), "python"):
+        exec(block, vars(module))
+    return vars(module)
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """Run in an empty folder, without opening windows for figures."""
+    monkeypatch.chdir(tmp_path)
+    mpl.use("Agg")
+    yield
+    pyplot.close("all")
+
+
+def test_readme_has_two_set_up_commands_of_one_line():
+    section = read(README).split("## Set up")[1].split("\n## ")[0]
     run, test = blocks(section, "sh")
     assert run.count("\n") == test.count("\n") == 1
     assert run.rstrip().endswith("simplugins demo")
     assert test.rstrip().endswith("pytest")
 
 
-def test_the_files_that_the_commands_name_are_there():
+def test_files_and_extras_in_commands_exist():
     assert (ROOT / "constraints.txt").is_file()
-    extras = set(re.findall(r"\.\[(\w+)\]", README))
+    extras = set(re.findall(r"\.\[(\w+)\]", read(README)))
     assert extras == {"test", "cuda12", "cuda13"}
-    extras |= {extra for text in PAGES.values() for extra in re.findall(r"simplugins\[([\w-]+)\]", text)}
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    extras |= {extra for path in [GUIDE, *TOOLS] for extra in re.findall(r"simplugins\[([\w-]+)\]", read(path))}
+    project = read(ROOT / "pyproject.toml")
     assert all(f"\n{extra} = [" in project for extra in extras)
 
 
 def simplugins_commands():
-    lines = (
-        line
-        for text in (README, GUIDE, *LONG_RUNS, *PAGES.values())
-        for block in blocks(text, "sh")
-        for line in block.splitlines()
-    )
+    texts = map(read, (README, GUIDE, SCALE, COST, *TOOLS))
+    lines = (line for text in texts for block in blocks(text, "sh") for line in block.splitlines())
     return [line[line.index("simplugins ") :] for line in lines if re.search(r"(^|/)simplugins ", line)]
 
 
 @pytest.mark.parametrize("line", simplugins_commands())
-def test_every_command_line_parses(line):
+def test_command_lines_parse(line):
     command = typer.main.get_group(app)
     _, *arguments = shlex.split(line)
     while hasattr(command, "commands"):
@@ -64,70 +94,59 @@ def test_every_command_line_parses(line):
     command.make_context(command.name, arguments)
 
 
-def test_pictures_and_links_lead_somewhere():
-    pages = {README: ROOT, GUIDE: ROOT / "docs", ADAPTERS: ROOT / "adapters"}
-    pages |= {text: path.parent for path, text in PAGES.items()} | dict.fromkeys(LONG_RUNS, ROOT / "docs")
-    for text, folder in pages.items():
-        prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-        targets = [t for t in re.findall(r"\]\(([^)#]+)\)", prose) if not t.startswith("http")]
-        for target in targets:
-            assert (folder / target).exists(), target
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_existing_files_and_headings(path):
+    for target in re.findall(r"\]\(([^)]+)\)", prose(read(path))):
+        if target.startswith("http"):
+            continue
+        file, _, anchor = target.partition("#")
+        linked = path.parent / file if file else path
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(read(linked)), target
 
 
-def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    mpl.use("Agg")
-    names = {}
-    for block in blocks(README, "python"):
-        exec(block, names)
-    pyplot.close("all")
+@pytest.mark.usefixtures("workplace")
+def test_readme_code_runs():
+    names = run_code(README)
     assert names["values"].shape == (24, 24)
     assert names["pair"].gap < 1e-7
 
 
-def test_the_code_of_the_guide_runs(photos, tmp_path, monkeypatch):
-    import simplugins
-
-    monkeypatch.chdir(tmp_path)
-    mpl.use("Agg")
-    names = {}
-    for block in blocks(GUIDE, "python"):
-        exec(block, names)
-    pyplot.close("all")
-    assert names["pooled_cosine"](photos["block15"]).shape == (24, 24)
-    rsms = [
+@pytest.mark.usefixtures("workplace")
+def test_guide_code_runs(photos):
+    names = run_code(GUIDE)
+    assert simplugins.compute_rsm(photos["block15"], names["pooled_cosine"]).shape == (24, 24)
+    in_order, shifted, optimal = (
         simplugins.compute_rsm(photos["block15"], "semantic-linear", matching=matching).values
         for matching in (names["Sorted"](), names["Shifted"](), "optimal")
-    ]
-    assert (rsms[0] <= rsms[2] + 1e-3).all()
-    assert (rsms[1] <= rsms[2] + 1e-3).all()
+    )
+    assert (in_order <= optimal + 1e-3).all()
+    assert (shifted <= optimal + 1e-3).all()
 
 
-@pytest.mark.parametrize("page", LONG_RUNS, ids=["scale", "cost"])
-def test_the_code_about_long_runs_runs(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    names = {"__name__": "__main__"}
-    for block in blocks(page, "python"):
-        exec(block, names)
-    if "stored" in names:
-        assert names["stored"].shape == names["shared"].shape == (24, 24)
-        assert len(names["few"]) == 12
-        assert names["found"].low < names["found"].value < names["found"].high
+@pytest.mark.usefixtures("workplace")
+def test_code_about_many_inputs_runs():
+    names = run_code(SCALE, name="__main__")
+    assert names["stored"].shape == names["shared"].shape == (24, 24)
+    assert len(names["few"]) == 12
+    assert names["result"].low < names["result"].value < names["result"].high
 
 
-def test_the_code_about_adapters_runs():
-    names = {}
-    for block in blocks(ADAPTERS, "python"):
-        exec(block, names)
-    carried = names["adapter"].to(names["rsm"])
-    np.testing.assert_allclose(carried, np.sqrt(2))
+@pytest.mark.usefixtures("workplace")
+def test_code_about_cost_runs():
+    assert run_code(COST)["cost"].pairs == 5000 * 4999 // 2
+
+
+def test_code_about_adapters_runs():
+    names = run_code(ADAPTERS)
+    np.testing.assert_allclose(names["adapter"].to(names["rsm"]), np.sqrt(2))
     np.testing.assert_array_equal(names["again"].values, np.eye(3))
 
 
-def test_every_tool_has_a_page_and_is_listed():
+def test_every_tool_has_a_page_in_the_index():
     tools = {
         plugin.name for plugin in plugins.available("simplugins.adapters") if "simplugins_adapters" in plugin.target
     }
-    assert {path.stem for path in PAGES} - {"README"} == tools
-    index = PAGES[ROOT / "docs" / "tools" / "README.md"]
+    assert {path.stem for path in TOOLS} - {"README"} == tools
+    index = read(ROOT / "docs" / "tools" / "README.md")
     assert set(re.findall(r"\]\(([\w-]+)\.md\)", index)) == tools

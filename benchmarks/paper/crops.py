@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Crops of photographs: overlapping ones, disjoint ones, and ones that are shifted more and more."""
+"""Crops of photographs: overlapping, disjoint, and shifted by increasing distances."""
 
 from __future__ import annotations
 
@@ -9,47 +9,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paper.datasets import Dataset
+from paper.design import DISJOINT, DISJOINT_CROPS, OVERLAPPING, OVERLAPPING_CROPS, OVERLAPPING_SHARE, SHIFTED
 from paper.photographs import Array, Photograph
 
-OVERLAPPING, OVERLAPPING_SHARE = 5, 0.6
-"""How many crops of a photograph, and their side as a share of its shorter side."""
-
-DISJOINT = 4
-"""The quadrants of the largest square in the middle of a photograph."""
-
 SHIFTS = np.array([0, 1, 4, 9, 11]) / 11
-"""Where crops start, in their sides: the marks of a Golomb ruler, so that each two have another shift."""
+"""Offsets of the crops, in units of their side: the marks of a Golomb ruler, so that no two shifts are equal."""
 
 SHIFTS_BETWEEN = len(SHIFTS) * (len(SHIFTS) - 1) // 2
 
-FEW_OF_A_PHOTOGRAPH = 2
-EACH_OF_FEW = 3
-"""Where maps are large, shifted crops are of every third photograph, and others, two each, of those between."""
+CROPS_IF_FEW = 2
+STEP_IF_FEW = 3
+"""For large maps, shifted crops come from every third photograph, and the other crops, two each, from the rest."""
 
 
 def overlapping(photographs: Sequence[Photograph]) -> Dataset:
-    """Cut squares at random places of each photograph; most overlap."""
+    """Cut random squares from each photograph; most of them overlap."""
     rng = np.random.default_rng(11)
     images = []
     for photograph in photographs:
         side = int(OVERLAPPING_SHARE * photograph.shorter_side)
-        images += [random_square(photograph, side, rng) for _ in range(OVERLAPPING)]
-    return _of_photographs("overlapping crops", photographs, images, OVERLAPPING)
+        images += [random_square(photograph, side, rng) for _ in range(OVERLAPPING_CROPS)]
+    return _labelled(OVERLAPPING, photographs, images, OVERLAPPING_CROPS)
 
 
 def disjoint(photographs: Sequence[Photograph]) -> Dataset:
-    """Cut the quadrants of each photograph's middle; of few, those on a diagonal."""
+    """Cut the quadrants of the middle of each photograph, the two on a diagonal first."""
     images = []
     for photograph in photographs:
         side = photograph.shorter_side // 2
         top, left = (int(length - 2 * side) // 2 for length in photograph.pixels.shape[:2])
         corners = ((0, 0), (side, side), (0, side), (side, 0))
         images += [photograph.square(top + row, left + column, side) for row, column in corners]
-    return _of_photographs("disjoint crops", photographs, images, DISJOINT)
+    return _labelled(DISJOINT, photographs, images, DISJOINT_CROPS)
 
 
 def shifted(photographs: Sequence[Photograph]) -> Dataset:
-    """Cut squares of half the shorter side along the longer side of each photograph, at growing shifts."""
+    """Cut squares with half the shorter side, shifted by increasing distances along the longer side."""
     images, places = [], []
     for photograph in photographs:
         height, width = photograph.pixels.shape[:2]
@@ -60,13 +55,13 @@ def shifted(photographs: Sequence[Photograph]) -> Dataset:
             row, column = (middle, start + shift) if sideways else (start + shift, middle)
             images.append(photograph.square(row, column, side))
             places.append((row / side, column / side))
-    crops = _of_photographs("shifted crops", photographs, images, len(SHIFTS), np.array(places))
-    few = np.flatnonzero(crops.groups % EACH_OF_FEW == 0)
+    crops = _labelled(SHIFTED, photographs, images, len(SHIFTS), np.array(places))
+    few = np.flatnonzero(crops.groups % STEP_IF_FEW == 0)
     return Dataset(**{**vars(crops), "few": few})
 
 
-def any_crops(photographs: Sequence[Photograph], count: int) -> list[Array]:
-    """Cut squares of 40 to 90 % of the shorter side, each at a random place of a random photograph."""
+def random_crops(photographs: Sequence[Photograph], count: int) -> list[Array]:
+    """Cut random squares, with 40 to 90 % of the shorter side, from random photographs."""
     rng = np.random.default_rng(0)
     images = []
     for number in rng.integers(len(photographs), size=count):
@@ -77,28 +72,28 @@ def any_crops(photographs: Sequence[Photograph], count: int) -> list[Array]:
 
 
 def random_square(photograph: Photograph, side: int, rng: np.random.Generator) -> Array:
-    """Cut a square at a random place."""
+    """Cut a random square."""
     height, width = photograph.pixels.shape[:2]
     return photograph.square(
         int(rng.integers(height - side, endpoint=True)), int(rng.integers(width - side, endpoint=True)), side
     )
 
 
-def _of_photographs(
+def _labelled(
     name: str,
     photographs: Sequence[Photograph],
     images: Sequence[Array],
-    each: int,
+    crops: int,
     places: NDArray[np.float64] | None = None,
 ) -> Dataset:
-    """Return crops, as many of each photograph, labelled by its name."""
-    groups = np.repeat(np.arange(len(photographs)), each)
+    """Return `crops` crops per photograph as a data set, with its name as their label."""
+    groups = np.repeat(np.arange(len(photographs)), crops)
     return Dataset(
         name=name,
         images=images,
         labels=[frozenset([photographs[int(group)].name]) for group in groups],
         groups=groups,
         shown=np.array([photographs[int(group)].shown for group in groups]),
-        few=np.flatnonzero((np.arange(len(groups)) % each < FEW_OF_A_PHOTOGRAPH) & (groups % EACH_OF_FEW > 0)),
+        few=np.flatnonzero((np.arange(len(groups)) % crops < CROPS_IF_FEW) & (groups % STEP_IF_FEW > 0)),
         places=places,
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the networks are shown: images, what is in them, and which of them belong together."""
+"""Data sets: images, their labels, and groups of images that are not independent."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from paper.photographs import Array
 from simplugins._common.threads import usable_cores
 
 THUMBNAIL = 128
-"""Pixels a side of the images in pictures."""
+"""Side of the images in figures, in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images that are shown to a network.
+    """Images that networks are evaluated on.
 
     Attributes
     ----------
@@ -28,15 +28,15 @@ class Dataset:
     images : sequence of N (H, W, 3) uint8 arrays
         Square, of any size.
     labels : sequence of N sets of str
-        What is in each.
+        The content of each image.
     groups : (N,) int64 array
-        Inputs of one group are not independent of each other: the crops of one photograph.
+        Images of one group are not independent, such as the crops of one photograph.
     shown : (N,) bool array
-        Which may be shown in pictures.
+        Whether figures may show an image.
     few : (F,) int64 array
-        Which to take where maps are too large for all.
+        The images to use for layers with large maps.
     places : (N, 2) float64 array, optional
-        Row and column of each crop in its photograph, in crop's sides.
+        Row and column of each crop in its photograph, in units of the crop's side.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Dataset:
         return len(self.images)
 
     def fewer(self) -> Dataset:
-        """Return those inputs that are taken where maps are large."""
+        """Return the images for layers with large maps."""
         return replace(
             self,
             images=[self.images[i] for i in self.few],
@@ -63,13 +63,13 @@ class Dataset:
         )
 
     def thumbnails(self) -> NDArray[np.float32]:
-        """Return small images for pictures; those that may not be shown are grey."""
+        """Return small images for figures; those that may not be shown are grey."""
         small = scale_all(self.images, THUMBNAIL)
         small[~self.shown] = BLANK / 255
         return small
 
 
 def scale_all(images: Sequence[Array], side: int) -> NDArray[np.float32]:
-    """Scale images to side × side pixels, values in 0..1, on all cores."""
+    """Scale images to side × side pixels on all cores; values are in 0..1."""
     with ThreadPoolExecutor(usable_cores()) as pool:
         return np.stack(list(pool.map(lambda image: scale(image, side), images)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The evaluations: each turns what the networks saw into rows of numbers, one for a layer and kernel."""
+"""The evaluations: each turns the representations of a data set into rows of numbers, one per layer and kernel."""
 
 from __future__ import annotations
 
@@ -7,154 +7,149 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from networks import KERNELS, KINDS
 from numpy.typing import NDArray
 
 from paper.crops import SHIFTS_BETWEEN
 from paper.datasets import Dataset
-from paper.representations import Layer, Seen
-from paper.resampling import RESAMPLES, beside, beside_distributions
-from simplugins import RSM, compare
+from paper.design import CKA, CORRELATIONS, KERNELS, KINDS, OUTPUT_RESAMPLES
+from paper.representations import Layer, Representations
+from paper.resampling import paired_intervals, paired_means
+from paper.tables import Row
+from simplugins import RSM, bootstrap_interval, compare
 from simplugins._common.progress import progress_bar
-from simplugins.comparisons.inference import bootstrap_interval
 from simplugins.evaluation import Retrieval, Translation, jensen_shannon, retrieval
 from simplugins.evaluation.label_sets import agreement
 
-Row = dict[str, Any]
-
 SIMILARITY, SEPARATION = ("crops", "similarity"), ("crops", "separation")
-MOST_OVERLAPPING = 0.99
-"""Crops at a larger shift, of one side, have nothing in common."""
-
-CKA = ("cka-debiased", "cka")
-CORRELATIONS = {"Pearson": "rsa-pearson", "Spearman": "rsa-spearman"}
-OUTPUT_RESAMPLES = RESAMPLES // 10
-"""Fewer than elsewhere: each ranks all pairs."""
+LARGEST_OVERLAPPING_SHIFT = 0.99
+"""In units of a crop's side: at larger shifts, two crops do not overlap."""
 
 
-def per_layer(seen: Seen, evaluate: Callable[[dict[str, RSM], Layer], Row]) -> list[Row]:
-    """Evaluate both kinds of RSM of each layer under each kernel.
+def per_layer(represented: Representations, evaluate: Callable[[dict[str, RSM], Layer], Row]) -> list[Row]:
+    """Evaluate both kinds of RSM, for each layer and kernel.
 
     Parameters
     ----------
-    seen : Seen
+    represented : Representations
     evaluate : callable
-        From the RSMs of a layer under a kernel, by kind, and the layer, to numbers.
+        Called with the RSMs of a layer and kernel, by kind, and with the layer; returns the results by name.
     """
     rows = []
-    with progress_bar(list(_cases(seen)), f"{seen.data.name}: evaluating", title="") as cases:
+    with progress_bar(list(_cases(represented)), f"{represented.data.name}: evaluating", title="") as cases:
         for layer, kernel in cases:
-            rsms = {kind: seen.rsms[layer][f"{kind}-{kernel}"] for kind in KINDS}
-            about = {**vars(layer), "kernel": kernel, "inputs": len(rsms[KINDS[0]])}
-            rows.append({**about, **evaluate(rsms, layer)})
+            rsms = {kind: represented.rsms[layer][f"{kind}-{kernel}"] for kind in KINDS}
+            case = {**vars(layer), "kernel": kernel, "inputs": len(rsms[KINDS[0]])}
+            rows.append({**case, **evaluate(rsms, layer)})
     return rows
 
 
-def _cases(seen: Seen) -> Iterator[tuple[Layer, str]]:
-    return ((layer, kernel) for layer in seen.rsms for kernel in KERNELS)
+def _cases(represented: Representations) -> Iterator[tuple[Layer, str]]:
+    return ((layer, kernel) for layer in represented.rsms for kernel in KERNELS)
 
 
 # Retrieval
 
 
-def evaluate_retrieval(seen: Seen, metrics: Sequence[str], k: int) -> list[Row]:
+def evaluate_retrieval(represented: Representations, metrics: Sequence[str], k: int) -> list[Row]:
     """Rank neighbours under each RSM; metrics are those of `Retrieval.per_query`, at 1 or at k."""
 
     def evaluate(rsms: dict[str, RSM], layer: Layer) -> Row:
-        data = seen.inputs(layer)
-        found = {kind: per_query(rsm, data, k) for kind, rsm in rsms.items()}
+        data = represented.inputs(layer)
+        values = {kind: per_query(rsm, data, k) for kind, rsm in rsms.items()}
         return {
-            metric: beside({kind: found[kind][metric] for kind in KINDS}, data.groups)
+            metric: paired_means({kind: values[kind][metric] for kind in KINDS}, data.groups)
             for metric in metrics
-            if metric in found[KINDS[0]]
+            if metric in values[KINDS[0]]
         }
 
-    return per_layer(seen, evaluate)
+    return per_layer(represented, evaluate)
 
 
 def per_query(rsm: RSM, data: Dataset, k: int) -> dict[str, NDArray[np.float64]]:
-    """Return the metrics of each query, at 1 and at k, as far as there are so many others."""
-    found = dict(ranked(rsm, data, 1).per_query)
+    """Return the metrics of each query at 1 and, if there are enough inputs, at k."""
+    values = dict(rank(rsm, data, 1).per_query)
     if k < len(data):
-        found |= ranked(rsm, data, k).per_query
-    return found
+        values |= rank(rsm, data, k).per_query
+    return values
 
 
-def ranked(rsm: RSM, data: Dataset, k: int) -> Retrieval:
+def rank(rsm: RSM, data: Dataset, k: int) -> Retrieval:
     """Rank the neighbours of each input."""
     return retrieval(rsm, data.labels, k=k, resamples=1)
 
 
-def chances(data: Dataset) -> dict[str, float]:
-    """Return what neighbours drawn at random would reach: the share of relevant ones, and the mean F1."""
+def chance(data: Dataset) -> dict[str, float]:
+    """Return the expected precision and F1 of random neighbours."""
     agrees = agreement(data.labels, data.labels, len(data), len(data))
-    others = ~np.eye(len(data), dtype=bool)
-    return {"precision": float(agrees.relevant[others].mean()), "F1": float(agrees.f1[others].mean())}
+    off_diagonal = ~np.eye(len(data), dtype=bool)
+    return {"precision": float(agrees.relevant[off_diagonal].mean()), "F1": float(agrees.f1[off_diagonal].mean())}
 
 
 # Output similarity
 
 
-def evaluate_outputs(seen: Seen) -> list[Row]:
-    """Correlate RSMs with the divergences of what is predicted, over all pairs."""
-    divergences = {(layer.network, layer.large): jensen_shannon(seen.probabilities_of(layer)) for layer in seen.rsms}
+def evaluate_outputs(represented: Representations) -> list[Row]:
+    """Correlate RSMs with the divergences between predictions, over all pairs."""
+    divergences = {
+        (layer.network, layer.large): jensen_shannon(represented.probabilities_of(layer)) for layer in represented.rsms
+    }
 
     def evaluate(rsms: dict[str, RSM], layer: Layer) -> Row:
-        predicted = divergences[layer.network, layer.large]
+        divergence = divergences[layer.network, layer.large]
         return {
-            name: beside_distributions(
+            name: paired_intervals(
                 {
-                    kind: bootstrap_interval(rsm, predicted, method, resamples=OUTPUT_RESAMPLES)
+                    kind: bootstrap_interval(rsm, divergence, method, resamples=OUTPUT_RESAMPLES)
                     for kind, rsm in rsms.items()
                 }
             )
             for name, method in CORRELATIONS.items()
         }
 
-    return per_layer(seen, evaluate)
+    return per_layer(represented, evaluate)
 
 
 # CKA
 
 
-def evaluate_agreement(seen: Seen) -> list[Row]:
-    """Compare both kinds of RSM of each layer by CKA, over the few inputs that all layers saw."""
-    few = seen.data.few
+def evaluate_agreement(represented: Representations) -> list[Row]:
+    """Compare both kinds of RSM of each layer by CKA, over the few inputs that all layers share."""
+    few = represented.data.few
 
     def evaluate(rsms: dict[str, RSM], layer: Layer) -> Row:
-        own = np.arange(len(few)) if layer.large else few
-        one, other = (rsm.values[np.ix_(own, own)] for rsm in rsms.values())
-        return {"inputs": len(few), **{method: compare(one, other, method) for method in CKA}}
+        shared = np.arange(len(few)) if layer.large else few
+        a, b = (rsm.values[np.ix_(shared, shared)] for rsm in rsms.values())
+        return {"inputs": len(few), **{method: compare(a, b, method) for method in CKA.values()}}
 
-    return per_layer(seen, evaluate)
+    return per_layer(represented, evaluate)
 
 
 # Translation
 
 
-def evaluate_translation(seen: Seen) -> list[Row]:
-    """Relate similarities of crops of one photograph to the shift between them.
+def evaluate_translation(represented: Representations) -> list[Row]:
+    """Relate the similarities of crops of one photograph to the shifts between them.
 
-    "separation" is the share of crops of other photographs that are less similar to a crop than the shifted one is:
-    1 if none is more similar, 0.5 if the shifted crop is as any other.
+    "separation" is the share of crops of other photographs that are less similar to a crop than its shifted version is:
+    1 if none is more similar, 0.5 for chance.
     """
 
     def evaluate(rsms: dict[str, RSM], layer: Layer) -> Row:
-        data = seen.inputs(layer)
-        moved = {kind: by_shift(rsm, data) for kind, rsm in rsms.items()}
-        some = moved[KINDS[0]]
-        overlap, photograph = some.shifts < MOST_OVERLAPPING, data.groups[some.pairs[:, 0]]
-        separations = {kind: found.similarities[SEPARATION][overlap] for kind, found in moved.items()}
+        data = represented.inputs(layer)
+        shifted = {kind: by_shift(rsm, data) for kind, rsm in rsms.items()}
+        pairs = shifted[KINDS[0]]
+        overlap, photograph = pairs.shifts < LARGEST_OVERLAPPING_SHIFT, data.groups[pairs.pairs[:, 0]]
+        separations = {kind: result.similarities[SEPARATION][overlap] for kind, result in shifted.items()}
         return {
-            "separation": beside(separations, photograph[overlap]),
-            "curves": {kind: _curves(found) for kind, found in moved.items()},
+            "separation": paired_means(separations, photograph[overlap]),
+            "curves": {kind: _curves(result) for kind, result in shifted.items()},
         }
 
-    return per_layer(seen, evaluate)
+    return per_layer(represented, evaluate)
 
 
 def by_shift(rsm: RSM, data: Dataset) -> Translation:
-    """Return similarities of crops of one photograph, and their separations, with the shifts between them."""
+    """Return similarities, separations and shifts of all pairs of crops of one photograph."""
     first, second = np.triu_indices(len(data), 1)
     same = data.groups[first] == data.groups[second]
     pairs = np.stack([first[same], second[same]], axis=1)
@@ -168,27 +163,27 @@ def by_shift(rsm: RSM, data: Dataset) -> Translation:
 
 
 def separation(rsm: RSM, data: Dataset, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return for each pair the share of crops of other photographs that are less similar to one of the two."""
-    others = data.groups[:, None] != data.groups[None, :]
+    """Return for each pair the share of crops of other photographs that are less similar to either of the two."""
+    different = data.groups[:, None] != data.groups[None, :]
     both_ways = np.concatenate([pairs, pairs[:, ::-1]])
-    shares = [_share_below(rsm.values[i, others[i]], rsm.values[i, j]) for i, j in both_ways]
+    shares = [_share_below(rsm.values[i, different[i]], rsm.values[i, j]) for i, j in both_ways]
     means: NDArray[np.float64] = np.reshape(shares, (2, -1)).mean(0)
     return means
 
 
 def _share_below(values: NDArray[np.float64], value: float) -> float:
-    """Return the share of values that are less; of equals, half."""
+    """Return the share of values below `value`; equal values count half."""
     return float(((values < value) + 0.5 * (values == value)).mean())
 
 
-def _curves(found: Translation) -> dict[str, Any]:
-    """Return means by shift: each two marks of the ruler make a shift of their own."""
-    shifts, similarities, errors = found.curve(*SIMILARITY, bins=SHIFTS_BETWEEN)
-    _, separations, _ = found.curve(*SEPARATION, bins=SHIFTS_BETWEEN)
+def _curves(result: Translation) -> dict[str, Any]:
+    """Return means by shift, with one bin for each shift between two crops."""
+    shifts, similarities, errors = result.curve(*SIMILARITY, bins=SHIFTS_BETWEEN)
+    _, separations, _ = result.curve(*SEPARATION, bins=SHIFTS_BETWEEN)
     return {
         "shifts": shifts.tolist(),
         "similarity": similarities.tolist(),
         "error": errors.tolist(),
         "separation": separations.tolist(),
-        "apart": found.apart[SIMILARITY],
+        "apart": result.apart[SIMILARITY],
     }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pictures of the report: one colour for each kind of RSM, and one for each kernel where kinds are compared."""
+"""The figures of the report."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
-from networks import KERNELS
 
-from paper.evaluations import Row, ranked
-from paper.photographs import CREDITS
-from paper.representations import Layer, Seen
-from paper.resampling import SEMANTIC, SPATIAL
+from paper.design import ALIKE, CREDITS, KERNELS, SEMANTIC, SHOWN_KERNEL, SPATIAL
+from paper.evaluations import rank
+from paper.representations import Layer, Representations
+from paper.tables import Row
 from simplugins.evaluation.label_sets import agreement
 from simplugins.plotting.evaluation_figures import neighbours_figure
 from simplugins.plotting.heatmaps import plot_rsm
@@ -28,19 +27,14 @@ MARKERS = ("o", "s")
 GREY = "#777777"
 SMALL = 8
 
-SHOWN_KERNEL = "cosine"
-"""Where a picture has room for one kernel."""
-
 QUERIES, NEIGHBOURS = 6, 5
-ALIKE = 0.5
-"""F1 of the objects of two scenes from which on pictures call them alike."""
 
 Panel = tuple[Sequence[Row], str, float | None]
-"""Rows, the name of a metric in them, and what chance would reach, if that is known."""
+"""Rows, the key of a metric in them, and its chance level, if known."""
 
 
 def draw_by_layer(panels: Mapping[str, Panel]) -> Figure:
-    """Draw metrics of both kinds of RSM by layer: a row of panels for each metric, a column for each kernel."""
+    """Draw metrics of both kinds of RSM by layer, with a row of panels per metric and a column per kernel."""
     figure = Figure(figsize=(9, 0.9 + 2.3 * len(panels)), layout="constrained")
     grid = figure.subplots(len(panels), len(KERNELS), squeeze=False, sharex=True, sharey="row")
     for line, (name, (rows, metric, chance)) in zip(grid, panels.items(), strict=True):
@@ -52,22 +46,22 @@ def draw_by_layer(panels: Mapping[str, Panel]) -> Figure:
     for axes, kernel in zip(grid[0], KERNELS, strict=True):
         axes.set_title(f"{kernel} kernel", fontsize=10)
     for axes in grid[-1]:
-        axes.set_xlabel("side of the maps", fontsize=SMALL)
-    some_chance = any(chance is not None for _, _, chance in panels.values())
-    _name_lines(figure, COLORS, _networks(next(iter(panels.values()))[0]), some_chance)
+        axes.set_xlabel("side of the feature maps", fontsize=SMALL)
+    has_chance = any(chance is not None for _, _, chance in panels.values())
+    _name_lines(figure, COLORS, _networks(next(iter(panels.values()))[0]), has_chance)
     return figure
 
 
 def _draw_kinds(axes: Axes, rows: Sequence[Row], metric: str) -> None:
-    """Draw a line with intervals for each network and kind, shifted a little, so that they do not hide each other."""
+    """Draw a line with error bars per network and kind, slightly offset so that they remain distinguishable."""
     networks = _networks(rows)
-    for kind, aside in ((SEMANTIC, -0.06), (SPATIAL, 0.06)):
+    for kind, offset in ((SEMANTIC, -0.06), (SPATIAL, 0.06)):
         for number, network in enumerate(networks):
-            found = [row[metric][kind] for row in rows if row["network"] == network]
-            middle = np.array([each["estimate"] for each in found])
-            ends = np.array([[each["low"], each["high"]] for each in found]).T
+            estimates = [row[metric][kind] for row in rows if row["network"] == network]
+            middle = np.array([each["estimate"] for each in estimates])
+            ends = np.array([[each["low"], each["high"]] for each in estimates]).T
             axes.errorbar(
-                np.arange(len(found)) + aside + 0.03 * number,
+                np.arange(len(estimates)) + offset + 0.03 * number,
                 middle,
                 np.abs(ends - middle),
                 color=COLORS[kind],
@@ -86,7 +80,7 @@ def _networks(rows: Sequence[Row]) -> list[str]:
 
 
 def _name_layers(axes: Axes, rows: Sequence[Row]) -> None:
-    """Name the layers by the sides of their maps, which depend on the network."""
+    """Label the layers by the sides of their maps, which depend on the network."""
     sides = [list(dict.fromkeys(row["side"] for row in rows if row["network"] == name)) for name in _networks(rows)]
     names = [" | ".join(map(str, each)) for each in zip(*sides, strict=True)]
     axes.set_xticks(range(len(names)), names, fontsize=SMALL)
@@ -95,13 +89,13 @@ def _name_layers(axes: Axes, rows: Sequence[Row]) -> None:
 
 def _tidy(axes: Axes) -> None:
     axes.tick_params(labelsize=SMALL)
-    axes.tiling(color="#E5E5E5", linewidth=0.6)
+    axes.grid(color="#E5E5E5", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def _name_lines(figure: Figure, colors: Mapping[str, str], networks: Sequence[str], chance: bool = False) -> None:
-    """Put one legend above all panels."""
+    """Add one legend above all panels."""
     handles = [Line2D([], [], color=color, label=name, linewidth=2) for name, color in colors.items()]
     for number, name in enumerate(networks):
         style: dict[str, Any] = {"linestyle": LINES[number], "marker": MARKERS[number], "markersize": 4}
@@ -112,12 +106,12 @@ def _name_lines(figure: Figure, colors: Mapping[str, str], networks: Sequence[st
 
 
 def draw_shifts(rows: Sequence[Row]) -> Figure:
-    """Draw similarity, and the share of other photographs' crops that are less similar, by shift and layer."""
+    """Draw similarity, and the share of less similar crops of other photographs, by shift and layer."""
     network = _networks(rows)[0]
-    mine = [row for row in rows if row["network"] == network and row["kernel"] == SHOWN_KERNEL]
+    layers = [row for row in rows if row["network"] == network and row["kernel"] == SHOWN_KERNEL]
     figure = Figure(figsize=(10, 5), layout="constrained")
-    grid = figure.subplots(2, len(mine), sharex=True, sharey="row", squeeze=False)
-    for (above, below), row in zip(grid.T, mine, strict=True):
+    grid = figure.subplots(2, len(layers), sharex=True, sharey="row", squeeze=False)
+    for (above, below), row in zip(grid.T, layers, strict=True):
         for kind in (SEMANTIC, SPATIAL):
             curve = row["curves"][kind]
             style: dict[str, Any] = {"color": COLORS[kind], "marker": "o", "markersize": 4}
@@ -125,12 +119,12 @@ def draw_shifts(rows: Sequence[Row]) -> Figure:
             above.axhline(curve["apart"], color=COLORS[kind], linestyle=":", linewidth=1.2)
             below.plot(curve["shifts"], curve["separation"], **style)
         above.set_title(f"block {row['block']} ({row['side']} × {row['side']})", fontsize=10)
-        below.set_xlabel("shift, in sides of a crop", fontsize=SMALL + 1)
+        below.set_xlabel("shift, relative to the side of a crop", fontsize=SMALL + 1)
         below.axhline(0.5, color=GREY, linestyle=":", linewidth=1)
         for axes in (above, below):
             _tidy(axes)
     grid[0][0].set_ylabel(f"{SHOWN_KERNEL} similarity")
-    grid[1][0].set_ylabel("other photographs'\ncrops less similar")
+    grid[1][0].set_ylabel("less similar crops of\nother photographs")
     grid[1][0].yaxis.set_major_formatter(PercentFormatter(1))
     handles = [Line2D([], [], color=color, marker="o", markersize=4, label=kind) for kind, color in COLORS.items()]
     handles.append(Line2D([], [], color=GREY, linestyle=":", label="crops of different photographs, and chance"))
@@ -138,14 +132,14 @@ def draw_shifts(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def draw_rsms(seen: Seen) -> Figure:
-    """Draw the RSMs of the first network's layers side by side, both kinds."""
-    layers = layers_of_first(seen)
+def draw_rsms(represented: Representations) -> Figure:
+    """Draw the RSMs of the first network's layers, of both kinds."""
+    layers = layers_of_first_network(represented)
     figure = Figure(figsize=(2.7 * len(layers), 5.2), layout="constrained")
     grid = figure.subplots(2, len(layers), squeeze=False)
     for line, kind in zip(grid, (SEMANTIC, SPATIAL), strict=True):
         for axes, layer in zip(line, layers, strict=True):
-            rsm = seen.rsms[layer][f"{kind}-{SHOWN_KERNEL}"]
+            rsm = represented.rsms[layer][f"{kind}-{SHOWN_KERNEL}"]
             title = f"block {layer.block} ({layer.side} × {layer.side}), {len(rsm)} inputs"
             plot_rsm(rsm, axes, title="").set_title(title, fontsize=9)
             axes.set(xlabel="", ylabel="", xticks=[], yticks=[])
@@ -157,28 +151,32 @@ def draw_rsms(seen: Seen) -> Figure:
     return figure
 
 
-def layers_of_first(seen: Seen) -> list[Layer]:
+def layers_of_first_network(represented: Representations) -> list[Layer]:
     """Return the layers of the first network."""
-    first = next(iter(seen.rsms)).network
-    return [layer for layer in seen.rsms if layer.network == first]
+    first = next(iter(represented.rsms)).network
+    return [layer for layer in represented.rsms if layer.network == first]
 
 
-def draw_neighbours(seen: Seen, layer: Layer, kind: str) -> Figure:
-    """Draw scenes and what is found for them; those that are much alike have a green frame."""
-    data = seen.inputs(layer)
-    found = ranked(seen.rsms[layer][f"{kind}-{SHOWN_KERNEL}"], data, min(NEIGHBOURS, len(data) - 1))
+def draw_neighbours(represented: Representations, layer: Layer, kind: str) -> Figure:
+    """Draw scenes and their nearest neighbours; neighbours with similar objects have a green frame."""
+    data = represented.inputs(layer)
+    result = rank(represented.rsms[layer][f"{kind}-{SHOWN_KERNEL}"], data, min(NEIGHBOURS, len(data) - 1))
     alike = agreement(data.labels, data.labels, len(data), len(data)).f1 >= ALIKE
-    right = np.take_along_axis(alike, found.neighbours, axis=1)
+    relevant = np.take_along_axis(alike, result.neighbours, axis=1)
     queries = np.arange(QUERIES) * (len(data) // QUERIES)
     figure = neighbours_figure(
-        data.thumbnails(), found.neighbours, queries=queries, relevant=right, title=f"{kind}-{SHOWN_KERNEL}, {layer}"
+        data.thumbnails(),
+        result.neighbours,
+        queries=queries,
+        relevant=relevant,
+        title=f"{kind}-{SHOWN_KERNEL}, {layer}",
     )
     figure.supxlabel(CREDITS, fontsize=5, color=GREY)
     return figure
 
 
 def draw_agreement(panels: Mapping[str, Sequence[Row]], methods: Mapping[str, str]) -> Figure:
-    """Draw CKA between both kinds of RSM by layer: a column for each set of inputs, a row for each method."""
+    """Draw CKA between both kinds of RSM by layer, with a column of panels per data set and a row per method."""
     figure = Figure(figsize=(9, 0.9 + 2.3 * len(methods)), layout="constrained")
     grid = figure.subplots(len(methods), len(panels), sharex=True, sharey="row", squeeze=False)
     for line, (name, method) in zip(grid, methods.items(), strict=True):
@@ -187,14 +185,14 @@ def draw_agreement(panels: Mapping[str, Sequence[Row]], methods: Mapping[str, st
         line[0].set_ylabel(f"{name} of\nboth kinds of RSM")
     for above, below, name in zip(grid[0], grid[-1], panels, strict=True):
         above.set_title(name, fontsize=10)
-        below.set_xlabel("side of the maps", fontsize=SMALL)
-    named = {f"{kernel} kernel": color for kernel, color in KERNEL_COLORS.items()}
-    _name_lines(figure, named, _networks(next(iter(panels.values()))))
+        below.set_xlabel("side of the feature maps", fontsize=SMALL)
+    colors = {f"{kernel} kernel": color for kernel, color in KERNEL_COLORS.items()}
+    _name_lines(figure, colors, _networks(next(iter(panels.values()))))
     return figure
 
 
 def _draw_kernels(axes: Axes, rows: Sequence[Row], method: str) -> None:
-    """Draw a line for each network and kernel."""
+    """Draw a line per network and kernel."""
     for number, network in enumerate(_networks(rows)):
         style: dict[str, Any] = {"linestyle": LINES[number], "marker": MARKERS[number], "markersize": 4}
         for kernel, color in KERNEL_COLORS.items():
@@ -204,13 +202,13 @@ def _draw_kernels(axes: Axes, rows: Sequence[Row], method: str) -> None:
     _tidy(axes)
 
 
-def draw_search(found: Mapping[str, Any]) -> Figure:
-    """Draw what a search takes as a share of what all pairs take."""
-    seconds = found["seconds"]
+def draw_search(result: Mapping[str, Any]) -> Figure:
+    """Draw the cost of a search relative to all pairs."""
+    seconds = result["seconds"]
     shares = {
         "time": seconds["search"] / seconds["all pairs"],
-        "matchings solved": found["solved"] / found["pairs"],
-        "affinities formed": found["formed"] / found["pairs"],
+        "matchings solved": result["solved"] / result["pairs"],
+        "affinities computed": result["formed"] / result["pairs"],
     }
     figure = Figure(figsize=(7, 1.9), layout="constrained")
     axes = figure.subplots()
@@ -219,7 +217,7 @@ def draw_search(found: Mapping[str, Any]) -> Figure:
     axes.axvline(1, color=GREY, linestyle=":", linewidth=1.2)
     axes.set_xlim(0, 1.15 * max(1.0, *shares.values()))
     axes.xaxis.set_major_formatter(PercentFormatter(1))
-    axes.set_xlabel("of what all pairs take", fontsize=SMALL + 1)
+    axes.set_xlabel("relative to all pairs", fontsize=SMALL + 1)
     _tidy(axes)
-    axes.tiling(visible=False, axis="y")
+    axes.grid(visible=False, axis="y")
     return figure

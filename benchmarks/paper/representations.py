@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the networks make of the images: RSMs of their layers, and predicted class probabilities."""
+"""Representations of the images in the networks: RSMs of layers, and predicted class probabilities."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 import torch
 from efficientnet_lite_pytorch import EfficientNet
 from make_demo_data import normalise
-from networks import KERNELS, KINDS, MOST_POSITIONS, NETWORKS
+from networks import MOST_POSITIONS, NETWORKS
 from numpy.typing import NDArray
 from scipy.special import softmax
 
 from paper.datasets import Dataset, scale_all
-from simplugins import RSM, compute_rsms, record
-from simplugins.activations.activations import Activations
+from paper.design import KERNELS, KINDS
+from simplugins import RSM, Activations, compute_rsms, record
 
 LARGE = 1000
-"""Layers of more positions see few inputs: their matchings take long."""
+"""Layers with more positions than this use few inputs, because their matchings take long."""
 
 MEASURES = [f"{kind}-{kernel}" for kernel in KERNELS for kind in KINDS]
 
 BATCH = 1
-"""Images that a network sees at a time: on a CPU with few cores larger batches take longer."""
+"""Batch size of the networks: on a CPU with few cores, larger batches are slower."""
 
 _LOGITS = "_fc"
 
@@ -38,7 +38,7 @@ class Layer:
     network : str
     block : int
     side, channels : int
-        Of its maps.
+        Size of its maps.
     """
 
     network: str
@@ -48,12 +48,12 @@ class Layer:
 
     @property
     def large(self) -> bool:
-        """Whether its maps are too large for many inputs."""
+        """Whether its maps are too large to use all inputs."""
         return self.side**2 > LARGE
 
     @property
     def module(self) -> str:
-        """What the model calls it."""
+        """Name of the module in the model."""
         return f"_blocks.{self.block}"
 
     def __str__(self) -> str:
@@ -69,11 +69,11 @@ class Network:
     name : str
     model : torch.nn.Module
     pixels : int
-        A side of the images that it was trained on.
+        Side of the images that it was trained on.
     layers : sequence of Layer
-        The last block of each size of maps, from the largest that is affordable.
+        The last block of each map size, largest affordable maps first.
     left_out : sequence of int
-        Sides of the maps that are not.
+        Sides of the maps that are too large.
     """
 
     name: str
@@ -83,20 +83,20 @@ class Network:
     left_out: Sequence[int]
 
     def record(self, images: Sequence[NDArray[np.uint8]], modules: Sequence[str], title: str) -> dict[str, Activations]:
-        """Return what modules make of images, by name."""
-        shown = normalise(scale_all(images, self.pixels))
-        return record(self.model, shown, modules, batch_size=BATCH, progress=f"{title}: {self.name}")
+        """Return the activations of modules for images, by name."""
+        inputs = normalise(scale_all(images, self.pixels))
+        return record(self.model, inputs, modules, batch_size=BATCH, progress=f"{title}: {self.name}")
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """Inputs as the networks see them.
+class Representations:
+    """A data set as the networks represent it.
 
     Attributes
     ----------
     data : Dataset
     rsms : mapping of Layer to mapping of str to RSM
-        By measure; of `few` inputs where layers are large.
+        By measure; of the `few` images for layers with large maps.
     probabilities : mapping of str to (N, classes) array
         By network.
     """
@@ -110,13 +110,13 @@ class Seen:
         return self.data.fewer() if layer.large else self.data
 
     def probabilities_of(self, layer: Layer) -> NDArray[np.float64]:
-        """Return what is predicted for the inputs of a layer's RSMs."""
-        all_of_them = self.probabilities[layer.network]
-        return all_of_them[self.data.few] if layer.large else all_of_them
+        """Return the predictions for the inputs of a layer's RSMs."""
+        probabilities = self.probabilities[layer.network]
+        return probabilities[self.data.few] if layer.large else probabilities
 
 
 def load_networks() -> list[Network]:
-    """Load the pretrained networks, and look up their layers."""
+    """Load the pretrained networks and determine their layers."""
     return [_load(name) for name in NETWORKS]
 
 
@@ -133,22 +133,16 @@ def _load(name: str) -> Network:
     return Network(name, model, pixels, affordable, [side for side in by_side if side**2 > MOST_POSITIONS])
 
 
-def look_at(data: Dataset, networks: Sequence[Network]) -> Seen:
-    """Show images to the networks, and compute the RSMs of all layers under all measures."""
+def represent(data: Dataset, networks: Sequence[Network]) -> Representations:
+    """Record the responses of the networks to a data set, and compute the RSMs of all layers under all measures."""
     rsms: dict[Layer, Mapping[str, RSM]] = {}
     probabilities = {}
     for network in networks:
-        large, others = ([layer for layer in network.layers if layer.large is size] for size in (True, False))
-        recorded = network.record(data.images, [*(layer.module for layer in others), _LOGITS], data.name)
-        probabilities[network.name] = softmax(_vectors(recorded[_LOGITS]), axis=1)
+        large, small = ([layer for layer in network.layers if layer.large is is_large] for is_large in (True, False))
+        recorded = network.record(data.images, [*(layer.module for layer in small), _LOGITS], data.name)
+        probabilities[network.name] = softmax(recorded[_LOGITS].array()[:, 0].astype(np.float64), axis=1)
         if large:
             recorded |= network.record(data.fewer().images, [layer.module for layer in large], f"{data.name}, few")
         for layer in network.layers:
             rsms[layer] = compute_rsms(recorded[layer.module], MEASURES, progress=f"{data.name}: {layer}")
-    return Seen(data, rsms, probabilities)
-
-
-def _vectors(activations: Activations) -> NDArray[np.float64]:
-    """Return activations of one position each as vectors, (N, C)."""
-    block = activations.block(0, len(activations))
-    return np.ldexp(np.asarray(block.vectors, dtype=np.float64), activations.exponents[:, None])
+    return Representations(data, rsms, probabilities)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Composed scenes: parts of photographs as objects, at random places and scales, before a background."""
+"""Composed scenes: parts of photographs as objects, at random places and scales, on a background."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ from make_demo_data import scale
 
 from paper.crops import random_square
 from paper.datasets import Dataset
+from paper.design import FEWEST_OBJECTS, MOST_OBJECTS, SCENES
 from paper.photographs import Array, Photograph
 
 SIDE = 320
-"""Pixels a side of a canvas."""
-
-LEAST, MOST = 2, 4
-"""Objects of a scene."""
+"""Side of a scene in pixels."""
 
 SMALLEST, LARGEST = 0.25, 0.45
-"""Side of an object, as a share of the canvas."""
+"""Side of an object, relative to the scene."""
 
 PART = (0.6, 0.95)
-"""Side of the part of a photograph that an object is, as a share of the shorter side."""
+"""Side of the part of a photograph that becomes an object, relative to its shorter side."""
 
 BACKGROUNDS = ("grass", "gravel")
-"""Textures behind every other scene, the others being grey; no objects."""
+"""Background textures of every other scene; the rest are grey. Textures are not used as objects."""
 
 _TRIES = 1000
 
@@ -33,33 +31,35 @@ _TRIES = 1000
 def compose(photographs: Sequence[Photograph], count: int, few: int) -> Dataset:
     """Compose scenes.
 
-    Each object is another part of its photograph each time, half of them mirrored. Objects do not overlap. Photographs
-    whose rights are not stated are left out.
+    Each object is a random part of its photograph, mirrored in half of the cases. Objects do not overlap. Photographs
+    for which no rights are stated are left out.
 
     Parameters
     ----------
     photographs : sequence of Photograph
     count : int
-        How many scenes.
+        Number of scenes.
     few : int
-        How many to take where maps are large.
+        Number of scenes for layers with large maps.
     """
     rng = np.random.default_rng(23)
     named = {photograph.name: photograph for photograph in photographs}
     classes = classes_of(photographs)
     images, labels = [], []
     for number in range(count):
-        names = rng.choice(classes, size=rng.integers(LEAST, MOST, endpoint=True), replace=False).tolist()
+        names = rng.choice(
+            classes, size=rng.integers(FEWEST_OBJECTS, MOST_OBJECTS, endpoint=True), replace=False
+        ).tolist()
         texture = named[BACKGROUNDS[number // 2 % len(BACKGROUNDS)]] if number % 2 else None
         images.append(_scene([named[name] for name in names], texture, rng))
         labels.append(frozenset(names))
     everyone = np.arange(count)
-    textured_first = np.concatenate([everyone[1:few:2], everyone[:few:2]])  # which is faster, as for photographs
-    return Dataset("composed scenes", images, labels, everyone, np.ones(count, dtype=bool), textured_first)
+    textured_first = np.concatenate([everyone[1:few:2], everyone[:few:2]])  # faster, as for photographs
+    return Dataset(SCENES, images, labels, everyone, np.ones(count, dtype=bool), textured_first)
 
 
 def classes_of(photographs: Sequence[Photograph]) -> list[str]:
-    """Return the names of what can be an object."""
+    """Return the names of the photographs that serve as objects."""
     return [photograph.name for photograph in photographs if photograph.shown and photograph.name not in BACKGROUNDS]
 
 
@@ -77,7 +77,7 @@ def _background(texture: Photograph | None, rng: np.random.Generator) -> Array:
 
 
 def _boxes(count: int, rng: np.random.Generator) -> list[tuple[int, int, int]]:
-    """Draw (row, column, side) of squares that do not overlap."""
+    """Draw (row, column, side) of non-overlapping squares."""
     while True:
         boxes: list[tuple[int, int, int]] = []
         for _ in range(_TRIES):
@@ -94,7 +94,7 @@ def _overlap(one: tuple[int, int, int], other: tuple[int, int, int]) -> bool:
 
 
 def _object(photograph: Photograph, side: int, rng: np.random.Generator) -> Array:
-    """Cut a part of a photograph, scaled, mirrored or not."""
+    """Return a scaled random part of a photograph, mirrored with probability 1/2."""
     part = random_square(photograph, int(rng.uniform(*PART) * photograph.shorter_side), rng)
     small = np.round(255 * scale(part, side)).astype(np.uint8)
     return small[:, ::-1] if rng.random() < 0.5 else small

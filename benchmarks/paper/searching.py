@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exact search: how many matchings it solves, and its time beside that of all pairs."""
+"""Exact search: the matchings it solves, and its time compared with all pairs."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from paper.crops import any_crops
+from paper.crops import random_crops
 from paper.photographs import Photograph
 from paper.representations import Network
 from simplugins import RSM, compute_rsm, search
 
 K = 10
 MEASURE = "semantic-cosine"
-WARMING = 50
+WARM_UP_INPUTS = 50
 
 Result = TypeVar("Result")
 
 
 def evaluate_search(photographs: Sequence[Photograph], network: Network, count: int) -> dict[str, Any]:
-    """Find the neighbours of crops by search, and by all pairs' RSM, in the network's last layer."""
+    """Find the neighbours of crops in the network's last layer, by search and from the RSM of all pairs."""
     layer = network.layers[-1]
-    recorded = network.record(any_crops(photographs, count), [layer.module], f"{count} crops")[layer.module]
-    vectors = np.asarray(recorded.block(0, count).vectors).reshape(count, layer.side**2, layer.channels)
+    recorded = network.record(random_crops(photographs, count), [layer.module], f"{count} crops")[layer.module]
+    vectors = recorded.array()
     for call in (search, compute_rsm):
-        call(vectors[:WARMING])
-    found, seconds = _timed(lambda: search(vectors, k=K, measure=MEASURE, progress="search"))
+        call(vectors[:WARM_UP_INPUTS])
+    result, seconds = _timed(lambda: search(vectors, k=K, measure=MEASURE, progress="search"))
     rsm, seconds_of_all = _timed(lambda: compute_rsm(vectors, MEASURE, progress="all pairs"))
     return {
         **vars(layer),
         "inputs": count,
         "k": K,
         "measure": MEASURE,
-        "pairs": found.pairs,
-        "formed": found.formed,
-        "solved": found.solved,
+        "pairs": result.pairs,
+        "formed": result.formed,
+        "solved": result.solved,
         "seconds": {"search": seconds, "all pairs": seconds_of_all},
-        "differing": int((found.similarities < _best(rsm) - 1e-6).sum()),
+        "differing": int((result.similarities < _best(rsm) - 1e-6).sum()),
     }
 
 

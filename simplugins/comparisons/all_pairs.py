@@ -19,28 +19,28 @@ if TYPE_CHECKING:
     from simplugins.comparisons.method import Method
 
 VECTOR_BYTES = 2**30
-"""The most memory that vectors take together, unless two of them need more."""
+"""Limit of the memory of all vectors, unless two vectors need more."""
 
-THREAD_BYTES = 2**30
-"""The most memory that threads which make and relate vectors take together, unless one needs more."""
+_THREAD_BYTES = 2**30
+"""Limit of the working memory of all threads, unless a single thread needs more."""
 
-_BYTES_AN_ENTRY = 48
-"""What such a thread needs for each entry of a matrix."""
+_ENTRY_BYTES = 48
+"""Working memory of a thread per entry of the matrix that it embeds."""
 
 
 def relate_all(
     method: Method, a: Mapping[str, Any], b: Mapping[str, Any] | None, *, vector_bytes: int = VECTOR_BYTES
 ) -> NDArray[np.float64]:
-    """Compare each of some matrices with each of others, or, if there are none, with each of themselves.
+    """Compare each matrix of `a` with each matrix of `b`, or of `a` again if `b` is None.
 
     Parameters
     ----------
     method : Method
     a, b : mapping of str to matrix
-        By what errors call them: RSMs or (N, N) arrays.
+        RSMs or (N, N) arrays by the names that errors use.
     vector_bytes : int
-        If the vectors of all matrices need more memory than this, those of `b` are made as often as those of `a` come
-        in parts.
+        If the vectors of all matrices need more memory, `a` is worked through in parts, and the vectors of `b` are
+        computed anew for each part.
 
     Returns
     -------
@@ -50,32 +50,32 @@ def relate_all(
     Raises
     ------
     TypeError, ValueError
-        If a matrix is not symmetric, finite and of the same inputs as the others.
+        If a matrix is not symmetric and finite, or its inputs are not those of the others.
     """
     items_a = list(a.items())
     items_b = items_a if b is None else list(b.items())
-    given = items_a if b is None else items_a + items_b
-    count = check_same_inputs(given, method.least_inputs, method.name)
-    room = max(2, vector_bytes // (4 * count * (count + 1)))
-    parts = (len(items_a), len(items_b)) if len(given) <= room else (room - 1, 1)
+    items = items_a if b is None else items_a + items_b
+    count = check_same_inputs(items, method.least_inputs, method.name)
+    capacity = max(2, vector_bytes // (4 * count * (count + 1)))
+    sizes = (len(items_a), len(items_b)) if len(items) <= capacity else (capacity - 1, 1)
     values = np.empty((len(items_a), len(items_b)))
     undefined = set()
-    for rows in _parts(len(items_a), parts[0]):
-        vectors = embed_all(method, items_a[rows], count)
-        for columns in _parts(len(items_b), parts[1]):
+    for rows in _slices(len(items_a), sizes[0]):
+        u = embed_all(method, items_a[rows], count)
+        for columns in _slices(len(items_b), sizes[1]):
             same = items_b is items_a and columns == rows
-            others = vectors if same else embed_all(method, items_b[columns], count)
-            values[rows, columns] = method.relate(vectors, others)
-            undefined |= _undefined(items_b[columns], others)
-        undefined |= _undefined(items_a[rows], vectors)
+            v = u if same else embed_all(method, items_b[columns], count)
+            values[rows, columns] = method.relate(u, v)
+            undefined |= _undefined(items_b[columns], v)
+        undefined |= _undefined(items_a[rows], u)
     if undefined:
-        names = ", ".join(name for name, _ in given if name in undefined)
-        warnings.warn(f"{method.name} is NaN, as an RSM is constant: {names}", RuntimeWarning, stacklevel=3)
+        names = ", ".join(name for name, _ in items if name in undefined)
+        warnings.warn(f"{method.name} is NaN because an RSM is constant: {names}", RuntimeWarning, stacklevel=4)
     return values
 
 
 def embed_all(method: Method, items: list[tuple[str, Any]], count: int) -> NDArray[np.float64]:
-    """Return the vectors of matrices of `count` inputs, a row for each."""
+    """Return the vectors of matrices of `count` inputs, one per row."""
     once = np.ones(count)
 
     def embed(item: tuple[str, Any]) -> NDArray[np.float64]:
@@ -84,18 +84,18 @@ def embed_all(method: Method, items: list[tuple[str, Any]], count: int) -> NDArr
     first = embed(items[0])
     vectors = np.empty((len(items), first.size))
     vectors[0] = first
-    with ThreadPoolExecutor(threads(_BYTES_AN_ENTRY * count * count)) as pool:
+    with ThreadPoolExecutor(threads_for(_ENTRY_BYTES * count * count)) as pool:
         for i, vector in enumerate(pool.map(embed, items[1:]), 1):
             vectors[i] = vector
     return vectors
 
 
-def threads(bytes_each: int) -> int:
-    """Return how many threads to work in: one for each core, or fewer if these took too much memory together."""
-    return max(1, min(usable_cores(), THREAD_BYTES // bytes_each))
+def threads_for(bytes_each: int) -> int:
+    """Return the number of threads: one per core, or fewer if their working memory would exceed the limit."""
+    return max(1, min(usable_cores(), _THREAD_BYTES // bytes_each))
 
 
-def _parts(count: int, size: int) -> Iterator[slice]:
+def _slices(count: int, size: int) -> Iterator[slice]:
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Centred kernel alignment: the cosine of two RSMs after centring, biased, debiased, and as an angle.
 
-The estimators differ in how they treat the diagonal, and so in what chance does to them. The biased one centres the
-whole matrix; of N random inputs with many features, it comes near 1 whatever these are. The debiased one leaves the
-diagonal out, and is 0 on average if features are independent. A third one, which centres first and leaves the diagonal
-out then (Lange et al. 2023), is not offered here.
+The estimators differ in how they treat the diagonal, and therefore in their values under chance. The biased estimator
+centres the whole matrix; for N random inputs with many features it approaches 1. The debiased estimator excludes the
+diagonal, and is 0 on average if features are independent. A third estimator, which excludes the diagonal after centring
+(Lange et al. 2023), is not implemented.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from simplugins.rsm.matrices import Matrix, Vector, centred, off_diagonal, row_s
 
 
 def u_centred(matrix: Matrix, counts: Vector) -> Vector:
-    """Return the entries off the diagonal minus their best fit by ``r_i + r_j``, in the least squares.
+    """Return the entries off the diagonal minus their least-squares fit by ``r_i + r_j``.
 
-    Where every input occurs once, this is U-centring (Székely and Rizzo 2014), and inner products of the results are
-    the unbiased HSIC of Song et al. (2012), times ``N (N - 3) / 2``. In a resample, pairs of different inputs count as
-    often as they occur, and pairs of an input with itself do not; so the inner product is 0 on average, if features are
-    independent, there too.
+    If every input occurs once, this is U-centring (Székely and Rizzo 2014), and inner products of the results are the
+    unbiased HSIC of Song et al. (2012), times ``N (N - 3) / 2``. In a resample, pairs of different inputs are weighted
+    by their number of occurrences, and pairs of an input with itself are excluded, so that the inner product is still 0
+    on average if features are independent.
 
     Parameters
     ----------
     matrix : (N, N) array
-        Symmetric; its diagonal does not matter.
+        Symmetric; its diagonal is ignored.
     counts : (N,) array
-        How often each input occurs.
+        Number of occurrences of each input.
 
     Returns
     -------
     (N (N - 1) / 2,) float64 array
-        Times the square roots of how often each pair occurs.
+        Multiplied by the square roots of the pairs' numbers of occurrences.
 
     Examples
     --------
@@ -60,14 +60,14 @@ def angles(u: Vector, v: Vector) -> Matrix:
 
 def _embed_centred(matrix: Matrix, counts: Vector) -> Vector:
     values = scaled(matrix)
-    return unit(with_diagonal(centred(values, counts), counts), of=values)
+    return unit(with_diagonal(centred(values, counts), counts), values)
 
 
 def _embed_u_centred(matrix: Matrix, counts: Vector) -> Vector:
     hollow = matrix.copy()
     np.fill_diagonal(hollow, 0)
     values = scaled(hollow)
-    return unit(u_centred(values, counts), of=values)
+    return unit(u_centred(values, counts), values)
 
 
 cka = Method(
@@ -82,8 +82,8 @@ cka = Method(
 )
 """CKA with the biased HSIC of Gretton et al. (2005): ``<HKH, HLH> / (|HKH| |HLH|)``.
 
-At least 0 for positive semi-definite matrices; RSMs of matched positions need not be. CKA of squared distances
-``K_ii + K_jj - 2 K_ij`` is CKA of the RSMs.
+At least 0 for positive semi-definite matrices, which RSMs of matched positions need not be. CKA of squared distances
+``K_ii + K_jj - 2 K_ij`` equals CKA of the RSMs.
 """
 
 cka_debiased = Method(
@@ -97,7 +97,7 @@ cka_debiased = Method(
     reference="Nguyen et al. 2021, arXiv:2010.15327; Song et al. 2012",
     least_inputs=4,
 )
-"""CKA with the unbiased HSIC of Song et al. (2012), for RSMs as for any kernel; it may be negative."""
+"""CKA with the unbiased HSIC of Song et al. (2012), which applies to RSMs as to any kernel; it may be negative."""
 
 angular_cka = Method(
     name="angular-cka",
@@ -111,6 +111,6 @@ angular_cka = Method(
 )
 """The arc cosine of (biased) CKA, in radians: the angle between centred matrices.
 
-A metric on all symmetric matrices, as every angle between vectors is; on positive semi-definite ones it is at most
-pi / 2, on others up to pi. CKA within 1e-13 of 1 counts as 1, so angles below 4.5e-7 are 0.
+A metric on all symmetric matrices, like any angle between vectors; at most pi / 2 for positive semi-definite matrices,
+and at most pi for others. CKA within 1e-13 of 1 counts as 1, so angles below 4.5e-7 are 0.
 """

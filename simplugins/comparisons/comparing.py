@@ -1,85 +1,106 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Comparing RSMs by a method's name: two of them, or all pairs of many."""
+"""Comparing RSMs by any method: two of them, or all pairs of many."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simplugins import plugins
-from simplugins.comparisons.all_pairs import relate_all
-from simplugins.comparisons.inputs import aligned, check_same_inputs, named
-from simplugins.comparisons.method import Method
-from simplugins.rsm.matrices import matrix_of
+from simplugins._common.options import instantiate
+from simplugins.comparisons.function_method import described
+from simplugins.comparisons.inputs import aligned, named
+from simplugins.comparisons.method import ComparisonMethod
 
 GROUP = "simplugins.comparisons"
-Comparing = Callable[[Any, Any], float]
+
+AnyMethod = str | Callable[[Any, Any], Any] | type
+"""The name of a plugin, a `Method`, a function of two arrays, or a dataclass of options with such a ``__call__``."""
 
 
-def resolve_method(method: str | Comparing) -> Comparing:
-    """Return the method of a name, or a callable as it is.
+def resolve_method(method: AnyMethod, options: Mapping[str, Any] | None = None) -> ComparisonMethod:
+    """Return a method by its name, or a plugin object as a method.
 
     Parameters
     ----------
     method : str or callable
-        A plugin of the group ``simplugins.comparisons``, or any function of two (N, N) arrays that returns a number.
+        The name of a plugin of the group ``simplugins.comparisons``, a `Method`, a function ``f(a, b)`` of two (N, N)
+        float64 arrays that returns a number, or a dataclass of options with such a ``__call__`` (or an instance of
+        one). Functions and dataclasses may declare `name`, `larger_is_more_similar`, `range`, `least_inputs`,
+        `is_symmetric`, `is_metric` and `invariances` as attributes: see `Method`.
+    options : mapping, optional
+        Values for the fields of a dataclass that is not instantiated yet.
 
     Returns
     -------
-    callable
-        A `Method`, or a third party's function.
+    ComparisonMethod
+        A `Method` as it is; anything else wrapped, with the facts that it declares (None where it declares nothing).
 
     Raises
     ------
     ValueError
-        If no plugin has that name; the error names the nearest ones.
+        If no plugin has that name (the error suggests the nearest ones), or a declared fact is impossible.
     TypeError
-        If it is neither a name nor can be called.
+        If the object cannot be called with two matrices, or does not have an option.
 
     Examples
     --------
     >>> resolve_method("rsa-kendall").name
     'rsa-kendall-tau-b'
+    >>> resolve_method(lambda a, b: abs(a - b).max()).larger_is_more_similar is None  # the function does not tell
+    True
     """
-    found = plugins.load(GROUP, method) if isinstance(method, str) else method
-    if not callable(found):
+    plugin: Any = plugins.load(GROUP, method) if isinstance(method, str) else method
+    if isinstance(plugin, ComparisonMethod) and not options:
+        return plugin
+    name = str(method if isinstance(method, str) else getattr(method, "name", None) or _name(method))
+    if isinstance(plugin, type):
+        plugin = instantiate(plugin, f"method {name!r}", options or {})
+    elif options:
+        raise TypeError(f"method {name!r} takes no options, got {', '.join(map(repr, options))}")
+    if isinstance(plugin, ComparisonMethod):
+        return plugin
+    if not callable(plugin):
         raise TypeError(
-            f"method must be the name of a comparison, or a callable (a, b) -> float, got {type(found).__name__}"
+            f"method must be the name of a comparison, or a callable (a, b) -> float, got {type(plugin).__name__}"
         )
-    return found
+    return described(plugin, name)
 
 
-def compare(rsm_a: Any, rsm_b: Any, method: str | Comparing = "cka", *, align: bool = False) -> float:
+def _name(method: Any) -> str:
+    return str(getattr(method, "__name__", type(method).__name__))
+
+
+def compare(rsm_a: Any, rsm_b: Any, method: AnyMethod = "cka", *, align: bool = False) -> float:
     """Compare two RSMs of the same inputs.
 
     Parameters
     ----------
     rsm_a, rsm_b : RSMs or (N, N) arrays
-        Symmetric. If both have labels, these are to be the same.
+        Symmetric. If both have labels, the labels must be the same.
     method : str or callable, default "cka"
-        "cka", "cka-debiased", "angular-cka", "rsa-pearson", "rsa-spearman", "rsa-kendall" (which is
+        "cka", "cka-debiased", "angular-cka", "rsa-pearson", "rsa-spearman", "rsa-kendall" (an alias of
         "rsa-kendall-tau-b"), "rsa-kendall-tau-a", "rsa-cosine", "norm-difference"; another plugin of the group
-        ``simplugins.comparisons``; or any function of two arrays.
+        ``simplugins.comparisons``; or a method itself, such as any function of two arrays: see `resolve_method`.
     align : bool, default False
-        Whether to put the inputs of the second RSM in the order of the first one's labels.
+        Whether to reorder the inputs of the second RSM by the labels of the first.
 
     Returns
     -------
     float
-        Of most methods larger is more similar; "angular-cka" and "norm-difference" are distances. NaN, with a
+        Larger is more similar for most methods; "angular-cka" and "norm-difference" are distances. NaN, with a
         RuntimeWarning, if an RSM is constant.
 
     Raises
     ------
     ValueError
-        If an RSM compares inputs with others, or is not symmetric, finite, or large enough; if numbers of inputs or
-        labels differ; if no method has that name.
+        If an RSM has different inputs in rows and columns, or is not symmetric, finite, or large enough; if the numbers
+        of inputs or the labels differ; if no method has that name.
     TypeError
-        If one is no array of real numbers.
+        If one is not an array of real numbers.
 
     Examples
     --------
@@ -88,12 +109,12 @@ def compare(rsm_a: Any, rsm_b: Any, method: str | Comparing = "cka", *, align: b
     >>> round(compare(features @ features.T, rotated @ rotated.T), 12)
     1.0
     """
-    other = aligned(rsm_a, rsm_b) if align else rsm_b
-    return float(compare_all(resolve_method(method), {"rsm_a": rsm_a}, {"rsm_b": other})[0, 0])
+    second = aligned(rsm_a, rsm_b) if align else rsm_b
+    return float(resolve_method(method).compare_all({"rsm_a": rsm_a}, {"rsm_b": second})[0, 0])
 
 
-def pairwise(method: str | Comparing, matrices_a: Any, matrices_b: Any = None) -> NDArray[np.float64]:
-    """Compare each of some RSMs with each of others, such as those of all layers of two networks.
+def pairwise(method: AnyMethod, matrices_a: Any, matrices_b: Any = None) -> NDArray[np.float64]:
+    """Compare each RSM with each RSM of a second set, such as those of all layers of two networks.
 
     Parameters
     ----------
@@ -105,7 +126,7 @@ def pairwise(method: str | Comparing, matrices_a: Any, matrices_b: Any = None) -
     Returns
     -------
     (A, B) float64 array
-        What `compare` returns for each two, to rounding.
+        The values that `compare` returns for each pair, to rounding.
 
     Raises
     ------
@@ -115,9 +136,10 @@ def pairwise(method: str | Comparing, matrices_a: Any, matrices_b: Any = None) -
     Notes
     -----
     A `Method` embeds each matrix once, and relates vectors of at most ``N (N + 1) / 2`` entries: by one matrix product,
-    but for Kendall's, which takes O(N^2 log N) for each two. Vectors take 1 GiB at most, and so do the threads that
-    make them (but two vectors and one thread are always there); beyond that, those of `matrices_b` are made more than
-    once. Two times 12 layers of 1,000 inputs take 96 MB of vectors. A plain callable is called for each two.
+    except for Kendall's correlations, which take O(N^2 log N) per pair. Vectors take at most 1 GiB, and so do the
+    threads that compute them (or two vectors and one thread, if these are larger); beyond that, the vectors of
+    `matrices_b` are computed repeatedly. Two networks of 12 layers and 1,000 inputs take 96 MB. Any other callable is
+    called for each pair.
 
     Examples
     --------
@@ -126,35 +148,5 @@ def pairwise(method: str | Comparing, matrices_a: Any, matrices_b: Any = None) -
     array([[1., 1.],
            [1., 1.]])
     """
-    others = None if matrices_b is None else named(matrices_b, "matrices_b")
-    return compare_all(resolve_method(method), named(matrices_a, "matrices_a"), others)
-
-
-def compare_all(method: Comparing, a: Mapping[str, Any], b: Mapping[str, Any] | None) -> NDArray[np.float64]:
-    """Compare each of some RSMs with each of others; see `pairwise`. Errors call them what these mappings do."""
-    if isinstance(method, Method):
-        return relate_all(method, a, b)
-    others = a if b is None else b
-    check_same_inputs([*a.items(), *others.items()], 2, name_of(method))
-    rows, columns = ([matrix_of(*item) for item in items.items()] for items in (a, others))
-    return np.array([[call(method, row, column) for column in columns] for row in rows])
-
-
-def call(method: Comparing, a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Call a third party's function, with arrays of its own.
-
-    Raises
-    ------
-    TypeError
-        If it does not return a number.
-    """
-    returned = method(a.copy(), b.copy())
-    value = np.asarray(returned)
-    if value.size != 1 or not isinstance(value.item(), Real):
-        raise TypeError(f"{name_of(method)} was to return a number, got {type(returned).__name__}")
-    return float(value.item())
-
-
-def name_of(method: Comparing) -> str:
-    """Return what a method or a function is called."""
-    return str(getattr(method, "name", None) or getattr(method, "__name__", None) or method)
+    columns = None if matrices_b is None else named(matrices_b, "matrices_b")
+    return resolve_method(method).compare_all(named(matrices_a, "matrices_a"), columns)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The matrices to be compared: whether they are of the same inputs, and whether they can be computed with."""
+"""Checks of the matrices to compare: whether they are square, and whether their inputs are the same."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from simplugins.rsm.matrices import check_square
 from simplugins.rsm.rsm import RSM
 
 
-def named(matrices: Any, which: str) -> dict[str, Any]:
-    """Return matrices by what errors call them: an argument's name, and a place or a key in it.
+def named(matrices: Any, parameter: str) -> dict[str, Any]:
+    """Return matrices by the names that errors use: a parameter's name, and an index or key.
 
     Raises
     ------
@@ -24,106 +24,132 @@ def named(matrices: Any, which: str) -> dict[str, Any]:
 
     Examples
     --------
-    >>> one, other = [[1.0, 0.5], [0.5, 1.0]], [[1.0, 0.2], [0.2, 1.0]]
-    >>> list(named([one, other], "matrices_a")), list(named({"conv1": one}, "matrices_b"))
+    >>> first, second = [[1.0, 0.5], [0.5, 1.0]], [[1.0, 0.2], [0.2, 1.0]]
+    >>> list(named([first, second], "matrices_a")), list(named({"conv1": first}, "matrices_b"))
     (['matrices_a[0]', 'matrices_a[1]'], ["matrices_b['conv1']"])
     """
     if isinstance(matrices, RSM | str) or not isinstance(matrices, Iterable):
-        raise TypeError(f"{which}: expected a sequence of matrices, or a mapping, got {type(matrices).__name__}")
+        raise TypeError(f"{parameter}: expected a sequence or mapping of matrices, got {type(matrices).__name__}")
     items = matrices.items() if isinstance(matrices, Mapping) else enumerate(matrices)
-    found = {f"{which}[{key!r}]": matrix for key, matrix in items}
-    if not found:
-        raise ValueError(f"{which}: expected at least one matrix, got none")
-    return found
+    result = {f"{parameter}[{key!r}]": matrix for key, matrix in items}
+    if not result:
+        raise ValueError(f"{parameter}: expected at least one matrix, got none")
+    return result
 
 
-def check_same_inputs(given: Sequence[tuple[str, Any]], least: int, method: str) -> int:
-    """Check that matrices are square, and of the same inputs as far as sizes and labels tell; return how many inputs.
+def check_same_inputs(matrices: Sequence[tuple[str, Any]], least: int, method: str) -> int:
+    """Check that matrices are square, and that their inputs agree in number and labels; return the number of inputs.
 
     Parameters
     ----------
-    given : sequence of (str, matrix)
-        What errors call it, and an RSM or an array.
+    matrices : sequence of (str, matrix)
+        A name for errors, and an RSM or an array.
     least : int
-        How many inputs the method needs.
+        The number of inputs that the method needs.
     method : str
         Its name.
 
     Raises
     ------
     TypeError
-        If one is no array of real numbers.
+        If one is not an array of real numbers.
     ValueError
-        If one is not square or has other inputs as columns, if numbers of inputs or labels differ, or if there are
-        too few inputs.
+        If one is not square or has different inputs in rows and columns, if numbers of inputs or labels differ, or if
+        there are too few inputs.
     """
-    sizes = {name: _size(name, matrix) for name, matrix in given}
-    (first, count), *others = sizes.items()
-    for name, size in others:
-        if size != count:
-            raise ValueError(f"RSMs can be compared if they are of the same inputs: {first} has {count}, {name} {size}")
+    count = check_agreement(
+        [(name, _size(name, rsm), rsm.labels if isinstance(rsm, RSM) else None) for name, rsm in matrices],
+        hint="; the labels are the same in another order, which compare(..., align=True) undoes",
+    )
     if count < least:
         raise ValueError(f"{method} needs at least {least} inputs, got {count}")
-    labelled = [(name, matrix) for name, matrix in given if isinstance(matrix, RSM) and matrix.labels is not None]
-    for name, rsm in labelled[1:]:
-        _check_labels(*labelled[0], name, rsm)
+    return count
+
+
+def check_agreement(sides: Sequence[tuple[str, int, Any]], *, hint: str = "") -> int:
+    """Check that all sides have the same number of inputs, and the same labels where they have labels.
+
+    Parameters
+    ----------
+    sides : sequence of (str, int, array or None)
+        A name for errors, the number of inputs, and their labels.
+    hint : str
+        Appended to the error if labels only differ in order.
+
+    Returns
+    -------
+    int
+        The number of inputs.
+
+    Raises
+    ------
+    ValueError
+        If the sides disagree.
+    """
+    first, count, _ = sides[0]
+    for name, size, _ in sides:
+        if size != count:
+            raise ValueError(f"only the same inputs can be compared: {first} has {count} inputs, {name} has {size}")
+    labelled = [(name, labels.tolist()) for name, _, labels in sides if labels is not None]
+    for name, labels in labelled[1:]:
+        reference, expected = labelled[0]
+        if labels == expected:
+            continue
+        i = next(i for i, pair in enumerate(zip(expected, labels, strict=True)) if pair[0] != pair[1])
+        reordered = sorted(map(repr, expected)) == sorted(map(repr, labels))
+        raise ValueError(
+            f"labels differ: input {i} is {expected[i]!r} in {reference}, {labels[i]!r} in {name}"
+            f"{hint if reordered else ''}"
+        )
     return count
 
 
 def aligned(rsm_a: Any, rsm_b: Any) -> RSM:
-    """Return the second RSM with its inputs in the order of the first's.
+    """Return the second RSM with its inputs in the order of the first.
 
     Raises
     ------
     ValueError
-        If labels are missing, are not the same, or occur more than once in another order.
+        If labels are missing or not the same, or if a label names several inputs and the order differs.
     """
-    wanted, _ = _labels("rsm_a", rsm_a), _labels("rsm_b", rsm_b)
+    labels, _ = _labels("rsm_a", rsm_a), _labels("rsm_b", rsm_b)
     with error_prefix("align: rsm_b"):
-        return rsm_b.in_order(wanted)  # type: ignore[no-any-return]
+        return rsm_b.in_order(labels)  # type: ignore[no-any-return]
 
 
 def all_aligned(first: RSM, rsms: Mapping[str, RSM]) -> dict[str, RSM]:
-    """Return RSMs with their inputs in the order of the first's.
+    """Return RSMs with their inputs in the order of the first.
 
     Raises
     ------
     ValueError
-        As `aligned`; it names the RSM.
+        As `aligned`; the error names the RSM.
     """
-    found = {}
+    result = {}
     for name, rsm in rsms.items():
         with error_prefix(repr(name)):
-            found[name] = aligned(first, rsm)
-    return found
+            result[name] = aligned(first, rsm)
+    return result
 
 
-def _size(name: str, given: Any) -> int:
-    if isinstance(given, RSM) and not given.symmetric:
-        rows, columns = given.shape
-        raise ValueError(
-            f"{name} holds similarities of {rows} inputs to {columns} others: only RSMs of inputs with themselves can "
-            f"be compared"
-        )
+def _size(name: str, matrix: Any) -> int:
+    """Return the number of inputs of a square matrix."""
+    if isinstance(matrix, RSM):
+        rows, columns = matrix.shape
+        if not matrix.symmetric:
+            raise ValueError(
+                f"{name} compares {rows} inputs with {columns} others, but only RSMs with the same inputs in rows and "
+                f"columns can be compared"
+            )
+        return rows
     with error_prefix(name):
-        array = arrays.as_array(given)
+        array = arrays.as_array(matrix)
         check_square(array)
     return int(array.shape[0])
 
 
-def _labels(name: str, given: Any) -> list[Any]:
-    _size(name, given)
-    if not isinstance(given, RSM) or given.labels is None:
-        raise ValueError(f"align puts inputs in order by their labels, and {name} has none")
-    return list(given.labels.tolist())
-
-
-def _check_labels(name_a: str, rsm_a: RSM, name_b: str, rsm_b: RSM) -> None:
-    labels = _labels(name_a, rsm_a), _labels(name_b, rsm_b)
-    for i, (one, other) in enumerate(zip(*labels, strict=True)):
-        if one != other:
-            permuted = sorted(map(repr, labels[0])) == sorted(map(repr, labels[1]))
-            hint = "; they have the same labels in another order, which compare(..., align=True) undoes"
-            raise ValueError(
-                f"labels differ: input {i} is {one!r} in {name_a}, {other!r} in {name_b}{hint if permuted else ''}"
-            )
+def _labels(name: str, rsm: Any) -> list[Any]:
+    _size(name, rsm)
+    if not isinstance(rsm, RSM) or rsm.labels is None:
+        raise ValueError(f"align=True orders inputs by their labels, but {name} has none")
+    return list(rsm.labels.tolist())

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kendall's rank correlations of the similarities of all pairs of different inputs.
 
-For P pairs of inputs, both count how many of the ``n = P (P - 1) / 2`` pairs of these are ordered alike in both RSMs,
-minus how many otherwise. Tau-a divides by n; so it stays below 1 where similarities are equal. Tau-b divides by the
-geometric mean of how many are not equal in each. What is called Kendall's tau without a letter, by SciPy, pandas and
-rsatoolbox, is tau-b, and here too. Tau-a is what Nili et al. (2014) advise where models predict equal dissimilarities.
+Both variants take all ``n = P (P - 1) / 2`` pairs among the P similarities, and subtract the number of pairs that the
+two RSMs order differently from the number that they order alike. Tau-a divides the difference by n, so it stays below
+1 if there are ties. Tau-b divides it by the geometric mean of the numbers of untied pairs in each RSM; SciPy, pandas,
+rsatoolbox and simplugins mean tau-b if no letter is given. Nili et al. (2014) recommend tau-a where models predict
+tied dissimilarities.
 """
 
 from __future__ import annotations
@@ -12,69 +13,48 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.stats import kendalltau
 
-from simplugins.comparisons.all_pairs import threads
-from simplugins.comparisons.concordance import concordance
+from simplugins.comparisons.all_pairs import threads_for
 from simplugins.comparisons.method import Method
-from simplugins.comparisons.vectors import pair_counts
+from simplugins.comparisons.vectors import pair_counts, snapped
 from simplugins.rsm.matrices import Matrix, Vector, off_diagonal
 
-_BYTES_AN_ENTRY = 32
-"""What a thread needs for each entry of a vector."""
+_ENTRY_BYTES = 64
+"""Working memory of a thread per entry of a vector."""
 
 
 def _embed_order(matrix: Matrix, counts: Vector) -> Vector:
-    """Return dense ranks from 0, of each pair as often as it occurs."""
-    places = np.unique(off_diagonal(matrix), return_inverse=True)[1].astype(np.float64)
+    """Return dense ranks from 0, each repeated as often as its pair occurs."""
+    ranks = np.unique(off_diagonal(matrix), return_inverse=True)[1].astype(np.float64)
     weights = pair_counts(counts)
-    return places if weights is None else np.repeat(places, weights.astype(np.int64))
+    return ranks if weights is None else np.repeat(ranks, weights.astype(np.int64))
 
 
 def _embed_varying_order(matrix: Matrix, counts: Vector) -> Vector:
-    places = _embed_order(matrix, counts)
-    return places if (places != places[0]).any() else np.full_like(places, np.nan)
+    ranks = _embed_order(matrix, counts)
+    return ranks if (ranks != ranks[0]).any() else np.full_like(ranks, np.nan)
 
 
-def _tau_a(u: Vector, v: Vector) -> Matrix:
-    return _balances(u, v) / _pairs(u.shape[1])
+def _tau_b(u: Matrix, v: Matrix) -> Matrix:
+    def correlate(pair: tuple[Vector, Vector]) -> float:
+        return float(kendalltau(*pair, method="asymptotic").statistic)  # exact p-values, unused, take long
+
+    pairs = [(row, column) for row in u for column in v]
+    with ThreadPoolExecutor(threads_for(_ENTRY_BYTES * u.shape[1])) as pool:
+        return snapped(np.array(list(pool.map(correlate, pairs))).reshape(len(u), len(v)))
 
 
-def _tau_b(u: Vector, v: Vector) -> Matrix:
-    ordered = np.outer(_ordered(u), _ordered(v))
-    undefined = np.full(ordered.shape, np.nan)
-    return np.divide(_balances(u, v), np.sqrt(ordered), out=undefined, where=ordered > 0)  # type: ignore[no-any-return]
+def _tau_a(u: Matrix, v: Matrix) -> Matrix:
+    untied = np.sqrt(np.outer(_untied_share(u), _untied_share(v)))
+    return np.where(untied > 0, _tau_b(u, v) * untied, 0.0)
 
 
-def _balances(u: Vector, v: Vector) -> Matrix:
-    """Return how many pairs of entries two vectors order alike minus how many otherwise, for each of two vectors."""
-    return np.array([_balances_of(places, v) for places in map(_places, u)])
-
-
-def _balances_of(places: NDArray[np.int64], v: Vector) -> Vector:
-    order = np.argsort(places)
-    ascending = places[order]
-
-    def balance(other: Vector) -> float:
-        return float(concordance(ascending, _places(other)[order]))
-
-    with ThreadPoolExecutor(threads(_BYTES_AN_ENTRY * order.size)) as pool:
-        return np.array(list(pool.map(balance, v)))
-
-
-def _ordered(vectors: Vector) -> Vector:
-    """Return how many pairs of a vector's entries are not equal."""
-    equals = [np.bincount(places).astype(float) for places in map(_places, vectors)]
-    return np.array([_pairs(vectors.shape[1]) - (equal * (equal - 1) / 2).sum() for equal in equals])
-
-
-def _places(vector: Vector) -> NDArray[np.int64]:
-    """Return dense ranks as integers; if they are undefined, all are equal."""
-    return np.nan_to_num(vector).astype(np.int64)
-
-
-def _pairs(count: int) -> float:
-    return count * (count - 1) / 2
+def _untied_share(vectors: Matrix) -> Vector:
+    """Return the share of pairs of entries that are not tied, for each vector of dense ranks."""
+    ties = [np.bincount(vector.astype(np.int64)).astype(float) for vector in vectors]
+    pairs = vectors.shape[1] * (vectors.shape[1] - 1)
+    return np.array([1 - (tie * (tie - 1)).sum() / pairs for tie in ties])
 
 
 tau_a = Method(
@@ -88,7 +68,7 @@ tau_a = Method(
     reference="Kendall 1938; Nili et al. 2014",
     least_inputs=3,
 )
-"""Kendall's tau-a of the similarities; 0 if those of one RSM are all equal. O(N^2 log N) for two matrices."""
+"""Kendall's tau-a of the similarities; 0 if all similarities of an RSM are tied. O(N^2 log N) per pair of RSMs."""
 
 tau_b = Method(
     name="rsa-kendall-tau-b",
@@ -101,4 +81,4 @@ tau_b = Method(
     reference="Kendall 1945",
     least_inputs=3,
 )
-"""Kendall's tau-b of the similarities. O(N^2 log N) for two matrices."""
+"""Kendall's tau-b of the similarities, by SciPy's `kendalltau`. O(N^2 log N) per pair of RSMs."""

@@ -1,65 +1,128 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a method of comparing RSMs is."""
+"""The contract of comparisons: the facts that methods declare, and `Method`, which embeds each RSM once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simplugins.comparisons.all_pairs import relate_all
 from simplugins.comparisons.inputs import named
+from simplugins.rsm.matrices import Matrix, Vector, symmetric_matrix_of
 
 Invariance = Literal["scaling", "constant", "translation", "diagonal", "monotone"]
+INVARIANCES = get_args(Invariance)
+
+Orders = NDArray[np.int64]
+"""(P, N) orders of the inputs, one per row."""
+
+
+class ComparisonMethod(ABC):
+    """A method of comparing RSMs as simplugins uses it: a `Method`, or a plain function with the facts it declares.
+
+    The attributes are explained in `Method`; those that are None are unknown.
+    """
+
+    name: str
+    larger_is_more_similar: bool | None
+    range: tuple[float, float] | None
+    least_inputs: int
+    is_symmetric: bool | None
+    is_metric: bool | None
+    invariances: frozenset[Any] | None
+
+    @abstractmethod
+    def compare_all(self, a: Mapping[str, Any], b: Mapping[str, Any] | None) -> Matrix:
+        """Compare each matrix of `a` with each of `b`, or of `a` again if `b` is None; keys name matrices in errors."""
+
+    @abstractmethod
+    def matrix(self, name: str, rsm: Any) -> Matrix:
+        """Return an RSM or array as a float64 matrix, after the checks that the method needs."""
+
+    @abstractmethod
+    def permuted(self, a: Matrix, b: Matrix) -> Callable[[Orders], Vector]:
+        """Return a function that compares `a` with `b` under P orders of the inputs of `b`."""
+
+    @abstractmethod
+    def resampled(self, a: Matrix, b: Matrix, counts: NDArray[np.int64]) -> float:
+        """Compare a resample of the inputs: each occurs as often as its count says."""
+
+    def __call__(self, a: Any, b: Any) -> float:
+        """Compare two matrices.
+
+        Parameters
+        ----------
+        a, b : (N, N) arrays or RSMs
+            Of the same inputs; for a `Method` symmetric, up to the rounding of float32.
+
+        Returns
+        -------
+        float
+            NaN, with a RuntimeWarning, if a `Method` is not defined for one of them.
+
+        Raises
+        ------
+        TypeError
+            If one is not an array of real numbers.
+        ValueError
+            If a matrix is not symmetric or not finite, or inputs are too few or not the same.
+        """
+        return float(self.compare_all({"a": a}, {"b": b})[0, 0])
+
+    def pairwise(self, matrices_a: Any, matrices_b: Any = None) -> Matrix:
+        """Compare each matrix with each matrix of a second set; see `simplugins.comparisons.pairwise`."""
+        columns = None if matrices_b is None else named(matrices_b, "matrices_b")
+        return self.compare_all(named(matrices_a, "matrices_a"), columns)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Method:
-    """A method of comparing two RSMs; called with two N × N arrays or RSMs, it returns a number.
+class Method(ComparisonMethod):
+    """A method that maps each RSM to a vector (`embed`) and compares vectors (`relate`).
 
-    It is a plugin of the group ``simplugins.comparisons``, as is any ``callable(a, b) -> float``. A method does more:
-    it takes each matrix on its own first (`embed`), and then relates what it got (`relate`). So many matrices are
-    compared with many others at the cost of embedding each once, permuted inputs need no new embedding, and resamples
-    have a meaning.
+    It is a plugin of the group ``simplugins.comparisons``, like any ``callable(a, b) -> float``, and more efficient:
+    each of many matrices is embedded once, permutations reuse the vectors, and resamples are well defined. Called with
+    two N × N arrays or RSMs, it returns a number.
 
     Attributes
     ----------
     name : str
-        The name that users give.
+        The name that users select it by.
     embed : callable
-        From an (N, N) symmetric, finite float64 array, to be left as it is, and an (N,) float64 array of how often
-        each input occurs (once, but in resamples), to a vector of its own: an entry for each pair of different
-        inputs, in the order of the upper triangle's rows, and before these an entry for each input, or none. To permute
-        the inputs is to permute its entries; in resamples the vector may have any length. NaN throughout if the method
-        is not defined for the matrix. Called from several threads at once.
+        Maps an (N, N) symmetric, finite float64 array, which it must not change, and the (N,) float64 number of
+        occurrences of each input (1 except in resamples) to a vector: one entry per pair of different inputs, in the
+        order of the rows of the upper triangle, optionally preceded by one entry per input. Permuting the inputs must
+        permute the entries; in resamples the vector may have any length. NaN throughout where the method is not
+        defined. Called by several threads at once.
     relate : callable
-        From two float64 arrays of vectors, (A, D) and (B, D), to the (A, B) float64 array of results.
+        Maps two float64 arrays of vectors, (A, D) and (B, D), to the (A, B) float64 array of results.
     larger_is_more_similar : bool
-        Whether it is a similarity; else it is a distance.
+        Whether the method is a similarity (True) or a distance (False).
     is_metric : bool
-        Whether it is a distance that obeys the triangle inequality, on matrices that differ by more than its
+        Whether the method is a distance that obeys the triangle inequality, on matrices that differ by more than its
         invariances.
     range : (float, float)
-        The lowest and the highest value there can be, for any symmetric matrices.
+        The lowest and the highest possible value, for any symmetric matrices.
     invariances : frozenset of str
-        What may be done to one matrix alone without an effect: "scaling" (times a positive number), "constant" (a
-        number added to every entry), "translation" (``r_i + r_j`` added to entry i, j, as a translation of features
-        does to their inner products), "diagonal" (anything added to the diagonal), "monotone" (an increasing function
-        of the entries off the diagonal). To permute the inputs of both has no effect under any method.
+        Changes of one matrix that have no effect: "scaling" (by a positive factor), "constant" (added to every entry),
+        "translation" (``r_i + r_j`` added to entry i, j, which is how a translation of features changes their inner
+        products), "diagonal" (anything added to the diagonal), "monotone" (an increasing function of the entries off
+        the diagonal). Permuting the inputs of both matrices must never have an effect.
     reference : str
-        Where it comes from.
+        Its source.
     least_inputs : int
-        How many inputs it needs.
+        The number of inputs that it needs.
     is_symmetric : bool
-        Whether it does not matter which matrix comes first.
+        Whether the order of the two matrices does not matter.
     """
 
     name: str
-    embed: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]] = field(repr=False)
-    relate: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]] = field(repr=False)
+    embed: Callable[[Matrix, Vector], Vector] = field(repr=False)
+    relate: Callable[[Matrix, Matrix], Matrix] = field(repr=False)
     larger_is_more_similar: bool
     is_metric: bool
     range: tuple[float, float]
@@ -68,29 +131,25 @@ class Method:
     least_inputs: int = 2
     is_symmetric: bool = True
 
-    def __call__(self, a: Any, b: Any) -> float:
-        """Compare two matrices.
+    def compare_all(self, a: Mapping[str, Any], b: Mapping[str, Any] | None) -> Matrix:
+        """Embed each matrix once, and relate the vectors; see `relate_all`."""
+        return relate_all(self, a, b)
 
-        Parameters
-        ----------
-        a, b : (N, N) arrays or RSMs
-            Symmetric, up to rounding.
+    def matrix(self, name: str, rsm: Any) -> Matrix:
+        """Return a symmetric, finite float64 matrix."""
+        return symmetric_matrix_of(name, rsm)
 
-        Returns
-        -------
-        float
-            NaN, with a RuntimeWarning, if the method is not defined for one of them.
+    def permuted(self, a: Matrix, b: Matrix) -> Callable[[Orders], Vector]:
+        """Embed both matrices, and return a function that permutes the second vector."""
+        from simplugins.comparisons.permuting import permuter  # imports Numba
 
-        Raises
-        ------
-        TypeError
-            If one is no array of real numbers.
-        ValueError
-            If they are not symmetric, not finite, of too few inputs, or not of the same inputs.
-        """
-        return float(relate_all(self, {"a": a}, {"b": b})[0, 0])
+        once = np.ones(len(a))
+        vector, permute = self.embed(a, once)[None], permuter(self.embed(b, once), len(b))
+        return lambda orders: self.relate(vector, permute(orders))[0]
 
-    def pairwise(self, matrices_a: Any, matrices_b: Any = None) -> NDArray[np.float64]:
-        """Compare each of some matrices with each of others; see `simplugins.comparisons.pairwise`."""
-        others = None if matrices_b is None else named(matrices_b, "matrices_b")
-        return relate_all(self, named(matrices_a, "matrices_a"), others)
+    def resampled(self, a: Matrix, b: Matrix, counts: NDArray[np.int64]) -> float:
+        """Embed the inputs that occur, with their counts, and relate the vectors."""
+        distinct = np.flatnonzero(counts)
+        index, occurrences = np.ix_(distinct, distinct), counts[distinct].astype(float)
+        u, v = (self.embed(matrix[index], occurrences)[None] for matrix in (a, b))
+        return float(self.relate(u, v)[0, 0])

@@ -1,73 +1,77 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The similarity of two networks as one number: a measure makes their RSMs, a method compares these."""
+"""The similarity of two networks as one number: a measure computes their RSMs, a method compares these."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from textwrap import shorten
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import DTypeLike
 
 from simplugins import plugins
+from simplugins._common.options import instantiate
 from simplugins._common.validation import error_prefix
-from simplugins.comparisons import compare, resolve_method
-from simplugins.matching.matcher import Matcher
-from simplugins.matching.options import resolve_matcher
-from simplugins.measures.computation import compute_rsm
-from simplugins.measures.measure import GROUP as MEASURES
-from simplugins.measures.measure import resolve_measure
+from simplugins.comparisons.comparing import AnyMethod, resolve_method
+from simplugins.comparisons.method import ComparisonMethod
+from simplugins.comparisons.rsm_options import RsmOptions
+
+if TYPE_CHECKING:
+    from simplugins.matching.matcher import Matcher
+    from simplugins.rsm.kernels import Sigma
 
 GROUP = "simplugins.similarities"
 
-_UNMOVED = ("optimal", "identity")
-"""Matchings that stay the same if one vector is added to all concept vectors of an input."""
 
-_UNORDERED = ("optimal", "auction", "batch-optimal", "greedy", "topk-greedy")
-"""Matchings to which the order of positions means nothing, but for ties."""
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NetworkSimilarity:
-    """How similar two networks' responses to the same inputs are; made by `similarity`.
+    """The similarity of two networks' responses to the same inputs; `similarity` makes one.
 
-    Called with the activations of both, it returns a number. So it is a plugin of the group
-    ``simplugins.comparisons.networks``, and it has the attributes that registries of such measures ask for.
+    Called with the activations of both networks, it returns a number. It is a plugin of the group
+    ``simplugins.similarities``, like any function of two activations and a layout, and has the attributes that
+    registries of such measures require.
 
     Attributes
     ----------
-    measure : str
-        Of the RSMs: a plugin of the group ``simplugins.measures``.
-    method : str
-        Of comparing them: a plugin of the group ``simplugins.comparisons``.
+    measure : str or measure
+        Computes the RSMs; see `simplugins.compute_rsm`.
+    method : str or callable
+        Compares the RSMs; see `simplugins.compare`.
     options : mapping
-        For the measure, as of `simplugins.compute_rsm`.
+        Options of `simplugins.compute_rsm` that differ from its defaults.
 
     Notes
     -----
-    What it is invariant to is told of maps of one network's responses, that are the same for all inputs and positions,
-    where all inputs have equally many of these. Attributes are None where a plugin of others does not tell.
+    Invariances are those to changes of one network's responses: the same change for all inputs and positions (except
+    for permutations of positions), where all inputs have the same number of positions. They follow from the facts that
+    measure, matching and method declare, and are None if one of these declares nothing.
     """
 
-    measure: str
-    method: str
+    measure: Any = "semantic-cosine"
+    method: AnyMethod = "cka"
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
+        if "layout" in self.options:
+            raise TypeError("layout is not an option of a similarity: pass it when calling the similarity")
+        instantiate(RsmOptions, "similarity", self.options)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.measure, self.method, dict(self.options))
 
-    def __call__(self, one: Any, other: Any, shape: str = "auto") -> float:
-        """Compare two networks' responses.
+    def __call__(self, a: Any, b: Any, layout: str = "auto") -> float:
+        """Compare the responses of two networks.
 
         Parameters
         ----------
-        one, other : arrays, paths, lists of arrays, or Activations
+        a, b : arrays, paths, lists of arrays, or Activations
             Responses of the two networks to the same N inputs, in the same order; see `simplugins.compute_rsm`.
             Channels and positions may differ.
-        shape : {"auto", "nd", "ntd", "nchw", "nhwc"}
+        layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
             The layout of both.
 
         Returns
@@ -77,123 +81,133 @@ class NetworkSimilarity:
         Raises
         ------
         TypeError, ValueError
-            For bad input, as `simplugins.compute_rsm`; and if the inputs differ in number.
+            For bad input, as `simplugins.compute_rsm`; also if the inputs differ in number or labels.
         """
-        rsms = []
-        for which, responses in (("first network", one), ("second network", other)):
-            with error_prefix(which):
-                rsms.append(compute_rsm(responses, self.measure, layout=shape, **self.options))
-        return compare(rsms[0], rsms[1], self.method)
+        options = replace(self._rsm_options, layout=layout)
+        rsms = {}
+        for name, which, activations in (("a", "first", a), ("b", "second", b)):
+            with error_prefix(f"{which} network ({name})"):
+                rsms[name] = options.compute(options.read(activations))
+        return self._method(rsms["a"], rsms["b"])
 
-    def to(self, tool: str, **options: Any) -> Any:
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={shorten(repr(value), 40)}" for name, value in self.options.items())
+        return f"NetworkSimilarity {self.name}" + (f" ({options})" if options else "")
+
+    def to(self, tool: Any, **options: Any) -> Any:
         """Return the similarity as a measure of another tool; see `simplugins.to_tool`."""
-        from simplugins_adapters.contract import to_tool
-
-        return to_tool(tool, self, **options)
+        return (plugins.load(plugins.ADAPTERS, tool) if isinstance(tool, str) else tool).to(self, **options)
 
     @property
     def name(self) -> str:
         """The names of measure and method, joined."""
-        return f"{self.measure}-{self.method}"
+        measure = self.measure if isinstance(self.measure, str) else self._rsm_options.resolved().name
+        return f"{measure}-{self.method if isinstance(self.method, str) else self._method.name}"
 
     @cached_property
-    def _method(self) -> Any:
+    def _method(self) -> ComparisonMethod:
         return resolve_method(self.method)
 
     @cached_property
-    def _kernel(self) -> str | None:
-        """The kernel of one of our own measures."""
-        return resolve_measure(self.measure).kernel
-
-    @cached_property
-    def _matcher(self) -> Matcher:
-        """What matches positions, of one of our own measures."""
-        asked = self.options.get("matching")
-        return resolve_measure(self.measure).matcher if asked is None else resolve_matcher(asked)
-
-    def _undone(self, change: str) -> bool | None:
-        """Whether the method does not see a change of one RSM."""
-        invariances = getattr(self._method, "invariances", None)
-        return None if invariances is None else change in invariances
+    def _rsm_options(self) -> RsmOptions:
+        return RsmOptions(**{**self.options, "measure": self.measure})
 
     @property
     def larger_is_more_similar(self) -> bool | None:
         """Whether larger numbers mean more similar."""
-        return getattr(self._method, "larger_is_more_similar", None)
+        return self._method.larger_is_more_similar
 
     @property
     def is_symmetric(self) -> bool | None:
-        """Whether it does not matter which network comes first."""
-        return getattr(self._method, "is_symmetric", None)
+        """Whether the order of the two networks does not matter."""
+        return self._method.is_symmetric
 
     @property
     def is_metric(self) -> bool | None:
-        """Whether it is a distance that obeys the triangle inequality, on RSMs."""
-        return getattr(self._method, "is_metric", None)
+        """Whether the method is a distance between RSMs that obeys the triangle inequality."""
+        return self._method.is_metric
+
+    def _invariant_to(self, change: str) -> bool | None:
+        """Whether a change of the activations has no effect on RSMs, or one to which the method is invariant."""
+        effect = self._effects.get(change)
+        if effect in (None, "none", "other"):
+            return None if effect is None else effect == "none"
+        invariances = self._method.invariances
+        return None if invariances is None else effect in invariances
+
+    @cached_property
+    def _effects(self) -> Mapping[str, str]:
+        return self._rsm_options.effects()
 
     @property
     def invariant_to_ortho(self) -> bool | None:
-        """Invariance to orthogonal maps of channels, which keep all inner products of concept vectors."""
-        return None if self._kernel is None else True
+        """Invariance to orthogonal maps of the channels."""
+        return self._invariant_to("rotation")
 
     @property
     def invariant_to_permutation(self) -> bool | None:
-        """Invariance to permutations of channels."""
+        """Invariance to permutations of the channels."""
         return self.invariant_to_ortho
 
     @property
     def invariant_to_isotropic_scaling(self) -> bool | None:
-        """Invariance to scaling: of cosines, of RBF unless sigma is given, and of what the method scales itself."""
-        if self._kernel == "linear":
-            return self._undone("scaling")
-        if self._kernel == "rbf":
-            return bool(self.options.get("sigma", "median") == "median")
-        return None if self._kernel is None else True
+        """Invariance to multiplication by a positive factor."""
+        return self._invariant_to("scaling")
 
     @property
     def invariant_to_translation(self) -> bool | None:
-        """Invariance to adding a vector to all concept vectors: of distances, so of RBF; of what the method centres.
-
-        It adds to affinities what changes no optimal matching; of others, nothing is told.
-        """
-        if self._kernel is not None and self._kernel != "cosine" and self._matcher.name not in _UNMOVED:
-            return None
-        if self._kernel == "linear":
-            return self._undone("translation")
-        return None if self._kernel is None else self._kernel == "rbf"
+        """Invariance to adding one vector to all concept vectors."""
+        return self._invariant_to("translation")
 
     @property
     def invariant_to_invertible_linear(self) -> bool | None:
-        """Invariance to all invertible linear maps of channels."""
-        return None if self._kernel is None else False
+        """Invariance to all invertible linear maps of the channels."""
+        return self._invariant_to("linear")
 
     @property
     def invariant_to_affine(self) -> bool | None:
-        """Invariance to all invertible affine maps of channels."""
-        return self.invariant_to_invertible_linear
+        """Invariance to all invertible affine maps of the channels."""
+        facts = {self._invariant_to("linear"), self._invariant_to("translation")}
+        return False if False in facts else None if None in facts else True
 
     @property
     def invariant_to_position(self) -> bool | None:
-        """Invariance to permutations of positions, another for each input and network, where these are matched.
-
-        Matchings of others do not tell.
-        """
-        if self._kernel is None or not (self._matcher.positionwise or self._matcher.name in _UNORDERED):
-            return None
-        return not self._matcher.positionwise
+        """Invariance to permutations of positions, which may differ between inputs and networks."""
+        return self._invariant_to("positions")
 
 
-def similarity(measure: str = "semantic-cosine", method: str = "cka", **options: Any) -> NetworkSimilarity:
-    """Return a similarity of networks: a measure for their RSMs, and a method to compare these.
+def similarity(
+    measure: Any = "semantic-cosine",
+    method: AnyMethod = "cka",
+    *,
+    measure_options: Mapping[str, Any] | None = None,
+    mask: Any = None,
+    drop_tokens: int | Sequence[int] = 0,
+    dtype: DTypeLike | None = None,
+    matching: str | Matcher | None = None,
+    matching_options: Mapping[str, Any] | None = None,
+    sigma: Sigma = "median",
+    engine: str = "auto",
+    precision: str | None = None,
+    threads: int | None = None,
+    subset: int | Sequence[int] | None = None,
+    seed: int = 0,
+    memory: int | str | None = None,
+    scheduler: Any = None,
+    progress: bool | str = False,
+) -> NetworkSimilarity:
+    """Return a similarity of networks: a measure that computes their RSMs, and a method that compares these.
 
     Parameters
     ----------
-    measure : str, default "semantic-cosine"
-        A plugin of the group ``simplugins.measures``.
-    method : str, default "cka"
-        A plugin of the group ``simplugins.comparisons``.
-    **options
-        For the measure, as of `simplugins.compute_rsm`.
+    measure : str or measure, default "semantic-cosine"
+        As for `compute_rsm`.
+    method : str or callable, default "cka"
+        As for `compare`.
+    measure_options, mask, drop_tokens, dtype, matching, matching_options, sigma, engine, precision, threads
+        As for `compute_rsm`; they apply to both networks.
+    subset, seed, memory, scheduler, progress
+        As for `compute_rsm`.
 
     Returns
     -------
@@ -202,26 +216,82 @@ def similarity(measure: str = "semantic-cosine", method: str = "cka", **options:
     Raises
     ------
     ValueError
-        If there is no plugin of such a name.
+        If no plugin has that name, or an option does not apply to the measure.
+    TypeError
+        If a measure or matching does not have an option.
 
     Examples
     --------
     >>> import numpy as np
     >>> import simplugins
     >>> rng = np.random.default_rng(0)
-    >>> one = rng.normal(size=(10, 8, 5, 5))  # 10 inputs, 8 channels, 5 x 5 positions
-    >>> same = simplugins.similarity("semantic-cosine", "cka")
-    >>> same.name, same.larger_is_more_similar, same.invariant_to_position
-    ('semantic-cosine-cka', True, True)
-    >>> bool(same(one, one[:, :, ::-1, :]) > 0.999999)  # the same things at other places
+    >>> maps = rng.normal(size=(10, 8, 5, 5))  # 10 inputs, 8 channels, 5 x 5 positions
+    >>> semantic = simplugins.similarity("semantic-cosine", "cka")
+    >>> semantic, semantic.larger_is_more_similar
+    (NetworkSimilarity semantic-cosine-cka, True)
+    >>> semantic(maps, maps[:, :, ::-1, :]) > 0.999999  # the same content at other positions
     True
-    >>> 0 < same(one, rng.normal(size=(10, 16, 3, 3))) < 0.99
+    >>> 0 < semantic(maps, rng.normal(size=(10, 16, 3, 3))) < 0.99
     True
     """
-    found = NetworkSimilarity(measure, method, options)
-    plugins.load(MEASURES, measure)
+    options = RsmOptions(
+        measure=measure,
+        measure_options=measure_options,
+        mask=mask,
+        drop_tokens=drop_tokens,
+        dtype=dtype,
+        matching=matching,
+        matching_options=matching_options,
+        sigma=sigma,
+        engine=engine,
+        precision=precision,
+        threads=threads,
+        subset=subset,
+        seed=seed,
+        memory=memory,
+        scheduler=scheduler,
+        progress=progress,
+    )
+    options.resolved()
     resolve_method(method)
-    return found
+    return NetworkSimilarity(measure, method, options.changed())
+
+
+def resolve_similarity(similarity: str | Callable[..., Any]) -> Callable[..., Any]:
+    """Return a similarity of networks by its name, or as it is.
+
+    Parameters
+    ----------
+    similarity : str or callable
+        The name of a plugin of the group ``simplugins.similarities``, a `NetworkSimilarity`, a function
+        ``f(a, b, layout)`` of two networks' activations that returns a number, or a class of such with defaults for all
+        its options.
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    ValueError
+        If no plugin has that name.
+    TypeError
+        If the object cannot be called.
+
+    Examples
+    --------
+    >>> resolve_similarity("semantic-cosine-cka")
+    NetworkSimilarity semantic-cosine-cka
+    """
+    plugin: Any = plugins.load(GROUP, similarity) if isinstance(similarity, str) else similarity
+    if isinstance(plugin, type):
+        plugin = instantiate(plugin, f"similarity {similarity!r}", {})
+    if not callable(plugin):
+        raise TypeError(
+            f"similarity must be the name of a plugin, or a callable (a, b, layout) -> float, got "
+            f"{type(plugin).__name__}"
+        )
+    return plugin  # type: ignore[no-any-return]
 
 
 semantic_linear_cka = NetworkSimilarity("semantic-linear", "cka")

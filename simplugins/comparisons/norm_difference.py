@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far apart two RSMs are, entry by entry."""
+"""The normalised Frobenius distance between two RSMs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from simplugins.rsm.matrices import Matrix, Vector
 
 
 def chords(u: Vector, v: Vector) -> Matrix:
-    """Return the distances of unit vectors, (A, D) and (B, D) to (A, B)."""
+    """Return the distances between unit vectors, (A, D) and (B, D) to (A, B)."""
     return np.sqrt(2 - 2 * cosines(u, v))
 
 
 def _embed(matrix: Matrix, counts: Vector) -> Vector:
     vector = with_diagonal(scaled(matrix), counts)
-    return unit(vector, of=vector)
+    return unit(vector, vector)
 
 
 norm_difference = Method(
@@ -30,8 +30,8 @@ norm_difference = Method(
     invariances=frozenset({"scaling"}),
     reference="Klabunde et al. 2025, arXiv:2305.06329, with RSMs scaled to norm 1",
 )
-"""The Frobenius norm of the difference of two RSMs, each divided by its Frobenius norm: ``|K / |K| - L / |L||``.
+"""The Frobenius norm of the difference of two RSMs, each divided by its own norm: ``|K / |K| - L / |L||``.
 
-The diagonal counts, and nothing is centred. At most the square root of 2 for positive semi-definite matrices. Cosines
-within 1e-13 of 1 count as 1, so distances below 4.5e-7 are 0.
+The diagonal is included, and nothing is centred. At most the square root of 2 for positive semi-definite matrices.
+Cosines within 1e-13 of 1 count as 1, so distances below 4.5e-7 are 0.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Permuting the inputs of a matrix that is kept as a vector of pairs."""
+"""Permuting the inputs of a matrix that is stored as a vector of pairs."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ def permuter(vector: Vector, inputs: int) -> Callable[[NDArray[np.int64]], Matri
     Parameters
     ----------
     vector : (D,) array
-        An entry for each pair of different inputs, and before these an entry for each input, or none.
+        One entry per pair of different inputs, optionally preceded by one entry per input.
     inputs : int
-        How many inputs, N.
+        The number of inputs, N.
 
     Returns
     -------
     callable
-        From (P, N) int64 orders of the inputs to (P, D) vectors like the one given. It takes O(P N^2).
+        Maps (P, N) int64 orders of the inputs to (P, D) vectors, in O(P N^2).
 
     Examples
     --------
-    >>> permuted = permuter(np.array([12.0, 13.0, 23.0]), 3)  # the pairs 1-2, 1-3 and 2-3
-    >>> permuted(np.array([[0, 2, 1]]))
+    >>> permute = permuter(np.array([12.0, 13.0, 23.0]), 3)  # the pairs 1-2, 1-3 and 2-3
+    >>> permute(np.array([[0, 2, 1]]))
     array([[13., 12., 23.]])
     """
-    own, pairs = np.split(vector, [vector.size - inputs * (inputs - 1) // 2])
+    diagonal, pairs = np.split(vector, [vector.size - inputs * (inputs - 1) // 2])
     matrix = squareform(pairs, checks=False)
 
-    def permuted(orders: NDArray[np.int64]) -> Matrix:
+    def permute(orders: NDArray[np.int64]) -> Matrix:
         vectors = np.empty((len(orders), vector.size))
-        if own.size:
-            vectors[:, :inputs] = own[orders]
-        _gather(matrix, orders, vectors[:, own.size :])
+        if diagonal.size:
+            vectors[:, :inputs] = diagonal[orders]
+        _gather(matrix, orders, vectors[:, diagonal.size :])
         return vectors
 
-    return permuted
+    return permute
 
 
 @compiled

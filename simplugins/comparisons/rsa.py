@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Representational similarity analysis: correlations of the similarities of all pairs of different inputs.
 
-Only the upper triangle counts; the diagonal does not. Correlations of two RSMs equal those of two RDMs whose entries
-are a decreasing function of theirs (linear, for Pearson's): signs agree as long as both are similarities, or both are
-dissimilarities, and flip where one is not. So cosine and RBF RSMs give under ranks what their distances give; a
-linear RSM does not, for its distances depend on the diagonal too. The cosine is not centred, and takes RSMs and RDMs
-for different things.
+Only the upper triangle is used, without the diagonal. Two RSMs have the same correlation as two RDMs whose entries are
+a decreasing function of theirs (a linear one, for Pearson's correlation); the sign flips if an RSM is compared with an
+RDM. Under rank correlations, cosine and RBF RSMs therefore agree with their distances; linear RSMs do not, because
+their distances also depend on the diagonal. The cosine is not centred, and differs between RSMs and RDMs.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from simplugins.rsm.matrices import Matrix, Vector, off_diagonal
 
 
 def ranks(values: Vector, counts: Vector | None = None) -> Vector:
-    """Return the ranks of values, from 1; equal values share their average rank.
+    """Return the ranks of values, from 1; ties share their average rank.
 
     Parameters
     ----------
     values : (P,) array
     counts : (P,) array, optional
-        How often each occurs; by default once.
+        Number of occurrences of each value; by default 1.
 
     Returns
     -------
@@ -34,18 +33,18 @@ def ranks(values: Vector, counts: Vector | None = None) -> Vector:
     --------
     >>> ranks(np.array([5.0, 2.0, 2.0]))
     array([3. , 1.5, 1.5])
-    >>> ranks(np.array([5.0, 2.0]), np.array([1.0, 3.0]))  # of 5, 2, 2, 2
+    >>> ranks(np.array([5.0, 2.0]), np.array([1.0, 3.0]))  # the values 5, 2, 2, 2
     array([4., 2.])
     """
-    places = np.unique(values, return_inverse=True)[1]
-    equals = np.bincount(places, counts)
-    return (equals.cumsum() - (equals - 1) / 2)[places]
+    dense = np.unique(values, return_inverse=True)[1]
+    ties = np.bincount(dense, counts)
+    return (ties.cumsum() - (ties - 1) / 2)[dense]
 
 
 def _correlated(values: Vector, weights: Vector | None) -> Vector:
-    """Return the unit vector whose inner products are Pearson's correlations."""
+    """Return the unit vector whose inner products are Pearson correlations."""
     deviations = values - np.average(values, weights=weights)
-    return unit(weighted(deviations, weights), of=values)
+    return unit(weighted(deviations, weights), values)
 
 
 def _embed_values(matrix: Matrix, counts: Vector) -> Vector:
@@ -59,7 +58,7 @@ def _embed_ranks(matrix: Matrix, counts: Vector) -> Vector:
 
 def _embed_directions(matrix: Matrix, counts: Vector) -> Vector:
     values = scaled(off_diagonal(matrix))
-    return unit(weighted(values, pair_counts(counts)), of=values)
+    return unit(weighted(values, pair_counts(counts)), values)
 
 
 rsa_pearson = Method(
@@ -86,7 +85,7 @@ rsa_spearman = Method(
     reference="Kriegeskorte et al. 2008",
     least_inputs=3,
 )
-"""Spearman's correlation of the similarities; equal ones share their average rank. O(N^2 log N) a matrix."""
+"""Spearman's correlation of the similarities; ties share their average rank. O(N^2 log N) per matrix."""
 
 rsa_cosine = Method(
     name="rsa-cosine",
@@ -98,4 +97,4 @@ rsa_cosine = Method(
     invariances=frozenset({"scaling", "diagonal"}),
     reference="Walther et al. 2016; Diedrichsen et al. 2020, arXiv:2007.02789",
 )
-"""The cosine of the similarities: a correlation without centring."""
+"""Cosine of the similarities: a correlation without centring."""

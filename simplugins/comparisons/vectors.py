@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Symmetric matrices as vectors of pairs of inputs, and what most methods do with them.
+"""Symmetric matrices as vectors of pairs of inputs, and operations that most methods share.
 
-Each pair of different inputs counts once, in the order of the rows of the upper triangle. Counts say how often each
-input occurs: once, or more often in a resample, where the pair of inputs i and j then occurs ``counts[i] counts[j]``
+Each pair of different inputs counts once, in the order of the rows of the upper triangle. Counts are the numbers of
+occurrences of the inputs: 1, or more in a resample, in which the pair of inputs i and j occurs ``counts[i] counts[j]``
 times.
 """
 
@@ -15,30 +15,30 @@ import numpy as np
 from simplugins.rsm.matrices import Matrix, Vector, off_diagonal
 
 _CONSTANT = 1e-12
-"""What centring leaves of equal values, relative to them: the rounding of long sums, and no variation."""
+"""Length of centred values, relative to the values, that is attributed to the rounding of long sums."""
 
 _PLAIN_EXPONENT = 400
-"""Numbers whose binary exponents are below this, either way, can be squared and added up."""
+"""Numbers with binary exponents of at most this size can be squared and summed."""
 
 _ONE = 1e-13
-"""How far from 1 the product of a unit vector with itself may be."""
+"""Distance from 1 that is attributed to rounding."""
 
 
 def pair_counts(counts: Vector) -> Vector | None:
-    """Return how often each pair of different inputs occurs, (N,) to (N (N - 1) / 2,); None if each occurs once."""
+    """Return the occurrences of each pair of different inputs, (N,) to (N (N - 1) / 2,); None if all are 1."""
     return None if (counts == 1).all() else off_diagonal(np.outer(counts, counts))
 
 
 def weighted(values: Vector, weights: Vector | None) -> Vector:
-    """Return values whose inner products count each pair as often as it occurs."""
+    """Return values whose inner products weight each pair by its number of occurrences."""
     return values if weights is None else values * np.sqrt(weights)
 
 
 def with_diagonal(matrix: Matrix, counts: Vector) -> Vector:
-    """Return a vector whose inner products are those of whole matrices, (N, N) to (N (N + 1) / 2,).
+    """Return a vector whose inner products equal those of whole matrices, (N, N) to (N (N + 1) / 2,).
 
-    The diagonal comes first; a pair of different inputs stands for its two entries, and an input that occurs c times
-    for the c^2 pairs of it with itself.
+    The diagonal comes first. A pair of different inputs represents two entries, and an input that occurs c times
+    represents its c^2 pairs with itself.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def with_diagonal(matrix: Matrix, counts: Vector) -> Vector:
 
 
 def scaled(values: Matrix) -> Matrix:
-    """Return values, times a power of two where their squares would overflow or vanish.
+    """Return values, multiplied by a power of two if their squares would overflow or vanish.
 
     Examples
     --------
@@ -62,27 +62,31 @@ def scaled(values: Matrix) -> Matrix:
     return values if abs(exponent) < _PLAIN_EXPONENT else values * ldexp(1.0, min(-exponent, 1000))
 
 
-def unit(vector: Vector, of: Matrix) -> Vector:
-    """Return a vector divided by its length, or NaN throughout if that is no more than rounding of what it is made of.
+def unit(vector: Vector, source: Matrix) -> Vector:
+    """Return a vector divided by its length; NaN throughout if it is only the rounding error of its source values.
 
     Examples
     --------
-    >>> unit(np.array([3.0, 4.0]), of=np.array([3.0, 4.0]))
+    >>> unit(np.array([3.0, 4.0]), np.array([3.0, 4.0]))
     array([0.6, 0.8])
     """
     length = _length(vector)
-    if length <= _CONSTANT * _length(of):
+    if length <= _CONSTANT * _length(source):
         return np.full_like(vector, np.nan)
     return vector / length
 
 
 def _length(values: Matrix) -> float:
-    """Return the Euclidean norm, without BLAS: its threads cost more than they save here, if cores are busy."""
+    """Return the Euclidean norm, without BLAS, whose threads cost more than they save here if cores are busy."""
     return sqrt(np.square(values).sum())
 
 
-def cosines(u: Vector, v: Vector) -> Matrix:
-    """Return the inner products of unit vectors, (A, D) and (B, D) to (A, B); those within rounding of 1 are 1."""
+def cosines(u: Matrix, v: Matrix) -> Matrix:
+    """Return the inner products of unit vectors, (A, D) and (B, D) to (A, B)."""
     with np.errstate(invalid="ignore"):
-        found = u @ v.T
-    return np.where(np.abs(found) > 1 - _ONE, np.sign(found), found)
+        return snapped(u @ v.T)
+
+
+def snapped(correlations: Matrix) -> Matrix:
+    """Return correlations, with those within rounding of 1 and -1 set to 1 and -1."""
+    return np.where(np.abs(correlations) > 1 - _ONE, np.sign(correlations), correlations)

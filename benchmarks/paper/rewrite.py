@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rewrite the text of reports from their numbers: ``python benchmarks/paper/rewrite.py [<machine>-paper.json ...]``.
+
+By default, all reports in ``benchmarks/results``. Nothing is computed, and the networks are not needed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from inputs import ROOT
+from runs import FOLDER, write_text
+
+from paper import sections
+
+FIGURES = ROOT / "docs" / "images" / "paper"
+
+
+def rewrite(path: Path) -> Path:
+    """Write the report that belongs to a JSON file, and return its path."""
+    report = path.with_suffix(".md")
+    figures = Path(os.path.relpath(FIGURES, path.resolve().parent)).as_posix()
+    write_text(report, sections.write(json.loads(path.read_text(encoding="utf-8")), figures))
+    return report
+
+
+if __name__ == "__main__":
+    for path in map(Path, sys.argv[1:] or sorted((FOLDER / "results").glob("*-paper.json"))):
+        print(rewrite(path))

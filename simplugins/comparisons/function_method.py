@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plain functions as methods of comparing RSMs, with the facts that they declare."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplugins._common.validation import check_count
+from simplugins.comparisons.inputs import check_same_inputs
+from simplugins.comparisons.method import INVARIANCES, ComparisonMethod, Orders
+from simplugins.rsm.matrices import Matrix, Vector, matrix_of
+
+_FACTS = ("larger_is_more_similar", "range", "least_inputs", "is_symmetric", "is_metric", "invariances")
+
+
+@dataclass(frozen=True)
+class FunctionMethod(ComparisonMethod):
+    """A function of two (N, N) float64 arrays, called for each pair of matrices.
+
+    Attributes
+    ----------
+    function : callable(a, b) -> number
+    name : str
+    larger_is_more_similar, range, least_inputs, is_symmetric, is_metric, invariances
+        As the function declares them, in attributes of the same names; see `ComparisonMethod`.
+    """
+
+    function: Callable[[Matrix, Matrix], Any]
+    name: str
+    larger_is_more_similar: bool | None = None
+    range: tuple[float, float] | None = None
+    least_inputs: int = 2
+    is_symmetric: bool | None = None
+    is_metric: bool | None = None
+    invariances: frozenset[str] | None = None
+
+    def compare_all(self, a: Mapping[str, Any], b: Mapping[str, Any] | None) -> Matrix:
+        """Call the function for each pair; once for both orders of a pair if it declares ``is_symmetric = True``."""
+        columns = a if b is None else b
+        check_same_inputs([*a.items(), *columns.items()], self.least_inputs, self.name)
+        rows = [self.matrix(*item) for item in a.items()]
+        if b is not None or not self.is_symmetric:
+            others = rows if b is None else [self.matrix(*item) for item in columns.items()]
+            return np.array([[self._call(row, other) for other in others] for row in rows])
+        values = np.empty((len(rows), len(rows)))
+        for i, row in enumerate(rows):
+            values[i, i:] = values[i:, i] = [self._call(row, other) for other in rows[i:]]
+        return values
+
+    def matrix(self, name: str, rsm: Any) -> Matrix:
+        """Return a finite float64 matrix; it need not be symmetric."""
+        return matrix_of(name, rsm)
+
+    def permuted(self, a: Matrix, b: Matrix) -> Callable[[Orders], Vector]:
+        """Return a function that calls the function for each order."""
+        return lambda orders: np.array([self._call(a, b[np.ix_(order, order)]) for order in orders])
+
+    def resampled(self, a: Matrix, b: Matrix, counts: NDArray[np.int64]) -> float:
+        """Call the function with whole resampled matrices, which include pairs of an input with itself."""
+        drawn = np.repeat(np.arange(len(a)), counts)
+        return self._call(*(matrix[np.ix_(drawn, drawn)] for matrix in (a, b)))
+
+    def _call(self, a: Matrix, b: Matrix) -> float:
+        """Call the function with copies, which it may change.
+
+        Raises
+        ------
+        TypeError
+            If it does not return a number.
+        """
+        result = self.function(a.copy(), b.copy())
+        value = np.asarray(result)
+        if value.size != 1 or not isinstance(value.item(), Real):
+            raise TypeError(f"method {self.name!r} must return a number, got {type(result).__name__}")
+        return float(value.item())
+
+
+def described(function: Any, name: str) -> FunctionMethod:
+    """Return a function as a method, with the facts that it declares.
+
+    Raises
+    ------
+    TypeError
+        If it does not take two matrices.
+    ValueError
+        If a declared fact has an impossible value.
+    """
+    try:
+        inspect.signature(function).bind(None, None)
+    except ValueError:  # a compiled function without a signature
+        pass
+    except TypeError as error:
+        raise TypeError(f"method {name!r} must take two matrices, f(a, b) -> number: {error}") from error
+    facts = {fact: value for fact in _FACTS if (value := getattr(function, fact, None)) is not None}
+    for fact in facts.keys() & {"larger_is_more_similar", "is_symmetric", "is_metric"}:
+        if not isinstance(facts[fact], bool | np.bool_):
+            raise ValueError(f"method {name!r} declares {fact}={facts[fact]!r}: expected True or False")
+        facts[fact] = bool(facts[fact])
+    if "least_inputs" in facts:
+        check_count(f"least_inputs of method {name!r}", facts["least_inputs"])
+    if "range" in facts:
+        facts["range"] = _range(facts["range"], name)
+    if "invariances" in facts:
+        facts["invariances"] = _invariances(facts["invariances"], name)
+    return FunctionMethod(function, name, **facts)
+
+
+def _range(value: Any, name: str) -> tuple[float, float]:
+    try:
+        low, high = map(float, value)
+    except (TypeError, ValueError):
+        raise ValueError(f"method {name!r} declares range={value!r}: expected two numbers, (low, high)") from None
+    return low, high
+
+
+def _invariances(value: Any, name: str) -> frozenset[str]:
+    invariances = frozenset([value] if isinstance(value, str) else value)
+    if unknown := sorted(map(str, invariances - set(INVARIANCES))):
+        raise ValueError(
+            f"method {name!r} declares the invariance {unknown[0]!r}: expected any of {', '.join(INVARIANCES)}"
+        )
+    return invariances

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of `compute_rsm` that apply to every layer of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import DTypeLike
+
+if TYPE_CHECKING:
+    from simplugins.activations.activations import Activations
+    from simplugins.matching.matcher import Matcher
+    from simplugins.measures.measure import Measure
+    from simplugins.rsm.kernels import Sigma
+    from simplugins.rsm.rsm import RSM
+
+_MATCHING = ("matching", "matching_options", "sigma", "engine", "precision")
+_COMPUTING = (*_MATCHING, "measure_options", "threads", "memory", "scheduler", "progress")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RsmOptions:
+    """A measure, and how to read activations and compute their RSMs: see `compute_rsm`.
+
+    Its methods import the compute engines, which comparing RSMs does not need, when they are first called.
+    """
+
+    measure: Any = "semantic-cosine"
+    measure_options: Mapping[str, Any] | None = None
+    layout: str = "auto"
+    mask: Any = None
+    labels: Any = None
+    drop_tokens: int | Sequence[int] = 0
+    dtype: DTypeLike | None = None
+    matching: str | Matcher | None = None
+    matching_options: Mapping[str, Any] | None = None
+    sigma: Sigma = "median"
+    engine: str = "auto"
+    precision: str | None = None
+    threads: int | None = None
+    subset: int | Sequence[int] | None = None
+    seed: int = 0
+    memory: int | str | None = None
+    scheduler: Any = None
+    progress: bool | str = False
+
+    def changed(self) -> dict[str, Any]:
+        """Return the options, except the measure, that differ from their defaults."""
+        options = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
+        return {
+            name: value for name, (value, default) in options.items() if name != "measure" and _differ(value, default)
+        }
+
+    def resolved(self) -> Measure:
+        """Return the measure, after checking the options that do not depend on activations.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `compute_rsm`.
+        """
+        return self._resolved()[0]
+
+    def effects(self) -> Mapping[str, str]:
+        """Return the effects of changes of the activations on RSMs, as far as measure and matching declare them."""
+        measure, operation = self._resolved()
+        return measure.effects_with(getattr(operation, "matcher", None), self.sigma)
+
+    def _resolved(self) -> tuple[Measure, Any]:
+        from simplugins.measures.measure import Options, resolve_measure
+        from simplugins.rsm.kernels import check_sigma
+
+        check_sigma(self.sigma)
+        measure = resolve_measure(self.measure, self.measure_options)
+        return measure, measure.operation(Options(**{name: getattr(self, name) for name in _MATCHING}))
+
+    def read(self, activations: Any) -> Activations:
+        """Read and check the activations of one network or layer."""
+        from simplugins.activations.activations import Activations
+        from simplugins.activations.reading import read
+
+        return Activations.from_array(
+            read(activations),
+            layout=self.layout,
+            mask=self.mask,
+            labels=self.labels,
+            drop_tokens=self.drop_tokens,
+            dtype=self.dtype,
+            subset=self.subset,
+            seed=self.seed,
+        )
+
+    def compute(self, activations: Activations) -> RSM:
+        """Compute the RSM of activations that `read` returned."""
+        from simplugins.measures.computation import compute_rsm
+
+        return compute_rsm(activations, self.measure, **{name: getattr(self, name) for name in _COMPUTING})
+
+
+def _differ(value: Any, default: Any) -> bool:
+    return value is not default and not (isinstance(value, str | int | float) and value == default)
