@@ -14,7 +14,7 @@ from simplugins import plugins
 from simplugins.rsm.rsm import RSM
 from simplugins.testing.expectations import agree, expect, failing
 
-_PARTS = ("rsm", "rsms", "comparison", "similarity", "back", "registry", "command")
+_PARTS = ("rsm", "rsms", "comparison", "similarity", "reader", "registry", "command")
 
 
 def check_adapter(
@@ -63,7 +63,7 @@ def check_adapter(
     elif plugin.rsm is not None:
         rsm = _random_rsm()
         carried = _check_there(plugin, name, rsm, dict(options or {}))
-        if round_trip and plugin.back is not None:
+        if round_trip and plugin.reader is not None:
             _check_back(plugin, name, rsm, carried, dict(back_options or {}))
 
 
@@ -107,7 +107,7 @@ def _check_there(plugin: Any, name: str, rsm: RSM, options: Mapping[str, Any]) -
 def _check_back(plugin: Any, name: str, rsm: RSM, carried: Any, options: Mapping[str, Any]) -> None:
     """Check that an RSM comes back from the tool as it was."""
     with failing(f"{name} cannot read back the object that it made"):
-        back = plugin.back_from(carried, **options)
+        back = plugin.read(carried, **options)
     expect(isinstance(back, RSM), f"{name} must read an RSM back, got {type(back).__name__}")
     before, after = np.asarray(rsm.values), np.asarray(back.values)
     unchanged = agree(after, before) or agree(_distances(after), _distances(before))

@@ -213,7 +213,7 @@ def shifted_in_batches(self, affinities, offsets):
 
 BATCH = simplugins.BatchMatcher
 WRONG_MATCHERS = {
-    "not a matcher": (best_columns, "must be a name or a Matcher"),
+    "not a matcher": (best_columns, "not a matcher.*function"),
     "same column": (matcher(lambda self, affinity: np.zeros(len(affinity), int)), "5 x 5 random affinities"),
     "float columns": (matcher(lambda self, affinity: in_order(self, affinity) * 1.0), "integer columns"),
     "unmatched": (matcher(lambda self, affinity: np.full(len(affinity), -1)), "expected 1 matched rows, got 0"),
@@ -279,14 +279,14 @@ WRONG_COMPARISONS = {
     "inside": (declare(lambda a, b: a[99]), "fails on two RSMs of 12 inputs: IndexError"),
     "in place": (change_in_place, "changes RSMs in place"),
     "order": (declare(lambda a, b: a[0, 1] * b[0, 1]), "depends on the order of the inputs"),
-    "range": (declare(distance, range=(0, 1)), r"declares range = \(0, 1\), but returned"),
+    "range": (declare(distance, range=(0, 1)), r"declares range = .*, but returned"),
     "direction": (declare(distance, larger_is_more_similar=True), "larger_is_more_similar = True, but returned 0"),
     "symmetric": (declare(lambda a, b: distance(a, 2 * b), is_symmetric=True), "is_symmetric = True"),
     "zero": (declare(lambda a, b: 1 + distance(a, b), is_metric=True), "the distance of equal RSMs is 1"),
     "triangle": (declare(lambda a, b: distance(a, b) ** 8, is_metric=True), "triangle inequality"),
     "least": (declare(correlation, least_inputs=2), "least_inputs = 2, but returned nan"),
     "invariance": (declare(distance, invariances={"scaling"}), "the invariance 'scaling'"),
-    "unknown": (declare(distance, invariances={"rotation"}), r"unknown invariances \['rotation'\]"),
+    "unknown": (declare(distance, invariances={"rotation"}), "invariance.*'rotation'"),
     "random": (declare(lambda a, b: np.random.default_rng().random()), "returns other values|depends on"),
     "no pickle": (lambda a, b: distance(a, b), "cannot be pickled"),
 }
@@ -354,8 +354,8 @@ WRONG_ADAPTERS = {
     "fails": (adapter(rsm=lambda rsm: rsm.nothing), "cannot carry an RSM: AttributeError"),
     "in place": (adapter(rsm=zeroed), "changes an RSM in place|cannot set WRITEABLE"),
     "options": (adapter(rsm=lambda rsm, **options: as_list(rsm)), "ignores unknown options"),
-    "back": (adapter(rsm=as_list, back=lambda rows: rows), "must read an RSM back, got list"),
-    "values": (adapter(rsm=as_list, back=lambda rows: from_list(np.square(rows))), "changes the values of an RSM"),
+    "back": (adapter(rsm=as_list, reader=lambda rows: rows), "must read an RSM back, got list"),
+    "values": (adapter(rsm=as_list, reader=lambda rows: from_list(np.square(rows))), "changes the values of an RSM"),
 }
 
 
@@ -367,7 +367,7 @@ def test_wrong_adapters_fail(mistake):
 
 
 def test_a_correct_adapter_passes():
-    testing.check_adapter(adapter(rsm=as_list, back=from_list))
+    testing.check_adapter(adapter(rsm=as_list, reader=from_list))
 
 
 def test_an_adapter_of_a_missing_tool_passes_if_it_says_what_to_install():

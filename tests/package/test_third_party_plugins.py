@@ -274,7 +274,7 @@ def test_results_of_a_measure_go_to_every_tool(tool):
         "comparison": simplugins.compare_layers({"a": X, "b": Y}, {"c": Y}, measure="pooled-cosine"),
         "similarity": simplugins.similarity("pooled-cosine", "cka"),
     }
-    for kind in set(adapter.takes()) & set(items):
+    for kind in set(adapter.capabilities()) & set(items):
         assert adapter.to(items[kind], **(options if kind == "RSM" else {})) is not None
 
 

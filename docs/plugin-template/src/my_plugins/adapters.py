@@ -13,4 +13,4 @@ def from_lists(rows, *, labels=None):
     return RSM.from_similarities(rows, labels=labels)
 
 
-adapter = Adapter(tool="nested lists", modules=(), install="pip install my-plugins", rsm=to_lists, back=from_lists)
+adapter = Adapter(tool="nested lists", modules=(), install="pip install my-plugins", rsm=to_lists, reader=from_lists)
