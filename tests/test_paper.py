@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import simplugins
-from simplugins.cli.demo import nearest_neighbour_hits
+from simplugins.cli.tour import nearest_neighbour_hits
 
 
 @pytest.fixture(scope="module", params=["block4", "block10", "block15"])

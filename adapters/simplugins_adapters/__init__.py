@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Adapters of simplugins: one file a tool. Each holds an `adapter`, and the functions that it is made of.
+"""Adapters of simplugins, one module per tool. Each defines an `adapter` and the conversions that it consists of.
 
-They import their tools when they are used, and of simplugins only its public names; `shared` has what several of them
-need. The folder's README.md says how to write one.
+They import their tool when a conversion is called, and use only the public names of simplugins. The README.md of the
+folder explains how to write one.
 """

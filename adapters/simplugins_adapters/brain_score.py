@@ -4,199 +4,149 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, partial
-from math import prod
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from simplugins import RSM, Adapter, NetworkSimilarity, compute_rsm, plugins
-from simplugins_adapters.shared import (
-    Dissimilarity,
-    all_similarities,
-    dissimilarities,
-    from_dissimilarities,
-    labels_of,
+from simplugins import RSM, Adapter, Matcher, compute_rsm, plugins
+from simplugins_adapters.brain_score_assemblies import (
+    STIMULUS,
+    TOOL,
+    coordinates,
+    dimensions,
+    first_repeated,
+    responses_in,
 )
+from simplugins_adapters.descriptions import labels_or_numbers
+from simplugins_adapters.dissimilarities import Dissimilarity, dissimilarities, matrix_as_rsm
+from simplugins_adapters.similarities import Similarity, all_similarities, check_choice, fact, name_of
 
 if TYPE_CHECKING:
     from brainscore_core.metrics import Metric
     from brainscore_core.supported_data_standards.brainio.assemblies import DataAssembly, NeuroidAssembly
 
-TOOL = "Brain-Score"
-STIMULUS = "stimulus_id"
-
 _PLACE = "place"
-"""A second coordinate of presentations: xarray drops the name of one that is alone."""
-
-_GRIDS = (
-    ("channel", "channel_x", "channel_y"),
-    ("channel", "channel_temporal", "channel_x", "channel_y"),
-    ("embedding", "channel"),
-)
-"""The coordinates by which Brain-Score's models say where neuroids are: that of channels first, then of positions."""
+"""A second coordinate of presentations, because xarray drops the name of a dimension's only coordinate."""
 
 
-@dataclass(frozen=True)
-class Responses:
-    """Responses to stimuli, as simplugins takes them.
-
-    Attributes
-    ----------
-    activations : (N, C, H, W), (N, T, C) or (N, C) array
-    stimuli : (N,) array of str or int64
-    grid : str
-        Which positions there are.
-    """
-
-    activations: NDArray[Any]
-    stimuli: NDArray[Any]
-    grid: str
-
-    def in_order(self) -> Responses:
-        """Return them in the order of stimuli."""
-        order = np.argsort(self.stimuli)
-        return replace(self, activations=self.activations[order], stimuli=self.stimuli[order])
-
-
-def responses_in(assembly: NeuroidAssembly, grid: Sequence[str] | None = None) -> Responses:
-    """Return the responses in an assembly, with neuroids at their positions.
-
-    Parameters
-    ----------
-    assembly : NeuroidAssembly
-        Presentations by neuroids, in any order.
-    grid : sequence of str, optional
-        The coordinates of neuroids that tell their channel and, one or several, their position. By default those that
-        Brain-Score's models have: "channel", "channel_x" and "channel_y" of maps, "embedding" and "channel" of tokens.
-        Neuroids that have none of these are the channels of one position, which is said with a UserWarning, once for
-        each layer; with ``()`` all are.
-
-    Raises
-    ------
-    TypeError
-        If it is no assembly.
-    ValueError
-        If dimensions are others, presentations have no stimulus_id or repeat one, or coordinates are no full grid.
-    """
-    if set(_dimensions(assembly)) != {"presentation", "neuroid"}:
-        raise ValueError(
-            f"expected an assembly of presentation x neuroid, got {' x '.join(assembly.dims)}; choose one time bin, or "
-            f"average them"
-        )
-    values = assembly.transpose("presentation", "neuroid").values
-    stimuli = _stimuli_of(assembly)
-    neuroids = _coordinates(assembly, "neuroid")
-    names = _grid_among(neuroids) if grid is None else _asked_grid(neuroids, grid)
-    if not names:
-        if grid is None or len(grid) > 0:
-            _warn_of_one_position(tuple(sorted({str(layer) for layer in neuroids.get("layer", ())})))
-        return Responses(values.copy(), stimuli, "one position")
-    channels, *positions = names
-    return Responses(
-        _placed(values, neuroids, channels, positions),
-        stimuli,
-        f"{' x '.join(str(len(np.unique(neuroids[name]))) for name in positions)} ({', '.join(positions)})",
-    )
-
-
-def to_metric(similarity: NetworkSimilarity, *, grid: Sequence[str] | None = None) -> Metric:
+def to_metric(similarity: Similarity, *, grid: Sequence[str] | None = None) -> Metric:
     """Return a similarity of networks as a metric.
 
     Parameters
     ----------
-    similarity : NetworkSimilarity
+    similarity : NetworkSimilarity or callable
     grid : sequence of str, optional
-        As for `responses_in`, for both assemblies.
+        As for `simplugins_adapters.brain_score_assemblies.responses_in`, for both assemblies.
 
     Returns
     -------
     brainscore_core.metrics.Metric
-        Called with two assemblies of presentations by neuroids, in any order, it returns a Score. Attributes of that
-        are "similarity", "measure", "method", "estimator" (of CKA), and "grid": the positions of the one and the other.
+        Called with two assemblies of presentations by neuroids, in any order, it returns a Score with the attributes
+        "similarity", "measure", "method", "estimator" (of CKA), and "grid": the positions of the two assemblies.
 
     Raises
     ------
     ValueError
-        If larger numbers mean less similar, as scores do not; or if the similarity masks positions of each input.
+        If larger values of the similarity mean less similar, unlike scores; or if it masks positions per input.
     """
-    _check_score(similarity.name, similarity)
-    if similarity.options.get("mask") is not None:
-        raise ValueError(f"{TOOL} has presentations in any order, so a mask does not tell which inputs it is of")
-    return _metric(similarity, similarity.name, grid)
+    name = name_of(similarity)
+    _check_score(name, similarity)
+    if getattr(similarity, "options", {}).get("mask") is not None:
+        raise ValueError(f"mask: presentations of {TOOL} come in any order, so a mask cannot be assigned to its inputs")
+    return _metric(similarity, name, grid)
 
 
-def rsm_of(
-    assembly: NeuroidAssembly,
-    measure: str = "semantic-cosine",
-    *,
-    grid: Sequence[str] | None = None,
-    **options: Any,
-) -> RSM:
-    """Compute the RSM of the responses in an assembly.
+@dataclass(frozen=True)
+class RDMStage:
+    """RDMs of assemblies under one of our measures: the `rdm` of ``RSABenchmark`` and ``RSACeiling``.
+
+    Called with an assembly of presentations by neuroids, it returns the RDM as `to_rdm` does, in the same order and
+    with all coordinates of presentations.
 
     Parameters
     ----------
-    assembly, grid
-        As for `responses_in`.
-    measure, **options
-        As for `simplugins.compute_rsm`; but drop_tokens is not for assemblies without tokens, such as recordings.
-
-    Returns
-    -------
-    RSM
-        In the order of the assembly, with stimulus_id as labels; ``made["grid"]`` says which positions there were.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `responses_in` and `simplugins.compute_rsm`.
-    """
-    found = responses_in(assembly, grid)
-    if found.activations.ndim != 3:
-        options.pop("drop_tokens", None)
-    rsm = compute_rsm(found.activations, measure, labels=found.stimuli, **options)
-    return replace(rsm, made={**rsm.metadata, "grid": found.grid})
-
-
-def rdm_stage(
-    measure: str = "semantic-cosine",
-    *,
-    dissimilarity: Dissimilarity = "complement",
-    grid: Sequence[str] | None = None,
-    **options: Any,
-) -> Callable[[NeuroidAssembly], DataAssembly]:
-    """Return what makes RDMs of assemblies, by one of our measures: the `rdm` of ``RSABenchmark`` and ``RSACeiling``.
-
-    Parameters
-    ----------
-    measure, **options
-        As for `rsm_of`.
+    measure : str or measure, default "semantic-cosine"
     dissimilarity : {"complement", "squared-distance", "distance"}
-        See `to_rdm`.
+        As for `to_rdm`.
     grid : sequence of str, optional
-        As for `responses_in`. Recordings have no grid: for them, the measure is that of one position.
-
-    Returns
-    -------
-    callable
-        Of an assembly of presentations by neuroids; it returns the RDM as `to_rdm` does, in the same order and with all
-        coordinates of presentations.
+        As for `simplugins_adapters.brain_score_assemblies.responses_in`. Recordings have no grid, so the measure treats
+        them as a single position.
+    measure_options, matching, matching_options, sigma, drop_tokens, dtype, engine, precision, threads
+        As for `simplugins.compute_rsm`; `drop_tokens` has no effect on assemblies without tokens, such as recordings.
 
     Raises
     ------
     ValueError
-        If there is no such measure or dissimilarity.
+        If the measure or the dissimilarity is unknown.
+
+    Examples
+    --------
+    >>> RDMStage("semantic-rbf", sigma=2.0)
+    RDMStage semantic-rbf: complement
     """
-    plugins.load("simplugins.measures", measure)
-    dissimilarities(
-        RSM.from_similarities(np.eye(2)), dissimilarity, TOOL
-    )  # so that a wrong one is known before a model is run
-    return partial(_rdm_of, measure=measure, dissimilarity=dissimilarity, grid=grid, options=options)
+
+    measure: Any = "semantic-cosine"
+    _: KW_ONLY
+    dissimilarity: Dissimilarity = "complement"
+    grid: Sequence[str] | None = None
+    measure_options: Mapping[str, Any] | None = None
+    matching: str | Matcher | None = None
+    matching_options: Mapping[str, Any] | None = None
+    sigma: float | Literal["median"] = "median"
+    drop_tokens: int | Sequence[int] = 0
+    dtype: DTypeLike | None = None
+    engine: str = "auto"
+    precision: str | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("dissimilarity", self.dissimilarity, Dissimilarity)
+        if isinstance(self.measure, str):
+            plugins.load("simplugins.measures", self.measure)
+
+    def __repr__(self) -> str:
+        return f"RDMStage {self.measure}: {self.dissimilarity}"
+
+    def rsm(self, assembly: NeuroidAssembly) -> RSM:
+        """Compute the RSM of the responses in an assembly.
+
+        Returns
+        -------
+        RSM
+            In the order of the assembly, with stimulus_id as labels; ``metadata["grid"]`` describes the positions.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `simplugins_adapters.brain_score_assemblies.responses_in` and `simplugins.compute_rsm`.
+        """
+        responses = responses_in(assembly, self.grid)
+        rsm = compute_rsm(
+            responses.activations,
+            self.measure,
+            labels=responses.stimuli,
+            drop_tokens=self.drop_tokens if responses.activations.ndim == 3 else 0,
+            dtype=self.dtype,
+            measure_options=self.measure_options,
+            matching=self.matching,
+            matching_options=self.matching_options,
+            sigma=self.sigma,
+            engine=self.engine,
+            precision=self.precision,
+            threads=self.threads,
+        )
+        return replace(rsm, metadata={**rsm.metadata, "grid": responses.grid})
+
+    def __call__(self, assembly: NeuroidAssembly) -> DataAssembly:
+        """Return the RDM of an assembly; see `rsm` for errors."""
+        rsm = self.rsm(assembly)
+        presentations = coordinates(assembly, "presentation").items()
+        coords = {name: ("presentation", values) for name, values in presentations}
+        return _assembly(rsm, self.dissimilarity, {**_presentations(rsm), **coords})
 
 
 def to_rdm(rsm: RSM, *, dissimilarity: Dissimilarity = "complement") -> DataAssembly:
@@ -211,36 +161,36 @@ def to_rdm(rsm: RSM, *, dissimilarity: Dissimilarity = "complement") -> DataAsse
     Returns
     -------
     DataAssembly
-        Presentations by presentations, float64, with labels as "stimulus_id". Attributes are "measure" and
+        Presentations by presentations, float64, with labels as "stimulus_id" and the attributes "measure" and
         "dissimilarity".
 
     Raises
     ------
     ValueError
-        If the RSM compares inputs with others, a label names several inputs, or there is no such dissimilarity.
+        If the RSM compares inputs with other inputs, a label is repeated, or the kind of dissimilarity is unknown.
     """
-    return _assembly_of(rsm, dissimilarity, _presentations(rsm))
+    return _assembly(rsm, dissimilarity, _presentations(rsm))
 
 
 def to_features(rsm: RSM, *, shift: bool = False) -> NeuroidAssembly:
-    """Return an RSM as features that have it as inner products, for metrics that take features only.
+    """Return features whose inner products are an RSM, for metrics that take only features.
 
     Parameters
     ----------
     rsm : RSM
     shift : bool, default False
-        As for `simplugins.RSM.features`: an RSM that is not positive semi-definite has features only if its diagonal is
-        raised. They are exact for Brain-Score's "cka", which leaves the diagonal out, and for no other metric.
+        As for `simplugins.RSM.features`: an RSM that is not positive semi-definite only has features after raising its
+        diagonal. They are exact for Brain-Score's "cka", which ignores the diagonal, and for no other metric.
 
     Returns
     -------
     NeuroidAssembly
-        Presentations by neuroids, float64, with labels as "stimulus_id". Attributes are "measure" and "shift".
+        Presentations by neuroids, float64, with labels as "stimulus_id" and the attributes "measure" and "shift".
 
     Raises
     ------
     ValueError
-        If the RSM compares inputs with others, a label names several inputs, or the RSM has no such features.
+        If the RSM compares inputs with other inputs, a label is repeated, or the RSM has no such features.
     """
     from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 
@@ -262,55 +212,50 @@ def from_rdm(rdm: DataAssembly, *, dissimilarity: Dissimilarity | None = None) -
     rdm : DataAssembly
         Presentations by presentations.
     dissimilarity : {"complement", "squared-distance", "distance"}, optional
-        What it holds; by default what its attributes say, if it was made here. Brain-Score's own ``RDM`` makes
-        complements.
+        The kind of dissimilarities; by default the one in the attributes, if simplugins made the RDM. Brain-Score's own
+        ``RDM`` makes complements.
 
     Returns
     -------
     RSM
-        With stimulus_id as labels, if presentations have it. That of distances is about the mean of all inputs (see
+        With stimulus_id as labels, if presentations have it. RSMs from distances are centred (see
         `simplugins.RSM.from_distances`).
 
     Raises
     ------
     TypeError
-        If it is no assembly.
+        If `rdm` is not an assembly.
     ValueError
-        If it is no RDM, or is not known or not found to hold such dissimilarities.
+        If it is not an RDM, or the kind of dissimilarities is unknown or does not fit the values.
     """
-    if _dimensions(rdm) != ("presentation", "presentation"):
+    if dimensions(rdm) != ("presentation", "presentation"):
         raise ValueError(
-            f"expected an RDM, presentation x presentation, got {' x '.join(rdm.dims)}; of responses, "
-            f"simplugins_adapters.brain_score.rsm_of(assembly, measure) makes RSMs"
+            f"rdm: expected the dimensions presentation x presentation, got {' x '.join(rdm.dims)}; "
+            f"simplugins_adapters.brain_score.RDMStage(measure).rsm(assembly) computes the RSM of responses"
         )
-    kind = dissimilarity or rdm.attrs.get("dissimilarity")
-    if kind is None:
+    dissimilarity = dissimilarity or rdm.attrs.get("dissimilarity")
+    if dissimilarity is None:
         raise ValueError(
-            "the RDM does not tell what it holds: say with dissimilarity= whether it is complement (1 minus "
-            "similarity, as of Brain-Score's RDM), squared-distance or distance"
+            "the kind of dissimilarities is unknown: pass dissimilarity='complement' (1 minus similarity, as in "
+            "Brain-Score's RDM), 'squared-distance' or 'distance'"
         )
-    return from_dissimilarities(
-        rdm.values,
-        kind,
-        labels=_coordinates(rdm, "presentation").get(STIMULUS),
-        measure=str(rdm.attrs.get("measure", "RDM")),
-        source=TOOL,
-    )
+    labels, measure = coordinates(rdm, "presentation").get(STIMULUS), str(rdm.attrs.get("measure", "RDM"))
+    return matrix_as_rsm(rdm.values, dissimilarity, labels=labels, measure=measure, tool=TOOL)
 
 
 def register() -> list[str]:
-    """Enter all similarities of networks into ``brainscore_vision.metric_registry``, in this process.
+    """Add all similarities of networks to ``brainscore_vision.metric_registry``, in this process.
 
     Returns
     -------
     list of str
-        Their names there, such as "simplugins-semantic-cosine-cka": ``metric_registry[name]()`` makes the metric.
-        ``load_metric`` finds files of the package only. Similarities of which larger numbers mean less similar are left
+        Their names there, such as "simplugins-semantic-cosine-cka"; ``metric_registry[name]()`` returns the metric.
+        ``load_metric`` only finds files of its own package. Similarities whose larger values mean less similar are left
         out, with a warning.
     """
     from brainscore_vision import metric_registry
 
-    entered = []
+    names = []
     for name, similarity in all_similarities().items():
         try:
             _check_score(name, similarity)
@@ -318,147 +263,42 @@ def register() -> list[str]:
             warnings.warn(f"left out: {error}", RuntimeWarning, stacklevel=2)
             continue
         metric_registry[f"simplugins-{name}"] = partial(_metric, similarity, name)
-        entered.append(f"simplugins-{name}")
-    return entered
+        names.append(f"simplugins-{name}")
+    return names
 
 
-def _metric(similarity: Callable[..., float], name: str, grid: Sequence[str] | None = None) -> Metric:
-    from simplugins_adapters.subclasses.brain_score import SimilarityMetric
+def _metric(similarity: Similarity, name: str, grid: Sequence[str] | None = None) -> Metric:
+    from simplugins_adapters.subclasses.brain_score_metric import SimilarityMetric
 
     return SimilarityMetric(similarity, name, grid)
 
 
-def _check_score(name: str, similarity: Any) -> None:
-    if getattr(similarity, "larger_is_more_similar", None) is False:
-        raise ValueError(f"scores of {TOOL} are larger for what is more similar; of {name!r} they would be smaller")
+def _check_score(name: str, similarity: Similarity) -> None:
+    if fact(similarity, "larger_is_more_similar") is False:
+        raise ValueError(f"larger scores of {TOOL} mean more similar, and larger values of {name!r} mean less similar")
 
 
-def _rdm_of(
-    assembly: NeuroidAssembly,
-    *,
-    measure: str,
-    dissimilarity: Dissimilarity,
-    grid: Sequence[str] | None,
-    options: Mapping[str, Any],
-) -> DataAssembly:
-    rsm = rsm_of(assembly, measure, grid=grid, **options)
-    own = {name: ("presentation", values) for name, values in _coordinates(assembly, "presentation").items()}
-    return _assembly_of(rsm, dissimilarity, {**_presentations(rsm), **own})
-
-
-def _assembly_of(rsm: RSM, dissimilarity: Dissimilarity, coords: Mapping[str, Any]) -> DataAssembly:
+def _assembly(rsm: RSM, dissimilarity: Dissimilarity, coords: Mapping[str, Any]) -> DataAssembly:
     from brainscore_core.supported_data_standards.brainio.assemblies import DataAssembly
 
+    attributes = {"measure": rsm.measure, "dissimilarity": dissimilarity}
     return DataAssembly(
         dissimilarities(rsm, dissimilarity, TOOL),
         coords=coords,
         dims=["presentation", "presentation"],
-        attrs={
-            "measure": rsm.measure,
-            "dissimilarity": dissimilarity,
-            **({"grid": rsm.metadata["grid"]} if "grid" in rsm.metadata else {}),
-        },
+        attrs=attributes | ({"grid": rsm.metadata["grid"]} if "grid" in rsm.metadata else {}),
     )
 
 
 def _presentations(rsm: RSM) -> dict[str, tuple[str, NDArray[Any]]]:
     """Return the coordinates of an RSM's inputs."""
-    labels = labels_of(rsm)
-    if repeated := _first_repeated(labels):
+    labels = labels_or_numbers(rsm)
+    if repeated := first_repeated(labels):
         raise ValueError(
-            f"label {repeated[0]!r} names {repeated[1]} inputs; {TOOL} puts them in order by stimulus_id, so each "
-            f"needs a label of its own, or all have none: dataclasses.replace(rsm, labels=None)"
+            f"labels: {repeated[0]!r} labels {repeated[1]} inputs; {TOOL} sorts inputs by stimulus_id, so labels must "
+            f"be unique, or absent: dataclasses.replace(rsm, labels=None)"
         )
     return {STIMULUS: ("presentation", labels), _PLACE: ("presentation", np.arange(len(rsm)))}
-
-
-def _dimensions(assembly: Any) -> tuple[str, ...]:
-    if not hasattr(assembly, "dims"):
-        raise TypeError(f"expected an assembly of {TOOL}, got {type(assembly).__name__}")
-    return tuple(assembly.dims)
-
-
-def _coordinates(assembly: DataAssembly, dimension: str) -> dict[str, NDArray[Any]]:
-    """Return the coordinates along a dimension, also those in its index."""
-    from brainscore_core.supported_data_standards.brainio.assemblies import walk_coords
-
-    return {name: values for name, dims, values in walk_coords(assembly) if set(dims) == {dimension}}
-
-
-def _stimuli_of(assembly: NeuroidAssembly) -> NDArray[Any]:
-    """Return the stimulus of each presentation, (N,)."""
-    found = _coordinates(assembly, "presentation")
-    if STIMULUS not in found:
-        raise ValueError(
-            f"presentations need a coordinate {STIMULUS!r}, they have {', '.join(found) or 'none'}; one that is alone "
-            f"loses its name in xarray, so give them another one too"
-        )
-    stimuli = np.array(found[STIMULUS].tolist())
-    if repeated := _first_repeated(stimuli.astype(str)):  # so that missing ones, NaN, are alike
-        raise ValueError(
-            f"stimulus_id {repeated[0]!r} has {repeated[1]} presentations: average repetitions first, such as with "
-            f"brainscore_vision.benchmark_helpers.neural_common.average_repetition"
-        )
-    return stimuli
-
-
-def _first_repeated(names: NDArray[Any]) -> tuple[Any, int] | None:
-    """Return the first name that occurs more than once, and how often."""
-    return next(((name, count) for name, count in Counter(names.tolist()).items() if count > 1), None)
-
-
-def _is_told(values: NDArray[Any]) -> bool:
-    """Tell whether a coordinate has values: those of layers without positions are NaN."""
-    return not (values.dtype.kind == "f" and np.isnan(values).all())
-
-
-def _grid_among(neuroids: Mapping[str, NDArray[Any]]) -> Sequence[str]:
-    """Return the grid of Brain-Score's that neuroids have, or none."""
-    known = {name for grid in _GRIDS for name in grid}
-    present = {name for name, values in neuroids.items() if name in known and _is_told(values)}
-    return next((grid for grid in _GRIDS if set(grid) == present), ())
-
-
-def _asked_grid(neuroids: Mapping[str, NDArray[Any]], grid: Sequence[str]) -> Sequence[str]:
-    """Return the grid that was asked for, or none if neuroids have nothing of it."""
-    if isinstance(grid, str) or len(grid) == 1:
-        raise ValueError(f"grid: expected a coordinate of channels, and then those of positions, got {grid!r}")
-    missing = [name for name in grid if name not in neuroids or not _is_told(neuroids[name])]
-    if missing and len(missing) < len(grid):
-        raise ValueError(f"grid: neuroids lack {', '.join(missing)}; their coordinates are {', '.join(neuroids)}")
-    return () if missing else grid
-
-
-def _placed(
-    values: NDArray[Any], neuroids: Mapping[str, NDArray[Any]], channels: str, positions: Sequence[str]
-) -> NDArray[Any]:
-    """Return responses with neuroids at their positions: maps (N, C, H, W) of two coordinates, else (N, T, C)."""
-    names = (channels, *positions) if len(positions) == 2 else (*positions, channels)
-    found = [np.unique(neuroids[name], return_inverse=True) for name in names]
-    sizes = [len(unique) for unique, _ in found]
-    cells = tuple(inverse.ravel() for _, inverse in found)
-    count = values.shape[1]
-    places = np.ravel_multi_index(cells, sizes) if prod(sizes) == count else np.zeros(count, np.int64)
-    if len(np.unique(places)) < count:
-        raise ValueError(
-            f"{count} neuroids do not fill a grid of {' x '.join(map(str, sizes))} ({', '.join(names)}): "
-            f"give one layer at a time, such as assembly.sel(layer=...), and all its neuroids; with grid=(), all are "
-            f"channels of one position"
-        )
-    placed = values[:, np.argsort(places)]
-    return placed.reshape(len(values), *sizes) if len(positions) == 2 else placed.reshape(len(values), -1, sizes[-1])
-
-
-@cache
-def _warn_of_one_position(layers: tuple[str, ...]) -> None:
-    """Say once, for recordings and for each layer of models, that neuroids have no positions."""
-    warnings.warn(
-        f"{TOOL}: neuroids{' of ' + ', '.join(layers) if layers else ''} have no coordinates of channels and positions "
-        f"({', '.join(_GRIDS[0])}, or {', '.join(_GRIDS[2])}), so they count as channels of one position, and nothing "
-        f"is matched; grid=() says that this is meant",
-        UserWarning,
-        stacklevel=2,
-    )
 
 
 adapter = Adapter(
@@ -467,6 +307,6 @@ adapter = Adapter(
     install="pip install 'simplugins[brain-score]'",
     rsm=to_rdm,
     similarity=to_metric,
-    back=from_rdm,
+    reader=from_rdm,
     registry=register,
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ckatorch: RSMs as the Gram matrices that its HSICs take, and comparisons of layers for its plot."""
+"""ckatorch: RSMs as the Gram matrices that its HSIC functions take, and comparisons of layers for its plot."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from simplugins import RSM, Adapter, Comparison
-from simplugins_adapters.networks import network_names, rsms_of
-from simplugins_adapters.shared import gram
+from simplugins_adapters.descriptions import network_names, rsms_of
+from simplugins_adapters.dissimilarities import gram
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,22 +17,13 @@ TOOL = "ckatorch"
 
 
 def to_gram(rsm: RSM) -> Tensor:
-    """Return an RSM as a Gram matrix for ``hsic0``, and for ``center_gram_matrix``.
-
-    Parameters
-    ----------
-    rsm : RSM
+    """Return an RSM as a Gram matrix for ``hsic0`` and ``center_gram_matrix``.
 
     Returns
     -------
     (N, N) float64 tensor
-        Exactly symmetric. CKA by ``hsic0`` is biased, and simplugins's "cka"; by ``hsic1``, which takes (L, N, N), it
-        is debiased (Song et al.), and "cka-debiased". Both are so too where the RSM is not positive semi-definite.
-
-    Raises
-    ------
-    ValueError
-        If the RSM compares inputs with others.
+        Exactly symmetric. CKA by ``hsic0`` is biased, as simplugins's "cka"; CKA by ``hsic1``, which takes (L, N, N),
+        is debiased (Song et al.), as "cka-debiased". Both hold for RSMs that are not positive semi-definite, too.
     """
     import torch
 
@@ -40,7 +31,7 @@ def to_gram(rsm: RSM) -> Tensor:
 
 
 def to_grams(rsms: Mapping[str, RSM]) -> Tensor:
-    """Return RSMs of the same inputs as a batch of Gram matrices for ``hsic1``, float64, (L, N, N); see `to_gram`."""
+    """Return RSMs of the same inputs as a batch of Gram matrices for ``hsic1``, (L, N, N) float64; see `to_gram`."""
     import torch
 
     return torch.stack([to_gram(rsm) for rsm in rsms.values()])
@@ -52,15 +43,14 @@ def to_plot(comparison: Comparison, *, names: Sequence[str] | None = None) -> di
     Parameters
     ----------
     comparison : Comparison
-        By any method, which is told in the title.
+        By any method; the title names it.
     names : (str, str), optional
-        What the networks of rows and columns are called.
+        Names of the networks in rows and columns.
 
     Returns
     -------
     dict of str to object
-        For ``plot_cka(**arguments)``: the matrix as a float64 tensor, and the names of layers as they are, shown at the
-        axes.
+        For ``plot_cka(**arguments)``: the matrix as a float64 tensor, and the full names of layers as tick labels.
 
     Raises
     ------

@@ -1,27 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Adapters: what carries RSMs, comparisons and similarities of networks into other tools, and back.
+"""The contract of adapters, which convert RSMs, comparisons and similarities of networks for other tools, and back.
 
-`Adapter` says what one is. Ours are in the package ``simplugins_adapters``; others' come with any distribution that
-declares them as entry points of the group ``simplugins.adapters``.
+Ours are the modules of this package; any distribution can declare further ones as entry points of the group
+``simplugins.adapters``.
 """
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib.util import find_spec
-from inspect import signature
 from typing import Any
 
-from simplugins import plugins
-from simplugins.comparisons.inputs import all_aligned, check_same_inputs
-from simplugins.comparisons.layers import Comparison
-from simplugins.comparisons.networks import NetworkSimilarity
-from simplugins.rsm.rsm import RSM
+from simplugins import RSM, Comparison, plugins
+from simplugins_adapters.similarities import resolve_similarity
 
-GROUP = plugins.ADAPTERS
+GROUP = "simplugins.adapters"
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Availability:
     Attributes
     ----------
     reason : str or None
-        Why not, and what to install; None if it can.
+        Why the tool cannot be used, and what to install; None if it can.
     """
 
     reason: str | None = None
@@ -45,38 +43,38 @@ class Availability:
 
 @dataclass(frozen=True, kw_only=True)
 class Adapter:
-    """What carries our objects into one other tool, and its objects back; a plugin of ``simplugins.adapters``.
+    """Conversions between simplugins and one other tool; a plugin of the group ``simplugins.adapters``.
 
-    Everything but `tool`, `modules` and `install` may be left out: no tool takes everything. Functions import the tool
-    when they are called, not before; they are only called where it is available. They leave what they are given as it
-    is, and what they return shares no memory with it.
+    Only `tool`, `modules` and `install` are required: few tools have a use for everything. Options of a conversion are
+    its keyword-only parameters. Conversions import the tool when they are called, leave their arguments unchanged, and
+    return objects that share no memory with them.
 
     Attributes
     ----------
     tool : str
-        What its makers call it.
+        The tool's own name.
     modules : tuple of str
-        The modules that must be there, such as ``("sklearn",)``.
+        The modules that must be installed, such as ``("sklearn",)``.
     install : str
         The command that installs the tool.
-    rsm : callable(RSM, **options), optional
-        Returns one RSM as an object of the tool.
-    rsms : callable(mapping of str to RSM, **options), optional
-        Returns RSMs of the same inputs, by layer, as one object of the tool. Without it each is carried by itself.
-    comparison : callable(Comparison, **options), optional
+    rsm : callable(RSM, *, options), optional
+        Returns an RSM as an object of the tool.
+    rsms : callable(mapping of str to RSM, *, options), optional
+        Returns the RSMs of several layers, for the same inputs, as one object of the tool. Without it, each RSM is
+        converted separately.
+    comparison : callable(Comparison, *, options), optional
         Returns a comparison of layers as an object of the tool.
-    similarity : callable(NetworkSimilarity, **options), optional
-        Returns a similarity of networks as a measure of the tool.
-    back : callable(object, **options), optional
-        Returns an object of the tool, or a file that it wrote, as an RSM; several as a dict by name; or activations by
-        layer, where that is what the tool stores.
-    registry : callable(**options), optional
-        Enters our similarities into the tool's registry of measures, in this process, and returns their names there.
+    similarity : callable(similarity, *, options), optional
+        Returns a similarity of networks as a measure of the tool: a `simplugins.NetworkSimilarity`, or any callable
+        that compares the activations of two networks.
+    reader : callable(object, *, options), optional
+        Returns an object or a file of the tool as an RSM, as a dict of RSMs, or as a dict of activations by layer.
+    registry : callable(), optional
+        Registers our similarities of networks with the tool, in this process, and returns their names there.
     command : callable(list of str), optional
-        Runs the tool's own command line with our measures registered.
+        Runs the tool's own command line with our similarities registered.
     check : callable() -> str or None, optional
-        Looks into the modules once they are found: why they are not the tool, or None. For tools whose modules others
-        share the name of.
+        For tools whose module names are ambiguous: says why the installed modules are not the tool, or returns None.
 
     Examples
     --------
@@ -93,51 +91,58 @@ class Adapter:
     rsms: Callable[..., Any] | None = field(default=None, repr=False)
     comparison: Callable[..., Any] | None = field(default=None, repr=False)
     similarity: Callable[..., Any] | None = field(default=None, repr=False)
-    back: Callable[..., Any] | None = field(default=None, repr=False)
+    reader: Callable[..., Any] | None = field(default=None, repr=False)
     registry: Callable[..., list[str]] | None = field(default=None, repr=False)
     command: Callable[[list[str]], None] | None = field(default=None, repr=False)
     check: Callable[[], str | None] | None = field(default=None, repr=False)
 
     def available(self) -> Availability:
-        """Tell whether the tool can be used here, or why not; nothing is imported, but by `check`."""
+        """Return whether the tool can be used here; only `check` may import anything."""
         missing = [module for module in self.modules if not _is_installed(module)]
         if missing:
             return Availability(f"{self.tool} is not installed ({', '.join(missing)} not found): {self.install}")
-        wrong = None if self.check is None else self.check()
-        return Availability(None if wrong is None else f"{wrong}: {self.install}")
+        reason = None if self.check is None else self.check()
+        return Availability(None if reason is None else f"{reason}: {self.install}")
 
-    def to(self, what: Any, *, align: bool = False, **options: Any) -> Any:
+    def capabilities(self) -> list[str]:
+        """Return the conversions that exist: the names of the attributes above that are not None.
+
+        "rsm" is among them if there is only `rsms`, as a single RSM is then converted by that.
+        """
+        names = ("rsm", "rsms", "comparison", "similarity", "reader", "registry", "command")
+        return [name for name in names if getattr(self, name) or (name == "rsm" and self.rsms)]
+
+    def to(self, item: Any, *, align: bool = False, **options: Any) -> Any:
         """Return RSMs, a comparison, or a similarity of networks as an object of the tool; see `to_tool`."""
-        if isinstance(what, RSM):
+        if isinstance(item, RSM):
             if self.rsm is None and self.rsms is not None:
-                return self._call(self.rsms, "RSMs", {what.measure: what}, **options)
-            return self._call(self.rsm, "an RSM", what, **options)
-        if isinstance(what, Comparison):
-            return self._call(self.comparison, "a comparison of layers", what, **options)
-        if isinstance(what, NetworkSimilarity):
-            return self._call(self.similarity, "a similarity of networks", what, **options)
-        return self._several(what, align, options)
+                return self._call("rsms", {item.measure: item}, **options)
+            return self._call("rsm", item, **options)
+        if isinstance(item, Comparison):
+            return self._call("comparison", item, **options)
+        if isinstance(item, str) or callable(item):
+            return self._call("similarity", resolve_similarity(item), **options)
+        rsms = _same_inputs(_named(item), align)
+        if self.rsms is not None:
+            return self._call("rsms", rsms, **options)
+        objects = {name: self._call("rsm", rsm, **options) for name, rsm in rsms.items()}
+        return objects if isinstance(item, Mapping) else list(objects.values())
 
-    def back_from(self, found: Any, **options: Any) -> Any:
-        """Return an object of the tool as ours; see `from_tool`."""
-        return self._call(self.back, "anything back", found, **options)
+    def read(self, source: Any, **options: Any) -> Any:
+        """Return an object or a file of the tool as RSMs or activations; see `from_tool`."""
+        return self._call("reader", source, **options)
 
-    def register(self, **options: Any) -> list[str]:
-        """Enter our similarities of networks into the tool's registry, in this process.
-
-        Returns
-        -------
-        list of str
-            What they are called there.
+    def register(self) -> list[str]:
+        """Register our similarities of networks with the tool, in this process, and return their names there.
 
         Raises
         ------
         ImportError
             If the tool is not installed.
         TypeError
-            If it has no registry.
+            If the tool has no registry.
         """
-        return list(self._call(self.registry, "measures in a registry", **options))
+        return list(self._call("registry"))
 
     def run(self, arguments: Sequence[str]) -> None:
         """Run the tool's command line, with our similarities of networks registered.
@@ -147,47 +152,44 @@ class Adapter:
         ImportError
             If the tool is not installed.
         TypeError
-            If it has no command line that could be run so.
+            If the adapter does not run the tool's command line.
         """
-        self._call(self.command, "measures on its command line", list(arguments))
+        self._call("command", list(arguments))
 
-    def takes(self) -> list[str]:
-        """Return what can be done: "RSM", "layers", "comparison", "similarity", "back", "register", "run"."""
-        parts = {
-            "RSM": self.rsm or self.rsms,
-            "layers": self.rsms,
-            "comparison": self.comparison,
-            "similarity": self.similarity,
-            "back": self.back,
-            "register": self.registry,
-            "run": self.command,
-        }
-        return [name for name, part in parts.items() if part is not None]
-
-    def _several(self, what: Any, align: bool, options: Mapping[str, Any]) -> Any:
-        """Carry several RSMs, checked to be of the same inputs, in one object or each by itself."""
-        rsms = _by_name(what)
-        first = next(iter(rsms.values()))
-        if align:
-            rsms = all_aligned(first, rsms)
-        check_same_inputs(list(rsms.items()), 2, self.tool)
-        if self.rsms is not None:
-            return self._call(self.rsms, "RSMs", rsms, **options)
-        carried = {name: self._call(self.rsm, "an RSM", rsm, **options) for name, rsm in rsms.items()}
-        return carried if isinstance(what, Mapping) else list(carried.values())
-
-    def _call(self, function: Callable[..., Any] | None, kind: str, *given: Any, **options: Any) -> Any:
+    def _call(self, capability: str, *arguments: Any, **options: Any) -> Any:
+        """Call a conversion, after checking that it exists, has these options, and finds the tool."""
+        function = getattr(self, capability)
         if function is None:
-            raise TypeError(f"the adapter of {self.tool} does not carry {kind}; it has: {', '.join(self.takes())}")
+            raise TypeError(
+                f"the adapter of {self.tool} has no {capability!r}; it has "
+                f"{', '.join(map(repr, self.capabilities())) or 'nothing'}"
+            )
+        self._check_options(capability, function, len(arguments), options)
         if not (available := self.available()):
             raise ImportError(str(available))
-        _check_options(self.tool, function, given, options)
         with self._importing():
-            return function(*given, **options)
+            return function(*arguments, **options)
+
+    def _check_options(
+        self, capability: str, function: Callable[..., Any], positional: int, options: Mapping[str, Any]
+    ) -> None:
+        """Raise a TypeError for unknown options, naming the nearest, and for missing ones."""
+        parameters = [*inspect.signature(function).parameters.values()][positional:]
+        names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        listed = f"its options: {', '.join(names) or 'none'}"
+        where = f"the adapter of {self.tool}, {capability}"
+        for option in options:
+            if option not in names and not any(p.kind is p.VAR_KEYWORD for p in parameters):
+                nearest = get_close_matches(option, names, 1)
+                hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+                raise TypeError(f"{where}: no option {option!r} ({listed}){hint}")
+        for parameter in parameters:
+            if parameter.name in names and parameter.default is parameter.empty and parameter.name not in options:
+                raise TypeError(f"{where}: the option {parameter.name!r} is required ({listed})")
 
     @contextmanager
     def _importing(self) -> Iterator[None]:
-        """Say how to mend it if the tool is there, but cannot be imported."""
+        """Explain an ImportError of a tool that is installed."""
         try:
             yield
         except ImportError as error:
@@ -196,13 +198,14 @@ class Adapter:
             ) from error
 
 
-def adapter(tool: str) -> Adapter:
+def adapter(tool: str | Adapter) -> Adapter:
     """Return the adapter of a tool, which need not be installed.
 
     Parameters
     ----------
-    tool : str
-        A plugin of the group ``simplugins.adapters``, such as "rsatoolbox"; `simplugins plugins` lists them.
+    tool : str or Adapter
+        A plugin of the group ``simplugins.adapters``, such as "rsatoolbox"; ``simplugins plugins`` lists them. An
+        adapter is returned as it is.
 
     Returns
     -------
@@ -211,75 +214,79 @@ def adapter(tool: str) -> Adapter:
     Raises
     ------
     ValueError
-        If there is none of that name; the error names the nearest ones.
+        If no plugin has that name; the error suggests the nearest names.
     PluginError
-        If the plugin cannot be loaded.
+        If the plugin cannot be loaded, or is not an adapter.
 
     Examples
     --------
     >>> adapter("scikit-learn").install
     "pip install 'simplugins[scikit-learn]'"
     """
-    found = plugins.load(GROUP, tool)
-    if not isinstance(found, Adapter):
+    plugin = plugins.load(GROUP, tool) if isinstance(tool, str) else tool
+    if isinstance(plugin, Adapter):
+        return plugin
+    if isinstance(tool, str):
         raise plugins.PluginError(
-            f"plugin {tool!r} of {GROUP} was to be a simplugins.Adapter, it is of type {type(found).__name__}"
+            f"plugin {tool!r} of {GROUP} must be a simplugins.Adapter, but is a {type(plugin).__name__}"
         )
-    return found
+    raise TypeError(f"tool must be the name of an adapter or a simplugins.Adapter, got {type(tool).__name__}")
 
 
-def to_tool(tool: str, what: Any, *, align: bool = False, **options: Any) -> Any:
+def to_tool(tool: str | Adapter, item: Any, *, align: bool = False, **options: Any) -> Any:
     """Return RSMs, a comparison of layers, or a similarity of networks as an object of another tool.
 
     Parameters
     ----------
-    tool : str
+    tool : str or Adapter
         As for `adapter`.
-    what : RSM, mapping of str to RSM, sequence of RSM, Comparison or NetworkSimilarity
-        Several RSMs, such as those of a network's layers, are of the same inputs in the same order, as far as their
-        labels tell. So they go together, where the tool itself would not notice.
+    item : RSM, mapping of str to RSM, sequence of RSM, Comparison, or similarity
+        Several RSMs, such as those of a network's layers, must have the same inputs in the same order: their labels are
+        compared, because most tools would not notice. A similarity of networks is a `NetworkSimilarity`, the name of a
+        plugin of the group ``simplugins.similarities``, or any callable that compares the activations of two networks.
     align : bool, default False
-        Whether several RSMs whose labels stand in another order are brought into that of the first. Otherwise that is
-        an error.
+        Reorder several RSMs by label so that their inputs are in the order of the first; otherwise a different order
+        is an error.
     **options
-        Of the adapter; its page in docs/tools has them.
+        Options of the conversion, listed on the tool's page in docs/tools.
 
     Returns
     -------
     object
-        Of the tool. Several RSMs come as one object where the tool has one for that, else as a dict or a list.
+        An object of the tool. Several RSMs become one object where the tool has a type for that, otherwise a dict or a
+        list.
 
     Raises
     ------
     ValueError
-        If there is no adapter of that name, RSMs are of different inputs, or the tool has no place for them, such as an
-        RSM of inputs with others.
+        If no adapter has that name, RSMs have different inputs, or the tool cannot represent them, for example an RSM
+        that compares inputs with other inputs.
     TypeError
-        If the adapter does not carry such an object, or has no such option.
+        If the adapter does not convert such an item, or has no such option; the error suggests the nearest one.
     ImportError
         If the tool is not installed; the error says what to install.
 
     Examples
     --------
     >>> import numpy as np
-    >>> rsms = {"early": RSM.from_similarities(np.eye(3), labels=list("abc")), "late": RSM.from_similarities(np.ones((3, 3)), labels=list("abc"))}
-    >>> to_tool("xarray", rsms).dims
+    >>> early, late = (RSM.from_similarities(values, labels=list("abc")) for values in (np.eye(3), np.ones((3, 3))))
+    >>> to_tool("xarray", {"early": early, "late": late}).dims
     ('layer', 'stimulus_i', 'stimulus_j')
     """
-    return adapter(tool).to(what, align=align, **options)
+    return adapter(tool).to(item, align=align, **options)
 
 
-def from_tool(tool: str, found: Any, **options: Any) -> Any:
-    """Return an object of another tool, or a file that it wrote, as an RSM, RSMs by name, or activations by layer.
+def from_tool(tool: str | Adapter, source: Any, **options: Any) -> Any:
+    """Return an object or a file of another tool as an RSM, as RSMs by name, or as activations by layer.
 
     Parameters
     ----------
-    tool : str
+    tool : str or Adapter
         As for `adapter`.
-    found : object or path
-        What the adapter reads; its page in docs/tools tells.
+    source : object or path
+        See the tool's page in docs/tools.
     **options
-        Of the adapter.
+        Options of the conversion, listed on the same page.
 
     Returns
     -------
@@ -288,9 +295,9 @@ def from_tool(tool: str, found: Any, **options: Any) -> Any:
     Raises
     ------
     ValueError
-        If there is no adapter of that name, or what is found cannot be read as an RSM.
+        If no adapter has that name, or the source cannot be read as an RSM.
     TypeError
-        If the adapter reads nothing back, or has no such option.
+        If the adapter reads nothing, or has no such option; the error suggests the nearest one.
     ImportError
         If the tool is not installed; the error says what to install.
 
@@ -301,42 +308,68 @@ def from_tool(tool: str, found: Any, **options: Any) -> Any:
     >>> from_tool("xarray", to_tool("xarray", rsm)).labels
     array(['a', 'b', 'c'], dtype='<U1')
     """
-    return adapter(tool).back_from(found, **options)
-
-
-def _check_options(tool: str, function: Callable[..., Any], given: Sequence[Any], options: Mapping[str, Any]) -> None:
-    """Check that a part of an adapter has these options."""
-    parameters = signature(function)
-    try:
-        parameters.bind(*given, **options)
-    except TypeError as error:
-        known = [name for name, option in parameters.parameters.items() if option.kind is option.KEYWORD_ONLY]
-        raise TypeError(f"{tool}: {error}; its options here: {', '.join(known) or 'none'}") from None
+    return adapter(tool).read(source, **options)
 
 
 def _is_installed(module: str) -> bool:
-    """Tell whether a module can be found; only what contains it is imported. A mere folder of that name is none."""
+    """Return whether a module can be found, importing only its parents. A plain folder of that name does not count."""
     try:
-        found = find_spec(module)
-        return found is not None and found.origin is not None
+        spec = find_spec(module)
+        return spec is not None and spec.origin is not None
     except (ImportError, ValueError):
         return module in sys.modules
 
 
-def _by_name(what: Any) -> dict[str, RSM]:
+def _named(items: Any) -> dict[str, RSM]:
     """Return several RSMs by name; those of a sequence are numbered."""
-    if isinstance(what, Mapping):
-        found = {str(name): rsm for name, rsm in what.items()}
-    elif isinstance(what, Sequence) and not isinstance(what, str):
-        found = {f"RSM {place}": rsm for place, rsm in enumerate(what)}
+    if isinstance(items, Mapping):
+        rsms = {str(name): rsm for name, rsm in items.items()}
+    elif isinstance(items, Sequence):
+        rsms = {f"RSM {position}": rsm for position, rsm in enumerate(items)}
     else:
-        found = {}
-    for name, rsm in found.items():
+        rsms = {}
+    for name, rsm in rsms.items():
         if not isinstance(rsm, RSM):
             raise TypeError(f"{name}: expected an RSM, got {type(rsm).__name__}")
-    if not found:
+    if not rsms:
         raise TypeError(
-            f"expected an RSM, several by name or in a sequence, a comparison or a similarity, got "
-            f"{type(what).__name__}"
+            f"expected an RSM, a mapping or sequence of RSMs, a comparison, or a similarity of networks; got "
+            f"{'an empty ' if isinstance(items, Mapping | Sequence) else ''}{type(items).__name__}"
         )
-    return found
+    return rsms
+
+
+def _same_inputs(rsms: dict[str, RSM], align: bool) -> dict[str, RSM]:
+    """Return RSMs that have the same inputs in the same order, or raise a ValueError."""
+    first = next((name for name, rsm in rsms.items() if rsm.labels is not None), next(iter(rsms)))
+    return {name: _like(first, rsms[first], name, rsm, align) for name, rsm in rsms.items()}
+
+
+def _like(first: str, reference: RSM, name: str, rsm: RSM, align: bool) -> RSM:
+    """Return an RSM with its inputs in the order of the reference."""
+    for key, candidate in ((first, reference), (name, rsm)):
+        if not candidate.symmetric:
+            rows, columns = candidate.shape
+            raise ValueError(
+                f"{key}: several RSMs must each compare the same inputs with themselves; this one compares {rows} "
+                f"inputs with {columns} other inputs"
+            )
+    if len(rsm) != len(reference):
+        raise ValueError(f"RSMs must have the same inputs: {first} has {len(reference)}, {name} has {len(rsm)}")
+    if reference.labels is None or rsm.labels is None:
+        if align:
+            raise ValueError(f"align=True needs labels, and {first if reference.labels is None else name} has none")
+        return rsm
+    if reference.labels.tolist() == rsm.labels.tolist():
+        return rsm
+    try:
+        reordered = rsm.in_order(reference.labels)
+    except ValueError as error:
+        raise ValueError(f"labels of {name} differ from those of {first}: {error}") from None
+    if not align:
+        i = next(i for i, pair in enumerate(zip(reference.labels, rsm.labels, strict=True)) if pair[0] != pair[1])
+        raise ValueError(
+            f"labels differ: input {i} is {reference.labels[i]!r} in {first} and {rsm.labels[i]!r} in {name}, which "
+            f"has the same labels in another order; align=True reorders it"
+        )
+    return reordered

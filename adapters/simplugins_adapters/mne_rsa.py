@@ -11,36 +11,36 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
 
 from simplugins import RSM, Adapter
-from simplugins_adapters.shared import Dissimilarity, dissimilarities, from_dissimilarities
+from simplugins_adapters.dissimilarities import Dissimilarity, dissimilarities, matrix_as_rsm
 
 TOOL = "MNE-RSA"
 
 
 def to_rdm(rsm: RSM, *, dissimilarity: Dissimilarity = "complement") -> NDArray[np.float64]:
-    """Return an RSM as an RDM in condensed form, as ``mne_rsa.compute_rdm`` returns.
+    """Return an RSM as an RDM in condensed form, as ``mne_rsa.compute_rdm`` returns it.
 
     Parameters
     ----------
     rsm : RSM
-        Of N inputs. Its labels are what ``labels_rdm_model=`` takes.
+        For N inputs. Pass its labels as ``labels_rdm_model=``.
     dissimilarity : {"complement", "squared-distance", "distance"}
         With complements, correlations are those of the similarities.
 
     Returns
     -------
     (N (N - 1) / 2,) float64 array
-        The upper triangle, row by row. ``mne_rsa.squareform`` makes it a matrix.
+        The upper triangle, row by row; ``mne_rsa.squareform`` returns the matrix.
 
     Raises
     ------
     ValueError
-        If the RSM compares inputs with others, or there is no such dissimilarity.
+        If the RSM compares inputs with other inputs, or the kind of dissimilarity is unknown.
     """
     return squareform(dissimilarities(rsm, dissimilarity, TOOL), checks=False)  # type: ignore[no-any-return]
 
 
 def to_rdms(rsms: Mapping[str, RSM], *, dissimilarity: Dissimilarity = "complement") -> list[NDArray[np.float64]]:
-    """Return RSMs of the same inputs as a list of RDMs, which is what MNE-RSA takes several as; see `to_rdm`."""
+    """Return RSMs of the same inputs as a list of RDMs, the form in which MNE-RSA takes several; see `to_rdm`."""
     return [to_rdm(rsm, dissimilarity=dissimilarity) for rsm in rsms.values()]
 
 
@@ -52,34 +52,34 @@ def from_rdms(
     Parameters
     ----------
     rdms : (N, N) or (N (N - 1) / 2,) array, or iterable of these
-        Such as ``mne_rsa.compute_rdm`` and ``mne_rsa.rdm_epochs`` return.
+        For example from ``mne_rsa.compute_rdm`` or ``mne_rsa.rdm_epochs``.
     dissimilarity : {"complement", "squared-distance", "distance"}
-        What they are: 1 minus similarities, as of MNE-RSA's "correlation" and "cosine"; squared distances, as of
-        "sqeuclidean"; or distances, as of "euclidean". They do not tell it themselves.
+        The kind of dissimilarities, which RDMs do not record: 1 minus similarities for MNE-RSA's "correlation" and
+        "cosine", squared distances for "sqeuclidean", distances for "euclidean".
     labels : (N,) array of str or int, optional
-        What the inputs are called.
+        Labels of the inputs.
     layers : sequence of str, optional
-        What several RDMs are called; by default they are numbered.
+        Names of several RDMs; by default they are numbered.
 
     Returns
     -------
     RSM, or dict of str to RSM
-        One of an array, several of an iterable. Those of distances are about the mean of all inputs (see
+        An RSM for an array, a dict for an iterable. RSMs from distances are centred (see
         `simplugins.RSM.from_distances`).
 
     Raises
     ------
     ValueError
-        If an array is no RDM that MNE-RSA would take, or not of that kind; or labels or names are not as many as there
-        must be.
+        If MNE-RSA would not accept an array as an RDM, the values are not of that kind, or the number of labels or
+        names is wrong.
     """
     if isinstance(rdms, np.ndarray):
         return _from_rdm(rdms, dissimilarity, labels)
-    found = [_from_rdm(rdm, dissimilarity, labels) for rdm in rdms]
-    names = [str(place) for place in range(len(found))] if layers is None else list(layers)
-    if len(set(names)) != len(found):
-        raise ValueError(f"layers: expected {len(found)} different names, one for each RDM, got {names}")
-    return dict(zip(names, found, strict=True))
+    rsms = [_from_rdm(rdm, dissimilarity, labels) for rdm in rdms]
+    names = [str(position) for position in range(len(rsms))] if layers is None else list(layers)
+    if len(set(names)) != len(rsms):
+        raise ValueError(f"layers: expected {len(rsms)} different names (one per RDM), got {names}")
+    return dict(zip(names, rsms, strict=True))
 
 
 def _from_rdm(rdm: Any, dissimilarity: Dissimilarity, labels: Any) -> RSM:
@@ -88,9 +88,9 @@ def _from_rdm(rdm: Any, dissimilarity: Dissimilarity, labels: Any) -> RSM:
         square = squareform(values if values.ndim == 1 else squareform(values))
     except ValueError as error:
         raise ValueError(
-            f"{TOOL} takes no such RDM: {error} (similarities are read by simplugins.RSM.from_similarities)"
+            f"rdms: {TOOL} does not accept such an RDM: {error} (simplugins.RSM.from_similarities reads similarities)"
         ) from error
-    return from_dissimilarities(square, dissimilarity, labels=labels, measure=f"{TOOL} {dissimilarity}", source=TOOL)
+    return matrix_as_rsm(square, dissimilarity, labels=labels, measure=f"{TOOL} {dissimilarity}", tool=TOOL)
 
 
 adapter = Adapter(
@@ -99,5 +99,5 @@ adapter = Adapter(
     install="pip install 'simplugins[mne-rsa]'",
     rsm=to_rdm,
     rsms=to_rdms,
-    back=from_rdms,
+    reader=from_rdms,
 )

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins import RSM, Adapter, NetworkSimilarity
-from simplugins_adapters.networks import Distance, centred_gram, check_distance
+from simplugins import RSM, Adapter
+from simplugins_adapters.dissimilarities import check_square
+from simplugins_adapters.similarities import Distance, Layout, Similarity, check_distance
 
 if TYPE_CHECKING:
-    from simplugins_adapters.subclasses.netrep import NetworkDistance
+    from simplugins_adapters.subclasses.netrep_metric import NetworkDistance
 
 TOOL = "netrep"
 
@@ -20,35 +21,27 @@ TOOL = "netrep"
 def to_kernel(rsm: RSM) -> NDArray[np.float64]:
     """Return an RSM K as a centred kernel H K H, with H = I - 1 / N.
 
-    Parameters
-    ----------
-    rsm : RSM
-
     Returns
     -------
     (N, N) array
-        Exactly symmetric. ``netrep.utils.angular_distance`` of two is the arc cosine of biased CKA, as simplugins's
-        "angular-cka", also where RSMs are not positive semi-definite.
-
-    Raises
-    ------
-    ValueError
-        If the RSM compares inputs with others.
+        Exactly symmetric. ``netrep.utils.angular_distance`` of two such kernels is the arc cosine of biased CKA, as
+        simplugins's "angular-cka", even for RSMs that are not positive semi-definite.
     """
-    return centred_gram(rsm, TOOL)
+    check_square(rsm, TOOL)
+    return rsm.centred()
 
 
-def to_metric(similarity: NetworkSimilarity, *, distance: Distance = "angle", layout: str = "auto") -> NetworkDistance:
-    """Return a similarity of networks as a metric: an estimator of scikit-learn with ``fit``, ``score``, ``fit_score``.
+def to_metric(similarity: Similarity, *, distance: Distance = "angle", layout: Layout = "auto") -> NetworkDistance:
+    """Return a similarity of networks as a metric: a scikit-learn estimator with ``fit``, ``score`` and ``fit_score``.
 
     Parameters
     ----------
-    similarity : NetworkSimilarity
+    similarity : NetworkSimilarity or callable
     distance : {"angle", "complement"}
-        How similarities become distances: the arc cosine, in radians, or 1 minus them. The angle obeys the triangle
-        inequality where the similarity is a cosine, as CKA and correlations are. What is a distance already stays one.
+        How a similarity becomes a distance: its arc cosine in radians, or 1 minus the similarity. The angle obeys the
+        triangle inequality if the similarity is a cosine, as CKA and correlations are. Distances are not changed.
     layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
-        Of activations. "auto" reads four dimensions as (N, channels, height, width); netrep itself has "nhwc".
+        Layout of activations. "auto" reads four dimensions as (N, channels, height, width); netrep itself uses "nhwc".
 
     Returns
     -------
@@ -57,13 +50,12 @@ def to_metric(similarity: NetworkSimilarity, *, distance: Distance = "angle", la
     Raises
     ------
     ValueError
-        If there is no such distance, or it is not known whether larger values mean more similar.
+        If `distance` is unknown, or the similarity does not declare whether larger values mean more similar.
     """
-    from simplugins_adapters.subclasses.netrep import NetworkDistance
+    from simplugins_adapters.subclasses.netrep_metric import NetworkDistance
 
     check_distance(similarity, distance)
-    options = dict(similarity.options)
-    return NetworkDistance(similarity.measure, similarity.method, distance, layout, options or None)
+    return NetworkDistance(similarity, distance, layout)
 
 
 adapter = Adapter(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NeuroRA: an RSM as an RDM, and those of several layers as the stack of model RDMs that its correlations take."""
+"""NeuroRA: an RSM as an RDM, and the RSMs of several layers as the stack of model RDMs that its correlations take."""
 
 from __future__ import annotations
 
@@ -9,36 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins import RSM, Adapter
-from simplugins_adapters.shared import Dissimilarity, dissimilarities
+from simplugins_adapters.dissimilarities import Dissimilarity, dissimilarities
 
 TOOL = "NeuroRA"
 
 
 def to_rdm(rsm: RSM, *, dissimilarity: Dissimilarity = "complement") -> NDArray[np.float64]:
-    """Return an RSM as an RDM.
+    """Return an RSM as an RDM, (N, N); see `simplugins_adapters.dissimilarities.dissimilarities`.
 
-    Parameters
-    ----------
-    rsm : RSM
-        Of N inputs.
-    dissimilarity : {"complement", "squared-distance", "distance"}
-        With complements, correlations are those of the similarities.
-
-    Returns
-    -------
-    (N, N) float64 array
-        At least 0, exactly symmetric, with a diagonal of 0.
-
-    Raises
-    ------
-    ValueError
-        If the RSM compares inputs with others, or there is no such dissimilarity.
+    With complements, the default, correlations of RDMs are those of the similarities.
     """
     return dissimilarities(rsm, dissimilarity, TOOL)
 
 
 def to_rdms(rsms: Mapping[str, RSM], *, dissimilarity: Dissimilarity = "complement") -> NDArray[np.float64]:
-    """Return RSMs of the same inputs, of L layers, as a stack of RDMs, (L, N, N) float64; see `to_rdm`."""
+    """Return the RSMs of L layers, for the same inputs, as a stack of RDMs, (L, N, N) float64; see `to_rdm`."""
     return np.stack([to_rdm(rsm, dissimilarity=dissimilarity) for rsm in rsms.values()])
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NumPy: matrices of other tools, as arrays or in files of them, as RSMs; RSMs and comparisons as arrays by name."""
+"""NumPy: matrices of other tools, in memory or in files, as RSMs; RSMs and comparisons as named arrays."""
 
 from __future__ import annotations
 
@@ -12,63 +12,40 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import squareform
 
 from simplugins import RSM, Adapter, Comparison, read_activations
-from simplugins_adapters.shared import Dissimilarity, common_labels, matrix_as_rsm
+from simplugins_adapters.descriptions import common_labels
+from simplugins_adapters.dissimilarities import Dissimilarity, matrix_as_rsm
 
 TOOL = "numpy"
 
 
 def to_arrays(rsm: RSM) -> dict[str, NDArray[Any]]:
-    """Return an RSM as arrays by name, for `numpy.savez` or `scipy.io.savemat`.
+    """Return an RSM as named arrays, for `numpy.savez` or `scipy.io.savemat`.
 
-    Parameters
-    ----------
-    rsm : RSM
-        N x N, or N x M.
-
-    Returns
-    -------
-    dict of str to array
-        "rsm", float64; and what there is of "labels" and "other_labels".
+    The names are "rsm" (N x N or N x M, float64), and "labels" and "other_labels", if there are any.
     """
     arrays = {"rsm": rsm.values, "labels": rsm.labels, "other_labels": rsm.other_labels}
     return {name: array.copy() for name, array in arrays.items() if array is not None}
 
 
 def to_arrays_by_layer(rsms: Mapping[str, RSM]) -> dict[str, NDArray[Any]]:
-    """Return RSMs of the same inputs as arrays by name.
-
-    Parameters
-    ----------
-    rsms : mapping of str to RSM
-        By layer.
-
-    Returns
-    -------
-    dict of str to array
-        Each layer's, (N, N) float64; and "labels", if there are some.
+    """Return RSMs of the same inputs as named arrays: one per layer, (N, N) float64, and "labels", if there are any.
 
     Raises
     ------
     ValueError
-        If there are labels, and a layer is called so.
+        If there are labels, and a layer is named "labels".
     """
-    found = {layer: rsm.values.copy() for layer, rsm in rsms.items()}
+    arrays = {layer: rsm.values.copy() for layer, rsm in rsms.items()}
     labels = common_labels(rsms.values())
     if labels is None:
-        return found
-    if "labels" in found:
-        raise ValueError("a layer is called 'labels', as are the labels of inputs: rename it")
-    return {**found, "labels": labels.copy()}
+        return arrays
+    if "labels" in arrays:
+        raise ValueError("rsms: the layer name 'labels' is taken by the labels of the inputs: rename the layer")
+    return {**arrays, "labels": labels.copy()}
 
 
 def comparison_to_arrays(comparison: Comparison) -> dict[str, NDArray[Any]]:
-    """Return a comparison of layers as arrays by name.
-
-    Returns
-    -------
-    dict of str to array
-        "values", (A, B) float64; "rows" and "columns", the names of layers.
-    """
+    """Return a comparison of layers as named arrays: "values", (A, B) float64, and the layers, "rows" and "columns"."""
     return {
         "values": comparison.values.copy(),
         "rows": np.array(comparison.rows),
@@ -77,7 +54,7 @@ def comparison_to_arrays(comparison: Comparison) -> dict[str, NDArray[Any]]:
 
 
 def from_arrays(
-    found: ArrayLike | str | PathLike[str],
+    source: ArrayLike | str | PathLike[str],
     *,
     key: str | None = None,
     labels: ArrayLike | str | None = None,
@@ -88,49 +65,49 @@ def from_arrays(
 
     Parameters
     ----------
-    found : array or path
-        (N, N), or a file of it that `simplugins.read_activations` reads: .npy, .npz, .pt, .pth or .safetensors.
-        Dissimilarities may also be condensed, (N (N - 1) / 2,), the upper triangle by rows. No pickle is ever read.
+    source : array or path
+        (N, N), or a file that `simplugins.read_activations` reads: .npy, .npz, .pt, .pth or .safetensors.
+        Dissimilarities may also be condensed, (N (N - 1) / 2,), the upper triangle row by row. Pickles are never read.
     key : str, optional
-        Which array, in a file that holds several.
+        Name of the array, in a file that holds several.
     labels : array or str, optional
-        What the inputs are called, (N,): an array, or what it is called in the same file.
+        Labels of the inputs, (N,), or the name of their array in the same file.
     dissimilarity : {"squared-distance", "distance", "complement"}, optional
-        What the values are, where they are dissimilarities: squared distances, distances, or 1 minus similarities. By
-        default they are similarities.
+        The kind of dissimilarities; by default the values are similarities.
     measure : str, default "precomputed"
-        What the RSM's measure is to be called.
+        Name of the measure.
 
     Returns
     -------
     RSM
-        The diagonal counts as squared norms. Of distances it is about the mean of all inputs (see
-        `simplugins.RSM.from_distances`).
+        The diagonal holds the squared norms. RSMs from distances are centred (see `simplugins.RSM.from_distances`).
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     TypeError
-        If values are no real numbers.
+        If values are not real numbers.
     ValueError
-        If a file cannot be read, or holds several arrays; values are not square, symmetric and finite, or not what they
-        are said to be; or labels are not one an input.
+        If a file cannot be read or holds several arrays, values are not square, symmetric and finite or not of the kind
+        stated, or the number of labels is wrong.
     """
-    if isinstance(found, Mapping):
+    if isinstance(source, Mapping):
         raise TypeError(
-            f"expected an array, or the path of a file, got {type(found).__name__}: take an array out of it"
+            f"source: expected an array or the path of a file, got {type(source).__name__}: pass one of its arrays"
         )
-    if isinstance(found, str | PathLike):
-        values = read_activations(found, key)
-        labels = read_activations(found, labels) if isinstance(labels, str) else labels
+    if isinstance(source, str | PathLike):
+        values = read_activations(source, key)
+        labels = read_activations(source, labels) if isinstance(labels, str) else labels
     elif key is not None or isinstance(labels, str):
-        raise ValueError("key= and labels= name arrays of a file; this is an array: give labels= as an array")
+        raise ValueError(
+            "key= and the name of an array as labels= need a file; for an array, pass the labels themselves"
+        )
     else:
-        values = found
+        values = source
     if dissimilarity is not None and np.ndim(values) == 1:
         values = squareform(np.asarray(values))
-    return matrix_as_rsm(values, dissimilarity, labels=labels, measure=measure, source=TOOL)
+    return matrix_as_rsm(values, dissimilarity, labels=labels, measure=measure, tool=TOOL)
 
 
 adapter = Adapter(
@@ -140,5 +117,5 @@ adapter = Adapter(
     rsm=to_arrays,
     rsms=to_arrays_by_layer,
     comparison=comparison_to_arrays,
-    back=from_arrays,
+    reader=from_arrays,
 )

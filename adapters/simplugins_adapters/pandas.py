@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pandas: RSMs and comparisons as tables with labels, square or with a row for each pair; square tables as RSMs."""
+"""pandas: RSMs and comparisons as labelled tables, square or with one row per pair; square tables as RSMs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simplugins import RSM, Adapter, Comparison
-from simplugins_adapters.shared import Dissimilarity, axes_of, common_labels, matrix_as_rsm
+from simplugins_adapters.descriptions import attributes_of, axis_names, common_labels
+from simplugins_adapters.dissimilarities import Dissimilarity, matrix_as_rsm
+from simplugins_adapters.similarities import check_choice
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Index
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 TOOL = "pandas"
 
 Form = Literal["square", "long"]
-"""How a table holds similarities: a row and a column for each input, or a row for each pair of inputs."""
+"""The form of a table: one row and one column per input, or one row per pair of inputs."""
 
 
 def to_frame(rsm: RSM, *, form: Form = "square") -> DataFrame:
@@ -31,81 +33,72 @@ def to_frame(rsm: RSM, *, form: Form = "square") -> DataFrame:
     rsm : RSM
         N x N, or N x M.
     form : {"square", "long"}
-        See `Form`. Long tables have each pair of different inputs once, so no diagonal; those of RSMs of inputs with
-        others have all N M pairs.
+        See `Form`. A long table has each pair of different inputs once, and no diagonal; for an RSM with other inputs
+        in its columns it has all N M pairs.
 
     Returns
     -------
     pandas.DataFrame
-        Square: labels are its index, "stimulus_i", and its columns, "stimulus_j"; without labels, both are numbers.
-        Long: columns "stimulus_i", "stimulus_j" and "similarity". Where the RSM compares inputs with others, they are
-        "stimulus" and "other". float64; ``attrs`` tell how the RSM was made.
+        Square: labels are the index, "stimulus_i", and the columns, "stimulus_j"; without labels, both are numbers.
+        Long: columns "stimulus_i", "stimulus_j" and "similarity". For an RSM with other inputs in its columns, the
+        names are "stimulus" and "other". float64; ``attrs`` hold the measure and the other metadata.
 
     Raises
     ------
     ValueError
-        If there is no such form.
+        If the form is unknown.
     """
-    if form not in get_args(Form):
-        raise ValueError(f"form: expected one of {', '.join(get_args(Form))}, got {form!r}")
-    found = _square(rsm) if form == "square" else _long(rsm)
-    found.attrs = deepcopy(dict(rsm.metadata))
-    return found
+    check_choice("form", form, Form)
+    frame = _square(rsm) if form == "square" else _long(rsm)
+    frame.attrs = deepcopy(attributes_of(rsm))
+    return frame
 
 
 def to_frames(rsms: Mapping[str, RSM], *, form: Form = "square") -> DataFrame:
-    """Return RSMs of the same inputs as one table, one below the other.
+    """Return RSMs of the same inputs as one table, stacked vertically.
 
     Parameters
     ----------
     rsms : mapping of str to RSM
-        By layer, L of them.
+        By layer, L in total.
     form : {"square", "long"}
         As for `to_frame`.
 
     Returns
     -------
     pandas.DataFrame
-        Square: (L N, N), its index has the levels "layer" and "stimulus_i", so ``frame.loc["block10"]`` is the table
-        of one. Long: with a column "layer". ``attrs`` tell of how the RSMs were made what is the same for all.
-
-    Raises
-    ------
-    ValueError
-        If there is no such form.
+        Square: (L N, N), with the index levels "layer" and "stimulus_i", so that ``frame.loc["block10"]`` is the table
+        of one layer. Long: with a column "layer". ``attrs`` hold the metadata that all RSMs have in common.
     """
     import pandas as pd
 
     labels = common_labels(rsms.values())
     frames = {layer: to_frame(replace(rsm, labels=labels), form=form) for layer, rsm in rsms.items()}
-    made = [frame.attrs for frame in frames.values()]
+    first, *rest = (frame.attrs for frame in frames.values())
     for frame in frames.values():
         frame.attrs = {}
-    found = pd.concat(frames, names=["layer"])
+    stacked = pd.concat(frames, names=["layer"])
     if form == "long":
-        found = found.reset_index("layer").reset_index(drop=True)
-    found.attrs = {key: told for key, told in made[0].items() if all(other.get(key) == told for other in made)}
-    return found
+        stacked = stacked.reset_index("layer").reset_index(drop=True)
+    stacked.attrs = {key: value for key, value in first.items() if all(attrs.get(key) == value for attrs in rest)}
+    return stacked
 
 
 def comparison_to_frame(comparison: Comparison) -> DataFrame:
-    """Return a comparison of layers as a table.
+    """Return a comparison of layers as a table, float64.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Layers of the one network are its index, "layer_a", those of the other its columns, "layer_b"; float64.
-        ``attrs`` tell the method, and what else `Comparison.metadata` has.
+    Layers of one network are its index, "layer_a", those of the other its columns, "layer_b"; ``attrs`` hold the
+    metadata.
     """
     import pandas as pd
 
-    found = pd.DataFrame(
+    frame = pd.DataFrame(
         comparison.values.copy(),
         index=pd.Index(comparison.rows, name="layer_a"),
         columns=pd.Index(comparison.columns, name="layer_b"),
     )
-    found.attrs = deepcopy(dict(comparison.metadata))
-    return found
+    frame.attrs = deepcopy(dict(comparison.metadata))
+    return frame
 
 
 def from_frame(
@@ -116,32 +109,29 @@ def from_frame(
     Parameters
     ----------
     frame : pandas.DataFrame
-        (N, N), with labels of inputs as index and columns, in any order; or (L N, N), its index with one level more
-        than its columns, which tells L tables apart. Labels of more levels are joined by blanks.
+        (N, N), with the labels of inputs as index and columns, in any order; or (L N, N), whose index has one more
+        level than its columns, which names L tables. Labels with several levels are joined by blanks.
     dissimilarity : {"squared-distance", "distance", "complement"}, optional
-        What the values are, where they are dissimilarities: squared distances, distances, or 1 minus similarities. By
-        default they are similarities.
+        The kind of dissimilarities; by default the values are similarities.
     measure : str, optional
-        What the RSM's measure is to be called; by default what ``attrs`` say, if the table was made here, or else
-        "precomputed".
+        Name of the measure; by default the one in ``attrs``, if simplugins made the table, otherwise "precomputed".
 
     Returns
     -------
     RSM, or dict of str to RSM
-        Inputs are in the order of rows. The diagonal counts as squared norms, as tables hold neither norms nor kernel.
+        Inputs are in the order of rows. The diagonal holds the squared norms, as tables hold neither norms nor kernel.
 
     Raises
     ------
     TypeError
-        If it is no table.
+        If `frame` is not a table.
     ValueError
-        If rows and columns are not the same inputs; or values are missing, not symmetric, or not what they are said to
-        be.
+        If rows and columns are not the same inputs, or values are missing, not symmetric, or not of the kind stated.
     """
     import pandas as pd
 
     if not isinstance(frame, pd.DataFrame):
-        raise TypeError(f"expected a pandas DataFrame, got {type(frame).__name__}")
+        raise TypeError(f"frame: expected a pandas DataFrame, got {type(frame).__name__}")
     name = str(measure or frame.attrs.get("measure", "precomputed"))
     if frame.index.nlevels == frame.columns.nlevels + 1:
         tables = frame.groupby(level=0, sort=False)
@@ -150,13 +140,13 @@ def from_frame(
 
 
 def matrix_of(frame: DataFrame) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Return the values of a square table, columns in the order of rows, and the labels of inputs.
+    """Return the values of a square table, with columns in the order of rows, and the labels of inputs.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        (N, N). Labels are compared as texts: files of tables tell the names of columns only so. Those of one axis are
-        enough; the numbers that pandas gives where there are no labels are none.
+        (N, N). Labels are compared as text, because files of tables hold column names as text. Labels on one axis are
+        enough; the default numbers of pandas do not count as labels.
 
     Raises
     ------
@@ -165,27 +155,26 @@ def matrix_of(frame: DataFrame) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """
     if missing := int(frame.isna().to_numpy().sum()):
         raise ValueError(
-            f"{missing} values are missing (NaN), as after sums of RSMs of different inputs: take the inputs that all "
+            f"{missing} values are missing (NaN), as in sums of RSMs of different inputs: select the inputs that all "
             f"of them have"
         )
     values, rows, columns = frame.to_numpy(), frame.index, frame.columns
-    labelled = [_labels(axis) for axis in (rows, columns) if not _is_numbered(axis)]
-    if len(labelled) < 2 and rows.equals(columns):
+    labels = [_labels(axis) for axis in (rows, columns) if not _is_numbered(axis)]
+    if len(labels) < 2 and rows.equals(columns):
         return values, None
-    if len(labelled) == 1 and set(rows) != set(columns):
-        return values, labelled[0]
+    if len(labels) == 1 and set(rows) != set(columns):
+        return values, labels[0]
     return _columns_as_rows(values, _labels(rows), _labels(columns)), _labels(rows)
 
 
 def _square(rsm: RSM) -> DataFrame:
     import pandas as pd
 
-    rows, columns = axes_of(rsm)
-    others = rsm.labels if rsm.symmetric else rsm.other_labels
+    rows, columns = axis_names(rsm)
     return pd.DataFrame(
         rsm.values.copy(),
         index=_index(rsm.labels, rsm.shape[0], rows),
-        columns=_index(others, rsm.shape[1], columns),
+        columns=_index(rsm.labels if rsm.symmetric else rsm.other_labels, rsm.shape[1], columns),
     )
 
 
@@ -194,7 +183,7 @@ def _long(rsm: RSM) -> DataFrame:
 
     table = _square(rsm)
     i, j = np.triu_indices(len(rsm), 1) if rsm.symmetric else np.indices(rsm.shape).reshape(2, -1)
-    rows, columns = axes_of(rsm)
+    rows, columns = axis_names(rsm)
     return pd.DataFrame({rows: table.index[i], columns: table.columns[j], "similarity": rsm.values[i, j]})
 
 
@@ -205,12 +194,12 @@ def _index(labels: NDArray[Any] | None, count: int, name: str) -> Index:
 
 
 def _labels(axis: Index) -> NDArray[Any]:
-    """Return the labels of an axis; those of several levels are joined."""
+    """Return the labels of an axis; those with several levels are joined."""
     return np.asarray(axis) if axis.nlevels == 1 else np.array([" ".join(map(str, label)) for label in axis])
 
 
 def _is_numbered(axis: Index) -> bool:
-    """Tell whether pandas numbered an axis, as it had no labels."""
+    """Return whether an axis has the default numbers of pandas."""
     import pandas as pd
 
     return isinstance(axis, pd.RangeIndex) and axis.equals(pd.RangeIndex(len(axis)))
@@ -218,17 +207,21 @@ def _is_numbered(axis: Index) -> bool:
 
 def _columns_as_rows(values: NDArray[Any], rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[Any]:
     """Return a matrix with its columns in the order of its rows, by their labels."""
-    count, others = values.shape
-    transposed = RSM(values.T, {"measure": "any"}, np.zeros(others), np.zeros(count), labels=columns.astype(str))
+    transposed = RSM.from_similarities(
+        values.T,
+        labels=columns.astype(str),
+        other_squared_norms=np.zeros(len(rows)),
+        squared_norms=np.zeros(len(columns)),
+    )
     try:
         return transposed.in_order(rows.astype(str)).values.T
     except ValueError as error:
-        raise ValueError(f"columns are not the inputs that rows are: {error}") from error
+        raise ValueError(f"columns and rows are not the same inputs: {error}") from error
 
 
 def _rsm_of(frame: DataFrame, dissimilarity: Dissimilarity | None, measure: str) -> RSM:
     values, labels = matrix_of(frame)
-    return matrix_as_rsm(values, dissimilarity, labels=labels, measure=measure, source=TOOL)
+    return matrix_as_rsm(values, dissimilarity, labels=labels, measure=measure, tool=TOOL)
 
 
 adapter = Adapter(
@@ -238,5 +231,5 @@ adapter = Adapter(
     rsm=to_frame,
     rsms=to_frames,
     comparison=comparison_to_frame,
-    back=from_frame,
+    reader=from_frame,
 )

@@ -1,80 +1,74 @@
 # SPDX-License-Identifier: Apache-2.0
-"""repsim (wrongu's): RSMs as the Gram matrices that its CKA takes, similarities of networks as its metric spaces."""
+"""repsim (wrongu's): RSMs as Gram matrices for its CKA, and similarities of networks as its metric spaces."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
 
-from simplugins import RSM, Adapter, NetworkSimilarity
-from simplugins_adapters.repsims import check
-from simplugins_adapters.shared import gram
+from simplugins import RSM, Adapter
+from simplugins_adapters.dissimilarities import gram
+from simplugins_adapters.repsim_packages import check_repsim
+from simplugins_adapters.similarities import Layout, Similarity, check_rsm_based
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from simplugins_adapters.subclasses.repsim import NetworkMetric
+    from simplugins_adapters.subclasses.repsim_metric_space import NetworkMetric
 
 TOOL = "repsim"
 
-_ANGLES_ARE_METRICS = ("cka", "cka-debiased")
-"""Similarities that are cosines of vectors in one space."""
+_COSINES = ("cka", "cka-debiased")
+"""Comparisons that are cosines of vectors in one space, so that their angles are metrics."""
 
 
 def to_gram(rsm: RSM) -> Tensor:
-    """Return an RSM as a Gram matrix for ``repsim.kernels``, and as a point of the spaces that `to_space` makes.
-
-    Parameters
-    ----------
-    rsm : RSM
+    """Return an RSM as a Gram matrix for ``repsim.kernels``, which is also a point of the spaces of `to_space`.
 
     Returns
     -------
     (N, N) float64 tensor
-        Exactly symmetric. ``repsim.kernels.cka(x, y, unbiased=False)`` is biased CKA, simplugins's "cka"; with
-        ``unbiased=True``, the default, it is debiased (Song et al.), "cka-debiased". Both are so too where RSMs are not
-        positive semi-definite.
-
-    Raises
-    ------
-    ValueError
-        If the RSM compares inputs with others.
+        Exactly symmetric. ``repsim.kernels.cka(x, y, unbiased=False)`` is biased CKA, as simplugins's "cka"; with
+        ``unbiased=True``, the default, it is debiased (Song et al.), as "cka-debiased". Both hold for RSMs that are not
+        positive semi-definite, too.
     """
     import torch
 
     return torch.from_numpy(gram(rsm, TOOL))
 
 
-def to_space(similarity: NetworkSimilarity, *, m: int, layout: str = "auto") -> NetworkMetric:
-    """Return a similarity of networks as the metric space that ``repsim.compare(x, y, method=space)`` takes.
+def to_space(similarity: Similarity, *, m: int, layout: Layout = "auto") -> NetworkMetric:
+    """Return a similarity of networks as a metric space for ``repsim.compare(x, y, method=space)``.
 
     Parameters
     ----------
     similarity : NetworkSimilarity
-        By a method that is a metric, such as "angular-cka"; or by "cka" (biased) or "cka-debiased" (Song et al.), whose
-        angle is taken.
+        With a comparison that is a metric, such as "angular-cka"; or with "cka" (biased) or "cka-debiased" (Song et
+        al.), whose angle is then the length.
     m : int
-        How many inputs there are.
+        Number of inputs.
     layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
-        Of activations.
+        Layout of activations.
 
     Returns
     -------
     repsim.metrics.RepresentationMetricSpace
-        Its points are RSMs, of which none is projected. It has lengths, but these are not differentiated, so it has no
-        geodesics.
+        Its points are RSMs, none of which is projected. Lengths cannot be differentiated, so there are no geodesics.
 
     Raises
     ------
+    TypeError
+        If the similarity is not made of a measure and a comparison.
     ValueError
-        If the similarity makes no metric.
+        If the similarity does not yield a metric.
     """
-    from simplugins_adapters.subclasses.repsim import NetworkMetric
+    from simplugins_adapters.subclasses.repsim_metric_space import NetworkMetric
 
-    if not (similarity.is_metric or similarity.method in _ANGLES_ARE_METRICS):
+    similarity = check_rsm_based(similarity, TOOL)
+    if not (similarity.is_metric or similarity.method in _COSINES):
         raise ValueError(
-            f"{TOOL} takes metrics; {similarity.method!r} is none, and its angle is not known to be one: take "
-            f"'angular-cka', or {' or '.join(map(repr, _ANGLES_ARE_METRICS))}, whose angles are metrics"
+            f"{TOOL} takes metrics; {similarity.method!r} is none, and its angle is not known to be one: use "
+            f"'angular-cka', or {' or '.join(map(repr, _COSINES))}, whose angles are metrics"
         )
     return NetworkMetric(similarity, m, layout)
 
@@ -85,5 +79,5 @@ adapter = Adapter(
     install="pip install 'simplugins[torch]' git+https://github.com/wrongu/repsim",
     rsm=to_gram,
     similarity=to_space,
-    check=partial(check, "wrongu"),
+    check=partial(check_repsim, "wrongu"),
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ReSi: similarities of networks as its measures, and its benchmark with these among them."""
+"""ReSi: similarities of networks as its measures, and its benchmark with these measures registered."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import re
 import runpy
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from simplugins import Adapter, NetworkSimilarity
-from simplugins_adapters.repsims import check
-from simplugins_adapters.shared import all_similarities
+from simplugins import Adapter
+from simplugins_adapters.repsim_packages import check_repsim
+from simplugins_adapters.similarities import Similarity, all_similarities, fact, name_of
 
 if TYPE_CHECKING:
     from repsim.measures.utils import RepresentationalSimilarityMeasure
@@ -24,7 +24,7 @@ TOOL = "ReSi"
 
 _ACRONYMS = ("cca", "cka", "rbf", "rsa")
 
-_MAY_BE_UNKNOWN = (
+_FACTS = (
     "is_metric",
     "invariant_to_affine",
     "invariant_to_invertible_linear",
@@ -33,73 +33,74 @@ _MAY_BE_UNKNOWN = (
     "invariant_to_isotropic_scaling",
     "invariant_to_translation",
 )
+"""Facts about measures that may be unknown to ReSi."""
 
 
 def to_measure(
-    similarity: NetworkSimilarity, *, name: str | None = None, larger_is_more_similar: bool | None = None
+    similarity: Similarity, *, name: str | None = None, larger_is_more_similar: bool | None = None
 ) -> RepresentationalSimilarityMeasure:
     """Return a similarity of networks as a measure.
 
     Parameters
     ----------
-    similarity : NetworkSimilarity
+    similarity : NetworkSimilarity or callable
     name : str, optional
-        What ReSi's configurations and tables call it. By default that of `class_name`; one with options needs another.
+        Name in ReSi's configurations and tables, by default that of `class_name`. Required if the similarity has
+        options.
     larger_is_more_similar : bool, optional
-        Where the method does not tell.
+        Required if the similarity does not declare it.
 
     Returns
     -------
     repsim.measures.utils.RepresentationalSimilarityMeasure
-        Of a class of that name. What is not known to be symmetric is computed both ways; what it is invariant to may be
-        None.
+        Of a class with that name. Measures that are not known to be symmetric are computed in both directions;
+        invariances may be None.
 
     Raises
     ------
     ValueError
-        If it has options and no name of its own; if it is not known whether larger numbers mean more similar, or the
-        method tells otherwise.
+        If the similarity has options and no `name` is given; if `larger_is_more_similar` is unknown, or differs from
+        what the similarity declares.
     """
-    if name is None and similarity.options:
+    if name is None and (options := getattr(similarity, "options", None)):
         raise ValueError(
-            f"{similarity.name} has options ({', '.join(similarity.options)}), and ReSi tells measures apart by name "
-            f"alone: choose one with name="
+            f"name is required: {name_of(similarity)} has options ({', '.join(options)}), and ReSi distinguishes "
+            f"measures by name alone"
         )
-    return _measure(similarity, name or class_name(similarity.name), larger_is_more_similar)
+    return _measure(similarity, name or class_name(name_of(similarity)), larger_is_more_similar)
 
 
 def register() -> list[str]:
-    """Enter all registered similarities into ``repsim.measures.ALL_MEASURES``, each under its `class_name`.
+    """Add all registered similarities to ``repsim.measures.ALL_MEASURES``, each under its `class_name`.
 
     Returns
     -------
     list of str
-        What they are called there. Those of which it is not known whether larger numbers mean more similar are left
-        out, with a warning.
+        Their names there. Similarities that do not declare ``larger_is_more_similar`` are left out, with a warning.
 
     Raises
     ------
     ValueError
-        If ReSi has another measure of such a name, or two similarities come to the same name. Then none is entered.
+        If ReSi has another measure with the same name, or two similarities get the same name. None is added then.
     """
     from repsim.measures import ALL_MEASURES
 
-    from simplugins_adapters.subclasses.resi import NetworkMeasure
+    from simplugins_adapters.subclasses.resi_measure import NetworkMeasure
 
-    found: dict[str, RepresentationalSimilarityMeasure] = {}
-    for similarity_name, similarity in all_similarities().items():
-        name = class_name(similarity_name)
-        if name in found or not isinstance(ALL_MEASURES.get(name), NetworkMeasure | None):
+    measures: dict[str, RepresentationalSimilarityMeasure] = {}
+    for plugin, similarity in all_similarities().items():
+        name = class_name(plugin)
+        if name in measures or not isinstance(ALL_MEASURES.get(name), NetworkMeasure | None):
             raise ValueError(
-                f"ReSi tells measures apart by name, and two would be {name!r}; one of them is simplugins's "
-                f"{similarity_name!r}: rename the other"
+                f"ReSi distinguishes measures by name, and {name!r} is taken, so the similarity {plugin!r} cannot be "
+                f"registered: rename one of them"
             )
         try:
-            found[name] = _measure(similarity, name)
+            measures[name] = _measure(similarity, name)
         except ValueError as error:
             warnings.warn(f"left out: {error}", RuntimeWarning, stacklevel=2)
-    ALL_MEASURES.update(found)
-    return list(found)
+    ALL_MEASURES.update(measures)
+    return list(measures)
 
 
 def run(arguments: list[str]) -> None:
@@ -108,12 +109,12 @@ def run(arguments: list[str]) -> None:
     Parameters
     ----------
     arguments : list of str
-        Such as ``["-c", "config.yaml"]``.
+        For example ``["-c", "config.yaml"]``.
 
     Warns
     -----
     RuntimeWarning
-        At the end, if a similarity failed: ReSi goes on after any error, with NaN in its tables.
+        At the end, if a similarity failed: ReSi continues after any error, with NaN in its tables.
     """
     from repsim.measures import ALL_MEASURES
 
@@ -124,7 +125,7 @@ def run(arguments: list[str]) -> None:
     for name in names:
         if failures := ALL_MEASURES[name].failures:
             warnings.warn(
-                f"{name} failed in {len(failures)} comparisons, which are NaN in ReSi's tables; the first time: "
+                f"{name} failed in {len(failures)} comparisons, which are NaN in ReSi's tables; the first error: "
                 f"{failures[0]}",
                 RuntimeWarning,
                 stacklevel=2,
@@ -132,7 +133,7 @@ def run(arguments: list[str]) -> None:
 
 
 def class_name(similarity: str) -> str:
-    """Return the name of a similarity as that of a class: each word with a capital, and CCA, CKA, RBF, RSA throughout.
+    """Return the name of a similarity as a class name: words capitalised, and CCA, CKA, RBF, RSA in capitals.
 
     Examples
     --------
@@ -144,27 +145,27 @@ def class_name(similarity: str) -> str:
 
 
 def _measure(
-    similarity: Callable[..., float], name: str, larger_is_more_similar: bool | None = None
+    similarity: Similarity, name: str, larger_is_more_similar: bool | None = None
 ) -> RepresentationalSimilarityMeasure:
-    from simplugins_adapters.subclasses.resi import measure_of
+    from simplugins_adapters.subclasses.resi_measure import measure_of
 
-    known = getattr(similarity, "larger_is_more_similar", None)
-    if known is not None and larger_is_more_similar not in (None, known):
-        raise ValueError(f"{name}: its larger_is_more_similar is {known}, got {larger_is_more_similar}")
-    larger = larger_is_more_similar if known is None else known
+    declared = fact(similarity, "larger_is_more_similar")
+    if declared is not None and larger_is_more_similar not in (None, declared):
+        raise ValueError(f"larger_is_more_similar: {name} declares {declared}, got {larger_is_more_similar}")
+    larger = larger_is_more_similar if declared is None else declared
     if larger is None:
         raise ValueError(
-            f"{name}: it is not known whether larger numbers mean more similar, which ReSi has to know: "
-            f"to('resi', larger_is_more_similar=...) says so"
+            f"{name}: ReSi needs to know whether larger values mean more similar: declare the attribute "
+            f"larger_is_more_similar, or pass it to to('resi', larger_is_more_similar=...)"
         )
-    told: dict[str, Any] = {name: getattr(similarity, name, None) for name in _MAY_BE_UNKNOWN}
-    symmetric = bool(getattr(similarity, "is_symmetric", False))
-    return measure_of(name, similarity, {"larger_is_more_similar": larger, "is_symmetric": symmetric, **told})
+    facts = {attribute: fact(similarity, attribute) for attribute in _FACTS}
+    facts |= {"larger_is_more_similar": larger, "is_symmetric": bool(fact(similarity, "is_symmetric"))}
+    return measure_of(name, similarity, facts)
 
 
 @contextmanager
 def _command_line(arguments: list[str]) -> Iterator[None]:
-    """Set what is on the command line, and let ReSi import ``graphs``, which an installation of it leaves out."""
+    """Set the command line, and let ReSi import ``graphs``, which an installation of it leaves out."""
     import repsim
 
     argv, path = sys.argv, sys.path
@@ -179,9 +180,9 @@ adapter = Adapter(
     tool=TOOL,
     modules=("repsim",),
     install="git clone https://github.com/mklabunde/resi, put the clone on PYTHONPATH, and pip install "
-    "'simplugins[torch]' scikit-learn einops loguru (docs/tools/resi.md: what its benchmark needs beside)",
+    "'simplugins[torch]' scikit-learn einops loguru (its benchmark needs more: see docs/tools/resi.md)",
     similarity=to_measure,
     registry=register,
     command=run,
-    check=partial(check, "resi"),
+    check=partial(check_repsim, "resi"),
 )

@@ -7,17 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simplugins import RSM, Adapter
-from simplugins_adapters.shared import (
-    Dissimilarity,
-    common_labels,
-    described,
-    dissimilarities,
-    from_dissimilarities,
-    labels_of,
-)
+from simplugins_adapters.descriptions import common_labels, labels_or_numbers
+from simplugins_adapters.dissimilarities import Dissimilarity, dissimilarities, matrix_as_rsm
 
 if TYPE_CHECKING:
     from rsatoolbox.rdm import RDMs
@@ -31,35 +24,34 @@ def to_rdms(rsms: Mapping[str, RSM], *, dissimilarity: Dissimilarity = "squared-
     Parameters
     ----------
     rsms : mapping of str to RSM
-        By layer, L of them.
+        By layer, L in total.
     dissimilarity : {"squared-distance", "distance", "complement"}
-        With squared distances, ``compare(..., "cosine_cov")`` is the biased CKA of the RSMs, also where these are not
+        With squared distances, ``compare(..., "cosine_cov")`` is the biased CKA of the RSMs, even if these are not
         positive semi-definite. With complements, rank and Pearson correlations are those of the similarities.
 
     Returns
     -------
     rsatoolbox.rdm.RDMs
-        L RDMs of N patterns, float64. Descriptors of RDMs are "layer", "measure" and "dissimilarity"; those of patterns
-        are "label", as an array, so that ``rsatoolbox.rdm.concat`` puts them in order.
+        L RDMs of N patterns, float64. RDMs have the descriptors "layer", "measure" and "dissimilarity", patterns the
+        descriptor "label", an array, so that ``rsatoolbox.rdm.concat`` can reorder them.
 
     Raises
     ------
     ValueError
-        If an RSM compares inputs with others, or there is no such dissimilarity.
+        If an RSM compares inputs with other inputs, or the kind of dissimilarity is unknown.
     """
     from rsatoolbox.rdm import RDMs
 
     stack = np.stack([dissimilarities(rsm, dissimilarity, TOOL) for rsm in rsms.values()])
-    names = {described(rsm, dissimilarity) for rsm in rsms.values()}
+    measures = [rsm.measure for rsm in rsms.values()]
+    labels = common_labels(rsms.values())
     return RDMs(
         stack,
-        dissimilarity_measure=names.pop() if len(names) == 1 else dissimilarity,
-        rdm_descriptors={
-            "layer": list(rsms),
-            "measure": [rsm.measure for rsm in rsms.values()],
-            "dissimilarity": [dissimilarity] * len(rsms),
+        dissimilarity_measure=f"{measures[0]} {dissimilarity}" if len(set(measures)) == 1 else dissimilarity,
+        rdm_descriptors={"layer": list(rsms), "measure": measures, "dissimilarity": [dissimilarity] * len(rsms)},
+        pattern_descriptors={
+            "label": labels_or_numbers(next(iter(rsms.values()))) if labels is None else labels.copy()
         },
-        pattern_descriptors={"label": _own_labels(rsms)},
     )
 
 
@@ -72,60 +64,52 @@ def from_rdms(
     ----------
     rdms : rsatoolbox.rdm.RDMs
     dissimilarity : {"squared-distance", "distance", "complement"}, optional
-        What they are: squared distances, distances, or 1 minus similarities. By default what their descriptors say, if
-        they were made here, or their measure, if it is rsatoolbox's "squared euclidean", "squared mahalanobis" or
-        "correlation".
+        The kind of dissimilarities: squared distances, distances, or 1 minus similarities. By default it is read from
+        the descriptors, if simplugins made the RDMs, or from the measure, if it is rsatoolbox's "squared euclidean",
+        "squared mahalanobis" or "correlation".
     layer : str, default "layer"
-        The descriptor of RDMs that names them; without it they are numbered.
+        The descriptor that names RDMs; if it is missing, they are numbered.
     label : str, default "label"
-        The descriptor of patterns that becomes their labels; without it there are none.
+        The descriptor that labels patterns; if it is missing, there are no labels.
 
     Returns
     -------
     RSM, or dict of str to RSM
-        One of one RDM, several by layer. Those of distances are about the mean of all inputs (see
+        An RSM for one RDM, a dict by layer for several. RSMs from distances are centred (see
         `simplugins.RSM.from_distances`).
 
     Raises
     ------
     ValueError
-        If it is not known what the RDMs are, or they are not that: NaN, negative distances as of crossnobis.
+        If the kind of dissimilarities is unknown, or values are not of that kind: NaN, or negative distances, as from
+        crossnobis.
     """
-    described_as = rdms.rdm_descriptors.get("dissimilarity", [None] * rdms.n_rdm)
-    measures = rdms.rdm_descriptors.get("measure", [str(rdms.dissimilarity_measure)] * rdms.n_rdm)
-    names = [str(name) for name in rdms.rdm_descriptors.get(layer, range(rdms.n_rdm))]
+    descriptors = rdms.rdm_descriptors
+    kinds = descriptors.get("dissimilarity", [None] * rdms.n_rdm)
+    measures = descriptors.get("measure", [str(rdms.dissimilarity_measure)] * rdms.n_rdm)
+    names = [str(name) for name in descriptors.get(layer, range(rdms.n_rdm))]
     if len(set(names)) < len(names):
-        raise ValueError(f"{layer!r} names several of the RDMs alike: choose another descriptor with layer=")
-    found = {
-        name: from_dissimilarities(
+        raise ValueError(f"layer: the descriptor {layer!r} gives several RDMs the same name: choose another one")
+    labels = rdms.pattern_descriptors.get(label)
+    rsms = {
+        name: matrix_as_rsm(
             matrix,
-            dissimilarity or told or _kind_of(rdms.dissimilarity_measure),
-            labels=_labels(rdms, label),
+            dissimilarity or kind or _kind_of(rdms.dissimilarity_measure),
+            labels=None if labels is None else np.array(labels),
             measure=measure,
-            source=TOOL,
+            tool=TOOL,
         )
-        for name, matrix, told, measure in zip(names, rdms.get_matrices(), described_as, measures, strict=True)
+        for name, matrix, kind, measure in zip(names, rdms.get_matrices(), kinds, measures, strict=True)
     }
-    return found if len(found) > 1 else found[names[0]]
-
-
-def _own_labels(rsms: Mapping[str, RSM]) -> NDArray[Any]:
-    """Return the labels of RSMs, as an array, without which rsatoolbox does not put inputs in order."""
-    found = common_labels(rsms.values())
-    return labels_of(next(iter(rsms.values()))) if found is None else found.copy()
-
-
-def _labels(rdms: RDMs, label: str) -> Any:
-    found = rdms.pattern_descriptors.get(label)
-    return None if found is None else np.array(found)
+    return rsms if len(rsms) > 1 else rsms[names[0]]
 
 
 def _kind_of(measure: Any) -> Dissimilarity:
-    """Return what dissimilarities of rsatoolbox are."""
+    """Return the kind of dissimilarities of a measure of rsatoolbox."""
     if measure not in _KINDS:
         raise ValueError(
-            f"RDMs of measure {measure!r}: say with dissimilarity= whether they are squared-distance, distance or "
-            f"complement (1 minus similarity)"
+            f"the kind of dissimilarities of measure {measure!r} is unknown: pass dissimilarity='squared-distance', "
+            f"'distance' or 'complement' (1 minus similarity)"
         )
     return _KINDS[measure]
 
@@ -141,5 +125,5 @@ adapter = Adapter(
     modules=("rsatoolbox",),
     install="pip install 'simplugins[rsatoolbox]'",
     rsms=to_rdms,
-    back=from_rdms,
+    reader=from_rdms,
 )

@@ -7,31 +7,32 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simplugins import RSM, Adapter
-from simplugins_adapters.shared import gram
+from simplugins_adapters.dissimilarities import gram
+from simplugins_adapters.similarities import check_choice
 
 TOOL = "scikit-learn"
 
 Indefinite = Literal["refuse", "keep"]
-"""What becomes of an RSM that is not positive semi-definite, where a kernel should be: an error; or it is handed over
-as it is, with a warning."""
+"""Treatment of an RSM that is not positive semi-definite where an estimator takes a kernel: raise an error, or pass it
+on unchanged with a warning."""
 
 
 @dataclass(frozen=True)
 class Precomputed:
-    """What an estimator takes in place of features.
+    """The kind of matrix that an estimator takes in place of features.
 
     Attributes
     ----------
     matrix : callable(RSM, str, Indefinite) -> array
-        Makes it, for the estimator of that name, or says why not.
+        Returns the matrix for the estimator of that name, or raises a ValueError.
     parameters : tuple of str
-        The parameter that has to be "precomputed", by all names that it has had; none if there is nothing to set.
+        The parameter that must be "precomputed", under all names that it has had; empty if there is none.
     """
 
     matrix: Callable[[RSM, str, Indefinite], NDArray[np.float64]]
@@ -39,18 +40,18 @@ class Precomputed:
 
 
 def to_matrix(rsm: RSM, *, estimator: Any, indefinite: Indefinite = "refuse") -> NDArray[np.float64]:
-    """Return an RSM as the matrix that an estimator takes, where it says "precomputed".
+    """Return an RSM as the "precomputed" matrix of an estimator.
 
     Parameters
     ----------
     rsm : RSM
-        N x N, to fit; or of M inputs with the N that were fitted, M x N, to predict or transform.
+        N x N, to fit; or of M inputs with the N fitted inputs, M x N, to predict or transform.
     estimator : class, instance, function or str
-        Such as ``SVC``, ``SVC(kernel="precomputed")``, "SVC" or ``silhouette_score``. What others than scikit-learn's
-        own take is told by their parameters: "kernel" is one for a kernel, "affinity" for affinities, "metric" for
+        Such as ``SVC``, ``SVC(kernel="precomputed")``, "SVC" or ``silhouette_score``. For estimators outside
+        scikit-learn their parameters decide: "kernel" stands for a kernel, "affinity" for affinities, "metric" for
         distances.
     indefinite : {"refuse", "keep"}
-        See `Indefinite`. Nothing is ever repaired.
+        See `Indefinite`. Matrices are never repaired.
 
     Returns
     -------
@@ -62,20 +63,19 @@ def to_matrix(rsm: RSM, *, estimator: Any, indefinite: Indefinite = "refuse") ->
     TypeError
         If the estimator takes no such matrix.
     ValueError
-        If an instance is not set to take it; affinities would be negative, or a kernel is not positive semi-definite;
-        or there is no estimator of that name, or no such option.
+        If an instance is not set to take one, affinities would be negative, a kernel is not positive semi-definite, or
+        the name of the estimator or the value of `indefinite` is unknown.
 
     Notes
     -----
-    O(N^3) where a kernel is checked, else O(N^2).
+    O(N^3) where a kernel is checked, otherwise O(N^2).
     """
-    if indefinite not in get_args(Indefinite):
-        raise ValueError(f"indefinite: expected one of {', '.join(get_args(Indefinite))}, got {indefinite!r}")
+    check_choice("indefinite", indefinite, Indefinite)
     name = estimator if isinstance(estimator, str) else getattr(estimator, "__name__", type(estimator).__name__)
-    taken = _taken_by(estimator, name)
+    precomputed = _precomputed_for(estimator, name)
     if hasattr(estimator, "get_params") and not isinstance(estimator, type):
-        _check_set(estimator, name, taken.parameters)
-    return taken.matrix(rsm, name, indefinite)
+        _check_setting(estimator, name, precomputed.parameters)
+    return precomputed.matrix(rsm, name, indefinite)
 
 
 def _kernel(rsm: RSM, *_: str) -> NDArray[np.float64]:
@@ -83,30 +83,30 @@ def _kernel(rsm: RSM, *_: str) -> NDArray[np.float64]:
 
 
 def _definite_kernel(rsm: RSM, name: str, indefinite: Indefinite) -> NDArray[np.float64]:
-    """Return the kernel, if it is positive semi-definite up to the rounding of how the RSM was computed."""
+    """Return the kernel, if it is positive semi-definite within rounding."""
     kernel = _kernel(rsm)
     if not rsm.symmetric:
         return kernel
-    missing = rsm.indefiniteness()
-    if not missing:
+    indefiniteness = rsm.indefiniteness()
+    if not indefiniteness:
         return kernel
-    told = (
-        f"{name} is made for kernels that are positive semi-definite, and the RSM is not: its least eigenvalue is "
-        f"{missing:.2%} of the largest below 0"
+    problem = (
+        f"{name} takes positive semi-definite kernels, and the RSM is not: its smallest eigenvalue is "
+        f"-{indefiniteness:.2%} of the largest"
     )
     if indefinite == "refuse":
         raise ValueError(
-            f"{told}; use an estimator that takes distances, or indefinite='keep' to hand it over as it is"
+            f"{problem}; use an estimator that takes distances, or indefinite='keep' to pass it on as it is"
         )
-    warnings.warn(f"{told}; it is handed over as it is", RuntimeWarning, stacklevel=2)
+    warnings.warn(f"{problem}; it is passed on as it is", RuntimeWarning, stacklevel=2)
     return kernel
 
 
 def _affinities(rsm: RSM, name: str, _: Indefinite) -> NDArray[np.float64]:
-    if (least := rsm.values.min()) < 0:
+    if (smallest := rsm.values.min()) < 0:
         raise ValueError(
-            f"{name} takes affinities, which are at least 0, and the least similarity is {least:.4g}; those of the "
-            f"measure semantic-rbf are positive"
+            f"{name} takes affinities, which are at least 0, and the smallest similarity is {smallest:.4g}; the "
+            f"measure semantic-rbf yields positive ones"
         )
     return _kernel(rsm)
 
@@ -119,7 +119,7 @@ _KERNEL = Precomputed(_definite_kernel, ("kernel",))
 _AFFINITIES = Precomputed(_affinities, ("affinity",))
 _DISTANCES = Precomputed(_distances, ("metric", "dissimilarity"))
 
-_BY_PARAMETER = {parameter: taken for taken in (_KERNEL, _AFFINITIES, _DISTANCES) for parameter in taken.parameters}
+_BY_PARAMETER = {parameter: kind for kind in (_KERNEL, _AFFINITIES, _DISTANCES) for parameter in kind.parameters}
 
 _BY_NAME = {
     **dict.fromkeys(("KernelPCA", "KernelRidge", "NuSVC", "NuSVR", "Nystroem", "OneClassSVM", "SVC", "SVR"), _KERNEL),
@@ -141,45 +141,45 @@ _WITHOUT = (
     *("GaussianProcessClassifier", "GaussianProcessRegressor", "KNNImputer", "KernelDensity", "LabelPropagation"),
     *("LabelSpreading", "NearestCentroid"),
 )
-"""Estimators that take features only, although they have such a parameter."""
+"""Estimators that take only features, although they have such a parameter."""
 
 
-def _taken_by(estimator: Any, name: str) -> Precomputed:
-    """Return what an estimator takes: by its name, or that of a base; or else by its parameters."""
-    described = estimator if callable(estimator) or isinstance(estimator, str) else type(estimator)
-    names = (name, *(base.__name__ for base in getattr(described, "__mro__", ())))
+def _precomputed_for(estimator: Any, name: str) -> Precomputed:
+    """Return what an estimator takes, by its name or that of a base class, otherwise by its parameters."""
+    target = estimator if callable(estimator) or isinstance(estimator, str) else type(estimator)
+    names = (name, *(base.__name__ for base in getattr(target, "__mro__", ())))
     known = next((known for known in names if known in _BY_NAME or known in _WITHOUT), None)
     if known in _WITHOUT:
-        raise TypeError(f"{name} takes features only, no precomputed kernel or distances")
+        raise TypeError(f"estimator: {name} takes only features, no precomputed kernel or distances")
     if known is not None:
         return _BY_NAME[known]
     if isinstance(estimator, str):
-        raise ValueError(f"no estimator is known by the name {name!r}: give the class, or one of {', '.join(_BY_NAME)}")
-    for parameter, taken in _BY_PARAMETER.items():
-        if parameter in _parameters(described):
-            return taken
+        raise ValueError(f"estimator: {name!r} is unknown: pass the class, or one of {', '.join(_BY_NAME)}")
+    for parameter, precomputed in _BY_PARAMETER.items():
+        if parameter in _parameters(target):
+            return precomputed
     raise TypeError(
-        f"{name} has none of the parameters {', '.join(_BY_PARAMETER)}, which could be 'precomputed'; of a pipeline or "
-        f"a search, give the estimator inside"
+        f"estimator: {name} has none of the parameters {', '.join(_BY_PARAMETER)}, which could be 'precomputed'; for a "
+        f"pipeline or a search, pass the estimator inside"
     )
 
 
-def _parameters(described: Any) -> Mapping[str, Any]:
+def _parameters(target: Any) -> Mapping[str, Any]:
     try:
-        return inspect.signature(described).parameters
-    except ValueError:  # of what is not written in Python
+        return inspect.signature(target).parameters
+    except ValueError:  # not written in Python
         return {}
 
 
-def _check_set(estimator: Any, name: str, parameters: tuple[str, ...]) -> None:
-    """Check that an instance takes a precomputed matrix, and would not take the rows of an RSM for features."""
+def _check_setting(estimator: Any, name: str, parameters: tuple[str, ...]) -> None:
+    """Check that an instance takes a precomputed matrix, and would not read the rows of an RSM as features."""
     values = {parameter: getattr(estimator, parameter) for parameter in parameters if hasattr(estimator, parameter)}
     if not values or any(isinstance(value, str) and value == "precomputed" for value in values.values()):
         return
     parameter = next((parameter for parameter, value in values.items() if not isinstance(value, bool)), parameters[0])
     raise ValueError(
-        f"{name} has {parameter}={values[parameter]!r}, so it would take the rows of an RSM for features: set "
-        f"{parameter}='precomputed'"
+        f"estimator: {name} has {parameter}={values[parameter]!r}, so it would read the rows of an RSM as features: "
+        f"set {parameter}='precomputed'"
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""similarity-repository: similarities of networks among its measures, by ids of its scheme."""
+"""similarity-repository: similarities of networks among its measures, under ids of its scheme."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from simplugins import Adapter, NetworkSimilarity
-from simplugins_adapters.shared import all_similarities
+from simplugins_adapters.similarities import Similarity, all_similarities, compare_networks
 
 TOOL = "similarity-repository"
 INSTALL = "pip install git+https://github.com/nacloos/similarity-repository.git"
@@ -26,7 +26,7 @@ _STANDARD = {
     "rsa-kendall-tau-a": "rsa-rdm={}-compare=tau_a",
     "rsa-kendall-tau-b": "rsa-rdm={}-compare=tau_b",
 }
-"""What comparisons are called in the repository. Cosines of similarities are missing: they are not those of an RDM."""
+"""The repository's names of comparisons. "rsa-cosine" is missing: the cosine of similarities is not that of RDMs."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,13 @@ class Function:
 
     Attributes
     ----------
-    similarity : callable
-        Of the activations of two networks, and their layout.
-    after : callable
-        What is done to the number.
+    similarity : NetworkSimilarity or callable
+    transform : callable
+        Applied to the value.
     """
 
-    similarity: Callable[..., float]
-    after: Callable[[float], float] = float
+    similarity: Similarity
+    transform: Callable[[float], float] = float
 
     def __call__(self, X: Any, Y: Any) -> float:  # noqa: N803
         """Compare responses to the same N inputs.
@@ -56,21 +55,21 @@ class Function:
         -------
         float
         """
-        return self.after(self.similarity(X, Y, "auto"))
+        return self.transform(compare_networks(self.similarity, X, Y))
 
 
-def to_function(similarity: NetworkSimilarity) -> Function:
-    """Return a similarity of networks as a function of two arrays, as `similarity.register` takes it."""
+def to_function(similarity: Similarity) -> Function:
+    """Return a similarity of networks as a function of two arrays, for ``similarity.register``."""
     return Function(similarity)
 
 
 def register() -> list[str]:
-    """Enter all registered similarities.
+    """Register all similarities of networks with the repository.
 
-    Each is entered as ``simplugins/<name>`` and by its standard id, such as
-    ``measure/simplugins/cka-kernel=semantic_cosine-hsic=gretton-score``; where that ends in "-score", its angle is,
-    too, as ``...-distance=angular``: the repository derives such forms only while it is imported. Of similarities with
-    the same measure, method and options, the first has the standard id.
+    Each gets the id ``simplugins/<name>`` and a standard id, such as
+    ``measure/simplugins/cka-kernel=semantic_cosine-hsic=gretton-score``. Scores of CKA also get an id for their angle,
+    ``...-distance=angular``, because the repository derives such forms only while it is imported. If several
+    similarities have the same measure, method and options, the first gets the standard id.
 
     Returns
     -------
@@ -80,34 +79,34 @@ def register() -> list[str]:
     Raises
     ------
     ValueError
-        If something else has such an id. Then none is entered.
+        If an id is taken by something else. None is registered then.
     """
     import similarity as repository
 
-    found = _by_id(all_similarities())
+    functions = _by_id(all_similarities())
     present = set(repository.match("*"))
-    for id_ in found:
+    for id_ in functions:
         if id_ in present and not isinstance(repository.make(id_), Function):
-            raise ValueError(f"{TOOL} has something else by the id {id_!r}: register that by another id")
-    for id_, function in found.items():
+            raise ValueError(f"{TOOL} has something else under the id {id_!r}: register that under another id")
+    for id_, function in functions.items():
         repository.register(id_, function)
-    return list(found)
+    return list(functions)
 
 
-def standard_name(name: str, similarity: Callable[..., float]) -> str:
-    """Return what a similarity is called in the repository: from measure and method, or the name itself.
+def standard_name(name: str, similarity: Similarity) -> str:
+    """Return the repository's name of a similarity, made from its measure and method, or the plugin's own name.
 
     Parameters
     ----------
     name : str
-        Of the plugin.
-    similarity : callable
+        Name of the plugin.
+    similarity : NetworkSimilarity or callable
 
     Returns
     -------
     str
-        Parts ``key=value``, joined by hyphens; or the plugin's name, for methods that the repository has no name for,
-        and similarities that tell no measure and method.
+        Parts ``key=value``, joined by hyphens; or the plugin's name, for methods that have no name in the repository
+        and for similarities that are not made of a measure and a comparison.
 
     Examples
     --------
@@ -117,8 +116,10 @@ def standard_name(name: str, similarity: Callable[..., float]) -> str:
     """
     if not isinstance(similarity, NetworkSimilarity) or similarity.method not in _STANDARD:
         return name
-    options = "".join(f"-{option}={_joined(value)}" for option, value in similarity.options.items())
-    measure = _joined(similarity.measure) + options
+    options: dict[str, Any] = {}
+    for option, value in similarity.options.items():
+        options.update(value if isinstance(value, Mapping) else {option: value})
+    measure = _joined(similarity.measure) + "".join(f"-{option}={_joined(value)}" for option, value in options.items())
     return _STANDARD[similarity.method].format(f"({measure})" if options else measure)
 
 
@@ -128,15 +129,15 @@ def _joined(value: Any) -> str:
     return name.replace("-", "_") if isinstance(name, str) else str(name)
 
 
-def _by_id(similarities: Mapping[str, Callable[..., float]]) -> dict[str, Function]:
-    """Return what is entered, by id: each similarity, and the angles of those that have no angle yet."""
-    found = {f"simplugins/{name}": Function(similarity) for name, similarity in similarities.items()}
+def _by_id(similarities: Mapping[str, Similarity]) -> dict[str, Function]:
+    """Return all functions by id: each similarity, and the angles of scores that have none yet."""
+    functions = {f"simplugins/{name}": Function(similarity) for name, similarity in similarities.items()}
     for name, similarity in similarities.items():
-        found.setdefault(f"measure/simplugins/{standard_name(name, similarity)}", Function(similarity))
-    for id_, function in [*found.items()]:
+        functions.setdefault(f"measure/simplugins/{standard_name(name, similarity)}", Function(similarity))
+    for id_, function in [*functions.items()]:
         if id_.startswith("measure/simplugins/cka-kernel="):
-            found.setdefault(id_.replace("-score", "-distance=angular"), Function(function.similarity, _angle))
-    return found
+            functions.setdefault(id_.replace("-score", "-distance=angular"), Function(function.similarity, _angle))
+    return functions
 
 
 def _angle(score: float) -> float:
@@ -144,11 +145,11 @@ def _angle(score: float) -> float:
 
 
 def _check() -> str | None:
-    """Return why the package named similarity is not the repository, or None."""
-    found = find_spec("similarity")
-    if found and PathFinder.find_spec("similarity.registration", found.submodule_search_locations or []):
+    """Return why the package named similarity is not the repository, or None if it is."""
+    spec = find_spec("similarity")
+    if spec and PathFinder.find_spec("similarity.registration", spec.submodule_search_locations or []):
         return None
-    return "the package similarity that is installed is another one of that name"
+    return "the installed package similarity is another one of that name"
 
 
 adapter = Adapter(

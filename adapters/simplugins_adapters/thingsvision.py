@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""thingsvision: RSMs as RDMs, similarities of networks as its CKA, and features that it saved as activations."""
+"""thingsvision: RSMs as RDMs, similarities of networks as its CKA, and its saved features as activations."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins import RSM, Adapter, NetworkSimilarity, read_activations
-from simplugins_adapters.shared import Dissimilarity, dissimilarities
+from simplugins import RSM, Adapter, read_activations
+from simplugins_adapters.dissimilarities import Dissimilarity, dissimilarities
+from simplugins_adapters.similarities import Layout, Similarity, check_rsm_based
 
 if TYPE_CHECKING:
     from thingsvision.core.cka.cka_numpy import CKANumPy
@@ -22,70 +23,58 @@ if TYPE_CHECKING:
 TOOL = "thingsvision"
 
 _UNBIASED = {"cka": False, "cka-debiased": True}
-"""What thingsvision calls unbiased, by our methods; it is the estimator of Song et al."""
+"""Whether a method is what thingsvision calls unbiased, the estimator of Song et al."""
 
 _NAMES = re.compile(
     r"features(?P<suffix>.*?)(_(?P<start>\d+)-(?P<stop>\d+)|_(?P<part>\d\d+))?\.(?P<format>npy|pt|mat|hdf5|txt)"
 )
-"""What files are called: of the inputs from start to stop, of a part of the inputs, or of all."""
+"""Names of files with the inputs from start to stop, with a numbered part of the inputs, or with all inputs."""
 
 
 def to_rdm(rsm: RSM, *, dissimilarity: Dissimilarity = "complement") -> NDArray[np.float64]:
-    """Return an RSM as an RDM, for ``thingsvision.core.rsa.correlate_rdms``.
+    """Return an RSM as an RDM, (N, N), for ``thingsvision.core.rsa.correlate_rdms``.
 
-    Parameters
-    ----------
-    rsm : RSM
-        Of N inputs.
-    dissimilarity : {"complement", "squared-distance", "distance"}
-        With complements, correlations are those of the similarities; thingsvision's own RDMs are complements too, but
-        for "euclidean".
-
-    Returns
-    -------
-    (N, N) float64 array
-        At least 0, exactly symmetric, with a diagonal of 0.
-
-    Raises
-    ------
-    ValueError
-        If the RSM compares inputs with others, or there is no such dissimilarity.
+    See `simplugins_adapters.dissimilarities.dissimilarities`. With complements, the default, correlations are those of
+    the similarities; thingsvision's own RDMs are complements too, except for "euclidean".
     """
     return dissimilarities(rsm, dissimilarity, TOOL)
 
 
-def to_cka(similarity: NetworkSimilarity, *, layout: str = "auto", m: int | None = None) -> CKANumPy:
+def to_cka(similarity: Similarity, *, layout: Layout = "auto", m: int | None = None) -> CKANumPy:
     """Return a similarity of networks as an object like those of ``thingsvision.core.cka.get_cka``.
 
     Parameters
     ----------
     similarity : NetworkSimilarity
-        Its method is "cka", or "cka-debiased", which thingsvision calls unbiased.
+        With the method "cka", or "cka-debiased", which thingsvision calls unbiased.
     layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
-        Of the features that it will be given; those of Keras are "nhwc".
+        Layout of features; Keras uses "nhwc".
     m : int, optional
-        How many inputs there will be, if that is to be checked.
+        Expected number of inputs.
 
     Returns
     -------
     thingsvision.core.cka.cka_numpy.CKANumPy
-        Its ``compare(X, Y)`` takes features that were not flattened, (n, c, h, w) or (n, t, d), or RSMs. The kernel is
-        the measure's RSM, positive semi-definite or not; all else is thingsvision's.
+        Its ``compare(X, Y)`` takes features that are not flattened, (n, c, h, w) or (n, t, d), or RSMs. The kernel is
+        the RSM of the measure, positive semi-definite or not; everything else is thingsvision's.
 
     Raises
     ------
+    TypeError
+        If the similarity is not made of a measure and a comparison.
     ValueError
-        If the method is another one.
+        If it has another method.
     """
+    similarity = check_rsm_based(similarity, TOOL)
     if similarity.method not in _UNBIASED:
         raise ValueError(f"{TOOL} compares by CKA: expected method {' or '.join(_UNBIASED)}, got {similarity.method!r}")
-    from simplugins_adapters.subclasses.thingsvision import SemanticCKA
+    from simplugins_adapters.subclasses.thingsvision_cka import SemanticCKA
 
     return SemanticCKA(similarity, unbiased=_UNBIASED[similarity.method], layout=layout, m=m)
 
 
 def from_features(
-    path: str | PathLike[str],
+    source: str | PathLike[str],
     *,
     layers: Sequence[str] | None = None,
     suffix: str | None = None,
@@ -95,43 +84,44 @@ def from_features(
 
     Parameters
     ----------
-    path : path
+    source : path
         The folder that ``extractor.extract_features(..., output_dir=)`` or ``save_features`` wrote to, or a folder of
-        such folders: each with features is a layer. Or one file: features*.npy, .pt, .mat, .hdf5 or .txt. No pickled
-        objects are read.
+        such folders, one per layer. Or one file: features*.npy, .pt, .mat, .hdf5 or .txt. Pickled objects are not
+        read.
     layers : sequence of str, optional
-        Which, in the order wanted; by default all by name, with numbers in it by size.
+        The layers to read, in this order; by default all, sorted by name, with numbers by size.
     suffix : str, optional
-        The ``file_name_suffix`` that they were saved with, if there are several.
+        The ``file_name_suffix`` with which they were saved, if there are several.
     shape : tuple of int, or mapping of str to tuple of int, optional
-        What flattened features had been: (c, h, w), (t, d), or (h, w, c) of Keras; of all layers, or by layer.
+        Shape of features before they were flattened, for all layers or by layer: (c, h, w), (t, d), or (h, w, c) for
+        Keras.
 
     Returns
     -------
     dict of str to array
-        Activations by layer, which is the name of its folder. They are as they were saved, (n, c, h, w), (n, t, d) or
-        (n, d): a memmap of one .npy file, tensors of .pt files.
+        Activations by layer, which is the name of its folder, as they were saved: (n, c, h, w), (n, t, d) or (n, d). A
+        memmap for a single .npy file, tensors for .pt files.
 
     Raises
     ------
     FileNotFoundError
-        If there is nothing at the path.
+        If the path does not exist.
     TypeError
-        If it is no path.
+        If `source` is not a path.
     ValueError
-        If there are no features or no such layer, a file cannot be read, files of a layer do not make one array, or a
-        layer's features are not of the shape.
+        If there are no features or no such layer, a file cannot be read, the files of a layer do not belong together,
+        or a layer's features do not fit the shape.
     """
-    found = _saved_at(path)
-    wanted = sorted(found, key=_natural) if layers is None else list(layers)
-    _check_known("layers", wanted, found, path)
-    shapes = shape if isinstance(shape, Mapping) else dict.fromkeys(wanted, shape)
-    _check_known("shape", shapes, wanted, path)
-    return {layer: _shaped(_read_layer(found[layer], suffix), shapes.get(layer), layer) for layer in wanted}
+    files = _saved_at(source)
+    names = sorted(files, key=_natural) if layers is None else list(layers)
+    _check_known("layers", names, files, source)
+    shapes = shape if isinstance(shape, Mapping) else dict.fromkeys(names, shape)
+    _check_known("shape", shapes, names, source)
+    return {layer: _shaped(_read_layer(files[layer], suffix), shapes.get(layer), layer) for layer in names}
 
 
 class _Saved(NamedTuple):
-    """A file of features: of the inputs up to `stop`, of the part of this number, or of all."""
+    """A file of features, with the inputs up to `stop`, with a numbered part of the inputs, or with all inputs."""
 
     path: Path
     format: str
@@ -140,8 +130,8 @@ class _Saved(NamedTuple):
     part: int | None = None
 
     @property
-    def way(self) -> tuple[Any, ...]:
-        """What files have in common that were saved together."""
+    def scheme(self) -> tuple[Any, ...]:
+        """Properties that files share if they were saved together."""
         return self.format, self.suffix, self.stop is None, self.part is None
 
 
@@ -149,22 +139,22 @@ def _saved_at(path: str | PathLike[str]) -> dict[str, list[_Saved]]:
     """Return the files of each layer."""
     if not isinstance(path, str | PathLike):
         raise TypeError(
-            f"expected the path of what {TOOL} saved, got {type(path).__name__}; features in memory go to "
-            f"simplugins.compute_rsm as they are"
+            f"source: expected the path of saved features, got {type(path).__name__}; pass features in memory to "
+            f"simplugins.compute_rsm"
         )
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder")
-    found: dict[str, list[_Saved]] = {}
+    layers: dict[str, list[_Saved]] = {}
     if path.is_file() and _NAMES.fullmatch(path.name):
         return {path.parent.resolve().name: [_Saved(path, path.suffix[1:])]}
     for file in path.rglob("features*"):
         name = _NAMES.fullmatch(file.name)
         if name and file.is_file():
-            found.setdefault(_layer(file, path), []).append(_saved(file, name))
-    if not found:
+            layers.setdefault(_layer(file, path), []).append(_saved(file, name))
+    if not layers:
         raise ValueError(f"{path}: expected features as {TOOL} saves them, features*.npy, .pt, .mat, .hdf5 or .txt")
-    return found
+    return layers
 
 
 def _saved(file: Path, name: re.Match[str]) -> _Saved:
@@ -173,28 +163,29 @@ def _saved(file: Path, name: re.Match[str]) -> _Saved:
 
 
 def _layer(file: Path, root: Path) -> str:
-    """Return the name of a layer: the folders between the root and its files, or the root's if there are none."""
-    between = file.parent.relative_to(root).as_posix()
-    return root.resolve().name if between == "." else between
+    """Return the name of a layer: the folders between the root and its files, or the root if there are none."""
+    folders = file.parent.relative_to(root).as_posix()
+    return root.resolve().name if folders == "." else folders
 
 
 def _natural(name: str) -> list[str | int]:
-    """Return what puts names in order, with the numbers in them by size."""
+    """Return a sort key for names that sorts the numbers in them by size."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 def _check_known(option: str, names: Collection[str], known: Collection[str], path: str | PathLike[str]) -> None:
     if unknown := [name for name in names if name not in known]:
-        raise ValueError(f"{option}: {path} holds no {unknown[0]!r}; there are {', '.join(known)}")
+        raise ValueError(f"{option}: {path} holds no {unknown[0]!r}; it holds {', '.join(known)}")
 
 
 def _read_layer(files: Sequence[_Saved], suffix: str | None) -> Any:
     """Return the features of one layer, joined from all its files."""
     chosen = sorted((f for f in files if suffix in (None, f.suffix)), key=lambda f: (f.stop or 0, f.part or 0))
-    if len({file.way for file in chosen}) != 1:
+    if len({file.scheme for file in chosen}) != 1:
         raise ValueError(
-            f"{files[0].path.parent} holds features saved {'in several ways' if chosen else 'with another suffix'}, "
-            f"{', '.join(sorted(file.path.name for file in files))}: say which with suffix=, or by the path of one file"
+            f"suffix: {files[0].path.parent} holds "
+            f"{'features from several runs' if chosen else f'no features with suffix {suffix!r}'}: "
+            f"{', '.join(sorted(file.path.name for file in files))}; pass suffix=, or the path of one file"
         )
     parts = [_read(file) for file in chosen]
     _check_complete(chosen, parts)
@@ -202,14 +193,14 @@ def _read_layer(files: Sequence[_Saved], suffix: str | None) -> Any:
 
 
 def _check_complete(files: Sequence[_Saved], parts: Sequence[Any]) -> None:
-    """Check that each file begins where those before it end. What it holds tells, its name may not."""
+    """Check that each file begins where the one before it ends, by its contents, as names state wrong starts."""
     end = 0
-    for place, (file, part) in enumerate(zip(files, parts, strict=True), 1):
+    for number, (file, part) in enumerate(zip(files, parts, strict=True), 1):
         end += len(part)
-        if file.stop not in (None, end) or file.part not in (None, place):
+        if file.stop not in (None, end) or file.part not in (None, number):
             raise ValueError(
-                f"{file.path} with {len(part)} inputs does not follow on the {end - len(part)} in the files before "
-                f"it: some are missing, or left over from another run"
+                f"{file.path} holds {len(part)} inputs, which do not continue the {end - len(part)} in the files "
+                f"before it: files are missing, or left over from another run"
             )
 
 
@@ -222,12 +213,12 @@ def _joined(parts: Sequence[Any]) -> Any:
 
 
 def _shaped(features: Any, shape: Sequence[int] | None, layer: str) -> Any:
-    """Return flattened features in the shape that they had."""
+    """Return flattened features in their original shape."""
     if shape is None:
         return features
     if features.ndim != 2 or math.prod(shape) != features.shape[1]:
         raise ValueError(
-            f"shape: features of {layer!r} have shape {tuple(features.shape)}; they are not {tuple(shape)} flattened"
+            f"shape: features of {layer!r} have shape {tuple(features.shape)}, which is not {tuple(shape)} flattened"
         )
     return features.reshape(len(features), *shape)
 
@@ -242,30 +233,32 @@ def _read(file: _Saved) -> Any:
     dtype = getattr(features, "dtype", None)
     if getattr(features, "ndim", 0) < 2 or getattr(dtype, "hasobject", False):
         raise ValueError(
-            f"{file.path}: expected an array of numbers, with inputs as the first of at least 2 dimensions, got "
-            f"{type(features).__name__} of dtype {dtype}"
+            f"{file.path}: expected an array of numbers with at least 2 dimensions, inputs first, got "
+            f"{type(features).__name__} with dtype {dtype}"
         )
     return features
 
 
 def _read_mat(path: Path) -> NDArray[Any]:
-    """Return features that are in one array, or by names of files."""
+    """Return features from one array, or from one variable per image."""
     from scipy.io import loadmat
 
     if path.stem != "features":
-        raise ValueError(f"parts are not read, as {TOOL} writes all features to each: save them in another format")
-    found = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
-    if found.keys() == {"features"}:
-        return found["features"]  # type: ignore[no-any-return]
+        raise ValueError(f"parts are unusable, as {TOOL} writes all features to each: save them in another format")
+    variables = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
+    if variables.keys() == {"features"}:
+        return variables["features"]  # type: ignore[no-any-return]
     names = path.with_name("file_names.txt")
-    expected = len(names.read_text(encoding="utf-8").splitlines()) if names.is_file() else len(found)
-    if len(found) != expected:
-        raise ValueError(f"it holds {len(found)} inputs, {names.name} has {expected}: those that share a name are lost")
-    return np.stack([value[0] if value.ndim == 2 and len(value) == 1 else value for value in found.values()])
+    expected = len(names.read_text(encoding="utf-8").splitlines()) if names.is_file() else len(variables)
+    if len(variables) != expected:
+        raise ValueError(
+            f"it holds {len(variables)} inputs, and {names.name} lists {expected}: inputs with the same name are lost"
+        )
+    return np.stack([value[0] if value.ndim == 2 and len(value) == 1 else value for value in variables.values()])
 
 
 def _read_hdf5(path: Path) -> NDArray[Any]:
-    """Return features that are in one array, or in parts."""
+    """Return features from one array, or from several parts."""
     from h5py import File
 
     with File(path, "r") as file:
@@ -286,5 +279,5 @@ adapter = Adapter(
     install="pip install 'simplugins[thingsvision]'",
     rsm=to_rdm,
     similarity=to_cka,
-    back=from_features,
+    reader=from_features,
 )

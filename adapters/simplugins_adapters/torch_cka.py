@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins import RSM, Adapter, Comparison, compare
-from simplugins_adapters.networks import centred_gram, network_names, rsms_of
+from simplugins_adapters.descriptions import network_names, rsms_of
+from simplugins_adapters.dissimilarities import check_square
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,14 +27,14 @@ _ESTIMATORS = {"cka": "biased CKA", "cka-debiased": "debiased CKA (Song)"}
 
 
 class Model(NamedTuple):
-    """What stands for a network and its inputs in ``CKA(...)`` and ``compare(...)``.
+    """A stand-in for a network and its inputs in ``CKA(...)`` and ``compare(...)``.
 
     Attributes
     ----------
     model : torch.nn.Module
-        With one layer for each RSM, by its name.
+        With one layer per RSM, under its name.
     loader : torch.utils.data.DataLoader
-        All inputs in one batch; other loaders of its ``dataset`` may have batches of 4 or more.
+        All inputs in one batch; other loaders of its ``dataset`` may use batches of 4 or more.
     """
 
     model: nn.Module
@@ -41,36 +42,36 @@ class Model(NamedTuple):
 
 
 def to_model(rsms: Mapping[str, RSM], *, name: str = "RSMs") -> Model:
-    """Return RSMs of the same inputs as a module with a layer for each, and a loader of the inputs.
+    """Return RSMs of the same inputs as a module with one layer per RSM, and a loader of the inputs.
 
     Parameters
     ----------
     rsms : mapping of str to RSM
-        By layer, L of them.
+        By layer, L in total.
     name : str, default "RSMs"
-        What torch_cka calls the network; it warns if two have the same name.
+        Name of the network in torch_cka, which warns if two have the same.
 
     Returns
     -------
     Model
-        ``CKA(one.model, other.model).compare(one.loader, one.loader)`` compares all layers of two by debiased CKA (Song
-        et al.), as simplugins does by "cka-debiased", up to float32; also where RSMs are not positive semi-definite.
-        Inputs are found by their labels, so their order may differ.
+        ``CKA(one.model, other.model).compare(one.loader, one.loader)`` compares all layers of two models by debiased
+        CKA (Song et al.), as simplugins's "cka-debiased", up to float32, even for RSMs that are not positive
+        semi-definite. Inputs are identified by their labels, so their order may differ.
 
     Raises
     ------
     ValueError
-        If an RSM compares inputs with others, there are fewer than 4, or its debiased CKA is not defined.
+        If an RSM compares inputs with other inputs, there are fewer than 4, or its debiased CKA is undefined.
 
     Notes
     -----
-    O(L N^3). Layers return float32 features. Their inner products are those of the RSM about the mean of all inputs,
-    times a number, plus another one on the diagonal that makes features exist. Debiased CKA sees none of this.
+    O(L N^3). Layers return float32 features. Their inner products are those of the centred RSM, times a factor, plus a
+    constant on the diagonal that makes such features exist. Debiased CKA is invariant to all three changes.
     """
     import torch
     from torch.utils.data import DataLoader, TensorDataset
 
-    from simplugins_adapters.subclasses.torch_cka import Layers
+    from simplugins_adapters.subclasses.torch_cka_layers import Layers
 
     keys = _keys(rsms)
     order = np.argsort(keys)
@@ -81,14 +82,14 @@ def to_model(rsms: Mapping[str, RSM], *, name: str = "RSMs") -> Model:
 
 
 def to_results(comparison: Comparison, *, names: Sequence[str] | None = None) -> CKA:
-    """Return a comparison of layers as a ``CKA`` that has compared: it can ``export()`` and ``plot_results()``.
+    """Return a comparison of layers as a ``CKA`` with results, for ``export()`` and ``plot_results()``.
 
     Parameters
     ----------
     comparison : Comparison
-        By "cka" or "cka-debiased"; the estimator is told in the names of data sets.
+        By "cka" or "cka-debiased"; the names of data sets state the estimator.
     names : (str, str), optional
-        What the networks of rows and columns are called.
+        Names of the networks in rows and columns.
 
     Returns
     -------
@@ -97,16 +98,16 @@ def to_results(comparison: Comparison, *, names: Sequence[str] | None = None) ->
     Raises
     ------
     ValueError
-        If the comparison is no CKA, or there are not two names.
+        If the comparison is not a CKA, or there are not two names.
     """
     import torch
 
-    from simplugins_adapters.subclasses.torch_cka import Results
+    from simplugins_adapters.subclasses.torch_cka_layers import Results
 
     if comparison.method not in _ESTIMATORS:
         raise ValueError(
-            f"results of {TOOL} are CKA; this comparison is by {comparison.method!r}, not by one of "
-            f"{', '.join(map(repr, _ESTIMATORS))}"
+            f"results of {TOOL} are CKA, so the method must be one of {', '.join(map(repr, _ESTIMATORS))}; this "
+            f"comparison is by {comparison.method!r}"
         )
     first, second = network_names(comparison, names)
     dataset = f"{comparison.metadata['inputs']} inputs, {_ESTIMATORS[comparison.method]} of {rsms_of(comparison)}"
@@ -118,7 +119,7 @@ def to_results(comparison: Comparison, *, names: Sequence[str] | None = None) ->
 
 
 def _keys(rsms: Mapping[str, RSM]) -> NDArray[np.int64]:
-    """Return a number for each input, by its label, so that all modules know it; or its place, if there are none."""
+    """Return a number per input: a hash of its label, which all modules share, or its position if it has none."""
     rsm = next((rsm for rsm in rsms.values() if rsm.labels is not None), next(iter(rsms.values())))
     if rsm.labels is None:
         return np.arange(len(rsm))
@@ -134,14 +135,14 @@ def _keys(rsms: Mapping[str, RSM]) -> NDArray[np.int64]:
 def _features(layer: str, rsm: RSM) -> NDArray[np.float32]:
     """Return features for debiased CKA, (N, R).
 
-    In float32, a mean of all similarities or a scale, which CKA does not see, would cost most of the digits.
+    Centred and scaled, because a large mean, to which CKA is invariant, would cost most of the digits of float32.
     """
-    centred = centred_gram(rsm, TOOL)
+    check_square(rsm, TOOL)
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
-        itself = compare(rsm, rsm, "cka-debiased")
-    if np.isnan(itself):
-        raise ValueError(f"{layer}: debiased CKA is not defined for an RSM that is constant off the diagonal")
-    features = RSM.from_similarities(centred).features(shift=True)
+        self_similarity = compare(rsm, rsm, "cka-debiased")
+    if np.isnan(self_similarity):
+        raise ValueError(f"{layer}: debiased CKA is undefined for an RSM that is constant off the diagonal")
+    features = RSM.from_similarities(rsm.centred()).features(shift=True)
     scaled: NDArray[np.float32] = (features / np.abs(features).max()).astype(np.float32)
     return scaled
 

@@ -3,21 +3,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simplugins import RSM, Adapter, NetworkSimilarity
-from simplugins_adapters.shared import Dissimilarity, dissimilarities, gram
+from simplugins import RSM, Adapter
+from simplugins_adapters.dissimilarities import Dissimilarity, dissimilarities, gram
+from simplugins_adapters.similarities import Layout, Similarity, check_choice
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torchmetrics import Metric
 
 TOOL = "torchmetrics"
-
-Layout = Literal["auto", "nd", "ntd", "nchw", "nhwc"]
-"""What the dimensions of activations are, as for `simplugins.compute_rsm`."""
 
 
 def to_vector(rsm: RSM, *, dissimilarity: Dissimilarity | None = None) -> Tensor:
@@ -27,17 +26,17 @@ def to_vector(rsm: RSM, *, dissimilarity: Dissimilarity | None = None) -> Tensor
     ----------
     rsm : RSM
     dissimilarity : {"squared-distance", "distance", "complement"}, optional
-        Which dissimilarities to return instead.
+        The dissimilarities to return instead.
 
     Returns
     -------
     (N (N - 1) / 2,) float64 torch.Tensor
-        The upper triangle by rows, on the CPU.
+        The upper triangle row by row, on the CPU.
 
     Raises
     ------
     ValueError
-        If the RSM compares inputs with others, or there is no such dissimilarity.
+        If the RSM compares inputs with other inputs, or the kind of dissimilarity is unknown.
     """
     import torch
 
@@ -45,31 +44,32 @@ def to_vector(rsm: RSM, *, dissimilarity: Dissimilarity | None = None) -> Tensor
     return torch.from_numpy(matrix[np.triu_indices(len(matrix), 1)])
 
 
-def to_metric(similarity: NetworkSimilarity, *, layout: Layout = "auto", **options: Any) -> Metric:
+def to_metric(
+    similarity: Similarity, *, layout: Layout = "auto", metric_options: Mapping[str, Any] | None = None
+) -> Metric:
     """Return a similarity of networks as a metric of batches.
 
     Parameters
     ----------
-    similarity : NetworkSimilarity
+    similarity : NetworkSimilarity or callable
     layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
-        Of the activations of both networks.
-    **options
-        Of `torchmetrics.Metric`, such as ``compute_on_cpu``.
+        Layout of the activations of both networks.
+    metric_options : mapping, optional
+        Options of `torchmetrics.Metric`, such as ``{"compute_on_cpu": True}``.
 
     Returns
     -------
-    simplugins_adapters.subclasses.torchmetrics.SimilarityMetric
+    simplugins_adapters.subclasses.torchmetrics_metric.SimilarityMetric
 
     Raises
     ------
     ValueError
-        If there is no such layout, or torchmetrics has no such option.
+        If the layout is unknown, or torchmetrics has no such option.
     """
-    from simplugins_adapters.subclasses.torchmetrics import SimilarityMetric
+    from simplugins_adapters.subclasses.torchmetrics_metric import SimilarityMetric
 
-    if layout not in get_args(Layout):
-        raise ValueError(f"layout: expected one of {', '.join(get_args(Layout))}, got {layout!r}")
-    return SimilarityMetric(similarity, layout, **options)
+    check_choice("layout", layout, Layout)
+    return SimilarityMetric(similarity, layout, metric_options)
 
 
 adapter = Adapter(

@@ -5,7 +5,9 @@ import pytest
 from simplugins import testing
 
 
-@pytest.mark.parametrize(("name", "options"), [("pooled-cosine", {}), ("polynomial", {}), ("polynomial", {"degree": 3})])
+@pytest.mark.parametrize(
+    ("name", "options"), [("pooled-cosine", {}), ("polynomial", {}), ("polynomial", {"degree": 3})]
+)
 def test_measures(name, options):
     testing.check_measure(name, options)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all commands do at the terminal: tables, and errors of one line."""
+"""Output of all commands: tables, and errors of one line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PIPED_WIDTH = 240
 
 
 def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn what users can mend into one line on standard error, without a traceback."""
+    """Print errors that users can fix as one line on standard error, without a traceback."""
 
     @wraps(command)
     def run(*arguments: P.args, **options: P.kwargs) -> R:
@@ -39,7 +39,7 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def print_table(header: list[str], rows: list[list[str]]) -> None:
-    """Print a table, as wide as the terminal; wide enough for all of it where there is none."""
+    """Print a table as wide as the terminal, or wide enough for all cells if the output is piped."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

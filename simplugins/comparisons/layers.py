@@ -125,9 +125,9 @@ class Comparison:
 
         return plot_comparison(self, axes, title=title, cmap=cmap, limits=limits)
 
-    def to(self, tool: str, **options: Any) -> Any:
+    def to(self, tool: Any, **options: Any) -> Any:
         """Return the comparison as an object of another tool; see `simplugins.to_tool`."""
-        return plugins.load(plugins.ADAPTERS, tool).to(self, **options)
+        return (plugins.load(plugins.ADAPTERS, tool) if isinstance(tool, str) else tool).to(self, **options)
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write the comparison to a file, whole or not at all.

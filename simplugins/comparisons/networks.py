@@ -94,9 +94,9 @@ class NetworkSimilarity:
         options = ", ".join(f"{name}={shorten(repr(value), 40)}" for name, value in self.options.items())
         return f"NetworkSimilarity {self.name}" + (f" ({options})" if options else "")
 
-    def to(self, tool: str, **options: Any) -> Any:
+    def to(self, tool: Any, **options: Any) -> Any:
         """Return the similarity as a measure of another tool; see `simplugins.to_tool`."""
-        return plugins.load(plugins.ADAPTERS, tool).to(self, **options)
+        return (plugins.load(plugins.ADAPTERS, tool) if isinstance(tool, str) else tool).to(self, **options)
 
     @property
     def name(self) -> str:

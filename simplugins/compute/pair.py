@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Matching one pair of inputs, with the permutation and a proof."""
+"""Matching of one pair of inputs, with the assignment and a certificate of optimality."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,25 +22,26 @@ from simplugins.matching.options import resolve_matcher
 _LAYOUTS = {"sc": "ntd", "chw": "nchw", "hwc": "nhwc"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Matching:
-    """How the positions of two inputs were matched.
+    """How the positions of two inputs are matched.
 
     Attributes
     ----------
     columns : (S,) int64 array
-        For each position of the first input, the position of the second that it is matched with; -1 for none.
+        For each position of the first input, the position of the second input that it is matched with; -1 for none.
         Positions of maps are counted row by row.
     value : float
         Aligned inner product: the sum of the inner products of matched concept vectors.
     upper_bound : float
-        What no matching can exceed, proven by dual prices: the matcher's own, or else those of an auction, which are
-        at most 1 % above the optimum.
+        Bound that no matching can exceed, proven by dual prices: the matcher's own, or else those of an auction, which
+        are at most 1 % above the optimum.
     gap : float
-        Proven relative gap, ``(upper_bound - value) / |upper_bound|``: the share of the bound that the value may be
-        short of. 0 where both agree to rounding; infinite if the bound is 0 and the value is not.
+        Proven relative optimality gap, ``(upper_bound - value) / |upper_bound|``: 0 where both agree to rounding,
+        infinite if the bound is 0 and the value is not.
     affinity : (S, T) float64 array
-        Inner products of all positions of the first input with all of the second.
+        Inner products of all positions of the first input with all positions of the second: the negative costs of the
+        assignment problem.
     """
 
     columns: NDArray[np.int64]
@@ -48,35 +50,45 @@ class Matching:
     gap: float
     affinity: NDArray[np.float64]
 
+    def __repr__(self) -> str:
+        matched, positions = int((self.columns >= 0).sum()), self.affinity.shape
+        return (
+            f"Matching of {positions[0]} x {positions[1]} positions: {matched} matched, value {self.value:.6g}, "
+            f"gap {self.gap:.2g}"
+        )
+
 
 def match(
     x: Any,
     y: Any,
     matching: str | Matcher = "optimal",
     *,
+    matching_options: Mapping[str, Any] | None = None,
     layout: str = "auto",
     dtype: DTypeLike | None = None,
-    engine: str = "cpu",
-    **options: Any,
+    engine: str = "auto",
 ) -> Matching:
-    """Match the positions of two inputs, and prove how good that is.
+    """Match the positions of two inputs, with a certificate of optimality.
 
-    Time and memory grow with all S T affinities, whatever the matching; for one without prices of its own an auction
-    finds the bound.
+    Time and memory grow with all S T affinities, whatever the matching; a matching without dual prices of its own needs
+    an auction for the bound.
 
     Parameters
     ----------
     x, y : arrays
         Responses of one input each: (S, C) and (T, C) sets of concept vectors, or maps (C, H, W).
     matching : str or Matcher, default "optimal"
-        Any plugin of the group ``simplugins.matchings``; it takes `options` as its own (see `compute_rsm`). For
-        "greedy" and "topk-greedy" it matters which input comes first.
+        A plugin of the group ``simplugins.matchings`` by name, or a matcher. For "greedy" and "topk-greedy" the order of
+        the two inputs matters.
+    matching_options : mapping, optional
+        Options of a matching given by name.
     layout : {"auto", "sc", "chw", "hwc"}
-        What the dimensions are; "auto" reads two and three of them as the first two.
+        The meaning of the dimensions; "auto" reads two and three of them as the first two layouts.
     dtype : float32 or float64, optional
         By default float64 for float64 responses, else float32.
-    engine : {"cpu", "cuda", "auto"}, default "cpu"
-        As for `compute_rsm`; one pair is no work for a GPU, but for responses that lie there.
+    engine : {"auto", "cpu", "cuda"}, default "auto"
+        As for `simplugins.compute_rsm`, except that "auto" takes a GPU only for responses that lie on one: a single pair
+        is too little work to send there.
 
     Returns
     -------
@@ -85,53 +97,55 @@ def match(
     Raises
     ------
     TypeError, ValueError
-        For bad input, as `simplugins.compute_rsm`.
+        For invalid input, as for `simplugins.compute_rsm`.
 
     Examples
     --------
     >>> import numpy as np
     >>> from simplugins import match
     >>> concepts = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]])
-    >>> found = match(concepts, concepts[[2, 0, 1]])
-    >>> found.columns
+    >>> result = match(concepts, concepts[[2, 0, 1]])
+    >>> result
+    Matching of 3 x 3 positions: 3 matched, value 23, gap 0
+    >>> result.columns
     array([1, 2, 0])
-    >>> found.value  # 1 + 4 + 18: each concept vector met itself
+    >>> result.value  # 1 + 4 + 18: each concept vector met itself
     23.0
     """
     check_engine(engine)
     with error_prefix("x"):
         one = _single(x, layout, dtype)
     with error_prefix("y"):
-        other = _single(y, layout, dtype)
-    if one.channels != other.channels:
-        raise ValueError(f"concept vectors must have equal channels: got {one.channels} and {other.channels}")
-    matcher = resolve_matcher(matching, options)
-    rows, own = _in_order(one.block(0, 1), matcher)
-    cols, others = _in_order(other.block(0, 1), matcher)
-    found, affinity = _certify(rows, cols, matcher, choose_engine(engine, matcher))
-    columns = np.empty_like(found.columns)
-    columns[own] = np.where(found.columns < 0, -1, others[found.columns])
+        two = _single(y, layout, dtype)
+    if one.channels != two.channels:
+        raise ValueError(f"y: expected {one.channels} channels, as in x, got {two.channels}")
+    matcher = resolve_matcher(matching, matching_options)
+    if engine == "auto" and one.gpu is None and two.gpu is None:
+        engine = "cpu"
+    rows, row_order = _ordered(one.block(0, 1), matcher)
+    columns, column_order = _ordered(two.block(0, 1), matcher)
+    certified, affinity = _certify(rows, columns, matcher, choose_engine(engine, matcher))
+    matched = np.empty_like(certified.columns)
+    matched[row_order] = np.where(certified.columns < 0, -1, column_order[certified.columns])
     affinities = np.empty(affinity.shape)
-    affinities[np.ix_(own, others)] = affinity
-    exponent = int(one.exponents[0] + other.exponents[0])
+    affinities[np.ix_(row_order, column_order)] = affinity
+    exponent = int(one.exponents[0] + two.exponents[0])
     return Matching(
-        columns=columns,
-        value=2.0**exponent * float(found.values[0]),
-        upper_bound=2.0**exponent * float(found.upper[0]),
-        gap=float(found.gap[0]),
+        columns=matched,
+        value=2.0**exponent * float(certified.values[0]),
+        upper_bound=2.0**exponent * float(certified.upper[0]),
+        gap=float(certified.gap[0]),
         affinity=np.ldexp(affinities, exponent),
     )
 
 
-def _in_order(block: Block, matcher: Matcher) -> tuple[Block, NDArray[np.int64]]:
-    """Return a block of one input as the matcher wants it, and the positions in that order."""
-    if not matcher.by_norm:
-        return block, np.arange(len(block.vectors))
-    return block.by_norm()
+def _ordered(block: Block, matcher: Matcher) -> tuple[Block, NDArray[np.int64]]:
+    """Return a block of one input in the order of positions that the matcher expects, and that order."""
+    return block.by_norm() if matcher.by_norm else (block, np.arange(len(block.vectors)))
 
 
 def _certify(x: Block, y: Block, matcher: Matcher, engine: str) -> tuple[Certified, NDArray[np.floating]]:
-    """Match two inputs as they stand, and certify the outcome; returns their affinities, too."""
+    """Match two inputs in their present order, with a certificate; return their affinities as well."""
     dtype = np.result_type(x.vectors.dtype, y.vectors.dtype)
     if engine == "cuda":
         from simplugins.compute.engines.cuda import one_pair

@@ -1,18 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Evaluations of RSMs: retrieval and exact search, agreement with a network's outputs, translation."""
+"""Evaluations of RSMs: retrieval, exact search, agreement with a network's outputs, and translation.
 
-from simplugins.evaluation.output_correlation import OutputCorrelation, jensen_shannon, output_correlation
-from simplugins.evaluation.retrieval import TABLES, Metric, Retrieval, retrieval
-from simplugins.evaluation.translation import Translation, translation
+Every name is imported when it is first used.
+"""
+
+from typing import TYPE_CHECKING
+
+from simplugins._common.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from simplugins.evaluation.output_divergences import OutputCorrelation, jensen_shannon, output_correlation
+    from simplugins.evaluation.retrieval_metrics import Metric, Retrieval, retrieval
+    from simplugins.evaluation.searching.neighbours import Neighbours, search
+    from simplugins.evaluation.translation_curves import Translation, translation
+
+_MODULES = {
+    "Metric": "retrieval_metrics",
+    "Neighbours": "searching.neighbours",
+    "OutputCorrelation": "output_divergences",
+    "Retrieval": "retrieval_metrics",
+    "Translation": "translation_curves",
+    "jensen_shannon": "output_divergences",
+    "output_correlation": "output_divergences",
+    "retrieval": "retrieval_metrics",
+    "search": "searching.neighbours",
+    "translation": "translation_curves",
+}
 
 __all__ = [
-    "TABLES",
     "Metric",
+    "Neighbours",
     "OutputCorrelation",
     "Retrieval",
     "Translation",
     "jensen_shannon",
     "output_correlation",
     "retrieval",
+    "search",
     "translation",
 ]
+
+__getattr__, __dir__ = lazy_names(__name__, {name: f"{__name__}.{module}" for name, module in _MODULES.items()})

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Semantic similarity of Torch tensors, with gradients: for losses, regularisers and probes of training.
 
-The matching is found without a gradient, on the CPU, by the exact matcher that `simplugins.compute_rsm` uses; the
-gradient flows through the inner products of the positions so matched. The optimal matching changes only where two
-matchings are worth the same, so almost everywhere that is the exact gradient of the similarity.
+The matching is computed without a gradient, on the CPU, by the exact matcher of `simplugins.compute_rsm`; the gradient
+flows through the inner products of matched positions. The optimal matching changes only where two matchings have the
+same value, so almost everywhere this is the exact gradient of the similarity.
 """
 
 from __future__ import annotations
@@ -30,49 +30,49 @@ if TYPE_CHECKING:
 _PURPOSE = "similarity of Torch tensors"
 
 _ROUNDING = 8
-"""Squared distances below so many times ``eps sqrt(C)``, relative to the squared norms, may be those of equals."""
+"""Squared distances below this many times ``eps sqrt(C)``, relative to the squared norms, count as rounding of 0."""
 
 
 def semantic_similarity(
-    x: Tensor, y: Tensor, measure: str = "semantic-cosine", *, sigma: Sigma | Tensor = "median"
+    x: Tensor, y: Tensor, measure: Any = "semantic-cosine", *, sigma: Sigma | Tensor = "median"
 ) -> Tensor:
-    """Compute the similarity of each response in `x` to the one at the same place in `y`, with gradients.
+    """Compute the similarity of each response in `x` to the corresponding response in `y`, with gradients.
 
     Parameters
     ----------
     x, y : (B, C, H, W), (B, S, C) or (B, C) floating-point tensors
         Responses to B inputs, on the same device: maps, tokens, or vectors. Channels must be equal; numbers of
-        positions may differ: the smaller set is matched into the larger.
-    measure : str, default "semantic-cosine"
+        positions may differ, and then the smaller set is matched into the larger.
+    measure : str or measure, default "semantic-cosine"
         {semantic, spatio-semantic}-{linear, cosine, rbf}.
-    sigma : "median", float, or tensor of no dimensions, default "median"
-        Bandwidth of the RBF kernel, as for `simplugins.compute_rsm`. "median" is that of these B pairs, and counts as
-        a constant: no gradient flows through it. As a loss, give a bandwidth: a median follows what it should measure.
-        Through a tensor there is a gradient.
+    sigma : "median", float, or 0-dimensional tensor, default "median"
+        Bandwidth of the RBF kernel, as for `simplugins.compute_rsm`. "median" is the median over these B pairs, and no
+        gradient flows through it. For a loss, pass a number: the median adapts to the distances that the loss should
+        reduce. A tensor receives a gradient.
 
     Returns
     -------
     (B,) tensor
-        In the wider type of `x` and `y`, at least float32; float16 and bfloat16 are computed in float32, under
-        autocast too.
+        In the wider type of `x` and `y`, at least float32; float16 and bfloat16 are computed in float32, also under
+        autocast.
 
     Raises
     ------
     TypeError
-        If `x` or `y` is no tensor of floating-point numbers.
+        If `x` or `y` is not a tensor of floating-point numbers.
     ValueError
         If shapes do not fit, a value is NaN or infinite, a squared norm exceeds the range of the type, the measure is
-        none of those, sigma is not above 0, or, for spatio-semantic measures, numbers of positions differ.
+        not one of these, sigma is not positive, or, for spatio-semantic measures, numbers of positions differ.
 
     Notes
     -----
-    O(B S T C) for the inner products, as for their gradient, and O(B S^2) to O(B S^3) for the matching, in as many
-    threads as Torch uses. Memory beyond the input: B S T inner products.
+    O(B S T C) for the inner products and for their gradient, and O(B S^2) to O(B S^3) for the matching, in as many
+    threads as Torch uses. Memory in addition to the input: B S T inner products.
 
-    A response whose squared norm is zero has cosine 0 to everything, and gradient 0, where the cosine has none. Under
-    RBF equal responses have similarity 1 and gradient 0. Rounding may leave cosines a little above 1: clipping them
-    would clip gradients. The inner products are as exact as Torch's matrix products, which may be set to less than
-    float32 on a GPU.
+    A response of zero has cosine 0 to everything, with gradient 0 where the cosine is not differentiable. Under RBF,
+    equal responses have similarity 1 and gradient 0. Rounding may leave cosines slightly above 1, since clipping them
+    would clip gradients. The inner products are as precise as Torch's matrix products, whose precision on a GPU may be
+    set below float32.
 
     References
     ----------
@@ -83,7 +83,7 @@ def semantic_similarity(
     >>> import torch
     >>> from simplugins.measures.differentiable import semantic_similarity
     >>> maps = torch.rand(4, 8, 5, 5, requires_grad=True)  # 4 inputs, 8 channels, 5 x 5 positions
-    >>> moved = maps.detach().roll(2, dims=3)  # the same things at other places
+    >>> moved = maps.detach().roll(2, dims=3)  # the same content at other positions
     >>> torch.allclose(semantic_similarity(maps, moved), torch.ones(4))
     True
     >>> loss = 1 - semantic_similarity(maps, torch.rand(4, 8, 5, 5)).mean()
@@ -97,9 +97,9 @@ def semantic_similarity(
     x, y = _of_one_type(_sets("x", x), _sets("y", y))
     if len(x) != len(y):
         raise ValueError(
-            f"x and y must have one response to each input, got {len(x)} and {len(y)}; semantic_rsm compares all pairs"
+            f"x and y must have equal numbers of responses, got {len(x)} and {len(y)}; semantic_rsm compares all pairs"
         )
-    _check_positions(x, y, matcher, measure)
+    _check_positions(x, y, matcher)
     with torch.autocast(x.device.type, enabled=False):
         norms_x, norms_y = _squared_norms("x", x), _squared_norms("y", y)
         products = (x * y).sum((1, 2)) if matcher.positionwise else _aligned_products(x, y, matcher)
@@ -107,34 +107,34 @@ def semantic_similarity(
 
 
 def semantic_rsm(
-    x: Tensor, measure: str = "semantic-cosine", *, other: Tensor | None = None, sigma: Sigma | Tensor = "median"
+    x: Tensor, measure: Any = "semantic-cosine", *, other: Tensor | None = None, sigma: Sigma | Tensor = "median"
 ) -> Tensor:
-    """Compute the similarities of all responses to each other, or to others, with gradients.
+    """Compute the similarities of all responses to each other, or to those of other inputs, with gradients.
 
     Parameters
     ----------
     x : (N, C, H, W), (N, S, C) or (N, C) floating-point tensor
         Responses to N inputs.
     measure, sigma
-        As for `semantic_similarity`; "median" is that of all pairs.
+        As for `semantic_similarity`; "median" is the median over all pairs.
     other : (M, ...) tensor, optional
-        Responses to M other inputs, with as many channels. The result then is N × M.
+        Responses to M other inputs with equal channels. The result is then N × M.
 
     Returns
     -------
     (N, N) or (N, M) tensor
-        What `simplugins.compute_rsm` returns, to rounding: without `other` symmetric, each pair matched once, and with
-        the diagonal of the identity.
+        The values of `simplugins.compute_rsm` up to rounding. Without `other` it is symmetric, each pair is matched
+        once, and the diagonal is that of the identity.
 
     Raises
     ------
     TypeError, ValueError
-        As `semantic_similarity`.
+        As for `semantic_similarity`.
 
     Notes
     -----
-    Time is that of N M pairs of `semantic_similarity`, half of it without `other`; but only N S T inner products are
-    in memory at a time, and N M S integers are kept for the gradient.
+    The time is that of N M pairs of `semantic_similarity`, or half of it without `other`; but only N S T inner products
+    are in memory at a time, and N M S integers are saved for the gradient.
 
     Examples
     --------
@@ -151,41 +151,42 @@ def semantic_rsm(
     _check_sigma(sigma)
     x = _sets("x", x)
     x, y = _of_one_type(x, x if other is None else _sets("other", other))
-    _check_positions(x, y, matcher, measure)
+    _check_positions(x, y, matcher)
     with torch.autocast(x.device.type, enabled=False):
         norms_x, norms_y = _squared_norms("x", x), _squared_norms("other", y)
         products = _products_of_all(x, norms_x, matcher) if other is None else _products_with(x, y, matcher)
         return _similarities(kernel, products, norms_x[:, None], norms_y[None, :], sigma, x.shape[2])
 
 
-def _kernel_and_matcher(measure: str) -> tuple[str, Matcher]:
-    if not isinstance(measure, str):
+def _kernel_and_matcher(measure: Any) -> tuple[str, Matcher]:
+    if arrays.is_torch(measure):
         raise TypeError(
-            f"measure must be the name of a measure, got {type(measure).__name__}; semantic_rsm takes others as other="
+            "measure must be a name or a measure, got a tensor; semantic_rsm takes other responses as other="
         )
     resolved = resolve_measure(measure)
     operation = resolved.operation(Options())
     if resolved.kernel is None or not isinstance(operation, MatchedPairs):
-        raise ValueError(f"measure {measure!r} has no gradient here: it is not a kernel of aligned inner products")
+        raise ValueError(
+            f"measure {resolved.name!r} has no gradient: only semantic and spatio-semantic measures have one"
+        )
     return resolved.kernel, operation.matcher
 
 
 def _sets(name: str, responses: Tensor) -> Tensor:
-    """Return responses as sets of concept vectors (N, S, C), after checking them."""
+    """Check responses, and return them as sets of concept vectors (N, S, C)."""
     if not arrays.is_torch(responses) or not responses.is_floating_point():
-        got = f"a tensor of {responses.dtype}" if arrays.is_torch(responses) else type(responses).__name__
-        raise TypeError(f"{name}: expected a tensor of floating-point numbers, got {got}")
+        kind = f"a tensor of {responses.dtype}" if arrays.is_torch(responses) else type(responses).__name__
+        raise TypeError(f"{name}: expected a tensor of floating-point numbers, got {kind}")
     if responses.dim() not in (2, 3, 4) or responses.numel() == 0:
         raise ValueError(
             f"{name}: expected responses (inputs, channels, height, width), (inputs, positions, channels) or "
-            f"(inputs, channels), none of them empty; got shape {tuple(responses.shape)}"
+            f"(inputs, channels), without empty dimensions; got shape {tuple(responses.shape)}"
         )
     bad = ~responses.detach().isfinite()
     if bad.any():
         first = int(bad.flatten(1).any(1).nonzero()[0])
         raise ValueError(
-            f"{name} holds {int(bad.sum())} NaN or infinite values, the first of them in input {first} of "
-            f"{len(responses)}"
+            f"{name} holds {int(bad.sum())} NaN or infinite values, the first in input {first} of {len(responses)}"
         )
     if responses.dim() == 4:
         return responses.flatten(2).mT
@@ -193,37 +194,37 @@ def _sets(name: str, responses: Tensor) -> Tensor:
 
 
 def _of_one_type(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Return sets of concept vectors (N, S, C) and (M, T, C) in float32 or float64, after checking that they fit."""
+    """Check that sets (N, S, C) and (M, T, C) can be compared, and return them in float32 or float64."""
     if x.shape[2] != y.shape[2]:
-        raise ValueError(f"concept vectors must have equal channels: got {x.shape[2]} and {y.shape[2]}")
+        raise ValueError(f"concept vectors must have equal channels, got {x.shape[2]} and {y.shape[2]}")
     if x.device != y.device:
-        raise ValueError(f"responses must lie on one device to be compared: got {x.device} and {y.device}")
+        raise ValueError(f"responses must be on the same device, got {x.device} and {y.device}")
     wide = x.dtype.itemsize == 8 or y.dtype.itemsize == 8
     return (x.double(), y.double()) if wide else (x.float(), y.float())
 
 
-def _check_positions(x: Tensor, y: Tensor, matcher: Matcher, measure: str) -> None:
+def _check_positions(x: Tensor, y: Tensor, matcher: Matcher) -> None:
     if matcher.positionwise and x.shape[1] != y.shape[1]:
         raise ValueError(
-            f"measure {measure!r} pairs position s with position s, so all responses need equally many: got "
-            f"{x.shape[1]} and {y.shape[1]}; a semantic measure compares sets of different sizes"
+            f"a spatio-semantic measure compares position with the same position, so numbers of positions must be "
+            f"equal, got {x.shape[1]} and {y.shape[1]}; a semantic measure compares sets of different sizes"
         )
 
 
 def _squared_norms(name: str, sets: Tensor) -> Tensor:
     norms = sets.square().sum((1, 2))
     if not norms.detach().isfinite().all():
-        raise ValueError(f"{name}: squared norms exceed the range of {norms.dtype}: rescale the responses")
+        raise ValueError(f"{name}: squared norms exceed the range of {norms.dtype}; rescale the responses")
     return norms
 
 
 def _products_with(x: Tensor, y: Tensor, matcher: Matcher) -> Tensor:
-    """Return the (N, M) aligned inner products of responses with others."""
+    """Return the (N, M) aligned inner products of two sets of responses."""
     import torch
 
     if matcher.positionwise:
         return x.flatten(1) @ y.flatten(1).mT
-    return torch.stack([_aligned_products(x, one, matcher) for one in y], 1)
+    return torch.stack([_aligned_products(x, response, matcher) for response in y], 1)
 
 
 def _products_of_all(x: Tensor, norms: Tensor, matcher: Matcher) -> Tensor:
@@ -243,7 +244,7 @@ def _products_of_all(x: Tensor, norms: Tensor, matcher: Matcher) -> Tensor:
 
 
 def _aligned_products(x: Tensor, y: Tensor, matcher: Matcher) -> Tensor:
-    """Return the (P,) aligned inner products of P responses (P, S, C) with as many others, or with one (T, C)."""
+    """Return the (P,) aligned inner products of responses (P, S, C) with (P, T, C) pair by pair, or with one (T, C)."""
     import torch
 
     affinities = x @ y.mT
@@ -254,7 +255,7 @@ def _aligned_products(x: Tensor, y: Tensor, matcher: Matcher) -> Tensor:
 
 
 def _match(affinities: NDArray[np.floating], matcher: Matcher) -> NDArray[np.int64]:
-    """Return the column that each row takes, (P, S), in P problems with affinities (P, S, T), where S <= T."""
+    """Return the columns matched to the rows, (P, S), of P problems with affinities (P, S, T), where S <= T."""
     import torch
 
     problems, rows, columns = affinities.shape
@@ -272,7 +273,7 @@ def _match(affinities: NDArray[np.floating], matcher: Matcher) -> NDArray[np.int
 def _similarities(
     kernel: str, products: Tensor, norms_x: Tensor, norms_y: Tensor, sigma: Sigma | Tensor, channels: int
 ) -> Tensor:
-    """Apply a kernel as `simplugins.rsm.kernels` does; the norms have shapes that broadcast to that of the products."""
+    """Apply a kernel as `simplugins.rsm.kernels` does; the shapes of the norms broadcast to that of the products."""
     if kernel == "linear":
         return products
     if kernel == "cosine":
@@ -294,7 +295,7 @@ def _median_sigma(distances: Tensor, sums: Tensor, channels: int) -> float:
 
     rounding = _ROUNDING * math.sqrt(channels) * torch.finfo(sums.dtype).eps
     unequal = distances.where(distances > rounding * sums, 0)
-    # The lower median of pairs that stand in a symmetric matrix twice is that of pairs that stand in it once.
+    # Counting each pair of a symmetric matrix twice does not change the lower median.
     return kernels.median_sigma(unequal.reshape(1, -1).cpu().double().numpy(), symmetric=False)
 
 
@@ -304,4 +305,4 @@ def _check_sigma(sigma: Any) -> None:
     is_tensor = arrays.is_torch(sigma) and sigma.dim() == 0
     is_number = isinstance(sigma, int | float | np.number) and not isinstance(sigma, bool)
     if not (is_tensor or is_number) or not 0 < (sigma.item() if is_tensor else sigma) < math.inf:
-        raise ValueError(f"sigma must be 'median' or a number above 0, got {sigma!r}")
+        raise ValueError(f"sigma must be 'median' or a positive number, got {sigma!r}")

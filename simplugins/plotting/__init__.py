@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plots of RSMs, comparisons and evaluations."""
+"""Figures of RSMs, comparisons and evaluations."""

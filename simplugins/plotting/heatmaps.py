@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures. Matplotlib is imported when one is drawn."""
+"""Heat maps of RSMs and comparisons, and figure files. Matplotlib is imported when one is drawn."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _MOST_TICKS = 40
 _MOST_NUMBERS = 16
-"""Comparisons of more layers are drawn without their numbers, and their names are small."""
+"""With more layers, names are small and values are not written into the cells."""
 
 _SMALL = 7
 
@@ -32,19 +32,19 @@ _SMALL = 7
 def plot_rsm(rsm: RSM, axes: Axes | None = None, *, title: str | None = None, cmap: str = "viridis") -> Axes:
     """Draw an RSM as a heat map.
 
-    Colours span the values off the diagonal, so that a large diagonal does not hide them; the colour bar's arrow
-    says when the diagonal lies outside. Labels that stand in runs (as classes do) are named once a run, with lines
-    between the runs.
+    Colours span the values off the diagonal, so that a large diagonal does not hide them; an arrow on the colour bar
+    shows that the diagonal lies outside. Consecutive equal labels (such as classes) are named once, with lines between
+    the groups.
 
     Parameters
     ----------
     rsm : RSM
     axes : matplotlib Axes, optional
-        Where to draw; by default a new figure of pyplot.
+        By default those of a new pyplot figure.
     title : str, optional
         By default the name of the measure.
     cmap : str, default "viridis"
-        A colour map of Matplotlib.
+        A Matplotlib colour map.
 
     Returns
     -------
@@ -75,21 +75,21 @@ def plot_comparison(
     cmap: str = "viridis",
     limits: tuple[float, float] | None = None,
 ) -> Axes:
-    """Draw a comparison of layers as a heat map, with the layers' names, and with the numbers if there is room.
+    """Draw a comparison of layers as a heat map, with the names of the layers, and the values if they fit.
 
-    The first layers are at the bottom left, so that depth grows along both axes. Layers without a value are left white.
+    The first layers are at the bottom left, so that depth grows along both axes. Undefined values are white.
 
     Parameters
     ----------
     comparison : Comparison
     axes : matplotlib Axes, optional
-        Where to draw; by default a new figure of pyplot.
+        By default those of a new pyplot figure.
     title : str, optional
         By default the name of the method.
     cmap : str, default "viridis"
-        A colour map of Matplotlib.
+        A Matplotlib colour map.
     limits : (float, float), optional
-        What the colours span, for pictures that are to be compared; by default the values.
+        Range of the colours, for figures that will be compared; by default that of the values.
 
     Returns
     -------
@@ -120,12 +120,12 @@ def _name_layers(axes: Axes, comparison: Comparison) -> None:
 
 
 def plain(name: str) -> str:
-    """Return a name that Matplotlib does not read as a formula."""
+    """Escape a name so that Matplotlib does not read it as a formula."""
     return name.replace("$", r"\$")
 
 
 def _write_numbers(axes: Axes, values: NDArray[np.float64], image: Any) -> None:
-    """Write each value into its field, in the colour that can be read there."""
+    """Write each value into its cell, in white on dark colours, else in black."""
     for (i, j), value in np.ndenumerate(values):
         if np.isfinite(value):
             red, green, blue, _ = image.cmap(image.norm(value))
@@ -136,13 +136,13 @@ def _write_numbers(axes: Axes, values: NDArray[np.float64], image: Any) -> None:
 
 
 def color_limits(rsm: RSM) -> tuple[float, float]:
-    """Return the least and the largest value off the diagonal (of all, where rows and columns differ)."""
+    """Return the smallest and the largest value; off the diagonal, if rows and columns are the same inputs."""
     values = rsm.values[~np.eye(len(rsm), dtype=bool)] if rsm.symmetric else rsm.values
     return float(values.min()), float(values.max())
 
 
 def label_axis(axes: Axes, side: str, labels: NDArray[Any] | None, otherwise: str) -> None:
-    """Name the rows ("y") or columns ("x") of a heat map: run by run, one by one, or not at all if there are too many.
+    """Label the rows ("y") or columns ("x") of a heat map, once per group of equal labels; too many are left out.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def label_axis(axes: Axes, side: str, labels: NDArray[Any] | None, otherwise: st
     side : {"x", "y"}
     labels : array or None
     otherwise : str
-        What to call the axis if its labels are not shown.
+        Title of the axis if its labels are not shown.
     """
     axis = axes.xaxis if side == "x" else axes.yaxis
     starts = np.zeros(0, int) if labels is None else np.flatnonzero(np.r_[True, labels[1:] != labels[:-1]])
@@ -188,7 +188,7 @@ def rsm_png(rsm: RSM) -> str:
 
 
 def rsm_figure(rsm: RSM, *, width: float = 7) -> Figure:
-    """Return a figure, outside pyplot, with an RSM drawn in it; `width` in inches, height as the RSM's shape asks."""
+    """Draw an RSM in a figure that pyplot does not manage; `width` is in inches, the height follows from the shape."""
     from matplotlib.figure import Figure
 
     rows, columns = rsm.shape
@@ -199,7 +199,7 @@ def rsm_figure(rsm: RSM, *, width: float = 7) -> Figure:
 
 
 def comparison_figure(comparison: Comparison) -> Figure:
-    """Return a figure, outside pyplot, with a comparison of layers drawn in it, as large as its layers need."""
+    """Draw a comparison of layers in a figure that pyplot does not manage, sized for the number of layers."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_size_for_layers(*comparison.values.shape), layout="constrained")
@@ -212,19 +212,19 @@ def _size_for_layers(rows: int, columns: int) -> tuple[float, float]:
 
 
 def save_figure(figure: Figure, path: str | PathLike[str], *, overwrite: bool = False) -> None:
-    """Write a figure in the format that its name ends in (.png, .pdf, .svg …), whole or not at all.
+    """Write a figure in the format given by the ending of the path (.png, .pdf, .svg …), whole or not at all.
 
     Raises
     ------
     FileExistsError
-        If the file exists and may not be replaced.
+        If the file exists and `overwrite` is False.
     ValueError
-        If Matplotlib knows no such format.
+        If Matplotlib does not support the format.
     """
     suffix = Path(path).suffix.lstrip(".").lower()
     known = figure.canvas.get_supported_filetypes()
     if suffix not in known:
-        raise ValueError(f"{path}: no picture format {suffix!r}, expected one of {', '.join(sorted(known))}")
+        raise ValueError(f"{path}: unknown image format {suffix!r}, expected one of {', '.join(sorted(known))}")
 
     def write(file: IO[bytes]) -> None:
         figure.savefig(file, format=suffix, dpi=150)

@@ -358,9 +358,9 @@ class RSM(Algebra):
             labels=None if self.labels is None else self.labels[order],
         )
 
-    def to(self, tool: str, **options: Any) -> Any:
+    def to(self, tool: Any, **options: Any) -> Any:
         """Return the RSM as an object of another tool; see `simplugins.to_tool`."""
-        return plugins.load(plugins.ADAPTERS, tool).to(self, **options)
+        return (plugins.load(plugins.ADAPTERS, tool) if isinstance(tool, str) else tool).to(self, **options)
 
     def plot(self, axes: Axes | None = None, *, title: str | None = None, cmap: str = "viridis") -> Axes:
         """Draw the RSM as a heat map; see `simplugins.plotting.heatmaps.plot_rsm`."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tools that are not on PyPI: a checkout of the tool, if ``--checkout`` names one, or else our double of it."""
+"""Tools that are not on PyPI: the checkout that ``--checkout`` names, otherwise our double of the tool."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ DOUBLES = Path(__file__).parent / "doubles"
 
 
 def tool_on_path(request, monkeypatch, tool, modules):
-    """Make a tool importable for one test; what a fixture yields from.
+    """Make a tool importable for one test; a generator for fixtures.
 
     Parameters
     ----------
     request, monkeypatch
         The fixtures.
     tool : str
-        What ``--checkout`` calls it, and its folder in ``doubles``.
+        Its name for ``--checkout``, and its folder in ``doubles``.
     modules : sequence of str
-        What is imported anew, with all that is below: first the tool's package, then what holds classes of it, such as
-        ``simplugins_adapters.subclasses.netrep``.
+        Modules to import afresh, with their submodules: first the tool's package, then modules with subclasses of its
+        classes, such as ``simplugins_adapters.subclasses.netrep_metric``.
 
     Yields
     ------
@@ -41,12 +41,12 @@ def tool_on_path(request, monkeypatch, tool, modules):
 
 def _checkout(config, tool):
     """Return the folder that ``--checkout`` gives for a tool, or None."""
-    given = dict(option.partition("=")[::2] for option in config.getoption("--checkout"))
-    return Path(given[tool]).resolve() if tool in given else None
+    paths = dict(option.partition("=")[::2] for option in config.getoption("--checkout"))
+    return Path(paths[tool]).resolve() if tool in paths else None
 
 
 def _importable(checkout, package):
-    """Return the folder of a checkout that its package is imported from."""
+    """Return the folder of a checkout from which its package is imported."""
     for folder in (checkout / "src", checkout):
         if (folder / package).is_dir():
             return folder
@@ -54,7 +54,7 @@ def _importable(checkout, package):
 
 
 def _forget(modules):
-    """Remove modules, and all that is below them, from those that are imported."""
+    """Remove modules and their submodules from the imported ones."""
     for name in [*sys.modules]:
         if any(name == module or name.startswith(f"{module}.") for module in modules):
             del sys.modules[name]

@@ -17,33 +17,34 @@ PAGES = Path(__file__).parents[2] / "docs" / "tools"
 KERNELS = ("linear", "cosine", "rbf")
 
 collect_ignore = ["doubles"]
-if not find_spec("brainscore_vision"):  # its run.sh makes an environment for it
+if not find_spec("brainscore_vision"):  # run.sh creates an environment for it
     collect_ignore.append("brain_score")
 
 
 @pytest.fixture(scope="session")
 def photo_rsms(photos):
-    """RSMs of two layers for the same 24 crops, each with a label of its own."""
+    """RSMs of two layers for the same 24 crops, with unique labels."""
     labels = [f"{name} {i:02}" for i, name in enumerate(photos["photo_names"][photos["photo"]])]
     return {layer: simplugins.compute_rsm(photos[layer], labels=labels) for layer in ("block10", "block15")}
 
 
 @pytest.fixture(scope="session")
 def indefinite(photos):
-    """By kernel, two semantic RSMs of the same 118 inputs, real and not positive semi-definite.
+    """By kernel, two semantic RSMs of the same 118 inputs that are not positive semi-definite.
 
-    Of the responses of block 10 to whole crops, RSMs of 24 inputs happen to be definite. These inputs are every tenth
-    patch of 2 x 2 positions; the first RSM has the channels 0 to 7, the second the channels 8 to 15.
+    RSMs of the 24 whole crops happen to be positive semi-definite. These inputs are every tenth patch of 2 x 2
+    positions in block 10; the first RSM uses channels 0 to 7, the second channels 8 to 15.
     """
     maps = photos["block10"]
     patches = maps.reshape(24, 112, 7, 2, 7, 2).transpose(0, 2, 4, 1, 3, 5).reshape(-1, 112, 2, 2)[::10]
     labels = [f"patch {i:03}" for i in range(len(patches))]
-    found = {}
-    for kernel in KERNELS:
-        measure = f"semantic-{kernel}"
-        pair = [simplugins.compute_rsm(patches[:, c], measure, labels=labels) for c in (slice(8), slice(8, 16))]
-        found[kernel] = tuple(pair)
-    return found
+    return {
+        kernel: tuple(
+            simplugins.compute_rsm(patches[:, channels], f"semantic-{kernel}", labels=labels)
+            for channels in (slice(8), slice(8, 16))
+        )
+        for kernel in KERNELS
+    }
 
 
 @pytest.fixture(params=KERNELS)
@@ -53,27 +54,27 @@ def kernel(request):
 
 @pytest.fixture
 def permuted():
-    """Return a function from an RSM with labels to the same inputs in another order."""
+    """Return a function that reorders the inputs of a labelled RSM."""
     return lambda rsm: rsm.in_order(np.random.default_rng(0).permutation(rsm.labels))
 
 
 @pytest.fixture
 def unchanged():
-    """Return a function that remembers RSMs, and one that checks that these are as they were."""
-    remembered = []
+    """Return a function that registers RSMs, which must be unchanged at the end of the test."""
+    copies = []
 
-    def remember(*rsms):
-        remembered.extend((rsm, rsm.values.copy(), dict(rsm.metadata)) for rsm in rsms)
+    def register(*rsms):
+        copies.extend((rsm, rsm.values.copy(), dict(rsm.metadata)) for rsm in rsms)
 
-    yield remember
-    for rsm, values, made in remembered:
+    yield register
+    for rsm, values, metadata in copies:
         np.testing.assert_array_equal(rsm.values, values)
-        assert rsm.metadata == made
+        assert rsm.metadata == metadata
 
 
 @pytest.fixture
 def run_page(tmp_path, monkeypatch, request):
-    """Return a function that runs the examples of a tool's page, and compares what they print with what it says."""
+    """Return a function that runs the examples of a tool's page and compares their output with the page."""
     pictures = request.config.getoption("--pictures")
     pictures = None if pictures is None else pictures.resolve()
     monkeypatch.chdir(tmp_path)

@@ -14,14 +14,14 @@ def cka(hsic, x, y):
 
 
 @pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
-def test_the_page_is_as_run(run_page):
+def test_the_page_prints_what_it_shows(run_page):
     run_page("ckatorch")
 
 
 @pytest.mark.parametrize(
     ("hsic", "method"), [(hsic0, "cka"), (lambda x, y: hsic1(x[None], y[None]), "cka-debiased")], ids=["hsic0", "hsic1"]
 )
-def test_cka_of_their_hsics_is_ours_also_of_indefinite_rsms(indefinite, kernel, unchanged, hsic, method):
+def test_cka_of_the_tool_is_ours_even_for_indefinite_rsms(indefinite, kernel, unchanged, hsic, method):
     pair = indefinite[kernel]
     unchanged(*pair)
     assert np.linalg.eigvalsh(pair[0].values)[0] < -1e-4 * np.linalg.norm(pair[0].values, 2)
@@ -36,8 +36,8 @@ def test_a_stack_goes_through_hsic1_at_once(photo_rsms, unchanged):
     assert (grams.shape, grams.dtype) == ((2, 24, 24), torch.float64)
     i, j = torch.cartesian_prod(torch.arange(2), torch.arange(2)).T
     hsic = hsic1(grams[i], grams[j]).reshape(2, 2)
-    found = hsic / torch.outer(hsic.diagonal(), hsic.diagonal()).sqrt()
-    np.testing.assert_allclose(found, simplugins.compare_layers(photo_rsms, method="cka-debiased").values, atol=1e-12)
+    result = hsic / torch.outer(hsic.diagonal(), hsic.diagonal()).sqrt()
+    np.testing.assert_allclose(result, simplugins.compare_layers(photo_rsms, method="cka-debiased").values, atol=1e-12)
     grams.zero_()
 
 
@@ -48,22 +48,22 @@ def test_rounding_of_float32_is_no_asymmetry(photos):
     assert ckatorch.center_gram_matrix(gram).shape == (24, 24)
 
 
-def test_permuted_inputs_are_caught_or_put_in_order(photo_rsms, permuted):
+def test_permuted_inputs_are_an_error_or_aligned(photo_rsms, permuted):
     a, b = photo_rsms.values()
-    with pytest.raises(ValueError, match=r"labels differ: input 0 is .* in another order"):
+    with pytest.raises(ValueError, match=r"labels.* 0 .*align=True"):
         simplugins.to_tool("ckatorch", (a, permuted(b)))
     aligned = simplugins.to_tool("ckatorch", (a, permuted(b)), align=True)
     assert torch.equal(aligned, simplugins.to_tool("ckatorch", (a, b)))
 
 
-def test_the_way_back(indefinite, kernel):
+def test_rsms_come_back(indefinite, kernel):
     rsm, _ = indefinite[kernel]
     back = simplugins.RSM.from_similarities(rsm.to("ckatorch"), labels=rsm.labels, measure=rsm.measure)
     np.testing.assert_allclose(back.values, rsm.values, atol=1e-12 * np.abs(rsm.values).max())
 
 
 @pytest.mark.parametrize("method", ["cka", "norm-difference"])
-def test_comparisons_are_drawn_by_their_plot(photo_rsms, method):
+def test_the_tool_plots_comparisons(photo_rsms, method):
     rows = {"net.stem.0": photo_rsms["block10"], "net.head": photo_rsms["block15"]}
     comparison = simplugins.compare_layers(rows, {"block15": photo_rsms["block15"]}, method)
     arguments = comparison.to("ckatorch", names=("A", "B"))
@@ -77,12 +77,12 @@ def test_comparisons_are_drawn_by_their_plot(photo_rsms, method):
     before = comparison.values.copy()
     arguments["cka_matrix"].zero_()
     np.testing.assert_array_equal(comparison.values, before)
-    with pytest.raises(ValueError, match="names: expected those of two networks, got 'AB'"):
+    with pytest.raises(ValueError, match=r"names.*'AB'"):
         comparison.to("ckatorch", names="AB")
 
 
-def test_the_pitfalls_are_as_the_page_tells(photos):
-    """What it says of ckatorch itself: which of its ways to debiased CKA is not, and what it does to tokens."""
+def test_the_tool_has_the_pitfalls_of_its_page(photos):
+    """Which of ckatorch's options yields debiased CKA, and how it treats tokens."""
     x, y = (torch.tensor(photos[layer].mean((2, 3), dtype=float)) for layer in ("block10", "block15"))
     grams = [simplugins.RSM.from_similarities(z @ z.T) for z in (x, y)]
     biased, debiased = (simplugins.compare(*grams, method) for method in ("cka", "cka-debiased"))
@@ -96,7 +96,7 @@ def test_the_pitfalls_are_as_the_page_tells(photos):
     )
 
 
-def test_rsms_of_inputs_with_others_are_refused(photos):
+def test_rsms_with_other_inputs_are_an_error(photos):
     between = simplugins.compute_rsm(photos["block15"][:4], other=photos["block15"][4:8])
-    with pytest.raises(ValueError, match="ckatorch takes RSMs of inputs with themselves"):
+    with pytest.raises(ValueError, match=r"ckatorch.* 4 .* 4 "):
         between.to("ckatorch")

@@ -8,7 +8,7 @@ mne = pytest.importorskip("mne")
 mne_rsa = pytest.importorskip("mne_rsa", reason="pip install --no-deps mne-rsa==1.0")
 
 
-def test_the_page_is_as_run(run_page):
+def test_the_page_prints_what_it_shows(run_page):
     run_page("mne-rsa")
 
 
@@ -35,7 +35,7 @@ def test_correlations_of_distances_are_rsa_of_distances(indefinite, kernel, diss
     assert mne_rsa.rsa(*rdms, metric=correlation) == pytest.approx(expected, abs=1e-10)
 
 
-def test_their_matrices_pass_their_checks(indefinite, kernel):
+def test_the_tool_accepts_square_and_condensed_rdms(indefinite, kernel):
     pair = indefinite[kernel]
     condensed = simplugins.to_tool("mne-rsa", pair, dissimilarity="distance")
     square = [mne_rsa.squareform(rdm) for rdm in condensed]
@@ -57,9 +57,9 @@ def test_layers_become_a_list(photo_rsms):
     np.testing.assert_allclose(mne_rsa.rsa(rdms, rdms), [[1, between], [between, 1]], atol=1e-10)
 
 
-def test_permuted_inputs_are_caught_or_put_in_order(photo_rsms, permuted):
+def test_permuted_inputs_are_an_error_or_aligned(photo_rsms, permuted):
     a, b = photo_rsms.values()
-    with pytest.raises(ValueError, match=r"labels differ: input 0 is .* in another order"):
+    with pytest.raises(ValueError, match=r"labels.* 0 .*align=True"):
         simplugins.to_tool("mne-rsa", (a, permuted(b)))
     aligned = simplugins.to_tool("mne-rsa", (a, permuted(b)), align=True)
     np.testing.assert_array_equal(aligned, simplugins.to_tool("mne-rsa", (a, b)))
@@ -74,27 +74,27 @@ def test_labels_put_recordings_in_order(photo_rsms, permuted, numbered):
     recorded, order = rng.normal(size=(24, 4, 5)), rng.permutation(24)
     expected = mne_rsa.rsa_array(recorded, rsm.to("mne-rsa"))
     model = permuted(rsm)
-    given = {"labels_X": rsm.labels[order], "labels_rdm_model": model.labels}
-    found = mne_rsa.rsa_array(recorded[order], model.to("mne-rsa"), **given)
-    assert found == pytest.approx(expected, abs=1e-12)
+    labels = {"labels_X": rsm.labels[order], "labels_rdm_model": model.labels}
+    result = mne_rsa.rsa_array(recorded[order], model.to("mne-rsa"), **labels)
+    assert result == pytest.approx(expected, abs=1e-12)
     assert abs(mne_rsa.rsa_array(recorded[order], model.to("mne-rsa")) - expected) > 0.01
 
     epochs = mne.EpochsArray(recorded[order], mne.create_info(4, 100.0, "mag"), verbose=False)
-    found = mne_rsa.rsa_epochs(
+    result = mne_rsa.rsa_epochs(
         epochs, model.to("mne-rsa"), labels_epochs=rsm.labels[order], labels_rdm_model=model.labels
     )
-    assert found == pytest.approx(expected, abs=1e-12)
+    assert result == pytest.approx(expected, abs=1e-12)
 
 
-def test_labels_that_are_not_told_are_taken_to_be_sorted(photo_rsms, permuted):
+def test_the_tool_assumes_sorted_models_without_labels(photo_rsms, permuted):
     model = permuted(photo_rsms["block10"])
     recorded = np.random.default_rng(1).normal(size=(24, 4, 5))
-    told = mne_rsa.rsa_array(recorded, model.to("mne-rsa"), labels_X=model.labels, labels_rdm_model=model.labels)
-    untold = mne_rsa.rsa_array(recorded, model.to("mne-rsa"), labels_X=model.labels)
-    assert abs(told - untold) > 0.01
+    labelled = mne_rsa.rsa_array(recorded, model.to("mne-rsa"), labels_X=model.labels, labels_rdm_model=model.labels)
+    unlabelled = mne_rsa.rsa_array(recorded, model.to("mne-rsa"), labels_X=model.labels)
+    assert abs(labelled - unlabelled) > 0.01
 
 
-def test_the_way_back(indefinite, kernel):
+def test_rsms_come_back(indefinite, kernel):
     rsm, _ = indefinite[kernel]
     for dissimilarity in ("squared-distance", "distance"):
         rdm = rsm.to("mne-rsa", dissimilarity=dissimilarity)
@@ -110,7 +110,7 @@ def test_the_way_back(indefinite, kernel):
         assert back.labels is None
 
 
-def test_several_come_back_by_name(photo_rsms):
+def test_several_rdms_come_back_by_name(photo_rsms):
     rdms = simplugins.to_tool("mne-rsa", photo_rsms)
     back = simplugins.from_tool("mne-rsa", rdms, dissimilarity="complement", layers=list(photo_rsms))
     assert list(back) == ["block10", "block15"]
@@ -124,7 +124,7 @@ def test_several_come_back_by_name(photo_rsms):
     ("metric", "dissimilarity"),
     [("correlation", "complement"), ("cosine", "complement"), ("euclidean", "distance"), ("sqeuclidean", None)],
 )
-def test_their_own_rdms_are_read(metric, dissimilarity):
+def test_rdms_of_the_tool_are_read(metric, dissimilarity):
     x = np.random.default_rng(0).normal(size=(6, 9))
     rdm = mne_rsa.compute_rdm(x, metric)
     rsm = simplugins.from_tool("mne-rsa", rdm, dissimilarity=dissimilarity or "squared-distance", labels=list("abcdef"))
@@ -135,28 +135,26 @@ def test_their_own_rdms_are_read(metric, dissimilarity):
     assert rsm.labels.tolist() == list("abcdef")
 
 
-def test_what_is_no_rdm_is_refused(photo_rsms):
+def test_arrays_that_are_no_rdms_are_an_error(photo_rsms):
     rdms = simplugins.to_tool("mne-rsa", photo_rsms)
     with pytest.raises(TypeError, match="dissimilarity"):
         simplugins.from_tool("mne-rsa", rdms[0])
-    with pytest.raises(ValueError, match="expected one of squared-distance, distance, complement, got 'l1'"):
+    with pytest.raises(ValueError, match=r"dissimilarity.*squared-distance, distance, complement.*'l1'"):
         simplugins.from_tool("mne-rsa", rdms[0], dissimilarity="l1")
-    with pytest.raises(ValueError, match=r"layers: expected 2 different names, one for each RDM, got \['one'\]"):
+    with pytest.raises(ValueError, match=r"layers.*\b2\b.*\['one'\]"):
         simplugins.from_tool("mne-rsa", rdms, dissimilarity="complement", layers=["one"])
     with pytest.raises(ValueError, match="Incompatible vector size"):
         simplugins.from_tool("mne-rsa", rdms[0][:-1], dissimilarity="complement")
-    with pytest.raises(ValueError, match="MNE-RSA takes no such RDM: The matrix argument must be square"):
+    with pytest.raises(ValueError, match=r"rdms.*MNE-RSA.*must be square"):
         simplugins.from_tool("mne-rsa", np.stack(rdms), dissimilarity="complement")
     for dissimilarity in ("distance", "complement"):
-        with pytest.raises(
-            ValueError, match=r"diagonal must be zero\. \(similarities are read by simplugins\.RSM\.of\)"
-        ):
+        with pytest.raises(ValueError, match=r"diagonal must be zero.*RSM\.from_similarities"):
             simplugins.from_tool("mne-rsa", photo_rsms["block10"].values, dissimilarity=dissimilarity)
     with pytest.raises(ValueError, match="must be symmetric"):
         simplugins.from_tool("mne-rsa", np.triu(np.ones((3, 3)), 1), dissimilarity="distance")
     with pytest.raises(ValueError, match="NaN"):
         simplugins.from_tool("mne-rsa", np.array([0.1, np.nan, 0.2]), dissimilarity="complement")
-    with pytest.raises(ValueError, match="dissimilarity: expected one of squared-distance, distance, complement"):
+    with pytest.raises(ValueError, match=r"dissimilarity.*'l1'"):
         photo_rsms["block10"].to("mne-rsa", dissimilarity="l1")
 
 
@@ -165,9 +163,7 @@ def test_two_inputs(photos):
     np.testing.assert_array_equal(rsm.to("mne-rsa"), [1 - rsm.values[0, 1]])
 
 
-def test_rsms_of_inputs_with_others_are_refused(photos):
+def test_rsms_with_other_inputs_are_an_error(photos):
     between = simplugins.compute_rsm(photos["block15"][:4], other=photos["block15"][4:])
-    with pytest.raises(
-        ValueError, match=r"MNE-RSA takes RSMs of inputs with themselves; this one holds .* 4 inputs to 20"
-    ):
+    with pytest.raises(ValueError, match=r"MNE-RSA.* 4 .* 20 "):
         between.to("mne-rsa")

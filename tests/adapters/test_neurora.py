@@ -15,7 +15,7 @@ with np.errstate():  # importing it changes NumPy's settings for the whole proce
     from neurora.stuff import normalize_rdm
 
 
-def test_the_page_is_as_run(run_page):
+def test_the_page_prints_what_it_shows(run_page):
     run_page("neurora")
 
 
@@ -49,30 +49,30 @@ def test_layers_become_a_stack_of_models(photo_rsms, unchanged):
     models = simplugins.to_tool("neurora", photo_rsms)
     assert models.shape == (2, 24, 24)
     assert models.dtype == np.float64
-    recorded = np.stack([models[::-1], models])[:, None]  # as of 2 subjects, 1 channel, 2 times
-    found = rdms_corr(models, recorded)
+    recorded = np.stack([models[::-1], models])[:, None]  # 2 subjects, 1 channel, 2 times
+    result = rdms_corr(models, recorded)
     between = simplugins.compare(*photo_rsms.values(), "rsa-spearman")
     expected = [[[between, 1], [1, between]], [[1, between], [between, 1]]]
-    np.testing.assert_allclose(found[:, 0, :, :, 0], expected, atol=1e-10)
+    np.testing.assert_allclose(result[:, 0, :, :, 0], expected, atol=1e-10)
     models[:] = 7
 
 
-def test_one_rsm_is_a_stack_if_it_comes_in_a_list(photo_rsms):
+def test_a_list_of_one_rsm_becomes_a_stack(photo_rsms):
     rsm = photo_rsms["block10"]
     models = simplugins.to_tool("neurora", [rsm])
     np.testing.assert_array_equal(models, rsm.to("neurora")[None])
     assert rdms_corr(models, models[0])[0, 0] == pytest.approx(1, abs=1e-12)
 
 
-def test_permuted_inputs_are_caught_or_put_in_order(photo_rsms, permuted):
+def test_permuted_inputs_are_an_error_or_aligned(photo_rsms, permuted):
     a, b = photo_rsms.values()
-    with pytest.raises(ValueError, match=r"labels differ: input 0 is .* in another order"):
+    with pytest.raises(ValueError, match=r"labels.* 0 .*align=True"):
         simplugins.to_tool("neurora", (a, permuted(b)))
     aligned = simplugins.to_tool("neurora", (a, permuted(b)), align=True)
     np.testing.assert_array_equal(aligned, simplugins.to_tool("neurora", (a, b)))
 
 
-def test_they_are_drawn_and_scaled(indefinite):
+def test_rdms_can_be_drawn_and_normalised(indefinite):
     rsm, _ = indefinite["linear"]
     rdm = rsm.to("neurora", dissimilarity="distance")
     assert rdm.max() > 1
@@ -87,7 +87,7 @@ def test_they_are_drawn_and_scaled(indefinite):
     assert (scaled[pairs].min(), scaled[pairs].max()) == (0, 1)
 
 
-def test_numpy_keeps_its_settings():
+def test_error_settings_of_numpy_are_unchanged():
     script = (
         "import numpy as np, simplugins, sys\n"
         "before = np.geterr()\n"
@@ -107,13 +107,11 @@ def test_two_inputs(photos):
     np.testing.assert_array_equal(rsm.to("neurora"), [[0, d], [d, 0]])
 
 
-def test_what_cannot_be_carried_is_refused(photos, photo_rsms):
+def test_unsupported_conversions_are_an_error(photos, photo_rsms):
     between = simplugins.compute_rsm(photos["block15"][:4], other=photos["block15"][4:])
-    with pytest.raises(
-        ValueError, match=r"NeuroRA takes RSMs of inputs with themselves; this one holds .* 4 inputs to 20"
-    ):
+    with pytest.raises(ValueError, match=r"NeuroRA.* 4 .* 20 "):
         between.to("neurora")
-    with pytest.raises(ValueError, match="dissimilarity: expected one of squared-distance, distance, complement"):
+    with pytest.raises(ValueError, match=r"dissimilarity.*'l1'"):
         photo_rsms["block10"].to("neurora", dissimilarity="l1")
-    with pytest.raises(TypeError, match="NeuroRA does not carry anything back; it has: RSM, layers"):
+    with pytest.raises(TypeError, match=r"NeuroRA.*'reader'.*'rsm', 'rsms'"):
         simplugins.from_tool("neurora", photo_rsms["block10"].values)

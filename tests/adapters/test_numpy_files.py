@@ -12,7 +12,7 @@ def features():
     return np.random.default_rng(0).normal(size=(6, 9))
 
 
-def test_the_page_is_as_run(run_page):
+def test_the_page_prints_what_it_shows(run_page):
     run_page("numpy")
 
 
@@ -23,36 +23,36 @@ def test_rsms_become_arrays_by_name(photo_rsms, photos, unchanged):
     assert list(one) == ["rsm", "labels"]
     several = simplugins.to_tool("numpy", photo_rsms)
     assert list(several) == ["block10", "block15", "labels"]
-    for found in (one["rsm"], several["block10"]):
-        np.testing.assert_array_equal(found, rsm.values)
-        found[:] = 0
-    for found in (one["labels"], several["labels"]):
-        np.testing.assert_array_equal(found, rsm.labels)
-        assert not np.shares_memory(found, rsm.labels)
+    for result in (one["rsm"], several["block10"]):
+        np.testing.assert_array_equal(result, rsm.values)
+        result[:] = 0
+    for result in (one["labels"], several["labels"]):
+        np.testing.assert_array_equal(result, rsm.labels)
+        assert not np.shares_memory(result, rsm.labels)
     assert list(simplugins.compute_rsm(photos["block15"]).to("numpy")) == ["rsm"]
     assert list(simplugins.to_tool("numpy", {"labels": simplugins.RSM.from_similarities(np.eye(2))})) == ["labels"]
 
 
-def test_rsms_of_inputs_with_others_have_both_labels(photos):
+def test_rsms_with_other_inputs_have_both_labels(photos):
     between = simplugins.compute_rsm(photos["block15"][:4], other=photos["block15"][4:], other_labels=range(20))
-    found = between.to("numpy")
-    assert list(found) == ["rsm", "other_labels"]
-    np.testing.assert_array_equal(found["rsm"], between.values)
+    result = between.to("numpy")
+    assert list(result) == ["rsm", "other_labels"]
+    np.testing.assert_array_equal(result["rsm"], between.values)
 
 
 def test_comparisons_become_arrays_by_name(photo_rsms):
     comparison = simplugins.compare_layers(photo_rsms, {"other": photo_rsms["block15"]})
-    found = comparison.to("numpy")
-    np.testing.assert_array_equal(found["values"], comparison.values)
-    assert found["rows"].tolist() == ["block10", "block15"]
-    assert found["columns"].tolist() == ["other"]
-    found["values"][:] = 0
+    result = comparison.to("numpy")
+    np.testing.assert_array_equal(result["values"], comparison.values)
+    assert result["rows"].tolist() == ["block10", "block15"]
+    assert result["columns"].tolist() == ["other"]
+    result["values"][:] = 0
     assert comparison.values.all()
 
 
-def test_permuted_inputs_are_caught_or_put_in_order(photo_rsms, permuted):
+def test_permuted_inputs_are_an_error_or_aligned(photo_rsms, permuted):
     a, b = photo_rsms.values()
-    with pytest.raises(ValueError, match=r"labels differ: input 0 is .* in another order"):
+    with pytest.raises(ValueError, match=r"labels.* 0 .*align=True"):
         simplugins.to_tool("numpy", {"a": a, "b": permuted(b)})
     aligned = simplugins.to_tool("numpy", {"a": a, "b": permuted(b)}, align=True)
     np.testing.assert_array_equal(aligned["b"], b.values)
@@ -62,22 +62,22 @@ def test_files_come_back(indefinite, kernel, tmp_path):
     rsm, other = indefinite[kernel]
     assert np.linalg.eigvalsh(rsm.to("numpy")["rsm"])[0] < -1e-4 * np.linalg.norm(rsm.values, 2)
     np.savez(tmp_path / "rsms.npz", **simplugins.to_tool("numpy", {"a": rsm, "b": other}))
-    found = simplugins.from_tool("numpy", tmp_path / "rsms.npz", key="b", labels="labels", measure=rsm.measure)
-    np.testing.assert_array_equal(found.values, other.values)
-    np.testing.assert_array_equal(found.labels, other.labels)
-    np.testing.assert_allclose(found.rdm(), other.rdm(), atol=1e-7 * other.rdm().max())
-    assert found.metadata == {"measure": rsm.measure, "source": "numpy"}
+    result = simplugins.from_tool("numpy", tmp_path / "rsms.npz", key="b", labels="labels", measure=rsm.measure)
+    np.testing.assert_array_equal(result.values, other.values)
+    np.testing.assert_array_equal(result.labels, other.labels)
+    np.testing.assert_allclose(result.rdm(), other.rdm(), atol=1e-7 * other.rdm().max())
+    assert (result.measure, result.metadata) == (rsm.measure, {"source": "numpy"})
     np.save(tmp_path / "distances.npy", rsm.rdm().astype(np.float32))
-    found = simplugins.from_tool("numpy", str(tmp_path / "distances.npy"), dissimilarity="distance")
-    assert simplugins.compare(found, rsm, "cka") == pytest.approx(1, abs=1e-6)
+    result = simplugins.from_tool("numpy", str(tmp_path / "distances.npy"), dissimilarity="distance")
+    assert simplugins.compare(result, rsm, "cka") == pytest.approx(1, abs=1e-6)
 
 
-def test_matlab_files_take_them(photo_rsms, tmp_path):
+def test_matlab_files_keep_arrays(photo_rsms, tmp_path):
     savemat(tmp_path / "rsms.mat", simplugins.to_tool("numpy", photo_rsms))
     loaded = loadmat(tmp_path / "rsms.mat")
-    found = simplugins.from_tool("numpy", loaded["block15"], labels=[label.strip() for label in loaded["labels"]])
-    np.testing.assert_array_equal(found.values, photo_rsms["block15"].values)
-    np.testing.assert_array_equal(found.labels, photo_rsms["block15"].labels)
+    result = simplugins.from_tool("numpy", loaded["block15"], labels=[label.strip() for label in loaded["labels"]])
+    np.testing.assert_array_equal(result.values, photo_rsms["block15"].values)
+    np.testing.assert_array_equal(result.labels, photo_rsms["block15"].labels)
 
 
 @pytest.mark.parametrize(
@@ -86,33 +86,37 @@ def test_matlab_files_take_them(photo_rsms, tmp_path):
 )
 @pytest.mark.parametrize("form", [np.asarray, squareform])
 def test_dissimilarities_square_or_condensed(features, metric, dissimilarity, form):
-    given = form(pdist(features, metric))
-    found = simplugins.from_tool("numpy", given, dissimilarity=dissimilarity, labels=list("abcdef"))
+    source = form(pdist(features, metric))
+    result = simplugins.from_tool("numpy", source, dissimilarity=dissimilarity, labels=list("abcdef"))
     if metric == "correlation":
-        np.testing.assert_allclose(found.values, np.corrcoef(features), atol=1e-12)
+        np.testing.assert_allclose(result.values, np.corrcoef(features), atol=1e-12)
     else:
-        np.testing.assert_allclose(found.rdm(), squareform(pdist(features)), atol=1e-7)
-    assert found.labels.tolist() == list("abcdef")
+        np.testing.assert_allclose(result.rdm(), squareform(pdist(features)), atol=1e-7)
+    assert result.labels.tolist() == list("abcdef")
 
 
 def test_no_memory_is_shared(features, tmp_path):
-    given = features @ features.T
-    found = simplugins.from_tool("numpy", given)
-    assert not np.shares_memory(found.values, given)
-    np.save(tmp_path / "rsm.npy", given)
-    found = simplugins.from_tool("numpy", tmp_path / "rsm.npy")
-    found.values[:] = 0
-    np.testing.assert_array_equal(np.load(tmp_path / "rsm.npy"), given)
+    source = features @ features.T
+    result = simplugins.from_tool("numpy", source)
+    assert not np.shares_memory(result.values, source)
+    np.save(tmp_path / "rsm.npy", source)
+    result = simplugins.from_tool("numpy", tmp_path / "rsm.npy")
+    result.values[:] = 0
+    np.testing.assert_array_equal(np.load(tmp_path / "rsm.npy"), source)
 
 
 def test_dissimilarities_are_not_read_as_similarities(features):
     distances = squareform(pdist(features))
-    for tool, given in (("numpy", distances), ("pandas", _table(distances)), ("xarray", _table(distances).to_xarray())):
-        given = given.to_dataarray("i") if tool == "xarray" else given
-        with pytest.raises(ValueError, match="diagonal is 0, as that of dissimilarities: say with dissimilarity="):
-            simplugins.from_tool(tool, given)
-        found = simplugins.from_tool(tool, given, dissimilarity="distance")
-        np.testing.assert_allclose(found.rdm(), distances, atol=1e-7)
+    for tool, source in (
+        ("numpy", distances),
+        ("pandas", _table(distances)),
+        ("xarray", _table(distances).to_xarray()),
+    ):
+        source = source.to_dataarray("i") if tool == "xarray" else source
+        with pytest.raises(ValueError, match=r"diagonal.*dissimilarity="):
+            simplugins.from_tool(tool, source)
+        result = simplugins.from_tool(tool, source, dissimilarity="distance")
+        np.testing.assert_allclose(result.rdm(), distances, atol=1e-7)
 
 
 def _table(values):
@@ -131,25 +135,25 @@ def test_pickles_are_never_read(tmp_path):
         simplugins.from_tool("numpy", tmp_path / "objects.npy")
 
 
-def test_what_cannot_be_read_is_refused(features, tmp_path):
+def test_unreadable_sources_are_an_error(features, tmp_path):
     gram = features @ features.T
     np.savez(tmp_path / "two.npz", rsm=gram, names=list("abcdef"))
     for options, message in (
-        ({}, r"holds 2 arrays.*\(rsm, names\)"),
-        ({"key": "rdm"}, "holds no array 'rdm'; it holds rsm, names"),
+        ({}, r"\b2 arrays.*rsm, names"),
+        ({"key": "rdm"}, r"'rdm'.*rsm, names"),
         ({"key": "rsm", "labels": list("ab")}, r"labels.*\b6\b"),
-        ({"key": "rsm", "dissimilarity": "l1"}, "dissimilarity: expected one of squared-distance, distance"),
+        ({"key": "rsm", "dissimilarity": "l1"}, r"dissimilarity.*squared-distance, distance.*'l1'"),
     ):
         with pytest.raises(ValueError, match=message):
             simplugins.from_tool("numpy", tmp_path / "two.npz", **options)
     with pytest.raises(FileNotFoundError):
         simplugins.from_tool("numpy", tmp_path / "none.npy")
-    with pytest.raises(ValueError, match="name arrays of a file; this is an array"):
+    with pytest.raises(ValueError, match=r"key=.*labels="):
         simplugins.from_tool("numpy", gram, labels="names")
-    with pytest.raises(ValueError, match=r"expected a square matrix, inputs x inputs, got shape \(6, 9\)"):
+    with pytest.raises(ValueError, match=r"\(6, 9\)"):
         simplugins.from_tool("numpy", features)
-    with pytest.raises(TypeError, match="path of a file, got dict: take an array out of it"):
+    with pytest.raises(TypeError, match=r"source.*dict"):
         simplugins.from_tool("numpy", {"rsm": gram})
     labelled = simplugins.RSM.from_similarities(gram, labels=list("abcdef"))
-    with pytest.raises(ValueError, match="a layer is called 'labels'"):
+    with pytest.raises(ValueError, match=r"rsms.*'labels'"):
         simplugins.to_tool("numpy", {"labels": labelled})

@@ -10,7 +10,7 @@ from rsatoolbox.rdm.rdms import load_rdm
 import simplugins
 
 
-def test_the_page_is_as_run(run_page):
+def test_the_page_prints_what_it_shows(run_page):
     run_page("rsatoolbox")
 
 
@@ -53,21 +53,21 @@ def test_layers_become_one_stack_with_descriptors(photo_rsms):
     np.testing.assert_array_equal(rdms.subset("layer", "block15").get_matrices()[0], rdms.get_matrices()[1])
 
 
-def test_permuted_inputs_are_caught_or_put_in_order(photo_rsms, permuted):
+def test_permuted_inputs_are_an_error_or_aligned(photo_rsms, permuted):
     a, b = photo_rsms.values()
-    with pytest.raises(ValueError, match=r"labels differ: input 0 is .* in another order"):
+    with pytest.raises(ValueError, match=r"labels.* 0 .*align=True"):
         simplugins.to_tool("rsatoolbox", (a, permuted(b)))
     aligned = simplugins.to_tool("rsatoolbox", (a, permuted(b)), align=True)
     np.testing.assert_array_equal(aligned.get_matrices(), simplugins.to_tool("rsatoolbox", (a, b)).get_matrices())
 
 
-def test_their_concat_puts_rdms_in_order_by_our_labels(photo_rsms, permuted):
+def test_concat_of_the_tool_aligns_by_our_labels(photo_rsms, permuted):
     a, b = photo_rsms.values()
     joined = concat(a.to("rsatoolbox"), permuted(b).to("rsatoolbox"))
     np.testing.assert_array_equal(joined.get_matrices()[1], b.rdm(squared=True))
 
 
-def test_their_inference_files_and_tables_work_on_it(photo_rsms, tmp_path):
+def test_inference_files_and_tables_of_the_tool_work(photo_rsms, tmp_path):
     rdms = simplugins.to_tool("rsatoolbox", photo_rsms)
     model = ModelFixed("block10", rdms[0])
     evaluated = eval_fixed(model, rdms[1], method="spearman").evaluations.item()
@@ -78,7 +78,7 @@ def test_their_inference_files_and_tables_work_on_it(photo_rsms, tmp_path):
     assert len(rdms.to_df()) == 2 * 24 * 23 / 2
 
 
-def test_the_way_back(indefinite, kernel):
+def test_rsms_come_back(indefinite, kernel):
     rsm, _ = indefinite[kernel]
     for dissimilarity in ("squared-distance", "distance"):
         back = simplugins.from_tool("rsatoolbox", rsm.to("rsatoolbox", dissimilarity=dissimilarity))
@@ -93,12 +93,12 @@ def test_the_way_back(indefinite, kernel):
         np.testing.assert_allclose(back.values, rsm.values, atol=1e-6)
 
 
-@pytest.mark.parametrize(("method", "shown"), [("euclidean", "squared euclidean"), ("correlation", "correlation")])
-def test_their_own_rdms_are_read(method, shown):
+@pytest.mark.parametrize(("method", "measure"), [("euclidean", "squared euclidean"), ("correlation", "correlation")])
+def test_rdms_of_the_tool_are_read(method, measure):
     x = np.random.default_rng(0).normal(size=(6, 9))
     dataset = Dataset(x, obs_descriptors={"stimulus": list("fedcba")})
     rsm = simplugins.from_tool("rsatoolbox", calc_rdm(dataset, method=method, descriptor="stimulus"), label="stimulus")
-    assert rsm.measure == shown
+    assert rsm.measure == measure
     x = x[::-1]
     if method == "euclidean":
         centred = x - x.mean(0)
@@ -108,22 +108,18 @@ def test_their_own_rdms_are_read(method, shown):
     assert rsm.labels.tolist() == list("abcdef")
 
 
-def test_what_is_not_known_is_asked_for(photo_rsms):
+def test_unknown_kinds_of_dissimilarities_are_an_error(photo_rsms):
     rdms = photo_rsms["block10"].to("rsatoolbox")
     del rdms.rdm_descriptors["dissimilarity"]
-    with pytest.raises(ValueError, match="say with dissimilarity= whether they are squared-distance"):
+    with pytest.raises(ValueError, match=r"semantic-cosine.*dissimilarity="):
         simplugins.from_tool("rsatoolbox", rdms)
-    with pytest.raises(ValueError, match="'measure' names several of the RDMs alike"):
+    with pytest.raises(ValueError, match=r"layer.*'measure'"):
         simplugins.from_tool("rsatoolbox", simplugins.to_tool("rsatoolbox", photo_rsms), layer="measure")
-    with pytest.raises(
-        ValueError, match="dissimilarity: expected one of squared-distance, distance, complement, got 'l1'"
-    ):
+    with pytest.raises(ValueError, match=r"dissimilarity.*squared-distance, distance, complement.*'l1'"):
         photo_rsms["block10"].to("rsatoolbox", dissimilarity="l1")
 
 
-def test_rsms_of_inputs_with_others_are_refused(photos):
+def test_rsms_with_other_inputs_are_an_error(photos):
     between = simplugins.compute_rsm(photos["block15"][:4], other=photos["block15"][4:])
-    with pytest.raises(
-        ValueError, match=r"rsatoolbox takes RSMs of inputs with themselves; this one holds .* 4 inputs to 20"
-    ):
+    with pytest.raises(ValueError, match=r"rsatoolbox.* 4 .* 20 "):
         between.to("rsatoolbox")

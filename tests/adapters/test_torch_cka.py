@@ -11,34 +11,34 @@ from torch_cka import CKA
 import simplugins
 from simplugins import RSM
 
-SHOWN = "ignore:FigureCanvasAgg is non-interactive"
+NOT_SHOWN = "ignore:FigureCanvasAgg is non-interactive"
 TENSOR_DRAWN = "ignore:__array__ implementation:DeprecationWarning"
 
 
 def compared(one, other, *loaders):
     """Return the results of torch_cka for two models, of one loader for both, or of two."""
-    found = CKA(one.model, other.model)
-    found.compare(*(loaders or (one.loader, one.loader)))
-    return found.export()
+    result = CKA(one.model, other.model)
+    result.compare(*(loaders or (one.loader, one.loader)))
+    return result.export()
 
 
-def carried(*rsms, name="one"):
+def model_of(*rsms, name="one"):
     return simplugins.to_tool("torch-cka", rsms, name=name)
 
 
-@pytest.mark.filterwarnings(SHOWN, TENSOR_DRAWN)
-def test_the_page_is_as_run(run_page):
+@pytest.mark.filterwarnings(NOT_SHOWN, TENSOR_DRAWN)
+def test_the_page_prints_what_it_shows(run_page):
     run_page("torch-cka")
 
 
-def test_their_cka_is_the_debiased_cka_also_of_indefinite_rsms(indefinite, kernel, unchanged):
+def test_cka_of_the_tool_is_debiased_cka_even_for_indefinite_rsms(indefinite, kernel, unchanged):
     pair = indefinite[kernel]
     unchanged(*pair)
     assert np.linalg.eigvalsh(pair[0].values)[0] < -1e-4 * np.linalg.norm(pair[0].values, 2)
-    one, other = carried(pair[0]), carried(pair[1], name="other")
-    found = compared(one, other)["CKA"].item()
-    assert found == pytest.approx(simplugins.compare(*pair, "cka-debiased"), abs=1e-6)
-    assert abs(found - simplugins.compare(*pair, "cka")) > 0.01
+    one, other = model_of(pair[0]), model_of(pair[1], name="other")
+    result = compared(one, other)["CKA"].item()
+    assert result == pytest.approx(simplugins.compare(*pair, "cka-debiased"), abs=1e-6)
+    assert abs(result - simplugins.compare(*pair, "cka")) > 0.01
     one.model.layers[0].weight.zero_()
     one.loader.dataset.tensors[0].zero_()
 
@@ -47,11 +47,11 @@ def test_all_layers_are_compared_with_all(indefinite):
     rows = {"stem.0": indefinite["linear"][0], "": indefinite["rbf"][0]}
     columns = {"block (a)": indefinite["cosine"][0], "block (b)": indefinite["cosine"][1], "c": indefinite["rbf"][1]}
     one, other = (simplugins.to_tool("torch-cka", layers, name=name) for name, layers in (("A", rows), ("B", columns)))
-    found = compared(one, other)
+    result = compared(one, other)
     expected = simplugins.compare_layers(rows, columns, "cka-debiased")
-    np.testing.assert_allclose(found["CKA"], expected.values, atol=1e-6)
-    assert (found["model1_layers"], found["model2_layers"]) == (list(rows), list(columns))
-    assert (found["model1_name"], found["model2_name"]) == ("A", "B")
+    np.testing.assert_allclose(result["CKA"], expected.values, atol=1e-6)
+    assert (result["model1_layers"], result["model2_layers"]) == (list(rows), list(columns))
+    assert (result["model1_name"], result["model2_name"]) == ("A", "B")
     few = CKA(one.model, other.model, model1_layers=["stem.0"], model2_layers=["c"])
     few.compare(one.loader, one.loader)
     np.testing.assert_allclose(few.export()["CKA"], expected.values[:1, 2:], atol=1e-6)
@@ -61,47 +61,47 @@ def test_neither_a_large_mean_nor_scale_costs_digits():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 50))
     pair = [RSM.from_similarities(1e12 * (y + 100) @ (y + 100).T) for y in (x, x + 0.5 * rng.normal(size=x.shape))]
-    found = compared(carried(pair[0]), carried(pair[1], name="other"))["CKA"].item()
-    assert found == pytest.approx(simplugins.compare(*pair, "cka-debiased"), abs=1e-6)
+    result = compared(model_of(pair[0]), model_of(pair[1], name="other"))["CKA"].item()
+    assert result == pytest.approx(simplugins.compare(*pair, "cka-debiased"), abs=1e-6)
 
 
 def test_batches_give_minibatch_cka(indefinite, kernel):
     pair = [replace(rsm, labels=None) for rsm in indefinite[kernel]]
-    one, other = carried(pair[0]), carried(pair[1], name="other")
+    one, other = model_of(pair[0]), model_of(pair[1], name="other")
     loader = DataLoader(one.loader.dataset, batch_size=20)
     batches = [range(start, min(start + 20, 118)) for start in range(0, 118, 20)]
     expected = simplugins.minibatch_cka([[rsm.values[np.ix_(batch, batch)] for rsm in pair] for batch in batches])
     assert compared(one, other, loader, loader)["CKA"].item() == pytest.approx(expected, abs=1e-5)
 
 
-def test_batches_that_are_too_small_are_told_of(photo_rsms):
-    one, other = carried(photo_rsms["block10"]), carried(photo_rsms["block15"], name="other")
+def test_batches_that_are_too_small_are_an_error(photo_rsms):
+    one, other = model_of(photo_rsms["block10"]), model_of(photo_rsms["block15"], name="other")
     loader = DataLoader(one.loader.dataset, batch_size=7)
-    with pytest.raises(ValueError, match="at least 4 inputs in each batch, got 3: choose a batch_size"):
+    with pytest.raises(ValueError, match=r"batch_size.*\b4\b.*\b3\b"):
         compared(one, other, loader, loader)
     rest = DataLoader(one.loader.dataset, batch_size=7, drop_last=True)
     assert 0.9 < compared(one, other, rest, rest)["CKA"].item() < 1
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_fewer_than_four_inputs_are_refused(photos, count):
+def test_fewer_than_four_inputs_are_an_error(photos, count):
     rsm = simplugins.compute_rsm(photos["block15"][:count])
     with pytest.raises(ValueError, match=f"needs at least 4 inputs, got {count}"):
         rsm.to("torch-cka")
 
 
 @pytest.mark.parametrize("values", [np.full((5, 5), 0.1), np.eye(5), np.zeros((5, 5))])
-def test_what_has_no_debiased_cka_is_refused(values):
-    with pytest.raises(ValueError, match="flat: debiased CKA is not defined"):
+def test_rsms_without_debiased_cka_are_an_error(values):
+    with pytest.raises(ValueError, match=r"flat.*undefined"):
         simplugins.to_tool("torch-cka", {"flat": RSM.from_similarities(values)})
 
 
 def test_permuted_inputs_are_found_by_their_labels(photo_rsms, permuted):
     a, b = photo_rsms.values()
-    with pytest.raises(ValueError, match=r"labels differ: input 0 is .* in another order"):
-        carried(a, permuted(b))
+    with pytest.raises(ValueError, match=r"labels.* 0 .*align=True"):
+        model_of(a, permuted(b))
     expected = simplugins.compare(a, b, "cka-debiased")
-    one, other = carried(a), carried(permuted(b), name="other")
+    one, other = model_of(a), model_of(permuted(b), name="other")
     assert compared(one, other)["CKA"].item() == pytest.approx(expected, abs=1e-6)
     assert compared(one, other, one.loader, other.loader)["CKA"].item() == pytest.approx(expected, abs=1e-6)
 
@@ -113,40 +113,39 @@ def test_labels_of_any_kind(photo_rsms, labels):
     if labels is not None:
         labels = np.array(labels)
     a, b = (replace(rsm, labels=labels) for rsm in photo_rsms.values())
-    found = compared(carried(a), carried(b, name="other"))["CKA"].item()
-    assert found == pytest.approx(simplugins.compare(a, b, "cka-debiased"), abs=1e-6)
+    result = compared(model_of(a), model_of(b, name="other"))["CKA"].item()
+    assert result == pytest.approx(simplugins.compare(a, b, "cka-debiased"), abs=1e-6)
 
 
-def test_other_inputs_are_caught(photo_rsms):
+def test_unknown_inputs_are_an_error(photo_rsms):
     a, b = photo_rsms.values()
-    message = "the loader has inputs that other has not: give both networks' RSMs the same labels"
     for rsm in (replace(b, labels=b.labels + "!"), replace(b, labels=None), RSM.from_similarities(b.values[:9, :9])):
-        with pytest.raises(ValueError, match=message):
-            compared(carried(a), carried(rsm, name="other"))
+        with pytest.raises(ValueError, match=r"loader.*\bother\b.*labels"):
+            compared(model_of(a), model_of(rsm, name="other"))
 
 
 @pytest.mark.parametrize("method", ["cka", "cka-debiased"])
-def test_comparisons_are_exported_as_theirs(photo_rsms, method):
+def test_comparisons_are_exported_in_the_format_of_the_tool(photo_rsms, method):
     comparison = simplugins.compare_layers(photo_rsms, method=method)
-    theirs = compared(carried(*photo_rsms.values()), carried(*photo_rsms.values(), name="other"))
+    theirs = compared(model_of(*photo_rsms.values()), model_of(*photo_rsms.values(), name="other"))
     results = comparison.to("torch-cka")
-    found = results.export()
-    assert {key: type(value) for key, value in found.items()} == {key: type(value) for key, value in theirs.items()}
-    assert found["CKA"].dtype == theirs["CKA"].dtype == torch.float32
-    np.testing.assert_array_equal(found["CKA"], comparison.values.astype(np.float32))
-    assert found["model1_layers"] == found["model2_layers"] == ["block10", "block15"]
-    assert found["model1_name"] == found["model2_name"] == "network"
+    result = results.export()
+    assert {key: type(value) for key, value in result.items()} == {key: type(value) for key, value in theirs.items()}
+    assert result["CKA"].dtype == theirs["CKA"].dtype == torch.float32
+    np.testing.assert_array_equal(result["CKA"], comparison.values.astype(np.float32))
+    assert result["model1_layers"] == result["model2_layers"] == ["block10", "block15"]
+    assert result["model1_name"] == result["model2_name"] == "network"
     estimator = {"cka": "biased CKA", "cka-debiased": r"debiased CKA (Song)"}[method]
-    assert found["dataset1_name"] == found["dataset2_name"] == f"24 inputs, {estimator} of semantic-cosine RSMs"
+    assert result["dataset1_name"] == result["dataset2_name"] == f"24 inputs, {estimator} of semantic-cosine RSMs"
     before = comparison.values.copy()
-    found["CKA"].zero_()
+    result["CKA"].zero_()
     np.testing.assert_array_equal(comparison.values, before)
-    with pytest.raises(TypeError, match="the comparison that simplugins made, without networks"):
+    with pytest.raises(TypeError, match="no networks"):
         results.compare(None)
 
 
-@pytest.mark.filterwarnings(SHOWN, TENSOR_DRAWN)
-def test_comparisons_are_drawn_by_their_plot(photo_rsms):
+@pytest.mark.filterwarnings(NOT_SHOWN, TENSOR_DRAWN)
+def test_the_tool_plots_comparisons(photo_rsms):
     comparison = simplugins.compare_layers(photo_rsms, {"late": photo_rsms["block15"]}, "cka-debiased")
     comparison.to("torch-cka", names=("A", "B")).plot_results()
     axes = pyplot.gcf().axes[0]
@@ -156,15 +155,15 @@ def test_comparisons_are_drawn_by_their_plot(photo_rsms):
     assert comparison.to("torch-cka").export()["model2_name"] == "other network"
 
 
-def test_what_is_no_cka_or_badly_named_is_refused(photo_rsms):
-    with pytest.raises(ValueError, match="this comparison is by 'rsa-spearman', not by one of 'cka', 'cka-debiased'"):
+def test_other_methods_and_wrong_names_are_an_error(photo_rsms):
+    with pytest.raises(ValueError, match=r"'cka', 'cka-debiased'.*'rsa-spearman'"):
         simplugins.compare_layers(photo_rsms, method="rsa-spearman").to("torch-cka")
     for names in ("AB", ("A",)):
-        with pytest.raises(ValueError, match="names: expected those of two networks"):
+        with pytest.raises(ValueError, match="names"):
             simplugins.compare_layers(photo_rsms).to("torch-cka", names=names)
 
 
-def test_rsms_of_inputs_with_others_are_refused(photos):
+def test_rsms_with_other_inputs_are_an_error(photos):
     between = simplugins.compute_rsm(photos["block15"][:4], other=photos["block15"][4:8])
-    with pytest.raises(ValueError, match="torch_cka takes RSMs of inputs with themselves"):
+    with pytest.raises(ValueError, match=r"torch_cka.* 4 .* 4 "):
         between.to("torch-cka")

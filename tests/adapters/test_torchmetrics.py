@@ -31,7 +31,7 @@ def in_batches(metric, x, y, size=7):
     return metric
 
 
-def test_the_page_is_as_run(run_page):
+def test_the_page_prints_what_it_shows(run_page):
     run_page("torchmetrics")
 
 
@@ -60,8 +60,8 @@ def test_correlations_with_ties_are_rsa():
         simplugins.RSM.from_similarities(np.tril(k, -1) + np.tril(k, -1).T + np.eye(30))
         for k in rng.integers(0, 4, (2, 30, 30))
     ]
-    found = spearman_corrcoef(*(rsm.to("torchmetrics") for rsm in rsms)).item()
-    assert found == pytest.approx(simplugins.compare(*rsms, "rsa-spearman"), abs=1e-5)
+    result = spearman_corrcoef(*(rsm.to("torchmetrics") for rsm in rsms)).item()
+    assert result == pytest.approx(simplugins.compare(*rsms, "rsa-spearman"), abs=1e-5)
 
 
 def test_vectors_of_dissimilarities(indefinite, kernel):
@@ -70,30 +70,30 @@ def test_vectors_of_dissimilarities(indefinite, kernel):
     np.testing.assert_array_equal(vectors[0].numpy(), pair[0].rdm()[np.triu_indices(118, 1)])
     expected = simplugins.compare(*(rsm.rdm() for rsm in pair), "rsa-spearman")
     assert spearman_corrcoef(*vectors).item() == pytest.approx(expected, abs=1e-5)
-    with pytest.raises(ValueError, match="dissimilarity: expected one of squared-distance"):
+    with pytest.raises(ValueError, match=r"dissimilarity.*'l1'"):
         pair[0].to("torchmetrics", dissimilarity="l1")
 
 
-def test_permuted_inputs_are_caught_or_put_in_order(photo_rsms, permuted):
+def test_permuted_inputs_are_an_error_or_aligned(photo_rsms, permuted):
     a, b = photo_rsms.values()
-    with pytest.raises(ValueError, match="in another order"):
+    with pytest.raises(ValueError, match=r"labels.* 0 .*align=True"):
         simplugins.to_tool("torchmetrics", (a, permuted(b)))
     _, aligned = simplugins.to_tool("torchmetrics", (a, permuted(b)), align=True)
     assert torch.equal(aligned, b.to("torchmetrics"))
 
 
-def test_rsms_of_inputs_with_others_are_refused(photos):
+def test_rsms_with_other_inputs_are_an_error(photos):
     between = simplugins.compute_rsm(photos["block15"][:4], other=photos["block15"][4:])
-    with pytest.raises(ValueError, match="torchmetrics takes RSMs of inputs with themselves"):
+    with pytest.raises(ValueError, match=r"torchmetrics.* 4 .* 20 "):
         between.to("torchmetrics")
 
 
-def test_a_matrix_of_theirs_without_a_diagonal_is_refused_on_the_way_back():
+def test_matrices_of_the_tool_without_a_diagonal_are_an_error():
     x = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
-    with pytest.raises(ValueError, match="the diagonal is 0"):
+    with pytest.raises(ValueError, match="diagonal"):
         simplugins.from_tool("numpy", pairwise_cosine_similarity(x))
-    found = simplugins.from_tool("numpy", pairwise_cosine_similarity(x, zero_diagonal=False))
-    np.testing.assert_allclose(found.values.diagonal(), 1, atol=1e-6)
+    result = simplugins.from_tool("numpy", pairwise_cosine_similarity(x, zero_diagonal=False))
+    np.testing.assert_allclose(result.values.diagonal(), 1, atol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["cka", "rsa-spearman", "norm-difference"])
@@ -101,14 +101,14 @@ def test_batches_give_the_similarity_of_all_inputs(responses, kernel, method):
     similarity = simplugins.similarity(f"semantic-{kernel}", method)
     metric = similarity.to("torchmetrics")
     assert isinstance(metric, Metric)
-    found = in_batches(metric, *responses).compute()
-    assert (found.shape, found.dtype) == ((), torch.float32)
-    assert found.item() == pytest.approx(similarity(*responses), rel=1e-6)
+    result = in_batches(metric, *responses).compute()
+    assert (result.shape, result.dtype) == ((), torch.float32)
+    assert result.item() == pytest.approx(similarity(*responses), rel=1e-6)
     assert metric.higher_is_better is similarity.larger_is_more_similar
     in_float64 = similarity.to("torchmetrics").set_dtype(torch.float64)
-    found = in_batches(in_float64, *responses).compute()
-    assert found.dtype == torch.float64
-    assert found.item() == pytest.approx(similarity(*responses), rel=1e-12)
+    result = in_batches(in_float64, *responses).compute()
+    assert result.dtype == torch.float64
+    assert result.item() == pytest.approx(similarity(*responses), rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,11 @@ def test_batches_give_the_similarity_of_all_inputs(responses, kernel, method):
 def test_layouts(responses, layout, arrange):
     similarity = simplugins.similarity()
     x, y = map(arrange, responses)
-    found = in_batches(similarity.to("torchmetrics", layout=layout), x, y).compute()
-    assert found.item() == pytest.approx(similarity(x, y, layout), rel=1e-6)
+    result = in_batches(similarity.to("torchmetrics", layout=layout), x, y).compute()
+    assert result.item() == pytest.approx(similarity(x, y, layout), rel=1e-6)
 
 
-def test_states_are_copies_as_they_were_given(responses):
+def test_states_are_unconverted_copies(responses):
     metric = simplugins.similarity().to("torchmetrics")
     x, y = (maps.clone() for maps in responses)
     x = x.float().requires_grad_()
@@ -139,8 +139,10 @@ def test_states_are_copies_as_they_were_given(responses):
     assert not metric.x[0].requires_grad
 
 
-def test_it_is_reset_copied_and_pickled(responses):
-    similarity = simplugins.similarity("semantic-linear", "cka-debiased", matching="topk-greedy", k=32)
+def test_metrics_can_be_reset_copied_and_pickled(responses):
+    similarity = simplugins.similarity(
+        "semantic-linear", "cka-debiased", matching="topk-greedy", matching_options={"k": 32}
+    )
     metric = similarity.to("torchmetrics")
     expected = similarity(*responses)
     in_batches(metric, *responses)
@@ -165,22 +167,24 @@ def test_forward_returns_the_similarity_of_the_batch(responses):
 def test_collections_share_states(responses):
     names = {"matched": "semantic-cosine", "by position": "spatio-semantic-cosine"}
     similarities = {name: simplugins.similarity(measure) for name, measure in names.items()}
-    metrics = MetricCollection({name: found.to("torchmetrics") for name, found in similarities.items()})
+    metrics = MetricCollection({name: result.to("torchmetrics") for name, result in similarities.items()})
     in_batches(metrics, *responses)
-    found = metrics.compute()
+    result = metrics.compute()
     for name, similarity in similarities.items():
-        assert found[name].item() == pytest.approx(similarity(*responses), rel=1e-6)
+        assert result[name].item() == pytest.approx(similarity(*responses), rel=1e-6)
     assert metrics.compute_groups == {0: ["by position", "matched"]}
 
 
-def test_processes_are_put_together(responses):
-    """Of two processes, each with half of the inputs, played by a function that gathers states."""
+def test_states_of_several_processes_are_gathered(responses):
+    """Two processes with half of the inputs each, simulated by the function that gathers states."""
     x, y = responses
-    theirs = iter([x[12:], y[12:]])
+    remote = iter([x[12:], y[12:]])
     metric = simplugins.similarity().to(
         "torchmetrics",
-        dist_sync_fn=lambda state, group: [state, next(theirs)],
-        distributed_available_fn=lambda: True,
+        metric_options={
+            "dist_sync_fn": lambda state, group: [state, next(remote)],
+            "distributed_available_fn": lambda: True,
+        },
     )
     metric.update(x[:6], y[:6])
     metric.update(x[6:12], y[6:12])
@@ -188,7 +192,7 @@ def test_processes_are_put_together(responses):
     assert sum(map(len, metric.x)) == 12
 
 
-def test_their_plot_draws_it(responses):
+def test_the_metric_plots_its_value(responses):
     metric = simplugins.similarity().to("torchmetrics")
     in_batches(metric, *responses)
     _, axes = metric.plot()
@@ -199,18 +203,30 @@ def test_their_plot_draws_it(responses):
     assert same is axes
 
 
-def test_bad_batches_and_options_are_refused(responses):
+def test_bad_batches_and_options_are_an_error(responses):
     x, y = responses
     similarity = simplugins.similarity()
     metric = similarity.to("torchmetrics")
-    with pytest.raises(ValueError, match="got 24 of the first network, 23 of the second"):
+    with pytest.raises(ValueError, match=r"x and y.*\b24\b.*\b23\b"):
         metric.update(x, y[1:])
     with pytest.raises(ValueError, match="No samples to concatenate"):
         similarity.to("torchmetrics").compute()
     metric.update(x * torch.nan, y)
-    with pytest.raises(ValueError, match="first network: activations hold"):
+    with pytest.raises(ValueError, match=r"first network.*NaN"):
         metric.compute()
-    with pytest.raises(ValueError, match="layout: expected one of auto, nd, ntd, nchw, nhwc, got 'chw'"):
+    with pytest.raises(ValueError, match=r"layout.*auto, nd, ntd, nchw, nhwc.*'chw'"):
         similarity.to("torchmetrics", layout="chw")
-    with pytest.raises(ValueError, match="Unexpected keyword arguments: `colour`"):
-        similarity.to("torchmetrics", colour=1)
+    with pytest.raises(ValueError, match="colour"):
+        similarity.to("torchmetrics", metric_options={"colour": 1})
+    with pytest.raises(TypeError, match=r"'layot'.*'layout'"):
+        similarity.to("torchmetrics", layot="nchw")
+
+
+def test_plain_callables_become_metrics(responses):
+    def squared(x, y):
+        return len(x) + len(y)
+
+    metric = in_batches(simplugins.to_tool("torchmetrics", squared), *responses)
+    assert metric.compute().item() == 48
+    assert metric.higher_is_better is None
+    assert "squared" in repr(metric)

@@ -16,23 +16,22 @@ def cka(k, other):
     return ((k * other).sum() / np.sqrt((k**2).sum() * (other**2).sum())).item()
 
 
-def told(rsm):
-    return {key: value for key, value in rsm.metadata.items() if value is not None}
+def check_same(result, rsm):
+    np.testing.assert_array_equal(result.values, rsm.values)
+    np.testing.assert_array_equal(result.rdm(), rsm.rdm())
+    np.testing.assert_array_equal(result.squared_norms, rsm.squared_norms)
+    for attribute in ("measure", "kernel", "matching", "sigma"):
+        assert getattr(result, attribute) == getattr(rsm, attribute)
+    assert result.metadata == {key: value for key, value in rsm.metadata.items() if value is not None}
+    for attribute in ("labels", "other_labels", "gap"):
+        actual, expected = getattr(result, attribute), getattr(rsm, attribute)
+        assert (actual is None) == (expected is None)
+        if expected is not None:
+            np.testing.assert_array_equal(actual, expected)
+            assert not np.shares_memory(actual, expected)
 
 
-def check_same(found, rsm):
-    np.testing.assert_array_equal(found.values, rsm.values)
-    np.testing.assert_array_equal(found.rdm(), rsm.rdm())
-    np.testing.assert_array_equal(found.squared_norms, rsm.squared_norms)
-    assert found.metadata == told(rsm)
-    for mine, theirs in ((found.labels, rsm.labels), (found.other_labels, rsm.other_labels), (found.gap, rsm.gap)):
-        assert (mine is None) == (theirs is None)
-        if theirs is not None:
-            np.testing.assert_array_equal(mine, theirs)
-            assert not np.shares_memory(mine, theirs)
-
-
-def test_the_page_is_as_run(run_page):
+def test_the_page_prints_what_it_shows(run_page):
     run_page("xarray")
 
 
@@ -77,7 +76,7 @@ def test_arithmetic_aligns_by_label(photo_rsms, permuted):
     one, other, shuffled = a.to("xarray"), b.to("xarray"), permuted(b).to("xarray")
     np.testing.assert_array_equal(one - shuffled, one - other)
     assert cka(one, shuffled) == pytest.approx(simplugins.compare(a, b, "cka"), abs=1e-10)
-    with pytest.raises(ValueError, match="in another order"):
+    with pytest.raises(ValueError, match=r"labels.* 0 .*align=True"):
         simplugins.to_tool("xarray", (a, permuted(b)))
     aligned = simplugins.to_tool("xarray", (a, permuted(b)), align=True)
     np.testing.assert_array_equal(aligned.sel(layer="RSM 1"), b.values)
@@ -103,37 +102,42 @@ def test_files_keep_everything(photos, kernel, tmp_path):
     labels = np.arange(24)[::-1]
     rsms = {
         layer: simplugins.compute_rsm(
-            photos[layer], f"semantic-{kernel}", labels=labels, certify=True, matching="topk-greedy", k=64
+            photos[layer],
+            f"semantic-{kernel}",
+            labels=labels,
+            certify=True,
+            matching="topk-greedy",
+            matching_options={"k": 64},
         )
         for layer in ("block10", "block15")
     }
     simplugins.to_tool("xarray", rsms).to_netcdf(tmp_path / "rsms.nc")
-    found = simplugins.from_tool("xarray", tmp_path / "rsms.nc")
-    assert list(found) == list(rsms)
+    result = simplugins.from_tool("xarray", tmp_path / "rsms.nc")
+    assert list(result) == list(rsms)
     for layer, rsm in rsms.items():
-        assert found[layer].metadata["matching_options"] == {"k": 64}
-        check_same(found[layer], rsm)
+        assert result[layer].metadata["matching_options"] == {"k": 64}
+        check_same(result[layer], rsm)
     rsms["block15"].to("xarray").to_netcdf(tmp_path / "one.nc")
     check_same(simplugins.from_tool("xarray", str(tmp_path / "one.nc")), rsms["block15"])
 
 
-@pytest.mark.parametrize("told", ["plain", "123", "null", '{"a": 1}', "NaN", "ü ł"])
-def test_texts_are_read_as_they_were(told, tmp_path):
+@pytest.mark.parametrize("text", ["plain", "123", "null", '{"a": 1}', "NaN", "ü ł"])
+def test_text_metadata_survive_files(text, tmp_path):
     rsms = {
-        name: simplugins.RSM.from_similarities(np.eye(2), note=told, other=name, mixed=value)
+        name: simplugins.RSM.from_similarities(np.eye(2), metadata={"note": text, "name": name, "mixed": value})
         for name, value in _MIXED.items()
     }
     simplugins.to_tool("xarray", rsms).to_netcdf(tmp_path / "rsms.nc")
-    found = simplugins.from_tool("xarray", tmp_path / "rsms.nc")
+    result = simplugins.from_tool("xarray", tmp_path / "rsms.nc")
     for name, value in _MIXED.items():
-        expected = {"measure": "precomputed", "note": told, "other": name}
-        assert found[name].metadata == expected | ({} if value is None else {"mixed": value})
+        expected = {"note": text, "name": name} | ({} if value is None else {"mixed": value})
+        assert (result[name].measure, result[name].metadata) == ("precomputed", expected)
 
 
 _MIXED = {"1": 2.5, "b": None, "c": True, "d": ["e", 1]}
 
 
-def test_rsms_of_inputs_with_others_keep_both_labels(photos, tmp_path):
+def test_rsms_with_other_inputs_keep_both_labels(photos, tmp_path):
     between = simplugins.compute_rsm(
         photos["block15"][:4], other=photos["block15"][4:], labels=list("abcd"), other_labels=range(20), certify=True
     )
@@ -141,22 +145,22 @@ def test_rsms_of_inputs_with_others_keep_both_labels(photos, tmp_path):
     assert array.dims == ("stimulus", "other")
     assert array.other.values.tolist() == list(range(20))
     array.T.to_netcdf(tmp_path / "between.nc")
-    found = simplugins.from_tool("xarray", tmp_path / "between.nc")
-    check_same(found, between)
-    np.testing.assert_array_equal(found.other_squared_norms, between.other_squared_norms)
+    result = simplugins.from_tool("xarray", tmp_path / "between.nc")
+    check_same(result, between)
+    np.testing.assert_array_equal(result.other_squared_norms, between.other_squared_norms)
     with pytest.raises(ValueError, match="coordinates 'squared_norm_i' and 'squared_norm_j'"):
         simplugins.from_tool("xarray", array.drop_vars("squared_norm_j"))
 
 
-def test_a_gap_that_only_some_layers_have(photos):
+def test_layers_may_lack_gaps(photos):
     certified = simplugins.compute_rsm(photos["block15"], certify=True)
     array = simplugins.to_tool("xarray", {"with": certified, "without": simplugins.compute_rsm(photos["block10"])})
-    found = simplugins.from_tool("xarray", array)
-    np.testing.assert_array_equal(found["with"].gap, certified.gap)
-    assert found["without"].gap is None
+    result = simplugins.from_tool("xarray", array)
+    np.testing.assert_array_equal(result["with"].gap, certified.gap)
+    assert result["without"].gap is None
 
 
-def test_without_labels_there_are_none(photos):
+def test_unlabelled_rsms_have_no_index(photos):
     array = simplugins.compute_rsm(photos["block15"]).to("xarray")
     assert set(array.indexes) == set()
     assert simplugins.from_tool("xarray", array).labels is None
@@ -175,61 +179,61 @@ def test_comparisons_become_arrays_of_layers(photo_rsms, tmp_path):
     assert comparison.values.all()
 
 
-def test_columns_are_put_in_the_order_of_rows(photos):
+def test_columns_are_reordered_like_rows(photos):
     labels = [f"crop {i}" for i in range(24)]
     rsm = simplugins.compute_rsm(photos["block15"], labels=labels, certify=True)
     order = np.random.default_rng(0).permutation(24)
-    found = simplugins.from_tool("xarray", rsm.to("xarray").isel(stimulus_j=order))
-    check_same(found, rsm)
+    result = simplugins.from_tool("xarray", rsm.to("xarray").isel(stimulus_j=order))
+    check_same(result, rsm)
     turned = simplugins.from_tool("xarray", rsm.to("xarray").isel(stimulus_j=order).T)
     check_same(turned, rsm.in_order(turned.labels))
     assert turned.labels.tolist() == [labels[i] for i in order]
 
 
-def test_arrays_of_others_are_read():
+def test_arrays_from_elsewhere_are_read():
     theirs = xr.DataArray(
         [[[1.0, 0.5], [0.5, 1.0]], [[2.0, 0.1], [0.1, 3.0]]],
         dims=("roi", "image", "image2"),
         coords={"roi": ["V1", "IT"], "image": ["cat", "dog"]},
         name="voxel correlation",
     )
-    found = simplugins.from_tool("xarray", theirs.transpose("image", "roi", "image2"), layer="roi")
-    assert list(found) == ["V1", "IT"]
-    assert found["IT"].values.tolist() == [[2.0, 0.1], [0.1, 3.0]]
-    assert found["IT"].labels.tolist() == ["cat", "dog"]
-    assert found["IT"].metadata == {"measure": "voxel correlation", "source": "xarray"}
-    assert not np.shares_memory(found["V1"].values, theirs.values)
+    result = simplugins.from_tool("xarray", theirs.transpose("image", "roi", "image2"), layer="roi")
+    assert list(result) == ["V1", "IT"]
+    assert result["IT"].values.tolist() == [[2.0, 0.1], [0.1, 3.0]]
+    assert result["IT"].labels.tolist() == ["cat", "dog"]
+    assert (result["IT"].measure, result["IT"].metadata) == ("voxel correlation", {"source": "xarray"})
+    assert not np.shares_memory(result["V1"].values, theirs.values)
     assert simplugins.from_tool("xarray", theirs.sel(roi="V1"), measure="rated").measure == "rated"
 
 
-def test_sums_and_parts_of_different_inputs_are_refused(photo_rsms):
+def test_arrays_of_different_inputs_are_an_error(photo_rsms):
     rsm = photo_rsms["block10"]
     whole = rsm.to("xarray")
     part = whole.isel(stimulus_i=slice(20), stimulus_j=slice(20))
     check_part = simplugins.from_tool("xarray", part)
     np.testing.assert_array_equal(check_part.rdm(), rsm.rdm()[:20, :20])
-    with pytest.raises(ValueError, match=r"176 values are missing \(NaN\)"):
+    with pytest.raises(ValueError, match=r"176 .*NaN"):
         simplugins.from_tool("xarray", part.reindex_like(whole))
-    with pytest.raises(ValueError, match="columns are not the inputs that rows are: it has 4 labels that are not"):
+    with pytest.raises(ValueError, match=r"columns.*\b4\b"):
         simplugins.from_tool("xarray", whole.isel(stimulus_i=slice(20)))
 
 
-def test_a_kernel_that_values_have_lost_is_refused(photo_rsms):
+def test_changed_values_that_contradict_the_kernel_are_an_error(photo_rsms):
     changed = photo_rsms["block10"].to("xarray") * 2
     changed.attrs = photo_rsms["block10"].to("xarray").attrs
-    with pytest.raises(ValueError, match=r"made of an RSM with the kernel 'cosine'.*say with measure="):
+    with pytest.raises(ValueError, match=r"'cosine'.*measure="):
         simplugins.from_tool("xarray", changed)
-    found = simplugins.from_tool("xarray", changed, measure="doubled")
-    np.testing.assert_allclose(found.rdm(), np.sqrt(2) * photo_rsms["block10"].rdm(), atol=1e-7)
+    result = simplugins.from_tool("xarray", changed, measure="doubled")
+    np.testing.assert_allclose(result.rdm(), np.sqrt(2) * photo_rsms["block10"].rdm(), atol=1e-7)
 
 
-def test_what_is_no_matrix_is_refused(photo_rsms, tmp_path):
+def test_arrays_that_are_no_matrices_are_an_error(photo_rsms, tmp_path):
     array = simplugins.to_tool("xarray", photo_rsms)
-    with pytest.raises(ValueError, match="third if layer= names it; got layer, stimulus_i, stimulus_j"):
+    with pytest.raises(ValueError, match=r"layer=.*layer, stimulus_i, stimulus_j"):
         simplugins.from_tool("xarray", array, layer="roi")
-    with pytest.raises(ValueError, match="'layer' names several RSMs alike: a, a"):
+    with pytest.raises(ValueError, match=r"layer.*a, a"):
         simplugins.from_tool("xarray", array.assign_coords(layer=["a", "a"]))
-    with pytest.raises(TypeError, match="expected an xarray DataArray, or a netCDF file of one, got Dataset"):
+    with pytest.raises(TypeError, match=r"source.*DataArray.*Dataset"):
         simplugins.from_tool("xarray", xr.Dataset({"rsm": array}))
     with pytest.raises(FileNotFoundError):
         simplugins.from_tool("xarray", tmp_path / "missing.nc")

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,174 +10,159 @@ import sys
 import numpy as np
 import pytest
 import torch
-from processes import running
-from typer.testing import CliRunner
 
 import simplugins
 from simplugins._common import gpu
-from simplugins.cli import app
 
 
-@pytest.fixture
-def folder(tmp_path, photos):
-    np.save(tmp_path / "maps.npy", photos["block15"][:6])
-    np.savez(tmp_path / "layers.npz", block15=photos["block15"][:6], block10=photos["block10"][:6])
-    (tmp_path / "labels.txt").write_text("a\na\na\na\nb\nb\n", encoding="utf-8")
-    return tmp_path
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def run_process(*arguments):
-    command = [sys.executable, "-m", "simplugins", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def test_one_measure_goes_to_a_file(folder, photos):
-    done = run("rsm", folder / "maps.npy", "-o", folder / "rsm.npz", "--labels", folder / "labels.txt")
-    assert done.exit_code == 0
+def test_one_measure_is_written_to_a_file(folder, photos, run):
+    result = run("rsm", folder / "maps.npy", "-o", folder / "rsm.npz", "--labels", folder / "labels.txt")
+    assert result.exit_code == 0
     saved = simplugins.load_rsm(folder / "rsm.npz")
-    np.testing.assert_array_equal(saved.values, simplugins.compute_rsm(photos["block15"][:6]).values)
+    np.testing.assert_allclose(saved, simplugins.compute_rsm(photos["block15"][:6]), rtol=1e-6)
     assert saved.labels.tolist() == list("aaaabb")
 
 
-def test_several_measures_go_to_a_folder(folder):
+def test_several_measures_are_written_to_a_folder(folder, run):
     measures = ("semantic-rbf", "spatio-semantic-rbf")
-    done = run(
+    result = run(
         "rsm", folder / "layers.npz", "--key", "block15", "-m", measures[0], "-m", measures[1], "-o", folder / "rsms",
         "--sigma", "300", "--quiet",
     )  # fmt: skip
-    assert done.exit_code == 0
+    assert result.exit_code == 0
     assert sorted(path.name for path in (folder / "rsms").iterdir()) == [f"{name}.npz" for name in measures]
-    assert simplugins.load_rsm(folder / "rsms" / "semantic-rbf.npz").metadata["sigma"] == 300
+    assert simplugins.load_rsm(folder / "rsms" / "semantic-rbf.npz").sigma == 300
 
 
-def test_a_store_is_gone_on_with_and_shown(folder, photos):
+def test_a_store_is_continued_and_shown(folder, photos, run, run_process):
     command = "rsm", folder / "maps.npy", "--store", folder / "run.zarr", "--memory", "2GB"
-    assert run(*command, "-q").stdout == f"RSM semantic-cosine: 6 x 6, optimal matching, in {folder / 'run.zarr'}\n"
-    done = run(*command, "-m", "semantic-rbf", "--sigma", "300", "-o", folder / "rsm.npz", "-q")
-    assert done.exit_code == 0
+    assert run(*command, "-q").stdout.startswith("RSM semantic-cosine: 6 x 6, optimal matching")
+    result = run(*command, "-m", "semantic-rbf", "--sigma", "300", "-o", folder / "rsm.npz", "-q")
+    assert result.exit_code == 0
     expected = simplugins.compute_rsm(photos["block15"][:6], "semantic-rbf", sigma=300)
     np.testing.assert_allclose(simplugins.load_rsm(folder / "rsm.npz"), expected, rtol=1e-6)
     assert run("show", folder / "run.zarr").exit_code == 0
     assert (folder / "run.png").is_file()
-    refused = run_process(*command, "--matching", "greedy", "-q")
-    assert refused.returncode == 2
-    assert "is the store of another run: matching was optimal, now greedy" in refused.stderr
+    result = run_process(*command, "--matching", "greedy", "-q")
+    assert result.returncode == 2
+    assert re.search("run.zarr.*optimal.*greedy", result.stderr)
 
 
-def test_an_unfinished_store_says_how_much_is_done(folder):
+def test_an_unfinished_store_reports_its_progress(folder, run, run_process):
     run("rsm", folder / "maps.npy", "--store", folder / "run.zarr", "-q")
-    (folder / "run.zarr" / "products" / "c" / "0" / "0").unlink()
-    shown = run_process("show", folder / "run.zarr")
-    assert (shown.returncode, "0 of 1 tiles (0.0 % of the pairs)" in shown.stderr) == (2, True)
+    (chunk,) = (path for path in (folder / "run.zarr").glob("*/c/0/0") if path.is_file())
+    chunk.unlink()
+    result = run_process("show", folder / "run.zarr")
+    assert result.returncode == 2
+    assert "0 of 1 tiles" in result.stderr
 
 
-def test_a_subset_and_a_recording(folder, photos):
+def test_a_subset_of_a_recording(folder, run, run_process):
     model, images = torch.nn.Conv2d(3, 4, 3), torch.rand(5, 3, 8, 8)
     with torch.no_grad():
         simplugins.record(torch.nn.Sequential(model), images, "0", to=folder / "recorded")
-    assert (
-        run("rsm", folder / "recorded", "-o", folder / "rsm.npz", "--subset", "3", "--seed", "1", "-q").exit_code == 0
-    )
-    found = simplugins.load_rsm(folder / "rsm.npz")
+    result = run("rsm", folder / "recorded", "-o", folder / "rsm.npz", "--subset", "3", "--seed", "1", "-q")
+    assert result.exit_code == 0
+    saved = simplugins.load_rsm(folder / "rsm.npz")
     with torch.no_grad():
         expected = simplugins.compute_rsm(model(images), subset=3, seed=1)
-    np.testing.assert_array_equal(found, expected)
-    assert found.labels.tolist() == expected.labels.tolist()
-    assert "holds no layer 'x'" in run_process("rsm", folder / "recorded", "--key", "x", "--out", "a.npz").stderr
+    np.testing.assert_allclose(saved, expected, rtol=1e-5)
+    assert saved.labels.tolist() == expected.labels.tolist()
+    assert "'x'" in run_process("rsm", folder / "recorded", "--key", "x", "--out", folder / "a.npz").stderr
 
 
-def test_a_result_needs_a_place(folder):
-    assert "--out, --store, or both" in run_process("rsm", folder / "maps.npy").stderr
-
-
-def test_other_inputs(folder):
-    done = run("rsm", folder / "maps.npy", "--other", folder / "maps.npy", "-o", folder / "rsm.npz", "-q")
-    assert done.exit_code == 0
+def test_other_inputs(folder, run):
+    result = run("rsm", folder / "maps.npy", "--other", folder / "maps.npy", "-o", folder / "rsm.npz", "-q")
+    assert result.exit_code == 0
     assert not simplugins.load_rsm(folder / "rsm.npz").symmetric
 
 
-def test_show_draws_and_summarises(folder):
+def test_show_draws_and_summarises(folder, run):
     run("rsm", folder / "maps.npy", "-o", folder / "rsm.npz", "-q")
-    done = run("show", folder / "rsm.npz")
-    assert done.exit_code == 0
-    assert "semantic-cosine" in done.output
+    result = run("show", folder / "rsm.npz")
+    assert result.exit_code == 0
+    assert "semantic-cosine" in result.output
     assert (folder / "rsm.png").read_bytes().startswith(b"\x89PNG")
     assert run("show", folder / "rsm.npz").exit_code == 2
     assert run("show", folder / "rsm.npz", "-o", folder / "rsm.svg").exit_code == 0
 
 
-def test_names_in_brackets_are_shown_as_they_are(folder):
+def test_names_in_brackets_are_printed_literally(folder, run):
     run("rsm", folder / "maps.npy", "-o", folder / "layer[relu].npz", "-q")
-    done = run("show", folder / "layer[relu].npz")
-    assert done.exit_code == 0
-    assert "layer[relu].npz" in done.output
+    result = run("show", folder / "layer[relu].npz")
+    assert result.exit_code == 0
+    assert "layer[relu].npz" in result.output
 
 
-def test_a_missing_folder_is_noticed_before_any_work(folder):
-    done = run("rsm", folder / "none.npy", "-o", folder / "no" / "rsm.npz")
-    assert "does not exist" in done.stderr
+def test_plugins_lists_ours(run):
+    result = run("plugins")
+    assert result.exit_code == 0
+    assert "spatio-semantic-linear" in result.output
+    assert f"simplugins {simplugins.__version__}" in result.output
 
 
-def test_plugins_lists_ours():
-    done = run("plugins")
-    assert done.exit_code == 0
-    assert "spatio-semantic-linear" in done.output
-    assert f"simplugins {simplugins.__version__}" in done.output
-
-
-def test_demo_prints_hits_and_draws_two_pictures(folder):
-    done = run("demo", "-o", folder / "demo")
-    assert done.exit_code == 0
-    assert "15 of 24" in done.output
+def test_demo_prints_hits_and_draws_two_figures(folder, run):
+    result = run("demo", "-o", folder / "demo")
+    assert result.exit_code == 0
+    assert "15 of 24" in result.output
     assert sorted(path.name for path in (folder / "demo").iterdir()) == ["match.png", "rsms.png"]
     assert run("demo", "-o", folder / "demo").exit_code == 2
 
 
-def test_an_existing_result_is_kept(folder):
+def test_existing_files_are_only_overwritten_by_force(folder, run):
     (folder / "rsm.npz").write_text("precious", encoding="utf-8")
-    done = run("rsm", folder / "maps.npy", "-o", folder / "rsm.npz")
-    assert done.exit_code == 2
-    assert (folder / "rsm.npz").read_text(encoding="utf-8") == "precious"
+    for command in (
+        ["rsm", folder / "maps.npy", "-o", folder / "rsm.npz"],
+        ["compare", folder / "layers.npz", "-o", folder / "rsm.npz"],
+    ):
+        result = run(*command)
+        assert result.exit_code == 2
+        assert re.fullmatch(r"error: .*rsm\.npz exists.*--force\n", result.stderr)
+        assert (folder / "rsm.npz").read_text(encoding="utf-8") == "precious"
     assert run("rsm", folder / "maps.npy", "-o", folder / "rsm.npz", "--force", "-q").exit_code == 0
     assert len(simplugins.load_rsm(folder / "rsm.npz")) == 6
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "match"),
     [
-        (["rsm", "none.npy", "-o", "x.npz"], "none.npy: no such file"),
-        (["rsm", "layers.npz", "-o", "x.npz"], "holds 2 arrays"),
-        (["rsm", "maps.npy", "-o", "x.npy"], "expected a name ending in .npz, or a folder"),
-        (["rsm", "maps.npy", "-o", "x.npz", "-m", "semantic-cosin"], "nearest: semantic-cosine"),
-        (["rsm", "maps.npy", "-o", "x.npz", "-m", "semantic-rbf", "-m", "semantic-linear"], "a folder, for several"),
-        (["rsm", "maps.npy", "-o", "x.npz", "--sigma", "wide"], "--sigma must be median or a number, got 'wide'"),
-        (["rsm", "maps.npy", "-o", "x.npz", "--layout", "ntd"], "layout 'ntd' is"),
-        (["rsm", "maps.npy", "-o", "no/folder/x.npz"], "does not exist"),
-        (["show", "maps.npy"], "not a readable .npz file"),
+        (["rsm", "none.npy", "-o", "x.npz"], "none.npy"),
+        (["rsm", "none.npy", "-o", "no/folder/x.npz"], "no/folder/x.npz"),
+        (["rsm", "none.npy"], "--out, --store"),
+        (["rsm", "layers.npz", "-o", "x.npz"], "layers.npz"),
+        (["rsm", "maps.npy", "-o", "x.npy"], "--out x.npy: .*npz"),
+        (["rsm", "maps.npy", "-o", "x.npz", "-m", "semantic-cosin"], "'semantic-cosin'.*semantic-cosine"),
+        (["rsm", "maps.npy", "-o", "x.npz", "-m", "semantic-rbf", "-m", "semantic-linear"], "--out x.npz: .*folder"),
+        (["rsm", "maps.npy", "-o", "x.npz", "--sigma", "wide"], "--sigma .*'wide'"),
+        (["rsm", "maps.npy", "-o", "x.npz", "--layout", "ntd"], "layout 'ntd'"),
+        (["show", "maps.npy"], "maps.npy"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(folder, monkeypatch, arguments, message):
+def test_bad_input_is_one_line_and_exit_code_2(folder, monkeypatch, run, arguments, match):
     monkeypatch.chdir(folder)
     before = sorted(folder.iterdir())
-    done = run(*arguments)
-    assert done.exit_code == 2
-    assert message in done.stderr
-    assert done.stderr.strip().splitlines()[-1].startswith("error: ")
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert re.search(match, result.stderr)
+    assert result.stderr.strip().splitlines()[-1].startswith("error: ")
     assert sorted(folder.iterdir()) == before
 
 
-def test_a_process_shows_no_traceback(folder):
-    done = run_process("rsm", folder / "none.npy", "-o", folder / "rsm.npz")
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1
+@pytest.mark.parametrize(
+    ("command", "default"), [("rsm", "semantic-cosine"), ("compare", "A itself"), ("estimate", "that of the file")]
+)
+def test_help_shows_defaults_that_are_not_values(run, command, default):
+    assert default in run(command, "--help").stdout
 
 
-def test_version_and_help_import_nothing_heavy():
+def test_a_process_prints_no_traceback(folder, run_process):
+    result = run_process("rsm", folder / "none.npy", "-o", folder / "rsm.npz")
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+
+
+def test_version_and_help_import_nothing_heavy(run_process):
     assert run_process("--version").stdout == f"simplugins {simplugins.__version__}\n"
     code = (
         "import sys\nfrom simplugins.cli import app\n"
@@ -187,109 +173,137 @@ def test_version_and_help_import_nothing_heavy():
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
-def test_an_interrupt_is_one_line_and_writes_nothing(folder):
-    code = """
-        import os
-        from simplugins.cli import app
-        from simplugins.matching.optimal import Optimal
-
-        match_batch = Optimal.match_batch
-
-        def announce(self, affinities, offsets):
-            if len(offsets) > 2:
-                os.write(1, b"m")
-            return match_batch(self, affinities, offsets)
-
-        Optimal.match_batch = announce
-        app()
-    """
+def test_an_interrupt_is_one_line_and_writes_nothing(folder, start_process):
     np.save(folder / "many.npy", np.random.default_rng(0).random((2000, 400, 8), dtype=np.float32))
-    arguments = ["rsm", folder / "many.npy", "-o", folder / "rsm.npz"]
-    with running(code, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout.read(1) == "m"
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=120)
+    process = start_process("rsm", folder / "many.npy", "-o", folder / "rsm.npz")
+    output = b""
+    while b"matching" not in output:  # the progress bar: the computation has begun
+        part = os.read(process.stderr.fileno(), 4096)
+        assert part, output
+        output += part
+    process.send_signal(signal.SIGINT)
+    errors = (output + process.communicate(timeout=60)[1]).decode()
     assert process.returncode == 130
     assert "interrupted: nothing was written" in errors
     assert "Traceback" not in errors
     assert not (folder / "rsm.npz").exists()
 
 
-def test_matchings_with_options_and_certificates(tmp_path):
+def test_matchings_have_options_and_certificates(tmp_path, run):
     np.save(tmp_path / "in.npy", np.random.default_rng(0).random((4, 12, 3)))
-    command = ["rsm", str(tmp_path / "in.npy"), "-q", "-o", str(tmp_path / "out.npz"), "--matching", "batch-optimal"]
-    done = run(*command, "-O", "window=4", "--certify")
-    assert done.exit_code == 0, done.stderr
+    command = ["rsm", tmp_path / "in.npy", "-q", "-o", tmp_path / "out.npz", "--matching", "batch-optimal"]
+    result = run(*command, "-O", "window=4", "--certify")
+    assert result.exit_code == 0, result.stderr
     rsm = simplugins.load_rsm(tmp_path / "out.npz")
     assert rsm.metadata["matching_options"] == {"window": 4}
-    shown = run("show", str(tmp_path / "out.npz"), "-o", str(tmp_path / "out.png")).stdout
-    assert "batch-optimal (window 4)" in shown
-    assert "proven gap off the diagonal" in shown
+    assert rsm.gap is not None
+    summary = run("show", tmp_path / "out.npz", "-o", tmp_path / "out.png").stdout
+    assert "batch-optimal (window 4)" in summary
+    assert "gap" in summary
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "match"),
     [
-        (["--matching", "batch-optimal", "-O", "window"], "--option: expected NAME=VALUE, as window=64, got 'window'"),
-        (["-O", "window=4"], "--option goes with --matching, which was not given"),
-        (["--matching", "optimal", "-O", "window=4"], "no option 'window'"),
-        (["--matching", "optimal", "-O", "matching=4"], "no option 'matching'"),
-        (["--matching", "batch-optimal", "-O", "window=4", "-O", "window=5"], "--option: window was given twice"),
-        (["--matching", "batch-optimal", "-O", "window=few"], "window must be a whole number of at least 1, got 'few'"),
+        (["--matching", "batch-optimal", "-O", "window"], "-O: .*NAME=VALUE.*'window'"),
+        (["-O", "window=4"], "-O .*--matching"),
+        (["--matching", "optimal", "-O", "window=4"], "'window'"),
+        (["--matching", "batch-optimal", "-O", "window=4", "-O", "window=5"], "-O: window .*twice"),
+        (["--matching", "batch-optimal", "-O", "window=few"], "window must be .*'few'"),
+        (["--measure-option", "exponent"], "--measure-option: .*NAME=VALUE.*'exponent'"),
+        (["--measure-option", "exponent=2"], "'semantic-cosine'.*'exponent'"),
+        (["-m", "semantic-rbf", "-m", "semantic-linear", "--measure-option", "a=2"], "--measure-option .*single"),
     ],
 )
-def test_wrong_options_of_a_matching_are_one_line(tmp_path, arguments, message):
-    np.save(tmp_path / "in.npy", np.eye(3))
-    done = run("rsm", str(tmp_path / "in.npy"), "-o", str(tmp_path / "out.npz"), *arguments)
-    assert done.exit_code == 2
-    assert message in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+def test_wrong_options_are_one_line_before_anything_is_read(tmp_path, run, arguments, match):
+    result = run("rsm", tmp_path / "missing.npy", "-o", tmp_path, *arguments)
+    assert result.exit_code == 2
+    assert re.search(match, result.stderr)
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_masks_come_from_files(tmp_path):
+def test_masks_come_from_files(tmp_path, run):
     rng = np.random.default_rng(0)
     maps, mask = rng.random((4, 3, 2, 5)), rng.random((4, 2, 5)) < 0.6
     np.save(tmp_path / "in.npy", np.where(mask[:, None], maps, np.nan))
     np.save(tmp_path / "mask.npy", mask)
-    done = run(
-        "rsm", str(tmp_path / "in.npy"), "-q", "-o", str(tmp_path / "out.npz"), "--mask", str(tmp_path / "mask.npy")
-    )
-    assert done.exit_code == 0, done.stderr
-    np.testing.assert_array_equal(
-        simplugins.load_rsm(tmp_path / "out.npz").values, simplugins.compute_rsm(maps, mask=mask).values
-    )
+    result = run("rsm", tmp_path / "in.npy", "-q", "-o", tmp_path / "out.npz", "--mask", tmp_path / "mask.npy")
+    assert result.exit_code == 0, result.stderr
+    np.testing.assert_allclose(simplugins.load_rsm(tmp_path / "out.npz"), simplugins.compute_rsm(maps, mask=mask))
 
 
-def test_an_engine_that_cannot_be_used_is_one_line(folder, monkeypatch):
+def test_unusable_engines_are_one_line(folder, monkeypatch, run):
     monkeypatch.setattr(gpu, "why_unusable", lambda: "CuPy finds no GPU")
-    found = run("rsm", folder / "maps.npy", "-o", folder / "rsm.npz", "--engine", "cuda")
-    assert found.exit_code == 2
-    assert found.stderr == "error: engine 'cuda' cannot be used here: CuPy finds no GPU\n"
-    found = run("rsm", folder / "maps.npy", "-o", folder / "rsm.npz", "--precision", "tf32", "--quiet")
-    assert found.exit_code == 2
-    assert found.stderr == "error: precision='tf32' needs engine='cuda': here the CPU computes, in float32\n"
+    for option, value in (("--engine", "cuda"), ("--precision", "tf32")):
+        result = run("rsm", folder / "maps.npy", "-o", folder / "rsm.npz", option, value, "--quiet")
+        assert result.exit_code == 2
+        assert re.fullmatch(f"error: .*'{value}'.*\n", result.stderr)
     assert not (folder / "rsm.npz").exists()
 
 
-def test_compare_layers_of_two_networks(folder):
-    found = run("compare", folder / "layers.npz", folder / "layers.npz", "--quiet", "-o", folder / "found.csv")
-    assert found.exit_code == 0
-    assert "block10" in found.stdout
-    assert "1.0000" in found.stdout
-    pictures = ["-o", folder / "found.png", "-o", folder / "found.npz", "-o", folder / "found.json"]
-    again = run("compare", folder / "layers.npz", "--quiet", "--method", "rsa-spearman", "--layer", "block*", *pictures)
-    assert again.exit_code == 0
-    assert simplugins.load_comparison(folder / "found.npz").method == "rsa-spearman"
-    assert (folder / "found.png").read_bytes().startswith(b"\x89PNG")
-    assert run("compare", folder / "layers.npz", "-o", folder / "found.csv").exit_code == 2
+def test_compare_layers_of_two_networks(folder, run):
+    result = run("compare", folder / "layers.npz", folder / "layers.npz", "--quiet", "-o", folder / "table.csv")
+    assert result.exit_code == 0
+    assert "block10" in result.stdout
+    assert "1.0000" in result.stdout
+    files = ["-o", folder / "table.png", "-o", folder / "table.npz", "-o", folder / "table.json"]
+    result = run("compare", folder / "layers.npz", "--quiet", "--method", "rsa-spearman", "--layer", "block*", *files)
+    assert result.exit_code == 0
+    assert simplugins.load_comparison(folder / "table.npz").method == "rsa-spearman"
+    assert (folder / "table.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_compare_two_files_is_one_number(folder):
+def test_compare_two_files_is_one_number(folder, run):
     for name, measure in (("a.npz", "semantic-cosine"), ("b.npz", "spatio-semantic-cosine")):
         assert run("rsm", folder / "maps.npy", "-m", measure, "-o", folder / name, "--quiet").exit_code == 0
-    found = run("compare", folder / "a.npz", folder / "b.npz", "--quiet")
+    result = run("compare", folder / "a.npz", folder / "b.npz", "--quiet")
     rsms = [simplugins.load_rsm(folder / name) for name in ("a.npz", "b.npz")]
-    assert found.stdout == f"cka: {simplugins.compare(*rsms):.10g}\n"
-    found = run("compare", folder / "a.npz", folder / "maps.npy", "--method", "nothing")
-    assert found.exit_code == 2
-    assert found.stderr.startswith("error: simplugins.comparisons has no plugin 'nothing'")
+    name, value = result.stdout.split(": ")
+    assert name == "cka"
+    assert float(value) == pytest.approx(simplugins.compare(*rsms))
+    result = run("compare", folder / "a.npz", folder / "maps.npy", "--method", "nothing")
+    assert result.exit_code == 2
+    assert re.fullmatch("error: .*simplugins.comparisons.*'nothing'.*\n", result.stderr)
+
+
+def test_compare_takes_options_of_the_matching(folder, run):
+    result = run("compare", folder / "layers.npz", "-q", "--matching", "batch-optimal", "-O", "window=7")
+    assert result.exit_code == 0, result.stderr
+    layers = dict(np.load(folder / "layers.npz"))
+    expected = simplugins.compare_layers(layers, matching=simplugins.BatchOptimal(window=7))
+    assert f"{expected.values[0, 1]:.4f}" in result.stdout
+
+
+def test_third_party_measures(folder, plugin_site, photos, run_process):
+    lengths = np.sqrt(np.square(photos["block15"][:6].astype(np.float64)).sum((1, 2, 3)))
+    common = ["-q", "-o", folder / "rsm.npz", "--labels", folder / "labels.txt"]
+    result = run_process("rsm", folder / "maps.npy", "-m", "length-products", *common, site=plugin_site)
+    assert result.returncode == 0, result.stderr
+    rsm = simplugins.load_rsm(folder / "rsm.npz")
+    assert (rsm.measure, rsm.kernel, rsm.labels.tolist()) == ("length-products", None, list("aaaabb"))
+    np.testing.assert_allclose(rsm, np.outer(lengths, lengths), rtol=1e-5)
+    power = ["-m", "length-power", "--measure-option", "exponent=0.5"]
+    result = run_process("rsm", folder / "maps.npy", *power, *common, "--force", site=plugin_site)
+    assert result.returncode == 0, result.stderr
+    np.testing.assert_allclose(simplugins.load_rsm(folder / "rsm.npz"), np.sqrt(np.outer(lengths, lengths)), rtol=1e-5)
+    result = run_process("compare", folder / "layers.npz", *power, "-q", site=plugin_site)
+    assert result.returncode == 0, result.stderr
+    assert "block10" in result.stdout
+    result = run_process("estimate", folder / "maps.npy", *power, "--seconds", 0.05, site=plugin_site)
+    assert result.returncode == 0, result.stderr
+    assert "length-power" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["-m", "length-power", "--measure-option", "exponnt=2"], "'exponnt'.*'exponent'"),
+        (["-m", "length-product"], "'length-product'.*length-products"),
+        (["-m", "length-products", "--matching", "optimal"], "matching.*'length-products'"),
+        (["-m", "length-products", "--certify"], "certify.*'length-products'"),
+    ],
+)
+def test_wrong_options_of_third_party_measures_are_one_line(folder, plugin_site, run_process, arguments, match):
+    result = run_process("rsm", folder / "maps.npy", "-q", "-o", folder / "x.npz", *arguments, site=plugin_site)
+    assert result.returncode == 2
+    assert re.fullmatch(f"error: .*{match}.*\n", result.stderr)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ def folder(tmp_path_factory, photos):
     simplugins.compute_rsm(photos["block10"], "semantic-rbf", labels=labels).save(folder / "rsm.npz")
     simplugins.compute_rsm(photos["block15"][:4], other=photos["block15"]).save(folder / "between.npz")
     (folder / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
+    (folder / "four.txt").write_text("\n".join(labels[:4]) + "\n", encoding="utf-8")
     (folder / "sets.txt").write_text("\n".join(f"{label}, photo {i % 2}" for i, label in enumerate(labels)) + "\n")
     np.savez(folder / "photos.npz", probabilities=photos["probabilities"], thumbnails=photos["thumbnails"])
     return folder
@@ -28,74 +30,79 @@ def run(*arguments):
 
 
 def test_retrieval_by_the_labels_of_the_rsm(folder, tmp_path, photos):
-    out, picture = tmp_path / "found.csv", tmp_path / "found.png"
-    images = ["--images", folder / "photos.npz", "--images-key", "thumbnails", "--picture", picture]
-    done = run("retrieval", folder / "rsm.npz", "-k", 3, "-o", out, *images)
-    assert done.exit_code == 0, done.output
-    found = evaluation.retrieval(simplugins.load_rsm(folder / "rsm.npz"), k=3)
-    for name, metric in found.metrics.items():
-        (line,) = [line for line in done.output.splitlines() if name in line]
+    out, figure = tmp_path / "result.csv", tmp_path / "result.png"
+    images = ["--images", folder / "photos.npz", "--images-key", "thumbnails", "--figure", figure]
+    result = run("retrieval", folder / "rsm.npz", "-k", 3, "-o", out, *images)
+    assert result.exit_code == 0, result.output
+    expected = evaluation.retrieval(simplugins.load_rsm(folder / "rsm.npz"), k=3)
+    for name, metric in expected.metrics.items():
+        (line,) = [line for line in result.output.splitlines() if name in line]
         assert f"{metric.mean:.4f}" in line
         assert f"{metric.low:.4f} to {metric.high:.4f}" in line
     rows = list(csv.reader(out.read_text(encoding="utf-8").splitlines()))
     assert rows[0] == ["query", "precision@3", "recall@3", "AP", "F1@3", "neighbour 1", "neighbour 2", "neighbour 3"]
     assert len(rows) == 25
-    assert [int(n) for n in rows[7][5:]] == found.neighbours[6].tolist()
-    assert float(rows[7][3]) == found.per_query["AP"][6]
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert [int(n) for n in rows[7][5:]] == expected.neighbours[6].tolist()
+    assert float(rows[7][3]) == expected.per_query["AP"][6]
+    assert figure.read_bytes().startswith(b"\x89PNG")
 
 
 def test_retrieval_by_sets_of_labels(folder, tmp_path, photos):
-    done = run("retrieval", folder / "rsm.npz", "--labels", folder / "sets.txt", "-o", tmp_path / "found.json")
-    assert done.exit_code == 0, done.output
-    told = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    result = run("retrieval", folder / "rsm.npz", "--labels", folder / "sets.txt", "-o", tmp_path / "result.json")
+    assert result.exit_code == 0, result.output
+    saved = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     names = photos["photo_names"][photos["photo"]]
     sets = [{name, f"photo {i % 2}"} for i, name in enumerate(names)]
-    found = evaluation.retrieval(simplugins.load_rsm(folder / "rsm.npz"), sets)
-    assert told["metrics"]["F1@1"]["mean"] == found.metrics["F1@1"].mean
-    assert told["per_query"]["F1@1"] == found.per_query["F1@1"].tolist()
-    assert told["neighbours"] == found.neighbours.tolist()
+    expected = evaluation.retrieval(simplugins.load_rsm(folder / "rsm.npz"), sets)
+    assert saved["metrics"]["F1@1"]["mean"] == expected.metrics["F1@1"].mean
+    assert saved["per_query"]["F1@1"] == expected.per_query["F1@1"].tolist()
+    assert saved["neighbours"] == expected.neighbours.tolist()
 
 
-def test_a_query_without_company_is_null_in_json(folder, tmp_path):
+def test_undefined_values_are_null_in_json(folder, tmp_path):
     (tmp_path / "labels.txt").write_text("\n".join(f"label {i}" for i in range(24)))
-    done = run("retrieval", folder / "rsm.npz", "--labels", tmp_path / "labels.txt", "-o", tmp_path / "found.json")
-    assert done.exit_code == 0, done.output
-    told = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
-    assert told["per_query"]["AP"] == [None] * 24
-    assert told["metrics"]["mAP"] == {"mean": None, "low": None, "high": None, "queries": 0}
+    result = run("retrieval", folder / "rsm.npz", "--labels", tmp_path / "labels.txt", "-o", tmp_path / "result.json")
+    assert result.exit_code == 0, result.output
+    saved = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert saved["per_query"]["AP"] == [None] * 24
+    assert saved["metrics"]["mAP"] == {"mean": None, "low": None, "high": None, "queries": 0}
 
 
 def test_output_correlation(folder, photos):
-    done = run("output-correlation", folder / "rsm.npz", folder / "photos.npz", "--key", "probabilities", "-q")
-    assert done.exit_code == 0, done.output
-    found = evaluation.output_correlation(simplugins.load_rsm(folder / "rsm.npz"), photos["probabilities"])
-    for name, of in (("Pearson", found.pearson), ("Spearman", found.spearman)):
-        (line,) = [line for line in done.output.splitlines() if name in line]
-        assert f"{of.estimate:.4f}" in line
-        assert f"{of.low:.4f} to {of.high:.4f}" in line
+    result = run("output-correlation", folder / "rsm.npz", folder / "photos.npz", "--key", "probabilities", "-q")
+    assert result.exit_code == 0, result.output
+    expected = evaluation.output_correlation(simplugins.load_rsm(folder / "rsm.npz"), photos["probabilities"])
+    for name, interval in (("Pearson", expected.pearson), ("Spearman", expected.spearman)):
+        (line,) = [line for line in result.output.splitlines() if name in line]
+        assert f"{interval.estimate:.4f}" in line
+        assert f"{interval.low:.4f} to {interval.high:.4f}" in line
 
 
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        (["retrieval", "{}/between.npz"], "the RSM has no labels"),
-        (["retrieval", "{}/photos.npz"], "is no RSM saved by simplugins"),
-        (["retrieval", "{}/rsm.npz", "-o", "{}/labels.txt"], "exists"),
-        (["retrieval", "{}/rsm.npz", "-o", "{}/found.txt"], "expected a name that ends in one of .csv, .json"),
-        (["retrieval", "{}/rsm.npz", "--picture", "{}/found.png"], "--images and --picture go together"),
-        (["retrieval", "{}/rsm.npz", "-k", "24"], "there are 23 neighbours"),
-        (["output-correlation", "{}/rsm.npz", "{}/photos.npz"], "holds 2 arrays"),
-        (
-            ["output-correlation", "{}/between.npz", "{}/photos.npz", "--key", "probabilities"],
-            "of 4 inputs to 24 others",
-        ),
+        (["retrieval", "{}/between.npz"], "labels must be given"),
+        (["retrieval", "{}/between.npz", "--labels", "{}/four.txt"], "other_labels must be given"),
+        (["retrieval", "{}/photos.npz"], "photos.npz"),
+        (["retrieval", "{}/rsm.npz", "-o", "{}/labels.txt"], "labels.txt exists.*--force"),
+        (["retrieval", "{}/rsm.npz", "-o", "{}/result.txt"], r"--out .*\.csv or \.json"),
+        (["retrieval", "{}/rsm.npz", "--figure", "{}/result.png"], "--images and --figure"),
+        (["retrieval", "{}/rsm.npz", "-k", "24"], r"k must be at most 23\b.*\b24\b"),
+        (["output-correlation", "{}/rsm.npz", "{}/photos.npz"], "photos.npz holds 2 arrays"),
+        (["output-correlation", "{}/between.npz", "{}/photos.npz", "--key", "probabilities"], r"\b4\b.*\b24\b"),
     ],
 )
 def test_bad_input_is_one_line(folder, arguments, match):
-    done = run(*(argument.format(folder) for argument in arguments))
-    assert done.exit_code == 2
-    assert done.output.startswith("error: ")
-    assert match in done.output
-    assert done.output.count("\n") == 1
-    assert not (folder / "found.txt").exists()
+    result = run(*(argument.format(folder) for argument in arguments))
+    assert result.exit_code == 2
+    assert result.output.startswith("error: ")
+    assert re.search(match, result.output)
+    assert result.output.count("\n") == 1
+    assert not (folder / "result.txt").exists()
+
+
+def test_retrieval_of_other_inputs(folder):
+    options = ["--labels", folder / "four.txt", "--other-labels", folder / "labels.txt"]
+    result = run("retrieval", folder / "between.npz", *options)
+    assert result.exit_code == 0, result.output
+    assert "precision@1" in result.output

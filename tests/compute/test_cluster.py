@@ -47,7 +47,7 @@ def assert_equal_to_rounding(rsm, expected):
     np.testing.assert_allclose(rsm, expected, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("measure", ["semantic-rbf", "spatio-semantic-cosine"])
+@pytest.mark.parametrize("measure", ["semantic-rbf", pytest.param("spatio-semantic-cosine", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("on_disk", [True, False])
 @pytest.mark.parametrize("with_other", [True, False])
 def test_workers_compute_the_same_as_one_process(client, tmp_path, repeated, measure, on_disk, with_other):
@@ -74,6 +74,7 @@ def test_a_store_begun_here_is_completed_by_a_cluster_at_an_address(client, tmp_
     assert_equal_to_rounding(rsm, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_disk", [True, False])
 def test_tiles_of_a_killed_worker_are_repeated(client, tmp_path, repeated, monkeypatch, on_disk):
     path, write, written = tmp_path / "run.zarr", Store.write, []

@@ -198,6 +198,7 @@ def test_the_bandwidth_may_be_any_number_type(tmp_path, maps):
     assert simplugins.load_rsm(tmp_path / "run.zarr").sigma == 700
 
 
+@pytest.mark.slow
 def test_inputs_that_change_during_the_run_raise(tmp_path, maps, monkeypatch):
     np.save(tmp_path / "maps.npy", np.tile(maps, (1, 200, 1, 1)))  # too large to be kept in memory
     write, changed = Store.write, np.load(tmp_path / "maps.npy", mmap_mode="r+")

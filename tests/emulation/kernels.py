@@ -5,8 +5,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from emulation.device import EmulatedDevice
 
 SOURCE = Path(__file__).with_name("kernels.cu").read_text(encoding="utf-8")
 INTEGERS = {"int": np.int32, "uint32": np.uint32, "uint64": np.uint64}
@@ -19,7 +23,7 @@ class Program:
     functions: tuple[str, ...]
 
 
-def program(*functions, definitions=""):
+def program(*functions: str, definitions: str = "") -> Program:
     return Program(f'{definitions}\n#line 1 "kernels.cu"\n{SOURCE}', functions)
 
 
@@ -34,5 +38,5 @@ KERNELS = program(
 REDUCTIONS = program("reductions_int", "reductions_uint32")
 
 
-def outputs(device, dtype, count, size):
+def outputs(device: EmulatedDevice, dtype: DTypeLike, count: int, size: int) -> list[NDArray[Any]]:
     return [device.empty(size, dtype) for _ in range(count)]

@@ -14,11 +14,11 @@ ROUNDING = 2.0**-20
 
 def by_rsm(queries, gallery, k, kernel, sigma, **options):
     """Rank the rows of the whole RSM; return the k best and all similarities."""
-    how = options | ({"sigma": sigma} if kernel == "rbf" else {})
-    if "matching" in options:  # an approximation matches the second to the first
-        values = simplugins.compute_rsm(gallery, f"semantic-{kernel}", other=queries, **how).values.T
+    options = options | ({"sigma": sigma} if kernel == "rbf" else {})
+    if "matching" in options:  # approximate matchings match the second input to the first
+        values = simplugins.compute_rsm(gallery, f"semantic-{kernel}", other=queries, **options).values.T
     else:
-        values = simplugins.compute_rsm(queries, f"semantic-{kernel}", other=gallery, **how).values
+        values = simplugins.compute_rsm(queries, f"semantic-{kernel}", other=gallery, **options).values
     scores = values.copy()
     if gallery is None:
         np.fill_diagonal(scores, -np.inf)
@@ -26,23 +26,24 @@ def by_rsm(queries, gallery, k, kernel, sigma, **options):
 
 
 def check(queries, gallery=None, *, k, kernel, sigma=3.0, exact=False, **options):
-    """Compare a search with the ranking of the RSM: equal, or where similarities are equal to rounding."""
-    found = simplugins.search(
-        queries, gallery, k=k, measure=f"semantic-{kernel}", sigma=sigma if kernel == "rbf" else None, **options
-    )
+    """Compare a search with the ranking of the RSM: equal, up to ties within rounding unless `exact`."""
+    sigma = sigma if kernel == "rbf" else None
+    result = simplugins.search(queries, other=gallery, k=k, measure=f"semantic-{kernel}", sigma=sigma, **options)
     expected, values = by_rsm(queries, gallery, k, kernel, sigma, **options)
     if exact:
-        np.testing.assert_array_equal(found.indices, expected)
+        np.testing.assert_array_equal(result.indices, expected)
     rows = np.arange(len(values))[:, None]
     scale = np.abs(values).max() or 1
-    np.testing.assert_allclose(values[rows, found.indices], values[rows, expected], atol=ROUNDING * scale)
-    np.testing.assert_allclose(found.similarities, values[rows, found.indices], atol=ROUNDING * scale)
-    for row in found.indices.tolist():
+    np.testing.assert_allclose(values[rows, result.indices], values[rows, expected], atol=ROUNDING * scale)
+    np.testing.assert_allclose(result.similarities, values[rows, result.indices], atol=ROUNDING * scale)
+    for row in result.indices.tolist():
         assert len(set(row)) == k
     if gallery is None:
-        assert (found.indices != rows).all()
-    assert 0 < found.solved <= found.formed
-    return found
+        assert (result.indices != rows).all()
+    assert result.symmetric == (gallery is None)
+    assert result.shape == values.shape
+    assert 0 < result.solved <= result.formed
+    return result
 
 
 @st.composite
@@ -64,14 +65,14 @@ def galleries(draw):
 
 @settings(deadline=None, max_examples=150)
 @given(drawn=galleries(), k=st.integers(1, 4), kernel=st.sampled_from(KERNELS))
-def test_inputs_find_the_others_that_the_rsm_ranks_first(drawn, k, kernel):
+def test_inputs_find_each_other_as_the_rsm_ranks_them(drawn, k, kernel):
     kind, x = drawn
     check(x, k=k, kernel=kernel, exact=kind == "tied" and kernel == "linear")
 
 
 @settings(deadline=None, max_examples=60)
 @given(drawn=galleries(), k=st.integers(1, 3), kernel=st.sampled_from(KERNELS))
-def test_queries_find_what_the_rsm_ranks_first(drawn, k, kernel):
+def test_queries_find_gallery_inputs_as_the_rsm_ranks_them(drawn, k, kernel):
     _, x = drawn
     check(x[:2], x[2:], k=k, kernel=kernel)
 
@@ -87,13 +88,13 @@ def test_sets_of_different_sizes_are_searched(seed, kernel):
 
 @settings(deadline=None, max_examples=100)
 @given(seed=st.integers(0, 2**16), sizes=st.tuples(st.integers(1, 9), st.integers(1, 9)), shift=st.floats(-3, 3))
-def test_no_matching_is_better_than_the_bounds(seed, sizes, shift):
+def test_bounds_are_at_least_the_optimum(seed, sizes, shift):
     rng = np.random.default_rng(seed)
     x, y = (rng.normal(size=(3, size, 4)) + shift * rng.normal(size=4) for size in sizes)
     optimum = simplugins.compute_rsm(x, "semantic-linear", other=y).values
     slack = 1e-12 * np.abs(optimum).max()
     blocks = [Activations.from_array(a).block(0, 3) for a in (x, y)]
-    summaries = [Summary.of(block, max(sizes)) for block in blocks]
+    summaries = [Summary.from_block(block, max(sizes)) for block in blocks]
     assert (upper_bounds(*summaries) >= optimum - slack).all()
     rows, query = blocks[0], y[1]
     prices = mean_prices(rows.vectors, rows.offsets, summaries[0].means, query)
@@ -104,11 +105,13 @@ def test_no_matching_is_better_than_the_bounds(seed, sizes, shift):
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("layer", ["block10", "block15"])
 def test_real_activations_are_searched(photos, layer, kernel):
-    found = check(photos[layer], k=3, kernel=kernel, sigma=900.0, exact=True)
-    assert found.pairs == 24 * 23 // 2
-    assert found.share_solved <= 1
-    assert found.measure == f"semantic-{kernel}"
-    assert repr(found).startswith(f"Neighbours under semantic-{kernel}: 3 for each of 24 queries; ")
+    result = check(photos[layer], k=3, kernel=kernel, sigma=900.0, exact=True)
+    assert result.pairs == 24 * 23 // 2
+    assert result.share_solved <= 1
+    assert result.metadata["measure"] == f"semantic-{kernel}"
+    assert result.metadata["kernel"] == kernel
+    assert repr(result).startswith(f"Neighbours under semantic-{kernel}: 3 for each of 24 queries; ")
+    assert "\n" not in repr(result)
 
 
 @pytest.mark.parametrize("matching", ["greedy", "batch-optimal", "auction", "topk-greedy"])
@@ -122,11 +125,11 @@ def test_masked_positions_and_labels(photos):
     mask = np.abs(maps).sum(axis=1) > 300
     mask[:, 0, 0] = True
     check(maps, k=2, kernel="cosine", mask=mask)
-    found = simplugins.search(maps[:3], maps, k=2, labels=list("abc"), gallery_labels=photos["photo"])
-    assert found.labels.tolist() == list("abc")
-    np.testing.assert_array_equal(found.gallery_labels, photos["photo"])
-    np.testing.assert_array_equal(found.indices[:, 0], [0, 1, 2])
-    masked = simplugins.search(maps[:3], maps, k=1, mask=mask[:3], gallery_mask=mask)
+    result = simplugins.search(maps[:3], other=maps, k=2, labels=list("abc"), other_labels=photos["photo"])
+    assert result.labels.tolist() == list("abc")
+    np.testing.assert_array_equal(result.other_labels, photos["photo"])
+    np.testing.assert_array_equal(result.indices[:, 0], [0, 1, 2])
+    masked = simplugins.search(maps[:3], other=maps, k=1, mask=mask[:3], other_mask=mask)
     np.testing.assert_array_equal(masked.indices[:, 0], [0, 1, 2])
 
 
@@ -140,37 +143,63 @@ def test_huge_and_tiny_inputs_and_zeros(photos):
 
 
 def test_results_do_not_depend_on_threads(photos):
-    found = [simplugins.search(photos["block10"], k=4, threads=threads) for threads in (1, 3)]
-    np.testing.assert_array_equal(found[0].indices, found[1].indices)
-    np.testing.assert_allclose(found[0].similarities, found[1].similarities, rtol=1e-6)
+    results = [simplugins.search(photos["block10"], k=4, threads=threads) for threads in (1, 3)]
+    np.testing.assert_array_equal(results[0].indices, results[1].indices)
+    np.testing.assert_allclose(results[0].similarities, results[1].similarities, rtol=1e-6)
 
 
 def test_clustered_galleries_are_matched_in_part():
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(20, 16, 8)) + 4 * rng.normal(size=(20, 1, 8))
     gallery = np.repeat(centres, 15, axis=0) + 0.1 * rng.normal(size=(300, 16, 8))
-    found = check(gallery, k=5, kernel="cosine")
-    assert found.share_solved < 0.2
-    assert (found.indices // 15 == np.arange(300)[:, None] // 15).all()
+    result = check(gallery, k=5, kernel="cosine")
+    assert result.share_solved < 0.2
+    assert (result.indices // 15 == np.arange(300)[:, None] // 15).all()
+
+
+class Backwards(simplugins.Matcher):
+    """A third-party matcher: position s with position S - 1 - s."""
+
+    name = "backwards"
+
+    def match(self, affinity):
+        rows, columns = affinity.shape
+        return np.where(np.arange(rows) < columns, columns - 1 - np.arange(rows), -1)
+
+
+def test_matchings_are_accepted_by_name_with_options_and_as_objects(photos):
+    maps = photos["block15"]
+    by_name = simplugins.search(maps[:5], other=maps, k=2, matching="batch-optimal", matching_options={"window": 7})
+    by_object = simplugins.search(maps[:5], other=maps, k=2, matching=simplugins.BatchOptimal(window=7))
+    np.testing.assert_array_equal(by_name.indices, by_object.indices)
+    assert by_name.metadata["matching_options"] == by_object.metadata["matching_options"] == {"window": 7}
+    check(maps[:5], maps, k=2, kernel="cosine", matching=Backwards())
+
+
+def norm_products(x, y=None):
+    """A third-party measure."""
+    return np.outer(x.squared_norms, (x if y is None else y).squared_norms)
 
 
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"k": 24}, "k: there are 23 inputs to find for each query, got 24"),
-        ({"k": 0}, "k must be"),
-        ({"measure": "spatio-semantic-cosine"}, "search is by a semantic measure of ours"),
-        ({"measure": "semantic-rbf"}, "sigma: semantic-rbf needs a number"),
-        ({"sigma": 2.0}, "sigma goes with semantic-rbf, not with 'semantic-cosine'"),
-        ({"measure": "semantic-rbf", "sigma": -1.0}, "sigma must be"),
-        ({"measure": "semantic-cos"}, "nearest: semantic-cosine"),
-        ({"gallery_labels": ["a"]}, "go with a gallery, which was not given"),
-        ({"gallery": np.ones((5, 3, 7, 7))}, "equal channels"),
-        ({"gallery": np.full((5, 320, 7, 7), np.nan)}, "gallery: .*NaN"),
-        ({"threads": 0}, "threads must be"),
+        ({"k": 24}, r"k must be at most 23\b.*\b24\b"),
+        ({"k": 0}, r"k must be .*\b0\b"),
+        ({"measure": "spatio-semantic-cosine"}, "search needs upper bounds.*'spatio-semantic-cosine'"),
+        ({"measure": norm_products}, "search needs upper bounds.*'norm_products'.*simplugins.evaluation.retrieval"),
+        ({"measure": "semantic-rbf"}, "sigma: .*'semantic-rbf'.*None"),
+        ({"measure": "semantic-rbf", "sigma": "median"}, "sigma: .*'semantic-rbf'.*'median'"),
+        ({"sigma": 2.0}, r"sigma=2\.0 .*'semantic-cosine'"),
+        ({"measure": "semantic-rbf", "sigma": -1.0}, r"sigma must be .*-1\.0"),
+        ({"measure": "semantic-cos"}, "'semantic-cos'.*semantic-cosine"),
+        ({"other_labels": ["a"]}, "other_labels need other"),
+        ({"other": np.ones((5, 3, 7, 7))}, r"channels.*\b320\b.*\b3\b"),
+        ({"other": np.full((5, 320, 7, 7), np.nan)}, "other: .*NaN"),
+        ({"threads": 0}, r"threads must be .*\b0\b"),
     ],
 )
-def test_bad_input_is_told(photos, options, match):
+def test_bad_input_raises(photos, options, match):
     with pytest.raises(ValueError, match=match):
         simplugins.search(photos["block15"], **options)
 

@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import oracle
 import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from simplugins import compute_rsm, plugins
+from simplugins import compute_rsm
 from simplugins.measures.differentiable import semantic_rsm, semantic_similarity
+from simplugins.measures.semantic import semantic_linear
 
 KERNELS = ["linear", "cosine", "rbf"]
 SEMANTIC = [f"semantic-{kernel}" for kernel in KERNELS]
 MEASURES = SEMANTIC + [f"spatio-{measure}" for measure in SEMANTIC]
 TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-12}
-"""Some hundred roundings of the inner products, whose terms have both signs, and RBF's exponent."""
+"""Some hundred roundings of inner products, whose terms have both signs, and of the exponent of RBF."""
 
 
 def responses(*shape, dtype=torch.float64, seed=0, requires_grad=False):
@@ -27,13 +30,13 @@ def responses(*shape, dtype=torch.float64, seed=0, requires_grad=False):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("measure", MEASURES)
-def test_an_rsm_is_that_of_compute_rsm(measure, dtype):
+def test_rsms_equal_those_of_compute_rsm(measure, dtype):
     maps, other = responses(6, 5, 3, 4, dtype=dtype), responses(3, 5, 3, 4, dtype=dtype, seed=1)
     for y in (None, other):
-        found = semantic_rsm(maps, measure, other=y)
+        result = semantic_rsm(maps, measure, other=y)
         expected = compute_rsm(maps, measure, other=y).values
-        assert found.dtype == dtype
-        np.testing.assert_allclose(found, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+        assert result.dtype == dtype
+        np.testing.assert_allclose(result, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
     symmetric = semantic_rsm(maps, measure)
     np.testing.assert_array_equal(symmetric, symmetric.T)
 
@@ -46,7 +49,7 @@ def test_the_smaller_set_is_matched_into_the_larger(measure, sizes):
     np.testing.assert_allclose(semantic_rsm(x, measure, other=y), expected, rtol=1e-12)
 
 
-def test_values_are_those_of_the_definition():
+def test_values_equal_the_definition():
     x, y = responses(5, 6, 4), responses(5, 6, 4, seed=1)
     products = np.diag(oracle.aligned_products(x, y))
     norms = oracle.norms(x), oracle.norms(y)
@@ -57,13 +60,13 @@ def test_values_are_those_of_the_definition():
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_pairs_are_the_diagonal_of_all_pairs(measure):
+def test_similarities_are_the_diagonal_of_the_rsm(measure):
     x, y = responses(6, 5, 3, 3), responses(6, 5, 3, 3, seed=1)
-    found = semantic_similarity(x, y, measure, sigma=2.0)
-    np.testing.assert_allclose(found, semantic_rsm(x, measure, other=y, sigma=2.0).diagonal(), rtol=1e-12)
+    result = semantic_similarity(x, y, measure, sigma=2.0)
+    np.testing.assert_allclose(result, semantic_rsm(x, measure, other=y, sigma=2.0).diagonal(), rtol=1e-12)
 
 
-def test_the_median_is_that_of_the_pairs():
+def test_the_median_is_taken_over_the_pairs():
     x, y = responses(5, 6, 4), responses(5, 6, 4, seed=1)
     distances = -2 * semantic_similarity(x, y, "semantic-rbf", sigma=1.0).log()
     expected = (distances / distances.median() / -2).exp()
@@ -71,29 +74,31 @@ def test_the_median_is_that_of_the_pairs():
 
 
 @pytest.mark.parametrize("shape", [(7, 4), (7, 6, 4), (7, 4, 2, 3)])
-def test_layouts_are_told_by_dimensions(shape):
+def test_dimensions_determine_the_layout(shape):
     x = responses(*shape)
     np.testing.assert_allclose(semantic_rsm(x), compute_rsm(x).values, rtol=1e-12)
 
 
-def test_maps_are_compared_with_tokens():
+def test_maps_can_be_compared_with_tokens():
     maps = responses(3, 4, 2, 3)
     tokens = maps.flatten(2).mT[:, torch.randperm(6)]
     np.testing.assert_allclose(semantic_similarity(maps, tokens), 1)
 
 
-def test_threads_and_batches_do_not_matter():
+def test_results_do_not_depend_on_threads_or_batches():
     x, y = responses(7, 6, 4), responses(7, 6, 4, seed=1)
     threads = torch.get_num_threads()
     try:
-        found = []
+        result = []
         for count in (1, 3):
             torch.set_num_threads(count)
-            found.append(semantic_similarity(x, y))
+            result.append(semantic_similarity(x, y))
     finally:
         torch.set_num_threads(threads)
-    torch.testing.assert_close(*found)
-    torch.testing.assert_close(torch.cat([semantic_similarity(x[i : i + 1], y[i : i + 1]) for i in range(7)]), found[0])
+    torch.testing.assert_close(*result)
+    torch.testing.assert_close(
+        torch.cat([semantic_similarity(x[i : i + 1], y[i : i + 1]) for i in range(7)]), result[0]
+    )
     torch.testing.assert_close(semantic_rsm(x[:1]), torch.ones(1, 1, dtype=torch.float64))
 
 
@@ -101,10 +106,10 @@ def test_threads_and_batches_do_not_matter():
 def test_half_types_are_computed_in_float32(dtype):
     x, y = (responses(3, 6, 4, dtype=dtype, seed=seed, requires_grad=True) for seed in (0, 1))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found, rsm = semantic_similarity(x, y), semantic_rsm(x, other=y)
-    assert found.dtype == rsm.dtype == torch.float32
-    np.testing.assert_allclose(found.detach(), semantic_similarity(x.double(), y.double()).detach(), rtol=1e-5)
-    found.sum().backward()
+        result, rsm = semantic_similarity(x, y), semantic_rsm(x, other=y)
+    assert result.dtype == rsm.dtype == torch.float32
+    np.testing.assert_allclose(result.detach(), semantic_similarity(x.double(), y.double()).detach(), rtol=1e-5)
+    result.sum().backward()
     assert x.grad.dtype == dtype
     assert semantic_similarity(x, y.double()).dtype == torch.float64
 
@@ -114,7 +119,7 @@ def test_half_types_are_computed_in_float32(dtype):
 
 @pytest.mark.parametrize("shapes", [((2, 3, 2, 2), (2, 3, 2, 2)), ((2, 2, 3), (2, 4, 3)), ((2, 4, 3), (2, 2, 3))])
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_gradients_of_pairs(kernel, shapes):
+def test_gradients_of_similarities(kernel, shapes):
     x, y = (responses(*shape, seed=seed, requires_grad=True) for seed, shape in enumerate(shapes))
 
     def similarity(x, y):
@@ -125,13 +130,13 @@ def test_gradients_of_pairs(kernel, shapes):
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_gradients_of_all_pairs(measure):
+def test_gradients_of_rsms(measure):
     x, y = responses(3, 3, 2, requires_grad=True), responses(2, 3, 2, seed=1, requires_grad=True)
     assert gradcheck(lambda x, y: semantic_rsm(x, measure, other=y, sigma=2.0), (x, y))
     assert gradcheck(lambda x: semantic_rsm(x, measure, sigma=2.0), (x,))
 
 
-def test_the_median_is_a_constant_of_the_gradient_and_a_tensor_is_not():
+def test_gradients_flow_through_a_tensor_sigma_but_not_through_the_median():
     x, y = responses(3, 4, 3, requires_grad=True), responses(3, 4, 3, seed=1)
     distances = -2 * semantic_similarity(x, y, "semantic-rbf", sigma=1.0).log()
     sigma = distances.detach().median().sqrt()
@@ -150,8 +155,8 @@ def test_zero_and_equal_responses_have_finite_gradients(measure, sigma):
     x.requires_grad_()
     rsm = semantic_rsm(x, measure, sigma=sigma)
     np.testing.assert_allclose(rsm.detach(), compute_rsm(x, measure, sigma=sigma).values, atol=1e-12)
-    for found in (rsm, semantic_rsm(x, measure, other=x.detach(), sigma=sigma)):
-        (gradient,) = torch.autograd.grad(found.sum(), x)
+    for result in (rsm, semantic_rsm(x, measure, other=x.detach(), sigma=sigma)):
+        (gradient,) = torch.autograd.grad(result.sum(), x)
         assert gradient.isfinite().all()
         if measure.endswith("cosine"):
             assert (gradient[0] == 0).all()
@@ -159,30 +164,30 @@ def test_zero_and_equal_responses_have_finite_gradients(measure, sigma):
 
 @pytest.mark.parametrize("measure", ["semantic-rbf", "spatio-semantic-rbf"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_responses_that_are_all_equal_have_an_rbf_of_1(measure, dtype):
+def test_equal_responses_have_rbf_similarity_1(measure, dtype):
     one = responses(1, 64, 512, dtype=dtype).abs()
     x = one.repeat(4, 1, 1).requires_grad_()
     shuffled = one[:, torch.randperm(64)] if measure.startswith("semantic") else one
-    for found in (semantic_rsm(x, measure), semantic_similarity(x, shuffled.repeat(4, 1, 1), measure)):
-        torch.testing.assert_close(found, torch.ones_like(found))
-        assert torch.autograd.grad(found.sum(), x)[0].isfinite().all()
+    for result in (semantic_rsm(x, measure), semantic_similarity(x, shuffled.repeat(4, 1, 1), measure)):
+        torch.testing.assert_close(result, torch.ones_like(result))
+        assert torch.autograd.grad(result.sum(), x)[0].isfinite().all()
 
 
 @pytest.mark.parametrize("measure", SEMANTIC)
-def test_a_few_steps_make_responses_similar(measure):
+def test_gradient_steps_make_responses_similar(measure):
     x = responses(4, 6, 2, 2, dtype=torch.float32, requires_grad=True)
     y = responses(4, 6, 2, 2, dtype=torch.float32, seed=1)
     optimiser = torch.optim.Adam([x], lr=0.1)
-    found = []
+    result = []
     for _ in range(30):
         optimiser.zero_grad()
         similarity = semantic_similarity(x, y, measure, sigma=5.0)
         (-similarity.mean()).backward()
         optimiser.step()
-        found.append(similarity.detach())
-    assert (found[-1] > found[0] + 0.2).all()
-    if measure != "semantic-linear":  # which grows with norms, too
-        assert (found[-1] > 0.95).all()
+        result.append(similarity.detach())
+    assert (result[-1] > result[0] + 0.2).all()
+    if measure != "semantic-linear":  # which also grows with norms
+        assert (result[-1] > 0.95).all()
 
 
 # Errors
@@ -192,55 +197,53 @@ X = responses(3, 4, 5)
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "error", "message"),
+    ("x", "y", "error", "match"),
     [
-        (X.numpy(), X, TypeError, "x: expected a tensor of floating-point numbers, got ndarray"),
-        (X, X.long(), TypeError, "y: expected a tensor of floating-point numbers, got a tensor of torch.int64"),
-        (X[0, 0], X, ValueError, r"x: expected responses .* got shape \(5,\)"),
-        (X, X[:0], ValueError, r"y: expected responses .* none of them empty; got shape \(0, 4, 5\)"),
-        (X, X[:, :, :4], ValueError, "concept vectors must have equal channels: got 5 and 4"),
-        (X, X[:2], ValueError, "one response to each input, got 3 and 2; semantic_rsm compares all pairs"),
-        (
-            X,
-            torch.cat([X[:1], X[1:] * torch.inf]),
-            ValueError,
-            "y holds 40 NaN or infinite values, the first of them in input 1 of 3",
-        ),
-        (X / 0, X, ValueError, "x holds 60 NaN or infinite values, the first of them in input 0 of 3"),
-        (
-            X.float() * 1e30,
-            X.float() * 1e30,
-            ValueError,
-            "x: squared norms exceed the range of torch.float32: rescale the",
-        ),
+        (X.numpy(), X, TypeError, "x: .*ndarray"),
+        (X, X.long(), TypeError, "y: .*torch.int64"),
+        (X[0, 0], X, ValueError, r"x: .*\(5,\)"),
+        (X, X[:0], ValueError, r"y: .*\(0, 4, 5\)"),
+        (X, X[:, :, :4], ValueError, r"channels.*\b5\b.*\b4\b"),
+        (X, X[:2], ValueError, r"x and y .*\b3\b.*\b2\b.*semantic_rsm"),
+        (X, torch.cat([X[:1], X[1:] * torch.inf]), ValueError, "y holds 40 NaN or infinite values.* input 1 of 3"),
+        (X / 0, X, ValueError, "x holds 60 NaN or infinite values.* input 0 of 3"),
+        (X.float() * 1e30, X.float() * 1e30, ValueError, "x: squared norms .*torch.float32"),
     ],
 )
-def test_bad_input_is_named(x, y, error, message):
-    with pytest.raises(error, match=message):
+def test_bad_input_raises(x, y, error, match):
+    with pytest.raises(error, match=match):
         semantic_similarity(x, y)
 
 
-def test_positions_must_be_equal_where_they_count():
-    measure, message = "spatio-semantic-cosine", r"pairs position s with position s.* got 4 and 3; a semantic measure"
-    with pytest.raises(ValueError, match=message):
-        semantic_similarity(X, X[:, :3], measure)
-    with pytest.raises(ValueError, match=message):
-        semantic_rsm(X, measure, other=X[:, :3])
+def test_spatio_semantic_measures_need_equal_numbers_of_positions():
+    match = r"spatio-semantic.*\b4\b.*\b3\b"
+    with pytest.raises(ValueError, match=match):
+        semantic_similarity(X, X[:, :3], "spatio-semantic-cosine")
+    with pytest.raises(ValueError, match=match):
+        semantic_rsm(X, "spatio-semantic-cosine", other=X[:, :3])
 
 
 @pytest.mark.parametrize("sigma", ["mean", 0, -1.0, float("nan"), float("inf"), None, True, torch.ones(1), [1.0]])
-def test_sigma_is_the_median_or_a_number(sigma):
-    with pytest.raises(ValueError, match="sigma must be 'median' or a number above 0, got"):
+def test_invalid_sigmas_raise(sigma):
+    with pytest.raises(ValueError, match=f"sigma .*{re.escape(repr(sigma))}"):
         semantic_rsm(X, "semantic-rbf", sigma=sigma)
 
 
-def test_measures_are_names_of_ours(monkeypatch):
-    with pytest.raises(TypeError, match="measure must be the name of a measure, got Tensor; semantic_rsm takes others"):
+def test_measures_are_accepted_as_objects():
+    torch.testing.assert_close(semantic_rsm(X, semantic_linear), semantic_rsm(X, "semantic-linear"))
+
+
+def theirs(x, y=None):
+    """A third-party measure."""
+    return np.ones((len(x), len(x if y is None else y)))
+
+
+def test_measures_without_gradients_raise():
+    with pytest.raises(TypeError, match=r"measure .*tensor.*other="):
         semantic_rsm(X, X)
-    with pytest.raises(TypeError, match="other: expected a tensor of floating-point numbers, got ndarray"):
+    with pytest.raises(TypeError, match=r"other: .*ndarray"):
         semantic_rsm(X, other=X.numpy())
-    with pytest.raises(ValueError, match="no plugin 'semantic-cosin'"):
+    with pytest.raises(ValueError, match=r"'semantic-cosin'.*semantic-cosine"):
         semantic_rsm(X, "semantic-cosin")
-    monkeypatch.setattr(plugins, "load", lambda group, name: len)
-    with pytest.raises(ValueError, match="measure 'theirs' has no gradient here"):
-        semantic_rsm(X, "theirs")
+    with pytest.raises(ValueError, match=r"'theirs'.*gradient"):
+        semantic_rsm(X, theirs)

@@ -107,7 +107,7 @@ MEASURE_FUNCTIONS = {
     "compute_rsm": (simplugins.compute_rsm, lambda m, **options: simplugins.compute_rsm(X, m, **options)),
     "compute_rsms": (
         simplugins.compute_rsms,
-        lambda m, **options: simplugins.compute_rsms(X, [m, "pooled-cosine"][: 1 + ("store" not in options)], **options),
+        lambda m, **options: simplugins.compute_rsms(X, [m], **options),
     ),
     "compare_layers": (
         simplugins.compare_layers,

@@ -7,17 +7,14 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 import simplugins
-from simplugins.plotting import heatmaps as plotting
+from simplugins.plotting.heatmaps import color_limits, plot_rsm, rsm_figure, save_figure
 
-RSM = simplugins.RSM(
-    values=np.array([[9.0, 2.0, 1.0], [2.0, 9.0, 3.0], [1.0, 3.0, 9.0]]),
-    made={"measure": "semantic-linear", "kernel": "linear", "matching": "optimal"},
-    squared_norms=np.full(3, 9.0),
-    labels=["cat", "cat", "cup"],
+RSM = simplugins.RSM.from_similarities(
+    [[9.0, 2.0, 1.0], [2.0, 9.0, 3.0], [1.0, 3.0, 9.0]], labels=["cat", "cat", "cup"], measure="semantic-linear"
 )
 
 
-def test_it_draws_where_it_is_told_and_leaves_pyplot_alone():
+def test_given_axes_are_used_and_pyplot_is_left_alone():
     axes = Figure().add_subplot()
     assert RSM.plot(axes) is axes
     assert pyplot.get_fignums() == []
@@ -26,18 +23,18 @@ def test_it_draws_where_it_is_told_and_leaves_pyplot_alone():
 
 
 def test_colours_span_the_values_off_the_diagonal():
-    axes = plotting.plot_rsm(RSM, Figure().add_subplot())
-    assert axes.get_images()[0].get_clim() == (1, 3) == plotting.color_limits(RSM)
+    axes = plot_rsm(RSM, Figure().add_subplot())
+    assert axes.get_images()[0].get_clim() == (1, 3) == color_limits(RSM)
     assert axes.get_images()[0].colorbar.extend == "max"
 
 
-def test_labels_are_named_once_a_run():
-    axes = plotting.plot_rsm(RSM, Figure().add_subplot())
+def test_consecutive_equal_labels_are_named_once():
+    axes = plot_rsm(RSM, Figure().add_subplot())
     assert [text.get_text() for text in axes.get_yticklabels()] == ["cat", "cup"]
     assert axes.get_yticks().tolist() == [0.5, 2]
 
 
-def test_without_axes_it_makes_a_figure_of_pyplot():
+def test_without_axes_a_pyplot_figure_is_created():
     pyplot.switch_backend("Agg")
     axes = RSM.plot(title="mine")
     assert axes.get_title() == "mine"
@@ -45,16 +42,16 @@ def test_without_axes_it_makes_a_figure_of_pyplot():
     pyplot.close("all")
 
 
-def test_an_unknown_format_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"no picture format 'bmpx', expected one of .*png"):
-        plotting.save_figure(plotting.rsm_figure(RSM), tmp_path / "rsm.bmpx")
+def test_unknown_formats_raise_and_write_nothing(tmp_path):
+    with pytest.raises(ValueError, match=r"'bmpx'.*png"):
+        save_figure(rsm_figure(RSM), tmp_path / "rsm.bmpx")
     assert list(tmp_path.iterdir()) == []
-    plotting.save_figure(plotting.rsm_figure(RSM), tmp_path / "rsm.pdf")
+    save_figure(rsm_figure(RSM), tmp_path / "rsm.pdf")
     assert (tmp_path / "rsm.pdf").read_bytes().startswith(b"%PDF")
 
 
-def test_labels_are_no_formulas():
+def test_labels_are_not_read_as_formulas():
     rsm = simplugins.compute_rsm(np.eye(3), labels=["$a", "$b_", "c"])
-    figure = plotting.rsm_figure(rsm)
+    figure = rsm_figure(rsm)
     figure.canvas.draw()
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [r"\$a", r"\$b_", "c"]

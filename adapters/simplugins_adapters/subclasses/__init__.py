@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Classes that derive from classes of the tools: one module a tool, which imports the tool."""
+"""Classes that derive from classes of other tools: one module per tool, which imports the tool."""

@@ -15,8 +15,6 @@ flattened responses each. Certificates need all affinities, whatever the matcher
 from __future__ import annotations
 
 import itertools
-import math
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,19 +26,17 @@ from simplugins._common import arrays
 from simplugins._common.threads import check_threads, in_threads
 from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import Block
+from simplugins.compute.affinities import ROUNDING, Scratch, matched_values
 from simplugins.compute.job import TileResult, check_pair, complete
 from simplugins.compute.memory import CACHE_BYTES, TILE_BYTES
 from simplugins.matching.certificates import match_and_certify
-from simplugins.matching.matcher import Matcher, match_batch
+from simplugins.matching.matcher import Matcher
 from simplugins.matching.norm_windows import norm_windows
 
 BLOCK_BYTES = 16 * 2**20
 BLOCK_INPUTS = 64
 CALL_COST = 2**21
 """Multiplications that take about as long as calling the matcher from Python."""
-
-ROUNDING = {np.dtype(np.float32): 2.0**-21, np.dtype(np.float64): 2.0**-45}
-"""Bounds on the relative rounding error of aligned inner products, checked in the tests."""
 
 _PRODUCT_LENGTH = 4096
 """Entries of flattened responses that are multiplied in float64 at a time."""
@@ -129,7 +125,7 @@ class _Run:
         by_norm = matcher.by_norm and not self.positionwise
         self.x_block = _cached_blocks(x, self.block_size, self.dtype, by_norm)
         self.y_block = self.x_block if symmetric else _cached_blocks(y, self.block_size, self.dtype, by_norm)
-        self.scratch = Scratch(self.dtype)
+        self.scratch = Scratch()
 
     @property
     def work(self) -> Callable[[Strip], None]:
@@ -232,32 +228,6 @@ class _Run:
         precision = np.dtype(np.float64) if self.positionwise else self.dtype
         y, metadata = None if self.symmetric else self.y, {"engine": "cpu", "precision": str(precision)}
         return complete(self.x, y, self.values, self.gap, ROUNDING[precision], **metadata)
-
-
-class Scratch(threading.local):
-    """Each thread's memory for affinities, reused for its next strip."""
-
-    def __init__(self, dtype: np.dtype[np.floating]) -> None:
-        self.memory = np.empty(0, dtype)
-
-    def product(self, rows: NDArray[np.floating], columns: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Return ``rows @ columns``, valid until the thread's next product."""
-        shape = (*rows.shape[:-1], columns.shape[-1])
-        size = math.prod(shape)
-        if self.memory.size < size:
-            self.memory = np.empty(size, self.memory.dtype)
-        return np.matmul(rows, columns, out=self.memory[:size].reshape(shape))
-
-
-def matched_values(
-    matcher: Matcher, affinities: NDArray[np.floating], offsets: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Match a batch of problems, and return the (B,) aligned inner products."""
-    from simplugins.matching import objective
-
-    products = np.empty(len(offsets) - 1)
-    objective.assignment_values(affinities, offsets, match_batch(matcher, affinities, offsets).columns, products)
-    return products
 
 
 def _worthwhile_window(x: Activations, y: Activations, window: int | None) -> int | None:

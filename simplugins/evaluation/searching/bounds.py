@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How large the aligned inner product of two inputs can be at most: from their norms, and from their affinities.
+"""Upper bounds on the aligned inner product of two inputs: from norms alone, and from their affinities.
 
-Of S positions matched to as many, the part of affinities that depends on one position only is the same for all
-matchings. So the product is that of the mean concept vectors, ``S <mean x, mean y>``, plus that of the centred vectors;
-and the latter is at most the inner product of their sorted norms (Cauchy, Schwarz, and the rearrangement inequality).
+If both inputs have S positions, the part of the affinities that depends on a single position is the same for all
+matchings. The product is therefore that of the mean concept vectors, ``S <mean x, mean y>``, plus that of the centred
+vectors, which is at most the inner product of their sorted norms (Cauchy-Schwarz and rearrangement inequalities).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from simplugins.activations.blocks import Block
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Summary:
-    """What bounds need of inputs: little beside their concept vectors.
+    """Statistics of inputs from which bounds follow; small compared with their concept vectors.
 
     Attributes
     ----------
@@ -26,11 +26,11 @@ class Summary:
     means : (N, C) float64 array
         Mean concept vectors.
     norms : (N, P) float64 array
-        Norms of the concept vectors, largest first, then zeros.
+        Norms of the concept vectors, largest first, padded with zeros.
     centred_norms : (N, P) float64 array
-        Those of the concept vectors minus their mean.
+        Norms of the concept vectors minus their mean, likewise.
     squares : (N,) float64 array
-        Squared norms of all of an input's vectors.
+        Squared Frobenius norms.
     """
 
     positions: NDArray[np.int64]
@@ -40,8 +40,8 @@ class Summary:
     squares: NDArray[np.float64]
 
     @staticmethod
-    def of(block: Block, width: int) -> Summary:
-        """Summarise inputs; norms are padded to so many columns, the most positions there are."""
+    def from_block(block: Block, width: int) -> Summary:
+        """Summarise inputs; norms are padded to `width` columns, the largest number of positions."""
         positions = np.diff(block.offsets)
         means = np.empty((len(positions), block.vectors.shape[1]))
         norms, centred = np.zeros((2, len(positions), width))
@@ -59,18 +59,21 @@ class Summary:
             self.positions[part], self.means[part], self.norms[part], self.centred_norms[part], self.squares[part]
         )
 
+    def __repr__(self) -> str:
+        return f"Summary of {len(self.positions)} inputs"
+
 
 def upper_bounds(x: Summary, y: Summary) -> NDArray[np.float64]:
-    """Return how large the aligned inner products of all pairs can be, (N, M) float64.
+    """Return upper bounds on the aligned inner products of all pairs, (N, M) float64.
 
-    Where one input has fewer positions, all of these are matched: its vectors are taken as they are, and only those of
-    the other are centred. Positions that are left over then add nothing, as norms are sorted.
+    If one input has fewer positions, all of them are matched: its vectors are used as they are, and only those of the
+    larger input are centred. Norms are sorted, so leftover positions meet zeros.
 
     Examples
     --------
     >>> block = Block(np.array([[2.0, 0.0], [0.0, 2.0]]), np.array([0, 2]))  # one input with two positions
-    >>> x = Summary.of(block, width=2)
-    >>> upper_bounds(x, x).round(6)  # and its squared norm
+    >>> x = Summary.from_block(block, width=2)
+    >>> upper_bounds(x, x).round(6)  # equals its squared norm
     array([[8.]])
     """
     fewer = np.minimum(x.positions[:, None], y.positions[None, :])
@@ -86,10 +89,9 @@ def upper_bounds(x: Summary, y: Summary) -> NDArray[np.float64]:
 def bounds_of_affinities(
     affinities: NDArray[np.floating], offsets: NDArray[np.int64], prices: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return how large the aligned inner products of a batch of problems can be, from all their affinities, (B,).
+    """Return upper bounds on the aligned inner products of a batch of problems, from all their affinities, (B,).
 
-    A feasible solution of the dual problem (see `simplugins.matching.objective.dual_bounds`), for prices that nothing
-    was spent on.
+    Each bound is the objective of a feasible solution of the dual problem; see `simplugins.matching.objective.dual_bounds`.
 
     Parameters
     ----------
@@ -97,7 +99,7 @@ def bounds_of_affinities(
     offsets : (B + 1,) int64 array
         Problem b has the rows ``offsets[b]:offsets[b + 1]``.
     prices : (B, P) float64 array
-        A price for each position of the larger side.
+        Dual prices of the positions of the larger side; see `mean_prices`.
     """
     from simplugins.matching.objective import dual_bounds
 
@@ -110,24 +112,24 @@ def bounds_of_affinities(
 def mean_prices(
     vectors: NDArray[np.floating], offsets: NDArray[np.int64], means: NDArray[np.float64], query: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """Return prices for a batch of problems: of each position, its mean affinity with the other input's positions.
+    """Return dual prices for a batch of problems: the mean affinity of each position with those of the other input.
 
     Parameters
     ----------
     vectors : (T, C) array
-        Concept vectors of the candidates, one after the other: the rows of the problems.
+        Concept vectors of the candidates, which are the rows of the problems.
     offsets : (B + 1,) int64 array
-        Where each candidate's begin.
+        Candidate b has the rows ``offsets[b]:offsets[b + 1]``.
     means : (B, C) float64 array
-        Their mean concept vectors.
+        Mean concept vectors of the candidates.
     query : (K, C) array
-        The concept vectors of the query: the columns of all problems.
+        Concept vectors of the query, which are the columns of all problems.
 
     Returns
     -------
     (B, P) float64 array
-        Of the columns, where a candidate has no more positions than the query; of its rows, where it has more. At least
-        0 where sides are unequal.
+        Prices of the columns where a candidate has no more positions than the query, else of its rows. Non-negative
+        where the numbers of positions differ.
     """
     rows, columns = np.diff(offsets), len(query)
     prices = np.zeros((len(rows), max(columns, int(rows.max()))))

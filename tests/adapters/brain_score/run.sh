@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests the adapter of Brain-Score, which needs NumPy below 2, in a fresh virtual environment of its own; ends with the
-# summary of the tests. PYTHON names the interpreter, 3.11 or 3.12, where the first one found is not to be used.
+# Tests the adapter of Brain-Score, which needs NumPy below 2, in a fresh virtual environment, and ends with the
+# summary of the tests. PYTHON names the interpreter, 3.11 or 3.12; by default the first one on the path.
 set -euo pipefail
 cd "$(dirname "$0")"
 

@@ -15,8 +15,9 @@ from brainscore_vision.benchmark_helpers.neural_common import NeuralBenchmark, R
 from brainscore_vision.metrics.rdm.metric import RDM, RDMSimilarity
 from brainscore_vision.metrics.rsa_ceiling.ceiling import RSACeiling
 from brainscore_vision.model_helpers.activations.core import ActivationsExtractorHelper
-from simplugins_adapters import brain_score
-from simplugins_adapters.brain_score import rdm_stage, responses_in, rsm_of, to_features
+from simplugins_adapters import brain_score, brain_score_assemblies
+from simplugins_adapters.brain_score import RDMStage, to_features
+from simplugins_adapters.brain_score_assemblies import responses_in
 
 import simplugins
 from simplugins import NetworkSimilarity
@@ -29,15 +30,15 @@ CROPS.identifier = None
 
 @pytest.fixture(autouse=True)
 def apart(monkeypatch):
-    """Let nothing be installed, nor stored for later runs, and what is said once be said in each test."""
+    """Install nothing, store nothing for later runs, and repeat warnings in each test."""
     monkeypatch.setenv("BS_INSTALL_DEPENDENCIES", "no")
     monkeypatch.setenv("RESULTCACHING_DISABLE", "1")
-    brain_score._warn_of_one_position.cache_clear()
+    brain_score_assemblies._warn_of_one_position.cache_clear()
 
 
 @pytest.fixture(scope="module")
 def activations(photos):
-    """Activations in every layout that Brain-Score tells apart."""
+    """Activations in every layout that Brain-Score distinguishes."""
     late = photos["block15"]
     return {
         "block10": photos["block10"],
@@ -51,7 +52,7 @@ def activations(photos):
 
 @pytest.fixture(scope="module")
 def model(activations, tmp_path_factory):
-    """What Brain-Score's own extractor makes assemblies with, of a model that has these activations."""
+    """Brain-Score's own extractor, for a model with these activations."""
 
     def activations_of(paths, names):
         places = [int(path.split()[-1]) for path in paths]
@@ -69,7 +70,7 @@ def assemblies(model, activations):
 
 @pytest.fixture(scope="module")
 def recordings(photos):
-    """Two subjects' neurons, made of responses at a few positions and noise, as of one region and time bin."""
+    """Synthetic neurons of two subjects, for one region and time bin: responses at a few positions, plus noise."""
     rng = np.random.default_rng(0)
     flat = photos["block15"].reshape(24, -1)
     values = flat[:, rng.choice(flat.shape[1], 60, replace=False)] + rng.normal(size=(24, 60))
@@ -90,7 +91,7 @@ def recordings(photos):
 
 
 class Candidate:
-    """A model that looks at everything with one layer."""
+    """A model that responds to all stimuli with one layer."""
 
     def __init__(self, model, layer):
         self.model, self.layer = model, layer
@@ -110,7 +111,11 @@ def shuffled(assembly, seed=0):
     return assembly[rng.permutation(assembly.shape[0]), rng.permutation(assembly.shape[1])]
 
 
-def test_the_page_is_as_run(run_page):
+def rsm_of(assembly, **options):
+    return RDMStage(**options).rsm(assembly)
+
+
+def test_the_page_prints_what_it_shows(run_page):
     run_page("brain-score")
 
 
@@ -123,23 +128,23 @@ def test_the_page_is_as_run(run_page):
         ("frames", "2 x 3 x 7 (channel_temporal, channel_x, channel_y)"),
     ],
 )
-def test_positions_of_their_models_are_found_in_any_order_of_neuroids(assemblies, activations, name, grid):
+def test_positions_are_found_in_any_order_of_neuroids(assemblies, activations, name, grid):
     expected = activations[name].reshape(24, -1, 320) if name == "frames" else activations[name]
-    found = responses_in(assemblies[name])
-    np.testing.assert_array_equal(found.activations, expected)
-    assert found.tiling == grid
+    result = responses_in(assemblies[name])
+    np.testing.assert_array_equal(result.activations, expected)
+    assert result.grid == grid
     turned = responses_in(shuffled(assemblies[name]).T)
     assert turned.stimuli.tolist() != NAMES
     np.testing.assert_array_equal(turned.in_order().activations, expected)
     assert turned.in_order().stimuli.tolist() == NAMES
 
 
-def test_the_positions_of_another_layout_can_be_told(assemblies, activations):
-    assembly = assemblies["channels last"]  # their "channel" is the row there, as of a Swin transformer
+def test_grid_states_the_positions_of_another_layout(assemblies, activations):
+    assembly = assemblies["channels last"]  # Brain-Score's "channel" is the row here, as in a Swin transformer
     assert rsm_of(assembly).metadata["grid"] == "7 x 320 (channel_x, channel_y)"
-    told = rsm_of(assembly, grid=("channel_y", "channel", "channel_x"))
-    np.testing.assert_array_equal(told.values, simplugins.compute_rsm(activations["block15"]).values)
-    assert told.metadata["grid"] == "7 x 7 (channel, channel_x)"
+    rsm = rsm_of(assembly, grid=("channel_y", "channel", "channel_x"))
+    np.testing.assert_array_equal(rsm.values, simplugins.compute_rsm(activations["block15"]).values)
+    assert rsm.metadata["grid"] == "7 x 7 (channel, channel_x)"
 
 
 @pytest.mark.parametrize("method", ["cka", "cka-debiased", "rsa-spearman"])
@@ -179,21 +184,21 @@ def test_the_order_of_presentations_and_neuroids_does_not_matter(assemblies):
 
 def test_assemblies_are_not_changed(assemblies, activations):
     before = {name: assembly.copy(deep=True) for name, assembly in assemblies.items()}
-    found = responses_in(assemblies["block15"])
-    found.activations[:] = 0
+    result = responses_in(assemblies["block15"])
+    result.activations[:] = 0
     with pytest.warns(UserWarning, match="pooled"):
         responses_in(assemblies["pooled"]).activations[:] = 0
     simplugins.similarity().to("brain-score")(assemblies["block15"], assemblies["tokens"])
-    rdm_stage()(assemblies["block15"]).values[:] = 0
+    RDMStage()(assemblies["block15"]).values[:] = 0
     for name, assembly in assemblies.items():
         np.testing.assert_array_equal(assembly.values, activations[name].reshape(24, -1))
         for dimension in assembly.dims:
             assert assembly.get_index(dimension).equals(before[name].get_index(dimension))
 
 
-def test_without_a_grid_it_is_one_position_and_that_is_said(assemblies, activations, recordings):
+def test_neuroids_without_a_grid_are_one_position_with_a_warning(assemblies, activations, recordings):
     metric = simplugins.similarity("semantic-cosine", "rsa-spearman").to("brain-score")
-    with pytest.warns(UserWarning, match="neuroids of pooled have no coordinates .* nothing is matched; grid="):
+    with pytest.warns(UserWarning, match=r"pooled.*grid="):
         score = metric(assemblies["block10"], assemblies["pooled"])
     assert score.attrs["grid"] == ("14 x 14 (channel_x, channel_y)", "one position")
     rsms = (
@@ -201,15 +206,15 @@ def test_without_a_grid_it_is_one_position_and_that_is_said(assemblies, activati
         simplugins.compute_rsm(activations["pooled"], "spatio-semantic-cosine"),
     )
     assert float(score) == pytest.approx(simplugins.compare(*rsms, "rsa-spearman"), abs=1e-12)
-    with pytest.warns(UserWarning, match="neuroids have no coordinates of channels and positions"):
+    with pytest.warns(UserWarning, match=r"neuroids have no coordinates"):
         rsm = rsm_of(recordings)
     np.testing.assert_allclose(rsm.values, simplugins.compute_rsm(recordings.values).values, atol=1e-12)
-    meant = simplugins.similarity().to("brain-score", grid=())
-    assert meant(assemblies["block15"], recordings).attrs["grid"] == ("one position", "one position")
+    metric = simplugins.similarity().to("brain-score", grid=())
+    assert metric(assemblies["block15"], recordings).attrs["grid"] == ("one position", "one position")
 
 
-def test_the_same_fallback_is_said_once(assemblies, recordings):
-    stage = rdm_stage()
+def test_the_warning_appears_once_per_layer(assemblies, recordings):
+    stage = RDMStage()
     with pytest.warns(UserWarning, match="neuroids have no coordinates"):
         stage(recordings)
     stage(recordings.sel(neuroid=recordings["subject"] == "A"))  # a warning would be an error
@@ -217,23 +222,23 @@ def test_the_same_fallback_is_said_once(assemblies, recordings):
         stage(assemblies["pooled"])
 
 
-def test_stimuli_that_differ_or_repeat_are_refused(assemblies):
+def test_stimuli_that_differ_or_repeat_are_an_error(assemblies):
     metric = simplugins.similarity().to("brain-score")
     one = assemblies["block15"]
-    with pytest.raises(ValueError, match="different stimuli: 'crop 00' and 1 more of the first are not in the second"):
+    with pytest.raises(ValueError, match=r"'crop 00' and 1 .*assembly1.*assembly2"):
         metric(one, one[2:])
-    with pytest.raises(ValueError, match="different stimuli: 'crop 23' and 0 more of the second are not in the first"):
+    with pytest.raises(ValueError, match=r"'crop 23' and 0 .*assembly2.*assembly1"):
         metric(one[:23], one)
     twice = one[[*range(24), 3, 3]]
-    with pytest.raises(ValueError, match=r"'crop 03' has 3 presentations: average repetitions first, .*_repet"):
+    with pytest.raises(ValueError, match=r"stimulus_id 'crop 03'.*\b3\b.*average_repetition"):
         metric(one, twice)
-    with pytest.raises(ValueError, match="'crop 03' has 3 presentations"):
-        rdm_stage()(twice)
+    with pytest.raises(ValueError, match=r"'crop 03'.*\b3\b"):
+        RDMStage()(twice)
     assert float(metric(one, average_repetition(twice))) == pytest.approx(1, abs=1e-6)
 
 
-def test_numbers_and_texts_are_different_stimuli(assemblies):
-    numbers, texts = (
+def test_numbers_and_text_are_different_stimuli(assemblies):
+    numbers, text = (
         NeuroidAssembly(
             np.eye(12),
             coords={
@@ -246,41 +251,41 @@ def test_numbers_and_texts_are_different_stimuli(assemblies):
         for names in (np.arange(12), np.arange(12).astype(str))
     )
     metric = simplugins.similarity().to("brain-score", grid=())
-    with pytest.raises(ValueError, match="0 and 11 more of the first are not in the second"):
-        metric(numbers, texts)
+    with pytest.raises(ValueError, match=r"0 and 11 .*assembly1.*assembly2"):
+        metric(numbers, text)
 
 
-def test_neuroids_that_are_no_full_grid_are_refused(model, assemblies):
+def test_neuroids_that_do_not_fill_a_grid_are_an_error(model, assemblies):
     both = model(CROPS, layers=["block10", "block15"])
-    with pytest.raises(ValueError, match=r"37632 neuroids do not fill a grid of 320 x 14 x 14 \(channel, channel_x"):
+    with pytest.raises(ValueError, match=r"\b37632 .*320 x 14 x 14 \(channel, channel_x"):
         rsm_of(both)
     np.testing.assert_array_equal(rsm_of(both.sel(layer="block15")).values, rsm_of(assemblies["block15"]).values)
-    with pytest.raises(ValueError, match=r"15679 neuroids do not fill a grid .* with grid=\(\), all are channels"):
+    with pytest.raises(ValueError, match=r"\b15679 .*grid=\(\)"):
         rsm_of(assemblies["block15"][:, :-1])
     doubled = assemblies["block15"][:, [*range(15679), 0]]
-    with pytest.raises(ValueError, match="15680 neuroids do not fill a grid of 320 x 7 x 7"):
+    with pytest.raises(ValueError, match=r"\b15680 .*320 x 7 x 7"):
         rsm_of(doubled)
     with pytest.raises(ValueError, match="do not fill a grid"):
         rsm_of(model(CROPS, layers=["block15", "pooled"]))
 
 
-def test_what_is_no_assembly_of_presentations_and_neuroids_is_refused(assemblies, recordings):
-    with pytest.raises(ValueError, match=r"expected an assembly of presentation x neuroid, got .* x time"):
+def test_other_assemblies_are_an_error(assemblies, recordings):
+    with pytest.raises(ValueError, match=r"assembly.*presentation x neuroid.* x time"):
         rsm_of(recordings.expand_dims("time", axis=2))
     alone = NeuroidAssembly(np.eye(3), coords={"stimulus_id": ("presentation", list("abc"))}, dims=recordings.dims)
-    with pytest.raises(ValueError, match="presentations need a coordinate 'stimulus_id', they have presentation; one"):
+    with pytest.raises(ValueError, match=r"'stimulus_id'.*have presentation"):
         rsm_of(alone)
-    with pytest.raises(ValueError, match="grid: neuroids lack row; their coordinates are neuroid_num, model, layer"):
+    with pytest.raises(ValueError, match=r"grid.*\brow\b.*neuroid_num, model, layer"):
         rsm_of(assemblies["block15"], grid=("channel", "channel_x", "row"))
     for grid in ("channel", ["channel"]):
-        with pytest.raises(ValueError, match="grid: expected a coordinate of channels, and then those of positions"):
+        with pytest.raises(ValueError, match=r"grid.*channel"):
             rsm_of(assemblies["block15"], grid=grid)
     nameless = assemblies["block15"].reset_index("presentation")
     nameless["stimulus_id"] = "presentation", [None] * 24
-    with pytest.raises(ValueError, match="stimulus_id 'None' has 24 presentations"):
+    with pytest.raises(ValueError, match=r"stimulus_id 'None'.*\b24\b"):
         rsm_of(nameless)
-    for read in (rsm_of, lambda found: simplugins.from_tool("brain-score", found)):
-        with pytest.raises(TypeError, match="expected an assembly of Brain-Score, got ndarray"):
+    for read in (rsm_of, lambda source: simplugins.from_tool("brain-score", source)):
+        with pytest.raises(TypeError, match=r"assembly.*ndarray"):
             read(assemblies["block15"].values)
     lost = recordings.copy(deep=True)
     lost[3, 5] = np.nan
@@ -288,10 +293,10 @@ def test_what_is_no_assembly_of_presentations_and_neuroids_is_refused(assemblies
         simplugins.similarity().to("brain-score", grid=())(recordings, lost)
 
 
-def test_similarities_that_make_no_scores_are_refused():
-    with pytest.raises(ValueError, match="larger for what is more similar; of 'semantic-cosine-angular-cka'"):
+def test_similarities_that_are_no_scores_are_an_error():
+    with pytest.raises(ValueError, match=r"'semantic-cosine-angular-cka'.*less similar"):
         simplugins.similarity("semantic-cosine", "angular-cka").to("brain-score")
-    with pytest.raises(ValueError, match="a mask does not tell which inputs"):
+    with pytest.raises(ValueError, match="mask"):
         simplugins.similarity(mask=np.ones((24, 49), bool)).to("brain-score")
 
 
@@ -320,7 +325,7 @@ def test_rdm_similarity_of_distances_is_that_of_distances(indefinite, kernel, di
     assert RDMSimilarity()(*rdms) == pytest.approx(expected, abs=1e-6)
 
 
-def test_their_cka_of_features_is_debiased_cka(indefinite, kernel, permuted, unchanged):
+def test_cka_of_the_tool_on_features_is_debiased_cka(indefinite, kernel, permuted, unchanged):
     pair = indefinite[kernel]
     unchanged(*pair)
     one, other = (to_features(rsm, shift=True) for rsm in pair)
@@ -329,20 +334,20 @@ def test_their_cka_of_features_is_debiased_cka(indefinite, kernel, permuted, unc
     turned = to_features(permuted(pair[1]), shift=True)
     assert float(load_metric("cka")(one, turned)) == pytest.approx(exact, abs=1e-6)
     biased = simplugins.compare(*pair, "cka")
-    assert abs(float(load_metric("cka_biased")(one, other)) - biased) > 1e-4  # what the refusal below is for
-    with pytest.raises(ValueError, match="not positive semi-definite, so no features have it as their inner products"):
+    assert abs(float(load_metric("cka_biased")(one, other)) - biased) > 1e-4  # the reason for the error below
+    with pytest.raises(ValueError, match="not positive semi-definite"):
         to_features(pair[0])
     assert one.attrs == {"measure": f"semantic-{kernel}", "shift": True}
 
 
-def test_their_biased_cka_is_ours_where_there_are_features(photo_rsms):
+def test_biased_cka_of_the_tool_is_ours_where_features_exist(photo_rsms):
     one, other = (to_features(rsm) for rsm in photo_rsms.values())
     expected = simplugins.compare(*photo_rsms.values(), "cka")
     assert float(load_metric("cka_biased")(one, other)) == pytest.approx(expected, abs=1e-10)
 
 
 @pytest.mark.parametrize("dissimilarity", ["complement", "distance", "squared-distance"])
-def test_the_way_back(indefinite, kernel, dissimilarity):
+def test_rsms_come_back(indefinite, kernel, dissimilarity):
     rsm, _ = indefinite[kernel]
     rdm = rsm.to("brain-score", dissimilarity=dissimilarity)
     back = simplugins.from_tool("brain-score", rdm)
@@ -361,18 +366,18 @@ def test_the_way_back(indefinite, kernel, dissimilarity):
     np.testing.assert_array_equal(back.values, before)
 
 
-def test_their_rdms_are_read(assemblies, activations):
+def test_rdms_of_the_tool_are_read(assemblies, activations):
     theirs = RDM()(assemblies["block15"])
-    with pytest.raises(ValueError, match="say with dissimilarity= whether it is complement"):
+    with pytest.raises(ValueError, match="dissimilarity="):
         simplugins.from_tool("brain-score", theirs)
     rsm = simplugins.from_tool("brain-score", theirs, dissimilarity="complement")
     np.testing.assert_allclose(rsm.values, np.corrcoef(activations["block15"].reshape(24, -1)), atol=1e-6)
     assert rsm.labels.tolist() == NAMES
-    with pytest.raises(ValueError, match=r"expected an RDM, .* got presentation x neuroid; .*rsm_of"):
+    with pytest.raises(ValueError, match=r"rdm.*presentation x neuroid.*RDMStage"):
         simplugins.from_tool("brain-score", assemblies["block15"])
 
 
-def test_rsms_without_labels_and_of_few_inputs_are_carried():
+def test_small_rsms_without_labels_are_converted():
     rsm = simplugins.RSM.from_similarities([[1.0, 0.25], [0.25, 1.0]])
     rdm = rsm.to("brain-score")
     assert rdm["stimulus_id"].values.tolist() == [0, 1]
@@ -380,21 +385,21 @@ def test_rsms_without_labels_and_of_few_inputs_are_carried():
     assert simplugins.from_tool("brain-score", rdm).labels.dtype == np.int64
 
 
-def test_rsms_that_are_no_rdms_are_refused(photos, photo_rsms):
+def test_unsupported_rsms_are_an_error(photos, photo_rsms):
     between = simplugins.compute_rsm(photos["block15"][:4], other=photos["block15"][4:])
-    for carry in (lambda rsm: rsm.to("brain-score"), to_features):
-        with pytest.raises(ValueError, match="inputs with themselves"):
-            carry(between)
+    for convert in (lambda rsm: rsm.to("brain-score"), to_features):
+        with pytest.raises(ValueError, match=r"inputs with (themselves|other)"):
+            convert(between)
         twins = replace(photo_rsms["block15"], labels=np.repeat(np.arange(12), 2))
-        with pytest.raises(ValueError, match=r"label 0 names 2 inputs; .*replace\(rsm, labels=None\)"):
-            carry(twins)
-        assert carry(replace(twins, labels=None))["stimulus_id"].values.tolist() == [*range(24)]
-    with pytest.raises(ValueError, match=r"dissimilarity: expected one of squared-distance, .* got 'l1'"):
+        with pytest.raises(ValueError, match=r"labels.*\b0\b.*\b2 inputs.*labels=None"):
+            convert(twins)
+        assert convert(replace(twins, labels=None))["stimulus_id"].values.tolist() == [*range(24)]
+    with pytest.raises(ValueError, match=r"dissimilarity.*'l1'"):
         photo_rsms["block15"].to("brain-score", dissimilarity="l1")
 
 
-def test_a_stage_makes_rdms_of_assemblies(assemblies, activations):
-    rdm = rdm_stage("semantic-linear", dissimilarity="distance", matching="greedy")(assemblies["block15"])
+def test_stages_return_rdms_of_assemblies(assemblies, activations):
+    rdm = RDMStage("semantic-linear", dissimilarity="distance", matching="greedy")(assemblies["block15"])
     expected = simplugins.compute_rsm(activations["block15"], "semantic-linear", matching="greedy").rdm()
     np.testing.assert_array_equal(rdm.values, expected)
     assert rdm["stimulus_id"].values.tolist() == NAMES
@@ -403,13 +408,13 @@ def test_a_stage_makes_rdms_of_assemblies(assemblies, activations):
     assert rsm_of(shuffled(assemblies["block15"])).in_order(NAMES).labels.tolist() == NAMES
     assert simplugins.from_tool("brain-score", rdm).measure == "semantic-linear"
     with pytest.raises(ValueError, match="semantic-cos"):
-        rdm_stage("semantic-cos")
-    with pytest.raises(ValueError, match=r"dissimilarity: expected one of .* got 'l1'"):
-        rdm_stage(dissimilarity="l1")
+        RDMStage("semantic-cos")
+    with pytest.raises(ValueError, match=r"dissimilarity.*'l1'"):
+        RDMStage(dissimilarity="l1")
 
 
 def test_tokens_are_dropped_where_there_are_tokens(assemblies, activations):
-    stage = rdm_stage("spatio-semantic-cosine", drop_tokens=1)
+    stage = RDMStage("spatio-semantic-cosine", drop_tokens=1)
     expected = simplugins.compute_rsm(activations["tokens"], "spatio-semantic-cosine", drop_tokens=1)
     np.testing.assert_array_equal(stage(assemblies["tokens"]).values, expected.to("brain-score").values)
     expected = simplugins.compute_rsm(activations["block15"], "spatio-semantic-cosine")
@@ -418,7 +423,7 @@ def test_tokens_are_dropped_where_there_are_tokens(assemblies, activations):
 
 @pytest.mark.filterwarnings("ignore:Brain-Score. neuroids have no coordinates")
 def test_the_stage_works_in_rsa_benchmarks(model, activations, recordings):
-    stage = rdm_stage("semantic-cosine")
+    stage = RDMStage("semantic-cosine")
     benchmark = RSABenchmark(
         identifier="crops.IT-semantic",
         version=1,
@@ -475,7 +480,7 @@ def registry():
     metric_registry.update(before)
 
 
-def test_similarities_are_entered_in_their_registry(assemblies, activations, registry):
+def test_similarities_are_added_to_the_registry(assemblies, activations, registry):
     pair = assemblies["block15"], assemblies["block10"]
     names = simplugins.adapter("brain-score").register()
     assert names == [f"simplugins-{plugin}" for plugin in brain_score.all_similarities()]
@@ -487,17 +492,17 @@ def test_similarities_are_entered_in_their_registry(assemblies, activations, reg
         assert float(score) == pytest.approx(similarity(activations["block15"], activations["block10"]), abs=1e-12)
     score = brainscore_vision.metric_registry["simplugins-semantic-cosine-cka"](grid=())(*pair)
     assert score.attrs["grid"] == ("one position", "one position")
-    with pytest.raises(AssertionError, match="No registrations found for simplugins-semantic-cosine-cka"):
+    with pytest.raises(AssertionError, match="simplugins-semantic-cosine-cka"):
         load_metric("simplugins-semantic-cosine-cka")
 
 
-def test_similarities_of_others_are_entered_unless_they_are_distances(assemblies, registry, monkeypatch):
-    def constant(one, other, shape="auto"):
+def test_plain_callables_are_registered_unless_they_are_distances(assemblies, registry, monkeypatch):
+    def constant(one, other):
         return 0.5
 
     distance = NetworkSimilarity("semantic-cosine", "angular-cka")
     monkeypatch.setattr(brain_score, "all_similarities", lambda: {"constant": constant, "angle": distance})
-    with pytest.warns(RuntimeWarning, match="left out: scores of Brain-Score are larger .* of 'angle'"):
+    with pytest.warns(RuntimeWarning, match=r"left out.*'angle'"):
         assert simplugins.adapter("brain-score").register() == ["simplugins-constant"]
     score = registry["simplugins-constant"]()(assemblies["block15"], assemblies["block10"])
     assert float(score) == 0.5

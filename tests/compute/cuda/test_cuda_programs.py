@@ -28,6 +28,7 @@ def programs(sizes):
     return [program_for(kernel, size, *types) for size in sizes for kernel, *types in kinds]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cuda", "architectures", "sizes"),
     [("CUDA 12", ARCHITECTURES, SIZES), ("CUDA 13", ["sm_90"], [49, 196, 784, LARGEST])],

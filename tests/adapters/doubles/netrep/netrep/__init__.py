@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A double of netrep (github.com/ahwillia/netrep): what our adapter meets of it, written anew from its interface."""
+"""A double of netrep (github.com/ahwillia/netrep): the part of its interface that our adapter uses."""

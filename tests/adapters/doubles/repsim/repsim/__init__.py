@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A double of repsim (github.com/wrongu/repsim): what our adapter meets of it, written anew from its interface."""
+"""A double of repsim (github.com/wrongu/repsim): the part of its interface that our adapter uses."""
 
 from repsim import kernels
 from repsim.metrics import RepresentationMetricSpace, Stress

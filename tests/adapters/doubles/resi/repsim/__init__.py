@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A double of ReSi: what its measures are, where they are registered, and what its benchmark asks of them."""
+"""A double of ReSi: its base class of measures, their registry, and the calls of its benchmark."""

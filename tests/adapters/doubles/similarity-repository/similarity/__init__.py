@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A double of similarity-repository: its registry, and one measure that is in it from the start."""
+"""A double of similarity-repository: its registry with one measure."""
 
 from . import registry
 from .registration import all_measures, make, match, register, wrap_measure

@@ -6,12 +6,12 @@ registry = {}
 
 
 def match(id):
-    """Return the ids that a pattern fits."""
+    """Return the ids that match a pattern."""
     return [known for known in registry if fnmatch(known, id)]
 
 
 def register(id, obj=None, preprocessing=None, postprocessing=None):
-    """Enter an object, or what is decorated; what had the id before is lost."""
+    """Register an object, or decorate one; an earlier object with the same id is lost."""
     if obj is None:
         return partial(_decorated, id, preprocessing, postprocessing)
     changed = preprocessing is not None or postprocessing is not None
@@ -20,7 +20,7 @@ def register(id, obj=None, preprocessing=None, postprocessing=None):
 
 
 def make(id):
-    """Return what is entered by an id; by a pattern, all that it fits."""
+    """Return the object with an id, or all objects that match a pattern."""
     if id in registry:
         return registry[id]
     if not (found := match(id)):
@@ -29,7 +29,7 @@ def make(id):
 
 
 def all_measures():
-    """Return all that has a standardised id."""
+    """Return all objects with a standardised id."""
     return make("measure/*/*")
 
 

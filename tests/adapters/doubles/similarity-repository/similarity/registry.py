@@ -6,7 +6,7 @@ from similarity.registration import register
 
 @register("netrep/LinearCKA")
 def angular_cka(x, y):
-    """The angle of linear CKA, of features (N, C)."""
+    """Return the angle of linear CKA of features (N, C)."""
     a, b = (x - x.mean(0), y - y.mean(0))
     return np.arccos(np.sum((a.T @ b) ** 2) / np.linalg.norm(a.T @ a) / np.linalg.norm(b.T @ b))
 

@@ -7,7 +7,7 @@ logger = logging.getLogger(__name__)
 
 
 def compare_single_measure(rep_a, rep_b, measure, shape):
-    """Compare two representations; whatever goes wrong is logged, and the result is NaN."""
+    """Compare two representations; errors are logged, and the result is NaN."""
     try:
         value = measure(rep_a, rep_b, shape)
     except Exception as error:

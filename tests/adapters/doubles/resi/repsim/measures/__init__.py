@@ -5,7 +5,7 @@ from .utils import RepresentationalSimilarityMeasure
 
 
 def linear_cka(one, other, shape):
-    """CKA of features; of maps, these are all channels at all positions."""
+    """CKA of features; for maps, all channels at all positions."""
     a, b = (np.asarray(x).reshape(len(x), -1) for x in (one, other))
     a, b = (x - x.mean(0) for x in (a, b))
     return float(np.sum((a.T @ b) ** 2) / np.linalg.norm(a.T @ a) / np.linalg.norm(b.T @ b))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch_cka import CKA
 
 LEAST_INPUTS = 4
-"""How many inputs the unbiased HSIC of Song et al. needs, in each batch."""
+"""Smallest batch for which the unbiased HSIC of Song et al. is defined."""
 
 
 class Layers(nn.Module):
@@ -20,9 +20,9 @@ class Layers(nn.Module):
     Parameters
     ----------
     name : str
-        What torch_cka calls the network.
+        Name of the network in torch_cka.
     inputs : (N,) int64 tensor
-        A number for each input, in ascending order.
+        A number per input, in ascending order.
     features : mapping of str to (N, R) float32 tensor
         By layer, in the order of inputs.
     """
@@ -36,29 +36,30 @@ class Layers(nn.Module):
         self.register_buffer("inputs", inputs)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Call each layer for some inputs, (B,) int64, and return these.
+        """Call each layer for the given inputs, (B,) int64, and return these.
 
         Raises
         ------
         ValueError
-            If there are fewer than 4, or others than this module's.
+            If there are fewer than 4, or some that the module does not know.
         """
         if len(inputs) < LEAST_INPUTS:
             raise ValueError(
-                f"torch_cka computes debiased CKA, which needs at least {LEAST_INPUTS} inputs in each batch, got "
-                f"{len(inputs)}: choose a batch_size that leaves no smaller rest, or drop_last=True"
+                f"batch_size: torch_cka computes debiased CKA, which needs at least {LEAST_INPUTS} inputs per batch, "
+                f"got {len(inputs)}: choose a size that leaves no smaller last batch, or drop_last=True"
             )
         places = torch.searchsorted(self.inputs, inputs).clamp(max=len(self.inputs) - 1)
         if (self.inputs[places] != inputs).any():
             raise ValueError(
-                f"the loader has inputs that {self.name} has not: give both networks' RSMs the same labels, or none"
+                f"the loader has inputs that {self.name} does not have: give the RSMs of both networks the same "
+                f"labels, or none"
             )
         for layer in self.layers:
             layer(places)
         return inputs
 
     def named_modules(self, *_: Any, **__: Any) -> Iterator[tuple[str, nn.Module]]:
-        """Yield layers by name, and not the module itself: torch_cka compares all that it finds here."""
+        """Yield layers by name without the module itself, because torch_cka compares everything listed here."""
         yield from zip(self.layer_names, self.layers, strict=True)
 
     def __repr__(self) -> str:
@@ -66,7 +67,7 @@ class Layers(nn.Module):
 
 
 class Results(CKA):
-    """What torch_cka has at the end of ``compare``, for ``export`` and ``plot_results``.
+    """The state of torch_cka's CKA after ``compare``, for ``export`` and ``plot_results``.
 
     Parameters
     ----------
@@ -81,11 +82,13 @@ class Results(CKA):
         self.model2_info = dict(second)
 
     def compare(self, *_: Any, **__: Any) -> None:
-        """Refuse: there are no networks.
+        """Raise a TypeError: there are no networks.
 
         Raises
         ------
         TypeError
             Always.
         """
-        raise TypeError("this is the comparison that simplugins made, without networks: export it, or plot it")
+        raise TypeError(
+            "this CKA holds results of simplugins and has no networks to compare: use export() or plot_results()"
+        )

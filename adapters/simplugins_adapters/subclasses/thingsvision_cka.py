@@ -9,21 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 from thingsvision.core.cka.cka_numpy import CKANumPy
 
-from simplugins import RSM, NetworkSimilarity, compute_rsm
-from simplugins_adapters.shared import gram
+from simplugins import NetworkSimilarity
+from simplugins_adapters.dissimilarities import gram
+from simplugins_adapters.similarities import Layout, network_rsm
 
 
 class SemanticCKA(CKANumPy):
-    """CKA of RSMs, which are computed once for each comparison; see `simplugins_adapters.thingsvision.to_cka`."""
+    """CKA of RSMs, which are computed once per comparison; see `simplugins_adapters.thingsvision.to_cka`."""
 
-    def __init__(self, similarity: NetworkSimilarity, *, unbiased: bool, layout: str, m: int | None) -> None:
+    def __init__(self, similarity: NetworkSimilarity, *, unbiased: bool, layout: Layout, m: int | None) -> None:
         super().__init__(m=m, kernel=similarity.measure, unbiased=unbiased, sigma=None)
         self.similarity = similarity
         self.layout = layout
 
     def apply_kernel(self, X: Any) -> NDArray[np.float64]:  # noqa: N803
-        """Return the RSM of features, or a copy of an RSM, as thingsvision centres kernels in place."""
-        return gram(self._rsm(X), "thingsvision")
+        """Return the RSM of features, or a copy of an RSM, because thingsvision centres kernels in place."""
+        return gram(network_rsm(self.similarity, X, self.layout), "thingsvision")
 
     def compare(self, X: Any, Y: Any) -> float:  # noqa: N803
         """Return the CKA of two layers' features, or RSMs, of the same inputs.
@@ -31,23 +32,15 @@ class SemanticCKA(CKANumPy):
         Raises
         ------
         ValueError
-            If numbers of inputs, or their labels, differ; or there are too few.
+            If numbers of inputs or their labels differ, or there are too few.
         """
-        one, other = self._rsm(X), self._rsm(Y)
-        self._check(one, other)
-        return float(super().compare(one, other))
-
-    def _rsm(self, given: Any) -> RSM:
-        if isinstance(given, RSM):
-            return given
-        return compute_rsm(given, self.similarity.measure, layout=self.layout, **self.similarity.options)
-
-    def _check(self, one: RSM, other: RSM) -> None:
+        one, other = (network_rsm(self.similarity, responses, self.layout) for responses in (X, Y))
         expected = len(one) if self.m is None else self.m
         if (len(one), len(other)) != (expected, expected):
             raise ValueError(f"expected {expected} inputs in X and in Y, got {len(one)} and {len(other)}")
         if one.labels is not None and other.labels is not None and not np.array_equal(one.labels, other.labels):
-            raise ValueError("labels of X and Y differ, so values would be of different inputs")
+            raise ValueError("labels of X and Y differ, so they hold different inputs")
         least = 4 if self.unbiased else 2
         if expected < least:
             raise ValueError(f"CKA needs at least {least} inputs here, got {expected}")
+        return float(super().compare(one, other))

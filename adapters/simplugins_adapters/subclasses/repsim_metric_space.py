@@ -9,35 +9,30 @@ import torch
 from repsim.metrics import RepresentationMetricSpace
 from torch import Tensor
 
-from simplugins import RSM, NetworkSimilarity, compare, compute_rsm
-from simplugins_adapters.networks import distance_of
-from simplugins_adapters.shared import gram
+from simplugins import RSM, NetworkSimilarity, compare
+from simplugins_adapters.dissimilarities import gram
+from simplugins_adapters.similarities import Layout, as_distance, network_rsm
 
 
 class NetworkMetric(RepresentationMetricSpace):
-    """A space of RSMs of the same inputs: all symmetric matrices, with a metric between them.
+    """The space of RSMs of the same inputs: all symmetric matrices, with a metric.
 
     Parameters
     ----------
-    similarity : NetworkSimilarity
-        Its values are lengths, or cosines of lengths.
-    m : int
-        How many inputs there are.
-    layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
-        Of activations.
+    similarity, m, layout
+        As for `simplugins_adapters.repsim.to_space`.
     """
 
-    def __init__(self, similarity: NetworkSimilarity, m: int, layout: str) -> None:
+    def __init__(self, similarity: NetworkSimilarity, m: int, layout: Layout) -> None:
         super().__init__(dim=m * (m + 1) // 2, shape=(m, m))
         self.similarity = similarity
         self.layout = layout
 
     def neural_data_to_point(self, x: Any) -> Tensor:
-        """Return activations' RSM, float64, (m, m)."""
-        found = self.similarity
-        rsm = compute_rsm(x, found.measure, layout=self.layout, **found.options)
+        """Return the RSM of activations, float64, (m, m)."""
+        rsm = network_rsm(self.similarity, x, self.layout)
         if len(rsm) != self.m:
-            raise ValueError(f"{self.string_id()} is of {self.m} inputs, got {len(rsm)}: make another one with m=")
+            raise ValueError(f"the space {self.string_id()} has m={self.m} inputs, got {len(rsm)}")
         return torch.from_numpy(gram(rsm, "repsim"))
 
     def string_id(self) -> str:
@@ -58,4 +53,4 @@ class NetworkMetric(RepresentationMetricSpace):
     def _length_impl(self, pt_a: Tensor, pt_b: Tensor) -> Tensor:
         a, b = (RSM.from_similarities(point.numpy(force=True)) for point in (pt_a, pt_b))
         value = compare(a, b, self.similarity.method)
-        return torch.tensor(distance_of(value, self.similarity, "angle"), dtype=torch.float64)
+        return torch.tensor(as_distance(value, self.similarity, "angle"), dtype=torch.float64)

@@ -13,22 +13,22 @@ from scipy.spatial.distance import cdist
 from simplugins.comparisons.inference import BootstrapInterval, bootstrap_interval
 from simplugins.rsm.matrices import matrix_of
 
-ROWS = 16
-"""So many rows are computed at a time, between which an interrupt is seen."""
+_ROWS = 16
+"""Rows computed at a time; Ctrl-C takes effect in between."""
 
-_OFF = 0.01
-"""How far from 1 probabilities may sum up to: those of float16 and of many classes are rounded."""
+_TOLERANCE = 0.01
+"""Accepted distance of a sum of probabilities from 1: float16 and many classes round."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class OutputCorrelation:
-    """How an RSM correlates with what a network predicts.
+    """Correlation of an RSM with the predictions of a network.
 
     Attributes
     ----------
     pearson, spearman : BootstrapInterval
-        Of similarities and divergences over all pairs of inputs, with an interval over inputs. The more negative, the
-        more alike are the predictions for inputs that are similar.
+        Correlation of similarities and divergences over all pairs of inputs, with an interval over inputs. The more
+        negative, the more alike are the predictions for similar inputs.
     divergences : (N, N) float64 array
         Jensen-Shannon divergences of the predictions, in nats.
     """
@@ -38,11 +38,11 @@ class OutputCorrelation:
     divergences: NDArray[np.float64]
 
     def __repr__(self) -> str:
-        told = (
-            f"{name} {found.estimate:.4f} ({found.low:.4f} to {found.high:.4f})"
-            for name, found in (("Pearson", self.pearson), ("Spearman", self.spearman))
+        correlations = (
+            f"{name} {interval.estimate:.4f} ({interval.low:.4f} to {interval.high:.4f})"
+            for name, interval in (("Pearson", self.pearson), ("Spearman", self.spearman))
         )
-        return f"OutputCorrelation over {len(self.divergences)} inputs: {', '.join(told)}"
+        return f"OutputCorrelation over {len(self.divergences)} inputs: {', '.join(correlations)}"
 
 
 def output_correlation(
@@ -61,11 +61,11 @@ def output_correlation(
     rsm : RSM or (N, N) array
         Symmetric.
     probabilities : (N, classes) array
-        What the network predicts for each input.
+        Predictions of the network for each input.
     confidence : float, default 0.95
-        Of the intervals.
+        Confidence level of the intervals.
     resamples : int, default 1000
-        How often inputs are drawn with replacement for the intervals.
+        Bootstrap resamples of the inputs for the intervals.
     seed : int, default 0
     progress : bool or str, default False
         Show progress bars on standard error.
@@ -77,7 +77,7 @@ def output_correlation(
     Raises
     ------
     TypeError, ValueError
-        As `simplugins.bootstrap_interval` and `jensen_shannon`; also if the numbers of inputs differ.
+        As for `simplugins.bootstrap_interval` and `jensen_shannon`; also if the numbers of inputs differ.
 
     References
     ----------
@@ -89,17 +89,18 @@ def output_correlation(
     >>> from simplugins.data import load_photos
     >>> photos = load_photos()
     >>> rsm = simplugins.compute_rsm(photos["block15"])
-    >>> found = output_correlation(rsm, photos["probabilities"], resamples=100)
-    >>> found.pearson.high < 0  # what is similar is classified alike
+    >>> correlation = output_correlation(rsm, photos["probabilities"], resamples=100)
+    >>> correlation.pearson.high < 0  # similar inputs are classified alike
     True
     """
     divergences = jensen_shannon(probabilities)
-    how: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed, "progress": progress}
-    pearson, spearman = (bootstrap_interval(rsm, divergences, method, **how) for method in METHODS)
+    pearson, spearman = (
+        bootstrap_interval(
+            rsm, divergences, method, confidence=confidence, resamples=resamples, seed=seed, progress=progress
+        )
+        for method in ("rsa-pearson", "rsa-spearman")
+    )
     return OutputCorrelation(pearson, spearman, divergences)
-
-
-METHODS = ("rsa-pearson", "rsa-spearman")
 
 
 def jensen_shannon(probabilities: Any) -> NDArray[np.float64]:
@@ -110,7 +111,7 @@ def jensen_shannon(probabilities: Any) -> NDArray[np.float64]:
     Parameters
     ----------
     probabilities : (N, classes) array
-        At least 0; each row sums up to 1, within the rounding of float16. Rows are scaled to sum up to 1.
+        Non-negative; each row sums to 1 up to the rounding of float16. Rows are normalised to sum to 1.
 
     Returns
     -------
@@ -120,9 +121,9 @@ def jensen_shannon(probabilities: Any) -> NDArray[np.float64]:
     Raises
     ------
     TypeError
-        If they are no array of real numbers.
+        If `probabilities` is not an array of real numbers.
     ValueError
-        If a value is negative, NaN or infinite, or a row does not sum up to 1.
+        If a value is negative, NaN or infinite, or a row does not sum to 1.
 
     Notes
     -----
@@ -135,28 +136,28 @@ def jensen_shannon(probabilities: Any) -> NDArray[np.float64]:
            [1.    , 0.    , 0.3113],
            [0.3113, 0.3113, 0.    ]])
     """
-    p = _checked(matrix_of("probabilities", probabilities))
-    found = np.zeros((len(p), len(p)))
-    for start in range(0, len(p), ROWS):
-        rows = slice(start, start + ROWS)
-        found[rows, start:] = cdist(p[rows], p[start:], "jensenshannon") ** 2
-    upper = np.triu(found, 1)
+    p = _normalised(matrix_of("probabilities", probabilities))
+    divergences = np.zeros((len(p), len(p)))
+    for start in range(0, len(p), _ROWS):
+        rows = slice(start, start + _ROWS)
+        divergences[rows, start:] = cdist(p[rows], p[start:], "jensenshannon") ** 2
+    upper = np.triu(divergences, 1)
     return np.asarray(upper + upper.T)
 
 
-def _checked(p: NDArray[np.float64]) -> NDArray[np.float64]:
+def _normalised(p: NDArray[np.float64]) -> NDArray[np.float64]:
     if p.ndim != 2 or not p.size:
         raise ValueError(f"probabilities: expected shape (inputs, classes), got {p.shape}")
     if (p < 0).any():
         row, column = np.argwhere(p < 0)[0]
         raise ValueError(
-            f"probabilities: expected none below 0, got {p[row, column]:.4g} for input {row}, class {column}; of "
-            f"logits, take the softmax"
+            f"probabilities must not be negative, got {p[row, column]:.4g} for input {row}, class {column}; apply the "
+            f"softmax to logits first"
         )
     sums = p.sum(1)
-    off = np.abs(sums - 1)
-    if off.max() > _OFF:
-        row = int(off.argmax())
-        raise ValueError(f"probabilities: expected rows that sum up to 1, got {sums[row]:.4g} for input {row}")
-    scaled: NDArray[np.float64] = p / sums[:, None]
-    return scaled
+    distances = np.abs(sums - 1)
+    if distances.max() > _TOLERANCE:
+        row = int(distances.argmax())
+        raise ValueError(f"probabilities: each row must sum to 1, got {sums[row]:.4g} for input {row}")
+    normalised: NDArray[np.float64] = p / sums[:, None]
+    return normalised

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo: both kinds of RSM on real activations, what they find, and two pictures."""
+"""The computations and figures of the demo: both kinds of RSM on real activations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LAYERS = ("block10", "block15")
 KERNELS = ("linear", "cosine", "rbf")
 KINDS = ("spatio-semantic", "semantic")
-_FOUND, _ELSEWHERE = "#19d3a2", "#ff7f0e"
+_RIGHT, _WRONG = "#19d3a2", "#ff7f0e"
 
 
 def photo_rsms(*, progress: bool = False) -> dict[tuple[str, str], RSM]:
@@ -39,13 +39,13 @@ def photo_rsms(*, progress: bool = False) -> dict[tuple[str, str], RSM]:
         for kind in KINDS:
             measures = [f"{kind}-{kernel}" for kernel in KERNELS]
             title = f"{layer}, {kind}" if progress else False
-            found = compute_rsms(photos[layer], measures, labels=labels, progress=title)
-            rsms |= {(layer, measure): rsm for measure, rsm in found.items()}
+            results = compute_rsms(photos[layer], measures, labels=labels, progress=title)
+            rsms |= {(layer, measure): rsm for measure, rsm in results.items()}
     return rsms
 
 
 def nearest_neighbour_hits(rsm: RSM) -> int:
-    """Count the inputs whose most similar other input has the same label (the first, of equally similar ones).
+    """Count the inputs whose most similar other input has the same label; ties go to the first.
 
     Examples
     --------
@@ -55,15 +55,15 @@ def nearest_neighbour_hits(rsm: RSM) -> int:
     4
     """
     if rsm.labels is None:
-        raise ValueError("nearest neighbours are counted by label, and this RSM has none")
-    others = np.where(np.eye(len(rsm), dtype=bool), -np.inf, rsm.values)
-    return int((rsm.labels[others.argmax(1)] == rsm.labels).sum())
+        raise ValueError("the RSM has no labels to count nearest neighbours by")
+    off_diagonal = np.where(np.eye(len(rsm), dtype=bool), -np.inf, rsm.values)
+    return int((rsm.labels[off_diagonal.argmax(1)] == rsm.labels).sum())
 
 
 def rsms_figure(rsms: dict[tuple[str, str], RSM], kernel: str = "rbf") -> Figure:
-    """Draw the RSMs of both kinds side by side, layer below layer.
+    """Draw the RSMs of both kinds side by side, one row per layer.
 
-    Each layer's two RSMs share their colours, so that brightness can be compared.
+    The two RSMs of a layer share their colours, so that brightness can be compared.
     """
     from matplotlib.figure import Figure
 
@@ -87,19 +87,19 @@ def rsms_figure(rsms: dict[tuple[str, str], RSM], kernel: str = "rbf") -> Figure
     return figure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class CropMatch:
-    """The matching of two overlapping crops, beside what is known of where they lie.
+    """The matching of two overlapping crops, and the true correspondence of their positions.
 
     Attributes
     ----------
     thumbnails : pair of (96, 96, 3) uint8 arrays
     starts, ends : (S, 2) arrays
-        Row and column of each position of the first crop, and of the position it was matched with in the second.
+        Row and column of each position of the first crop, and of its match in the second.
     shared : (S,) bool array
-        Whether the second crop shows the place too.
-    found : (S,) bool array
-        Whether it does and the match lies within 1.5 cells of the true place.
+        Whether the second crop shows the same place.
+    right : (S,) bool array
+        Whether it does and the match lies within 1.5 cells of that place.
     size : int
         Cells along a side of the map.
     """
@@ -108,12 +108,15 @@ class CropMatch:
     starts: NDArray[Any]
     ends: NDArray[Any]
     shared: NDArray[np.bool_]
-    found: NDArray[np.bool_]
+    right: NDArray[np.bool_]
     size: int
+
+    def __repr__(self) -> str:
+        return f"CropMatch: {self.right.sum()} of {self.shared.sum()} shared places matched with themselves"
 
 
 def match_crops(first: int = 9, second: int = 10, layer: str = "block10") -> CropMatch:
-    """Match two crops of one photograph, and compare with the shift between their boxes (the network never sees it)."""
+    """Match two crops of one photograph, and check the matches by the shift between the crops."""
     photos = load_photos()
     size = photos[layer].shape[-1]
     columns = match(photos[layer][first], photos[layer][second]).columns
@@ -122,13 +125,13 @@ def match_crops(first: int = 9, second: int = 10, layer: str = "block10") -> Cro
     shift = (boxes[second, :2] - boxes[first, :2]) * size / boxes[first, 2]
     truth = starts - shift
     shared = ((truth > -0.5) & (truth < size - 0.5)).all(1)
-    found = shared & (np.hypot(*(ends - truth).T) <= 1.5)
+    right = shared & (np.hypot(*(ends - truth).T) <= 1.5)
     thumbnails = photos["thumbnails"][first], photos["thumbnails"][second]
-    return CropMatch(thumbnails, starts, ends, shared, found, size)
+    return CropMatch(thumbnails, starts, ends, shared, right, size)
 
 
 def match_figure(crops: CropMatch) -> Figure:
-    """Draw two crops with lines between matched positions, of the places that both show."""
+    """Draw two crops, with lines between matched positions of the places that both show."""
     from matplotlib.figure import Figure
     from matplotlib.patches import ConnectionPatch
 
@@ -140,9 +143,9 @@ def match_figure(crops: CropMatch) -> Figure:
         axes.set_axis_off()
     starts, ends = ((places[:, ::-1] + 0.5) * pixels - 0.5 for places in (crops.starts, crops.ends))
     every_other = crops.starts.sum(1) % 2 == 0
-    for start, end, found in zip(starts, ends, crops.found, strict=True):
-        _dot(left, start, found)
-        _dot(right, end, found)
+    for start, end, is_right in zip(starts, ends, crops.right, strict=True):
+        _dot(left, start, is_right)
+        _dot(right, end, is_right)
     for k in np.flatnonzero(crops.shared & every_other):
         line = ConnectionPatch(
             tuple(starts[k]),
@@ -151,18 +154,18 @@ def match_figure(crops: CropMatch) -> Figure:
             "data",
             axesA=left,
             axesB=right,
-            color=_FOUND if crops.found[k] else _ELSEWHERE,
+            color=_RIGHT if crops.right[k] else _WRONG,
             linewidth=0.7,
             alpha=0.8,
         )
         figure.add_artist(line)
     figure.suptitle(
-        f"{crops.found.sum()} of the {crops.shared.sum()} places that both crops show are matched with themselves "
-        f"(within 1.5 cells)\ngreen: with themselves, orange: elsewhere; every second of them",
+        f"{crops.right.sum()} of the {crops.shared.sum()} places that both crops show are matched with themselves "
+        f"(within 1.5 cells)\ngreen: with themselves, orange: elsewhere; every second one is drawn",
         fontsize=10,
     )
     return figure
 
 
-def _dot(axes: Axes, place: NDArray[Any], found: bool) -> None:
-    axes.plot(*place, "o", markersize=2.5, color=_FOUND if found else "white", markeredgewidth=0, alpha=0.9)
+def _dot(axes: Axes, place: NDArray[Any], is_right: bool) -> None:
+    axes.plot(*place, "o", markersize=2.5, color=_RIGHT if is_right else "white", markeredgewidth=0, alpha=0.9)

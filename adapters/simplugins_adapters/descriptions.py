@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names and metadata of RSMs and comparisons, as tools with labels show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplugins import RSM, Comparison
+
+
+def labels_or_numbers(rsm: RSM) -> NDArray[Any]:
+    """Return a copy of the labels of rows, or the row numbers if there are none: (N,) str or int64."""
+    return np.arange(len(rsm)) if rsm.labels is None else rsm.labels.copy()
+
+
+def common_labels(rsms: Iterable[RSM]) -> NDArray[Any] | None:
+    """Return the labels of RSMs of the same inputs, some of which may have none."""
+    return next((rsm.labels for rsm in rsms if rsm.labels is not None), None)
+
+
+def axis_names(rsm: RSM) -> tuple[str, str]:
+    """Return the names of the rows and columns of an RSM in tables."""
+    return ("stimulus_i", "stimulus_j") if rsm.symmetric else ("stimulus", "other")
+
+
+def attributes_of(rsm: RSM) -> dict[str, Any]:
+    """Return the measure, kernel, matching, sigma and metadata of an RSM in one dict, without those that are None."""
+    attributes = {"measure": rsm.measure, "kernel": rsm.kernel, "matching": rsm.matching, "sigma": rsm.sigma}
+    return {name: value for name, value in {**attributes, **rsm.metadata}.items() if value is not None}
+
+
+def network_names(comparison: Comparison, names: Sequence[str] | None) -> tuple[str, str]:
+    """Return the two names of the networks in rows and columns, by default "network" and "other network"."""
+    if names is None:
+        return "network", "network" if comparison.symmetric else "other network"
+    if isinstance(names, str) or len(names) != 2:
+        raise ValueError(f"names: expected the names of two networks, got {names!r}")
+    return names[0], names[1]
+
+
+def rsms_of(comparison: Comparison) -> str:
+    """Return which RSMs a comparison compares, such as "semantic-cosine RSMs"."""
+    measure = comparison.metadata["measure"]
+    return f"{measure} RSMs" if isinstance(measure, str) else "RSMs of several measures"

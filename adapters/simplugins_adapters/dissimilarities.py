@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RSMs as the dissimilarities and Gram matrices that other tools take, and their matrices as RSMs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplugins import RSM
+from simplugins_adapters.similarities import check_choice
+
+Dissimilarity = Literal["squared-distance", "distance", "complement"]
+"""How similarities become dissimilarities: the squared distances that belong to the kernel; these distances; or the
+largest possible similarity (1 for cosine and RBF kernels, otherwise the largest value) minus each similarity, which
+reverses their order under any kernel."""
+
+_ROUNDING = 1e-6
+"""Largest diagonal entry of dissimilarities that float32 rounding explains."""
+
+
+def check_square(rsm: RSM, tool: str) -> None:
+    """Raise a ValueError if an RSM compares inputs with other inputs."""
+    if not rsm.symmetric:
+        rows, columns = rsm.shape
+        raise ValueError(
+            f"{tool} takes RSMs of inputs with themselves; this one compares {rows} inputs with {columns} other inputs"
+        )
+
+
+def gram(rsm: RSM, tool: str) -> NDArray[np.float64]:
+    """Return a copy of the values of an RSM of inputs with themselves, exactly symmetric, (N, N)."""
+    check_square(rsm, tool)
+    return (rsm.values + rsm.values.T) / 2
+
+
+def dissimilarities(rsm: RSM, dissimilarity: Dissimilarity, tool: str) -> NDArray[np.float64]:
+    """Return the dissimilarities of an RSM of inputs with themselves.
+
+    Parameters
+    ----------
+    rsm : RSM
+    dissimilarity : {"squared-distance", "distance", "complement"}
+        See `Dissimilarity`.
+    tool : str
+        Name of the tool, for errors.
+
+    Returns
+    -------
+    (N, N) float64 array
+        At least 0, exactly symmetric, with a diagonal of exactly 0.
+
+    Raises
+    ------
+    ValueError
+        If the RSM compares inputs with other inputs, or the kind of dissimilarity is unknown.
+    """
+    check_square(rsm, tool)
+    check_choice("dissimilarity", dissimilarity, Dissimilarity)
+    if dissimilarity != "complement":
+        return rsm.rdm(squared=dissimilarity == "squared-distance")
+    values = gram(rsm, tool)
+    largest = 1.0 if rsm.kernel in ("cosine", "rbf") else float(values.max())
+    matrix = np.maximum(largest - values, 0)
+    np.fill_diagonal(matrix, 0)
+    return matrix
+
+
+def matrix_as_rsm(
+    values: Any,
+    dissimilarity: Dissimilarity | None,
+    *,
+    tool: str,
+    labels: Any = None,
+    measure: str = "precomputed",
+) -> RSM:
+    """Return a matrix of another tool as an RSM.
+
+    Parameters
+    ----------
+    values : (N, N) array
+    dissimilarity : {"squared-distance", "distance", "complement"} or None
+        The kind of dissimilarities; None for similarities.
+    tool : str
+        The tool that made the matrix, kept as ``metadata["source"]``.
+    labels : (N,) array, optional
+    measure : str, default "precomputed"
+        Name of the measure.
+
+    Returns
+    -------
+    RSM
+        The similarities; 1 minus complements; or the inner products of centred points with these distances.
+
+    Raises
+    ------
+    ValueError
+        If the kind of dissimilarity is unknown, or the values are not of that kind: similarities with a diagonal of 0,
+        or complements with another diagonal.
+    """
+    description: dict[str, Any] = {"labels": labels, "measure": measure, "metadata": {"source": tool}}
+    if dissimilarity is None:
+        rsm = RSM.from_similarities(values, **description)
+        if rsm.values.any() and not rsm.values.diagonal().any():
+            raise ValueError(
+                "the diagonal is 0, as it is for dissimilarities; similarities hold each input's similarity to itself "
+                "there. For dissimilarities, pass dissimilarity='squared-distance', 'distance' or 'complement' "
+                "(1 minus similarity)"
+            )
+        return rsm
+    check_choice("dissimilarity", dissimilarity, Dissimilarity)
+    if dissimilarity != "complement":
+        return RSM.from_distances(values, squared=dissimilarity == "squared-distance", **description)
+    matrix = np.asarray(values, np.float64)
+    if np.abs(matrix.diagonal()).max(initial=0) > _ROUNDING:
+        raise ValueError(
+            "dissimilarity='complement': the diagonal must be 0, and it is not (RSM.from_similarities reads "
+            "similarities)"
+        )
+    return RSM.from_similarities(1 - matrix, **description)

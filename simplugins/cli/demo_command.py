@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`simplugins demo`: both kinds of RSM on bundled activations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from simplugins.cli.options import Force, check_output
+from simplugins.cli.terminal import one_line_errors, print_table
+
+if TYPE_CHECKING:
+    from simplugins.rsm.rsm import RSM
+
+
+@one_line_errors
+def demo(
+    out: Annotated[Path, typer.Option("-o", "--out", help="A folder for the two figures.")] = Path("simplugins-demo"),
+    force: Force = False,
+) -> None:
+    """Compute both kinds of RSM on bundled activations of a pretrained network, and draw them."""
+    from simplugins.cli import tour
+    from simplugins.plotting.heatmaps import save_figure
+
+    figures = out / "rsms.png", out / "match.png"
+    out.mkdir(exist_ok=True)
+    for figure in figures:
+        check_output(figure, force=force)
+    typer.echo("Responses of EfficientNet-Lite0 to 4 overlapping crops of each of 6 photographs.")
+    rsms = tour.photo_rsms(progress=True)
+    typer.echo("Crops whose nearest neighbour is a crop of the same photograph:")
+    print_table(["kernel", *(f"{layer}, {kind}" for layer in tour.LAYERS for kind in tour.KINDS)], _hits(rsms))
+    save_figure(tour.rsms_figure(rsms), figures[0], overwrite=force)
+    save_figure(tour.match_figure(tour.match_crops()), figures[1], overwrite=force)
+    typer.echo(f"figures: {figures[0]} (the RSMs), {figures[1]} (two crops and their matching)")
+
+
+def _hits(rsms: dict[tuple[str, str], RSM]) -> list[list[str]]:
+    from simplugins.cli import tour
+
+    def hits(kernel: str, layer: str, kind: str) -> str:
+        rsm = rsms[layer, f"{kind}-{kernel}"]
+        return f"{tour.nearest_neighbour_hits(rsm)} of {len(rsm)}"
+
+    return [
+        [kernel, *(hits(kernel, layer, kind) for layer in tour.LAYERS for kind in tour.KINDS)]
+        for kernel in tour.KERNELS
+    ]

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`simplugins evaluate`: evaluations of saved RSMs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from simplugins.cli.options import Force, Key, Quiet, check_output
+from simplugins.cli.terminal import one_line_errors, print_table
+
+app = typer.Typer(
+    help="Evaluate RSMs: retrieval, and correlation with the predictions of a network.", no_args_is_help=True
+)
+
+_Rsm = Annotated[Path, typer.Argument(help="An RSM that simplugins saved.", metavar="RSM")]
+_Resamples = Annotated[int, typer.Option(help="Bootstrap resamples for the intervals.", min=1)]
+_Labels = Annotated[
+    Path | None, typer.Option(help="A text file with one line per input: its label, or several separated by commas.")
+]
+_OtherLabels = Annotated[Path | None, typer.Option(help="The same for the gallery, if it is not the queries.")]
+_Neighbours = Annotated[int, typer.Option("-k", help="Number of neighbours per query.", min=1)]
+_Out = Annotated[Path | None, typer.Option("-o", "--out", help="A .json or .csv file for the result of each query.")]
+_Images = Annotated[Path | None, typer.Option(help="A .npy or .npz file of images (uint8, or 0 to 1) for the figure.")]
+_ImagesKey = Annotated[str | None, typer.Option(help="Name of the array, if the file of images holds several.")]
+_Figure = Annotated[Path | None, typer.Option(help="A figure of the first queries and their neighbours.")]
+
+
+@app.command()
+@one_line_errors
+def retrieval(
+    path: _Rsm,
+    labels: _Labels = None,
+    other_labels: _OtherLabels = None,
+    k: _Neighbours = 1,
+    resamples: _Resamples = 1000,
+    out: _Out = None,
+    images: _Images = None,
+    images_key: _ImagesKey = None,
+    figure: _Figure = None,
+    force: Force = False,
+) -> None:
+    """Measure how many of the inputs most similar to each query share its label."""
+    from simplugins import evaluation
+    from simplugins.activations.formats import read_activations
+    from simplugins.activations.labels import read_label_sets
+    from simplugins.evaluation.retrieval_metrics import TABLES
+    from simplugins.plotting.evaluation_figures import neighbours_figure
+    from simplugins.plotting.heatmaps import save_figure
+    from simplugins.rsm.archive import load_rsm
+
+    if (images is None) != (figure is None):
+        raise ValueError("--images and --figure need each other")
+    for output in (out, figure):
+        if output is not None:
+            check_output(output, force=force)
+    if out is not None and out.suffix not in TABLES:
+        raise ValueError(f"--out {out}: expected a name that ends in {' or '.join(TABLES)}")
+    rsm = load_rsm(path)
+    if images is not None and not rsm.symmetric:
+        raise ValueError("--figure draws inputs that find each other, but this RSM compares them with other inputs")
+    result = evaluation.retrieval(
+        rsm,
+        None if labels is None else read_label_sets(labels),
+        other_labels=None if other_labels is None else read_label_sets(other_labels),
+        k=k,
+        resamples=resamples,
+    )
+    rows = [
+        [name, f"{m.mean:.4f}", f"{m.low:.4f} to {m.high:.4f}", str(m.queries)] for name, m in result.metrics.items()
+    ]
+    print_table(["", "mean", "95 % interval", "queries"], rows)
+    if out is not None:
+        result.save(out, overwrite=force)
+        typer.echo(f"written: {out}")
+    if figure is not None and images is not None:
+        thumbnails = read_activations(images, images_key)
+        drawing = neighbours_figure(thumbnails, result.neighbours, relevant=result.relevant, title=rsm.measure)
+        save_figure(drawing, figure, overwrite=force)
+        typer.echo(f"written: {figure}")
+
+
+@app.command(name="output-correlation")
+@one_line_errors
+def output_correlation(
+    path: _Rsm,
+    probabilities: Annotated[Path, typer.Argument(help="A file of class probabilities, (inputs, classes).")],
+    key: Key = None,
+    resamples: _Resamples = 1000,
+    quiet: Quiet = False,
+) -> None:
+    """Correlate similarities with the divergence of predictions: negative if similar inputs are classified alike."""
+    from simplugins import evaluation
+    from simplugins.activations.formats import read_activations
+    from simplugins.rsm.archive import load_rsm
+
+    result = evaluation.output_correlation(
+        load_rsm(path), read_activations(probabilities, key), resamples=resamples, progress=not quiet
+    )
+    rows = [
+        [name, f"{interval.estimate:.4f}", f"{interval.low:.4f} to {interval.high:.4f}"]
+        for name, interval in (("Pearson", result.pearson), ("Spearman", result.spearman))
+    ]
+    print_table(["with the divergence of predictions", "correlation", "95 % interval"], rows)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that several commands share, and the objects that they name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from simplugins.matching.matcher import Matcher
+    from simplugins.measures.measure import Measure
+
+MeasureName = Annotated[
+    str, typer.Option("-m", "--measure", help="A measure; `simplugins plugins` lists them under simplugins.measures.")
+]
+MeasureOption = Annotated[
+    list[str] | None,
+    typer.Option("--measure-option", metavar="NAME=VALUE", help="An option of the measure. May be repeated."),
+]
+MatchingName = Annotated[
+    str | None,
+    typer.Option("--matching", help="A matching in place of the optimal one; `simplugins plugins` lists them."),
+]
+MatchingOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-O",
+        "--matching-option",
+        metavar="NAME=VALUE",
+        help="An option of the matching, such as window=64. May be repeated.",
+    ),
+]
+Key = Annotated[str | None, typer.Option(help="Name of the array, if the file holds several.")]
+Layout = Annotated[str, typer.Option(help="auto, nd, ntd, nchw or nhwc.")]
+DropTokens = Annotated[int, typer.Option(help="Leave out the first N tokens (1 for a class token).", min=0)]
+Dtype = Annotated[str | None, typer.Option(help="Compute in float32 or float64.")]
+Certify = Annotated[bool, typer.Option("--certify", help="Prove the optimality gap of each pair.")]
+Engine = Annotated[str, typer.Option(help="auto (a GPU if CuPy finds one), cpu or cuda.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads.", show_default="one per core", min=1)]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bar.")]
+
+
+def check_output(path: Path, *, force: bool) -> None:
+    """Check that a file can be written, before the work that it will hold.
+
+    Raises
+    ------
+    FileExistsError
+        If it exists and `force` is False.
+    OSError
+        If its folder does not exist or is not writable.
+    """
+    from simplugins._common.filesystem import check_writable
+
+    if path.exists() and not force:
+        raise FileExistsError(f"{path} exists: choose another name, or overwrite it with --force")
+    check_writable(path, overwrite=force)
+
+
+def read_measures(names: list[str], options: list[str] | None) -> list[Measure]:
+    """Create measures by name; options are for a single measure.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a name or an option is unknown or malformed, or options come with several measures.
+    """
+    from simplugins.measures.measure import resolve_measure
+
+    values = _read_options("--measure-option", options)
+    if values and len(names) > 1:
+        raise ValueError(f"--measure-option applies to a single measure, got {len(names)}: {', '.join(names)}")
+    return [resolve_measure(name, values) for name in names]
+
+
+def read_matching(name: str | None, options: list[str] | None) -> Matcher | None:
+    """Create a matcher by name, if there is one.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the name or an option is unknown or malformed, or options come without a name.
+    """
+    from simplugins.matching.options import resolve_matcher
+
+    values = _read_options("-O", options)
+    if name is not None:
+        return resolve_matcher(name, values)
+    if values:
+        raise ValueError("-O sets an option of the matching, so it needs --matching")
+    return None
+
+
+def _read_options(flag: str, options: list[str] | None) -> dict[str, Any]:
+    """Read texts such as "window=64"; numbers, true and false are read as such."""
+    values: dict[str, Any] = {}
+    for option in options or []:
+        name, equals, text = option.partition("=")
+        if not (name.isidentifier() and equals):
+            raise ValueError(f"{flag}: expected NAME=VALUE, such as window=64, got {option!r}")
+        if name in values:
+            raise ValueError(f"{flag}: {name} was given twice")
+        values[name] = _number_or_text(text)
+    return values
+
+
+def _number_or_text(text: str) -> Any:
+    try:
+        number = json.loads(text)
+    except ValueError:
+        return text
+    return number if isinstance(number, int | float) else text

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`simplugins rsm`: RSMs of activations in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from simplugins.cli.options import (
+    Certify,
+    DropTokens,
+    Dtype,
+    Engine,
+    Force,
+    Key,
+    Layout,
+    MatchingName,
+    MatchingOption,
+    MeasureOption,
+    Quiet,
+    Threads,
+    check_output,
+    read_matching,
+    read_measures,
+)
+from simplugins.cli.terminal import one_line_errors
+
+if TYPE_CHECKING:
+    from simplugins.rsm.kernels import Sigma
+    from simplugins.rsm.rsm import RSM
+
+_SOURCE_HELP = "A .npy, .npz, .pt, .pth, .safetensors, .h5 or .zarr file, or the folder of a recording."
+_OUT_HELP = "A new .npz file; for several measures, a folder with one file per measure."
+_MASK_HELP = "A .npy or .npz file of booleans (inputs, positions), True for positions that count."
+_STORE_HELP = "A .zarr folder for finished tiles, with which the same command continues."
+_SCHEDULER_HELP = "The address of a Dask scheduler whose workers compute, such as tcp://10.0.0.1:8786."
+
+_Source = Annotated[Path, typer.Argument(help=_SOURCE_HELP, metavar="IN")]
+_Out = Annotated[Path | None, typer.Option("-o", "--out", help=_OUT_HELP)]
+_Measures = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-m",
+        "--measure",
+        help="A measure; `simplugins plugins` lists them under simplugins.measures. May be repeated.",
+        show_default="semantic-cosine",
+    ),
+]
+_Other = Annotated[Path | None, typer.Option(help="Other inputs to compare IN with.")]
+_OtherKey = Annotated[str | None, typer.Option(help="Name of the array in the file of other inputs.")]
+_Labels = Annotated[Path | None, typer.Option(help="A text file with one label per line, one for each input.")]
+_OtherLabels = Annotated[Path | None, typer.Option(help="Labels of the other inputs.")]
+_Mask = Annotated[Path | None, typer.Option(help=_MASK_HELP)]
+_OtherMask = Annotated[Path | None, typer.Option(help="Mask of the other inputs.")]
+_Sigma = Annotated[str, typer.Option(help="Bandwidth of the RBF kernel: median, or a number.")]
+_Precision = Annotated[str | None, typer.Option(help="On a GPU: float32, float16x3 or tf32.")]
+_Subset = Annotated[int | None, typer.Option(help="Use only N inputs, drawn at random.", min=2)]
+_Seed = Annotated[int, typer.Option(help="Seed of the random draw.")]
+_Store = Annotated[Path | None, typer.Option(help=_STORE_HELP)]
+_Memory = Annotated[str | None, typer.Option(help="Memory limit of the process, such as 2GB.")]
+_Scheduler = Annotated[str | None, typer.Option(help=_SCHEDULER_HELP)]
+
+
+@one_line_errors
+def rsm(
+    activations: _Source,
+    out: _Out = None,
+    measure: _Measures = None,
+    measure_option: MeasureOption = None,
+    key: Key = None,
+    other: _Other = None,
+    other_key: _OtherKey = None,
+    labels: _Labels = None,
+    other_labels: _OtherLabels = None,
+    mask: _Mask = None,
+    other_mask: _OtherMask = None,
+    layout: Layout = "auto",
+    drop_tokens: DropTokens = 0,
+    dtype: Dtype = None,
+    matching: MatchingName = None,
+    matching_option: MatchingOption = None,
+    certify: Certify = False,
+    sigma: _Sigma = "median",
+    engine: Engine = "auto",
+    precision: _Precision = None,
+    threads: Threads = None,
+    subset: _Subset = None,
+    seed: _Seed = 0,
+    store: _Store = None,
+    memory: _Memory = None,
+    scheduler: _Scheduler = None,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compute the RSM of activations in a file, under one or several measures."""
+    from simplugins.measures.computation import compute_rsms
+
+    names = list(dict.fromkeys(measure or ["semantic-cosine"]))
+    paths = _output_paths(out, store, names, force=force)
+    rsms = compute_rsms(
+        measures=read_measures(names, measure_option),
+        matching=read_matching(matching, matching_option),
+        sigma=_read_sigma(sigma),
+        layout=layout,
+        drop_tokens=drop_tokens,
+        dtype=dtype,
+        certify=certify,
+        engine=engine,
+        precision=precision,
+        threads=threads,
+        subset=subset,
+        seed=seed,
+        store=store,
+        memory=memory,
+        scheduler=scheduler,
+        progress=not quiet,
+        # last, so that options are checked before anything is read
+        **_read_inputs((activations, key, mask, labels), (other, other_key, other_mask, other_labels)),
+    )
+    if store is not None:
+        for result in rsms.values():
+            typer.echo(repr(result))
+    _save(rsms, paths, out, force=force)
+
+
+def _save(rsms: dict[str, RSM], paths: dict[str, Path], out: Path | None, *, force: bool) -> None:
+    for name, path in paths.items():
+        if path.parent == out:
+            path.parent.mkdir(exist_ok=True)
+        rsms[name].save(path, overwrite=force)
+        typer.echo(f"{path}: {rsms[name]!r}")
+
+
+def _read_inputs(*sides: tuple[Path | None, str | None, Path | None, Path | None]) -> dict[str, Any]:
+    """Read the activations, mask and labels of the inputs and of the other inputs, each by path; None for missing."""
+    from simplugins.activations.formats import read_activations
+    from simplugins.activations.labels import read_labels
+    from simplugins.activations.reading import read
+
+    inputs: dict[str, Any] = {}
+    for names, (path, key, mask, labels) in zip(
+        (("activations", "mask", "labels"), ("other", "other_mask", "other_labels")), sides, strict=True
+    ):
+        inputs[names[0]] = None if path is None else read(path, key)
+        inputs[names[1]] = None if mask is None else read_activations(mask)
+        inputs[names[2]] = None if labels is None else read_labels(labels)
+    return inputs
+
+
+def _output_paths(out: Path | None, store: Path | None, names: list[str], *, force: bool) -> dict[str, Path]:
+    """Return one file per measure, `out` itself or in the folder `out`, after checking that they can be written."""
+    if out is None:
+        if store is None:
+            raise ValueError("the RSM needs a destination: --out, --store, or both")
+        return {}
+    if len(names) == 1 and out.suffix == ".npz":
+        check_output(out, force=force)
+        return {names[0]: out}
+    if out.suffix or (out.exists() and not out.is_dir()):
+        expected = "a folder, for several measures" if len(names) > 1 else "a name ending in .npz, or a folder"
+        raise ValueError(f"--out {out}: expected {expected}")
+    if not out.resolve().parent.is_dir():
+        raise FileNotFoundError(f"--out {out}: there is no folder {out.resolve().parent}")
+    paths = {name: out / f"{name}.npz" for name in names}
+    if out.is_dir():
+        for path in paths.values():
+            check_output(path, force=force)
+    return paths
+
+
+def _read_sigma(text: str) -> Sigma:
+    if text == "median":
+        return "median"
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"--sigma must be median or a number, got {text!r}") from None
