@@ -30,5 +30,6 @@ def rewrite(path: Path) -> Path:
 
 
 if __name__ == "__main__":
-    for path in map(Path, sys.argv[1:] or sorted((FOLDER / "results").glob("*-paper.json"))):
+    paths = [Path(argument) for argument in sys.argv[1:]]
+    for path in paths or sorted((FOLDER / "results").glob("*-paper.json")):
         print(rewrite(path))
