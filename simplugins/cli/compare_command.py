@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from simplugins.cli.options import (
+from simplugins.cli.command_options import (
     DropTokens,
     Dtype,
     Engine,
@@ -62,7 +62,8 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Compare the layers of two networks, or of one network with each other, by their RSMs."""
-    from simplugins.comparisons.layers import TABLES, compare_layers, read_layers
+    from simplugins.comparisons.layer_files import read_layers
+    from simplugins.comparisons.layers import TABLES, compare_layers
     from simplugins.plotting.heatmaps import comparison_figure, save_figure
 
     for path in out or []:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from simplugins.cli.options import Force, check_output
+from simplugins.cli.command_options import Force, check_output
 from simplugins.cli.terminal import one_line_errors, print_table
 
 if TYPE_CHECKING:

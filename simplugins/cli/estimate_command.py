@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from simplugins.cli.options import (
+from simplugins.cli.command_options import (
     Certify,
     DropTokens,
     Dtype,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simplugins.cli.options import (
+from simplugins.cli.command_options import (
     Certify,
     DropTokens,
     Dtype,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins import plugins
-from simplugins._common.options import instantiate
+from simplugins._common.instantiation import instantiate
 from simplugins.comparisons.function_method import described
 from simplugins.comparisons.inputs import aligned, named
 from simplugins.comparisons.method import ComparisonMethod

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import DTypeLike
 
 from simplugins import plugins
-from simplugins._common.options import instantiate
+from simplugins._common.instantiation import instantiate
 from simplugins._common.validation import error_prefix
 from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.method import ComparisonMethod

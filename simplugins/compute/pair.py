@@ -17,7 +17,7 @@ from simplugins.activations.blocks import Block
 from simplugins.compute.engines import check_engine, choose_engine
 from simplugins.matching.certificates import Certified, match_and_certify
 from simplugins.matching.matcher import Matcher
-from simplugins.matching.options import resolve_matcher
+from simplugins.matching.matcher_options import resolve_matcher
 
 _LAYOUTS = {"sc": "ntd", "chw": "nchw", "hwc": "nhwc"}
 
@@ -70,16 +70,16 @@ def match(
 ) -> Matching:
     """Match the positions of two inputs, with a certificate of optimality.
 
-    Time and memory grow with all S T affinities, whatever the matching; a matching without dual prices of its own needs
-    an auction for the bound.
+    Time and memory grow with all S T affinities, whatever the matching; a matching without dual prices of its own
+    needs an auction for the bound.
 
     Parameters
     ----------
     x, y : arrays
         Responses of one input each: (S, C) and (T, C) sets of concept vectors, or maps (C, H, W).
     matching : str or Matcher, default "optimal"
-        A plugin of the group ``simplugins.matchings`` by name, or a matcher. For "greedy" and "topk-greedy" the order of
-        the two inputs matters.
+        A plugin of the group ``simplugins.matchings`` by name, or a matcher. For "greedy" and "topk-greedy" the order
+        of the two inputs matters.
     matching_options : mapping, optional
         Options of a matching given by name.
     layout : {"auto", "sc", "chw", "hwc"}
@@ -87,8 +87,8 @@ def match(
     dtype : float32 or float64, optional
         By default float64 for float64 responses, else float32.
     engine : {"auto", "cpu", "cuda"}, default "auto"
-        As for `simplugins.compute_rsm`, except that "auto" takes a GPU only for responses that lie on one: a single pair
-        is too little work to send there.
+        As for `simplugins.compute_rsm`, except that "auto" takes a GPU only for responses that lie on one: a single
+        pair is too little work to send there.
 
     Returns
     -------

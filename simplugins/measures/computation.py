@@ -18,7 +18,7 @@ from simplugins.compute.engines import check_engine, check_names
 from simplugins.compute.job import Job, Operation, TileResult
 from simplugins.compute.run import Resources, compute_matrix
 from simplugins.matching.matcher import Matcher
-from simplugins.matching.options import resolve_matcher
+from simplugins.matching.matcher_options import resolve_matcher
 from simplugins.measures.measure import Measure, Options, named_measure, resolve_measure
 from simplugins.rsm.kernels import Sigma, check_sigma
 from simplugins.rsm.rsm import RSM, DenseValues

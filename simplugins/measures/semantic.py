@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common.gpu import why_unusable
+from simplugins._common import gpu
 from simplugins.activations.activations import Activations
 from simplugins.compute.engines import check_engine, choose_engine
 from simplugins.compute.job import Job, TileResult, check_pair
 from simplugins.compute.memory import SOLVER_BYTES
 from simplugins.matching.identity import Identity
 from simplugins.matching.matcher import Matcher
+from simplugins.matching.matcher_options import matcher_options, resolve_matcher
 from simplugins.matching.optimal import Optimal
-from simplugins.matching.options import matcher_options, resolve_matcher
 from simplugins.measures.measure import Measure, Options, Similarities
 from simplugins.rsm import kernels
 from simplugins.rsm.kernels import Sigma
@@ -63,7 +63,7 @@ class MatchedPairs:
         """
         if self.engine != "auto":
             check_engine(self.engine)
-        engine = "cpu" if self.engine == "auto" and why_unusable() else choose_engine(self.engine, self.matcher)
+        engine = "cpu" if self.engine == "auto" and gpu.why_unusable() else choose_engine(self.engine, self.matcher)
         if self.precision is not None:
             self._check_precision(engine, x, x if y is None else y)
         if engine == "cpu":

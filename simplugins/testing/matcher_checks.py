@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins.matching.matcher import Assignments, Matcher, check_assignment, match_batch
+from simplugins.matching.matcher_options import resolve_matcher
 from simplugins.matching.norm_windows import norm_windows
-from simplugins.matching.options import resolve_matcher
 from simplugins.measures.computation import compute_rsm
 from simplugins.testing.expectations import agree, changed_activations, check_repeatable, expect, failing, pickled
 

@@ -4,6 +4,7 @@ import copy
 import importlib
 import json
 import pickle
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -240,10 +241,9 @@ def test_the_command_line_counts_failures_at_the_end(monkeypatch, measures, patc
     monkeypatch.setattr(resi.runpy, "run_module", run_module)
     with pytest.warns(RuntimeWarning) as warned:
         simplugins.adapter("resi").run(["-c", "config.yaml"])
-    assert [str(warning.message).partition(" RSMs")[0] for warning in warned] == [
-        "SemanticRBFCKA failed, and ReSi records NaN:",
-        "SemanticRBFCKA failed in 2 comparisons, which are NaN in ReSi's tables; the first error:",
-    ]
+    first, last = (str(warning.message) for warning in warned)
+    assert re.match(r"SemanticRBFCKA failed.*\b118\b.*\b5$", first)
+    assert re.match(r"SemanticRBFCKA failed in 2 comparisons.*\b118\b.*\b5$", last)
 
 
 def test_the_command_line_of_the_tool_knows_our_measures(measures, their_command):

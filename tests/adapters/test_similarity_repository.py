@@ -144,7 +144,7 @@ def test_ids_state_the_options(repository, plugin):
     plugin("debiased", simplugins.similarity("semantic-linear", "cka-debiased"))
     plugin("tau", simplugins.similarity("spatio-semantic-rbf", "rsa-kendall", sigma=2.0))
     ids = simplugins.adapter("similarity-repository").register()
-    greedy = "(semantic_cosine-matching=topk_greedy-k=8-drop_tokens=[1, 2])"
+    greedy = "(semantic_cosine-drop_tokens=[1, 2]-matching=topk_greedy-k=8)"
     assert [id_ for id_ in ids if id_.startswith("measure/")] == [
         "measure/simplugins/plain-score",
         "measure/simplugins/chords",

@@ -13,8 +13,8 @@ from hypothesis.extra.numpy import arrays
 import simplugins
 from simplugins import Auction, BatchOptimal, Greedy, Identity, Optimal, TopKGreedy
 from simplugins.matching.matcher import check_assignment
+from simplugins.matching.matcher_options import resolve_matcher
 from simplugins.matching.norm_windows import norm_windows
-from simplugins.matching.options import resolve_matcher
 
 MATCHERS = [
     Optimal(),

@@ -29,7 +29,7 @@ from simplugins import (
     TopKGreedy,
 )
 from simplugins.matching.matcher import check_assignment
-from simplugins.matching.options import matcher_options, resolve_matcher
+from simplugins.matching.matcher_options import matcher_options, resolve_matcher
 
 OURS = [Optimal(), Auction(tolerance=0.2), BatchOptimal(window=5), Greedy(), TopKGreedy(k=4), Identity()]
 
@@ -359,7 +359,7 @@ def test_an_installed_matcher_is_available_by_name(site):
         import json
         import numpy as np
         import simplugins
-        from simplugins.matching.options import matcher_options, resolve_matcher
+        from simplugins.matching.matcher_options import matcher_options, resolve_matcher
 
         sets = np.random.default_rng(2).random((5, 12, 4))
         matcher = resolve_matcher("truncated", {"steps": 3.0})

@@ -73,7 +73,6 @@ def note(frame, event, argument):
 
 array = np.random.default_rng(0).normal(size=(6, 5, 4))
 simplugins.compute_rsm(array{first})
-threading.setprofile(note)
 sys.setprofile(note)
 simplugins.compute_rsm(array{second})
 sys.setprofile(None)
@@ -83,7 +82,7 @@ print(json.dumps(sorted(name for name in files if name.startswith(package))))
 
 
 def files_passed_through(first="", second=""):
-    """Return the files of the package of which the second call runs a function, in any thread."""
+    """Return the files of the package of which the second call runs a function in the calling thread."""
     code = FILES.format(first=first, second=second)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)

@@ -258,7 +258,7 @@ def test_an_adapter_works_by_name_and_in_results():
 @pytest.mark.parametrize("item", ["similarity", "comparison"])
 def test_an_adapter_that_cannot_carry_something_raises(item):
     items = {"similarity": simplugins.similarity(), "comparison": simplugins.compare_layers({"a": X}, {"b": Y})}
-    with pytest.raises(TypeError, match=r"nested lists.*\bRSM"):
+    with pytest.raises(TypeError, match=rf"nested lists.*{item!r}.*'rsm'"):
         simplugins.to_tool("nested-lists", items[item])
 
 
@@ -268,14 +268,16 @@ def test_results_of_a_measure_go_to_every_tool(tool):
     adapter = simplugins.adapter(tool)
     if not adapter.available():
         pytest.skip(str(adapter.available()))
+    if tool == "thingsvision":
+        pytest.importorskip("torchtyping", reason="thingsvision is installed without its dependencies")
     options = {"estimator": "SVC"} if tool == "scikit-learn" else {}
     items = {
-        "RSM": simplugins.compute_rsm(X, "pooled-cosine", labels=LABELS),
+        "rsm": simplugins.compute_rsm(X, "pooled-cosine", labels=LABELS),
         "comparison": simplugins.compare_layers({"a": X, "b": Y}, {"c": Y}, measure="pooled-cosine"),
         "similarity": simplugins.similarity("pooled-cosine", "cka"),
     }
     for kind in set(adapter.capabilities()) & set(items):
-        assert adapter.to(items[kind], **(options if kind == "RSM" else {})) is not None
+        assert adapter.to(items[kind], **(options if kind == "rsm" else {})) is not None
 
 
 # The command line.

@@ -91,7 +91,7 @@ def bounds_of_affinities(
 ) -> NDArray[np.float64]:
     """Return upper bounds on the aligned inner products of a batch of problems, from all their affinities, (B,).
 
-    Each bound is the objective of a feasible solution of the dual problem; see `simplugins.matching.objective.dual_bounds`.
+    Each bound is the objective of a feasible dual solution; see `simplugins.matching.objective.dual_bounds`.
 
     Parameters
     ----------

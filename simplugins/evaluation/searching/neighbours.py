@@ -21,7 +21,7 @@ from simplugins.compute.affinities import ROUNDING, matched_values
 from simplugins.evaluation.searching.bounds import Summary, bounds_of_affinities, upper_bounds
 from simplugins.evaluation.searching.candidates import Best, Gallery, Score
 from simplugins.matching.matcher import Matcher
-from simplugins.matching.options import matcher_options
+from simplugins.matching.matcher_options import matcher_options
 from simplugins.measures.measure import Measure, Options, resolve_measure
 from simplugins.measures.semantic import MatchedPairs, SemanticMeasure
 from simplugins.rsm import kernels

@@ -85,7 +85,7 @@ def read_matching(name: str | None, options: list[str] | None) -> Matcher | None
     ValueError, TypeError
         If the name or an option is unknown or malformed, or options come without a name.
     """
-    from simplugins.matching.options import resolve_matcher
+    from simplugins.matching.matcher_options import resolve_matcher
 
     values = _read_options("-O", options)
     if name is not None:
