@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Translation: how similarity falls with the shift between crops of one image."""
+"""Translation: how similarity decreases with the shift between crops of one image."""
 
 from __future__ import annotations
 
@@ -112,10 +112,10 @@ def translation(
     scheduler: Any = None,
     progress: bool | str = False,
 ) -> Translation:
-    """Measure how similarity falls with the shift between crops of one image, layer by layer.
+    """Measure how similarity decreases with the shift between crops of one image, layer by layer.
 
     A semantic measure ignores where content is, as long as it stays within the crop; under a spatio-semantic one
-    similarity falls with the shift, most steeply where maps are large.
+    similarity decreases with the shift, fastest for large maps.
 
     Parameters
     ----------
@@ -141,8 +141,8 @@ def translation(
     TypeError
         If `layers` is not a mapping.
     ValueError
-        If no two crops are from one image, numbers of inputs differ, or places are not finite; or as for
-        `simplugins.compute_rsms`.
+        If there are no layers, no two crops are from one image, numbers of inputs differ, or places are not finite; or
+        as for `simplugins.compute_rsms`.
 
     References
     ----------
@@ -159,8 +159,10 @@ def translation(
     >>> bool(spatial[-1] < semantic[-1])
     True
     """
-    if not isinstance(layers, Mapping) or not layers:
+    if not isinstance(layers, Mapping):
         raise TypeError(f"layers: expected a mapping from names to activations, got {type(layers).__name__}")
+    if not layers:
+        raise ValueError("layers: expected at least one layer, got none")
     options: dict[str, Any] = {
         "layout": layout,
         "mask": mask,
