@@ -32,7 +32,7 @@ _QUERIES = 16
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Neighbours:
-    """The inputs of a gallery most similar to each query, and the work that finding them took.
+    """The inputs of a gallery most similar to each query, and the cost of finding them.
 
     `simplugins.evaluation.retrieval` evaluates them by their labels.
 
@@ -263,7 +263,7 @@ class _Search:
         self.y_summary = self.x_summary if symmetric else Summary.from_block(self.y_block, width)
         self.gallery = Gallery(self.y_block, self.y_summary, matcher)
         self.known: list[list[tuple[int, float]]] | None = None
-        if symmetric and matcher.symmetric:  # then a product found for one query serves the other
+        if symmetric and matcher.symmetric:  # then a product computed for one query also serves the other
             self.known = [[] for _ in range(len(x))]
         self.indices = np.empty((len(x), k), np.int64)
         self.products = np.empty((len(x), k))
