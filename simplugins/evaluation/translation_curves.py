@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from simplugins._common import arrays
 from simplugins._common.validation import error_prefix
+from simplugins.comparisons.rsm_options import RsmOptions
 from simplugins.matching.matcher import Matcher
 from simplugins.measures.computation import compute_rsms
 from simplugins.rsm.kernels import Sigma
@@ -159,24 +160,11 @@ def translation(
     >>> bool(spatial[-1] < semantic[-1])
     True
     """
+    options = replace(RsmOptions.among(locals()), progress=False).changed()  # each layer has its own progress bar
     if not isinstance(layers, Mapping):
         raise TypeError(f"layers: expected a mapping from names to activations, got {type(layers).__name__}")
     if not layers:
         raise ValueError("layers: expected at least one layer, got none")
-    options: dict[str, Any] = {
-        "layout": layout,
-        "mask": mask,
-        "drop_tokens": drop_tokens,
-        "dtype": dtype,
-        "matching": matching,
-        "matching_options": matching_options,
-        "sigma": sigma,
-        "engine": engine,
-        "precision": precision,
-        "threads": threads,
-        "memory": memory,
-        "scheduler": scheduler,
-    }
     corners = _corners(places)
     images = np.zeros(len(corners), np.int64) if images is None else arrays.small_numpy(images)
     if images.shape != (len(corners),):

@@ -183,7 +183,7 @@ def compute_rsm(
     resolved = named_measure(measure) if by_name else resolve_measure(measure, measure_options)
     resources = Resources(threads, memory, scheduler, tile_size)
     _check_early(options, resources, store)
-    x, y = _inputs(
+    x, y = read_inputs(
         activations, other, layout, (mask, other_mask), (labels, other_labels), drop_tokens, dtype, subset, seed
     )
     return _compute([resolved], x, y, options, resources, store, progress)[resolved.name]
@@ -253,7 +253,7 @@ def compute_rsms(
     resolved = _resolve_all([measures] if isinstance(measures, str) else measures)
     resources = Resources(threads, memory, scheduler, tile_size)
     _check_early(options, resources, store)
-    x, y = _inputs(
+    x, y = read_inputs(
         activations, other, layout, (mask, other_mask), (labels, other_labels), drop_tokens, dtype, subset, seed
     )
     return _compute(resolved, x, y, options, resources, store, progress)
@@ -289,7 +289,7 @@ def _check_early(options: Options, resources: Resources, store: str | os.PathLik
         check_storable(store)
 
 
-def _inputs(
+def read_inputs(
     activations: Any,
     other: Any,
     layout: str,
@@ -297,10 +297,10 @@ def _inputs(
     labels: tuple[Any, Any],
     drop_tokens: int | Sequence[int],
     dtype: DTypeLike | None,
-    subset: int | Sequence[int] | None,
-    seed: int,
+    subset: int | Sequence[int] | None = None,
+    seed: int = 0,
 ) -> tuple[Activations, Activations | None]:
-    """Read and check both sides."""
+    """Read and check the inputs and, if there are any, the other inputs; masks and labels are pairs, one per side."""
     common: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
     if isinstance(activations, str | os.PathLike):
         activations = read(activations)

@@ -91,8 +91,8 @@ def calibrate(
     for size in sample_sizes(counts, call.threads, input_bytes):
         if samples and fixed + (samples[-1].seconds - fixed) * size.pairs / samples[-1].counts.pairs > remaining():
             break
-        openers = rows(size.inputs), None if size.others is None else columns(size.others)
-        samples.append(_Sample.of(call, size, *openers))
+        openers = rows(size.inputs), None if size.other_inputs is None else columns(size.other_inputs)
+        samples.append(_Sample.measured(call, size, *openers))
     samples = samples[-2:]
     for _ in range(_ROUNDS - 1):
         if sum(sample.seconds for sample in samples) > remaining():
@@ -115,7 +115,7 @@ class _Sample:
     seconds: float
 
     @classmethod
-    def of(cls, call: PlannedCall, counts: Counts, rows: Opener, columns: Opener | None) -> _Sample:
+    def measured(cls, call: PlannedCall, counts: Counts, rows: Opener, columns: Opener | None) -> _Sample:
         """Read a sample and compare it."""
         reading, (x, y) = timed(lambda: (rows(), None if columns is None else columns()))
         return cls(counts, x, y, reading, timed(lambda: call(x, y))[0])

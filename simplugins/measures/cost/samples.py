@@ -28,7 +28,7 @@ class Source:
     count: int
 
     @classmethod
-    def of(cls, activations: Any, options: Mapping[str, Any]) -> Source:
+    def open(cls, activations: Any, options: Mapping[str, Any]) -> Source:
         """Open activations, without reading them if they are on disk."""
         array = read(activations)
         try:
