@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures, matchings and other parts that any installed distribution may add: list them, load them.
+"""Listing and loading plugins: measures, matchings and other parts that any installed distribution may provide.
 
-A plugin is an entry point, declared in the pyproject.toml of the distribution that brings it::
+A plugin is an entry point, declared in the pyproject.toml of the distribution that provides it::
 
     [project.entry-points."simplugins.measures"]
     my-measure = "my_package.my_module:my_measure"
 
-Once that distribution is installed, ``my-measure`` is a name like our own, which come in by the same way.
-`GROUPS` says which groups there are. Entry points are read with `importlib.metadata`, the standard-library
-successor of the ``entrypoints`` package.
+Once that distribution is installed, ``my-measure`` is a name like those of our own plugins, which are declared in the
+same way. `GROUPS` lists the groups. Entry points are read with `importlib.metadata`, the standard-library successor of
+the ``entrypoints`` package.
 
-A plugin that cannot be imported never hides the others: `status` shows it with its error, `load` raises that
+A plugin that cannot be imported does not affect the others: `status` lists it with its error, `load` raises that
 error as a `PluginError`.
 """
 

@@ -63,8 +63,8 @@ def responses_in(assembly: NeuroidAssembly, grid: Sequence[str] | None = None) -
     grid : sequence of str, optional
         The coordinates of neuroids that give their channel and then their position. By default those of Brain-Score's
         models: "channel", "channel_x" and "channel_y" for maps, "embedding" and "channel" for tokens. Neuroids without
-        these coordinates are the channels of a single position, which raises a UserWarning, once per layer; with ``()``
-        all neuroids are, without a warning.
+        these coordinates are read as the channels of a single position, with a UserWarning once per layer; ``()`` does
+        so for all neuroids, without a warning.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The contract of adapters, which convert RSMs, comparisons and similarities of networks for other tools, and back.
 
-Ours are the modules of this package; any distribution can declare further ones as entry points of the group
+Each module of this package defines one; any distribution can declare more as entry points of the group
 ``simplugins.adapters``.
 """
 

@@ -83,7 +83,7 @@ def matrix_as_rsm(
     dissimilarity : {"squared-distance", "distance", "complement"} or None
         The kind of dissimilarities; None for similarities.
     tool : str
-        The tool that made the matrix, kept as ``metadata["source"]``.
+        The tool that made the matrix, recorded as ``metadata["source"]``.
     labels : (N,) array, optional
     measure : str, default "precomputed"
         Name of the measure.
@@ -115,7 +115,7 @@ def matrix_as_rsm(
     matrix = np.asarray(values, np.float64)
     if np.abs(matrix.diagonal()).max(initial=0) > _ROUNDING:
         raise ValueError(
-            "dissimilarity='complement': the diagonal must be 0, and it is not (RSM.from_similarities reads "
+            "dissimilarity='complement': the diagonal must be 0, but is not (use RSM.from_similarities for "
             "similarities)"
         )
     return RSM.from_similarities(1 - matrix, **description)

@@ -67,7 +67,7 @@ def to_space(similarity: Similarity, *, m: int, layout: Layout = "auto") -> Netw
     similarity = check_rsm_based(similarity, TOOL)
     if not (similarity.is_metric or similarity.method in _COSINES):
         raise ValueError(
-            f"{TOOL} takes metrics; {similarity.method!r} is none, and its angle is not known to be one: use "
+            f"{TOOL} takes metrics; {similarity.method!r} is not a metric, nor is its angle known to be one: use "
             f"'angular-cka', or {' or '.join(map(repr, _COSINES))}, whose angles are metrics"
         )
     return NetworkMetric(similarity, m, layout)

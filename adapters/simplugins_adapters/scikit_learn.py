@@ -145,7 +145,7 @@ _WITHOUT = (
 
 
 def _precomputed_for(estimator: Any, name: str) -> Precomputed:
-    """Return what an estimator takes, by its name or that of a base class, otherwise by its parameters."""
+    """Return the kind of matrix for an estimator: by its name or that of a base class, otherwise by its parameters."""
     target = estimator if callable(estimator) or isinstance(estimator, str) else type(estimator)
     names = (name, *(base.__name__ for base in getattr(target, "__mro__", ())))
     known = next((known for known in names if known in _BY_NAME or known in _WITHOUT), None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Similarities of networks, ours or any callable: how to find, call and describe them, and their distances."""
+"""Finding, calling and describing similarities of networks, and converting their values to distances."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def from_features(
         such folders, one per layer. Or one file: features*.npy, .pt, .mat, .hdf5 or .txt. Pickled objects are not
         read.
     layers : sequence of str, optional
-        The layers to read, in this order; by default all, sorted by name, with numbers by size.
+        The layers to read, in this order; by default all, sorted by name (numbers in names compare by value).
     suffix : str, optional
         The ``file_name_suffix`` with which they were saved, if there are several.
     shape : tuple of int, or mapping of str to tuple of int, optional
@@ -169,8 +169,8 @@ def _layer(file: Path, root: Path) -> str:
 
 
 def _natural(name: str) -> list[str | int]:
-    """Return a sort key for names that sorts the numbers in them by size."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+    """Return a sort key under which numbers in names compare by value."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 def _check_known(option: str, names: Collection[str], known: Collection[str], path: str | PathLike[str]) -> None:

@@ -27,7 +27,7 @@ _ESTIMATORS = {"cka": "biased CKA", "cka-debiased": "debiased CKA (Song)"}
 
 
 class Model(NamedTuple):
-    """A stand-in for a network and its inputs in ``CKA(...)`` and ``compare(...)``.
+    """A substitute for a network and its inputs in ``CKA(...)`` and ``compare(...)``.
 
     Attributes
     ----------

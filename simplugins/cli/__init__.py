@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: the only package that prints. One file per command, which imports what it needs when it runs.
 
-`options` has the options that commands share, `terminal` their tables and errors.
+`command_options` has the options that commands share, `terminal` their tables and errors.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ Key = Annotated[str | None, typer.Option(help="Name of the array, if the file ho
 Layout = Annotated[str, typer.Option(help="auto, nd, ntd, nchw or nhwc.")]
 DropTokens = Annotated[int, typer.Option(help="Leave out the first N tokens (1 for a class token).", min=0)]
 Dtype = Annotated[str | None, typer.Option(help="Compute in float32 or float64.")]
-Certify = Annotated[bool, typer.Option("--certify", help="Prove the optimality gap of each pair.")]
+Certify = Annotated[bool, typer.Option("--certify", help="Certify the optimality gap of each pair.")]
 Engine = Annotated[str, typer.Option(help="auto (a GPU if CuPy finds one), cpu or cuda.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads.", show_default="one per core", min=1)]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]

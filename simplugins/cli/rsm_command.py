@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _SOURCE_HELP = "A .npy, .npz, .pt, .pth, .safetensors, .h5 or .zarr file, or the folder of a recording."
 _OUT_HELP = "A new .npz file; for several measures, a folder with one file per measure."
 _MASK_HELP = "A .npy or .npz file of booleans (inputs, positions), True for positions that count."
-_STORE_HELP = "A .zarr folder for finished tiles, with which the same command continues."
+_STORE_HELP = "A .zarr folder for finished tiles; the same command continues from it."
 _SCHEDULER_HELP = "The address of a Dask scheduler whose workers compute, such as tcp://10.0.0.1:8786."
 
 _Source = Annotated[Path, typer.Argument(help=_SOURCE_HELP, metavar="IN")]
@@ -50,7 +50,7 @@ _Measures = Annotated[
 ]
 _Other = Annotated[Path | None, typer.Option(help="Other inputs to compare IN with.")]
 _OtherKey = Annotated[str | None, typer.Option(help="Name of the array in the file of other inputs.")]
-_Labels = Annotated[Path | None, typer.Option(help="A text file with one label per line, one for each input.")]
+_Labels = Annotated[Path | None, typer.Option(help="A text file with the label of each input on a line of its own.")]
 _OtherLabels = Annotated[Path | None, typer.Option(help="Labels of the other inputs.")]
 _Mask = Annotated[Path | None, typer.Option(help=_MASK_HELP)]
 _OtherMask = Annotated[Path | None, typer.Option(help="Mask of the other inputs.")]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Centred kernel alignment: the cosine of two RSMs after centring, biased, debiased, and as an angle.
 
-The estimators differ in how they treat the diagonal, and therefore in their values under chance. The biased estimator
+The estimators differ in how they treat the diagonal, and therefore in their chance levels. The biased estimator
 centres the whole matrix; for N random inputs with many features it approaches 1. The debiased estimator excludes the
 diagonal, and is 0 on average if features are independent. A third estimator, which excludes the diagonal after centring
 (Lange et al. 2023), is not implemented.

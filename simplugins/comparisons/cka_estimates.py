@@ -107,12 +107,12 @@ def estimate_cka(
     threads: int | None = None,
     progress: bool | str = False,
 ) -> CkaEstimate:
-    """Estimate the CKA of two layers or networks from minibatches, where there are too many pairs of inputs.
+    """Estimate the CKA of two layers or networks from minibatches, for inputs with too many pairs to compute all.
 
     The inputs are shuffled and cut into batches, so each is used once; if there are more batches, the inputs are
     shuffled again, and so on. Inputs that do not fill a batch are left out of that pass. Both RSMs of each batch are
     computed, and the estimate is their `minibatch_cka`. Like debiased CKA of all inputs, it estimates the CKA of the
-    population of inputs, without bias from small batches in the averages that it is a ratio of.
+    population of inputs, and small batches do not bias the averages of which it is the ratio.
 
     Parameters
     ----------
@@ -192,21 +192,7 @@ def estimate_cka(
     check_count("batches", batches)
     check_count("batch_size", batch_size)
     check_between("confidence", confidence, 0, 1)
-    options = RsmOptions(
-        measure=measure,
-        measure_options=measure_options,
-        layout=layout,
-        mask=mask,
-        drop_tokens=drop_tokens,
-        dtype=dtype,
-        matching=matching,
-        matching_options=matching_options,
-        sigma=sigma,
-        engine=engine,
-        precision=precision,
-        threads=threads,
-        subset=subset,
-    )
+    options = replace(RsmOptions.among(locals()), seed=0, progress=False)  # those two are for the batches
     uses_median = _check_measure(options)
     sides = _read_sides(a, b, options)
     inputs = len(sides[0])
@@ -297,7 +283,7 @@ def _compare_batches(
 
 def _rsms(sides: _Sides, inputs: NDArray[np.int64], options: _Options) -> tuple[RSM, RSM]:
     """Compute the RSMs of some inputs; each file is read once."""
-    a, b = (computing.compute(side.chosen(inputs).in_memory()) for side, computing in zip(sides, options, strict=True))
+    a, b = (each.compute(side.chosen(inputs).in_memory()) for side, each in zip(sides, options, strict=True))
     return a, b
 
 
@@ -314,10 +300,10 @@ def _influences(value: float, shares: NDArray[np.float64], drawn: NDArray[np.int
 
     Centring contributes nothing to first order: the terms that it subtracts are 0 on average for every input.
     """
-    _, own_a, own_b = shares.mean((0, 1))
+    _, hsic_a, hsic_b = shares.mean((0, 1))
     if np.isnan(value):
         return np.full(2, np.nan)
-    gradient = np.array([1 / np.sqrt(own_a) / np.sqrt(own_b), -value / 2 / own_a, -value / 2 / own_b])
+    gradient = np.array([1 / np.sqrt(hsic_a) / np.sqrt(hsic_b), -value / 2 / hsic_a, -value / 2 / hsic_b])
     totals = np.asarray(np.bincount(drawn.ravel(), (shares @ gradient).ravel()), np.float64)
     return 2 * totals[np.unique(drawn)] / drawn.size
 

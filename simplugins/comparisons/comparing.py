@@ -50,7 +50,7 @@ def resolve_method(method: AnyMethod, options: Mapping[str, Any] | None = None) 
     --------
     >>> resolve_method("rsa-kendall").name
     'rsa-kendall-tau-b'
-    >>> resolve_method(lambda a, b: abs(a - b).max()).larger_is_more_similar is None  # the function does not tell
+    >>> resolve_method(lambda a, b: abs(a - b).max()).larger_is_more_similar is None  # not declared
     True
     """
     plugin: Any = plugins.load(GROUP, method) if isinstance(method, str) else method

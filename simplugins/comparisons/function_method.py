@@ -47,8 +47,8 @@ class FunctionMethod(ComparisonMethod):
         check_same_inputs([*a.items(), *columns.items()], self.least_inputs, self.name)
         rows = [self.matrix(*item) for item in a.items()]
         if b is not None or not self.is_symmetric:
-            others = rows if b is None else [self.matrix(*item) for item in columns.items()]
-            return np.array([[self._call(row, other) for other in others] for row in rows])
+            matrices = rows if b is None else [self.matrix(*item) for item in columns.items()]
+            return np.array([[self._call(row, column) for column in matrices] for row in rows])
         values = np.empty((len(rows), len(rows)))
         for i, row in enumerate(rows):
             values[i, i:] = values[i:, i] = [self._call(row, other) for other in rows[i:]]

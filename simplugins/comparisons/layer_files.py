@@ -37,13 +37,16 @@ def read_layers(path: str | PathLike[str], patterns: Sequence[str] = ()) -> dict
     FileNotFoundError
         If the path does not exist.
     ValueError
-        If a file cannot be read, or a pattern matches no layer.
+        If a file cannot be read, two files of a folder differ only in their endings, or a pattern matches no layer.
     """
     path = Path(path)
     if recordings.is_recording(path):
         return dict(recordings.read_recorded(path, list(patterns) or None))
     if path.is_dir() and path.suffix != ".zarr":
-        files = {file.stem: file for file in sorted(path.iterdir(), key=_natural) if file.suffix in formats.FORMATS}
+        files: dict[str, Path] = {}
+        for file in sorted(path.iterdir(), key=_natural):
+            if file.suffix in formats.FORMATS and files.setdefault(file.stem, file) != file:
+                raise ValueError(f"{path}: {files[file.stem].name} and {file.name} are both named {file.stem!r}")
         return {name: _read_layer(files[name]) for name in _selected(files, patterns, path)}
     if path.suffix == ".npz" and not is_rsm(path):
         arrays, _ = filesystem.read_npz(path)
@@ -55,9 +58,9 @@ def _read_layer(path: Path) -> Any:
     return load_rsm(path) if is_rsm(path) else formats.read_activations(path)
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def _natural(path: Path) -> list[str | int]:
     """Return a sort key under which numbers in names compare by value."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.stem)]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.stem)]
 
 
 def _selected(names: Collection[str], patterns: Sequence[str], path: Path) -> list[str]:

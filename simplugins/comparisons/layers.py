@@ -130,7 +130,7 @@ class Comparison:
         return (plugins.load(plugins.ADAPTERS, tool) if isinstance(tool, str) else tool).to(self, **options)
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the comparison to a file, whole or not at all.
+        """Write the comparison to a file, atomically.
 
         Parameters
         ----------
@@ -278,26 +278,7 @@ def compare_layers(
     >>> comparison.rows, comparison.columns, comparison.values.round(6)
     (('maps',), ('mirrored',), array([[1.]]))
     """
-    options = RsmOptions(
-        measure=measure,
-        measure_options=measure_options,
-        layout=layout,
-        mask=mask,
-        labels=labels,
-        drop_tokens=drop_tokens,
-        dtype=dtype,
-        matching=matching,
-        matching_options=matching_options,
-        sigma=sigma,
-        engine=engine,
-        precision=precision,
-        threads=threads,
-        subset=subset,
-        seed=seed,
-        memory=memory,
-        scheduler=scheduler,
-        progress=progress,
-    )
+    options = RsmOptions.among(locals())
     resolved = resolve_method(method)
     rows = dict(_rsms(a, "a", options))
     columns = rows if b is None else dict(_rsms(b, "b", options))

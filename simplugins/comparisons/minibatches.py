@@ -86,11 +86,11 @@ def hsic_shares(batch: str, a: Any, b: Any) -> NDArray[np.float64]:
 
 def cka_of(hsics: NDArray[np.float64]) -> float:
     """Return CKA from three HSICs; NaN, with a warning, if a matrix has an HSIC of 0 with itself."""
-    cross, own_a, own_b = hsics
-    if own_a <= 0 or own_b <= 0:
+    cross, hsic_a, hsic_b = hsics
+    if hsic_a <= 0 or hsic_b <= 0:
         warnings.warn("minibatch CKA is NaN: RSMs are constant in every batch", RuntimeWarning, stacklevel=3)
         return float("nan")
-    return float(cross / np.sqrt(own_a) / np.sqrt(own_b))
+    return float(cross / np.sqrt(hsic_a) / np.sqrt(hsic_b))
 
 
 def _centred(name: str, matrix: Any) -> Vector:

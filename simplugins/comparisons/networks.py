@@ -234,24 +234,7 @@ def similarity(
     >>> 0 < semantic(maps, rng.normal(size=(10, 16, 3, 3))) < 0.99
     True
     """
-    options = RsmOptions(
-        measure=measure,
-        measure_options=measure_options,
-        mask=mask,
-        drop_tokens=drop_tokens,
-        dtype=dtype,
-        matching=matching,
-        matching_options=matching_options,
-        sigma=sigma,
-        engine=engine,
-        precision=precision,
-        threads=threads,
-        subset=subset,
-        seed=seed,
-        memory=memory,
-        scheduler=scheduler,
-        progress=progress,
-    )
+    options = RsmOptions.among(locals())
     options.resolved()
     resolve_method(method)
     return NetworkSimilarity(measure, method, options.changed())

@@ -46,6 +46,11 @@ class RsmOptions:
     scheduler: Any = None
     progress: bool | str = False
 
+    @classmethod
+    def among(cls, arguments: Mapping[str, Any]) -> RsmOptions:
+        """Return the options among the arguments of a function, its ``locals()`` on entry."""
+        return cls(**{field.name: arguments[field.name] for field in fields(cls) if field.name in arguments})
+
     def changed(self) -> dict[str, Any]:
         """Return the options, except the measure, that differ from their defaults."""
         options = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}

@@ -140,7 +140,8 @@ def jensen_shannon(probabilities: Any) -> NDArray[np.float64]:
     divergences = np.zeros((len(p), len(p)))
     for start in range(0, len(p), _ROWS):
         rows = slice(start, start + _ROWS)
-        divergences[rows, start:] = cdist(p[rows], p[start:], "jensenshannon") ** 2
+        distances = cdist(p[rows], p[start:], "jensenshannon")
+        divergences[rows, start:] = np.nan_to_num(distances, nan=0.0) ** 2  # the root of a sum that rounding made < 0
     upper = np.triu(divergences, 1)
     return np.asarray(upper + upper.T)
 

@@ -84,7 +84,7 @@ class Retrieval:
         return f"Retrieval of {self.k} for each of {len(self.neighbours)} queries: {means}"
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the result of each query to a file, whole or not at all.
+        """Write the result of each query to a file, atomically.
 
         Parameters
         ----------
@@ -144,7 +144,7 @@ def retrieval(
     resamples: int = 1000,
     seed: int | np.random.Generator = 0,
 ) -> Retrieval:
-    """Rank inputs by their similarity to each query, and measure how many of the first share its label.
+    """Rank inputs by their similarity to each query, and measure how many of the top k share its label.
 
     Parameters
     ----------
@@ -229,9 +229,9 @@ class _Rankings:
     symmetric : bool
         Whether the queries are the gallery.
     most : int
-        Number of neighbours that each ranking has.
+        Length of each ranking.
     complete : bool
-        Whether rankings have all of the gallery.
+        Whether rankings cover the whole gallery.
     ranked : callable(slice) -> (q, most) int64 array
         Returns the rankings of some queries.
     similarities : callable((Q, k) array) -> (Q, k) array

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Translation: how similarity falls with the shift between crops of one image."""
+"""Translation: how similarity decreases with the shift between crops of one image."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from simplugins._common import arrays
 from simplugins._common.validation import error_prefix
+from simplugins.comparisons.rsm_options import RsmOptions
 from simplugins.matching.matcher import Matcher
 from simplugins.measures.computation import compute_rsms
 from simplugins.rsm.kernels import Sigma
@@ -112,10 +113,10 @@ def translation(
     scheduler: Any = None,
     progress: bool | str = False,
 ) -> Translation:
-    """Measure how similarity falls with the shift between crops of one image, layer by layer.
+    """Measure how similarity decreases with the shift between crops of one image, layer by layer.
 
     A semantic measure ignores where content is, as long as it stays within the crop; under a spatio-semantic one
-    similarity falls with the shift, most steeply where maps are large.
+    similarity decreases with the shift, fastest for large maps.
 
     Parameters
     ----------
@@ -141,8 +142,8 @@ def translation(
     TypeError
         If `layers` is not a mapping.
     ValueError
-        If no two crops are from one image, numbers of inputs differ, or places are not finite; or as for
-        `simplugins.compute_rsms`.
+        If there are no layers, no two crops are from one image, numbers of inputs differ, or places are not finite; or
+        as for `simplugins.compute_rsms`.
 
     References
     ----------
@@ -159,22 +160,11 @@ def translation(
     >>> bool(spatial[-1] < semantic[-1])
     True
     """
-    if not isinstance(layers, Mapping) or not layers:
+    options = replace(RsmOptions.among(locals()), progress=False).changed()  # each layer has its own progress bar
+    if not isinstance(layers, Mapping):
         raise TypeError(f"layers: expected a mapping from names to activations, got {type(layers).__name__}")
-    options: dict[str, Any] = {
-        "layout": layout,
-        "mask": mask,
-        "drop_tokens": drop_tokens,
-        "dtype": dtype,
-        "matching": matching,
-        "matching_options": matching_options,
-        "sigma": sigma,
-        "engine": engine,
-        "precision": precision,
-        "threads": threads,
-        "memory": memory,
-        "scheduler": scheduler,
-    }
+    if not layers:
+        raise ValueError("layers: expected at least one layer, got none")
     corners = _corners(places)
     images = np.zeros(len(corners), np.int64) if images is None else arrays.small_numpy(images)
     if images.shape != (len(corners),):

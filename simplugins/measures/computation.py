@@ -93,15 +93,15 @@ def compute_rsm(
     matching_options : mapping, optional
         Options of a matching given by name, such as ``{"window": 64}``.
     certify : bool, default False
-        Whether to prove for each pair how far its aligned inner product may be below the optimum: see `RSM.gap`. This
-        costs a tenth to a third for "optimal" and "auction"; other matchings need all affinities and an auction per
-        pair.
+        Whether to bound for each pair how far its aligned inner product may be below the optimum: see `RSM.gap`. This
+        takes a tenth to a third longer for "optimal" and "auction"; other matchings need all affinities and an auction
+        per pair.
     sigma : "median" or float, default "median"
         Bandwidth of the RBF kernel ``exp(-d^2 / (2 sigma^2))``; "median" is the square root of the median of the
         non-zero squared distances of this RSM.
     engine : {"auto", "cpu", "cuda"}, default "auto"
-        Where affinities and matchings are computed: on the CPU, or on a GPU through CuPy. "auto" takes a GPU where CuPy
-        finds one that has code for the matching. Torch and CuPy arrays on a GPU are not copied there.
+        Where affinities and matchings are computed: on the CPU, or on a GPU through CuPy. "auto" uses a GPU
+        if CuPy finds one and the matching has a GPU implementation. Torch and CuPy arrays on a GPU are used in place.
     precision : {"float32", "float16x3", "tf32"}, optional
         How a GPU computes the affinities of float32 activations: in float32 (the default), as three float16 products,
         which is about as accurate, or rounded to 11 bits.
@@ -113,15 +113,16 @@ def compute_rsm(
     seed : int, default 0
         Seed of the random draw.
     memory : int or str, optional
-        Limit of the memory of this process, in bytes or as "2GB" or "512MiB". Reads, caches and tiles are cut to fit;
+        Limit of the memory of this process, in bytes or as "2GB" or "512MiB". Reads, caches and tiles are sized to fit;
         if the limit is too low, an error is raised before anything is computed. It does not cover a GPU's memory.
     store : path, optional
         A Zarr folder for finished tiles. The same call continues where an interrupted one ended; a different call on
         the same store is an error. Aligned inner products are stored, so kernel and sigma may differ. Needs the extra
         ``zarr``.
     scheduler : dask.distributed.Client or str, optional
-        A Dask cluster, or the address of its scheduler: its workers compute the tiles, each with the engine that it
-        has. They read activations on disk from where they lie; others are sent to them once. Needs the extra ``dask``.
+        A Dask cluster, or the address of its scheduler: its workers compute the tiles, each with the engine
+        available to it. They read activations on disk directly; those in memory are sent to them once. Needs the extra
+        ``dask``.
     tile_size : int, optional
         Inputs on each side of a tile of pairs, for `memory`, `store` and `scheduler`; by default chosen to fit them.
     progress : bool or str, default False
@@ -130,7 +131,7 @@ def compute_rsm(
     Returns
     -------
     RSM
-        N × N, or N × M. With `store`, its values stay there and are read where they are looked at: see `load_rsm`.
+        N × N, or N × M. With `store`, its values stay there and are read on access: see `load_rsm`.
 
     Raises
     ------
@@ -146,9 +147,9 @@ def compute_rsm(
 
     Notes
     -----
-    The optimal matching is exact, up to the solver's quantisation: O(S^3) per pair at worst; on activations near S^2 up
-    to some 800 positions and S^2.7 from there to 3,136; plus 2 S^2 C for the affinities. Greedy matchings take O(S^2)
-    in addition to the affinities; windows of k positions O(S k^2) at worst, and 2 S k C for their affinities.
+    The optimal matching is exact, up to the solver's quantisation: O(S^3) per pair at worst; on real activations, time
+    grows as S^2 up to 800 positions and as S^2.7 up to 3,136; plus 2 S^2 C for the affinities. Greedy matchings take
+    O(S^2) in addition to the affinities; windows of k positions O(S k^2) at worst, and 2 S k C for their affinities.
 
     Memory in addition to input and result: about 256 MiB of converted inputs, 8 MiB (or one pair) of affinities per
     thread, and three matrices of the size of the result while a kernel is applied. 2,000 inputs of 196 positions and
@@ -182,7 +183,7 @@ def compute_rsm(
     resolved = named_measure(measure) if by_name else resolve_measure(measure, measure_options)
     resources = Resources(threads, memory, scheduler, tile_size)
     _check_early(options, resources, store)
-    x, y = _inputs(
+    x, y = read_inputs(
         activations, other, layout, (mask, other_mask), (labels, other_labels), drop_tokens, dtype, subset, seed
     )
     return _compute([resolved], x, y, options, resources, store, progress)[resolved.name]
@@ -226,7 +227,7 @@ def compute_rsms(
     other, layout, mask, other_mask, labels, other_labels, drop_tokens, dtype, matching, matching_options, certify
         As for `compute_rsm`.
     sigma, engine, precision, threads, subset, seed, memory, store, scheduler, tile_size, progress
-        As for `compute_rsm`. A store holds one matching.
+        As for `compute_rsm`. With a store, all measures must share one matching.
 
     Returns
     -------
@@ -252,7 +253,7 @@ def compute_rsms(
     resolved = _resolve_all([measures] if isinstance(measures, str) else measures)
     resources = Resources(threads, memory, scheduler, tile_size)
     _check_early(options, resources, store)
-    x, y = _inputs(
+    x, y = read_inputs(
         activations, other, layout, (mask, other_mask), (labels, other_labels), drop_tokens, dtype, subset, seed
     )
     return _compute(resolved, x, y, options, resources, store, progress)
@@ -288,7 +289,7 @@ def _check_early(options: Options, resources: Resources, store: str | os.PathLik
         check_storable(store)
 
 
-def _inputs(
+def read_inputs(
     activations: Any,
     other: Any,
     layout: str,
@@ -296,10 +297,10 @@ def _inputs(
     labels: tuple[Any, Any],
     drop_tokens: int | Sequence[int],
     dtype: DTypeLike | None,
-    subset: int | Sequence[int] | None,
-    seed: int,
+    subset: int | Sequence[int] | None = None,
+    seed: int = 0,
 ) -> tuple[Activations, Activations | None]:
-    """Read and check both sides."""
+    """Read and check the inputs and, if there are any, the other inputs; masks and labels are pairs, one per side."""
     common: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
     if isinstance(activations, str | os.PathLike):
         activations = read(activations)
@@ -372,7 +373,7 @@ def _stored(
 
     if any(operation != operations[0] for operation in operations):
         names = ", ".join(repr(measure.name) for measure in measures)
-        raise ValueError(f"a store holds one matching, and measures {names} have several: use one store for each")
+        raise ValueError(f"a store holds one matching, and measures {names} have several: use one store per matching")
     description = {
         "measure": measures[0].name,
         "sigma": options.sigma if options.sigma == "median" else float(options.sigma),

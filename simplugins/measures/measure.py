@@ -8,13 +8,13 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simplugins import plugins
+from simplugins._common.instantiation import instantiate
 from simplugins.activations.activations import Activations
 from simplugins.compute.job import Operation, TileResult
 from simplugins.compute.tiling import mirror
@@ -52,7 +52,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Similarities:
-    """The values of an RSM, with the kernel that made them.
+    """The values of an RSM, with the kernel that produced them.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Measure(ABC):
     """A measure as simplugins uses it: our own, or a plugin of the group ``simplugins.measures``.
 
     A plugin is a function ``f(x, y=None)`` of two `simplugins.Activations` that returns an (N, M) array, or a dataclass
-    with such a ``__call__`` whose fields are its options. What it declares about itself are attributes with the names
+    with such a ``__call__`` whose fields are its options. It declares facts about itself as attributes with the names
     below.
 
     Attributes
@@ -304,7 +304,7 @@ def resolve_measure(measure: Any, options: Mapping[str, Any] | None = None) -> M
         return plugin
     name = measure if isinstance(measure, str) else getattr(measure, "name", None) or _name_of(measure)
     if isinstance(plugin, type):
-        plugin = _create(plugin, str(name), dict(options or {}))
+        plugin = instantiate(plugin, f"measure {name!r}", options or {})
     elif options:
         raise TypeError(
             f"measure {name!r} takes no options, got {', '.join(map(repr, options))}; options are the fields of a "
@@ -326,21 +326,6 @@ def named_measure(name: str) -> Measure:
 
 def _name_of(plugin: Any) -> str:
     return str(getattr(plugin, "__name__", type(plugin).__name__))
-
-
-def _create(plugin: type, name: str, options: dict[str, Any]) -> Any:
-    fields = [f.name for f in dataclasses.fields(plugin) if f.init] if dataclasses.is_dataclass(plugin) else []
-    for option in options:
-        if option not in fields:
-            nearest = get_close_matches(option, fields, 1)
-            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-            raise TypeError(
-                f"measure {name!r} has no option {option!r} (its options: {', '.join(fields) or 'none'}){hint}"
-            )
-    try:
-        return plugin(**options)
-    except TypeError as error:
-        raise TypeError(f"measure {name!r} could not be created: {error}") from error
 
 
 def _described(plugin: Any, name: str) -> PluginMeasure:
@@ -371,7 +356,7 @@ def _parameters(plugin: Any, name: str) -> list[str]:
     """Return the names of the positional parameters; raises a TypeError if more than two are required."""
     try:
         parameters = inspect.signature(plugin).parameters.values()
-    except (TypeError, ValueError):  # a compiled function that does not tell
+    except (TypeError, ValueError):  # a compiled function without a signature
         return ["x", "y"]
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     required = [p.name for p in parameters if p.default is p.empty and p.kind is p.KEYWORD_ONLY]

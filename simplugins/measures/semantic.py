@@ -36,7 +36,7 @@ class MatchedPairs:
     matcher : Matcher
     certify : bool
     engine : {"auto", "cpu", "cuda"}
-        "auto" is decided where a tile is computed.
+        "auto" is resolved on the machine that computes a tile.
     precision : {"float32", "float16x3", "tf32"} or None
         Precision of the affinities of float32 activations, on a GPU.
     """
@@ -152,7 +152,7 @@ class SemanticMeasure(Measure):
 
     @property
     def positive_semidefinite(self) -> bool:  # type: ignore[override]
-        """Whether all RSMs are: only where position is compared with the same position."""
+        """Whether all RSMs are positive semi-definite: only if each position is compared with the same position."""
         return self.matcher.positionwise
 
     @property

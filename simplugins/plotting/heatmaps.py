@@ -59,7 +59,7 @@ def plot_rsm(rsm: RSM, axes: Axes | None = None, *, title: str | None = None, cm
     beyond = {(True, False): "max", (False, True): "min", (True, True): "both", (False, False): "neither"}
     extend = beyond[bool(rsm.values.max() > high), bool(rsm.values.min() < low)]
     axes.figure.colorbar(image, ax=axes, label="similarity", extend=extend, shrink=0.85)
-    axes.set_title(rsm.measure if title is None else title)
+    axes.set_title(plain(rsm.measure) if title is None else title)
     label_axis(axes, "y", rsm.labels, "input")
     label_axis(
         axes, "x", rsm.labels if rsm.symmetric else rsm.other_labels, "input" if rsm.symmetric else "other input"
@@ -103,7 +103,7 @@ def plot_comparison(
     low, high = (None, None) if limits is None else limits
     image = axes.imshow(comparison.values, cmap=cmap, vmin=low, vmax=high, origin="lower", interpolation="nearest")
     axes.figure.colorbar(image, ax=axes, label=comparison.method, shrink=0.85)
-    axes.set_title(comparison.method if title is None else title)
+    axes.set_title(plain(comparison.method) if title is None else title)
     _name_layers(axes, comparison)
     if max(comparison.values.shape) <= _MOST_NUMBERS:
         _write_numbers(axes, comparison.values, image)
@@ -136,13 +136,13 @@ def _write_numbers(axes: Axes, values: NDArray[np.float64], image: Any) -> None:
 
 
 def color_limits(rsm: RSM) -> tuple[float, float]:
-    """Return the smallest and the largest value; off the diagonal, if rows and columns are the same inputs."""
-    values = rsm.values[~np.eye(len(rsm), dtype=bool)] if rsm.symmetric else rsm.values
+    """Return the smallest and the largest value; off the diagonal, if rows and columns are the same several inputs."""
+    values = rsm.values[~np.eye(len(rsm), dtype=bool)] if rsm.symmetric and len(rsm) > 1 else rsm.values
     return float(values.min()), float(values.max())
 
 
 def label_axis(axes: Axes, side: str, labels: NDArray[Any] | None, otherwise: str) -> None:
-    """Label the rows ("y") or columns ("x") of a heat map, once per group of equal labels; too many are left out.
+    """Label the rows ("y") or columns ("x") of a heat map, once per group of equal labels; more than 40 are omitted.
 
     Parameters
     ----------
@@ -212,7 +212,7 @@ def _size_for_layers(rows: int, columns: int) -> tuple[float, float]:
 
 
 def save_figure(figure: Figure, path: str | PathLike[str], *, overwrite: bool = False) -> None:
-    """Write a figure in the format given by the ending of the path (.png, .pdf, .svg …), whole or not at all.
+    """Write a figure in the format given by the ending of the path (.png, .pdf, .svg …), atomically.
 
     Raises
     ------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What follows from similarities: distances, centred values, eigenvalues and features."""
+"""Matrices derived from similarities: distances, centred values, eigenvalues and features."""
 
 from __future__ import annotations
 
@@ -135,9 +135,9 @@ class Algebra:
         return self._indefiniteness(np.linalg.eigvalsh(self._symmetrised("eigenvalues")))
 
     def _indefiniteness(self, eigenvalues: NDArray[np.floating]) -> float:
-        missing = -float(eigenvalues[0]) / (float(np.abs(eigenvalues).max()) or 1.0)
+        deficit = -float(eigenvalues[0]) / (float(np.abs(eigenvalues).max()) or 1.0)
         rounding = _ROUNDINGS * float(np.finfo(self.metadata.get("dtype") or np.float64).eps)
-        return missing if missing > rounding else 0.0
+        return deficit if deficit > rounding else 0.0
 
     def features(self, *, shift: bool = False) -> NDArray[np.float64]:
         """Return vectors whose inner products are the values, for tools that only take features.
@@ -145,9 +145,8 @@ class Algebra:
         Parameters
         ----------
         shift : bool, default False
-            Whether to add the smallest number to the diagonal that makes an indefinite RSM positive semi-definite. The
-            debiased CKA of Song et al. ignores the diagonal; for it, and for nothing else, such vectors represent the
-            RSM exactly.
+            Whether to make an indefinite RSM positive semi-definite by adding the smallest sufficient number to its
+            diagonal. Only the debiased CKA of Song et al., which ignores the diagonal, is unaffected.
 
         Returns
         -------
@@ -174,14 +173,14 @@ class Algebra:
                [1., 2.]])
         """
         eigenvalues, vectors = np.linalg.eigh(self._symmetrised("features"))
-        missing = self._indefiniteness(eigenvalues)
-        if missing and not shift:
+        indefiniteness = self._indefiniteness(eigenvalues)
+        if indefiniteness and not shift:
             raise ValueError(
                 f"the RSM is not positive semi-definite, so it is not a matrix of inner products of any features: its "
-                f"smallest eigenvalue is {eigenvalues[0]:.4g}, {missing:.2%} of the largest below 0. With shift=True "
-                f"the features are exact for the debiased CKA of Song et al. only"
+                f"smallest eigenvalue is {eigenvalues[0]:.4g}, or -{indefiniteness:.2%} of the largest. With "
+                f"shift=True the features are exact for the debiased CKA of Song et al. only"
             )
-        if missing:
+        if indefiniteness:
             eigenvalues = eigenvalues - eigenvalues[0]
         positive = eigenvalues > _ROUNDINGS * np.finfo(np.float64).eps * np.abs(eigenvalues).max()
         return vectors[:, positive] * np.sqrt(eigenvalues[positive])  # type: ignore[no-any-return]
@@ -217,12 +216,13 @@ class Algebra:
         requested, present = np.asarray(labels).tolist(), self.labels.tolist()
         if requested == present:
             return self
-        if missing := [label for label in requested if label not in set(present)]:
+        places = {label: place for place, label in enumerate(present)}
+        if missing := [label for label in requested if label not in places]:
             raise ValueError(f"{len(missing)} of the labels requested are missing, the first is {missing[0]!r}")
-        if more := [label for label in present if label not in set(requested)]:
-            raise ValueError(f"{len(more)} labels of the RSM are not among those requested, the first is {more[0]!r}")
+        distinct = set(requested)
+        if extra := [label for label in present if label not in distinct]:
+            raise ValueError(f"{len(extra)} labels of the RSM are not among those requested, the first is {extra[0]!r}")
         label, times = Counter([*requested, *present]).most_common(1)[0]
         if times > 2:
             raise ValueError(f"label {label!r} names more than one input, so the order is ambiguous")
-        places = {label: place for place, label in enumerate(present)}
         return self._permuted(np.array([places[label] for label in requested]))

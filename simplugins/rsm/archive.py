@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RSMs in .npz files: arrays, and the rest as JSON inside. No pickle."""
+"""RSMs in .npz files: arrays, and metadata as JSON. No pickle."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ARRAYS = ("values", "gap", "squared_norms", "other_squared_norms", "labels", "o
 
 
 def save_rsm(rsm: RSM, path: str | PathLike[str], *, overwrite: bool = False) -> None:
-    """Write an RSM to a .npz file, whole or not at all.
+    """Write an RSM to a .npz file, atomically.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def save_rsm(rsm: RSM, path: str | PathLike[str], *, overwrite: bool = False) ->
 
 
 def load_rsm(path: str | PathLike[str], *, measure: str | None = None, sigma: Sigma | None = None) -> RSM:
-    """Read an RSM that `RSM.save` wrote, or open one in a store, which is read where it is looked at.
+    """Read an RSM that `RSM.save` wrote, or open one in a store, whose values are read on access.
 
     Parameters
     ----------
@@ -71,8 +71,8 @@ def load_rsm(path: str | PathLike[str], *, measure: str | None = None, sigma: Si
     FileNotFoundError
         If there is no such file or folder.
     ValueError
-        If it is not an RSM, is damaged, or has a later version of the format; or if the run is not finished: the error
-        says how much is done.
+        If it is not an RSM, is damaged, or has a later version of the format; or if the run is not finished; the
+        error states its progress.
     """
     if Path(path).is_dir():
         from simplugins.rsm.stored_values import open_rsm

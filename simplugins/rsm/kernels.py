@@ -67,7 +67,7 @@ def squared_distances(
 
 
 def linear(products: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the linear kernel: the aligned inner products themselves (paper, eq. for the linear kernel)."""
+    """Return the linear kernel: the aligned inner products themselves."""
     return products.copy()
 
 

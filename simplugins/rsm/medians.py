@@ -31,7 +31,7 @@ def lower_median(numbers: Callable[[], Iterable[NDArray[np.float64]]], *, capaci
     Notes
     -----
     Read as integers, the bits of positive floating-point numbers have the same order. So each pass counts the next 16
-    bits of the numbers that begin like the median, until few enough are left to sort.
+    bits of the numbers that share the median's leading bits, until few enough remain to be sorted.
 
     Examples
     --------

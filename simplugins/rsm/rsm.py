@@ -110,13 +110,13 @@ _DISTANCE_ROUNDING = 1e-6
 class RSM(Algebra):
     """Similarities of N inputs to each other, or to M other inputs, under one measure.
 
-    `compute_rsm` computes one, `RSM.from_similarities` and `RSM.from_distances` make one from numbers of other tools,
+    `compute_rsm` computes one, `RSM.from_similarities` and `RSM.from_distances` make one from a matrix of another tool,
     and `load_rsm` reads one from a file or a store.
 
     Attributes
     ----------
     source : DenseValues or StoredValues
-        Where the values lie. `values`, ``rsm[rows, columns]`` and `tiles` read them.
+        The values, in memory or in a store; `values`, ``rsm[rows, columns]`` and `tiles` read them.
     measure : str
         Name of the measure.
     squared_norms : (N,) float64 array
@@ -369,7 +369,7 @@ class RSM(Algebra):
         return plot_rsm(self, axes, title=title, cmap=cmap)
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the RSM to a .npz file, whole or not at all; see `simplugins.rsm.archive.save_rsm`."""
+        """Write the RSM to a .npz file, atomically; see `simplugins.rsm.archive.save_rsm`."""
         from simplugins.rsm.archive import save_rsm
 
         save_rsm(self, path, overwrite=overwrite)

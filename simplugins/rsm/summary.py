@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RSMs described for people: one line, or a table."""
+"""Human-readable descriptions of RSMs: one line, or a table."""
 
 from __future__ import annotations
 

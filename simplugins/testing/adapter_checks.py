@@ -105,7 +105,7 @@ def _check_there(plugin: Any, name: str, rsm: RSM, options: Mapping[str, Any]) -
 
 
 def _check_back(plugin: Any, name: str, rsm: RSM, carried: Any, options: Mapping[str, Any]) -> None:
-    """Check that an RSM comes back from the tool as it was."""
+    """Check that an RSM comes back from the tool unchanged."""
     with failing(f"{name} cannot read back the object that it made"):
         back = plugin.read(carried, **options)
     expect(isinstance(back, RSM), f"{name} must read an RSM back, got {type(back).__name__}")

@@ -37,6 +37,19 @@ def test_layers_are_read_from_folders_and_archives(network, tmp_path):
     assert compare_layers(layers).values.shape == (4, 4)
 
 
+def test_numbers_in_file_names_compare_by_value_even_after_superscripts(network, tmp_path):
+    for name in ("1²", "conv10", "conv2²"):
+        np.save(tmp_path / f"{name}.npy", network["head"])
+    assert list(read_layers(tmp_path)) == ["1²", "conv2²", "conv10"]
+
+
+def test_two_files_of_one_layer_raise(network, tmp_path):
+    np.save(tmp_path / "head.npy", network["head"])
+    simplugins.compute_rsm(network["head"]).save(tmp_path / "head.npz")
+    with pytest.raises(ValueError, match=r"head\.np[yz] and head\.np[yz] are both named 'head'"):
+        read_layers(tmp_path)
+
+
 def test_recorded_layers_are_read(tmp_path):
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Conv2d(8, 4, 3))
     recorded = simplugins.record(model, torch.rand(6, 3, 9, 9), to=tmp_path / "recorded", labels=list("abcdef"))

@@ -27,6 +27,14 @@ def test_divergences_are_the_squares_of_scipys_distances(inputs, classes):
     assert divergences.max() <= np.log(2) + 1e-15
 
 
+def test_nearly_equal_predictions_have_divergences_near_zero():
+    rng = np.random.default_rng(0)
+    p = np.full((100, 10), 0.1) * (1 + 1e-9 * rng.normal(size=(100, 10)))
+    divergences = jensen_shannon(p)  # SciPy's distances are partly NaN, the roots of sums that rounding made negative
+    assert divergences.min() >= 0
+    assert divergences.max() < 1e-12
+
+
 def test_correlations_equal_those_of_scipy(photos):
     rsm = simplugins.compute_rsm(photos["block15"])
     result = output_correlation(rsm, photos["probabilities"], resamples=200)

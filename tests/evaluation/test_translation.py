@@ -91,6 +91,7 @@ def test_options_and_third_party_measures_reach_the_rsms(shifted):
     ("layers", "places", "images", "error", "match"),
     [
         ([], np.zeros((3, 2)), None, TypeError, "layers: .*list"),
+        ({}, np.zeros((3, 2)), None, ValueError, "at least one layer, got none"),
         ({"a": np.ones((3, 2))}, np.zeros((3, 3)), None, ValueError, r"places: .*\(3, 3\)"),
         ({"a": np.ones((3, 2))}, np.full((3, 2), np.nan), None, ValueError, "places: .*finite"),
         ({"a": np.ones((3, 2))}, np.zeros((3, 2)), [0, 0], ValueError, r"images: expected 3\b.*\(2,\)"),

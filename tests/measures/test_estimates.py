@@ -110,7 +110,7 @@ def sample(count):
 @pytest.mark.parametrize(("inputs", "other_inputs"), [(1000, None), (1000, 5), (1, 1000)])
 def test_fixed_time_and_time_per_pair_follow_from_samples(clock, inputs, other_inputs):
     call = FakeCall(clock)
-    speed = calibration.calibrate(call, sample, sample, planned.Counts.of(inputs, other_inputs), 4, 100.0)
+    speed = calibration.calibrate(call, sample, sample, planned.Counts.checked(inputs, other_inputs), 4, 100.0)
     assert speed.fixed == pytest.approx(1)
     assert speed.per_pair == pytest.approx(0.5)
     assert speed.pairs == max(call.pairs)
@@ -119,14 +119,14 @@ def test_fixed_time_and_time_per_pair_follow_from_samples(clock, inputs, other_i
 
 def test_a_sample_of_all_inputs_gives_the_time_of_the_call(clock):
     call = FakeCall(clock)
-    speed = calibration.calibrate(call, sample, sample, planned.Counts.of(7, None), 4, 100.0)
+    speed = calibration.calibrate(call, sample, sample, planned.Counts.checked(7, None), 4, 100.0)
     assert max(call.pairs) == speed.pairs == 21
     assert speed.seconds(7, 21) == pytest.approx(1 + 0.5 * 21)
 
 
 def test_without_time_the_smallest_sample_is_compared(clock):
     call = FakeCall(clock)
-    speed = calibration.calibrate(call, sample, sample, planned.Counts.of(1000, None), 4, 0.001)
+    speed = calibration.calibrate(call, sample, sample, planned.Counts.checked(1000, None), 4, 0.001)
     assert call.pairs == [6]  # 3 for each thread
     assert speed.per_pair == pytest.approx(0.5)
 

@@ -292,6 +292,24 @@ WRONG_COMPARISONS = {
 }
 
 
+@dataclass(frozen=True)
+class Zeroing:
+    zero: bool = False
+
+    def __call__(self, a, b):
+        difference = np.abs(a - b).max()
+        if self.zero:
+            a[:] = 0
+        return difference
+
+
+def test_options_reach_comparisons_by_name(monkeypatch):
+    monkeypatch.setattr(plugins, "load", lambda group, name: Zeroing)
+    testing.check_comparison("zeroing")
+    with pytest.raises(AssertionError, match="comparison 'zeroing' changes RSMs in place"):
+        testing.check_comparison("zeroing", {"zero": True})
+
+
 @pytest.mark.parametrize("mistake", WRONG_COMPARISONS)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_wrong_comparisons_fail(mistake):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib import pyplot
@@ -28,6 +30,12 @@ def test_colours_span_the_values_off_the_diagonal():
     assert axes.get_images()[0].colorbar.extend == "max"
 
 
+def test_a_single_input_is_drawn():
+    rsm = simplugins.RSM.from_similarities([[2.0]])
+    assert color_limits(rsm) == (2, 2)
+    assert rsm._repr_html_().startswith("<div")
+
+
 def test_consecutive_equal_labels_are_named_once():
     axes = plot_rsm(RSM, Figure().add_subplot())
     assert [text.get_text() for text in axes.get_yticklabels()] == ["cat", "cup"]
@@ -51,7 +59,7 @@ def test_unknown_formats_raise_and_write_nothing(tmp_path):
 
 
 def test_labels_are_not_read_as_formulas():
-    rsm = simplugins.compute_rsm(np.eye(3), labels=["$a", "$b_", "c"])
+    rsm = replace(simplugins.compute_rsm(np.eye(3), labels=["$a", "$b_", "c"]), measure="$m_")
     figure = rsm_figure(rsm)
     figure.canvas.draw()
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [r"\$a", r"\$b_", "c"]

@@ -23,7 +23,7 @@ Score = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.float64]]
 
 @dataclass(repr=False)
 class Best:
-    """The best candidates so far, and the work that they took.
+    """The best candidates so far, and the cost of finding them.
 
     Attributes
     ----------

@@ -13,15 +13,15 @@ from numpy.typing import DTypeLike, NDArray
 from simplugins import __version__
 from simplugins._common import arrays
 from simplugins._common.threads import check_threads, in_threads
-from simplugins._common.validation import check_count, error_prefix
+from simplugins._common.validation import check_count
 from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import Block
-from simplugins.activations.reading import read
 from simplugins.compute.affinities import ROUNDING, matched_values
 from simplugins.evaluation.searching.bounds import Summary, bounds_of_affinities, upper_bounds
 from simplugins.evaluation.searching.candidates import Best, Gallery, Score
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.matcher_options import matcher_options
+from simplugins.measures.computation import read_inputs
 from simplugins.measures.measure import Measure, Options, resolve_measure
 from simplugins.measures.semantic import MatchedPairs, SemanticMeasure
 from simplugins.rsm import kernels
@@ -32,7 +32,7 @@ _QUERIES = 16
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Neighbours:
-    """The inputs of a gallery most similar to each query, and the work that finding them took.
+    """The inputs of a gallery most similar to each query, and the cost of finding them.
 
     `simplugins.evaluation.retrieval` evaluates them by their labels.
 
@@ -170,14 +170,9 @@ def search(
     count = check_threads(threads)
     resolved, matcher = _bounded(resolve_measure(measure), matching, matching_options)
     _check_sigma(resolved, sigma)
-    common: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
-    x = y = Activations.from_array(read(activations), mask=mask, labels=labels, **common)
-    if other is not None:
-        with error_prefix("other"):
-            y = Activations.from_array(read(other), mask=other_mask, labels=other_labels, **common)
-    elif other_mask is not None or other_labels is not None:
-        raise ValueError("other_mask and other_labels need other, which was not given")
-    symmetric = other is None
+    x, gallery = read_inputs(activations, other, layout, (mask, other_mask), (labels, other_labels), drop_tokens, dtype)
+    symmetric = gallery is None
+    y = x if gallery is None else gallery
     MatchedPairs(matcher).check(x, y)
     if k > len(y) - symmetric:
         raise ValueError(
@@ -263,7 +258,7 @@ class _Search:
         self.y_summary = self.x_summary if symmetric else Summary.from_block(self.y_block, width)
         self.gallery = Gallery(self.y_block, self.y_summary, matcher)
         self.known: list[list[tuple[int, float]]] | None = None
-        if symmetric and matcher.symmetric:  # then a product found for one query serves the other
+        if symmetric and matcher.symmetric:  # then a product computed for one query also serves the other
             self.known = [[] for _ in range(len(x))]
         self.indices = np.empty((len(x), k), np.int64)
         self.products = np.empty((len(x), k))

@@ -84,18 +84,18 @@ def calibrate(
     fixed = fixed_cost(call, rows(2)())
     started = perf_counter()
 
-    def left() -> float:
+    def remaining() -> float:
         return seconds - (perf_counter() - started)
 
     samples: list[_Sample] = []
-    for some in sample_sizes(counts, call.threads, input_bytes):
-        if samples and fixed + (samples[-1].seconds - fixed) * some.pairs / samples[-1].counts.pairs > left():
+    for size in sample_sizes(counts, call.threads, input_bytes):
+        if samples and fixed + (samples[-1].seconds - fixed) * size.pairs / samples[-1].counts.pairs > remaining():
             break
-        opener = rows(some.inputs), None if some.others is None else columns(some.others)
-        samples.append(_Sample.of(call, some, *opener))
+        openers = rows(size.inputs), None if size.other_inputs is None else columns(size.other_inputs)
+        samples.append(_Sample.measured(call, size, *openers))
     samples = samples[-2:]
     for _ in range(_ROUNDS - 1):
-        if sum(sample.seconds for sample in samples) > left():
+        if sum(sample.seconds for sample in samples) > remaining():
             break
         samples = [sample.timed_again(call) for sample in samples]
     largest = samples[-1]
@@ -115,7 +115,7 @@ class _Sample:
     seconds: float
 
     @classmethod
-    def of(cls, call: PlannedCall, counts: Counts, rows: Opener, columns: Opener | None) -> _Sample:
+    def measured(cls, call: PlannedCall, counts: Counts, rows: Opener, columns: Opener | None) -> _Sample:
         """Read a sample and compare it."""
         reading, (x, y) = timed(lambda: (rows(), None if columns is None else columns()))
         return cls(counts, x, y, reading, timed(lambda: call(x, y))[0])
@@ -128,7 +128,7 @@ class _Sample:
 def fixed_cost(call: PlannedCall, two: Activations) -> float:
     """Return the seconds of the smallest possible call, after imports and compilation.
 
-    Two single positions are compared; or `two` inputs, by a measure that may not accept any others.
+    It compares two single positions; or the inputs `two`, for plugin measures, which may accept no others.
     """
     smallest = two if call.measure.kernel is None else Activations.from_array(np.ones((2, 1, 1), two.dtype))
     call(smallest, None)

@@ -34,8 +34,8 @@ class Estimate:
     pairs : int
         Pairs that are matched: ``N (N - 1) / 2``, or ``N M`` with other inputs.
     seconds_per_pair : float
-        Time of each further pair with all threads at work; a call with few pairs takes longer than their number times
-        this.
+        Time of each further pair with all threads at work; a call with few pairs also has fixed
+        costs.
     result_bytes : int
         Size of the RSM.
     memory_bytes : int
@@ -145,8 +145,8 @@ def estimate(
     for name, count in (("positions", positions), ("channels", channels)):
         check_count(name, count)
     _check_seconds(seconds)
-    counts = Counts.of(inputs, other_inputs)
-    call = PlannedCall.of(
+    counts = Counts.checked(inputs, other_inputs)
+    call = PlannedCall.resolved(
         measure, measure_options, matching, matching_options, certify=certify, engine=engine, threads=threads
     )
     computed_in = Activations.from_array(np.ones((1, 1), np.float32), dtype=dtype).dtype
@@ -189,7 +189,7 @@ def estimate_for(
     threads: int | None = None,
     seconds: float = 3.0,
 ) -> Estimate:
-    """Estimate the cost of the RSM of given activations on this machine, from some of their own pairs.
+    """Estimate the cost of the RSM of given activations on this machine, from a sample of their pairs.
 
     Only the inputs of the sample are read.
 
@@ -225,29 +225,35 @@ def estimate_for(
     """
     _check_seconds(seconds)
     options: dict[str, Any] = {"layout": layout, "dtype": dtype, "drop_tokens": drop_tokens}
-    rows = columns = Source.of(activations, {"mask": mask, **options})
-    x = y = rows.some()
+    rows = columns = Source.open(activations, {"mask": mask, **options})
+    x = y = rows.probe()
     if other is not None:
         with error_prefix("other"):
-            columns = Source.of(other, {"mask": other_mask, **options})
-            y = columns.some()
+            columns = Source.open(other, {"mask": other_mask, **options})
+            y = columns.probe()
         other_inputs = columns.count if other_inputs is None else other_inputs
     elif other_mask is not None:
-        raise ValueError("other_mask needs other, which was not given")
-    counts = Counts.of(rows.count if inputs is None else inputs, other_inputs)
-    call = PlannedCall.of(
+        raise ValueError("other_mask needs other=, which is missing")
+    counts = Counts.checked(rows.count if inputs is None else inputs, other_inputs)
+    call = PlannedCall.resolved(
         measure, measure_options, matching, matching_options, certify=certify, engine=engine, threads=threads
     )
     call.job(x, y).operation.check(x, y)
     speed = calibrate(call, rows.sample, columns.sample, counts, max(x.input_bytes, y.input_bytes), seconds)
-    given_bytes = rows.bytes_in_memory(counts.inputs, x) + columns.bytes_in_memory(counts.others or 0, y)
-    return _estimate(call, counts, x, y, speed, given_bytes, "activations")
+    activations_bytes = rows.bytes_in_memory(counts.inputs, x) + columns.bytes_in_memory(counts.other_inputs or 0, y)
+    return _estimate(call, counts, x, y, speed, activations_bytes, "activations")
 
 
 def _estimate(
-    call: PlannedCall, counts: Counts, x: Activations, y: Activations, speed: Speed, given_bytes: int, sampled: str
+    call: PlannedCall,
+    counts: Counts,
+    x: Activations,
+    y: Activations,
+    speed: Speed,
+    activations_bytes: int,
+    sampled: str,
 ) -> Estimate:
-    job = call.job(x, None if counts.others is None else y)
+    job = call.job(x, None if counts.other_inputs is None else y)
     description = job.operation.describe()
     peak = peak_bytes(job, counts.inputs, counts.columns, call.measure.kernel, threads=call.threads)
     return Estimate(
@@ -255,11 +261,11 @@ def _estimate(
         pairs=counts.pairs,
         seconds_per_pair=speed.per_pair,
         result_bytes=result_bytes(counts.inputs, counts.columns),
-        memory_bytes=given_bytes + peak,
+        memory_bytes=activations_bytes + peak,
         threads=call.threads,
         metadata={
             "inputs": counts.inputs,
-            "other_inputs": counts.others,
+            "other_inputs": counts.other_inputs,
             "positions": max(int(x.positions.max()), int(y.positions.max())),
             "channels": x.channels,
             "measure": call.measure.name,

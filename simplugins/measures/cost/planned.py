@@ -21,41 +21,41 @@ class Counts(NamedTuple):
     """Numbers of inputs, and of other inputs; None if the inputs are compared with each other."""
 
     inputs: int
-    others: int | None
+    other_inputs: int | None
 
     @property
     def pairs(self) -> int:
         """Number of pairs that are compared."""
-        return self.inputs * (self.inputs - 1) // 2 if self.others is None else self.inputs * self.others
+        return self.inputs * (self.inputs - 1) // 2 if self.other_inputs is None else self.inputs * self.other_inputs
 
     @property
     def columns(self) -> int:
         """Number of columns of the result."""
-        return self.inputs if self.others is None else self.others
+        return self.inputs if self.other_inputs is None else self.other_inputs
 
     @property
     def total(self) -> int:
         """Number of inputs on both sides."""
-        return self.inputs + (self.others or 0)
+        return self.inputs + (self.other_inputs or 0)
 
     @property
     def largest(self) -> int:
         """The larger number of inputs."""
-        return max(self.inputs, self.others or 0)
+        return max(self.inputs, self.other_inputs or 0)
 
     def at_most(self, count: int) -> Counts:
         """Return the same with at most `count` inputs on each side."""
-        return Counts(min(self.inputs, count), None if self.others is None else min(self.others, count))
+        return Counts(min(self.inputs, count), None if self.other_inputs is None else min(self.other_inputs, count))
 
     @classmethod
-    def of(cls, inputs: int, others: int | None) -> Counts:
+    def checked(cls, inputs: int, other_inputs: int | None) -> Counts:
         """Check that an RSM can have these numbers of inputs; see `estimate`."""
         check_count("inputs", inputs)
-        if others is not None:
-            check_count("other_inputs", others)
+        if other_inputs is not None:
+            check_count("other_inputs", other_inputs)
         elif inputs < 2:
             raise ValueError(f"an RSM needs at least 2 inputs, got {inputs}")
-        return cls(int(inputs), None if others is None else int(others))
+        return cls(int(inputs), None if other_inputs is None else int(other_inputs))
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class PlannedCall:
     threads: int
 
     @classmethod
-    def of(
+    def resolved(
         cls,
         measure: Any,
         measure_options: Mapping[str, Any] | None,
@@ -80,10 +80,10 @@ class PlannedCall:
     ) -> PlannedCall:
         """Resolve the measure and the matching, and check that they fit; see `estimate`."""
         check_engine(engine)
-        resolved = resolve_measure(measure, measure_options)
+        plugin = resolve_measure(measure, measure_options)
         options = Options(matching, matching_options, certify, engine=engine)
-        resolved.operation(options).check_tiles()  # a sample stands for all pairs
-        return cls(resolved, options, check_threads(threads))
+        plugin.operation(options).check_tiles()  # a sample stands for all pairs
+        return cls(plugin, options, check_threads(threads))
 
     def job(self, x: Activations, y: Activations | None) -> Job:
         """Return the job for some inputs."""

@@ -28,7 +28,7 @@ class Source:
     count: int
 
     @classmethod
-    def of(cls, activations: Any, options: Mapping[str, Any]) -> Source:
+    def open(cls, activations: Any, options: Mapping[str, Any]) -> Source:
         """Open activations, without reading them if they are on disk."""
         array = read(activations)
         try:
@@ -49,16 +49,16 @@ class Source:
 
         return read_drawn
 
-    def some(self) -> Activations:
+    def probe(self) -> Activations:
         """Read a few inputs, to learn their sizes."""
         return self.sample(min(_PROBED, self.count))()
 
-    def bytes_in_memory(self, count: int, some: Activations) -> int:
-        """Return the bytes of `count` inputs as they were given, judging by some of them; 0 if they stay on disk."""
+    def bytes_in_memory(self, count: int, probe: Activations) -> int:
+        """Return the bytes of `count` inputs before conversion, estimated from a few; 0 if they stay on disk."""
         if _stays_on_disk(self.array):
             return 0
         nbytes = getattr(self.array, "nbytes", None)
-        return count * (some.input_bytes if nbytes is None else math.ceil(int(nbytes) / self.count))
+        return count * (probe.input_bytes if nbytes is None else math.ceil(int(nbytes) / self.count))
 
 
 def _stays_on_disk(array: Any) -> bool:
