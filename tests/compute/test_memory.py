@@ -77,7 +77,12 @@ print(int(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1]
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize(
     ("kind", "stored", "other_inputs"),
-    [("npy", True, "5"), ("zarr", False, "5"), ("h5", True, "5"), pytest.param("npy", False, "", marks=pytest.mark.slow)],
+    [
+        ("npy", True, "5"),
+        ("zarr", False, "5"),
+        ("h5", True, "5"),
+        pytest.param("npy", False, "", marks=pytest.mark.slow),
+    ],
 )
 def test_peak_memory_stays_below_the_limit(tmp_path, kind, stored, other_inputs, photos):
     """237 MB of float16 activations, in a process that may take less and has 100 to 150 MB of libraries."""
