@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Matchers by name and their options."""
+"""Creation of matchers by name, and their options."""
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
 from simplugins import plugins
+from simplugins._common.instantiation import instantiate
 from simplugins._common.validation import check_count
 from simplugins.matching.matcher import Matcher, type_name
 
@@ -19,7 +18,7 @@ GROUP = "simplugins.matchings"
 
 
 def matcher_options(matcher: Matcher) -> dict[str, Any]:
-    """Return a matcher's options by name, as numbers, strings, booleans or None; empty if it is not a dataclass."""
+    """Return a matcher's options as JSON types, by name; empty if it is not a dataclass."""
     if not dataclasses.is_dataclass(matcher):
         return {}
     options = {field.name: getattr(matcher, field.name) for field in dataclasses.fields(matcher)}
@@ -28,14 +27,14 @@ def matcher_options(matcher: Matcher) -> dict[str, Any]:
 
 
 def resolve_matcher(matching: str | Matcher | type[Matcher], options: Mapping[str, Any] | None = None) -> Matcher:
-    """Return a matcher, given by name, class or instance.
+    """Return the matcher specified by a name, class or instance.
 
     Parameters
     ----------
     matching : str, Matcher or subclass of Matcher
-        A plugin of the group ``simplugins.matchings`` by name, or a matcher of any origin. A class is instantiated.
+        The name of a plugin of the group ``simplugins.matchings``, a matcher, or a class, which is instantiated.
     options : mapping, optional
-        Options of a matcher given by name or class; those left out have their defaults.
+        Options of a matcher given by name or class; omitted ones have their defaults.
 
     Returns
     -------
@@ -44,9 +43,9 @@ def resolve_matcher(matching: str | Matcher | type[Matcher], options: Mapping[st
     Raises
     ------
     ValueError
-        If no plugin has that name, or an option's value is not allowed.
+        If no plugin has that name, or the value of an option is not allowed.
     TypeError
-        If the plugin is not a matcher, the matcher has no such option, or options accompany an instance.
+        If the plugin is not a matcher, the matcher has no such option, or options are passed with an instance.
 
     Examples
     --------
@@ -62,8 +61,8 @@ def resolve_matcher(matching: str | Matcher | type[Matcher], options: Mapping[st
         raise TypeError(f"matching: expected a name or a Matcher, got {type_name(matching)}")
     elif options:
         raise TypeError(
-            f"options {sorted(options)} cannot be applied to the ready matcher {matching}: create it with them, or "
-            f"give the matching by name"
+            f"options {sorted(options)} cannot be applied to the matcher instance {matching}: pass them to its "
+            f"constructor, or give the matching by name"
         )
     else:
         matcher = matching
@@ -79,14 +78,5 @@ def resolve_matcher(matching: str | Matcher | type[Matcher], options: Mapping[st
 def _create(plugin: Any, name: str, options: dict[str, Any]) -> Matcher:
     if not (isinstance(plugin, type) and issubclass(plugin, Matcher)):
         raise TypeError(f"matching {name!r}: expected the plugin to be a subclass of Matcher, got {type_name(plugin)}")
-    parameters = inspect.signature(plugin).parameters
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        for option in options:
-            if option not in parameters:
-                nearest = "".join(f" (nearest: {other})" for other in get_close_matches(str(option), parameters, n=1))
-                known = f"its options are {', '.join(parameters)}" if parameters else "it takes no options"
-                raise TypeError(f"matching {name!r} has no option {option!r}{nearest}; {known}")
-    try:
-        return plugin(**options)
-    except TypeError as error:
-        raise TypeError(f"matching {name!r} could not be created: {error}") from error
+    matcher: Matcher = instantiate(plugin, f"matching {name!r}", options)
+    return matcher

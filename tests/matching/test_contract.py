@@ -208,8 +208,8 @@ def test_matchers_are_resolved_by_name_class_or_instance():
         (dict, {}, TypeError, "matching.*the class dict"),
         (Reversed(), {"window": 3}, TypeError, r"'window'.*ready matcher"),
         ("batch-optimal", {"windw": 3}, TypeError, r"'batch-optimal'.*'windw'.*nearest: window.*options are window"),
-        (BatchOptimal, {"depth": 3}, TypeError, r"'batch-optimal'.*'depth'; its options are window"),
-        ("optimal", {"window": 3}, TypeError, "'optimal'.*'window'.*no options"),
+        (BatchOptimal, {"depth": 3}, TypeError, r"'batch-optimal'.*'depth'; its options: window"),
+        ("optimal", {"window": 3}, TypeError, "'optimal'.*'window'.*options: none"),
     ],
 )
 def test_unresolvable_matchers_are_rejected(matching, options, error, message):
