@@ -43,8 +43,9 @@ RECTANGULAR = np.array([(6.0, 7)])
 """The auctions of stage 1, each as (steps, maximum number of bids per row): for fewer rows than `LARGE_ROWS` (`SMALL`),
 for more (`LARGE`), and for unequal sides (`RECTANGULAR`). The increment is the span of costs (see `starting_prices`)
 divided by ``steps * sqrt(rows)``, since larger problems need finer increments. The sequence ends with the first auction
-of at least `ENOUGH_STEPS` times ``sqrt(rows)`` steps. These parameters were fastest on activations with 49 to 3,136 positions. If sides differ, columns
-that remain free must have price zero, so there is a single auction, and only if a tolerance is allowed.
+of at least `ENOUGH_STEPS` times ``sqrt(rows)`` steps. These parameters were fastest on activations with 49 to 3,136
+positions. If sides differ, columns that remain free must have price zero, so there is a single auction, and only if a
+tolerance is allowed.
 """
 
 LARGE_ROWS = 400

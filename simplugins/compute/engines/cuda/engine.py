@@ -35,7 +35,7 @@ PRODUCTS_SHARE = 0.35
 INPUTS_SHARE = 0.25
 """Share of the free device memory used for inputs."""
 
-_MOST_INPUTS = 256
+_MAX_INPUTS = 256
 """Maximum number of inputs per block; tiles of its square keep any device busy."""
 
 _IN_FLIGHT = 2
@@ -354,4 +354,4 @@ def _block_size(free: int, pair_bytes: int, input_bytes: int) -> int:
     """Return the number of inputs per block such that the affinities and inputs of two blocks fit their shares."""
     by_products = math.isqrt(int(PRODUCTS_SHARE * free / pair_bytes))
     by_inputs = int(INPUTS_SHARE * free / (2 * input_bytes))
-    return max(1, min(_MOST_INPUTS, by_products, by_inputs))
+    return max(1, min(_MAX_INPUTS, by_products, by_inputs))

@@ -13,7 +13,7 @@ LARGEST = 7168
 """The largest number of positions per input that the CUDA kernels support."""
 
 _SLOTS = 8
-_MOST_WARPS = 16
+_MAX_WARPS = 16
 _STAGED_BYTES = 24 * 1024
 """Affinities of a problem are copied to shared memory up to this size. Beyond, too few problems would fit a
 multiprocessor at a time to hide each other's latency, and reading rows from global memory is faster."""
@@ -114,7 +114,7 @@ def program_for(kernel: str, largest: int, affinity: np.dtype[np.floating], real
             f"engine 'cuda' matches sets of at most {LARGEST} positions, got {largest}: use engine='cpu', or "
             f"matching='batch-optimal'"
         )
-    warps = min(_MOST_WARPS, -(-largest // (32 * _SLOTS)))
+    warps = min(_MAX_WARPS, -(-largest // (32 * _SLOTS)))
     staged = largest**2 * real.itemsize <= _STAGED_BYTES
     slots = -(-largest // (32 * warps)) if kernel == "assignment" else 1
     return Program(kernel, warps, slots, staged, np.dtype(affinity), np.dtype(real))
