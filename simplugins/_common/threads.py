@@ -7,11 +7,13 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from functools import cache
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+
 from simplugins._common.progress import progress_counter
-from simplugins._common.validation import check_count
 
 
 def usable_cores() -> int:
@@ -40,7 +42,8 @@ def check_threads(threads: int | None) -> int:
     """
     if threads is None:
         return usable_cores()
-    check_count("threads", threads)
+    if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or threads < 1:
+        raise ValueError(f"threads must be a whole number of at least 1, got {threads!r}")
     return int(threads)
 
 
@@ -110,14 +113,15 @@ def in_threads(
 
     with (
         _single_threaded_blas,
-        progress_counter(pairs, progress, title=title, unit="pair") as show,
+        progress_counter(pairs, progress, title=title, unit="pair") if progress else nullcontext() as show,
         ThreadPoolExecutor(threads, thread_name_prefix="simplugins") as pool,
     ):
         try:
             running = {pool.submit(worker, number) for number in range(threads)}
             while running:
                 finished, running = wait(running, timeout=0.1, return_when="FIRST_EXCEPTION")
-                show(sum(pairs_done))
+                if show is not None:
+                    show(sum(pairs_done))
                 for future in finished:
                     future.result()
         finally:

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
 from simplugins import plugins
-from simplugins._common.instantiation import instantiate
 from simplugins._common.validation import check_count
 from simplugins.matching.matcher import Matcher, type_name
 
@@ -78,5 +79,14 @@ def resolve_matcher(matching: str | Matcher | type[Matcher], options: Mapping[st
 def _create(plugin: Any, name: str, options: dict[str, Any]) -> Matcher:
     if not (isinstance(plugin, type) and issubclass(plugin, Matcher)):
         raise TypeError(f"matching {name!r}: expected the plugin to be a subclass of Matcher, got {type_name(plugin)}")
-    matcher: Matcher = instantiate(plugin, f"matching {name!r}", options)
-    return matcher
+    parameters = inspect.signature(plugin).parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        for option in options:
+            if option not in parameters:
+                nearest = "".join(f" (nearest: {other})" for other in get_close_matches(str(option), parameters, n=1))
+                known = f"its options are {', '.join(parameters)}" if parameters else "it takes no options"
+                raise TypeError(f"matching {name!r} has no option {option!r}{nearest}; {known}")
+    try:
+        return plugin(**options)
+    except TypeError as error:
+        raise TypeError(f"matching {name!r} could not be created: {error}") from error
