@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Semantic representational similarity matrices: exact, fast, and at home in the tools you already use.
+"""Semantic representational similarity matrices: exact, fast, and compatible with the tools you already use.
 
-Every name is imported when it is first used, so ``import simplugins`` costs next to nothing.
+Names are imported on first use, so ``import simplugins`` takes almost no time.
 """
 
 from typing import TYPE_CHECKING

@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Listing and loading plugins: measures, matchings and other parts that any installed distribution may provide.
+"""Plugins: measures, matchings, comparisons, similarities and adapters that installed packages register.
 
-A plugin is an entry point, declared in the pyproject.toml of the distribution that provides it::
+A plugin is an entry point in the pyproject.toml of the distribution that provides it::
 
     [project.entry-points."simplugins.measures"]
     my-measure = "my_package.my_module:my_measure"
 
-Once that distribution is installed, ``my-measure`` is a name like those of our own plugins, which are declared in the
-same way. `GROUPS` lists the groups. Entry points are read with `importlib.metadata`, the standard-library successor of
-the ``entrypoints`` package.
+Once that distribution is installed, ``my-measure`` can be used by name. The built-in plugins are registered in the same
+way. `GROUPS` lists the entry-point groups, which are read with `importlib.metadata`.
 
-A plugin that cannot be imported does not affect the others: `status` lists it with its error, `load` raises that
-error as a `PluginError`.
+A plugin that fails to import does not affect the others: `status` lists it with its error, and `load` raises a
+`PluginError`.
 """
 
 from __future__ import annotations
@@ -41,25 +40,25 @@ GROUPS: Mapping[str, str] = MappingProxyType(
         ADAPTERS: "adapters: RSMs, comparisons and similarities to other tools, and back",
     }
 )
-"""The entry-point groups that simplugins reads, and what a plugin of each is. Read-only."""
+"""Description of the plugins in each entry-point group that simplugins reads. Read-only."""
 
 
 class PluginError(RuntimeError):
-    """A plugin that is installed but cannot be used: its import fails, or its name is taken twice."""
+    """An installed plugin cannot be used: its import fails, or two distributions register its name."""
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """One registered plugin, not imported.
+    """An installed plugin, which need not have been imported.
 
     Attributes
     ----------
     group : str
         Its entry-point group, a key of `GROUPS`.
     name : str
-        The name that users give.
+        The name by which users select it.
     target : str
-        What it names, such as ``"package.module:object"``.
+        The object to import, such as ``"package.module:object"``.
     distribution : str
         Name and version of the distribution that registers it, such as ``"simplugins 0.1.0"``.
     """
@@ -72,16 +71,16 @@ class Plugin:
 
 @dataclass(frozen=True)
 class PluginStatus:
-    """Whether one plugin can be loaded.
+    """Whether a plugin can be used.
 
     Attributes
     ----------
     plugin : Plugin
         The plugin.
     error : str or None
-        Why it cannot be loaded; None if it can.
+        Why it cannot be loaded, or why an adapter could not check for its tool; None if there was no error.
     missing : str or None
-        What has to be installed before it can be used, of an adapter whose tool is not there; None of all others.
+        For an adapter whose tool cannot be used here: the reason, and what to install. None otherwise.
     """
 
     plugin: Plugin
@@ -100,12 +99,12 @@ def available(group: str) -> list[Plugin]:
     Returns
     -------
     list of Plugin
-        Sorted by name. A name that several distributions register appears once for each of them.
+        Sorted by name. A name that several distributions register appears once per distribution.
 
     Raises
     ------
     ValueError
-        If there is no such group.
+        If the group does not exist.
 
     Examples
     --------
@@ -130,14 +129,14 @@ def load(group: str, name: str) -> Any:
     Returns
     -------
     object
-        What the plugin's target names.
+        The plugin's target.
 
     Raises
     ------
     ValueError
-        If there is no such group, or no plugin of that name in it.
+        If the group does not exist, or has no plugin of that name.
     PluginError
-        If several distributions register that name, or if the import fails; the cause is chained.
+        If several distributions register that name, or the import fails; the cause is chained.
 
     Examples
     --------
@@ -145,13 +144,13 @@ def load(group: str, name: str) -> Any:
     True
     """
     plugins = available(group)
-    found = [plugin for plugin in plugins if plugin.name == name]
-    if not found:
+    matches = [plugin for plugin in plugins if plugin.name == name]
+    if not matches:
         raise _unknown(group, "plugin", name, (plugin.name for plugin in plugins))
-    if len(found) > 1:
-        sources = " and ".join(f"{plugin.distribution} ({plugin.target})" for plugin in found)
-        raise PluginError(f"{group} has {len(found)} plugins named {name!r}: {sources}; uninstall all but one")
-    return _import(found[0])
+    if len(matches) > 1:
+        sources = " and ".join(f"{plugin.distribution} ({plugin.target})" for plugin in matches)
+        raise PluginError(f"{group} has {len(matches)} plugins named {name!r}: {sources}; uninstall all but one")
+    return _import(matches[0])
 
 
 def status(group: str) -> list[PluginStatus]:
@@ -165,13 +164,12 @@ def status(group: str) -> list[PluginStatus]:
     Returns
     -------
     list of PluginStatus
-        In the order of `available`, each plugin with the text of the error that `load` raises for it, if any; of
-        adapters also what their `available` says is missing.
+        One per plugin, in the order of `available`.
 
     Raises
     ------
     ValueError
-        If there is no such group.
+        If the group does not exist.
     """
     return [_status(plugin) for plugin in available(group)]
 
@@ -180,16 +178,16 @@ _caches: list[Any] = []
 
 
 def cached(function: Callable[[str], T]) -> Callable[[str], T]:
-    """Cache a function of a plugin's name until `refresh`."""
+    """Cache the results of a function of a plugin's name; `refresh` clears them."""
     wrapper = cache(function)
     _caches.append(wrapper)
     return wrapper
 
 
 def refresh() -> None:
-    """Forget what was found, so that distributions installed or removed since are noticed.
+    """Clear all caches, so that distributions installed or removed during this process are noticed.
 
-    Needed only within a running process: each process reads a group once, when it is first asked for.
+    Each group is read once per process, on first use.
     """
     importlib.invalidate_caches()
     _scan.cache_clear()
@@ -199,8 +197,8 @@ def refresh() -> None:
 
 @cache
 def _scan(group: str) -> tuple[Plugin, ...]:
-    found = {_plugin(entry) for entry in entry_points(group=group)}
-    return tuple(sorted(found, key=attrgetter("name", "distribution", "target")))
+    plugins = {_plugin(entry) for entry in entry_points(group=group)}
+    return tuple(sorted(plugins, key=attrgetter("name", "distribution", "target")))
 
 
 def _plugin(entry: EntryPoint) -> Plugin:
@@ -220,19 +218,23 @@ def _import(plugin: Plugin) -> Any:
 
 def _status(plugin: Plugin) -> PluginStatus:
     try:
-        loaded = load(plugin.group, plugin.name)
+        target = load(plugin.group, plugin.name)
     except PluginError as error:
         return PluginStatus(plugin, str(error))
     if plugin.group != ADAPTERS:
         return PluginStatus(plugin, None)
     try:
-        return PluginStatus(plugin, None, loaded.available().reason)
-    except Exception as error:  # what looks into the tool is the plugin's own
-        return PluginStatus(plugin, f"{plugin.distribution} cannot tell: {type(error).__name__}: {error}")
+        return PluginStatus(plugin, None, target.available().reason)
+    except Exception as error:  # an adapter's check is the plugin's code, which can raise anything
+        return PluginStatus(
+            plugin,
+            f"adapter {plugin.name!r} ({plugin.target}, from {plugin.distribution}) could not look for its "
+            f"tool: {type(error).__name__}: {error}",
+        )
 
 
-def _unknown(owner: str, kind: str, asked: str, known: Iterable[str]) -> ValueError:
+def _unknown(owner: str, kind: str, name: str, known: Iterable[str]) -> ValueError:
     names = list(dict.fromkeys(known))
-    nearest = ", ".join(get_close_matches(str(asked).lower(), names, cutoff=0.5))
+    nearest = ", ".join(get_close_matches(str(name).lower(), names, cutoff=0.5))
     hint = f" (nearest: {nearest})" if nearest else ""
-    return ValueError(f"{owner} has no {kind} {asked!r}{hint}; available: {', '.join(names) or 'none'}")
+    return ValueError(f"{owner} has no {kind} {name!r}{hint}; available: {', '.join(names) or 'none'}")

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Helpers shared by all packages, which import none of them."""
+"""Helpers that all subpackages share. They import nothing from the other subpackages."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """NumPy, Torch, CuPy and on-disk arrays behind one interface: the only module that knows array libraries.
 
-No library is imported here before the user has imported it: an array's type names its library.
+Libraries are recognised by the modules of an array's type, so none is imported that the user has not imported already.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _comes_from(library: str, array: Any) -> bool:
 
 
 def is_lazy(array: Any) -> bool:
-    """Return whether an object is a Zarr, h5py or Dask array, whose slices are read or computed on request.
+    """Return whether an object is a Zarr, h5py or Dask array, whose values are loaded only when it is sliced.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def is_lazy(array: Any) -> bool:
 
 
 def as_array(array: Any) -> Any:
-    """Return a NumPy, Torch, CuPy or on-disk array unchanged, and anything else as a NumPy array.
+    """Return a NumPy, Torch, CuPy or on-disk array unchanged; convert anything else to NumPy (Torch for tensors).
 
     Raises
     ------
@@ -58,7 +58,7 @@ def as_array(array: Any) -> Any:
     if isinstance(array, list | tuple) and array and all(is_torch(element) for element in array):
         array = sys.modules["torch"].stack(list(array))
     if isinstance(array, np.ma.MaskedArray):
-        raise TypeError("expected a plain array, got a masked array: pass its data, and as mask= the positions to use")
+        raise TypeError("expected a plain array, got a masked array: pass its data, and the positions to use as mask=")
     if not (isinstance(array, np.ndarray) or is_torch(array) or is_cupy(array) or is_lazy(array)):
         try:
             array = np.asarray(array)
@@ -143,13 +143,13 @@ def on_gpu(number: int | None) -> AbstractContextManager[Any]:
 
 
 def chunk_bytes(array: Any) -> int:
-    """Return the size of an on-disk array's chunks, for Dask of the largest; 0 for an array without chunks."""
+    """Return the bytes of an on-disk array's largest chunk; 0 for an array without chunks."""
     chunks = getattr(array, "chunks", None) if is_lazy(array) else None
     return math.prod(int(np.max(size)) for size in chunks) * int(array.dtype.itemsize) if chunks else 0
 
 
 def memmap_of(array: Any) -> np.memmap[Any, Any] | None:
-    """Return the memmap that an array is a view of; None if there is none, or its changes do not reach the file."""
+    """Return the memmap that an array is a view of; None if there is none, or it is copy-on-write."""
     while isinstance(array, np.ndarray):
         if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap):
             return array if array.mode != "c" else None
@@ -160,7 +160,7 @@ def memmap_of(array: Any) -> np.memmap[Any, Any] | None:
 def loaded(part: Any) -> Any:
     """Return a slice of an on-disk array as a NumPy array in memory, and other arrays unchanged.
 
-    Pages of a memmap are released after they were copied, so that they do not add up in memory.
+    The pages of a memmap are released after copying, so that they do not accumulate in memory.
     """
     mapped = memmap_of(part)
     if mapped is None:

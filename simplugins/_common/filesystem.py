@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that are written whole or not at all, .npz files with a JSON header, and run stores. Pickle is never read."""
+"""Atomic writes, .npz files with a JSON header, and detection of run stores. Pickled objects are never read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HEADER = "header.json"
 
 
 def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Check that a file may be written, before the work of computing its content.
+    """Check that a file can be created, before its content is computed.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def write_text(path: str | os.PathLike[str], text: str, *, overwrite: bool = Fal
 
 
 def umask() -> int:
-    """Return the permissions that new files do not get."""
+    """Return the process's umask, which can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
@@ -152,13 +152,7 @@ def read_npz(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dic
 
 
 def check_version(version: int, newest: int) -> None:
-    """Check that the version of a file's format is not above the newest that this simplugins reads.
-
-    Raises
-    ------
-    ValueError
-        If it is.
-    """
+    """Raise a ValueError if a file has a later format version than this simplugins can read."""
     if version > newest:
         raise ValueError(f"format version {version}, this simplugins reads versions up to {newest}: upgrade simplugins")
 
@@ -180,7 +174,7 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 @contextmanager
 def _reading(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Name the file in errors: a damaged archive can raise almost anything, even a NotImplementedError."""
+    """Turn any error into a ValueError that names the file: zipfile and NumPy raise many types for damaged archives."""
     try:
         yield
     except Exception as error:
@@ -192,7 +186,7 @@ MANIFEST = "zarr.json"
 
 
 def is_store(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path is the Zarr store of a run, without importing Zarr."""
+    """Return whether a path is a store (the Zarr folder of a run), without importing Zarr."""
     try:
         attributes = json.loads((Path(path) / MANIFEST).read_text(encoding="utf-8"))["attributes"]
         return bool(attributes["simplugins"]["format"] == STORE_FORMAT)

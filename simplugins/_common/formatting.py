@@ -31,7 +31,7 @@ _TIMES = (
     (2 * _YEAR, _DAY, "days", 2),
     (math.inf, _YEAR, "years", 2),
 )
-"""Upper limit in seconds, seconds per unit, name of the unit, significant digits."""
+"""For each unit: upper limit in seconds, length in seconds, name, significant digits."""
 
 
 def human_bytes(count: float) -> str:
@@ -48,17 +48,17 @@ def human_bytes(count: float) -> str:
 
 
 def human_count(count: int) -> str:
-    """Format a count, with an exponent from ten million.
+    """Format a count, in exponential notation from ten million.
 
     Examples
     --------
-    >>> [human_count(n) for n in (276, 499_500, 1_249_975_000)]
-    ['276', '499,500', '1.25e9']
+    >>> [human_count(n) for n in (276, 499_500, 1_249_975_000, 9_999_999_999)]
+    ['276', '499,500', '1.25e9', '1e10']
     """
     if count < 10_000_000:
         return f"{count:,}"
-    power = int(math.log10(count))
-    return f"{count / 10**power:.3g}e{power}"
+    mantissa, power = f"{count:.2e}".split("e")
+    return f"{float(mantissa):g}e{int(power)}"
 
 
 def counted(count: int, noun: str) -> str:
@@ -73,6 +73,6 @@ def counted(count: int, noun: str) -> str:
 
 
 def _rounded(number: float, digits: int) -> str:
-    """Format a number to `digits` significant digits, never with an exponent."""
+    """Format a number to `digits` significant digits, never in exponential notation."""
     rounded = float(f"{number:.{digits}g}")
     return f"{rounded:,.0f}" if rounded >= 10 ** (digits - 1) else f"{rounded:g}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether CuPy can use a GPU on this machine. CuPy is imported by the first check, and only if it is installed."""
+"""Checks whether CuPy can use a GPU on this machine. The first check imports CuPy, if it is installed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from functools import cache
 from importlib import import_module
 from types import ModuleType
 
-INSTALL = "pip install 'simplugins[cuda12]' (or 'simplugins[cuda13]' where the driver is for CUDA 13)"
+INSTALL = "pip install 'simplugins[cuda12]' (or 'simplugins[cuda13]' for a CUDA 13 driver)"
 
 
 @cache
 def why_unusable() -> str | None:
-    """Return why no GPU can be used, and what to do about it; None if one can. The result is cached."""
+    """Return why CuPy cannot use a GPU, with advice; None if it can. The result is cached."""
     if importlib.util.find_spec("cupy") is None:
         return f"CuPy is not installed: {INSTALL}"
     try:

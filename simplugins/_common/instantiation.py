@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options of plugin classes: checked by name when an instance is created."""
+"""Creation of plugin instances from options, with helpful errors for unknown options."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from difflib import get_close_matches
 from typing import Any
 
 
-def instantiate(cls: type, what: str, options: Mapping[str, Any]) -> Any:
-    """Create an instance of a class whose options are its parameters, such as the fields of a dataclass.
+def instantiate(cls: type, description: str, options: Mapping[str, Any]) -> Any:
+    """Create an instance of a class from options, which are the parameters of its constructor.
 
     Parameters
     ----------
     cls : type
-    what : str
-        How errors refer to it, such as ``"method 'cka'"``.
+    description : str
+        The class in error messages, such as ``"method 'cka'"``.
     options : mapping
         Values by name.
 
@@ -40,15 +40,16 @@ def instantiate(cls: type, what: str, options: Mapping[str, Any]) -> Any:
         if parameters is not None and option not in parameters:
             nearest = get_close_matches(option, parameters, 1)
             hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-            raise TypeError(f"{what} has no option {option!r} (its options: {', '.join(parameters) or 'none'}){hint}")
+            known = ", ".join(parameters) or "none"
+            raise TypeError(f"{description} has no option {option!r} (its options: {known}){hint}")
     try:
         return cls(**options)
     except TypeError as error:
-        raise TypeError(f"{what} could not be created: {error}") from error
+        raise TypeError(f"{description} could not be created: {error}") from error
 
 
 def _parameters(cls: type) -> list[str] | None:
-    """Return the names of the parameters; None if the class accepts any, or does not tell."""
+    """Return the names of a class's parameters; None if it accepts any, or has no signature."""
     try:
         parameters = inspect.signature(cls).parameters.values()
     except (TypeError, ValueError):

@@ -17,7 +17,7 @@ def lazy_names(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str]
     package : str
         The package's ``__name__``.
     modules : mapping of str to str
-        By public name, the full name of the module that defines it; for a submodule, its own full name.
+        Full name of the defining module by public name; a submodule maps to its own full name.
     """
 
     def get(name: str) -> Any:

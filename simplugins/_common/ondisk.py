@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Addresses of arrays on disk, by which another process can open them: memmaps, Zarr arrays and HDF5 datasets."""
+"""Addresses of memmaps, Zarr arrays and HDF5 datasets, from which another process can open the same array."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Optional packages: imported where they are used, with an error that says what to install."""
+"""Imports of optional packages, with an error that names the extra to install."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
     extra : str
         The extra of simplugins that installs it.
     purpose : str
-        What the package is needed for, such as ``"reading .pt files"``.
+        The feature that needs it, such as ``"reading .pt files"``.
 
     Returns
     -------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Progress bars on standard error, shown on request; `progress` is True, or the title of the bar."""
+"""Optional progress bars on standard error: `progress` is False, True, or a string that replaces the title."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 def progress_counter(
     total: int, progress: bool | str, *, title: str, unit: str, done: int = 0
 ) -> Iterator[Callable[[int], object]]:
-    """Yield a function that shows how much of a total is done, of which `done` was done before."""
+    """Yield a function that updates the bar to a number of completed units; `done` of `total` are complete already."""
     if not progress:
         yield lambda done: None
         return
@@ -20,14 +20,14 @@ def progress_counter(
 
     title = progress if isinstance(progress, str) else title
     with tqdm(total=total, initial=done, desc=title, unit=unit, unit_scale=True) as bar:
-        yield lambda done: bar.update(done - bar.n)
+        yield lambda done: bar.update(done - bar.n)  # tqdm counts increments
 
 
 @contextmanager
 def progress_bar(
     steps: Iterable[Any], progress: bool | str, *, title: str, unit: str = "it"
 ) -> Iterator[Iterable[Any]]:
-    """Yield an iterable of the steps that shows how many are done."""
+    """Yield an iterable of the steps that advances the bar."""
     if not progress:
         yield steps
         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A thread pool that works through tasks, can be interrupted, and limits BLAS to one thread in the meantime."""
+"""A thread pool for computations that can be interrupted and during which BLAS uses a single thread."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from simplugins._common.progress import progress_counter
 
 
 def usable_cores() -> int:
-    """Return the number of cores that this process may use, which may be fewer than the machine has."""
+    """Return the number of CPU cores available to this process, where its affinity mask is respected."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Task(Protocol):
-    """Part of a computation."""
+    """A unit of work for one thread."""
 
     @property
     def pairs(self) -> int:
-        """Number of pairs of inputs in the task."""
+        """Number of pairs of inputs, for the progress bar."""
 
 
 T = TypeVar("T", bound=Task)
@@ -38,7 +38,7 @@ def check_threads(threads: int | None) -> int:
     Raises
     ------
     ValueError
-        If the number is below 1.
+        If it is not a whole number of at least 1.
     """
     if threads is None:
         return usable_cores()
@@ -52,20 +52,20 @@ class _SingleThreadedBlas:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.inside = 0
-        self.limit: Any = None
+        self.entered = 0
+        self.limiter: Any = None
 
     def __enter__(self) -> None:
         with self.lock:
-            if self.inside == 0:
-                self.limit = _blas().limit(limits=1)
-            self.inside += 1
+            if self.entered == 0:
+                self.limiter = _blas().limit(limits=1)
+            self.entered += 1
 
     def __exit__(self, *exception: object) -> None:
         with self.lock:
-            self.inside -= 1
-            if self.inside == 0:
-                self.limit.restore_original_limits()
+            self.entered -= 1
+            if self.entered == 0:
+                self.limiter.restore_original_limits()
 
 
 _single_threaded_blas = _SingleThreadedBlas()
@@ -73,7 +73,7 @@ _single_threaded_blas = _SingleThreadedBlas()
 
 @cache
 def _blas() -> Any:
-    """Find the loaded BLAS libraries, once, since that takes milliseconds."""
+    """Return a controller of the loaded BLAS libraries; cached, since finding them takes milliseconds."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas")
@@ -82,20 +82,21 @@ def _blas() -> Any:
 def in_threads(
     work: Callable[[T], None], tasks: Iterable[T], *, pairs: int, threads: int, progress: bool | str, title: str
 ) -> None:
-    """Work through tasks in threads, which stop after their current task on an error or an interrupt.
+    """Run tasks in a pool of threads; after an error or an interrupt, no thread starts another task.
 
     Parameters
     ----------
     work : callable
         Called with each task.
     tasks : iterable of Task
-        Consumed lazily, in order.
+        Consumed lazily and in order.
     pairs : int
-        Number of pairs in all tasks together.
+        Total number of pairs of all tasks, for the progress bar.
     threads : int
     progress : bool or str
-        Show a progress bar of pairs on standard error; a string replaces its title.
+        Show a progress bar on standard error; a string replaces the title.
     title : str
+        Title of the progress bar.
     """
     stop, lock = threading.Event(), threading.Lock()
     remaining = iter(tasks)

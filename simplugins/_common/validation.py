@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of arguments, and errors that name them."""
+"""Checks of arguments, with errors that name the argument."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 @contextmanager
 def error_prefix(argument: str) -> Iterator[None]:
-    """Prefix errors with the argument that they are about."""
+    """Prefix the ValueErrors and TypeErrors of the block with an argument's name."""
     try:
         yield
     except (ValueError, TypeError) as error:
@@ -21,13 +21,13 @@ def error_prefix(argument: str) -> Iterator[None]:
 
 
 def check_count(name: str, value: Any) -> None:
-    """Raise a ValueError unless an option is a whole number of at least 1."""
+    """Raise a ValueError unless `value` is a whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
 
 
 def check_between(name: str, value: Any, low: float, high: float) -> None:
-    """Raise a ValueError unless an option is a number above `low` and below `high`."""
+    """Raise a ValueError unless `value` is a number strictly between `low` and `high`."""
     is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if not is_number or not low < value < high:
         raise ValueError(f"{name} must be a number above {low:g} and below {high:g}, got {value!r}")

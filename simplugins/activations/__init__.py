@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Activations: arrays of any library, files and recordings, as sets of concept vectors."""
+"""Activations as sets of concept vectors, from arrays of any library, files and recordings."""

@@ -40,7 +40,7 @@ FORMAT, FORMAT_VERSION = "simplugins activations", 1
 class Activations:
     """The responses of a network to N inputs, each a set of concept vectors.
 
-    Everything that takes arrays of activations also takes `Activations`. Construct them with `from_array` or
+    Functions that accept arrays of activations also accept `Activations`. Construct them with `from_array` or
     `from_sets`; `simplugins.record` returns them. Values on disk or on a GPU stay there and are read block by block.
 
     Attributes
@@ -50,17 +50,17 @@ class Activations:
     channels : int
         Length of the concept vectors, C.
     positions : (N,) int64 array
-        Number of concept vectors of each input, S_i, without masked positions and dropped tokens.
+        Number of concept vectors of each input, S_i; masked positions and dropped tokens do not count.
     dtype : numpy dtype
         The type to compute in, float32 or float64.
     labels : (N,) array of str or int64, or None
     squared_norms : (N,) float64 array
         Squared Frobenius norm of each input's response.
     exponents : (N,) int64 array
-        Blocks hold each input divided by two to this power, which keeps inner products of huge and tiny values in
-        range; zero for all ordinary values.
+        Blocks hold each input divided by two to this power, so that inner products of huge or tiny values neither
+        overflow nor underflow; zero for ordinary values.
     gpu : int or None
-        The number of the GPU that holds the values; None for the CPU, or if CuPy is not installed.
+        The index of the GPU that holds the values; None for the CPU, or if CuPy is not installed.
 
     Examples
     --------
@@ -99,9 +99,9 @@ class Activations:
         subset: int | Any | None = None,
         seed: int = 0,
     ) -> Activations:
-        """Check an array of activations and prepare it for computing.
+        """Check an array of activations and prepare it for computations.
 
-        Reads everything once, in chunks of 16 MiB, to check the values and take their norms.
+        Reads all values once, in chunks of 16 MiB, to check them and to compute their norms.
 
         Parameters
         ----------
@@ -120,11 +120,11 @@ class Activations:
         dtype : float32 or float64, optional
             The type to compute in; by default float64 for float64 values, else float32.
         drop_tokens : int or sequence of int, default 0
-            Tokens to drop in layout "ntd": the number of leading tokens, or their places (a vision transformer's class
-            token is 1, or [0]).
+            Tokens to drop in layout "ntd": the number of leading tokens, or the indices of tokens. To drop a vision
+            transformer's class token, pass 1 or [0].
         subset : int or sequence of int, optional
-            The inputs to use: a number to draw at random, or their indices. Others are not read; labels and mask
-            include them.
+            The inputs to use: a number to draw at random, or indices. Only these are read; `labels` and `mask` still
+            cover all N inputs.
         seed : int, default 0
             Seed of the random draw.
 
@@ -133,10 +133,10 @@ class Activations:
         TypeError
             If the values are not real numbers, or the dtype is neither float32 nor float64.
         ValueError
-            If the dimensions do not fit the layout, a value is NaN or infinite, an input has no position left, or an
-            option does not fit the array.
+            If the dimensions do not match the layout, a value is NaN or infinite, an input has no positions left, or
+            an option does not fit the array.
         """
-        dropped = read_drop_tokens(drop_tokens) if np.ndim(drop_tokens) or drop_tokens != 0 else None
+        dropped = read_drop_tokens(drop_tokens)
         if isinstance(array, Activations):
             return refine(array, layout, mask, labels, dtype, dropped, subset, seed)
         if isinstance(array, list | tuple) and any(isinstance(element, Activations) for element in array):
@@ -158,7 +158,7 @@ class Activations:
 
     @classmethod
     def from_sets(cls, sets: Iterable[Any], *, labels: Any = None, dtype: DTypeLike | None = None) -> Activations:
-        """Check N sets of concept vectors, which may differ in size, and prepare them for computing.
+        """Check N sets of concept vectors, which may differ in size, and prepare them for computations.
 
         Parameters
         ----------
@@ -170,7 +170,7 @@ class Activations:
         Raises
         ------
         TypeError, ValueError
-            As for `from_array`; and if a set has another shape than (S_i, C).
+            As for `from_array`; and if a set is not of shape (S_i, C).
 
         Examples
         --------
@@ -194,14 +194,14 @@ class Activations:
         subset: Any = None,
         seed: int = 0,
     ) -> Activations:
-        """Select a subset of what a reader reads, check all values once, and keep them converted if they are few."""
+        """Construct from a reader: select the subset, check all values once, and keep small data in memory."""
         computed = reader.dtype if dtype is None else read_dtype(dtype)
         count, channels, gpu = len(positions), reader.channels, reader.gpu
         if count == 0 or channels == 0:
             raise ValueError(f"expected at least one input and one channel, got {count} inputs of {channels} channels")
         if not positions.all():
             raise ValueError(f"input {int(np.argmin(positions))} has no positions: every input needs at least one")
-        labels = None if labels is None else check_labels(labels, count)
+        labels = check_labels(labels, count)
         if subset is not None:
             inputs = choose_inputs(count, subset, seed)
             reader, positions = SelectionReader(reader, inputs), positions[inputs]
@@ -243,25 +243,25 @@ class Activations:
         return counted(most, "position") if least == most else f"{least} to {most} positions"
 
     def __getitem__(self, number: int) -> NDArray[np.floating]:
-        """Return the (S_i, C) concept vectors of one input as a new NumPy array, in true scale."""
+        """Return the (S_i, C) concept vectors of one input as a new NumPy array, unscaled."""
         if not isinstance(number, int | np.integer):
-            raise TypeError(f"expected the number of an input, got {number!r}: for several inputs, use subset=")
+            raise TypeError(f"expected the index of an input, got {number!r}: for several inputs, use subset=")
         if not -len(self) <= number < len(self):
-            raise IndexError(f"expected the number of one of {len(self)} inputs, got {number}")
+            raise IndexError(f"index {number} is out of range for {counted(len(self), 'input')}")
         start = int(number) % len(self)
         return self._values(start, start + 1)[0].copy()
 
     def sets(self) -> Iterator[NDArray[np.floating]]:
-        """Yield the (S_i, C) concept vectors of each input as a new NumPy array, in true scale."""
+        """Yield the (S_i, C) concept vectors of each input as a new NumPy array, unscaled."""
         for start, stop in chunks(self.positions, self.channels):
             vectors, offsets = self._values(start, stop)
             for first, last in itertools.pairwise(offsets):
                 yield vectors[first:last].copy()
 
     def array(self) -> NDArray[np.floating]:
-        """Return all concept vectors as a new (N, S, C) NumPy array, in true scale.
+        """Return all concept vectors as a new (N, S, C) NumPy array, unscaled.
 
-        Its type is `dtype`; or float64, if that is the original type and the values were scaled (see `exponents`).
+        Its type is `dtype`, or float64 if the original values are float64 and blocks are scaled (see `exponents`).
 
         Raises
         ------
@@ -284,14 +284,14 @@ class Activations:
         return self.array() if dtype is None else self.array().astype(dtype, copy=False)
 
     def _values(self, start: int, stop: int) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-        """Return the concept vectors of inputs in true scale, which may share memory, and the inputs' offsets."""
+        """Return the unscaled concept vectors of some inputs, possibly a view, and the inputs' offsets."""
         with arrays.on_gpu(self.gpu):
             block = self._reader(start, stop)
             dtype = self._reader.dtype if self.exponents.any() else self.dtype
             return arrays.to_numpy(block.vectors, dtype), block.offsets
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the values, labels and layout to one .npz file, for `simplugins.read_activations` to read again.
+        """Write the values, labels and layout to an .npz file, which `simplugins.read_activations` reads.
 
         Parameters
         ----------
@@ -324,16 +324,16 @@ class Activations:
 
     @property
     def is_on_disk(self) -> bool:
-        """Whether another process can read the values from disk, so that sending the activations is cheap."""
+        """Whether other processes can read the values from disk, so that pickling does not copy them."""
         return self._reader.is_on_disk
 
     @property
     def chunk_bytes(self) -> int:
-        """Size of the chunks of an array on disk, which are read whole whenever part of one is; 0 if there are none."""
+        """Bytes per chunk of an array on disk, the smallest unit that can be read; 0 if it is not chunked."""
         return self._reader.chunk_bytes
 
     def block(self, start: int, stop: int) -> Block:
-        """Convert the inputs from `start` to `stop`; a view where no conversion is needed."""
+        """Return the converted inputs from `start` to `stop`, as a view if no conversion is needed."""
         with arrays.on_gpu(self.gpu):
             block = self._reader(start, stop)
             xp = arrays.namespace(block.vectors)
@@ -346,7 +346,7 @@ class Activations:
         return self._with_inputs(slice(start, stop), self._reader.part(start, stop))
 
     def chosen(self, inputs: NDArray[np.int64]) -> Activations:
-        """Return some inputs, in any order, without reading them; their labels default to their numbers."""
+        """Return some inputs, in any order, without reading them; labels default to their indices."""
         result = self._with_inputs(inputs, SelectionReader(self._reader, inputs))
         return result if self.labels is not None else replace(result, labels=inputs)
 
@@ -361,35 +361,35 @@ class Activations:
         )
 
     def in_memory(self) -> Activations:
-        """Return the same activations, converted once and kept in memory, on the GPU if they lie there.
+        """Return the same activations, converted and held in memory (of the GPU, if they are on one).
 
         Raises
         ------
         ValueError
             If the values have changed since they were first read.
         """
-        if self.gpu is not None or self.exponents.any():  # blocks are scaled, readers' are not
+        if self.gpu is not None or self.exponents.any():  # keep unscaled values: `block` scales what readers return
             with arrays.on_gpu(self.gpu):
                 whole = self._reader(0, len(self))
                 check_norms(np.ldexp(whole.squared_norms(-self.exponents), 2 * self.exponents), self.squared_norms)
                 return replace(self, _reader=BlockReader(whole))
         offsets = offsets_of(self.positions)
         vectors = np.empty((offsets[-1], self.channels), self.dtype)
-        for start, stop in chunks(self.positions, self.channels):  # to need little more memory than the result
+        for start, stop in chunks(self.positions, self.channels):  # chunks limit temporary memory
             block = self.block(start, stop)
             check_norms(block.squared_norms(), self.squared_norms[start:stop])
             vectors[offsets[start] : offsets[stop]] = block.vectors
         return replace(self, _reader=BlockReader(Block(vectors, offsets)))
 
     def on_cpu(self) -> Activations:
-        """Return the same activations, converted once and kept in the CPU's memory, from where they can be sent."""
+        """Return the same activations, converted and held in host memory, for sending to other processes."""
         whole = self.in_memory()._reader(0, len(self))
         return replace(self, gpu=None, _reader=BlockReader(whole.on_cpu()))
 
     def digest(self) -> str:
-        """Return the SHA-256 of the converted values and of their division into inputs, read in chunks.
+        """Return the SHA-256 of the converted values and the numbers of positions, computed in chunks.
 
-        Equal activations have equal digests, independent of the array or file that they come from.
+        Equal activations have equal digests, regardless of the array or file that holds them.
         """
         sha256 = hashlib.sha256(f"{self.dtype} {self.channels} {len(self)}".encode())
         for numbers in (self.positions, self.exponents):

@@ -23,9 +23,9 @@ _DIMENSIONS = {
 }
 _AUTO = {2: "nd", 3: "ntd", 4: "nchw"}
 CHUNK_BYTES = 16 * 2**20
-"""Size of the chunks, counted as float64, in which values are read that need not be in memory together."""
+"""Size of the chunks in which values are read one after the other, as float64."""
 _SAFE_SQUARE = 50
-"""Inputs whose squared norm is within two to this power, both ways, need no scaling in either type."""
+"""Inputs with squared norms between ``2**-50`` and ``2**50`` need no scaling, in float32 or float64."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Block:
     Attributes
     ----------
     vectors : (T, C) NumPy or CuPy array, C-contiguous, float32 or float64
-        All positions of all inputs of the block, one after the other; on the GPU if the activations lie there.
+        All positions of all inputs of the block, one after the other; on the GPU if the activations are there.
     offsets : (n + 1,) int64 array
         Input i has the rows ``offsets[i]:offsets[i + 1]``.
     """
@@ -49,7 +49,7 @@ class Block:
         return Block(self.vectors[offsets[0] : offsets[-1]], offsets - offsets[0])
 
     def norm_order(self) -> NDArray[np.int64]:
-        """Return the (T,) rows sorted by input, then by norm, smallest first; ties keep their order."""
+        """Return the (T,) row indices sorted by input, then by ascending norm; ties keep their order."""
         inputs = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
         return np.lexsort((self.squares(), inputs))
 
@@ -60,7 +60,7 @@ class Block:
         return Block(xp.ldexp(self.vectors, xp.asarray(by_vector)[:, None]), self.offsets)
 
     def on_cpu(self) -> Block:
-        """Return the block in the CPU's memory."""
+        """Return the block in host memory."""
         return Block(arrays.to_numpy(self.vectors, np.dtype(str(self.vectors.dtype))), self.offsets)
 
     def squares(self) -> NDArray[np.float64]:
@@ -92,7 +92,7 @@ def offsets_of(sizes: Sequence[int] | NDArray[np.integer]) -> NDArray[np.int64]:
 
 
 class Reader(Protocol):
-    """Converts inputs to blocks on request, unscaled; can be sent to another process."""
+    """Reads inputs and converts them to unscaled blocks; can be pickled."""
 
     def __call__(self, start: int, stop: int) -> Block:
         """Read and convert the inputs from `start` to `stop`."""
@@ -110,15 +110,15 @@ class Reader(Protocol):
 
     @property
     def gpu(self) -> int | None:
-        """The number of the GPU that holds the values, or None."""
+        """The index of the GPU that holds the values, or None."""
 
     @property
     def is_on_disk(self) -> bool:
-        """Whether another process can read the same inputs from disk, so that the reader is cheap to send."""
+        """Whether other processes can read the inputs from disk, so that pickling does not copy them."""
 
     @property
     def chunk_bytes(self) -> int:
-        """Size of the chunks that are read as a whole whenever part of one is; 0 if there are none."""
+        """Bytes per chunk, the smallest unit that can be read; 0 if the values are not chunked."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class ArrayReader:
         """The number of positions of each input, (N,)."""
         if self.mask is not None:
             return np.asarray(self.mask.sum(1))
-        size = math.prod(places_of(self.array, self.layout)) if self.tokens is None else len(self.tokens)
+        size = math.prod(positions_shape(self.array, self.layout)) if self.tokens is None else len(self.tokens)
         return np.full(int(self.array.shape[0]), size)
 
     @property
@@ -222,12 +222,12 @@ class ArrayReader:
 
     @property
     def is_on_disk(self) -> bool:
-        """Whether another process can open the array too."""
+        """Whether other processes can open the array."""
         return self._address() is not None
 
     @property
     def chunk_bytes(self) -> int:
-        """Size of the array's chunks, if it has any."""
+        """Bytes per chunk of the array; 0 if it is not chunked."""
         return arrays.chunk_bytes(self._opened())
 
     def __getstate__(self) -> dict[str, Any]:
@@ -237,7 +237,7 @@ class ArrayReader:
         return self.array if isinstance(self.array, ondisk.Address) else ondisk.address_of(self.array)
 
     def _opened(self) -> Any:
-        """Return the array; in another process, open it at the first read, where an error is reported best."""
+        """Return the array; after unpickling, open it on the first read rather than earlier, for clearer errors."""
         if isinstance(self.array, ondisk.Address):
             self.__dict__["array"] = self.array.open()
         return self.array
@@ -248,16 +248,16 @@ def open_array(
 ) -> ArrayReader:
     """Return the reader of an array, after checking that the options of `Activations.from_array` fit it."""
     layout = resolve_layout(array, layout)
-    places = places_of(array, layout)
-    tokens = None if dropped is None else remaining_tokens(dropped, layout, math.prod(places))
+    shape = positions_shape(array, layout)
+    tokens = None if dropped is None else remaining_tokens(dropped, layout, math.prod(shape))
     if mask is not None:
-        mask = read_mask(mask, int(array.shape[0]), math.prod(places), layout, places)
+        mask = read_mask(mask, int(array.shape[0]), math.prod(shape), layout, shape)
         mask = mask if tokens is None else mask[:, tokens]
     return ArrayReader(array, layout, tokens, mask, type_to_read(dtype, is_float64=arrays.is_float64(array)))
 
 
 def type_to_read(dtype: DTypeLike | None, *, is_float64: bool) -> np.dtype[np.floating]:
-    """Return the type to convert values to: float64 if they are, since float32 may overflow before they are scaled."""
+    """Return the type to convert values to; float64 stays, as float32 could overflow before values are scaled."""
     if is_float64 or dtype is None:
         return np.dtype(np.float64 if is_float64 else np.float32)
     return read_dtype(dtype)
@@ -277,14 +277,14 @@ def resolve_layout(array: Any, layout: str) -> str:
     return layout
 
 
-def places_of(array: Any, layout: str) -> tuple[int, ...]:
+def positions_shape(array: Any, layout: str) -> tuple[int, ...]:
     """Return the shape of the positions of an input: () for "nd", (tokens,) for "ntd", else (height, width)."""
-    places = {"nd": (), "ntd": array.shape[1:2], "nchw": array.shape[2:], "nhwc": array.shape[1:3]}[layout]
-    return tuple(int(size) for size in places)
+    shape = {"nd": (), "ntd": array.shape[1:2], "nchw": array.shape[2:], "nhwc": array.shape[1:3]}[layout]
+    return tuple(int(size) for size in shape)
 
 
 def chunks(positions: NDArray[np.int64], channels: int) -> Iterator[tuple[int, int]]:
-    """Yield the first and last input (exclusive) of consecutive chunks of about `CHUNK_BYTES`."""
+    """Yield the start and stop of consecutive chunks of inputs of about `CHUNK_BYTES`."""
     size = max(1, int(CHUNK_BYTES / (8 * channels * max(1, positions.max()))))
     for start in range(0, len(positions), size):
         yield start, min(start + size, len(positions))
@@ -307,10 +307,10 @@ def measure_norms(
     Returns
     -------
     exponents : (N,) int64 array
-        The power of two that each input is divided by before its inner products are computed, to keep these in the
-        range of `dtype`; 0 for ordinary values.
+        The power of two by which each input is divided, to keep its inner products in the range of `dtype`; 0 for
+        ordinary values.
     squared_norms : (N,) float64 array
-        Of the inputs as they are, unscaled.
+        Squared norms of the unscaled inputs.
 
     Raises
     ------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Formats of files that hold activations. Pickle is never read."""
+"""Readers of file formats that hold activations. Pickled objects are never read."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _read_npz(path: Path, key: str | None) -> Any:
 
 
 def _read_saved(path: Path) -> Activations:
-    """Read what `Activations.save` wrote."""
+    """Read a file written by `Activations.save`."""
     contents, header = filesystem.read_npz(path)
     filesystem.check_version(header["format_version"], FORMAT_VERSION)
     vectors, positions = contents["vectors"], contents["positions"]

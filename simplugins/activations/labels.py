@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Labels of inputs: checks, and text files."""
+"""Labels of inputs, and text files of them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from simplugins._common import arrays
 
 
 def check_labels(labels: Any, count: int) -> NDArray[Any] | None:
-    """Return labels as an array of int64 or str.
+    """Return labels as an array of int64 or str, or None for None.
 
     Raises
     ------
     ValueError
-        If there is not one per input.
+        If there is not exactly one label per input.
     """
     if labels is None:
         return None

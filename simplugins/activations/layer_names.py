@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of layers, and patterns of names."""
+"""Selection of layers by name or pattern."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def select(names: Collection[str], requested: str | Sequence[str], *, owner: str
         Names, or patterns in which ``*`` matches any one part of a name, ``?`` any character of a part, and ``**``
         any number of parts.
     owner : str
-        The object that has these names, for errors.
+        The object that has these layers, for error messages.
 
     Raises
     ------

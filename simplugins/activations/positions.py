@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Positions to use: dropped tokens and masks."""
+"""Selection of positions by dropped tokens and masks."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _MAPS = ("nchw", "nhwc")
 
 
 def read_drop_tokens(drop_tokens: int | Sequence[int]) -> NDArray[np.int64] | None:
-    """Return the places of the tokens to drop, after checking that they are a count or a list; None for no tokens."""
-    values = np.asarray(drop_tokens if isinstance(drop_tokens, int | np.integer) else arrays.small_numpy(drop_tokens))
+    """Return the indices of the tokens to drop, given as a count or a list; None if there are none."""
+    values = arrays.small_numpy(drop_tokens)
     if values.size == 0:
         return None
     if values.dtype.kind not in "iu" or values.ndim > 1 or (values.ndim == 0 and not 0 <= values < 2**31):
         raise ValueError(
-            f"drop_tokens must be the number of leading tokens to drop, or a list of their places; got {drop_tokens!r}"
+            f"drop_tokens must be the number of leading tokens to drop, or a list of token indices; got {drop_tokens!r}"
         )
     if values.ndim == 0:
         return np.arange(int(values)) if values else None
@@ -30,7 +30,7 @@ def read_drop_tokens(drop_tokens: int | Sequence[int]) -> NDArray[np.int64] | No
 
 
 def remaining_tokens(dropped: NDArray[np.int64], layout: str, tokens: int) -> NDArray[np.int64]:
-    """Return the places of the tokens that remain, after checking that those to drop exist."""
+    """Return the indices of the remaining tokens, after checking that those to drop exist."""
     if layout != "ntd":
         raise ValueError(f"drop_tokens applies to layout 'ntd' (tokens), not to {layout!r}")
     if dropped.min() < -tokens or dropped.max() >= tokens:
@@ -39,9 +39,9 @@ def remaining_tokens(dropped: NDArray[np.int64], layout: str, tokens: int) -> ND
 
 
 def read_mask(
-    mask: Any, count: int, positions: int, layout: str, places: tuple[int, ...] | None = None
+    mask: Any, count: int, positions: int, layout: str, map_shape: tuple[int, ...] | None = None
 ) -> NDArray[np.bool_]:
-    """Return a mask as (N, S), after checking that it fits.
+    """Return a mask as an (N, S) array, after checking its type and shape.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def read_mask(
     count, positions : int
         N and S.
     layout : str
-    places : (height, width), optional
+    map_shape : (height, width), optional
         The size of the maps; by default any height and width whose product is S are accepted.
 
     Raises
@@ -58,10 +58,10 @@ def read_mask(
         If the mask has another shape or type.
     """
     values = arrays.small_numpy(mask)
-    if layout in _MAPS and values.ndim == 3 and places in (None, values.shape[1:]):
+    if layout in _MAPS and values.ndim == 3 and map_shape in (None, values.shape[1:]):
         values = values.reshape(len(values), math.prod(values.shape[1:]))
     if values.dtype != np.bool_ or values.shape != (count, positions):
-        maps = f" or {(count, *places)}" if places and layout in _MAPS else ""
+        maps = f" or {(count, *map_shape)}" if map_shape and layout in _MAPS else ""
         raise ValueError(
             f"mask: expected booleans of shape {(count, positions)}{maps}, True for positions to use; "
             f"got {values.dtype} of shape {tuple(np.shape(mask))}"

@@ -36,7 +36,7 @@ class SetsReader:
 
     @property
     def positions(self) -> NDArray[np.int64]:
-        """The size of each set, (N,)."""
+        """The (N,) sizes of the sets."""
         return np.array([int(vectors.shape[0]) for vectors in self.sets])
 
     @property
@@ -51,7 +51,7 @@ class SetsReader:
 
 
 def is_list_of_sets(elements: Sequence[Any]) -> bool:
-    """Return whether a list has elements of two dimensions: sets (S_i, C), not images or vectors to be stacked."""
+    """Return whether all elements of a list are matrices: sets (S_i, C), rather than maps or vectors to stack."""
     return len(elements) > 0 and all(np.ndim(element) == 2 for element in elements)
 
 
@@ -76,7 +76,7 @@ def open_sets(sets: Iterable[Any], dtype: DTypeLike | None) -> SetsReader:
 
 @dataclass(frozen=True)
 class _DerivedReader:
-    """Reads some of what another reader reads."""
+    """Base class of readers that select from another reader."""
 
     reader: Reader
 
@@ -113,7 +113,7 @@ class SelectionReader(_DerivedReader):
     inputs: NDArray[np.int64]
 
     def __call__(self, start: int, stop: int) -> Block:
-        """Read the inputs from `start` to `stop`; consecutive ones in one go."""
+        """Read the inputs from `start` to `stop`, each run of consecutive inputs at once."""
         inputs = self.inputs[start:stop]
         runs = np.split(inputs, np.flatnonzero(np.diff(inputs) != 1) + 1)
         blocks = [self.reader(int(run[0]), int(run[-1]) + 1) for run in runs]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Activations from paths: files, and layers of recordings."""
+"""Opening activations by path: files, and layers of recordings."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from simplugins.activations.formats import read_activations
 
 
 def read(activations: Any, key: str | None = None) -> Any:
-    """Open a file of activations, or a layer of a folder that `record` wrote; return anything but a path unchanged.
+    """Open a file of activations or a layer of a recording, given by its path; return other objects unchanged.
 
     Parameters
     ----------
     activations : path or other object
     key : str, optional
-        The name of the array or layer, needed if there are several.
+        The name of the array or layer, required if there are several.
 
     Raises
     ------
     FileNotFoundError, ImportError, ValueError
-        As for `simplugins.read_activations` and `simplugins.read_recorded`; and if the path is the store of a run.
+        As for `simplugins.read_activations` and `simplugins.read_recorded`; and if the path is a store of an RSM.
     """
     if not isinstance(activations, str | os.PathLike):
         return activations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recordings on disk: a folder with one .npy file per layer and an index of the layers.
 
-Files grow under temporary names and are renamed once they are complete. The index is written last, so that a folder
-with an index is complete.
+Files are written under temporary names and renamed when complete. The index is written last, so a folder with an index
+is complete.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _UNFINISHED = ".part"
 
 
 def read_recorded(folder: str | os.PathLike[str], layers: str | Sequence[str] | None = None) -> dict[str, Activations]:
-    """Open a folder that `record` wrote.
+    """Open a recording: a folder written by `record`.
 
     Parameters
     ----------
@@ -42,16 +42,16 @@ def read_recorded(folder: str | os.PathLike[str], layers: str | Sequence[str] | 
     Returns
     -------
     dict of str to Activations
-        By the names of the layers, as `record` returned them. The values stay on disk: they are read once now, to check
-        them and take their norms, and again when they are computed with.
+        By layer, as `record` returned them. The values stay on disk: they are read once now, to check them and compute
+        their norms, and again in each computation.
 
     Raises
     ------
     FileNotFoundError
         If the folder does not exist.
     ValueError
-        If the folder contains no complete recording, files are missing or damaged (the error names all of them), or no
-        layer has the name.
+        If the folder contains no complete recording, files are missing or damaged (the error lists all of them), or a
+        requested layer does not exist.
     """
     folder = Path(folder)
     index = _read_index(folder)
@@ -65,18 +65,18 @@ def read_recorded(folder: str | os.PathLike[str], layers: str | Sequence[str] | 
 
 
 def is_recording(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path is a folder that `record` wrote."""
+    """Return whether a path is a folder written by `record`."""
     return (Path(path) / INDEX).is_file()
 
 
 def read_layer(folder: str | os.PathLike[str], name: str | None = None) -> Activations:
-    """Open one layer of a folder that `record` wrote.
+    """Open one layer of a folder written by `record`.
 
     Parameters
     ----------
     folder : path
     name : str, optional
-        The name of the layer, needed if there are several.
+        The name of the layer, required if there are several.
 
     Raises
     ------
@@ -120,26 +120,26 @@ def _read_index(folder: Path) -> dict[str, Any]:
 
 
 def _open_arrays(folder: Path, described: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """Open the files of layers as memmaps, or raise an error that names all broken ones."""
-    opened, broken = {}, []
+    """Open the files of layers as memmaps, or raise an error that lists all unreadable ones."""
+    opened, errors = {}, []
     for name, entry in described.items():
         path = folder / _file_name(name)
         try:
             array = opened[name] = formats.read_activations(path)
         except (OSError, ValueError) as error:
-            broken.append(str(error))
+            errors.append(str(error))
             continue
         if list(array.shape) != entry["shape"] or str(array.dtype) != entry["dtype"]:
             expected, actual = f"{entry['dtype']} {entry['shape']}", f"{array.dtype} {list(array.shape)}"
-            broken.append(f"{path}: expected {expected}, got {actual}")
-    if broken:
-        raise ValueError(f"{len(broken)} of {len(described)} layers cannot be read: {'; '.join(broken)}")
+            errors.append(f"{path}: expected {expected}, got {actual}")
+    if errors:
+        raise ValueError(f"{len(errors)} of {len(described)} layers cannot be read: {'; '.join(errors)}")
     return opened
 
 
 @contextmanager
 def writing(folder: str | os.PathLike[str]) -> Iterator[RecordingFolder]:
-    """Write a recording to a new or empty folder, from which everything is removed if it is not completed.
+    """Write a recording to a new or empty folder; on any error or interrupt, remove its files again.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def writing(folder: str | os.PathLike[str]) -> Iterator[RecordingFolder]:
     except BaseException:
         recording.discard()
         if is_new:
-            with suppress(OSError):  # it contains someone else's file
+            with suppress(OSError):  # another program has put a file there
                 path.rmdir()
         raise
 
@@ -180,7 +180,7 @@ class RecordingFolder:
         self._growing: dict[str, _GrowingFile] = {}
 
     def append(self, name: str, values: NDArray[np.floating]) -> None:
-        """Append the activations of more inputs, which have the type and shape of a layer's earlier ones."""
+        """Append activations of more inputs to a layer; type and shape must match those of its earlier inputs."""
         if name not in self._growing:
             self._growing[name] = _GrowingFile(self.path / _file_name(name), values.dtype, values.shape[1:])
         self._growing[name].append(values)
@@ -221,7 +221,7 @@ class RecordingFolder:
 
 
 class _GrowingFile:
-    """A .npy file that grows by inputs, under a temporary name until it is complete; open only while it is written."""
+    """A .npy file that grows input by input under a temporary name, and is closed between writes."""
 
     def __init__(self, path: Path, dtype: np.dtype[np.floating], shape: tuple[int, ...]) -> None:
         self.path = path
@@ -255,5 +255,5 @@ class _GrowingFile:
 
 
 def _file_name(layer: str) -> str:
-    """Return the name of a layer's file: the layer's name with all but letters, digits and ``_.-~#`` as %XX."""
+    """Return a layer's file name: its name, in which all but letters, digits and ``_.-~#`` are percent-encoded."""
     return quote(layer, safe="#") + ".npy"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options of `Activations.from_array` applied to Activations: masks, dropped tokens, labels, types and subsets."""
+"""Applies the options of `Activations.from_array` (mask, dropped tokens, labels, dtype, subset) to Activations."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def refine(
     subset: Any,
     seed: int,
 ) -> Activations:
-    """Return activations with options applied; values are read again only if the positions or the type change."""
+    """Return activations with options applied; values are re-read only if the positions or the dtype change."""
     if layout not in ("auto", activations.layout):
         raise ValueError(f"layout: these Activations have layout {activations.layout!r}, got {layout!r}")
     computed = activations.dtype if dtype is None else read_dtype(dtype)
@@ -53,15 +53,15 @@ def refine(
 def _remaining_positions(
     activations: Activations, mask: Any, dropped: NDArray[np.int64] | None
 ) -> NDArray[np.bool_] | None:
-    """Return, as (N, S), the positions that a mask and dropped tokens leave; None for all."""
+    """Return the positions left by a mask and dropped tokens as an (N, S) mask; None for all."""
     if mask is None and dropped is None:
         return None
     option = "drop_tokens" if mask is None else "mask"
     count, size, _ = activations.shape
     if size is None:
         raise ValueError(
-            f"{option} needs as many positions in each input, and these Activations have "
-            f"{activations.describe_positions()}: use {option} with the array that they were constructed from"
+            f"{option} needs inputs with equal numbers of positions, but these Activations have "
+            f"{activations.describe_positions()}: pass {option} together with the original array"
         )
     tokens = None if dropped is None else remaining_tokens(dropped, activations.layout, size)
     remaining = np.ones((count, size), bool) if mask is None else read_mask(mask, count, size, activations.layout)

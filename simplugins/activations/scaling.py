@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Types to compute in, and the scaling that keeps inner products in their range."""
+"""Scaling of extreme inputs, which keeps their inner products in the range of the computation's dtype."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 _PLAIN_EXPONENTS = {np.dtype(np.float32): 30, np.dtype(np.float64): 400}
-"""Inputs whose largest value is within two to this power, both ways, need no scaling, by type."""
+"""By dtype: inputs whose largest magnitude lies between two to minus and plus this power need no scaling."""
 _LARGEST_EXPONENT = 480
 _NORM_TOLERANCE = 1e-5
-"""Relative difference allowed between squared norms of an input that is read twice, once in float64."""
+"""Allowed relative difference of an input's squared norm when it is read again, possibly in float32."""
 
 
 def read_dtype(dtype: DTypeLike) -> np.dtype[np.floating]:
@@ -34,17 +34,11 @@ def scaling_exponents(largest: NDArray[np.float64], dtype: np.dtype[np.floating]
 
 
 def check_norms(squared_norms: NDArray[np.float64], expected: NDArray[np.float64]) -> None:
-    """Check that inputs still have the norms of the first reading: files change, and differ between machines.
-
-    Raises
-    ------
-    ValueError
-        If they do not.
-    """
+    """Raise a ValueError if norms differ from the first reading: files change, and may differ between machines."""
     differs = ~(np.abs(squared_norms - expected) <= _NORM_TOLERANCE * expected)
     if differs.any():
         raise ValueError(
             f"the activations have changed since the run began: {int(differs.sum())} of {len(differs)} inputs differ, "
-            f"first number {int(np.argmax(differs))} of these; was the file written to, or does a worker find another "
-            f"file at the same path?"
+            f"the first of them number {int(np.argmax(differs))}; was the file modified, or does a worker have a "
+            f"different file at the same path?"
         )

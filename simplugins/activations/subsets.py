@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Subsets of inputs."""
+"""Selection of a subset of inputs."""
 
 from __future__ import annotations
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Computing: a job is cut into tiles, which an engine computes, an executor runs, and a sink takes."""
+"""Computations: a job is cut into tiles; an executor runs an engine on each tile, and a sink collects the results."""

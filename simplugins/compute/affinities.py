@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Affinities of a batch of pairs on the CPU, and the aligned inner products that a matcher finds in them."""
+"""Affinities of a batch of pairs on the CPU, and the resulting aligned inner products."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from simplugins.matching.matcher import Matcher, match_batch
 
 ROUNDING = {np.dtype(np.float32): 2.0**-21, np.dtype(np.float64): 2.0**-45}
-"""Bounds on the relative rounding error of aligned inner products, checked in the tests."""
+"""Bounds on the relative rounding error of aligned inner products, verified in the tests."""
 
 
 class Scratch(threading.local):
-    """Each thread's memory for affinities, reused for its next product."""
+    """Thread-local memory for affinities, reused by each product."""
 
     memory: NDArray[np.floating] | None = None
 

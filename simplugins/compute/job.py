@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A job: two sets of activations, and the operation on each pair of their inputs; and its results."""
+"""Jobs (two sets of activations and the operation on each pair of inputs) and their results."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from simplugins.matching.matcher import Matcher
 
 @dataclass(frozen=True)
 class TileResult:
-    """The result of an operation on all pairs of a job, or of a tile of it.
+    """The results of all pairs of a job, or of one tile.
 
     Attributes
     ----------
     values : (n, m) float64 array
-        Aligned inner products, or the values of a measure that computes them itself.
+        Aligned inner products, or the values of a measure that has its own computation.
     rounding : float
         Bound on the rounding error of an aligned inner product, relative to the mean of the two squared norms.
     gap : (n, m) float64 array or None
@@ -39,11 +39,11 @@ class TileResult:
 
 
 class Operation(Protocol):
-    """What is computed for each pair of inputs; immutable, and pickled to reach the workers of a cluster."""
+    """The computation for each pair of inputs; immutable, and pickled for the workers of a cluster."""
 
     @property
     def symmetric(self) -> bool:
-        """Whether the order of the two inputs does not matter, so that half the pairs suffice."""
+        """Whether the order of the two inputs is irrelevant, so that half the pairs suffice."""
 
     @property
     def certify(self) -> bool:
@@ -55,16 +55,16 @@ class Operation(Protocol):
     def compute(
         self, x: Activations, y: Activations | None, *, threads: int | None, progress: bool | str = False
     ) -> TileResult:
-        """Compute all pairs of x and y; of x with itself if y is None."""
+        """Compute all pairs of x and y, or of x with itself if y is None."""
 
     def warm_up(self) -> None:
         """Load the libraries and the compiled code that a tile needs."""
 
     def pair_bytes(self, x: Activations, y: Activations) -> tuple[int, int]:
-        """Return the bytes of the largest pair's affinities, and of the working memory that one thread needs for it."""
+        """Return the bytes of the largest pair's affinities, and of one thread's working memory for that pair."""
 
     def copies(self, x: Activations, y: Activations) -> int:
-        """Return how many copies of a block of inputs the operation makes."""
+        """Return the number of copies of a block of inputs that the operation makes."""
 
     def check_tiles(self) -> None:
         """Raise a ValueError if the pairs cannot be computed tile by tile."""
@@ -75,7 +75,7 @@ class Operation(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """One computation, or a part of it.
+    """A computation on all pairs of inputs, or on a part of them.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Job:
         M other inputs; None for x itself.
     operation : Operation
     version : str
-        The version of simplugins that made the job.
+        The version of simplugins that created the job.
     """
 
     x: Activations
@@ -104,7 +104,7 @@ class Job:
         return self.y is None and self.operation.symmetric
 
     def part(self, rows: Activations, columns: Activations | None) -> Job:
-        """Return the job of some rows and columns; of a block of inputs with itself, if `columns` is None."""
+        """Return the job for some rows and columns, or for rows with themselves if `columns` is None."""
         return Job(rows, columns, self.operation, self.version)
 
     def compute(self, threads: int | None, progress: bool | str = False) -> TileResult:
@@ -113,7 +113,7 @@ class Job:
         Raises
         ------
         ValueError
-            If another version of simplugins made the job.
+            If another version of simplugins created the job.
         """
         if self.version != __version__:
             raise ValueError(
@@ -149,7 +149,7 @@ def complete(
     rounding: float,
     **metadata: str,
 ) -> TileResult:
-    """Undo the scaling of extreme inputs; if `y` is None, complete matrices whose upper triangles are filled."""
+    """Undo the scaling of extreme inputs; if `y` is None, fill lower triangles and diagonals."""
     other = x if y is None else y
     if x.exponents.any() or other.exponents.any():
         values = np.ldexp(values, x.exponents[:, None] + other.exponents[None, :])
@@ -163,27 +163,21 @@ def complete(
 
 def relative_gap(values: NDArray[np.float64], upper: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return ``(upper - value) / |upper|``, infinite where the bound is 0 and the value is not."""
-    missing = np.maximum(upper - values, 0)
+    shortfall = np.maximum(upper - values, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(missing == 0, 0.0, missing / np.abs(upper))
+        return np.where(shortfall == 0, 0.0, shortfall / np.abs(upper))
 
 
 def provenance(result: TileResult) -> dict[str, Any]:
-    """Return how a tile was computed: "rounding", and its metadata."""
+    """Return a tile's metadata and "rounding"."""
     return {"rounding": result.rounding, **result.metadata}
 
 
 def check_consistent(computed: Mapping[str, Any], result: TileResult) -> None:
-    """Check that a tile was computed like the others, on whatever device.
-
-    Raises
-    ------
-    ValueError
-        If not.
-    """
+    """Raise a ValueError if a tile's `provenance` differs from that of earlier tiles; devices may differ."""
     for name, value in provenance(result).items():
         if name != "device" and value != computed.get(name):
             raise ValueError(
-                f"some tiles were computed with {name} {computed.get(name)!r}, others with {value!r}: ask for one "
-                f"engine and precision"
+                f"some tiles were computed with {name} {computed.get(name)!r}, others with {value!r}: specify the "
+                f"engine and the precision"
             )

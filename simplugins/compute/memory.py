@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The memory model: what a job needs in this process, and how many blocks and threads fit a limit."""
+"""The memory model: estimates a job's needs in this process, and fits blocks and threads into a limit."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from simplugins.activations.blocks import CHUNK_BYTES
 from simplugins.compute.job import Job
 
 TILE_BYTES = 8 * 2**20
-"""Affinities that one thread of the CPU engine holds at a time, unless one pair needs more."""
+"""Size of the affinities that one thread of the CPU engine holds at a time, unless one pair needs more."""
 
 CACHE_BYTES = 256 * 2**20
-"""Converted inputs that the CPU engine keeps."""
+"""Size of the CPU engine's cache of converted inputs."""
 
 SOLVER_BYTES = 16
-"""Working memory of a matcher per affinity, at most."""
+"""Maximum working memory of a matcher per affinity."""
 
 PROCESS_BYTES = 180 * 2**20
-"""Python with NumPy, SciPy and the compiled solver, before any activations are loaded."""
+"""Memory of Python with NumPy, SciPy and the compiled solver, without activations."""
 
 _MATRICES = {None: 3, "linear": 2, "cosine": 3, "rbf": 4}
-"""Matrices of the size of the result that exist at once while a kernel is applied, by kernel."""
+"""Number of matrices of the size of the result that exist at once while each kernel is applied."""
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 _ALLOCATOR = 1.25
-"""Memory held by the allocator, relative to the memory in use."""
+"""Ratio of the memory held by the allocator to the memory in use."""
 
 _CHUNKS = 4
-"""Chunks of a file in memory, encoded or decoded, while a part that spans two of them is read."""
+"""Number of chunks of a file in memory, encoded or decoded, while a part that spans two chunks is read."""
 
 _TILE_MATRICES = 4
-"""Matrices of the size of a tile that exist at once while it is completed and written."""
+"""Number of matrices of the size of a tile that exist at once while a tile is completed and written."""
 
 
 def parse_memory(memory: str | int) -> int:
-    """Return a number of bytes.
+    """Return a number of bytes, parsed from a string with a unit.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def resident() -> int:
     Raises
     ------
     ValueError
-        If the platform does not tell.
+        If the platform does not report it.
     """
     statm = Path("/proc/self/statm")
     if statm.exists():
@@ -80,7 +80,7 @@ def resident() -> int:
         import resource
     except ImportError:
         raise ValueError(
-            "memory: this platform does not report the memory of a process, so no limit can be kept"
+            "memory: this platform does not report the memory of a process, so no limit can be enforced"
         ) from None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
@@ -88,7 +88,7 @@ def resident() -> int:
 
 @dataclass(frozen=True)
 class Needs:
-    """Memory that a job needs, in bytes.
+    """Memory needs of a job, in bytes.
 
     Attributes
     ----------
@@ -97,11 +97,11 @@ class Needs:
     reading : int
         Reading a block, in addition to the block.
     thread : int
-        Each thread: affinities, and the matcher's working memory.
+        Affinities and the matcher's working memory, per thread.
     results : int
         The results of a tile.
     copies : int
-        Further blocks that the engine makes: in another order, or scaled.
+        Number of further blocks that the engine creates, sorted or scaled.
     """
 
     block: int
@@ -122,8 +122,8 @@ class Needs:
             copies=job.operation.copies(x, y),
         )
 
-    def besides_blocks(self, threads: int) -> int:
-        """Return everything but the cached blocks."""
+    def without_blocks(self, threads: int) -> int:
+        """Return the total without cached blocks."""
         return int(_ALLOCATOR * (self.reading + threads * self.thread + self.results + self.copies * self.block))
 
 
@@ -139,19 +139,19 @@ def result_bytes(rows: int, columns: int) -> int:
 
 
 def kernel_bytes(rows: int, columns: int, kernel: str | None, *, certify: bool) -> int:
-    """Return the bytes of all matrices of the size of the result while a kernel is applied, and of the gaps."""
+    """Return the bytes of all matrices that exist at once while a kernel is applied, including gaps."""
     return (_MATRICES[kernel] + certify) * result_bytes(rows, columns)
 
 
 def peak_bytes(job: Job, rows: int, columns: int, kernel: str | None, *, threads: int) -> int:
-    """Return the peak memory of a plain call on the CPU, without the activations as they were given.
+    """Return the peak memory of a call on the CPU without a limit; the caller's activations do not count.
 
     Parameters
     ----------
     job : Job
-        Of some inputs that stand for all.
+        A job on a sample of the inputs.
     rows, columns : int
-        Numbers of inputs in the whole call; equal for inputs with themselves.
+        Numbers of inputs in the whole call.
     kernel : str or None
     threads : int
     """
@@ -162,7 +162,7 @@ def peak_bytes(job: Job, rows: int, columns: int, kernel: str | None, *, threads
 
 @dataclass(frozen=True)
 class Budget:
-    """How a job keeps to a memory limit.
+    """Blocks and threads of a job within its memory limit.
 
     Attributes
     ----------
@@ -175,15 +175,15 @@ class Budget:
     threads: int
 
 
-def plan(needs: Needs, room: int, threads: int) -> Budget | None:
-    """Return how many blocks and threads fit, threads first; None if not even 2 blocks and 1 thread do."""
+def plan(needs: Needs, available: int, threads: int) -> Budget | None:
+    """Return the numbers of blocks and threads that fit, giving priority to threads; None if 2 and 1 do not fit."""
     for count in range(threads, 0, -1):
-        blocks = int((room - needs.besides_blocks(count)) / (_ALLOCATOR * max(1, needs.block)))
+        blocks = int((available - needs.without_blocks(count)) / (_ALLOCATOR * max(1, needs.block)))
         if blocks >= 2:
             return Budget(blocks, count)
     return None
 
 
-def least(needs: Needs, *, blocks: int = 2) -> int:
-    """Return the memory that a job needs with one thread and a number of blocks."""
-    return needs.besides_blocks(1) + int(_ALLOCATOR * blocks * needs.block) + 1
+def minimum_bytes(needs: Needs, *, blocks: int = 2) -> int:
+    """Return the memory that a job needs with a single thread."""
+    return needs.without_blocks(1) + int(_ALLOCATOR * blocks * needs.block) + 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Matching of one pair of inputs, with the assignment and a certificate of optimality."""
+"""Matching of a single pair of inputs, with a certificate of optimality."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _LAYOUTS = {"sc": "ntd", "chw": "nchw", "hwc": "nhwc"}
 
 @dataclass(frozen=True, repr=False)
 class Matching:
-    """How the positions of two inputs are matched.
+    """The matching of the positions of two inputs.
 
     Attributes
     ----------
     columns : (S,) int64 array
-        For each position of the first input, the position of the second input that it is matched with; -1 for none.
-        Positions of maps are counted row by row.
+        For each position of the first input, the matched position of the second input; -1 for none. Positions of maps
+        are numbered row by row.
     value : float
         Aligned inner product: the sum of the inner products of matched concept vectors.
     upper_bound : float
-        Bound that no matching can exceed, proven by dual prices: the matcher's own, or else those of an auction, which
-        are at most 1 % above the optimum.
+        Proven upper bound on the value of any matching, from the matcher's dual prices if it has them, or else from an
+        auction (then at most 1 % above the optimum).
     gap : float
         Proven relative optimality gap, ``(upper_bound - value) / |upper_bound|``: 0 where both agree to rounding,
         infinite if the bound is 0 and the value is not.
@@ -70,8 +70,8 @@ def match(
 ) -> Matching:
     """Match the positions of two inputs, with a certificate of optimality.
 
-    Time and memory grow with all S T affinities, whatever the matching; a matching without dual prices of its own
-    needs an auction for the bound.
+    Time and memory grow with the number of affinities, S T, for all matchings; those without dual prices need an
+    auction for the bound.
 
     Parameters
     ----------
@@ -83,12 +83,12 @@ def match(
     matching_options : mapping, optional
         Options of a matching given by name.
     layout : {"auto", "sc", "chw", "hwc"}
-        The meaning of the dimensions; "auto" reads two and three of them as the first two layouts.
+        The meaning of the dimensions; "auto" reads two dimensions as "sc" and three as "chw".
     dtype : float32 or float64, optional
         By default float64 for float64 responses, else float32.
     engine : {"auto", "cpu", "cuda"}, default "auto"
-        As for `simplugins.compute_rsm`, except that "auto" takes a GPU only for responses that lie on one: a single
-        pair is too little work to send there.
+        As for `simplugins.compute_rsm`, except that "auto" only uses a GPU if a response is on it: a single pair is too
+        little work to justify a transfer.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def match(
     Matching of 3 x 3 positions: 3 matched, value 23, gap 0
     >>> result.columns
     array([1, 2, 0])
-    >>> result.value  # 1 + 4 + 18: each concept vector met itself
+    >>> result.value  # 1 + 4 + 18: each concept vector is matched with itself
     23.0
     """
     check_engine(engine)
@@ -140,12 +140,12 @@ def match(
 
 
 def _ordered(block: Block, matcher: Matcher) -> tuple[Block, NDArray[np.int64]]:
-    """Return a block of one input in the order of positions that the matcher expects, and that order."""
+    """Return a block of one input, sorted if the matcher expects that, and the order."""
     return block.by_norm() if matcher.by_norm else (block, np.arange(len(block.vectors)))
 
 
 def _certify(x: Block, y: Block, matcher: Matcher, engine: str) -> tuple[Certified, NDArray[np.floating]]:
-    """Match two inputs in their present order, with a certificate; return their affinities as well."""
+    """Match two inputs in the given order, and return their certified matching and their affinities."""
     dtype = np.result_type(x.vectors.dtype, y.vectors.dtype)
     if engine == "cuda":
         from simplugins.compute.engines.cuda import one_pair

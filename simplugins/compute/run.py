@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a job to a result: a tiling cuts it, an executor has an engine compute each tile, and a sink takes it."""
+"""Execution of a job: cuts it into tiles, has an executor compute them, and passes the results to a sink."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from simplugins._common.formatting import human_bytes
 from simplugins._common.progress import progress_counter
 from simplugins._common.threads import check_threads
 from simplugins._common.validation import check_count
-from simplugins.compute.executors.local import compute_here
+from simplugins.compute.executors.local import compute_locally
 from simplugins.compute.job import Job, TileResult
-from simplugins.compute.memory import Budget, Needs, kernel_bytes, least, parse_memory, plan, resident
+from simplugins.compute.memory import Budget, Needs, kernel_bytes, minimum_bytes, parse_memory, plan, resident
 from simplugins.compute.sinks.matrix import MatrixSink
 from simplugins.compute.tiling import Tile, Tiling, block_size
 
 _CACHED = 2**28
-"""Bytes of blocks that are kept without a limit, and by a worker."""
+"""Size of the cache of blocks without a memory limit, and of that on each worker."""
 
 _TILES_PER_THREAD = 32
-"""Tiles per thread of a cluster, at least, so that all threads finish at about the same time."""
+"""Minimum number of tiles per thread of a cluster, so that all threads finish at about the same time."""
 
 _BLOCKS = 4
-"""Blocks of inputs that should fit in memory: more, smaller blocks reduce re-reads."""
+"""Number of blocks of inputs that should fit in memory; more, smaller blocks reduce re-reads."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class Resources:
     memory : int, str or None
         Limit of this process's memory.
     scheduler : dask.distributed.Client, str or None
-        The cluster that computes; None for this process.
+        The cluster to compute on; None for this process.
     tile_size : int or None
         Inputs on each side of a tile; by default chosen from the size of the inputs, the memory and the cluster.
 
     Raises
     ------
     ValueError
-        If memory or threads are not such amounts, or memory is given for a cluster.
+        If a value is invalid, or `memory` is combined with `scheduler`.
     """
 
     threads: int | None = None
@@ -66,21 +66,17 @@ class Resources:
                     "memory= limits this process, but with scheduler= the workers compute: set Dask's memory_limit"
                 )
 
-    def room(self) -> int | None:
-        """Return the memory left under the limit, if there is one."""
-        return None if self.memory is None else parse_memory(self.memory) - resident()
-
 
 class Sink(Protocol):
-    """Takes tiles."""
+    """Receives the results of tiles."""
 
     tiling: Tiling
 
     def missing(self, tiles: Iterator[Tile]) -> Iterator[Tile]:
-        """Return the tiles that are not there yet."""
+        """Return the tiles that the sink does not have yet."""
 
     def add(self, tile: Tile, result: TileResult) -> None:
-        """Take a tile."""
+        """Add the result of a tile."""
 
 
 def compute_matrix(job: Job, resources: Resources, *, progress: bool | str = False) -> TileResult:
@@ -91,7 +87,7 @@ def compute_matrix(job: Job, resources: Resources, *, progress: bool | str = Fal
     job : Job
     resources : Resources
     progress : bool or str
-        Show a progress bar on standard error; a string is its title.
+        Show a progress bar on standard error; a string replaces its title.
     """
     reserved = 0
     if resources.memory is not None:
@@ -102,7 +98,7 @@ def compute_matrix(job: Job, resources: Resources, *, progress: bool | str = Fal
 
 
 def execute(job: Job, sink: Sink, resources: Resources, *, reserved: int = 0, progress: bool | str = False) -> None:
-    """Compute all tiles that a sink does not have, and give it each as soon as it is complete.
+    """Compute all tiles that a sink does not have yet, and add each as soon as it is complete.
 
     Parameters
     ----------
@@ -115,13 +111,12 @@ def execute(job: Job, sink: Sink, resources: Resources, *, reserved: int = 0, pr
     Raises
     ------
     ValueError
-        If the two sets of inputs do not fit each other, or memory does not suffice.
+        If the two sets of inputs cannot be compared, or memory does not suffice.
     """
     tiling = sink.tiling
-    job.operation.check(job.x, job.x if job.y is None else job.y)
-    if (
-        tiling.count == 1 and resources.scheduler is None and resources.memory is None
-    ):  # the only tile is read as it is, and shows its own progress
+    job.operation.check(job.x, job.columns)
+    # A single tile needs no blocks in memory, and its computation shows finer progress.
+    if tiling.count == 1 and resources.scheduler is None and resources.memory is None:
         for tile in sink.missing(tiling.tiles()):
             sink.add(tile, job.compute(check_threads(resources.threads), progress))
         return
@@ -130,15 +125,15 @@ def execute(job: Job, sink: Sink, resources: Resources, *, reserved: int = 0, pr
         if resources.scheduler is None:
             budget = _budget(job, tiling, resources, reserved)
             tiles = list(sink.missing(tiling.tiles(budget.blocks - 1)))
-            results = compute_here(job, tiling, tiles, budget)
+            results = compute_locally(job, tiling, tiles, budget)
         else:
-            from simplugins.compute.executors.dask_cluster import compute_there, connected
+            from simplugins.compute.executors.dask_cluster import compute_on_cluster, connected
 
             client = stack.enter_context(connected(resources.scheduler))
             cached = _cached_blocks(Needs.of(job, tiling.size))
             tiles = list(sink.missing(tiling.tiles(cached - 1)))
             threads = resources.threads or 1
-            results = compute_there(job, tiling, tiles, client=client, threads=threads, cached_blocks=cached)
+            results = compute_on_cluster(job, tiling, tiles, client=client, threads=threads, cached_blocks=cached)
         done = tiling.total_pairs - sum(map(tiling.pairs, tiles))
         report = stack.enter_context(
             progress_counter(tiling.total_pairs, progress, title="matching", unit="pair", done=done)
@@ -149,8 +144,8 @@ def execute(job: Job, sink: Sink, resources: Resources, *, reserved: int = 0, pr
 
 
 def make_tiling(job: Job, resources: Resources, *, stored: bool = False, reserved: int = 0) -> Tiling:
-    """Cut a job into tiles: a single one without limits, else tiles small enough for the memory and the cluster."""
-    x, y = job.x, job.x if job.y is None else job.y
+    """Cut a job into tiles, small enough for memory and cluster; into a single tile if there is no limit."""
+    x, y = job.x, job.columns
     limited = stored or resources.memory is not None or resources.scheduler is not None
     if resources.tile_size is not None or not limited:
         return Tiling(len(x), len(y), resources.tile_size or max(len(x), len(y)), symmetric=job.symmetric)
@@ -162,42 +157,38 @@ def make_tiling(job: Job, resources: Resources, *, stored: bool = False, reserve
         threads = threads_of(resources.scheduler)
         while tiling.size > 1 and tiling.count < _TILES_PER_THREAD * threads:
             tiling = replace(tiling, size=tiling.size // 2)
-    room = _room(job, resources)
-    if room is not None:
-        while tiling.size > 1 and least(Needs.of(job, tiling.size), blocks=_BLOCKS) > room - reserved:
+    available = _available_bytes(job, resources)
+    if available is not None:
+        while tiling.size > 1 and minimum_bytes(Needs.of(job, tiling.size), blocks=_BLOCKS) > available - reserved:
             tiling = replace(tiling, size=tiling.size // 2)
     return tiling
 
 
-def _room(job: Job, resources: Resources) -> int | None:
-    """Return the memory left under the limit, if there is one, after everything that needs memory anyway is loaded."""
-    if resources.memory is not None:
-        job.operation.warm_up()
-    return resources.room()
+def _available_bytes(job: Job, resources: Resources) -> int | None:
+    """Return the memory left under the limit after loading all libraries and compiled code; None without a limit."""
+    if resources.memory is None:
+        return None
+    job.operation.warm_up()
+    return parse_memory(resources.memory) - resident()
 
 
 def _budget(job: Job, tiling: Tiling, resources: Resources, reserved: int) -> Budget:
-    """Return the numbers of blocks and threads.
-
-    Raises
-    ------
-    ValueError
-        If memory does not suffice.
-    """
-    threads, room = check_threads(resources.threads), _room(job, resources)
+    """Return the numbers of blocks and threads; raise a ValueError if memory does not suffice."""
+    threads, available = check_threads(resources.threads), _available_bytes(job, resources)
     needs = Needs.of(job, tiling.size)
-    if room is None:
+    if available is None:
         return Budget(_cached_blocks(needs), threads)
-    budget = plan(needs, room - reserved, threads)
+    budget = plan(needs, available - reserved, threads)
     if budget is None:
         results = f"{human_bytes(reserved)} for the results (none with store=), " if reserved else ""
+        tiles = f"{human_bytes(minimum_bytes(needs))} for tiles of {tiling.size} x {tiling.size} inputs"
         raise ValueError(
             f"memory={resources.memory!r} is too little: the process occupies {human_bytes(resident())} already, and "
-            f"the job needs {results}{human_bytes(least(needs))} for tiles of {tiling.size} x {tiling.size} inputs"
+            f"the job needs {results}{tiles}"
         )
     return budget
 
 
 def _cached_blocks(needs: Needs) -> int:
-    """Return the number of blocks to keep without a limit, in this process or on each worker."""
+    """Return the number of blocks to cache in this process without a memory limit, or on each worker."""
     return max(2, _CACHED // max(1, needs.block))

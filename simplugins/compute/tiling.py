@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 _POSITIONS = 50_000
-"""Positions in a block, roughly: with these a tile takes a CPU a few seconds, whatever the size of the sets."""
+"""Approximate number of positions in a block, such that a tile takes a CPU a few seconds for any size of sets."""
 
 _SMALLEST, _LARGEST = 8, 512
 
 
 def block_size(positions: int) -> int:
-    """Return the default number of inputs in a block, a power of two, for inputs with a number of positions.
+    """Return the default number of inputs in a block, a power of two, for inputs with `positions` positions.
 
     Examples
     --------
@@ -29,7 +29,7 @@ def block_size(positions: int) -> int:
 
 
 class Tile(NamedTuple):
-    """A block of rows against a block of columns, by their numbers."""
+    """A block of rows against a block of columns, by their indices."""
 
     row: int
     column: int
@@ -69,7 +69,7 @@ class Tiling:
 
     @property
     def tile_shape(self) -> tuple[int, int]:
-        """Numbers of rows and columns of the first tile, which is as large as any."""
+        """Numbers of rows and columns of the largest tile, the first one."""
         return min(self.size, self.rows), min(self.size, self.columns)
 
     @property
@@ -84,9 +84,9 @@ class Tiling:
         return self.rows * (self.rows - 1) // 2 if self.symmetric else self.rows * self.columns
 
     def tiles(self, panel: int = 1) -> Iterator[Tile]:
-        """Iterate over all tiles, `panel` blocks of rows at a time against one block of columns after the other.
+        """Iterate over all tiles in panels of `panel` blocks of rows; within a panel, column block by column block.
 
-        An executor that keeps `panel` blocks of rows and one of columns reads each block of columns once per panel.
+        An executor that caches `panel` blocks of rows and one of columns reads each block of columns once per panel.
         """
         rows, columns = self.blocks
         for start in range(0, rows, panel):
@@ -95,7 +95,7 @@ class Tiling:
                 yield from (Tile(row, column) for row in range(start, last))
 
     def slices(self, tile: Tile) -> tuple[slice, slice]:
-        """Return the inputs of a tile."""
+        """Return a tile's rows and columns of the result."""
         return self.block(tile.row, self.rows), self.block(tile.column, self.columns)
 
     def block(self, number: int, count: int) -> slice:
@@ -113,6 +113,6 @@ class Tiling:
 
 
 def mirror(matrix: NDArray[np.float64]) -> None:
-    """Copy the upper triangle to the lower, row by row, without a second matrix."""
+    """Copy the upper triangle to the lower in place."""
     for i in range(len(matrix)):
         matrix[i:, i] = matrix[i, i:]

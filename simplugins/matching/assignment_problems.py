@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Assignment problems as submatrices of a matrix of affinities: the input of the compiled solvers."""
+"""Assignment problems, represented as submatrices of a matrix of affinities, for the compiled solvers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 def make_problems(
     first_row: NDArray[np.int64], end_of_rows: Any, first_column: Any, end_of_columns: Any
 ) -> NDArray[np.int64]:
-    """Return B problems as a (B, 4) array, from B first rows and other bounds that are single or B numbers."""
+    """Return B problems as a (B, 4) array; all bounds but `first_row` may be scalars."""
     problems = np.empty((len(first_row), 4), np.int64)
     problems[:, 0], problems[:, 1] = first_row, end_of_rows
     problems[:, 2], problems[:, 3] = first_column, end_of_columns
@@ -20,7 +20,7 @@ def make_problems(
 
 
 def whole_problems(offsets: NDArray[np.int64], cols: int) -> NDArray[np.int64]:
-    """Return the problems of all columns and the rows from each offset to the next.
+    """Return the problems that consist of all columns and the rows between consecutive offsets.
 
     Examples
     --------

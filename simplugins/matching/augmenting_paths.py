@@ -38,8 +38,8 @@ def augment_free_rows(costs, cols, work):  # type: ignore[no-untyped-def]
 def _augment(costs, source, n_free, work):  # type: ignore[no-untyped-def]
     """Find the shortest path from an unassigned row to a free column, and flip it.
 
-    Each step closes the nearest open column and continues from the row assigned to it; among equally near columns, a
-    free one comes first. Returns the number of columns that remain free.
+    Each step closes the nearest open column and continues from the row assigned to it; ties go to free columns. Returns
+    the number of columns that remain free.
     """
     padded = costs.shape[1]
     width = 8 * costs.itemsize

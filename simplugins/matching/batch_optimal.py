@@ -21,9 +21,9 @@ class BatchOptimal(BatchMatcher):
     """Positions sorted by norm, cut into windows, and matched optimally within each window.
 
     The approximation recommended by the paper. For S positions and windows of k, time and memory grow with S k instead
-    of S^2, because engines compute only the affinities within windows. (They compute all of them for certificates, and
-    for small sets of different sizes, where one product is faster.) Sets of at most k positions are matched optimally.
-    `match` expects rows and columns in ascending order of norm, as provided by engines.
+    of S^2, because engines only compute the affinities within windows. (They compute all affinities for certificates,
+    and for small sets of different sizes, where a single product is faster.) Sets of at most k positions are matched
+    optimally. `match` expects rows and columns in ascending order of norm, which is how engines pass them.
 
     Parameters
     ----------

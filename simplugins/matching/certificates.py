@@ -38,14 +38,13 @@ class Certified:
 
 
 def match_and_certify(matcher: Matcher, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> Certified:
-    """Match a batch of pairs, and bound the optimum of each by the matcher's dual prices, or by those of an auction.
+    """Match a batch of pairs and bound the optimum of each, by the matcher's dual prices or else those of an auction.
 
     Parameters
     ----------
     matcher : Matcher
-    affinities : (T, K) array, C-contiguous, float32 or float64
-    offsets : (B + 1,) int64 array
-        Both as for `Matcher.match_batch`.
+    affinities, offsets
+        As for `Matcher.match_batch`.
 
     Returns
     -------
@@ -73,10 +72,10 @@ def _dual_prices(
         assignments = Auction().match_batch(affinities, offsets)
     prices = np.asarray(assignments.prices)
     rows, cols = np.diff(offsets), affinities.shape[1]
-    least = len(rows), int(max(rows.max(), cols))
-    if prices.dtype != np.float64 or prices.ndim != 2 or len(prices) != least[0] or prices.shape[1] < least[1]:
+    shape = len(rows), int(max(rows.max(), cols))
+    if prices.dtype != np.float64 or prices.ndim != 2 or len(prices) != shape[0] or prices.shape[1] < shape[1]:
         raise ValueError(
-            f"matching {matcher.name!r}: expected float64 prices of at least shape {least}, got {prices.dtype} of "
+            f"matching {matcher.name!r}: expected float64 prices of at least shape {shape}, got {prices.dtype} of "
             f"shape {prices.shape}"
         )
     unequal = rows != cols

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The forward auction of an assignment problem, and the proof that its assignment is close enough to the optimum.
+"""The forward auction of an assignment problem, and the proof that its assignment is within the tolerance.
 
 Source: D. P. Bertsekas, "A distributed algorithm for the assignment problem" (1979).
 """
@@ -13,10 +13,10 @@ from simplugins.matching.integer_costs import cost_error, settle_prices
 from simplugins.matching.vector_scans import two_smallest
 
 GAP_OF_INCREMENT = 0.15
-"""A gap below this share of ``rows * increment`` is too unlikely to be worth a proof."""
+"""Auctions rarely reach a gap below this share of ``rows * increment``, so a proof is not attempted then."""
 
 _ROUNDING = 1e-12
-"""Bound on the rounding of the sums in a proof, relative to their terms."""
+"""Bound on the relative rounding error of the sums in a proof."""
 
 
 @compiled
@@ -57,7 +57,7 @@ def run_auction(costs, cols, increment, budget, work):  # type: ignore[no-untype
 
 @compiled
 def _free_among_best(costs, i, smallest, cols, work, otherwise):  # type: ignore[no-untyped-def]
-    """Return a free column among those that tie for the row's best, so that no row loses its column."""
+    """Return a free column among those tied for the row's best, if any, so that no other row loses its column."""
     for j in range(cols):
         if work.row_of[j] < 0 and costs[i, j] + work.prices[j] == smallest:
             return j
@@ -66,11 +66,10 @@ def _free_among_best(costs, i, smallest, cols, work, otherwise):  # type: ignore
 
 @compiled
 def prove_tolerance(costs, cols, increment, tolerance, highest, work):  # type: ignore[no-untyped-def]
-    """Try to prove that an auction's assignment falls short of the optimum by at most a share of it.
+    """Try to prove that an auction's assignment falls short of the optimum by at most the tolerance, a share of it.
 
-    The value of an assignment is `highest` minus its cost. Bids at increment zero, which can only tighten the dual
-    bound, precede the proof; so prices change. Returns whether the proof succeeded, and a bound on the shortfall in
-    units.
+    The value of an assignment is `highest` minus its cost. The proof changes prices: it starts with bids at increment
+    zero, which can only tighten the dual bound. Returns whether it succeeded, and a bound on the shortfall in units.
     """
     rows = costs.shape[0]
     _complete_assignment(rows, cols, work)
@@ -84,16 +83,16 @@ def prove_tolerance(costs, cols, increment, tolerance, highest, work):  # type: 
         settle_prices(costs, cols, work)
     run_auction(costs, cols, 0, rows, work)
     least = _dual_bound(costs, cols, work)
-    missing = cost - least + cost_error(costs)
-    if missing > tolerance * (abs(highest - least) - cost_error(costs)) - _ROUNDING * (abs(highest) + abs(least)):
-        return False, missing
+    shortfall = cost - least + cost_error(costs)
+    if shortfall > tolerance * (abs(highest - least) - cost_error(costs)) - _ROUNDING * (abs(highest) + abs(least)):
+        return False, shortfall
     work.column_of[:rows] = work.assigned[:rows]
-    return True, missing
+    return True, shortfall
 
 
 @compiled
 def _dual_bound(costs, cols, work):  # type: ignore[no-untyped-def]
-    """Return the lower bound on every assignment's cost that follows from the prices."""
+    """Return the lower bound on the cost of any assignment that the prices imply."""
     prices = work.prices[: costs.shape[1]]
     least = 0.0
     for i in range(costs.shape[0]):

@@ -15,10 +15,10 @@ from simplugins.matching.matcher import Assignments, BatchMatcher
 
 @dataclass(frozen=True)
 class Greedy(BatchMatcher):
-    """Rows in descending order of their best affinity; each takes the best column that is still free.
+    """In descending order of their best affinity, rows are matched with the best column that is still free.
 
     Ties go to the first row and to the first column. The result depends on which of two inputs provides the rows: the
-    first one, and in a square RSM the earlier one. O(S^2) per pair.
+    first argument, or in a square RSM the input with the lower index. O(S^2) per pair.
 
     Examples
     --------

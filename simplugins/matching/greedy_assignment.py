@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compiled greedy assignment: rows in descending order of their best affinity take the best column still free."""
+"""Compiled greedy assignment; see `simplugins.matching.greedy.Greedy`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def assign_greedily(affinities, problems, columns):  # type: ignore[no-untyped-d
     problems : (B, 4) int64 array
         First row, end of rows, first column and end of columns of each problem.
     columns : (T,) int64 array, written
-        The column assigned to each row, counted from the first of all columns, or -1 if none was left; rows that belong
-        to no problem are not written.
+        The column assigned to each row, counted from the first of all K columns, or -1 if none was left; rows that
+        belong to no problem are not written.
     """
     prices = np.empty(affinities.shape[1], affinities.dtype)
     for problem in range(len(problems)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The identity matching, which makes RSMs spatio-semantic."""
+"""The identity matching, used by spatio-semantic measures."""
 
 from __future__ import annotations
 

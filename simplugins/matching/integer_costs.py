@@ -4,9 +4,9 @@
 Affinities become costs of `HEADROOM_BITS` fewer bits than their own width (26 bits for float32, 58 for float64),
 measured downwards from the largest affinity of the problem. On integers, the solver reaches the optimum without
 rounding, regardless of the order of operations. The value of its assignment is therefore within
-``rows * range / 2**26`` of the optimum for the original affinities (``2**51`` for float64, whose own rounding comes
-first). That is about the rounding of float32 itself, unless a few affinities dwarf the matched ones;
-`simplugins.matching.solver` detects such problems, and solves them again on a finer scale.
+``rows * range / 2**26`` of the optimum for the original affinities (``2**51`` for float64, where the rounding of the
+affinities themselves dominates). That is comparable to float32 rounding, unless a few affinities dwarf the matched
+ones; `simplugins.matching.solver` detects such problems and solves them again on a finer scale.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ and their sum with a cost and a dual stays below 20 R < 2**(width - 1).
 UNREACHED_BITS = 3
 
 START_ROWS = 100
-"""Starting prices pay off from this number of rows on."""
+"""Minimum number of rows at which starting prices pay off."""
 
 
 class Workspace(NamedTuple):
@@ -130,19 +130,19 @@ def make_costs(affinities, first, end, transposed, costs, work):  # type: ignore
 
 @compiled
 def uses_starting_prices(rows, cols):  # type: ignore[no-untyped-def]
-    """Whether a problem uses starting prices: they require equal sides, and do not speed up small problems."""
+    """Whether to use starting prices: they require equal sides, and do not speed up small problems."""
     return rows == cols and rows >= START_ROWS
 
 
 @compiled
 def sum_step(costs):  # type: ignore[no-untyped-def]
-    """Return the unit of sums of costs, coarse enough for the sums to fit into 64 bits."""
+    """Return the unit of `row_sums` and `column_sums`, coarse enough for them to fit into 64 bits."""
     return 2.0 ** (8 * costs.itemsize - 32)
 
 
 @compiled
 def _add_row(costs, i, cols, column_sums):  # type: ignore[no-untyped-def]
-    """Add a row of costs to the sums of the columns, and return the row's own sum, both in units of `sum_step`."""
+    """Add a row of costs to the column sums, and return the sum of the row, both in units of `sum_step`."""
     cut = 8 * costs.itemsize - 32
     total = 0
     for j in range(cols):
@@ -168,7 +168,7 @@ def reset_prices(costs, cols, work):  # type: ignore[no-untyped-def]
 
 @compiled
 def settle_prices(costs, cols, work):  # type: ignore[no-untyped-def]
-    """Subtract the lowest price from all, which has no effect if sides are equal, and clip them to twice the range."""
+    """Shift prices to a minimum of zero (equivalent if sides are equal), and clip them to twice the range of costs."""
     lowest = work.prices[:cols].min()
     highest = 2 << (8 * costs.itemsize - HEADROOM_BITS)
     for j in range(cols):

@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The compiled solver of linear assignment problems: columns for rows such that the sum of affinities is largest.
+"""The compiled solver of linear assignment problems, which maximises the sum of the matched affinities.
 
 A problem passes through three stages, which share one array of column prices. If its sides are equal, prices start from
 an estimate (see `starting_prices`). If they differ, prices start from zero, and stage 1 is skipped unless a tolerance
 is allowed:
 
-1. *auctions* with falling bid increments (a single auction below `LARGE_ROWS`) quickly bring prices close to the
+1. *auctions* with decreasing bid increments (a single auction below `LARGE_ROWS`) quickly bring prices close to the
    optimum;
 2. an auction with increment zero assigns most rows to a column that is exactly the best at these prices;
 3. *shortest augmenting paths* assign the few remaining rows.
 
-Stages 1 and 2 have a budget of bids, so no input can stall them; stage 3 needs one path per unassigned row, and each
-path at most one scan per row. All stages run on integers (see `integer_costs`).
+Stages 1 and 2 have a budget of bids, so no input can stall them; stage 3 needs one path per unassigned row, and at most
+one scan of each row per path. All stages run on integers (see `integer_costs`).
 
 With a tolerance, the solver stops as soon as it can prove that the assignment is good enough: after each auction of
 stage 1, it compares the dual bound with the value of the auction's assignment.
 
-Source for falling increments: D. P. Bertsekas, "The auction algorithm" (Annals of Operations Research 14, 1988).
+Source for decreasing increments: D. P. Bertsekas, "The auction algorithm" (Annals of Operations Research 14, 1988).
 """
 
 from __future__ import annotations
@@ -40,11 +40,12 @@ from simplugins.matching.vector_scans import LANES
 SMALL = np.array([(12.0, 7)])
 LARGE = np.array([(1.5, 2), (5, 4), (20, 4), (60, 4)])
 RECTANGULAR = np.array([(6.0, 7)])
-"""Stage 1 for fewer rows than `LARGE_ROWS`, for more, and for unequal sides: (steps, maximum number of bids per row) of
-each auction. The increment is the span of costs (see `starting_prices`) divided by ``steps * sqrt(rows)``, since larger
-problems need finer increments; the last auction is the first with at least `ENOUGH_STEPS` times ``sqrt(rows)`` steps.
-These numbers were fastest on activations with 49 to 3,136 positions. If sides differ, the columns left free must have
-kept price zero, so there is a single auction, and only if a tolerance is allowed.
+"""The auctions of stage 1, each as (steps, maximum number of bids per row): for fewer rows than `LARGE_ROWS` (`SMALL`),
+for more (`LARGE`), and for unequal sides (`RECTANGULAR`). The increment is the span of costs (see `starting_prices`)
+divided by ``steps * sqrt(rows)``, since larger problems need finer increments. The sequence ends with the first auction
+of at least `ENOUGH_STEPS` times ``sqrt(rows)`` steps. These parameters were fastest on activations with 49 to 3,136
+positions. If sides differ, columns that remain free must have price zero, so there is a single auction, and only if a
+tolerance is allowed.
 """
 
 LARGE_ROWS = 400
@@ -55,7 +56,7 @@ EXACT_BUDGET = 2
 
 
 @compiled
-def assign_batch(affinities, problems, work, tolerance, columns, prices, missing):  # type: ignore[no-untyped-def]
+def assign_batch(affinities, problems, work, tolerance, columns, prices, shortfall):  # type: ignore[no-untyped-def]
     """Solve assignment problems, each of them a submatrix of the affinities.
 
     Parameters
@@ -73,9 +74,9 @@ def assign_batch(affinities, problems, work, tolerance, columns, prices, missing
     prices : (B, P) float64 array, written
         Dual prices of the columns, or of the rows in problems whose rows outnumber the columns, in units of affinity;
         `simplugins.matching.objective.dual_bounds` turns them into bounds.
-    missing : (B,) float64 array, written
-        Bound on the shortfall of each value from the optimum; infinite if the range of affinities exceeds float64, so
-        that there are no costs.
+    shortfall : (B,) float64 array, written
+        Bound on the shortfall of each value from the optimum; infinite if the range of affinities exceeds float64, in
+        which case no costs can be computed.
     """
     for problem in range(len(problems)):
         start, stop, first, end = problems[problem]
@@ -86,19 +87,19 @@ def assign_batch(affinities, problems, work, tolerance, columns, prices, missing
         padded = (cols + LANES - 1) // LANES * LANES
         costs = work.costs[: rows * padded].reshape(rows, padded)
         top, unit = make_costs(block, first, end, transposed, costs, work)
-        searched = 0 < unit < np.inf  # otherwise all affinities are equal, or there are no costs
+        searched = 0 < unit < np.inf  # otherwise all affinities are equal, or costs cannot be computed
         top_units = top / unit if searched else 0.0
         span = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS)
         reset_prices(costs, cols, work)
         if searched and uses_starting_prices(rows, cols):
             span = set_starting_prices(costs, top_units, unit, work)
-        missing[problem] = unit * _assign(costs, cols, tolerance if searched else 0.0, rows * top_units, span, work)
+        shortfall[problem] = unit * _assign(costs, cols, tolerance if searched else 0.0, rows * top_units, span, work)
         _write(transposed, rows, cols, first, unit if searched else 0.0, work, columns[start:stop], prices[problem])
 
 
 @compiled
 def _assign(costs, cols, tolerance, highest, span, work):  # type: ignore[no-untyped-def]
-    """Assign every row to a different column at the least total cost, or until that is proven to within the tolerance.
+    """Assign every row to a different column at minimum total cost, or at a cost proven to be within the tolerance.
 
     The value of an assignment is `highest` minus its cost; bid increments are shares of the `span` of costs. Fills
     `column_of` and `prices`, and returns a bound on the value's shortfall, in units.
@@ -111,9 +112,9 @@ def _assign(costs, cols, tolerance, highest, span, work):  # type: ignore[no-unt
             increment = int(span / (steps * np.sqrt(rows)))
             run_auction(costs, cols, increment, budget, work)
             if tolerance > 0:
-                proven, missing = prove_tolerance(costs, cols, increment, tolerance, highest, work)
+                proven, shortfall = prove_tolerance(costs, cols, increment, tolerance, highest, work)
                 if proven:
-                    return missing
+                    return shortfall
             if rows == cols:
                 settle_prices(costs, cols, work)
             if steps >= ENOUGH_STEPS * np.sqrt(rows):
@@ -127,14 +128,14 @@ def _assign(costs, cols, tolerance, highest, span, work):  # type: ignore[no-unt
 
 @compiled
 def _write(transposed, rows, cols, first, unit, work, columns, prices):  # type: ignore[no-untyped-def]
-    """Write the assignment by row of the affinities, and the prices in units of affinity."""
+    """Write the column of each row of the affinities, and the prices in units of affinity."""
     if transposed:
         columns[:] = -1
         for i in range(rows):
             columns[work.column_of[i]] = first + i
     else:
         columns[:] = first + work.column_of[:rows]
-    # If sides are equal, only differences of prices matter, and small prices have the least rounding.
+    # If sides are equal, only differences of prices matter, and small prices have the smallest rounding errors.
     lowest = work.prices[:cols].min() if rows == cols else 0
     for j in range(cols):
         prices[j] = (work.prices[j] - lowest) * unit

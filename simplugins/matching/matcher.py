@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contract of matchers: what they declare, receive and return."""
+"""The contract of matchers: class attributes, inputs and results."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Assignments:
     columns : (T,) int64 array
         The column assigned to each row of the batch, counted within its problem; -1 for rows without one.
     prices : (B, P) float64 array or None
-        Dual prices of each problem's columns (of its rows, if these outnumber the columns), in units of affinity. At
-        least zero if the sides differ in size. Any such prices yield a valid upper bound on the optimum; good ones, a
-        tight one. None if the matcher has no dual prices: certificates then take them from an auction.
+        Dual prices of each problem's columns (of its rows, if these outnumber the columns), in units of affinity; not
+        negative if the sides differ in size. Any such prices yield a valid upper bound on the optimum, which is tight
+        for good prices. None if the matcher has none: certificates then take them from an auction.
     """
 
     columns: NDArray[np.int64]
@@ -37,9 +37,9 @@ class Assignments:
 class Matcher(ABC):
     """Base class of matchings; a plugin of the group ``simplugins.matchings`` is a subclass.
 
-    A subclass implements `match`, declares a `name`, and declares any of the facts below that apply. Its options are
+    A subclass implements `match`, declares a `name`, and sets the class attributes below that apply. Its options are
     dataclass fields (numbers or strings). It overrides `match_batch` if it can beat a Python loop over problems (see
-    `BatchMatcher`). Several threads call the same matcher at once, so it must not keep state between calls.
+    `BatchMatcher`). Several threads may call the same matcher at once, so it must not keep state between calls.
 
     Examples
     --------
@@ -60,32 +60,32 @@ class Matcher(ABC):
     """The name shown in results, and by which users select the matching if it is a plugin."""
 
     positionwise: ClassVar[bool] = False
-    """Whether position s is always matched with position s. `match` must then return exactly that; engines do not call
-    it if they can do without affinities between different positions."""
+    """Whether position s is always matched with position s. `match` must then return this matching; engines only call
+    it if they need the affinities between different positions as well."""
 
     by_norm: ClassVar[bool] = False
     """Whether `match` expects the positions of both inputs in ascending order of the norms of their concept vectors,
     with ties in their original order."""
 
     window: int | None = None
-    """If set, `match` never matches positions of different windows of this many positions (see
-    `norm_windows.norm_windows`), and matches each window independently of the others. Engines rely on it: they may
-    compute only the affinities within windows, and pass these window by window."""
+    """If set, `match` only matches positions within windows of this size (see `norm_windows.norm_windows`), and matches
+    each window independently. Engines rely on it: they may compute only the affinities within windows, and pass these
+    window by window."""
 
     invariant_to_order: ClassVar[bool | None] = None
-    """Whether the assignment is independent of the order in which positions come, up to ties and up to the tolerance of
+    """Whether the assignment is independent of the order of positions, up to ties and up to the tolerance of
     approximate matchings. None: unknown."""
 
     invariant_to_translation: ClassVar[bool | None] = None
-    """Whether adding one vector to all concept vectors leaves the assignment of equally large sets unchanged, up to
-    ties. None: unknown."""
+    """Whether adding the same vector to all concept vectors leaves the assignment of sets of equal size unchanged, up
+    to ties. None: unknown."""
 
     symmetric: ClassVar[bool] = False
     """Whether the assignment's value does not depend on which of two inputs provides the rows, up to rounding."""
 
     cuda_kernel: ClassVar[str | None] = None
     """The CUDA kernel that computes this matching: "assignment" (optimal, separately within windows if `window` is
-    set), "greedy", or "topk-greedy" (which reads an attribute `k`). None: the CPU has to compute it, unless it is
+    set), "greedy", or "topk-greedy" (which reads an attribute `k`). None: only the CPU can compute it, unless it is
     positionwise. Not inherited, because a subclass may match differently."""
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -100,14 +100,14 @@ class Matcher(ABC):
         Parameters
         ----------
         affinity : (R, K) float32 or float64 array, read-only
-            Inner products of the R positions of one input with the K positions of the other, in the inputs' order, or
-            sorted if `by_norm`. R and K may differ. All values are finite.
+            Inner products of the R positions of one input with the K positions of the other, in their original order,
+            or by ascending norm if `by_norm`. R and K may differ. All values are finite.
 
         Returns
         -------
         (R,) integer array
-            The column assigned to each row; no column twice. If R <= K every row has a column, otherwise K of the rows
-            have one, and the others have -1.
+            The column assigned to each row; columns must not repeat. If R <= K every row has a column, otherwise K of
+            the rows have one, and the others have -1.
         """
 
     def match_batch(self, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> Assignments:
@@ -134,7 +134,7 @@ class Matcher(ABC):
 
 
 class BatchMatcher(Matcher):
-    """Base class of matchers that process whole batches: a subclass implements `match_batch` instead of `match`.
+    """Base class of matchers that process whole batches; a subclass implements `match_batch` instead of `match`.
 
     Examples
     --------
@@ -164,7 +164,7 @@ class BatchMatcher(Matcher):
                 f"affinity: expected a matrix of real numbers, got shape {affinity.shape}, dtype {affinity.dtype}"
             )
         dtype = affinity.dtype if affinity.dtype in (np.float32, np.float64) else np.float64
-        # A read-only array would be another type to Numba, and trigger compilation once more.
+        # To Numba, read-only arrays are another type, which would trigger another compilation.
         return self.match_batch(np.require(affinity, dtype, ["C", "W"]), np.array([0, len(affinity)])).columns
 
     @abstractmethod
@@ -182,20 +182,20 @@ def check_assignment(columns: Any, rows: int, cols: int, *, name: str) -> NDArra
         rows unmatched than necessary.
     """
     assignment = np.asarray(columns)
-    where = f"matching {name!r} on {rows} x {cols} affinities"
+    prefix = f"matching {name!r} on {rows} x {cols} affinities"
     if assignment.shape != (rows,) or assignment.dtype.kind not in "iu":
         raise ValueError(
-            f"{where}: expected {rows} integer columns, got an array of shape {assignment.shape}, dtype "
+            f"{prefix}: expected {rows} integer columns, got an array of shape {assignment.shape}, dtype "
             f"{assignment.dtype}"
         )
     matched = assignment[assignment != -1]
     if matched.size and (matched.min() < 0 or matched.max() >= cols):
         lowest, highest = assignment.min(), assignment.max()
-        raise ValueError(f"{where}: columns must lie in 0..{cols - 1} (or be -1), got {lowest}..{highest}")
+        raise ValueError(f"{prefix}: columns must lie in 0..{cols - 1} (or be -1), got {lowest}..{highest}")
     if np.unique(matched).size != matched.size:
-        raise ValueError(f"{where}: the same column is assigned to two rows")
+        raise ValueError(f"{prefix}: the same column is assigned to two rows")
     if matched.size != min(rows, cols):
-        raise ValueError(f"{where}: expected {min(rows, cols)} matched rows, got {matched.size}")
+        raise ValueError(f"{prefix}: expected {min(rows, cols)} matched rows, got {matched.size}")
     return assignment.astype(np.int64)
 
 
@@ -223,9 +223,9 @@ def match_batch(matcher: Matcher, affinities: NDArray[np.floating], offsets: NDA
             f"matching {matcher.name!r}: expected int64 columns for all {rows} rows of a batch, got an array of shape "
             f"{columns.shape}, dtype {columns.dtype}"
         )
-    wrong = first_invalid(columns, offsets, cols)
-    if wrong >= 0:
-        part = columns[offsets[wrong] : offsets[wrong + 1]]
+    invalid = first_invalid(columns, offsets, cols)
+    if invalid >= 0:
+        part = columns[offsets[invalid] : offsets[invalid + 1]]
         check_assignment(part, len(part), cols, name=matcher.name)
     return assignments
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Matchers by name and their options."""
+"""Creation of matchers by name, and their options."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GROUP = "simplugins.matchings"
 
 
 def matcher_options(matcher: Matcher) -> dict[str, Any]:
-    """Return a matcher's options by name, as numbers, strings, booleans or None; empty if it is not a dataclass."""
+    """Return a matcher's options as JSON types, by name; empty if it is not a dataclass."""
     if not dataclasses.is_dataclass(matcher):
         return {}
     options = {field.name: getattr(matcher, field.name) for field in dataclasses.fields(matcher)}
@@ -28,14 +28,14 @@ def matcher_options(matcher: Matcher) -> dict[str, Any]:
 
 
 def resolve_matcher(matching: str | Matcher | type[Matcher], options: Mapping[str, Any] | None = None) -> Matcher:
-    """Return a matcher, given by name, class or instance.
+    """Return the matcher specified by a name, class or instance.
 
     Parameters
     ----------
     matching : str, Matcher or subclass of Matcher
-        A plugin of the group ``simplugins.matchings`` by name, or a matcher of any origin. A class is instantiated.
+        The name of a plugin of the group ``simplugins.matchings``, a matcher, or a class, which is instantiated.
     options : mapping, optional
-        Options of a matcher given by name or class; those left out have their defaults.
+        Options of a matcher given by name or class; omitted ones have their defaults.
 
     Returns
     -------
@@ -44,9 +44,9 @@ def resolve_matcher(matching: str | Matcher | type[Matcher], options: Mapping[st
     Raises
     ------
     ValueError
-        If no plugin has that name, or an option's value is not allowed.
+        If no plugin has that name, or the value of an option is not allowed.
     TypeError
-        If the plugin is not a matcher, the matcher has no such option, or options accompany an instance.
+        If the plugin is not a matcher, the matcher has no such option, or options are passed with an instance.
 
     Examples
     --------
@@ -62,8 +62,8 @@ def resolve_matcher(matching: str | Matcher | type[Matcher], options: Mapping[st
         raise TypeError(f"matching: expected a name or a Matcher, got {type_name(matching)}")
     elif options:
         raise TypeError(
-            f"options {sorted(options)} cannot be applied to the ready matcher {matching}: create it with them, or "
-            f"give the matching by name"
+            f"options {sorted(options)} cannot be applied to the matcher instance {matching}: pass them to its "
+            f"constructor, or give the matching by name"
         )
     else:
         matcher = matching

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Windows of positions of similar norm, which are matched separately."""
+"""Windows of positions of similar norm."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Iterator
 def norm_windows(rows: int, cols: int, size: int) -> Iterator[tuple[slice, slice]]:
     """Cut two sets of positions, in ascending order of norm, into consecutive windows of `size` positions.
 
-    If the sets differ in size, the smaller one is treated as if it began with zero vectors, the smallest there are. So
-    the largest norms of both sets share a window, and every position of the smaller set gets a partner. The last window
-    may be shorter, and so may the first windows of the smaller set; empty windows are omitted.
+    If the sets differ in size, the smaller one is treated as if it were padded with zero vectors at the start. So the
+    largest norms of both sets share a window, and every position of the smaller set is matched. The last window may be
+    shorter, and so may the first windows of the smaller set; empty windows are omitted.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ def assignment_magnitudes(affinities, offsets, columns, out):  # type: ignore[no
 
 @compiled
 def first_invalid(columns, offsets, cols):  # type: ignore[no-untyped-def]
-    """Return the first problem whose columns are not an assignment of its smaller side, or -1 if all are valid."""
+    """Return the index of the first problem with an invalid assignment (see `check_assignment`), or -1."""
     assigned_in = np.full(cols, -1)
     for problem in range(offsets.size - 1):
         matched = 0
@@ -64,7 +64,7 @@ def dual_bounds(affinities, offsets, prices, values, upper, gap):  # type: ignor
 
     For prices v of the larger side (non-negative, or arbitrary if sides are equal), no assignment exceeds
     ``sum(v) + sum over the other side of max(affinity - v)``. Computed in float64 with a margin for its own rounding,
-    so the bound holds rigorously for the affinities as they are. O(rows × columns) per problem.
+    so the bound is rigorous for the given affinities. O(rows × columns) per problem.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ def dual_bounds(affinities, offsets, prices, values, upper, gap):  # type: ignor
     upper : (B,) float64 array, written
         The bounds.
     gap : (B,) float64 array, written
-        Relative optimality gaps ``(upper - value) / |upper|``. 0 if bound and value agree to the rounding of their own
-        sums; infinite if the bound is 0 and the value is not.
+        Relative optimality gaps ``(upper - value) / |upper|``. 0 if bound and value agree to within the rounding
+        of their sums; infinite if the bound is 0 and the value is not.
     """
     best_of_column = np.empty(affinities.shape[1])
     for problem in range(offsets.size - 1):
@@ -86,11 +86,11 @@ def dual_bounds(affinities, offsets, prices, values, upper, gap):  # type: ignor
         bound, magnitude = _bound(block, prices[problem], best_of_column)
         margin = magnitude * (block.shape[0] + block.shape[1]) * np.finfo(np.float64).eps
         upper[problem] = bound + margin
-        missing = upper[problem] - values[problem]
-        if missing <= 2 * margin:
+        shortfall = upper[problem] - values[problem]
+        if shortfall <= 2 * margin:
             gap[problem] = 0.0
         else:
-            gap[problem] = missing / abs(upper[problem]) if upper[problem] != 0 else np.inf
+            gap[problem] = shortfall / abs(upper[problem]) if upper[problem] != 0 else np.inf
 
 
 @compiled

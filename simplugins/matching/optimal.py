@@ -15,10 +15,10 @@ from simplugins.matching.matcher import Assignments, BatchMatcher
 
 @dataclass(frozen=True)
 class Optimal(BatchMatcher):
-    """The assignment with the largest sum of affinities: the permutation of the paper's semantic RSM.
+    """The assignment that maximises the sum of affinities, as in the paper's semantic RSM.
 
     Exact to rounding (see `simplugins.matching.integer_costs`). Time is O(S^3) in the worst case; on activations it
-    grows like S^2 up to about 800 positions, and like S^2.7 from there to 3,136. Working memory is one matrix of S^2
+    grows like S^2 up to about 800 positions, and like S^2.7 from there to 3,136. Working memory is one S × S matrix of
     integer costs. Dual prices certify each value.
 
     Examples

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scans of `simplugins.matching.vector_scans` as plain Numba loops, with equal results.
 
-They define what the vector code computes, and tests compare the two. Replacing the import of `vector_scans` by this
-module is all it takes to do without LLVM's vector types.
+They are the reference implementation: tests compare the vector code with them. To avoid LLVM's vector types, import
+this module in place of `vector_scans`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def two_smallest(costs, row, prices):  # type: ignore[no-untyped-def]
 def relax(costs, row, base, prices, keys, predecessors):  # type: ignore[no-untyped-def]
     """Lower `keys` to ``base + prices + costs[row]`` where that is less, and find the smallest key.
 
-    Columns whose key decreases get `row` as their predecessor. Returns ``(column, smallest key)``, with ties as in
+    `row` becomes the predecessor of columns whose key decreases. Returns ``(column, smallest key)``, with ties as in
     `two_smallest`.
     """
     number, lanes = costs.dtype.type, 64 // costs.itemsize

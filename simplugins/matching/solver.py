@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Solving batches of assignment problems, exactly or to a tolerance."""
+"""Solves batches of assignment problems, exactly or to a tolerance."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ _EXACT = {np.dtype(np.float32): 2.0**-20, np.dtype(np.float64): 2.0**-44}
 """Shortfall up to which a value counts as exact, relative to the magnitude of the matched affinities. Problems with a
 larger bound are solved again on a finer scale."""
 
-_MOST_REFINEMENTS = 8
+_MAX_REFINEMENTS = 8
 
 
 def solve(affinities: NDArray[np.floating], problems: NDArray[np.int64], *, tolerance: float = 0.0) -> Assignments:
-    """Assign the rows of each problem such that the sum of the matched affinities is the largest, or close to it.
+    """Assign the rows of each problem such that the sum of the matched affinities is maximal, up to the tolerance.
 
     Parameters
     ----------
     affinities : (T, K) array, C-contiguous, float32 or float64
     problems : (B, 4) int64 array
-        First row, end of rows, first column and end of columns of each problem, sorted by rows. Rows must not overlap.
+        First row, end of rows, first column and end of columns of each problem, sorted by rows. Problems must not share
+        rows.
     tolerance : float, default 0
         The share of the optimum that a value may fall short of.
 
     Returns
     -------
     Assignments
-        With columns counted from the first of all K columns, and dual prices of each problem.
+        Columns, counted from the first of all K columns, and dual prices of each problem.
     """
-    columns, prices, missing = _assign(affinities, problems, tolerance)
-    allowed = _allowed_shortfall(affinities, problems, columns, missing, tolerance)
-    for problem in np.flatnonzero(np.isinf(missing) | (missing > allowed)):
+    columns, prices, shortfall = _assign(affinities, problems, tolerance)
+    allowed = _allowed_shortfall(affinities, problems, columns, shortfall, tolerance)
+    for problem in np.flatnonzero(np.isinf(shortfall) | (shortfall > allowed)):
         start, stop, first, end = problems[problem]
         block = affinities[start:stop, first:end].astype(np.float64, order="C")
         refined = _solve_finely(block, tolerance)
@@ -49,9 +50,9 @@ def _solve_finely(affinity: NDArray[np.float64], tolerance: float) -> Assignment
 
     Each row (of the smaller side) contributes at most its largest affinity. Let d be the difference between the sum of
     these and the value of some assignment. An affinity more than 2 d below the largest of its row cannot be part of a
-    better assignment, and may be raised to that level. This narrows the range of affinities, and with it the unit of
-    the integer costs. (With 2 d rather than d, no assignment with a raised affinity ties with the present one.) The
-    worst of hundreds of thousands of adversarial problems needed three rounds.
+    better assignment, and can be raised to that level. This narrows the range of affinities, and with it the unit of
+    the integer costs. (With 2 d rather than d, no assignment with a raised affinity ties with the current one.) Among
+    hundreds of thousands of adversarial problems, none needed more than three rounds.
     """
     exponent = np.frexp(np.abs(affinity).max())[1]
     affinity = np.ldexp(affinity, -exponent)
@@ -59,14 +60,14 @@ def _solve_finely(affinity: NDArray[np.float64], tolerance: float) -> Assignment
     smaller = 1 if affinity.shape[0] <= affinity.shape[1] else 0
     largest = affinity.max(smaller, keepdims=True)
     best, least_difference, narrowed = np.full(len(affinity), -1), np.inf, affinity
-    for _ in range(_MOST_REFINEMENTS):
-        columns, prices, missing = _assign(narrowed, problem, tolerance)
+    for _ in range(_MAX_REFINEMENTS):
+        columns, prices, shortfall = _assign(narrowed, problem, tolerance)
         difference = _difference(affinity, largest, columns)
         if difference <= least_difference:
             best, least_difference = columns, difference
         if difference == 0:
             return Assignments(best, np.zeros_like(prices[0]))
-        if missing <= _allowed_shortfall(affinity, problem, columns, missing, tolerance):
+        if shortfall <= _allowed_shortfall(affinity, problem, columns, shortfall, tolerance):
             break
         narrowed = np.maximum(affinity, largest - 2 * least_difference)
     return Assignments(best, np.ldexp(prices[0], exponent))
@@ -86,23 +87,23 @@ def _assign(
     work = integer_costs.make_workspace(rows, cols, affinities.dtype)
     columns = np.full(len(affinities), -1)
     prices = np.zeros((len(problems), max(rows, cols)))
-    missing = np.empty(len(problems))
-    linear_assignment.assign_batch(affinities, problems, work, tolerance, columns, prices, missing)
-    return columns, prices, missing
+    shortfall = np.empty(len(problems))
+    linear_assignment.assign_batch(affinities, problems, work, tolerance, columns, prices, shortfall)
+    return columns, prices, shortfall
 
 
 def _allowed_shortfall(
     affinities: NDArray[np.floating],
     problems: NDArray[np.int64],
     columns: NDArray[np.int64],
-    missing: NDArray[np.float64],
+    shortfall: NDArray[np.float64],
     tolerance: float,
 ) -> NDArray[np.float64]:
     """Return the largest acceptable shortfall of each value."""
     offsets = np.append(problems[:, 0], len(affinities))  # rows that belong to no problem have no column
-    sums = np.empty(len(missing))
+    sums = np.empty(len(shortfall))
     if tolerance:
         objective.assignment_values(affinities, offsets, columns, sums)
-        return tolerance * np.abs(sums + missing)
+        return tolerance * np.abs(sums + shortfall)
     objective.assignment_magnitudes(affinities, offsets, columns, sums)
     return _EXACT[affinities.dtype] * sums

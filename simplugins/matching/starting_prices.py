@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starting prices of square assignment problems, from the means of rows and columns.
+"""Starting prices of square assignment problems, estimated from the means of rows and columns.
 
 They would be optimal if each affinity were the product of one number per row and one per column. This nearly holds if
 concept vectors share a direction, as they do after a rectifier in particular.
@@ -17,7 +17,7 @@ affinity of a column, if that is less."""
 
 @compiled
 def set_starting_prices(costs, top, unit, work):  # type: ignore[no-untyped-def]
-    """Set the prices that a square problem starts from, and return the span of its costs.
+    """Set the starting prices of a square problem, and return the span of its costs.
 
     Reads `row_sums`, `column_sums` and `largest` as left by `integer_costs.make_costs`; a cost of 1 is one unit below
     `top`. Let r[i] be the mean affinity of row i, c[j] that of column j, and m that of all. If each affinity were
@@ -37,5 +37,5 @@ def set_starting_prices(costs, top, unit, work):  # type: ignore[no-untyped-def]
         for j in range(rows):
             work.prices[j] = int(min(start[j], 2.0 ** (bits + 1)))
     typical = (work.largest[:rows] / unit - column_means).mean()
-    # Sums of costs are truncated, so the best of equal affinities may seem to differ from their mean: hence max.
+    # Truncated sums can make this slightly negative if all affinities are equal.
     return min(2.0**bits, max(0.0, SPAN_OF_TYPICAL * typical))

@@ -16,11 +16,11 @@ from simplugins.matching.matcher import Assignments, BatchMatcher
 
 @dataclass(frozen=True)
 class TopKGreedy(BatchMatcher):
-    """Optimal matching of the k positions with the largest norms of each input; greedy matching of the others.
+    """Optimal matching of the k positions of largest norm in each input, greedy matching of the remaining positions.
 
     The paper finds it a poor approximation; it is included for comparison. O(S^2) per pair, in addition to the optimal
     matching of k positions. As with `Greedy`, the result depends on which of two inputs provides the rows. `match`
-    expects rows and columns in ascending order of norm, as provided by engines.
+    expects rows and columns in ascending order of norm, which is how engines pass them.
 
     Parameters
     ----------

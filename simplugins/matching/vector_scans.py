@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Argmin scans of rows, the inner loops of assignment, as explicit vector code.
 
-Assignment spends its time searching rows for a best entry and its position. LLVM does not vectorise such a loop (only
-one that finds the best entry or its position, not both), so these scans are built from LLVM vectors: they keep all
-state in registers, and read each row once.
+Assignment spends its time searching rows for a best entry and its position. LLVM vectorises loops that find one of the
+two, but not both, so these scans are built from LLVM vectors. They keep all state in registers, and read each row once.
 
-Measured factor: with the scalar twins in their place, `Optimal.match_batch` on `simplugins.data.load_photos()` takes
+Measured speed-up: with `scalar_scans` in their place, `Optimal.match_batch` on `simplugins.data.load_photos()` takes
 7.9 times as long at 196 positions (block10, all pairs of 14 inputs) and 5.0 times at 49 (block15) in float32, 5.2 and
 2.1 times in float64. `Auction` takes 10.8 and 5.4 times as long, `Greedy` 3.7 and 1.1. (One core of an AMD EPYC with
-AVX-512, Numba 0.68, minima of 30 rounds in turns; swap the imports of `vector_scans` to repeat.)
+AVX-512, Numba 0.68, minima of 30 alternating rounds; swap the imports of `vector_scans` to repeat.)
 
 `two_smallest` and `relax` work on costs: C-contiguous integer arrays (int32 or int64, all of one type) whose rows are
 padded to a multiple of `LANES` columns. Padding columns are closed (see `CLOSED_PRICE_BITS`), so no scan ever selects
 them. `largest` works on unpadded affinities. The results equal those of `simplugins.matching.scalar_scans`, which
-documents them, on every machine.
+documents them, on all machines.
 
 Loads and addresses state their types, so the code works with opaque pointers as well as with the typed pointers that
 llvmlite is phasing out.
@@ -40,7 +39,7 @@ _LANE_INDEX = ir.IntType(32)
 
 
 class _Vectors:
-    """The vector operations of the scans, for 64 bytes of numbers of one type."""
+    """Operations on vectors of 64 bytes, with elements of one type."""
 
     def __init__(self, context: Any, builder: Any, dtype: types.Number) -> None:
         self.context, self.builder = context, builder
@@ -91,7 +90,7 @@ class _Vectors:
         self.builder.store(value, pointer).align = self.width // 8
 
     def lane_of(self, values: Any, value: Any) -> Any:
-        """Return the first lane that holds a value (at least one must)."""
+        """Return the first lane that holds a value, which at least one lane must."""
         holds = self.builder.icmp_signed("==", values, self.splat(value))
         bits = self.builder.bitcast(holds, ir.IntType(self.lanes))
         count = self._call(f"llvm.cttz.i{self.lanes}", bits.type, bits, ir.Constant(ir.IntType(1), 0))
@@ -101,7 +100,7 @@ class _Vectors:
         return self.builder.icmp_signed("==", self.numbers, self.splat(self.resize(lane, self.index)))
 
     def column(self, offsets: Any, lane: Any) -> Any:
-        """Return the column of a lane, given the offset of the block from which each lane has its value."""
+        """Return the column of a lane's value, given the offsets of the blocks that the values come from."""
         offset = self.resize(self.builder.extract_element(offsets, lane), _INDEX)
         return self.builder.add(offset, self.resize(lane, _INDEX))
 
@@ -175,7 +174,7 @@ class _Floats(_Vectors):
         return self._call(f"llvm.vector.reduce.fmax.v{self.lanes}f{self.width}", self.element, values)
 
     def lowest_column(self, values: Any, value: Any, offsets: Any) -> Any:
-        """Return the lowest of the columns from which lanes have a value."""
+        """Return the lowest column among the lanes that hold a value."""
         holds = self.builder.fcmp_ordered("==", values, self.splat(value))
         none = ir.Constant(self.zero.type, [2 ** (self.width - 1) - 1] * self.lanes)
         columns = self.builder.select(holds, self.builder.add(offsets, self.numbers), none)

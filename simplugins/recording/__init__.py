@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recording: the activations of a Torch model's layers, in memory or on disk."""
+"""Recording of the activations of a Torch model's layers, in memory or on disk."""
 
 from simplugins.activations.recordings import read_recorded
 from simplugins.recording.recorder import record

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Batches of inputs, from tensors, arrays, mappings and loaders."""
+"""Batches of inputs from tensors, arrays, mappings and DataLoaders."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +29,6 @@ class Batch:
     size: int
     arguments: tuple[Any, ...]
     keywords: Mapping[str, Any]
-
-    def run(self, forward: Callable[..., Any]) -> None:
-        """Call the model and discard its output."""
-        forward(*self.arguments, **self.keywords)
 
 
 def in_batches(inputs: Any, size: int) -> Iterable[Any]:
@@ -62,7 +58,7 @@ def in_batches(inputs: Any, size: int) -> Iterable[Any]:
 
 
 def count_inputs(inputs: Any) -> int | None:
-    """Return the number of inputs; None for an iterable of batches, where it is not known in advance."""
+    """Return the number of inputs; None for an iterable of batches, whose total is unknown."""
     if _is_array(inputs):
         return _length(inputs)
     return next(iter(_lengths(inputs).values()), 0) if isinstance(inputs, Mapping) else None
@@ -88,12 +84,14 @@ def _lengths(inputs: Mapping[str, Any]) -> dict[str, int]:
 def _check_order(inputs: Iterable[Any]) -> None:
     from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
-    if isinstance(inputs, DataLoader) and isinstance(
-        inputs.sampler, RandomSampler | SubsetRandomSampler | WeightedRandomSampler
-    ):
+    if not isinstance(inputs, DataLoader):
+        return
+    samplers = inputs.sampler, getattr(inputs.batch_sampler, "sampler", None)
+    random = RandomSampler | SubsetRandomSampler | WeightedRandomSampler
+    if any(isinstance(sampler, random) for sampler in samplers):
         raise ValueError(
             "inputs: the DataLoader draws them in random order, so the order of the activations would be unknown: "
-            "construct it with shuffle=False"
+            "construct it with shuffle=False, or with a sampler in fixed order"
         )
 
 

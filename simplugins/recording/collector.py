@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Collecting the outputs of layers: checked batch by batch, stored, and turned into Activations at the end."""
+"""Collects the outputs of layers: checks and stores each batch, and finally constructs Activations."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _MOST_REASONS = 5
 
 
 class Store(Protocol):
-    """Where recorded activations go, in memory or on disk; arrays are stored by name."""
+    """Storage of recorded activations by name, in memory or on disk."""
 
     def append(self, name: str, values: NDArray[np.floating]) -> None:
-        """Append the activations of more inputs, which have the type and shape of the earlier ones."""
+        """Append activations of more inputs, with the type and shape of the earlier ones."""
 
     def arrays(self) -> dict[str, NDArray[np.floating]]:
         """Complete the store and return its arrays."""
@@ -48,17 +48,17 @@ class Memory:
         self._parts.setdefault(name, []).append(values)
 
     def arrays(self) -> dict[str, NDArray[np.floating]]:
-        """Concatenate the parts, releasing those of one layer after the other."""
+        """Concatenate the parts layer by layer, to release the memory of each."""
         return {name: np.concatenate(self._parts.pop(name)) for name in list(self._parts)}
 
     def describe(self, layers: Mapping[str, Mapping[str, Any]], labels: NDArray[Any] | None) -> None:
-        """Do nothing: in memory, the Activations have all of this."""
+        """Do nothing: in memory, the Activations hold this information."""
 
 
 class Collector:
     """Collects the outputs of layers.
 
-    A layer has one output, with the layer's name, or one per run if it runs several times in a forward pass.
+    A layer that runs once per forward pass has one output, with the layer's name; otherwise it has one output per run.
 
     Parameters
     ----------
@@ -93,8 +93,8 @@ class Collector:
         Raises
         ------
         ValueError
-            If a layer ran more or less often than before, or its type or shape has changed; if values are NaN or
-            infinite; or if the first batch has no activations in a requested layer.
+            If the number of a layer's runs, or the type or shape of its output, has changed; if values are NaN or
+            infinite; or if a requested layer has no activations in the first batch.
         """
         if not self._names:
             self._begin(outputs, size)
@@ -116,7 +116,7 @@ class Collector:
         Raises
         ------
         ValueError
-            If there were no inputs, or the labels are not one per input.
+            If there were no inputs, or there is not exactly one label per input.
         """
         if not self._inputs:
             raise ValueError("inputs: expected at least one, got none")
@@ -131,7 +131,7 @@ class Collector:
         return activations
 
     def _begin(self, outputs: Outputs, size: int) -> None:
-        """Find the layers that return activations, with their names, types and shapes, in the first batch."""
+        """Find the layers that return activations in the first batch, with output names, types and shapes."""
         reasons: dict[str, list[str]] = {}
         for layer in self._layers:
             try:
@@ -154,23 +154,23 @@ class Collector:
             self._shapes[name], self._dtypes[name] = values.shape[1:], values.dtype
 
     def _checked(self, name: str, tensor: Tensor | None, size: int) -> NDArray[np.floating]:
-        """Return the activations of a batch, after checking that they fit those before."""
+        """Return the activations of a batch, after checking them against the first batch."""
         values = activations_in(tensor, size)
         dtype, shape = self._dtypes[name], self._shapes[name]
         if (values.dtype, values.shape[1:]) != (dtype, shape):
             raise ValueError(
                 f"returned {values.dtype} of shape {values.shape[1:]} per input, and {dtype} of shape {shape} before; "
-                f"all inputs must give activations of one type and shape"
+                f"activations must have the same type and shape for all inputs"
             )
         is_first = self._inputs == 0
-        if is_first or not np.isfinite(values).all():  # report unsuitable options and values at once
+        if is_first or not np.isfinite(values).all():  # report bad options and values early
             Activations.from_array(values, **self._options(values.ndim))
         return values
 
     def _options(self, dimensions: int) -> dict[str, Any]:
-        """Return the options for arrays with this number of dimensions.
+        """Return the options that apply to arrays with this number of dimensions.
 
-        An option that fits no output is passed for every one, which raises the error that explains it.
+        An option that applies to no output is returned for all of them, so that constructing Activations explains why.
         """
         present = {len(shape) + 1 for shape in self._shapes.values()}
         for_layout = dimensions == len(self._layout) or len(self._layout) not in present

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Outputs of layers: finding the activations in them."""
+"""Extraction of activations from the outputs of layers."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class NoActivationsError(ValueError):
 def copy_first_tensor(output: Any) -> Tensor | None:
     """Copy the `first_tensor` of a layer's output to the CPU; None if there is none.
 
-    The copy protects it from later layers that work in place. Floating-point types that NumPy lacks, such as bfloat16,
-    become float32, which represents all of their values.
+    Later layers may modify the original in place. Floating-point types that NumPy lacks, such as bfloat16, become
+    float32, which represents their values exactly.
     """
     import torch
 
@@ -43,8 +43,8 @@ def first_tensor(output: Any) -> Tensor | None:
     Parameters
     ----------
     output : object
-        A tensor; or a tuple, list, mapping or dataclass, whose elements are searched in order, except that
-        ``last_hidden_state``, in the outputs of Hugging Face's models, comes first.
+        A tensor; or a tuple, list, mapping or dataclass, whose elements are searched in order after
+        ``last_hidden_state`` (in outputs of Hugging Face models).
 
     Examples
     --------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers of a model, selected by name or pattern."""
+"""Selection of a model's layers by name or pattern."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def choose_layers(model: Module, requested: str | Sequence[str] | None) -> list[
     Returns
     -------
     list of Layer
-        In the order requested. Patterns select a module with several names once; each name selects it again.
+        In the order requested. A module with several names appears once for all patterns, and once per requested name.
 
     Raises
     ------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recording: run a model on inputs and keep the outputs of its layers."""
+"""Runs a model on inputs and records the outputs of its layers."""
 
 from __future__ import annotations
 
@@ -44,30 +44,31 @@ def record(
 ) -> dict[str, Activations]:
     """Record the activations of layers of a Torch model.
 
-    The model runs in evaluation mode and without gradients. Afterwards, even after an error or an interrupt, every
-    module is back in its previous mode, and all hooks are removed.
+    The model runs in evaluation mode and without gradients. Afterwards, also after an error or an interrupt, the modes
+    of all modules are restored and all hooks removed.
 
     Parameters
     ----------
     model : torch.nn.Module
     inputs : tensor, array, mapping, DataLoader, or iterable of batches
         All N inputs as a tensor, a NumPy array, or a mapping of these that is passed as keyword arguments (Hugging
-        Face's processors return such mappings); or an iterable of batches. A batch is one of these, or a tuple or list
-        whose first element is one; its other elements, such as targets, are ignored.
+        Face processors return such mappings); or an iterable of batches. A batch is one of these, or a tuple or list
+        that starts with one; further elements, such as targets, are ignored.
     layers : str or sequence of str, optional
         Names from ``model.named_modules()``, or patterns in which ``*`` matches one part of a name and ``**`` any
         number of parts: ``"features.*"`` are the children of ``features``, ``"features.**"`` all its descendants.
         Layers matched by a pattern are skipped if they return no activations; layers given by name must return some.
-        By default the children of the model, usually its stages; recording every layer soon takes gigabytes.
+        By default the children of the model, usually its stages; recording every layer can take gigabytes.
     to : path, optional
-        A new or empty folder for one .npy file per layer, written as the model runs, so that no more than one batch is
-        in memory; `read_recorded` reads it. By default all values are kept in memory.
+        A new or empty folder for one .npy file per layer, written while the model runs, so that only one batch is in
+        memory at a time; `read_recorded` opens it. By default all values are kept in memory.
     layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
-        Meaning of the dimensions, of the layers that have this number of dimensions; "auto" reads two, three and four
-        dimensions as "nd", "ntd" and "nchw". The maps of some models, such as Swin transformers, are "nhwc".
+        Meaning of the dimensions, for layers with this number of dimensions; "auto", which applies to all other
+        layers, reads two, three and four dimensions as "nd", "ntd" and "nchw". Some models, such as Swin transformers,
+        have "nhwc" maps.
     drop_tokens : int or sequence of int, default 0
-        Tokens to drop from every layer that has tokens: the number of leading tokens, or their places (1 drops a class
-        token). Files contain all tokens.
+        Tokens to drop from every layer that has tokens: the number of leading tokens (1 drops a class token), or the
+        indices of tokens. Files contain all tokens.
     labels : sequence of N str or int, optional
         Names of the inputs.
     batch_size : int, default 32
@@ -82,18 +83,18 @@ def record(
     Returns
     -------
     dict of str to Activations
-        By layer, in the order requested, with the inputs in their order. A shared layer that runs several times in a
-        forward pass has one entry per run: ``name#0``, ``name#1`` and so on. Values keep the type in which they were
-        returned; types that NumPy lacks, such as bfloat16, become float32.
+        By layer, in the order requested; the inputs keep their order. A shared layer that runs several times in a
+        forward pass has one entry per run: ``name#0``, ``name#1`` and so on. Values keep the type that the layer
+        returned, except that types that NumPy lacks, such as bfloat16, become float32.
 
     Raises
     ------
     TypeError
         If the model is not a Torch module, or `inputs` or a batch has none of the forms above.
     ValueError
-        If no layer has a requested name; a layer given by name, or every layer that a pattern matches, does not run or
-        returns no floating-point tensor with 2 to 4 dimensions, the first of which is the batch; a layer returns
-        different shapes for different batches; a value is NaN or infinite; there are no inputs; a DataLoader draws
+        If a requested layer does not exist; a layer given by name, or every layer that matches a pattern, does not run
+        or returns no floating-point tensor with 2 to 4 dimensions, the first of which is the batch; the shape or type
+        of a layer's output changes between batches; a value is NaN or infinite; there are no inputs; a DataLoader draws
         inputs in random order; or `layout`, `drop_tokens` or `labels` do not fit.
     FileExistsError
         If `to` exists and is not an empty folder.
@@ -102,8 +103,8 @@ def record(
     -----
     If a layer returns a tuple, list, mapping or dataclass, its ``last_hidden_state`` is recorded, or else its first
     tensor. Outputs are copied as soon as their layer returns, so later layers may modify them in place. Parts of a
-    model that are compiled, scripted or fused do not run as modules, and cannot be recorded. If the recording is not
-    completed, no files remain.
+    model that are compiled, scripted or fused do not run as modules, and cannot be recorded. An incomplete recording
+    leaves no files.
 
     Examples
     --------
@@ -127,6 +128,7 @@ def record(
     batches = in_batches(inputs, batch_size)
     labels = _read_labels(labels, count_inputs(inputs))
     device = _device_of(model) if device is None else torch.device(device)
+    run = model if forward is None else forward
     with _storing(to) as store:
         collector = Collector(selected, store, layout=layout, drop_tokens=drop_tokens, labels=labels)
         with (
@@ -138,7 +140,7 @@ def record(
             for step in steps:
                 batch = read_batch(step, device)
                 outputs.clear()
-                batch.run(model if forward is None else forward)
+                run(*batch.arguments, **batch.keywords)
                 collector.add(outputs, batch.size)
         return collector.finish()
 
@@ -156,10 +158,9 @@ def _device_of(model: Module) -> torch.device:
 
 @contextmanager
 def _evaluating(model: Module) -> Iterator[None]:
-    """Set all modules to evaluation mode, and each back to its previous mode afterwards.
+    """Set all modules to evaluation mode, and restore their previous modes on exit.
 
-    The flags are set one by one, because a model's `train` method may do more, such as keep parts frozen or merge
-    weights.
+    Sets the flags directly, because a model's `train` method may do more, such as keep parts frozen or merge weights.
     """
     modes = [(module, module.training) for module in model.modules()]
     try:

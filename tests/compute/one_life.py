@@ -18,10 +18,10 @@ from simplugins.data import load_photos
 
 def compute(store: str, log: int) -> None:
     """Compute an RSM of real activations in 300 tiles."""
-    compute_here, write = run.compute_here, zarr_store.Store.write
+    compute_locally, write = run.compute_locally, zarr_store.Store.write
 
     def compute_and_log(*arguments):
-        for tile, result in compute_here(*arguments):
+        for tile, result in compute_locally(*arguments):
             os.write(log, f"computed {tile.row} {tile.column}\n".encode())
             yield tile, result
 
@@ -29,7 +29,7 @@ def compute(store: str, log: int) -> None:
         write(self, tile, result)
         os.write(log, f"stored {tile.row} {tile.column}\n".encode())
 
-    run.compute_here, zarr_store.Store.write = compute_and_log, write_and_log
+    run.compute_locally, zarr_store.Store.write = compute_and_log, write_and_log
     maps = np.concatenate([load_photos()["block10"][:, :, 2:12, 2:12], load_photos()["block10"][:, :, 4:, 4:]])
     simplugins.compute_rsm(maps[:2], certify=True)  # loads compiled code
     importlib.import_module("zarr")

@@ -168,7 +168,7 @@ def save(path, values):
 
 
 def test_a_cluster_without_workers_raises_after_some_time(maps, monkeypatch):
-    monkeypatch.setattr(cluster, "PATIENCE", 1)
+    monkeypatch.setattr(cluster, "WORKER_TIMEOUT", 1)
     options = {"n_workers": 0, "dashboard_address": ":0", "silence_logs": 50}
     with distributed.LocalCluster(**options) as empty, distributed.Client(empty) as client:
         with pytest.raises(ConnectionError, match=r"no workers.*\b1 seconds"):

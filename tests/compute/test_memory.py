@@ -10,7 +10,7 @@ import pytest
 import simplugins
 from simplugins.activations.activations import Activations
 from simplugins.compute.job import Job
-from simplugins.compute.memory import Needs, least, parse_memory, plan, resident
+from simplugins.compute.memory import Needs, minimum_bytes, parse_memory, plan, resident
 from simplugins.matching.optimal import Optimal
 from simplugins.measures.semantic import MatchedPairs
 
@@ -42,8 +42,8 @@ def test_resident_memory_includes_new_arrays():
 def test_memory_goes_to_threads_first_and_then_to_blocks():
     x = Activations.from_array(np.ones((100, 49, 64), np.float32))
     needs = Needs.of(Job(x, None, MatchedPairs(Optimal())), 32)
-    assert plan(needs, least(needs) - 1000, threads=4) is None
-    smallest = plan(needs, least(needs), threads=4)
+    assert plan(needs, minimum_bytes(needs) - 1000, threads=4) is None
+    smallest = plan(needs, minimum_bytes(needs), threads=4)
     assert smallest is not None
     assert (smallest.threads, smallest.blocks) == (1, 2)
     ample = plan(needs, 2**32, threads=4)

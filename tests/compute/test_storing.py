@@ -157,11 +157,11 @@ def test_tiles_of_another_engine_raise(tmp_path, maps, monkeypatch):
     (path / "values" / "c" / "1" / "3").unlink()
 
     def compute_elsewhere(*arguments):
-        for tile, result in local.compute_here(*arguments):
+        for tile, result in local.compute_locally(*arguments):
             result.metadata["engine"] = "cuda"
             yield tile, result
 
-    monkeypatch.setattr("simplugins.compute.run.compute_here", compute_elsewhere)
+    monkeypatch.setattr("simplugins.compute.run.compute_locally", compute_elsewhere)
     with pytest.raises(ValueError, match=r"engine.*'cpu'.*'cuda'"):
         simplugins.compute_rsm(maps, store=path, tile_size=4)
 

@@ -206,7 +206,7 @@ def test_matchers_are_resolved_by_name_class_or_instance():
         ("optimum", {}, ValueError, "'optimum'.*nearest: optimal"),
         (3, {}, TypeError, "matching.*int"),
         (dict, {}, TypeError, "matching.*the class dict"),
-        (Reversed(), {"window": 3}, TypeError, r"'window'.*ready matcher"),
+        (Reversed(), {"window": 3}, TypeError, r"'window'.*matcher instance"),
         ("batch-optimal", {"windw": 3}, TypeError, r"'batch-optimal'.*'windw'.*nearest: window.*options are window"),
         (BatchOptimal, {"depth": 3}, TypeError, r"'batch-optimal'.*'depth'; its options are window"),
         ("optimal", {"window": 3}, TypeError, "'optimal'.*'window'.*no options"),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, TensorDataset
 
 from simplugins import compute_rsm
 from simplugins.recording import read_recorded, record
@@ -602,6 +602,12 @@ def test_layers_without_activations_are_skipped_by_patterns_and_named_otherwise(
             {},
             ValueError,
             r"inputs.*DataLoader.*shuffle=False",
+        ),
+        (
+            DataLoader(TensorDataset(TOKENS), batch_sampler=BatchSampler(RandomSampler(TOKENS), 2, drop_last=False)),
+            {},
+            ValueError,
+            r"inputs.*DataLoader.*random order",
         ),
         (TOKENS, {"batch_size": 0}, ValueError, r"batch_size.*\b0$"),
         (TOKENS, {"drop_tokens": 5}, ValueError, "layer '0', inputs 0 to 2: input 0 "),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Engines: what computes the aligned inner products of all pairs, on the CPU or on a GPU.
+"""Engines, which compute the aligned inner products of all pairs on the CPU or on a GPU.
 
-An engine knows activations and matchers, and nothing of kernels, RSMs or plugins.
+Engines depend on activations and matchers, but not on kernels, RSMs or plugins.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ PRECISIONS = ("float32", "float16x3", "tf32")
 
 
 def check_engine(engine: str, precision: str | None = None) -> None:
-    """Check that an engine can be used here and that the precision exists.
+    """Check that an engine can be used on this machine, and that the precision exists.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def check_engine(engine: str, precision: str | None = None) -> None:
 
 
 def check_names(engine: str, precision: str | None = None) -> None:
-    """Check that an engine, here or on a worker, and a precision exist.
+    """Check the names of an engine and a precision; the engine may be for another machine.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def check_names(engine: str, precision: str | None = None) -> None:
 
 
 def choose_engine(engine: str, matcher: Matcher) -> str:
-    """Return "cpu" or "cuda"; "auto" means the latter where a GPU can be used and has a CUDA kernel for the matcher."""
+    """Return "cpu" or "cuda"; "auto" becomes "cuda" if a GPU can be used and there is a CUDA kernel for the matcher."""
     if engine != "auto":
         return engine
     if gpu.why_unusable() is not None:

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The CPU engine: a pool of threads works through strips of pairs.
 
-A strip is a run of inputs against one other input. BLAS computes its affinities in one matrix product, and the matcher
-reads them in place. Both release the GIL, so plain Python threads keep all cores busy, also inside Dask workers or a
-user's own threads; BLAS is limited to one thread meanwhile. Each thread holds one strip (at most `TILE_BYTES` of
+A strip consists of consecutive inputs against one other input. BLAS computes its affinities in one matrix product, and
+the matcher reads them in place. Both release the GIL, so Python threads keep all cores busy, also in Dask workers or a
+user's own threads; meanwhile, BLAS is limited to one thread. Each thread holds one strip (at most `TILE_BYTES` of
 affinities, or one pair if that is more) and the matcher's costs for one pair; converted inputs take about
 `CACHE_BYTES`.
 
-Matchers with windows receive affinities window by window where that pays, and the affinities between windows are not
-computed. A positionwise matcher needs no affinities: its strips are blocks of inputs against blocks, one product of
-flattened responses each. Certificates need all affinities, whatever the matcher.
+Matchers with windows receive affinities window by window where that pays; affinities between windows are then not
+computed. A positionwise matcher needs no affinities: its strips are pairs of blocks, with one product of flattened
+responses each. Certificates always need all affinities.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from simplugins.matching.norm_windows import norm_windows
 BLOCK_BYTES = 16 * 2**20
 BLOCK_INPUTS = 64
 CALL_COST = 2**21
-"""Multiplications that take about as long as calling the matcher from Python."""
+"""Number of multiplications that take about as long as calling the matcher from Python."""
 
 _PRODUCT_LENGTH = 4096
-"""Entries of flattened responses that are multiplied in float64 at a time."""
+"""Number of entries of flattened responses that are converted to float64 at a time."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +72,16 @@ def aligned_products(
     x : Activations
         N inputs.
     y : Activations or None
-        M other inputs with equal channels; None for x itself, where each pair is matched once.
+        M other inputs with the same number of channels; None for x itself, where each pair is matched once.
     matcher : Matcher
     threads : int, optional
         By default one per core that this process may use.
     certify : bool
-        Whether to bound each pair's optimum from above as well. Matchers without dual prices need an auction for it.
+        Whether to compute optimality gaps as well. Matchers without dual prices need an auction for each pair.
     tile_bytes : int
         Limit of one thread's affinities; results do not depend on it.
     progress : bool or str
-        Show a progress bar on standard error; a string is its title.
+        Show a progress bar on standard error; a string replaces its title.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def aligned_products(
     Raises
     ------
     ValueError
-        If channels differ, or the matcher is positionwise and numbers of positions differ.
+        As for `check_pair`.
     """
     other = x if y is None else y
     check_pair(x, other, matcher)
@@ -135,7 +135,7 @@ class _Run:
         return self.match_strip if self.window is None else self.match_windows
 
     def compile(self) -> None:
-        """Compile the matcher's loops, once per process, in the caller's thread, where Ctrl-C can stop it."""
+        """Compile the matcher's loops, once per process; in the caller's thread, so that Ctrl-C can interrupt it."""
         if (key := (type(self.matcher), self.dtype, self.certify)) in _compiled:
             return
         affinity, offsets = np.ones((1, 1), self.dtype), np.array([0, 1])
@@ -153,7 +153,7 @@ class _Run:
         return len(self.x) * (len(self.x) - 1) // 2 if self.symmetric else len(self.x) * len(self.y)
 
     def strips(self) -> Iterator[Strip]:
-        """Yield all strips, block by block, so that the blocks in use stay converted."""
+        """Yield all strips, block by block, so that converted blocks are reused from the cache."""
         for rows in self._blocks(len(self.x)):
             for columns in self._blocks(len(self.y)):
                 if not self.symmetric or columns.start >= rows.start:
@@ -163,11 +163,11 @@ class _Run:
         return [slice(start, min(start + self.block_size, count)) for start in range(0, count, self.block_size)]
 
     def _cut(self, rows: slice, columns: slice) -> Iterator[Strip]:
-        """Cut two blocks into strips; in a symmetric result only pairs above the diagonal are matched."""
+        """Cut two blocks into strips; symmetric results only need pairs above the diagonal."""
         if self.positionwise:
             yield Strip(rows, columns)
             return
-        for j in reversed(range(columns.start, columns.stop)):  # the longest runs first
+        for j in reversed(range(columns.start, columns.stop)):  # the longest strips first
             last = min(rows.stop, j) if self.symmetric else rows.stop
             for start in range(rows.start, last, self.strip_inputs):
                 yield Strip(slice(start, min(start + self.strip_inputs, last)), slice(j, j + 1))
@@ -183,13 +183,13 @@ class _Run:
     def match_strip(self, strip: Strip) -> None:
         """Match a run of inputs with one other input."""
         inputs, other = self._inputs(strip)
-        into = strip.rows, strip.columns.start
+        entries = strip.rows, strip.columns.start
         affinities = self.scratch.product(inputs.vectors, other.vectors.T)
         if self.gap is None:
-            self.values[into] = matched_values(self.matcher, affinities, inputs.offsets)
+            self.values[entries] = matched_values(self.matcher, affinities, inputs.offsets)
             return
         certified = match_and_certify(self.matcher, affinities, inputs.offsets)
-        self.values[into], self.gap[into] = certified.values, certified.gap
+        self.values[entries], self.gap[entries] = certified.values, certified.gap
 
     def match_windows(self, strip: Strip) -> None:
         """Match a run of inputs with one other input, window by window."""
@@ -201,8 +201,8 @@ class _Run:
             for rows, columns, count in self._equal_windows(sets.shape[1], len(other.vectors)):
                 # (inputs, windows, rows, channels) @ (windows, channels, columns)
                 windowed = sets[:, rows].reshape(len(sets), count, -1, self.x.channels)
-                others = other.vectors[columns].reshape(count, -1, self.x.channels)
-                affinities = self.scratch.product(windowed, others.transpose(0, 2, 1))
+                other_windows = other.vectors[columns].reshape(count, -1, self.x.channels)
+                affinities = self.scratch.product(windowed, other_windows.transpose(0, 2, 1))
                 offsets = np.arange(len(sets) * count + 1) * windowed.shape[2]
                 values = matched_values(self.matcher, affinities.reshape(-1, affinities.shape[-1]), offsets)
                 total += values.reshape(len(sets), count).sum(1)
@@ -233,7 +233,7 @@ class _Run:
 def _worthwhile_window(x: Activations, y: Activations, window: int | None) -> int | None:
     """Return the window if it pays to compute affinities window by window.
 
-    Inputs of equal size are matched in batches; others one by one, where each call must save enough work.
+    Inputs of equal size are matched in batches; others one by one, so each call must save enough work.
     """
     if window is None or np.unique(x.positions).size == 1:
         return window
@@ -255,7 +255,7 @@ def _equal_runs(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
 def _cached_blocks(
     activations: Activations, block_size: int, dtype: np.dtype[np.floating], by_norm: bool
 ) -> Callable[[int], Block]:
-    """Return a function that converts a block of inputs by its number, and caches the blocks used last."""
+    """Return a function that converts a block of inputs, given its number, with a cache of recent blocks."""
 
     def block(number: int) -> Block:
         start = number * block_size

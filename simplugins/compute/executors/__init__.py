@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Executors: where tiles are computed."""
+"""Executors, which compute tiles in this process or on a cluster."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Dask executor: each tile is a task on a worker of a cluster.
 
-Workers read activations on disk from where they lie; other activations are sent to the cluster block by block, once.
-Another worker repeats the tiles of a lost one.
+Workers read activations on disk themselves; other activations are sent to the cluster block by block, once each. If a
+worker is lost, another one repeats its tiles.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from simplugins.compute.tiling import Tile, Tiling
 
 _ADDRESS = re.compile(r"\w+://\S+|[\w.-]+:\d+")
 
-PATIENCE = 60
+WORKER_TIMEOUT = 60
 """Seconds to wait for the first worker of a cluster."""
 
-_TRIES, _BETWEEN_TRIES = 20, 0.5
-"""Attempts to send a block, and seconds between them: by then the scheduler has noticed a lost worker."""
+_SEND_ATTEMPTS, _RETRY_SECONDS = 20, 0.5
+"""Attempts to send a block, and seconds between them; these give the scheduler time to notice a lost worker."""
 
-_AHEAD = 3
+_TILES_IN_FLIGHT = 3
 """Tiles in flight per thread of the cluster."""
 
 
 @contextmanager
 def connected(scheduler: Any) -> Iterator[Any]:
-    """Yield a client of a cluster: the given one, or one for the scheduler at an address, which is closed on exit.
+    """Yield a client of a cluster: `scheduler` if it is one, or a new one for its address, which is closed on exit.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def connected(scheduler: Any) -> Iterator[Any]:
 
 
 def threads_of(scheduler: Any) -> int:
-    """Return the number of threads of all workers of a cluster, after waiting for the first worker.
+    """Return the total number of threads of a cluster's workers, after waiting for the first worker.
 
     Raises
     ------
@@ -78,34 +78,34 @@ def threads_of(scheduler: Any) -> int:
     """
     with connected(scheduler) as client:
         try:
-            client.wait_for_workers(1, timeout=PATIENCE)
+            client.wait_for_workers(1, timeout=WORKER_TIMEOUT)
         except TimeoutError:
             raise ConnectionError(
-                f"the cluster has no workers, and none joined within {PATIENCE} seconds: start some, or call "
+                f"the cluster has no workers, and none joined within {WORKER_TIMEOUT} seconds: start some, or call "
                 f"client.wait_for_workers(1) first"
             ) from None
         return max(1, sum(map(int, client.nthreads().values())))
 
 
-def compute_there(
+def compute_on_cluster(
     job: Job, tiling: Tiling, tiles: Iterable[Tile], *, client: Any, threads: int, cached_blocks: int
 ) -> Iterator[tuple[Tile, TileResult]]:
-    """Compute tiles on a cluster, and yield each as soon as it is complete.
+    """Compute tiles on a cluster, and yield them in order of completion.
 
     Parameters
     ----------
     job, tiling, tiles
-        As for `simplugins.compute.executors.local.compute_here`.
+        As for `simplugins.compute.executors.local.compute_locally`.
     client : dask.distributed.Client
     threads : int
         Threads of each task; Dask runs as many tasks at once as a worker has threads.
     cached_blocks : int
-        Blocks that a worker keeps of those that it reads from disk.
+        Number of blocks read from disk that each worker caches.
     """
     tasks = _Tasks(job, tiling, client, threads=threads, cached_blocks=cached_blocks)
     waiting, completed = iter(tiles), import_module("distributed").as_completed(loop=client.loop)
     try:
-        for _ in range(_AHEAD * threads_of(client)):
+        for _ in range(_TILES_IN_FLIGHT * threads_of(client)):
             tasks.submit_next(waiting, completed)
         for future in completed:
             tile = tasks.started.pop(future)
@@ -122,14 +122,14 @@ def compute_there(
 
 
 class _BlockCache:
-    """The blocks that a worker read last, shared by its threads."""
+    """A cache of a worker's most recently used blocks, shared by its threads."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.blocks: OrderedDict[Hashable, Activations] = OrderedDict()
 
     def load(self, key: Hashable, block: Activations, size: int) -> Activations:
-        """Return a block in memory; the cache keeps `size` blocks."""
+        """Return a block in memory, and cache it; evict blocks beyond `size`."""
         with self.lock:
             if key in self.blocks:
                 self.blocks.move_to_end(key)
@@ -155,7 +155,7 @@ class _OnDisk:
         Identifier of the run, whether the block is of columns, and its number.
     block : Activations
     cached_blocks : int
-        Blocks that the worker keeps.
+        Number of blocks that the worker caches.
     """
 
     key: tuple[str, bool, int]
@@ -201,19 +201,19 @@ class _Tasks:
         return future
 
     def send_again(self, tile: Tile) -> None:
-        """Forget where the blocks of a tile are, so that they are sent again."""
+        """Drop the references to the blocks of a tile, so that the next `submit` sends them again."""
         for key in self._keys(tile):
             if key is not None:
                 self._sent.pop(key, None)
 
     def _keys(self, tile: Tile) -> tuple[tuple[bool, int], tuple[bool, int] | None]:
-        """Return the keys of a tile's blocks: whether a block is of columns, and its number."""
+        """Return the keys of a tile's blocks, as for `_block`; no columns if the tile is on the diagonal."""
         if self.tiling.on_diagonal(tile):
             return (False, tile.row), None
         return (False, tile.row), (self.job.y is not None, tile.column)
 
     def _block(self, of_columns: bool, number: int) -> Any:
-        """Return a block of inputs, or a reference to it in the cluster."""
+        """Return a block of rows or columns: read by the worker if on disk, else a reference to data on the cluster."""
         source = self.job.columns if of_columns else self.job.x
         inputs = self.tiling.block(number, len(source))
         part = source.part(inputs.start, inputs.stop)
@@ -225,10 +225,10 @@ class _Tasks:
         return self._sent[key]
 
     def _send(self, block: Activations) -> Any:
-        """Send a block to the cluster; again, if the worker that should hold it has just been lost."""
-        for _ in range(_TRIES):
+        """Send a block to the cluster, and retry if its worker has just been lost."""
+        for _ in range(_SEND_ATTEMPTS):
             try:
                 return self.client.scatter(block, hash=False)
             except OSError:
-                time.sleep(_BETWEEN_TRIES)
+                time.sleep(_RETRY_SECONDS)
         return self.client.scatter(block, hash=False)

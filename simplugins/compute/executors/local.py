@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The local executor: tiles one after the other in this process, each with all threads."""
+"""The local executor: computes tiles one after the other in this process, each with all threads."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from simplugins.compute.memory import Budget
 from simplugins.compute.tiling import Tile, Tiling
 
 
-def compute_here(job: Job, tiling: Tiling, tiles: Iterable[Tile], budget: Budget) -> Iterator[tuple[Tile, TileResult]]:
-    """Compute tiles in their order, keeping the blocks of inputs used last.
+def compute_locally(
+    job: Job, tiling: Tiling, tiles: Iterable[Tile], budget: Budget
+) -> Iterator[tuple[Tile, TileResult]]:
+    """Compute tiles in order, caching the most recently used blocks of inputs.
 
     Parameters
     ----------
@@ -22,7 +24,7 @@ def compute_here(job: Job, tiling: Tiling, tiles: Iterable[Tile], budget: Budget
     tiles : iterable of Tile
         The tiles to compute.
     budget : Budget
-        Blocks of rows and columns together to keep in memory, and threads.
+        Number of cached blocks (rows and columns together), and threads.
     """
 
     @lru_cache(maxsize=budget.blocks)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sinks: where finished tiles go."""
+"""Sinks, which collect finished tiles in memory or in a store."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The matrix sink: tiles are collected in memory."""
+"""The matrix sink, which collects tiles in memory."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class MatrixSink:
         return tiles
 
     def add(self, tile: Tile, result: TileResult) -> None:
-        """Put a tile in its place; the only tile is taken as it is."""
+        """Write a tile into the matrices; a single tile becomes the result without copying."""
         if self.tiling.count == 1:
             self.whole = result
             return

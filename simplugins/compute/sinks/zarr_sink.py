@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Zarr sink: tiles are written to a store, which an interrupted run continues."""
+"""The Zarr sink, which writes tiles to a store; a later run continues an interrupted one."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class ZarrSink:
     path : Path
     tiling : Tiling
     manifest : mapping
-        Of a new store.
+        The manifest for a new store.
     job : Job
     store : Store or None
-        The store that an earlier run began.
+        The store of an earlier run to continue.
     """
 
     def __init__(self, path: Path, tiling: Tiling, manifest: Mapping[str, Any], job: Job, store: Store | None) -> None:
@@ -56,7 +56,7 @@ class ZarrSink:
         return store
 
     def progress_report(self) -> str:
-        """Return what an interrupted run leaves behind, and how to continue it."""
+        """Return a message that describes the progress of an interrupted run, and how to continue it."""
         if self.store is None:
             return "nothing was written"
         return f"{self.path} holds {self.store.state()}; the same call continues it"
@@ -70,7 +70,7 @@ def compute_into(
     description: Mapping[str, Any],
     progress: bool | str = False,
 ) -> Store:
-    """Compute all pairs of a job into a store, or those that it lacks.
+    """Compute the pairs of a job that a store lacks, creating it if necessary.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def compute_into(
     Returns
     -------
     Store
-        Finished.
+        The finished store.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def compute_into(
     OSError
         If it cannot be written to.
     KeyboardInterrupt
-        With a message that says what is stored.
+        On an interrupt, with the progress as its message.
     """
     path = Path(path).absolute()
     job.operation.check(job.x, job.columns)
@@ -118,7 +118,7 @@ def compute_into(
 
 
 def _open_matching(path: Path, run: Mapping[str, Any], labels: Mapping[str, list[Any] | None]) -> Store:
-    """Open a store, after checking that it belongs to the same run."""
+    """Open a store, after checking that it belongs to the same run and labels."""
     store = Store.open(path)
     check_same_run(store, run)
     for name, values in labels.items():
@@ -127,14 +127,14 @@ def _open_matching(path: Path, run: Mapping[str, Any], labels: Mapping[str, list
 
 
 def describe(job: Job) -> dict[str, Any]:
-    """Return everything that tiles depend on, as JSON types."""
+    """Return everything that the values of tiles depend on, as JSON types."""
     run = {
         "simplugins": job.version,
         **job.operation.describe(),
         "activations": _identity(job.x),
         "other": None if job.y is None else _identity(job.y),
     }
-    return dict(json.loads(json.dumps(run)))  # as the manifest returns it
+    return dict(json.loads(json.dumps(run)))  # normalised like a manifest that was read back
 
 
 def _identity(activations: Activations) -> dict[str, Any]:
@@ -151,13 +151,7 @@ def _labels(activations: Activations | None) -> list[Any] | None:
 
 
 def check_same_run(store: Store, run: Mapping[str, Any]) -> None:
-    """Check that a store belongs to a run.
-
-    Raises
-    ------
-    ValueError
-        If it belongs to another; the error names the differences.
-    """
+    """Raise a ValueError that lists the differences if a store belongs to another run."""
     then, now = _flat(store.manifest["run"]), _flat(run)
     names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
     differences = [f"{name} was {then.get(name)}, now {now.get(name)}" for name in names]
@@ -166,7 +160,7 @@ def check_same_run(store: Store, run: Mapping[str, Any]) -> None:
 
 
 def _check_labels(store: Store, name: str, labels: list[Any] | None) -> None:
-    """Check that the labels are those of the store; raises as `check_same_run`."""
+    """Raise a ValueError if labels differ from those of the store."""
     stored = store.manifest[name]
     if labels == stored:
         return
@@ -179,7 +173,7 @@ def _check_labels(store: Store, name: str, labels: list[Any] | None) -> None:
 
 
 def _flat(entries: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested entries in one level, their names joined."""
+    """Flatten nested entries, joining their names."""
     flat: dict[str, Any] = {}
     for name, value in entries.items():
         flat |= _flat(value, f"{prefix}{name} ") if isinstance(value, Mapping) else {prefix + name: value}

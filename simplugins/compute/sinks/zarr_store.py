@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stores: folders of finished tiles, from which a run continues whatever stopped it.
+"""Stores: folders of finished tiles, from which an interrupted run continues.
 
 A store is a Zarr group (format 3) with an array of values (aligned inner products, unless a measure computes its own)
-and an array of gaps if they were requested. A chunk is a tile, written whole or not at all, with a checksum; a
-symmetric job has tiles on and above the diagonal only. The group's attributes are the manifest, which identifies the
-run; it is written before the first tile and never changed. Kernels are applied when values are read, so they are not
-part of it.
+and an array of gaps if they were requested. Each tile is one chunk, written atomically and with a checksum; symmetric
+jobs only have tiles on and above the diagonal. The group's attributes are the manifest, which identifies the run; it is
+written before the first tile and never changed. Kernels are applied when values are read, so the manifest does not
+include them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _LOCK = ".lock"
 
 
 class DamagedError(ValueError):
-    """The content of a store is not what was written to it."""
+    """Part of a store is missing or damaged."""
 
 
 def _zarr() -> Any:
@@ -48,7 +48,7 @@ def _zarr() -> Any:
 
 
 def check_storable(path: str | os.PathLike[str]) -> None:
-    """Check, before any work, that a path is a store or can become one.
+    """Check that a path is a store or that one can be created there, before any computation.
 
     Raises
     ------
@@ -73,8 +73,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         return dict(group.attrs.get("simplugins", {}))
     except ImportError:
         raise
-    except Exception as error:  # Zarr lets errors of its parts through
-        raise ValueError(f"{path / MANIFEST} is damaged, or {path} is no Zarr group: {error}") from error
+    except Exception as error:  # Zarr raises many types of errors for damaged files
+        raise ValueError(f"{path / MANIFEST} is damaged, or {path} is not a Zarr group: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Store:
         norms: NDArray[np.float64],
         other_norms: NDArray[np.float64] | None,
     ) -> Store:
-        """Create a store, whole or not at all.
+        """Create a store atomically.
 
         Raises
         ------
@@ -172,13 +172,13 @@ class Store:
         return bool(self.manifest["run"]["certify"])
 
     def _check_arrays(self) -> None:
-        """Raise a ValueError if an array is not as the manifest says."""
+        """Raise a ValueError if an array does not match the manifest."""
         shape, tile = (self.tiling.rows, self.tiling.columns), self.tiling.tile_shape
         for name in [_VALUES, _GAP] if self.certified else [_VALUES]:
             try:
                 array = self._group[name]
                 fits = (array.shape, array.chunks) == (shape, tile)
-            except Exception as error:  # Zarr lets errors of its parts through
+            except Exception as error:  # as in `_read_manifest`
                 raise ValueError(f"{name}/{MANIFEST} is missing or damaged: {error}") from error
             if not fits:
                 raise ValueError(f"{name} is {array.shape} in tiles of {array.chunks}, expected {shape} in {tile}")
@@ -201,22 +201,16 @@ class Store:
         }
 
     def state(self) -> str:
-        """Return how much is done, for people."""
+        """Return the progress as text."""
         done = self.done()
         pairs = sum(map(self.tiling.pairs, done)) / max(1, self.tiling.total_pairs)
         return f"{len(done)} of {self.tiling.count} tiles ({np.floor(1000 * pairs) / 10:.1f} % of the pairs)"
 
     def check_finished(self) -> None:
-        """Check that all tiles are stored.
-
-        Raises
-        ------
-        ValueError
-            If a tile is missing.
-        """
+        """Raise a ValueError if a tile is missing."""
         if len(self.done()) < self.tiling.count:
             raise ValueError(
-                f"{self.path} is not finished: it holds {self.state()}; the call that started it continues it"
+                f"{self.path} is not finished: it holds {self.state()}; repeat the call that created it to continue"
             )
 
     def write(self, tile: Tile, result: TileResult) -> None:
@@ -239,7 +233,7 @@ class Store:
         Raises
         ------
         DamagedError
-            If the tile is missing, or its checksum shows that it is not what was written.
+            If the tile is missing, or does not match its checksum.
         """
         return self._read_tile(_VALUES, tile)
 
@@ -255,7 +249,9 @@ class Store:
     def _read_norms(self, name: str) -> NDArray[np.float64]:
         norms = self._read(name, ..., part=name)
         if np.isnan(norms).any():
-            raise DamagedError(f"{self.path}: {name} are missing; the call that created the store writes them again")
+            raise DamagedError(
+                f"{self.path}: {name} are missing; repeat the call that created the store to restore them"
+            )
         return norms
 
     def mend_norms(self, norms: NDArray[np.float64], other_norms: NDArray[np.float64] | None) -> None:
@@ -282,10 +278,10 @@ class Store:
         try:
             return np.asarray(self._group[name][where], np.float64)
         except (ImportError, OSError, MemoryError):
-            raise  # says nothing about the file
-        except Exception as error:  # Zarr raises many kinds of errors for damaged files
+            raise  # not a sign of damage
+        except Exception as error:  # as in `_read_manifest`
             raise DamagedError(
-                f"{self.path}: {part} is damaged ({error}); the call that created the store computes it again"
+                f"{self.path}: {part} is damaged ({error}); the call that created the store restores it"
             ) from error
 
     def read_sigma(self) -> float | None:
@@ -300,8 +296,8 @@ class Store:
         with suppress(OSError):
             _create_array(self._writable_group, _SIGMA, (1,), (1,), overwrite=True)[:] = sigma
 
-    def drop_damaged(self) -> list[Tile]:
-        """Read all tiles, remove damaged ones with a warning, and return these."""
+    def drop_damaged(self) -> None:
+        """Read all tiles, and remove damaged ones with a warning."""
         damaged = []
         for tile in sorted(self.done()):
             try:
@@ -315,15 +311,14 @@ class Store:
         if damaged:
             first = f"{damaged[0].row}, {damaged[0].column}"
             warnings.warn(
-                f"{self.path}: {len(damaged)} tiles are damaged, the first {first}; they are computed again",
+                f"{self.path}: {len(damaged)} tiles are damaged, the first {first}; they will be recomputed",
                 RuntimeWarning,
                 stacklevel=2,
             )
-        return damaged
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from writing to the store; the system releases the lock however this process ends.
+        """Keep other processes from writing to the store; the lock is released even if this process is killed.
 
         Raises
         ------
@@ -371,7 +366,7 @@ def _move(folder: Path, path: Path) -> None:
 
 @contextmanager
 def _explained(failure: Callable[[], str]) -> Iterator[None]:
-    """Prefix operating system errors, which only say why, with what failed."""
+    """Prefix operating system errors with the operation that failed, such as "the store could not be created"."""
     try:
         yield
     except OSError as error:

@@ -84,7 +84,7 @@ def test_results_do_not_depend_on_tiles(matcher, monkeypatch):
     for other in (None, y):
         whole = engine.aligned_products(x, other, matcher, device=EmulatedDevice()).values
         for most in (1, 3, 4):
-            monkeypatch.setattr(engine, "_MOST_INPUTS", most)
+            monkeypatch.setattr(engine, "_MAX_INPUTS", most)
             tiled = engine.aligned_products(x, other, matcher, device=EmulatedDevice(seed=most)).values
             np.testing.assert_allclose(tiled, whole, rtol=1e-6)
         monkeypatch.undo()

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The GPU engine: CuPy for memory and matrix products, our own CUDA kernels (the .cu files) for matching."""
+"""The GPU engine: memory and matrix products by CuPy, matching by the CUDA kernels in the .cu files."""

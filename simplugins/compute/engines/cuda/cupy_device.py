@@ -18,7 +18,7 @@ from simplugins.compute.engines.cuda.device import Precision
 from simplugins.compute.engines.cuda.programs import Program
 
 _ALLOCATION_FAILED = {"CUDARuntimeError": 2, "CUDADriverError": 2, "CUBLASError": 3}
-"""Status of the out-of-memory errors of the libraries used by CuPy."""
+"""Status codes of out-of-memory errors of the libraries that CuPy uses."""
 
 
 class CupyDevice:
@@ -43,12 +43,12 @@ class CupyDevice:
         with self._device:
             self._stream = _torch_stream(cupy, self.ordinal) or cupy.cuda.get_current_stream()
             self._uploads = cupy.cuda.Stream(non_blocking=True)
-            cupy.cuda.device.get_cublas_handle()  # allocates memory, which must not count as free
+            cupy.cuda.device.get_cublas_handle()  # allocates memory, so before free memory is measured
         self._in_flight: list[tuple[Any, Any]] = []
         self._inside: list[ExitStack] = []
 
     def __enter__(self) -> Self:
-        """Make device and stream the current ones; pending work of the caller's stream executes first."""
+        """Make the device and its stream current, after pending work of the caller's stream."""
         inside = ExitStack()
         inside.enter_context(self._device)
         self._stream.wait_event(self._cupy.cuda.get_current_stream().record())
@@ -61,7 +61,7 @@ class CupyDevice:
         self._inside.pop().close()
 
     def free_bytes(self) -> int:
-        """Return the free memory of the driver and of CuPy's pool, within the pool's limit if it has one."""
+        """Return the free memory of the driver and of CuPy's pool, up to the pool's limit, if any."""
         pool = self._cupy.get_default_memory_pool()
         free = int(self._cupy.cuda.runtime.memGetInfo()[0]) + int(pool.free_bytes())
         limit = int(pool.get_limit())
@@ -134,7 +134,7 @@ class CupyDevice:
         runtime.memcpyAsync(into, source, size, getattr(runtime, kind), stream.ptr)
 
     def multiply(self, rows: Any, columns: Any, out: Any, precision: Precision) -> None:
-        """Multiply by cuBLAS in an explicit compute type, which environment variables of CuPy do not override."""
+        """Multiply by cuBLAS with an explicit compute type, which CuPy's environment variables cannot override."""
         cublas, runtime = self._cupy.cuda.cublas, self._cupy.cuda.runtime
         factor, product, compute = {
             "float16x3": (runtime.CUDA_R_16F, runtime.CUDA_R_32F, cublas.CUBLAS_COMPUTE_32F),

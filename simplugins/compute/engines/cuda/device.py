@@ -19,7 +19,7 @@ Precision = str
 """How affinities are computed: "float32", "float16x3", "tf32" or "float64".
 
 "float16x3" splits each number into two 16-bit numbers, and sums three products of these in float32; vectors are scaled
-such that their entries are around 1. "tf32" rounds factors to 11 significant bits. Both run on tensor cores, which sum
+so that their entries are around 1. "tf32" rounds factors to 11 significant bits. Both run on tensor cores, which sum
 with fewer guard bits than float32."""
 
 
@@ -51,7 +51,7 @@ class Device(Protocol):
         """Return a new array."""
 
     def upload(self, array: Any) -> Any:
-        """Return a host array copied to the device, C-contiguous; return a device array as it is."""
+        """Return a host array copied to the device, C-contiguous; return a device array unchanged."""
 
     def retire(self) -> None:
         """Allow reuse of the memory of unreferenced uploads after all work queued so far."""

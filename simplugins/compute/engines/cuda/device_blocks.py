@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blocks of inputs in device memory, cached while there is room."""
+"""A cache of blocks of inputs in device memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class DeviceBlock:
     offsets : (n + 1,) int64 array
         See `simplugins.activations.blocks.Block`.
     exponents : (n,) int64 array
-        Each input's vectors are divided by two to this power, in addition to `Activations.exponents`.
+        Powers of two by which each input's vectors are divided, in addition to `Activations.exponents`.
     """
 
     vectors: Any
@@ -53,7 +53,7 @@ class DeviceBlock:
 
 
 class DeviceBlocks:
-    """Provides blocks of activations on the device, and keeps up to `most` of them there.
+    """Provides blocks of activations on the device, with a cache of up to `capacity` blocks.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class DeviceBlocks:
     scaled : bool
         Whether to scale each input by a power of two so that the root mean square of its entries is around 1. None of
         them is then too large for 16 bits, and entries that underflow hardly matter.
-    most : int
+    capacity : int
         At least 1.
     """
 
@@ -78,10 +78,10 @@ class DeviceBlocks:
         *,
         by_norm: bool,
         scaled: bool,
-        most: int,
+        capacity: int,
     ) -> None:
         self.device, self.activations, self.dtype = device, activations, dtype
-        self.by_norm, self.most = by_norm, most
+        self.by_norm, self.capacity = by_norm, capacity
         self._exponents = _scales(activations) if scaled else np.zeros(len(activations), np.int64)
         self._blocks: OrderedDict[tuple[int, int], DeviceBlock] = OrderedDict()
 
@@ -89,7 +89,7 @@ class DeviceBlocks:
         """Return a block of inputs, evicting the least recently used one if necessary."""
         key = inputs.start, inputs.stop
         if key not in self._blocks:
-            while len(self._blocks) >= self.most:
+            while len(self._blocks) >= self.capacity:
                 self._blocks.popitem(last=False)
                 self.device.retire()
             self._blocks[key] = self._upload(inputs)

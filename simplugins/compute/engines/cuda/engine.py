@@ -3,8 +3,8 @@
 
 A tile is the product of two blocks of inputs: it contains the affinities of all pairs, and the CUDA kernels read them
 in place. The host runs ahead of the device: while one tile is computed, the inputs of the next are uploaded, and
-results are collected one tile later. Tiles are as large as `PRODUCTS_SHARE` of the free memory allows; they are halved
-if memory runs out nevertheless.
+results are collected one tile later. Tiles are as large as `PRODUCTS_SHARE` of the free memory allows; if memory runs
+out nevertheless, their sides are halved.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ PRODUCTS_SHARE = 0.35
 INPUTS_SHARE = 0.25
 """Share of the free device memory used for inputs."""
 
-_MOST_INPUTS = 256
+_MAX_INPUTS = 256
 """Maximum number of inputs per block; tiles of its square keep any device busy."""
 
 _IN_FLIGHT = 2
 """Number of tiles started before waiting for the results of the first."""
 
 _COPIES = {"float32": 1, "tf32": 3, "float16x3": 4, "float64": 1}
-"""Memory of a block's vectors and its operands, in multiples of the vectors."""
+"""Memory of a block's vectors and operands, as a multiple of the vectors' memory."""
 
 _POSITIONWISE_COPIES = 5
 """The same for float32 vectors that are multiplied in float64."""
@@ -114,7 +114,7 @@ def aligned_products(
     Raises
     ------
     ValueError
-        If inputs are incompatible with each other, or the GPU cannot compute the matching.
+        If the inputs cannot be matched with each other, or the GPU cannot compute the matching.
     DeviceMemoryError
         If even a single pair of inputs does not fit the free memory of the GPU.
     """
@@ -156,10 +156,14 @@ class _Run:
         copies = _POSITIONWISE_COPIES if matcher.positionwise else _COPIES[self.precision]
         input_bytes = max(largest) * x.channels * self.dtype.itemsize * copies
         self.block_size = _block_size(free, math.prod(largest) * self.dtype.itemsize, input_bytes)
-        room = INPUTS_SHARE * free / (self.block_size * input_bytes)
+        fitting = INPUTS_SHARE * free / (self.block_size * input_bytes)
         options = {"by_norm": matcher.by_norm, "scaled": self.precision == "float16x3"}
-        self.x = DeviceBlocks(device, x, self.dtype, most=max(1, int(room if y is None else room / 2)), **options)
-        self.y = self.x if y is None else DeviceBlocks(device, y, self.dtype, most=max(1, int(room / 2)), **options)
+        self.x = DeviceBlocks(
+            device, x, self.dtype, capacity=max(1, int(fitting if y is None else fitting / 2)), **options
+        )
+        self.y = (
+            self.x if y is None else DeviceBlocks(device, y, self.dtype, capacity=max(1, int(fitting / 2)), **options)
+        )
         uniform = np.unique(np.concatenate([x.positions, other.positions])).size == 1
         window = max(largest) if certify or matcher.window is None else min(matcher.window, max(largest))
         self.windowed = uniform and window < max(largest)
@@ -198,7 +202,7 @@ class _Run:
                     done += 0 if starting else self._count_pairs(tile)
                     show(done)
                     continue
-                # Not in the handler, where the error still references device arrays.
+                # Outside of the handler, because the error references device arrays.
                 unfinished = [tile, *(running for running, _ in started), *tiles]
                 tiles = deque(unfinished if started else self._smaller(unfinished, reason))
                 started.clear()
@@ -236,7 +240,7 @@ class _Run:
         if self.matcher.positionwise:
             started.append(self._start_positionwise(rows, columns))
         if self.windowed:
-            started += [self._start_product(tile, *both, Optimal()) for both in self._windows(rows, columns)]
+            started += [self._start_product(tile, *window, Optimal()) for window in self._windows(rows, columns)]
         elif self.certify or not self.matcher.positionwise:
             started.append(self._start_product(tile, rows, columns, self.matcher))
         exponents = rows.exponents[:, None] + columns.exponents[None, :]
@@ -251,7 +255,7 @@ class _Run:
         return lambda: _Partial(values := fetch(), np.zeros_like(values))
 
     def _windows(self, rows: DeviceBlock, columns: DeviceBlock) -> Iterator[tuple[DeviceBlock, DeviceBlock]]:
-        """Cut inputs of equal size into windows, since affinities between windows are not needed."""
+        """Cut inputs of equal size into windows, so that affinities between windows are not computed."""
         assert self.matcher.window is not None
         for first, second in norm_windows(int(rows.sizes[0]), int(columns.sizes[0]), self.matcher.window):
             yield self._window(rows, first), self._window(columns, second)
@@ -293,7 +297,7 @@ class _Run:
     def _tasks(self, tile: Tile, rows: DeviceBlock, columns: DeviceBlock, matcher: Matcher) -> list[tuple[Task, Any]]:
         """Return the tasks of a tile, with their problems on the device.
 
-        Tiles whose inputs have equal sizes share them, so those of the last such tile are cached.
+        Tiles with inputs of equal size have the same tasks, so those of the last such tile are cached.
         """
         shape, above = (len(rows.sizes), len(columns.sizes)), tile.rows.start - tile.columns.start + 1
         selected = np.triu(np.ones(shape, bool), above) if self.symmetric else np.ones(shape, bool)
@@ -354,4 +358,4 @@ def _block_size(free: int, pair_bytes: int, input_bytes: int) -> int:
     """Return the number of inputs per block such that the affinities and inputs of two blocks fit their shares."""
     by_products = math.isqrt(int(PRODUCTS_SHARE * free / pair_bytes))
     by_inputs = int(INPUTS_SHARE * free / (2 * input_bytes))
-    return max(1, min(_MOST_INPUTS, by_products, by_inputs))
+    return max(1, min(_MAX_INPUTS, by_products, by_inputs))

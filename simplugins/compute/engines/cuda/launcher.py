@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Launching the CUDA kernels on a batch of problems."""
+"""Launches the CUDA kernels on batches of problems."""
 
 from __future__ import annotations
 

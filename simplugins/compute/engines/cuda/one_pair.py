@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Matching a single pair of inputs on a GPU, with permutation and certificate."""
+"""Matching of a single pair of inputs on a GPU, with assignment and certificate."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def match_and_certify(
     x, y : Block
         One input each, with equal numbers of channels, in the order that the matcher expects.
     matcher : Matcher
-        With a CUDA kernel, or positionwise.
+        Has a CUDA kernel, or is positionwise.
     device : Device
 
     Returns
@@ -46,6 +46,7 @@ def match_and_certify(
     ValueError
         If the GPU cannot compute the matching, or a set is too large.
     DeviceMemoryError
+        If the pair does not fit the free memory of the GPU.
     """
     check_matcher(matcher)
     launcher.check_size(device, max(len(x.vectors), len(y.vectors)), x.vectors.dtype)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Vectors as operands of matrix products at each precision."""
+"""Conversion of vectors to operands of matrix products at each precision."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _TRUNCATED_BITS = 13
 
 
 def operand(vectors: Any, precision: Precision, *, columns: bool) -> Any:
-    """Return (T, C) vectors as operand of `Device.multiply`, for the rows or the columns of a product.
+    """Return (T, C) vectors as an operand of `Device.multiply`, for the rows or the columns of a product.
 
-    For "float16x3", the result is (T, 3 C) of float16. Each number is split into a high and a low part, arranged such
-    that the product sums high × high, high × low and low × high. For "tf32", numbers are rounded here to nearest, ties
-    to even, because some GPUs truncate them.
+    For "float16x3", the result is a (T, 3 C) float16 array: each number is split into a high and a low part, arranged
+    so that the product sums high × high, high × low and low × high. For "tf32", numbers are rounded to nearest, ties to
+    even, because some GPUs would truncate them.
     """
     if precision == "float64":
         return vectors.astype(np.float64, copy=False)

@@ -13,13 +13,13 @@ LARGEST = 7168
 """The largest number of positions per input that the CUDA kernels support."""
 
 _SLOTS = 8
-_MOST_WARPS = 16
+_MAX_WARPS = 16
 _STAGED_BYTES = 24 * 1024
-"""Affinities of a problem are copied to shared memory up to this size. Beyond, too few problems would fit a
-multiprocessor at a time to hide each other's latency, and reading rows from global memory is faster."""
+"""Affinities of a problem are copied to shared memory up to this size. If they are larger, too few problems fit a
+multiprocessor at once to hide latency, and reading rows from global memory is faster."""
 
 _SHORT_ARRAYS = 3
-"""Number of shared arrays with one 16-bit number per position that a CUDA kernel has, in addition to one of reals."""
+"""Number of shared arrays with a 16-bit number per position in each CUDA kernel, in addition to one array of reals."""
 
 _FUNCTIONS = {"assignment": "assign", "greedy": "match_greedily"}
 _C_TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
@@ -61,7 +61,7 @@ class Program:
 
     @property
     def resident(self) -> int:
-        """Blocks that must fit a multiprocessor. This limits registers: enough to hide latency, without spills."""
+        """Number of blocks that must fit a multiprocessor, which limits registers: hides latency without spilling."""
         warps = 16 if self.staged or self.real == np.float64 else 28 if self.warps == 1 else 24
         return warps // self.warps if self.warps <= 8 else 1
 
@@ -114,7 +114,7 @@ def program_for(kernel: str, largest: int, affinity: np.dtype[np.floating], real
             f"engine 'cuda' matches sets of at most {LARGEST} positions, got {largest}: use engine='cpu', or "
             f"matching='batch-optimal'"
         )
-    warps = min(_MOST_WARPS, -(-largest // (32 * _SLOTS)))
+    warps = min(_MAX_WARPS, -(-largest // (32 * _SLOTS)))
     staged = largest**2 * real.itemsize <= _STAGED_BYTES
     slots = -(-largest // (32 * warps)) if kernel == "assignment" else 1
     return Program(kernel, warps, slots, staged, np.dtype(affinity), np.dtype(real))

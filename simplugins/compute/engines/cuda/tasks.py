@@ -95,7 +95,7 @@ def check_matcher(matcher: Matcher) -> None:
 
 
 def make_pairs(selected: NDArray[np.bool_], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Pairs:
-    """Return the selected pairs, given as (n, m) booleans, of blocks with n + 1 and m + 1 offsets."""
+    """Return the pairs selected by an (n, m) mask from two blocks with n + 1 and m + 1 offsets."""
     numbers = np.flatnonzero(selected)
     i, j = np.divmod(numbers, selected.shape[1])
     sizes = np.stack([np.diff(rows)[i], np.diff(columns)[j]], 1)
@@ -103,7 +103,7 @@ def make_pairs(selected: NDArray[np.bool_], rows: NDArray[np.int64], columns: ND
 
 
 def make_tasks(pairs: Pairs, matcher: Matcher, *, certify: bool) -> list[Task]:
-    """Return the tasks of a matcher for pairs of inputs; with `certify`, tasks that bound the optimum of every pair."""
+    """Return the tasks of a matcher for pairs of inputs; with `certify`, the optimum of every pair is bounded."""
     whole = np.zeros((len(pairs.numbers), 4), np.int64)
     whole[:, 1::2] = pairs.sizes
     bounded = np.full(len(whole), not certify)
@@ -118,8 +118,8 @@ def make_tasks(pairs: Pairs, matcher: Matcher, *, certify: bool) -> list[Task]:
         for transposed in (False, True):
             members = np.flatnonzero((tall if parts.kind != "greedy" else False) == np.full(len(tall), transposed))
             if members.size:
-                turned = problems[members][:, [2, 3, 0, 1]] if transposed else problems[members]
-                group = turned, pairs.numbers[parts.pairs[members]], is_whole[members]
+                oriented = problems[members][:, [2, 3, 0, 1]] if transposed else problems[members]
+                group = oriented, pairs.numbers[parts.pairs[members]], is_whole[members]
                 groups.setdefault((parts.kind, transposed), []).append(group)
 
     if not matcher.positionwise:
@@ -135,7 +135,7 @@ def make_tasks(pairs: Pairs, matcher: Matcher, *, certify: bool) -> list[Task]:
 
 
 def _assignment_parts(matcher: Any, sizes: NDArray[np.int64], whole: NDArray[np.int64]) -> Iterator[_Parts]:
-    """Match optimally, within windows if the matcher has them; that is no slower on a GPU than an auction."""
+    """Match optimally, within windows if any; for auctions too, as optimal matching is no slower on a GPU."""
     if matcher.window is None:
         yield _Parts("optimal", np.arange(len(sizes)), whole)
         return
