@@ -61,6 +61,8 @@ class NetworkSimilarity:
         instantiate(RsmOptions, "similarity", self.options)
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if not isinstance(self.options.get("scheduler"), str | None):
+            raise TypeError("a similarity whose scheduler= is a client cannot be pickled: give the scheduler's address")
         return type(self), (self.measure, self.method, dict(self.options))
 
     def __call__(self, a: Any, b: Any, layout: str = "auto") -> float:
