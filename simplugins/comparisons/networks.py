@@ -98,7 +98,7 @@ class NetworkSimilarity:
 
     def to(self, tool: Any, **options: Any) -> Any:
         """Return the similarity as a measure of another tool; see `simplugins.to_tool`."""
-        return (plugins.load(plugins.ADAPTERS, tool) if isinstance(tool, str) else tool).to(self, **options)
+        return plugins.adapter(tool).to(self, **options)
 
     @property
     def name(self) -> str:

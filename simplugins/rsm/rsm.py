@@ -360,7 +360,7 @@ class RSM(Algebra):
 
     def to(self, tool: Any, **options: Any) -> Any:
         """Return the RSM as an object of another tool; see `simplugins.to_tool`."""
-        return (plugins.load(plugins.ADAPTERS, tool) if isinstance(tool, str) else tool).to(self, **options)
+        return plugins.adapter(tool).to(self, **options)
 
     def plot(self, axes: Axes | None = None, *, title: str | None = None, cmap: str = "viridis") -> Axes:
         """Draw the RSM as a heat map; see `simplugins.plotting.heatmaps.plot_rsm`."""

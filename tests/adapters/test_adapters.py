@@ -57,6 +57,12 @@ def test_a_conversion_that_takes_nothing_is_refused(lists):
         careless.to(RSM.from_similarities(np.eye(3)))
 
 
+@pytest.mark.parametrize("tool", [3, Adapter])
+def test_what_is_no_adapter_is_refused(tool):
+    with pytest.raises(TypeError, match=r"tool must be the name of an adapter or a simplugins\.Adapter, got"):
+        RSM.from_similarities(np.eye(3)).to(tool)
+
+
 @pytest.fixture
 def absent(lists):
     return Adapter(
