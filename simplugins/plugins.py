@@ -116,6 +116,22 @@ def available(group: str) -> list[Plugin]:
     return list(_scan(group))
 
 
+def adapter(tool: Any) -> Any:
+    """Return the adapter of a tool by its name, or as it is.
+
+    Raises
+    ------
+    ValueError
+        If no plugin has that name; the error suggests the nearest names.
+    TypeError
+        If it is not an adapter.
+    """
+    plugin = load(ADAPTERS, tool) if isinstance(tool, str) else tool
+    if not callable(getattr(plugin, "to", None)) or isinstance(plugin, type):
+        raise TypeError(f"tool must be the name of an adapter or a simplugins.Adapter, got {plugin!r}")
+    return plugin
+
+
 def load(group: str, name: str) -> Any:
     """Import a plugin.
 

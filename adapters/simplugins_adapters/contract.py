@@ -21,6 +21,8 @@ from simplugins_adapters.similarities import resolve_similarity
 
 GROUP = "simplugins.adapters"
 
+_CONVERSIONS = ("rsm", "rsms", "comparison", "similarity", "reader", "registry", "command")
+
 
 @dataclass(frozen=True)
 class Availability:
@@ -96,6 +98,15 @@ class Adapter:
     command: Callable[[list[str]], None] | None = field(default=None, repr=False)
     check: Callable[[], str | None] | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        if isinstance(self.modules, str) or not all(isinstance(module, str) for module in self.modules):
+            raise TypeError(f"the adapter of {self.tool}: modules must be a tuple of names, got {self.modules!r}")
+        for name in (*_CONVERSIONS, "check"):
+            if not (getattr(self, name) is None or callable(getattr(self, name))):
+                raise TypeError(
+                    f"the adapter of {self.tool}: {name} must be a function, got {type(getattr(self, name)).__name__}"
+                )
+
     def available(self) -> Availability:
         """Return whether the tool can be used here; only `check` may import anything."""
         missing = [module for module in self.modules if not _is_installed(module)]
@@ -109,8 +120,7 @@ class Adapter:
 
         "rsm" is among them if there is only `rsms`, as a single RSM is then converted by that.
         """
-        names = ("rsm", "rsms", "comparison", "similarity", "reader", "registry", "command")
-        return [name for name in names if getattr(self, name) or (name == "rsm" and self.rsms)]
+        return [name for name in _CONVERSIONS if getattr(self, name) or (name == "rsm" and self.rsms)]
 
     def to(self, item: Any, *, align: bool = False, **options: Any) -> Any:
         """Return RSMs, a comparison, or a similarity of networks as an object of the tool; see `to_tool`."""
@@ -174,7 +184,11 @@ class Adapter:
         self, capability: str, function: Callable[..., Any], positional: int, options: Mapping[str, Any]
     ) -> None:
         """Raise a TypeError for unknown options, naming the nearest, and for missing ones."""
-        parameters = [*inspect.signature(function).parameters.values()][positional:]
+        parameters = [*inspect.signature(function).parameters.values()]
+        takes = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+        if takes < positional and not any(p.kind is p.VAR_POSITIONAL for p in parameters):
+            raise TypeError(f"the adapter of {self.tool}: {capability} must be a function of what it converts")
+        parameters = parameters[positional:]
         names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         listed = f"its options: {', '.join(names) or 'none'}"
         where = f"the adapter of {self.tool}, {capability}"

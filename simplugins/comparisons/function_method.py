@@ -6,12 +6,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simplugins._common.plugin_objects import calling, returned_array
 from simplugins._common.validation import check_count
 from simplugins.comparisons.inputs import check_same_inputs
 from simplugins.comparisons.method import INVARIANCES, ComparisonMethod, Orders
@@ -75,9 +75,10 @@ class FunctionMethod(ComparisonMethod):
         TypeError
             If it does not return a number.
         """
-        result = self.function(a.copy(), b.copy())
-        value = np.asarray(result)
-        if value.size != 1 or not isinstance(value.item(), Real):
+        with calling(f"method {self.name!r}"):
+            result = self.function(a.copy(), b.copy())
+        value = returned_array(result, f"method {self.name!r}", "a number")
+        if value.size != 1:
             raise TypeError(f"method {self.name!r} must return a number, got {type(result).__name__}")
         return float(value.item())
 
@@ -116,7 +117,9 @@ def _range(value: Any, name: str) -> tuple[float, float]:
     try:
         low, high = map(float, value)
     except (TypeError, ValueError):
-        raise ValueError(f"method {name!r} declares range={value!r}: expected two numbers, (low, high)") from None
+        low, high = np.nan, np.nan
+    if not low <= high:
+        raise ValueError(f"method {name!r} declares range={value!r}: expected two numbers, (low, high)")
     return low, high
 
 

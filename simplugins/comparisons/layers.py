@@ -127,7 +127,7 @@ class Comparison:
 
     def to(self, tool: Any, **options: Any) -> Any:
         """Return the comparison as an object of another tool; see `simplugins.to_tool`."""
-        return (plugins.load(plugins.ADAPTERS, tool) if isinstance(tool, str) else tool).to(self, **options)
+        return plugins.adapter(tool).to(self, **options)
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write the comparison to a file, atomically.

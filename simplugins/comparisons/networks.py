@@ -61,6 +61,8 @@ class NetworkSimilarity:
         instantiate(RsmOptions, "similarity", self.options)
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if not isinstance(self.options.get("scheduler"), str | None):
+            raise TypeError("a similarity whose scheduler= is a client cannot be pickled: give the scheduler's address")
         return type(self), (self.measure, self.method, dict(self.options))
 
     def __call__(self, a: Any, b: Any, layout: str = "auto") -> float:
@@ -96,7 +98,7 @@ class NetworkSimilarity:
 
     def to(self, tool: Any, **options: Any) -> Any:
         """Return the similarity as a measure of another tool; see `simplugins.to_tool`."""
-        return (plugins.load(plugins.ADAPTERS, tool) if isinstance(tool, str) else tool).to(self, **options)
+        return plugins.adapter(tool).to(self, **options)
 
     @property
     def name(self) -> str:

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from simplugins._common.plugin_objects import calling, returned_array
 
 
 @dataclass(frozen=True, repr=False)
@@ -129,7 +131,9 @@ class Matcher(ABC):
         for start, stop in pairwise(offsets):
             affinity = affinities[start:stop]
             affinity.flags.writeable = False
-            columns[start:stop] = check_assignment(self.match(affinity), *affinity.shape, name=self.name)
+            with calling(f"matching {self.name!r}"):
+                returned = self.match(affinity)
+            columns[start:stop] = check_assignment(returned, *affinity.shape, name=self.name)
         return Assignments(columns)
 
 
@@ -181,7 +185,7 @@ def check_assignment(columns: Any, rows: int, cols: int, *, name: str) -> NDArra
         If the array has the wrong shape or type, contains a column that does not exist or occurs twice, or leaves more
         rows unmatched than necessary.
     """
-    assignment = np.asarray(columns)
+    assignment = returned_array(columns, f"matching {name!r}", "integer columns")
     prefix = f"matching {name!r} on {rows} x {cols} affinities"
     if assignment.shape != (rows,) or assignment.dtype.kind not in "iu":
         raise ValueError(
@@ -216,7 +220,7 @@ def match_batch(matcher: Matcher, affinities: NDArray[np.floating], offsets: NDA
         raise TypeError(
             f"matching {matcher.name!r}: expected match_batch to return Assignments, got {type_name(assignments)}"
         )
-    columns = np.asarray(assignments.columns)
+    columns = returned_array(assignments.columns, f"matching {matcher.name!r}", "integer columns")
     rows, cols = affinities.shape
     if columns.shape != (rows,) or columns.dtype != np.int64:
         raise ValueError(
@@ -227,7 +231,7 @@ def match_batch(matcher: Matcher, affinities: NDArray[np.floating], offsets: NDA
     if invalid >= 0:
         part = columns[offsets[invalid] : offsets[invalid + 1]]
         check_assignment(part, len(part), cols, name=matcher.name)
-    return assignments
+    return assignments if columns is assignments.columns else replace(assignments, columns=columns)
 
 
 def type_name(value: Any) -> str:

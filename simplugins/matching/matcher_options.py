@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from simplugins import plugins
+from simplugins._common.plugin_objects import settings_of
 from simplugins._common.validation import check_count
 from simplugins.matching.matcher import Matcher, type_name
 
@@ -19,11 +19,8 @@ GROUP = "simplugins.matchings"
 
 
 def matcher_options(matcher: Matcher) -> dict[str, Any]:
-    """Return a matcher's options as JSON types, by name; empty if it is not a dataclass."""
-    if not dataclasses.is_dataclass(matcher):
-        return {}
-    options = {field.name: getattr(matcher, field.name) for field in dataclasses.fields(matcher)}
-    plain = {name: v.item() if isinstance(v, np.generic) else v for name, v in options.items()}
+    """Return a matcher's options by name, as numbers, strings, booleans or None: its fields, or its attributes."""
+    plain = {name: v.item() if isinstance(v, np.generic) else v for name, v in settings_of(matcher).items()}
     return {name: v if isinstance(v, bool | int | float | str | None) else repr(v) for name, v in plain.items()}
 
 
@@ -59,7 +56,9 @@ def resolve_matcher(matching: str | Matcher | type[Matcher], options: Mapping[st
     elif isinstance(matching, type) and issubclass(matching, Matcher):
         matcher = _create(matching, getattr(matching, "name", matching.__name__), options)
     elif not isinstance(matching, Matcher):
-        raise TypeError(f"matching: expected a name or a Matcher, got {type_name(matching)}")
+        raise TypeError(
+            f"matching: expected a name or a Matcher, a class with a method match, got {type_name(matching)}"
+        )
     elif options:
         raise TypeError(
             f"options {sorted(options)} cannot be applied to the matcher instance {matching}: pass them to its "

@@ -272,8 +272,7 @@ def _resolve_all(measures: Sequence[Any]) -> list[Measure]:
 
 def _check_early(options: Options, resources: Resources, store: str | os.PathLike[str] | None) -> None:
     """Check, before activations are read, everything that does not depend on them."""
-    if options.sigma != "median":
-        check_sigma(options.sigma)
+    check_sigma(options.sigma)
     if resources.scheduler is None:
         if (options.engine, options.precision) != ("auto", None):
             check_engine(options.engine, options.precision)

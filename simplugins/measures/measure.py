@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from simplugins import plugins
 from simplugins._common.instantiation import instantiate
+from simplugins._common.plugin_objects import as_json, calling, returned_array, settings_of
 from simplugins.activations.activations import Activations
 from simplugins.compute.job import Operation, TileResult
 from simplugins.compute.tiling import mirror
@@ -160,9 +161,9 @@ class MeasuredPairs:
             If it does not return one finite value per pair, or is not symmetric as declared.
         """
         columns = x if y is None else y
-        values = np.asarray(self.measure(x, columns))
-        if values.dtype.kind not in "biuf":
-            raise TypeError(f"measure {self.name!r} must return real numbers, got an array of dtype {values.dtype}")
+        with calling(f"measure {self.name!r}"):
+            returned = self.measure(x, columns)
+        values = returned_array(returned, f"measure {self.name!r}", "real numbers")
         if values.shape != (len(x), len(columns)):
             raise ValueError(
                 f"measure {self.name!r} must return one value per pair, shape {(len(x), len(columns))}, got shape "
@@ -209,25 +210,11 @@ class MeasuredPairs:
         """Return everything that the values depend on except the activations."""
         return {
             "measure": self.name,
-            "measure_options": {name: _plain(value) for name, value in self.options.items()},
+            "measure_options": as_json(self.options),
             "matching": None,
             "matching_options": {},
             "certify": False,
         }
-
-
-def _plain(value: Any) -> Any:
-    """Return the value of an option as JSON types; objects without such a form by their module and name, or repr."""
-    if isinstance(value, bool | int | float | str | None):
-        return value
-    if isinstance(value, Mapping):
-        return {str(name): _plain(entry) for name, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    name = getattr(value, "__qualname__", None)
-    return repr(value) if name is None else f"{value.__module__}.{name}"
 
 
 @dataclass(frozen=True)
@@ -311,9 +298,11 @@ def resolve_measure(measure: Any, options: Mapping[str, Any] | None = None) -> M
             f"dataclass that is not instantiated yet"
         )
     if not callable(plugin):
+        expected = "a function f(x, y) of two Activations, or a dataclass with such a __call__"
+        if isinstance(measure, str):
+            raise TypeError(f"measure {measure!r}: the plugin must be {expected}, got {type(plugin).__name__}")
         raise TypeError(
-            f"measure must be a name, a function f(x, y) of two Activations, or a dataclass with such a __call__, got "
-            f"{type(plugin).__name__} (other inputs are passed as other=)"
+            f"measure must be a name, {expected}, got {type(plugin).__name__} (other inputs are passed as other=)"
         )
     return _described(plugin, str(name))
 
@@ -340,11 +329,10 @@ def _described(plugin: Any, name: str) -> PluginMeasure:
                 f"measure {name!r} declares the effect {effect!r} of {change!r}: expected one of {', '.join(EFFECTS)} "
                 f"of one of {', '.join(CHANGES)}"
             )
-    is_dataclass = dataclasses.is_dataclass(plugin)
     return PluginMeasure(
         plugin,
         name,
-        options={f.name: getattr(plugin, f.name) for f in dataclasses.fields(plugin)} if is_dataclass else {},
+        options=settings_of(plugin),
         symmetric=bool(getattr(plugin, "symmetric", False)),
         pairwise=bool(getattr(plugin, "pairwise", True)),
         positive_semidefinite=getattr(plugin, "positive_semidefinite", None),

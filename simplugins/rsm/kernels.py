@@ -25,7 +25,7 @@ def check_sigma(sigma: Sigma) -> None:
     ValueError
         If it is not.
     """
-    if sigma == "median":
+    if isinstance(sigma, str) and sigma == "median":
         return
     number = isinstance(sigma, int | float | np.integer | np.floating) and not isinstance(sigma, bool)
     if not number or not 0 < float(sigma) <= sys.float_info.max:

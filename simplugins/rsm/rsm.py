@@ -319,7 +319,7 @@ class RSM(Algebra):
             return np.asarray(self.values, dtype)
         return np.array(self.values, dtype=dtype, copy=copy)
 
-    def __getitem__(self, index: tuple[Any, Any]) -> NDArray[np.float64]:
+    def __getitem__(self, index: tuple[Any, Any]) -> Any:
         """Return the values of some rows and columns; of a stored RSM, only the tiles that hold them are read.
 
         Parameters
@@ -329,7 +329,7 @@ class RSM(Algebra):
 
         Returns
         -------
-        float64 array
+        float64 array, or a float64 for a single value
 
         Examples
         --------
@@ -338,7 +338,7 @@ class RSM(Algebra):
         """
         if not isinstance(index, tuple) or len(index) != 2:
             raise TypeError(f"expected rows and columns, such as rsm[:10, :10], got {index!r}")
-        return self.source.part(*index)
+        return self.source.part(*index)[()]  # a single value as a number, as NumPy indexing returns it
 
     def tiles(self) -> Iterator[Part]:
         """Yield the values block by block, as (rows, columns, values): a stored RSM needs no more memory than a tile.
@@ -360,7 +360,7 @@ class RSM(Algebra):
 
     def to(self, tool: Any, **options: Any) -> Any:
         """Return the RSM as an object of another tool; see `simplugins.to_tool`."""
-        return (plugins.load(plugins.ADAPTERS, tool) if isinstance(tool, str) else tool).to(self, **options)
+        return plugins.adapter(tool).to(self, **options)
 
     def plot(self, axes: Axes | None = None, *, title: str | None = None, cmap: str = "viridis") -> Axes:
         """Draw the RSM as a heat map; see `simplugins.plotting.heatmaps.plot_rsm`."""

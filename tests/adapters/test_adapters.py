@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
 import json
 import os
 import re
@@ -35,6 +36,31 @@ def lists():
         rsm=lambda rsm, *, digits=3: rsm.values.round(digits).tolist(),
         reader=lambda source: RSM.from_similarities(source),
     )
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"modules": "json"}, r"lists: modules must be a tuple of names, got 'json'"),
+        ({"rsm": 3}, r"lists: rsm must be a function, got int"),
+        ({"check": True}, r"lists: check must be a function, got bool"),
+    ],
+)
+def test_impossible_parts_are_refused_at_once(lists, part, message):
+    with pytest.raises(TypeError, match=message):
+        dataclasses.replace(lists, **part)
+
+
+def test_a_conversion_that_takes_nothing_is_refused(lists):
+    careless = dataclasses.replace(lists, rsm=lambda: [])
+    with pytest.raises(TypeError, match=r"lists: rsm must be a function of what it converts"):
+        careless.to(RSM.from_similarities(np.eye(3)))
+
+
+@pytest.mark.parametrize("tool", [3, Adapter])
+def test_what_is_no_adapter_is_refused(tool):
+    with pytest.raises(TypeError, match=r"tool must be the name of an adapter or a simplugins\.Adapter, got"):
+        RSM.from_similarities(np.eye(3)).to(tool)
 
 
 @pytest.fixture

@@ -83,6 +83,7 @@ def test_options_are_checked_by_name():
         ("least_inputs", 0),
         ("range", 3),
         ("range", (0, 1, 2)),
+        ("range", (1, 0)),
         ("invariances", ("rotation",)),
     ],
 )
@@ -128,6 +129,11 @@ def test_functions_receive_float64_arrays_and_must_return_a_number():
         compare(a, b, lambda a, b: a)
     with pytest.raises(TypeError, match=r"'<lambda>'.*\bstr\b"):
         compare(a, b, lambda a, b: "much")
+    with pytest.raises(TypeError, match=r"'<lambda>'.*masked"):
+        compare(a, b, lambda a, b: np.ma.masked)
+    with pytest.raises(TypeError, match=r"method '<lambda>': can't multiply"):
+        compare(a, b, lambda a, b: "a" * "b")
+    assert compare(a, b, lambda a, b: torch.tensor(2.5, requires_grad=True)) == 2.5
 
 
 def test_functions_may_change_their_arguments():

@@ -216,3 +216,5 @@ def test_a_similarity_can_be_pickled_and_copied():
         assert dict(again.options) == {"sigma": 3.0}
     with pytest.raises(TypeError):
         original.options["sigma"] = 2.0
+    with pytest.raises(TypeError, match="scheduler's address"):
+        pickle.dumps(simplugins.similarity(scheduler=object()))

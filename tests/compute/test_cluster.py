@@ -6,6 +6,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 
 import h5py
 import numpy as np
@@ -114,6 +115,17 @@ def test_an_error_on_a_worker_is_raised_here(client, maps):
     with pytest.raises(ZeroDivisionError, match="on a worker"):
         simplugins.compute_rsm(maps, matching=Odd(), scheduler=client)
     assert_equal_to_rounding(simplugins.compute_rsm(maps, scheduler=client), simplugins.compute_rsm(maps))
+
+
+def test_plugins_that_cannot_be_sent_to_workers_raise(client, maps):
+    class Locked(Optimal):
+        name = "locked"
+
+        def __init__(self):
+            object.__setattr__(self, "lock", threading.Lock())
+
+    with pytest.raises(TypeError, match=r"matching 'locked' cannot be sent.*lock.*top level of a module"):
+        simplugins.compute_rsm(maps, matching=Locked(), scheduler=client)
 
 
 def test_workers_of_another_version_raise(maps):

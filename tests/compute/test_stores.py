@@ -18,6 +18,7 @@ from simplugins.compute.sinks.zarr_store import DamagedError, Store
 from simplugins.compute.tiling import Tile
 
 zarr = pytest.importorskip("zarr")
+filelock = pytest.importorskip("filelock")
 
 
 @pytest.fixture
@@ -175,6 +176,14 @@ def test_later_format_versions_raise(store):
 
 def test_only_one_process_writes_to_a_store(store, maps):
     with store.locked(), pytest.raises(ValueError, match=r"run\.zarr: another process"):
+        simplugins.compute_rsm(maps, "semantic-linear", store=store.path, certify=True)
+
+
+def test_a_system_without_file_locks_locks_by_the_existence_of_a_file(store, maps, monkeypatch):
+    monkeypatch.setattr(filelock, "FileLock", filelock.SoftFileLock)
+    for _ in range(2):
+        simplugins.compute_rsm(maps, "semantic-linear", store=store.path, certify=True)
+    with store.locked(), pytest.raises(ValueError, match=r"another process.*; if none is, remove .*\.exists"):
         simplugins.compute_rsm(maps, "semantic-linear", store=store.path, certify=True)
 
 

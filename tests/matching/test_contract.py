@@ -294,6 +294,21 @@ def test_plugins_that_are_not_matchers_are_rejected(monkeypatch, plugin, message
         resolve_matcher("theirs")
 
 
+@pytest.mark.parametrize(
+    ("match", "error", "message"),
+    [
+        (lambda self, affinity: None, TypeError, "'careless' must return integer columns, got NoneType"),
+        (lambda self, affinity: np.ma.masked_equal(np.arange(len(affinity)), 0), TypeError, "'careless'.*masked"),
+        (lambda self, affinity: affinity.fill(0), ValueError, "matching 'careless': .*read-only"),
+        (lambda affinity: 0, TypeError, "matching 'careless': .*takes 1 positional argument"),
+    ],
+)
+def test_mistakes_in_match_name_the_matcher(match, error, message):
+    careless = type("Careless", (simplugins.Matcher,), {"name": "careless", "match": match})
+    with pytest.raises(error, match=message):
+        simplugins.compute_rsm(np.eye(3), matching=careless)
+
+
 def test_options_are_reported_as_plain_values():
     @dataclass(frozen=True)
     class Optioned(Reversed):
@@ -303,6 +318,9 @@ def test_options_are_reported_as_plain_values():
 
     assert matcher_options(Optioned()) == {"window_": 3, "mode": "(1, 2)"}
     assert matcher_options(Reversed()) == {}
+    plain = Reversed()
+    plain.shift = 3  # an attribute, where there are no fields
+    assert matcher_options(plain) == {"shift": 3}
 
 
 THEIRS = """

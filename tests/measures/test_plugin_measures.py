@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 
 import simplugins
 from simplugins import Activations, compute_rsm, compute_rsms
@@ -195,6 +197,10 @@ def test_the_cpu_is_the_only_engine_of_plugin_measures(sets):
         (np.diag(np.r_[np.zeros(10), np.inf]), ValueError, r"inf.*row 10, column 10"),
         (np.ones((11, 11), complex), TypeError, "complex128"),
         (np.full((11, 11), "a"), TypeError, "<U1"),
+        (None, TypeError, "got NoneType"),
+        (iter(np.ones((11, 11))), TypeError, "got .*iterator"),
+        ([[1.0], [1.0, 2.0]], TypeError, "got list that is not an array"),
+        (np.ma.masked_equal(np.eye(11), 1), TypeError, "masked values: fill them"),
     ],
 )
 def test_invalid_values_name_the_measure(sets, values, error, message):
@@ -289,6 +295,77 @@ def test_a_store_belongs_to_the_options_of_its_measure(sets, tmp_path):
     assert simplugins.load_rsm(path).metadata["measure_options"]["weights"] == [0, 1, 2, 3]
     with pytest.raises(ValueError, match=r"measure_options weights was \[0\.0, .*now None"):
         compute_rsm(sets, Pooled(), store=path)
+
+
+class Scaled:
+    """A measure that is no dataclass."""
+
+    def __init__(self, scale=1.0):
+        self.scale = scale
+
+    def __call__(self, x, y=None):
+        return self.scale * pooled(x, y)
+
+    def other_name(self, x, y=None):
+        return self(x, y)
+
+
+def scaled(x, y=None, *, scale):
+    return scale * pooled(x, y)
+
+
+def with_scale(scale):
+    def closure(x, y=None):
+        return scale * pooled(x, y)
+
+    return closure
+
+
+@pytest.mark.parametrize(
+    "scaled_by",
+    [Scaled, lambda scale: Scaled(scale).other_name, lambda scale: functools.partial(scaled, scale=scale), with_scale],
+    ids=["instance", "bound method", "partial", "closure"],
+)
+def test_a_store_belongs_to_the_settings_of_any_callable(sets, tmp_path, scaled_by):
+    pytest.importorskip("zarr")
+    path = tmp_path / "run.zarr"
+    rsm = compute_rsm(sets, scaled_by(2.0), store=path)
+    np.testing.assert_allclose(compute_rsm(sets, scaled_by(2.0), store=path), rsm)
+    assert rsm.metadata["measure_options"] == {"scale": 2.0}
+    with pytest.raises(ValueError, match=r"measure_options scale was 2\.0, now 3\.0"):
+        compute_rsm(sets, scaled_by(3.0), store=path)
+
+
+def test_a_store_refuses_lambdas(sets, tmp_path):
+    pytest.importorskip("zarr")
+    with pytest.raises(ValueError, match=r"lambda.*define the measure as a function"):
+        compute_rsm(sets, lambda x, y: pooled(x, y), store=tmp_path / "run.zarr")
+    assert not (tmp_path / "run.zarr").exists()
+
+
+def test_options_are_those_of_any_class(sets):
+    rsm = compute_rsm(sets, Scaled, measure_options={"scale": 2.0})
+    np.testing.assert_allclose(rsm, 2 * compute_rsm(sets, pooled).values)
+    with pytest.raises(TypeError, match=r"'Scaled' has no option 'scal'.*did you mean 'scale'"):
+        compute_rsm(sets, Scaled, measure_options={"scal": 2.0})
+
+
+def test_errors_inside_a_measure_name_it(sets):
+    def broken(x, y=None):
+        return {}["nothing"] if len(x) > 3 else x.array() @ np.ones(9)
+
+    with pytest.raises(KeyError) as raised:
+        compute_rsm(sets, broken)
+    assert raised.value.__notes__ == ["raised by measure 'broken'"]
+    with pytest.raises(ValueError, match="measure 'broken': matmul"):
+        compute_rsm(sets[:2], broken)
+
+
+def test_tensors_with_gradients_are_values(sets):
+    def weighted(x, y=None):
+        return torch.from_numpy(pooled(x, y)).requires_grad_()
+
+    np.testing.assert_array_equal(compute_rsm(sets, weighted), compute_rsm(sets, pooled))
 
 
 @pytest.mark.parametrize("measure", [coverage, Pooled(2.0, weights=np.arange(4.0)), "semantic-rbf"])

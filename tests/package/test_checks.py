@@ -367,8 +367,6 @@ WRONG_ADAPTERS = {
     "unknown": ("rsatolbox", "nearest: rsatoolbox"),
     "nothing": (adapter(), "carries nothing"),
     "install": (adapter(rsm=as_list, install=" "), "must declare install as a text"),
-    "modules": (adapter(rsm=as_list, modules="sklearn"), "must declare modules as a tuple of texts"),
-    "callable": (adapter(rsm=3), "rsm must be callable"),
     "fails": (adapter(rsm=lambda rsm: rsm.nothing), "cannot carry an RSM: AttributeError"),
     "in place": (adapter(rsm=zeroed), "changes an RSM in place|cannot set WRITEABLE"),
     "options": (adapter(rsm=lambda rsm, **options: as_list(rsm)), "ignores unknown options"),

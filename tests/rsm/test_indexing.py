@@ -84,6 +84,10 @@ def test_invalid_indices_raise(dense_and_stored, index, error):
             rsm[index]
 
 
+def test_a_single_value_is_a_number(dense_and_stored):
+    assert all(f"{rsm[0, 1]:.3f}" == f"{rsm.values[0, 1]:.3f}" for rsm in dense_and_stored)
+
+
 def test_one_row_of_a_precomputed_rsm():
     rsm = RSM.from_similarities([[1.0, 0.5], [0.5, 2.0]])
     assert rsm[1, :].tolist() == [0.5, 2.0]

@@ -101,7 +101,13 @@ def compute_on_cluster(
         Threads of each task; Dask runs as many tasks at once as a worker has threads.
     cached_blocks : int
         Number of blocks read from disk that each worker caches.
+
+    Raises
+    ------
+    TypeError
+        If the measure or matching cannot be sent to other processes.
     """
+    _check_sendable(job.operation)
     tasks = _Tasks(job, tiling, client, threads=threads, cached_blocks=cached_blocks)
     waiting, completed = iter(tiles), import_module("distributed").as_completed(loop=client.loop)
     try:
@@ -119,6 +125,23 @@ def compute_on_cluster(
             yield tile, result
     finally:
         client.cancel(list(tasks.started), force=True)
+
+
+def _check_sendable(operation: Operation) -> None:
+    """Raise a TypeError if an operation cannot be pickled, as Dask does."""
+    try:
+        import_module("distributed.protocol.pickle").dumps(operation)
+    except Exception as error:
+        description = operation.describe()
+        what = (
+            f"measure {description['measure']!r}"
+            if "measure" in description
+            else f"matching {description['matching']!r}"
+        )
+        raise TypeError(
+            f"{what} cannot be sent to the workers of a cluster ({error}): define it at the top level of a module, "
+            f"without attributes such as locks and open files"
+        ) from error
 
 
 class _BlockCache:

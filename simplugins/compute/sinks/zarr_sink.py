@@ -127,13 +127,23 @@ def _open_matching(path: Path, run: Mapping[str, Any], labels: Mapping[str, list
 
 
 def describe(job: Job) -> dict[str, Any]:
-    """Return everything that the values of tiles depend on, as JSON types."""
+    """Return everything that the values of tiles depend on, as JSON types.
+
+    Raises
+    ------
+    ValueError
+        If the measure is a lambda, which cannot be identified when a run continues.
+    """
     run = {
         "simplugins": job.version,
         **job.operation.describe(),
         "activations": _identity(job.x),
         "other": None if job.y is None else _identity(job.y),
     }
+    if run.get("measure") == "<lambda>":
+        raise ValueError(
+            "a store cannot tell one lambda from another when it is continued: define the measure as a function"
+        )
     return dict(json.loads(json.dumps(run)))  # normalised like a manifest that was read back
 
 

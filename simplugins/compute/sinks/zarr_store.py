@@ -326,16 +326,20 @@ class Store:
             If another process is writing to it.
         """
         filelock = import_extra("filelock", extra="zarr", purpose="a store")
+        lock, hint = self.path / _LOCK, ""
+        if filelock.FileLock is filelock.SoftFileLock:  # no locks here: the file itself is the lock, also after a crash
+            lock = lock.with_name(f"{_LOCK}.exists")
+            hint = f"; if none is, remove {lock}"
         with _explained(lambda: f"{self.path} cannot be written to"):
             (self.path / _LOCK).touch()
         try:
-            with filelock.FileLock(self.path / _LOCK, blocking=False):
+            with filelock.FileLock(lock, blocking=False):
                 for partial in self.path.glob("*/c/*/*.partial"):  # left by a process that was killed
                     with suppress(OSError):
                         partial.unlink()
                 yield
         except filelock.Timeout:
-            raise ValueError(f"{self.path}: another process is writing to this store") from None
+            raise ValueError(f"{self.path}: another process is writing to this store{hint}") from None
 
 
 def _create_array(
