@@ -136,7 +136,7 @@ class Activations:
             If the dimensions do not match the layout, a value is NaN or infinite, an input has no positions left, or
             an option does not fit the array.
         """
-        dropped = read_drop_tokens(drop_tokens)
+        dropped = read_drop_tokens(drop_tokens) if np.ndim(drop_tokens) or drop_tokens != 0 else None
         if isinstance(array, Activations):
             return refine(array, layout, mask, labels, dtype, dropped, subset, seed)
         if isinstance(array, list | tuple) and any(isinstance(element, Activations) for element in array):
@@ -201,7 +201,7 @@ class Activations:
             raise ValueError(f"expected at least one input and one channel, got {count} inputs of {channels} channels")
         if not positions.all():
             raise ValueError(f"input {int(np.argmin(positions))} has no positions: every input needs at least one")
-        labels = check_labels(labels, count)
+        labels = None if labels is None else check_labels(labels, count)
         if subset is not None:
             inputs = choose_inputs(count, subset, seed)
             reader, positions = SelectionReader(reader, inputs), positions[inputs]
