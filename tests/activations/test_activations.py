@@ -305,8 +305,9 @@ def test_changing_what_is_returned_changes_no_activations():
     for values in (x[0], x.array(), next(x.sets()), np.asarray(x)):
         values[:] = 0
     np.testing.assert_array_equal(x, TOKENS)
-    with pytest.raises(ValueError, match="copy"):
-        np.array(x, copy=False)
+    if np.lib.NumpyVersion(np.__version__) >= "2.0.0":  # before, copy=False allowed a copy
+        with pytest.raises(ValueError, match="copy"):
+            np.array(x, copy=False)
 
 
 def test_many_values_are_read_in_chunks():
