@@ -91,7 +91,7 @@ class _Checks:
     def _check_facts(self, assignment: NDArray[np.int64], rows: int, columns: int) -> None:
         if self.matcher.positionwise:
             expect(
-                np.array_equal(assignment, np.arange(rows)),
+                bool(np.array_equal(assignment, np.arange(rows))),
                 f"{self.name} declares positionwise = True, but does not match each position with the same position",
             )
         if self.matcher.window is not None:
@@ -100,7 +100,7 @@ class _Checks:
                 row_window[first], column_window[second] = number, number
             matched = assignment >= 0
             expect(
-                np.array_equal(row_window[matched], column_window[assignment[matched]]),
+                bool(np.array_equal(row_window[matched], column_window[assignment[matched]])),
                 f"{self.name} declares window = {self.matcher.window}, but matches positions of different windows",
             )
 
@@ -114,7 +114,7 @@ class _Checks:
                 result = match_batch(self.matcher, batch.copy(), offsets)
                 single = [self.matcher.match(batch[start:stop].copy()) for start, stop in pairwise(offsets)]
             expect(
-                np.array_equal(result.columns, np.concatenate(single)),
+                bool(np.array_equal(result.columns, np.concatenate(single))),
                 f"{self.name} matches problems in a batch differently than one by one",
             )
             if result.prices is not None:
