@@ -24,7 +24,7 @@ from simplugins.compute.job import TileResult
 FROM_NUMPY, FROM_GPU, CPU_ENGINE = "from NumPy", "from the GPU", "CPU engine"
 READING, AFFINITIES, MATCHING = "checks and norms alone", "affinities alone", "matching alone"
 PLAIN = "float32"
-"""The precision of which everything is timed; of others, only what they change."""
+"""The precision for which every step is timed; for the others, only the steps that depend on the precision are."""
 
 SHARE = 0.4
 """Maximum share of the remaining time for a run of many inputs, as estimated from its throughput."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plugin objects of any kind: how they are called, what they return, and what tells two of one name apart."""
+"""Plugin objects: errors that name them, checks of the arrays they return, and their settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from simplugins._common.validation import error_prefix
 
 @contextmanager
 def calling(plugin: str) -> Iterator[None]:
-    """Name a plugin in the errors that it raises: as their prefix, or in a note where only the type says what failed.
+    """Name a plugin in the errors that it raises: as a prefix of a ValueError or TypeError, else in a note.
 
     Examples
     --------
@@ -39,19 +39,19 @@ def calling(plugin: str) -> Iterator[None]:
 
 
 def returned_array(value: Any, plugin: str, expected: str) -> NDArray[Any]:
-    """Return what a plugin returned as a NumPy array of booleans or real numbers, whatever library it is from.
+    """Convert the array that a plugin returned, from any library, to a NumPy array of booleans or real numbers.
 
     Parameters
     ----------
     value : array
         A NumPy, Torch or CuPy array, a number, or nested lists of numbers.
     plugin, expected : str
-        For errors: "measure 'mine'", and "real numbers".
+        Used in errors, for example "measure 'mine'" and "real numbers".
 
     Raises
     ------
     TypeError
-        If it is anything else, or hides values under a mask.
+        If the value is not such an array, or has masked values.
 
     Examples
     --------
@@ -77,11 +77,10 @@ def returned_array(value: Any, plugin: str, expected: str) -> NDArray[Any]:
 
 
 def settings_of(plugin: Any) -> dict[str, Any]:
-    """Return what tells a plugin object from others of the same name, by name.
+    """Return the settings, by name, that distinguish a plugin object from others with the same name.
 
-    These are the fields of a dataclass, the attributes of another instance, the arguments of a `functools.partial`, the
-    settings of the instance that a method is bound to, and the variables that a function takes from where it is
-    defined.
+    These are the fields of a dataclass, the attributes of any other instance, the arguments of a `functools.partial`,
+    the settings of the instance to which a method is bound, and the variables over which a function closes.
 
     Examples
     --------

@@ -91,7 +91,8 @@ def compute_matrix(job: Job, resources: Resources, *, progress: bool | str = Fal
     """
     reserved = 0
     if resources.memory is not None:
-        reserved = kernel_bytes(len(job.x), len(job.columns), "cosine", certify=job.operation.certify)
+        # The kernel is applied later: reserve memory for the one that needs most.
+        reserved = kernel_bytes(len(job.x), len(job.columns), "rbf", certify=job.operation.certify)
     sink = MatrixSink(make_tiling(job, resources, reserved=reserved), certify=job.operation.certify)
     execute(job, sink, resources, reserved=reserved, progress=progress)
     return sink.result()

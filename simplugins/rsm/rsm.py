@@ -297,12 +297,12 @@ class RSM(Algebra):
 
     @property
     def gap(self) -> NDArray[np.float64] | None:
-        """Proven relative optimality gap of each pair, or None if it was not asked for.
+        """Certified relative optimality gap of each pair, or None without ``certify=True``.
 
-        ``(upper - m) / |upper|``: no matching reaches an aligned inner product above `upper`, and m is the one of the
-        matching found, so m is at least ``(1 - gap) upper`` for a positive bound. 0 where both agree to rounding,
-        infinite where the bound is 0 and m is below. The gap is that of aligned inner products whatever the kernel, and
-        so of cosines too, but not of RBF values.
+        ``(upper - m) / |upper|``, where m is the aligned inner product of the pair's matching, and no matching exceeds
+        `upper`. For a positive bound, m is thus at least ``(1 - gap) upper``. The gap is 0 where both agree to
+        rounding, and infinite where the bound is 0 and m is negative. It refers to aligned inner products; it holds for
+        cosines as well, but not for RBF values.
         """
         return self.source.gap
 

@@ -99,7 +99,7 @@ def run_process():
 
 @pytest.fixture
 def start_process():
-    """Start commands in processes that end with the test, whatever its outcome."""
+    """Start commands in processes that end with the test, even if it fails."""
     processes = []
 
     def start(*arguments):
