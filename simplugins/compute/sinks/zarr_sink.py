@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,8 @@ class ZarrSink:
         if self.store is None:
             self.store = self._create(result)
         check_consistent(self.store.manifest["computed"], result)
-        self.store.write(tile, result)
+        with ThreadPoolExecutor(1) as writer:  # leaving it waits for the tile, also when an interrupt arrives
+            writer.submit(self.store.write, tile, result).result()
 
     def _create(self, result: TileResult) -> Store:
         manifest = {**self.manifest, "computed": provenance(result)}
