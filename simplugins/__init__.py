@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from simplugins import comparisons, data, evaluation, plotting, plugins, recording
     from simplugins.activations.activations import Activations
     from simplugins.activations.formats import read_activations
+    from simplugins.activations.layouts import Layout, parse_layout
     from simplugins.activations.recordings import read_recorded
     from simplugins.comparisons.cka_estimates import CkaEstimate, estimate_cka
     from simplugins.comparisons.comparing import compare
@@ -57,6 +58,7 @@ _MODULES = {
     "Estimate": "measures.cost.estimates",
     "Greedy": "matching.greedy",
     "Identity": "matching.identity",
+    "Layout": "activations.layouts",
     "Matcher": "matching.matcher",
     "Matching": "compute.pair",
     "Method": "comparisons.method",
@@ -81,6 +83,7 @@ _MODULES = {
     "load_rsm": "rsm.archive",
     "match": "compute.pair",
     "minibatch_cka": "comparisons.minibatches",
+    "parse_layout": "activations.layouts",
     "permutation_test": "comparisons.inference",
     "plotting": "plotting",
     "plugins": "plugins",
@@ -108,6 +111,7 @@ __all__ = [
     "Estimate",
     "Greedy",
     "Identity",
+    "Layout",
     "Matcher",
     "Matching",
     "Method",
@@ -134,6 +138,7 @@ __all__ = [
     "load_rsm",
     "match",
     "minibatch_cka",
+    "parse_layout",
     "permutation_test",
     "plotting",
     "plugins",

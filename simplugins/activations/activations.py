@@ -46,7 +46,7 @@ class Activations:
     Attributes
     ----------
     layout : str
-        "nd", "ntd", "nchw" or "nhwc": the layout of the original array; "ragged" for a list of sets.
+        The layout of the original array, one letter per dimension; "ragged" for a list of sets.
     channels : int
         Length of the concept vectors, C.
     positions : (N,) int64 array
@@ -109,19 +109,19 @@ class Activations:
             N inputs as a NumPy, Torch or CuPy array of any float or integer type; an on-disk array (NumPy memmap, Zarr
             array, h5py dataset, Dask array); a list of N sets (S_i, C), as for `from_sets`; or Activations, to which
             the other options are applied.
-        layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
-            Meaning of the dimensions: n inputs, t tokens, d or c channels, h height, w width. "auto" reads two, three
-            and four dimensions as "nd", "ntd" and "nchw".
+        layout : str, default "auto"
+            One letter per dimension, such as "nhwc" or "nct" (see `simplugins.parse_layout`). "auto" reads two, three
+            and four dimensions as "nd", "ntd" and "nchw"; shapes such as (N, 32, 32, 3), which look like images with
+            channels last, need a layout.
         mask : (N, S) bool array, optional
-            True for positions to use; for nchw and nhwc also (N, H, W). Masked positions are ignored and may be NaN
-            (unless `array` is Activations, whose values have been checked).
+            True for positions to use; for maps also (N, H, W). Masked positions are ignored and may be NaN (unless
+            `array` is Activations, whose values have been checked).
         labels : sequence of N str or int, optional
             Names of the inputs.
         dtype : float32 or float64, optional
             The type to compute in; by default float64 for float64 values, else float32.
         drop_tokens : int or sequence of int, default 0
-            Tokens to drop in layout "ntd": the number of leading tokens, or the indices of tokens. To drop a vision
-            transformer's class token, pass 1 or [0].
+            Tokens to drop: the number of leading tokens (1 for a vision transformer's class token), or the indices.
         subset : int or sequence of int, optional
             The inputs to use: a number to draw at random, or indices. Only these are read; `labels` and `mask` still
             cover all N inputs.

@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from simplugins._common import arrays
 from simplugins.activations.blocks import Block, Reader, offsets_of, type_to_read
+from simplugins.activations.layouts import RAGGED
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class SetsReader:
 
     sets: Sequence[Any]
     dtype: np.dtype[np.floating]
-    layout = "ragged"
+    layout = RAGGED
     is_on_disk = False
     chunk_bytes = 0
 

@@ -34,7 +34,7 @@ MatchingOption = Annotated[
     ),
 ]
 Key = Annotated[str | None, typer.Option(help="Name of the array, if the file holds several.")]
-Layout = Annotated[str, typer.Option(help="auto, nd, ntd, nchw or nhwc.")]
+Layout = Annotated[str, typer.Option(help="auto, or a letter per dimension: nd, ntd, nchw, nhwc, nct, ...")]
 DropTokens = Annotated[int, typer.Option(help="Leave out the first N tokens (1 for a class token).", min=0)]
 Dtype = Annotated[str | None, typer.Option(help="Compute in float32 or float64.")]
 Certify = Annotated[bool, typer.Option("--certify", help="Certify the optimality gap of each pair.")]

@@ -614,7 +614,7 @@ def test_layers_without_activations_are_skipped_by_patterns_and_named_otherwise(
         (IMAGES, {"drop_tokens": 1}, ValueError, r"drop_tokens.*'ntd'.*'nchw'"),
         (TOKENS, {"drop_tokens": "cls"}, ValueError, r"drop_tokens.*'cls'"),
         (TOKENS, {"layout": "nhwc"}, ValueError, r"layout 'nhwc'.*\(3, 5, 8\)"),
-        (TOKENS, {"layout": "nwc"}, ValueError, r"layout.*'nwc'"),
+        (TOKENS, {"layout": "nxc"}, ValueError, r"layout.*'nxc'"),
         (TOKENS, {"labels": ["a"]}, ValueError, r"labels.*\b7\b.*\(1,\)"),
         ([TOKENS], {"labels": ["a"]}, ValueError, r"labels.*\b1\b.*\b7$"),
         ([TOKENS], {"labels": range(8)}, ValueError, r"labels.*\b7\b.*\(8,\)"),
