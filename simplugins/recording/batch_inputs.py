@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common import arrays
+from simplugins._common.validation import error_prefix
 from simplugins.recording.batch_fields import field, is_array, named_fields
 
 ARRAYS = "a tensor, an array, a mapping of these (passed as keyword arguments)"
@@ -53,12 +54,14 @@ class BatchReader:
     input_key : str, int or None
         The field of each batch that is the input.
     label_key : str, int or None
-        The field that holds labels: not passed to a function that accepts any keyword.
+        The field that holds labels of inputs: only passed if the function needs it.
     """
 
     def __init__(
         self, run: Callable[..., Any], *, device: Any, dtype: Any, input_key: str | int | None, label_key: Any = None
     ) -> None:
+        if input_key is not None and (isinstance(input_key, bool) or not isinstance(input_key, str | int | np.integer)):
+            raise TypeError(f"input_key: expected a string or an int, got {input_key!r}")
         self._device, self._dtype = device, dtype
         self._input_key, self._label_key = input_key, label_key
         self._name = type(run).__name__ if hasattr(run, "forward") else getattr(run, "__name__", "forward")
@@ -80,14 +83,15 @@ class BatchReader:
         named = named_fields(value)
         if named is not None:
             return self._by_name(named)
-        kind = type(batch).__name__ + ("" if value is batch else f" whose input is a {type(value).__name__}")
+        kind = type(batch).__name__ + ("" if value is batch else f" whose input is of type {type(value).__name__}")
         raise TypeError(
             f"batch: expected {ARRAYS}, or a tuple or list that starts with one of these; got {kind}{_advice(value)}"
         )
 
     def _pick(self, batch: Any) -> Any:
         if self._input_key is not None:
-            return field(batch, self._input_key)
+            with error_prefix("input_key"):
+                return field(batch, self._input_key)
         named = named_fields(batch)
         if isinstance(batch, tuple) and named is not None and not any(name in self._parameters() for name in named):
             named = None  # a named tuple like any other tuple
@@ -116,8 +120,9 @@ class BatchReader:
         return Batch(sizes.pop(), (), values)
 
     def _accepts(self, name: str, value: Any) -> bool:
-        if name in self._parameters():
-            return True
+        parameter = self._parameters().get(name)
+        if parameter is not None:
+            return name != self._label_key or parameter.default is inspect.Parameter.empty
         kinds = () if self._signature is None else [x.kind for x in self._signature.parameters.values()]
         any_keyword = self._signature is None or inspect.Parameter.VAR_KEYWORD in kinds
         is_option = value is None or is_array(value) or isinstance(value, bool | int | float)
@@ -191,6 +196,8 @@ def _check_first(batch: tuple[Any, ...] | list[Any]) -> None:
 def _native(name: str, value: Any) -> NDArray[Any]:
     """Return a copy as a NumPy array of numbers that Torch can read."""
     array = value if isinstance(value, np.ndarray) else arrays.small_numpy(value)
+    if array.dtype == object and array is not value:
+        array = arrays.as_array(value)
     if np.ma.is_masked(value) or np.ma.is_masked(array):
         raise TypeError(f"inputs: {name!r} is a masked array: fill the masked values, such as by filled(0)")
     if array.dtype.name == "bfloat16" or array.dtype == np.longdouble:

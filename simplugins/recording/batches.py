@@ -49,8 +49,8 @@ def _check_batches(inputs: Any) -> None:
     if isinstance(inputs, Dataset) or (hasattr(inputs, "column_names") and hasattr(inputs, "set_format")):
         kind = type(inputs).__name__
         raise TypeError(
-            f"{expected}; got a data set ({kind}), which yields single inputs: pass torch.utils.data.DataLoader(…, "
-            f"batch_size=32), or batch_size=None if its items are batches"
+            f"{expected}; got a data set ({kind}), which yields single inputs: pass "
+            f"torch.utils.data.DataLoader(dataset, batch_size=32), or batch_size=None if its items are batches"
         )
     if isinstance(inputs, str | bytes) or not isinstance(inputs, Iterable):
         raise TypeError(f"{expected}; got {type(inputs).__name__}")

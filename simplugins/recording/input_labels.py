@@ -102,7 +102,7 @@ class InputLabels:
         labels = data_set_labels(self._inputs.dataset, self.key)
         if labels is None:
             raise NoFieldError(
-                f"{error}; nor has its data set, a {type(self._inputs.dataset).__name__}, one {self.key} per input"
+                f"{error}; nor has its data set, a {type(self._inputs.dataset).__name__}, {self.key!r} for each input"
             ) from None
         doubt = next(order_doubts(self._inputs), None)
         indices = None if doubt else drawn_indices(self._inputs)

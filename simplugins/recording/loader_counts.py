@@ -44,8 +44,8 @@ def _expected(loader: Any) -> int | None:
     batches_itself = getattr(loader, "batch_sampler", None) is None and not hasattr(sampler, "batch_size")
     if batches_itself and getattr(loader, "batch_size", None) is None:
         return None  # items of the data set may be batches
-    while hasattr(sampler, "sampler") or hasattr(sampler, "batch_sampler"):
-        sampler = getattr(sampler, "sampler", None) or sampler.batch_sampler
+    while (inner := getattr(sampler, "sampler", getattr(sampler, "batch_sampler", None))) is not None:
+        sampler = inner
     if sampler is not None and is_index_sequence(sampler):
         return sum(1 for _ in _flat(sampler))
     try:

@@ -18,7 +18,7 @@ _MAP_PARTS = ("dataset", "datasets")
 _PARTS = (
     *_MAP_PARTS,
     *("_dataset", "base_dataloader", "dataloader", "loader", "_loader", "iterable", "root"),  # wrappers of loaders
-    *("source", "datapipe", "source_datapipe", "pipeline", "_ex_iterable", "ex_iterable", "ex_iterables"),
+    *("source", "datapipe", "_datapipe", "pipeline", "_ex_iterable", "ex_iterable", "ex_iterables"),
 )
 _TRUSTED = {
     *("torch", "torchdata", "torch_geometric", "accelerate", "transformers", "datasets", "timm"),
@@ -76,7 +76,7 @@ def check_order(inputs: Any, order: str, *, labels_are_listed: bool) -> None:
         doubt = (random or doubts)[0]
         remedy = {
             "random": "construct the DataLoader with shuffle=False",
-            "unknown": "construct the DataLoader with shuffle=False and without a sampler of your own",
+            "unknown": "use a DataLoader of Torch with shuffle=False, or a list of indices as sampler",
             "part": "record all inputs in one process, with a plain DataLoader with shuffle=False",
         }[doubt.kind]
         raise ValueError(
@@ -129,7 +129,7 @@ def _parts(source: Any, names: Sequence[str]) -> Iterator[Any]:
     elif inspect.isgenerator(source):
         yield inspect.getgeneratorlocals(source).get(".0")  # of a generator expression
     elif isinstance(source, list | tuple):
-        yield from (part for part in source if not hasattr(part, "shape"))
+        yield from filter(is_loader, source)
     else:
         for name in names:
             part = getattr(source, name, None)
@@ -146,7 +146,7 @@ def _stream_doubts(source: Any) -> Iterator[Doubt]:
     elif _RANDOM_STREAM.search(f"{name} {function}") and shuffle is not False and _enabled(source):
         yield Doubt("random", f"{function or name} shuffles them")
     if is_loader(source) and shuffle is not False and _iterating_class(source) not in (None, *_trusted_bases(source)):
-        yield Doubt("unknown", f"{name} has its own __iter__")
+        yield Doubt("unknown", f"{name} defines __iter__ itself, and may have any order")
     yield from _worker_doubts(source)
     yield from _part_doubts(source)
 
@@ -168,7 +168,7 @@ def _part_doubts(source: Any) -> Iterator[Doubt]:
         for name in ("num_replicas", "num_processes", "world_size"):
             number = getattr(owner, name, None)
             if isinstance(number, int) and number > 1:
-                yield Doubt("part", f"{_name(source)} draws the part of one of {number} processes ({name}={number})")
+                yield Doubt("part", f"{_name(source)} draws only the part of one of {number} processes ({name})")
                 return
 
 
@@ -193,7 +193,7 @@ def _sampler_doubts(sampler: Any, seen: set[int]) -> Iterator[Doubt]:
         for part in inner:
             yield from _sampler_doubts(part, seen)
     elif owner not in (SequentialSampler, _InfiniteConstantSampler):
-        yield Doubt("unknown", f"it draws by a {_name(sampler)}, whose order is its own")
+        yield Doubt("unknown", f"its sampler, a {_name(sampler)}, may have any order")
 
 
 def is_index_sequence(sampler: Any) -> bool:

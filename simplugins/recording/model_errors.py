@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _EXPLAINED = (RuntimeError, ValueError, TypeError, IndexError, AssertionError, NotImplementedError)
 _TYPE = re.compile(r"dtype|scalar type|type \(|bias type|not implemented for '(Byte|Char|Short|Int|Long|Bool)'", re.I)
+_INPUT = re.compile(r"channel|size|shape|height|width|dimension|type|missing", re.I)
 _HALF = re.compile(r"not implemented for '(Half|BFloat16)'")
 _DEVICE = re.compile(r"same device|devices|is on (cpu|cuda|meta)|device type|torch\.cuda\.\w+Tensor", re.I)
 _ARGUMENTS = re.compile(r"missing \d+ required positional")
@@ -38,38 +39,41 @@ def explaining_errors(model: Module, batch: Batch, source: Any, *, picked: bool)
     try:
         yield
     except _EXPLAINED as error:
-        reasons = list(_reasons(model, batch, str(error)))
-        if not picked and isinstance(source, tuple | list) and any(map(is_array, source[1:])):
-            reasons.append(
-                "only the first element of each batch was passed: name another by input_key, as in input_key=1"
-            )
-        if not reasons or type(error).__module__.startswith("simplugins"):
+        if _is_ours(error):
             raise
-        first_line = str(error).strip().split("\n")[0]
-        raise ValueError(
-            f"inputs: {'; '.join(reasons)} (the model raised {type(error).__name__}: {first_line})"
-        ) from error
+        reasons = list(_reasons(model, batch, str(error)))
+        has_more = isinstance(source, tuple | list) and any(map(is_array, source[1:]))
+        if has_more and not picked and _INPUT.search(str(error)):
+            reasons.append("only the first element of each batch was passed: name another by input_key=1")
+        if not reasons:
+            raise
+        cause = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        raise ValueError(f"inputs: {'; '.join(reasons)} (the model raised {cause})") from error
+
+
+def _is_ours(error: Exception) -> bool:
+    """Return whether this package raised an error, for example in a hook."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    name = "" if traceback is None else traceback.tb_frame.f_globals.get("__name__", "")
+    return str(name).startswith("simplugins.recording.") and name != __name__
 
 
 def _reasons(model: Module, batch: Batch, message: str) -> Iterator[str]:
     parameters = list(model.parameters())
-    devices = {parameter.device for parameter in parameters}
     types = sorted({str(x.dtype).removeprefix("torch.") for x in parameters if x.is_floating_point()})
+    devices = {parameter.device for parameter in parameters}
+    embeds = any(type(module).__name__ == "Embedding" for module in model.modules())
     for name, tensor in batch.arrays().items():
-        dtype = str(tensor.dtype).removeprefix("torch.")
         channels = _channels_last(model, tuple(tensor.shape))
-        if channels is not None:
+        if channels is not None and _INPUT.search(message):
             yield (
                 f"{name} has shape {tuple(tensor.shape)} with {channels} channels last, but the convolutions expect "
                 f"them in dimension 1: pass {name}.movedim(-1, 1)"
             )
-        if "indices" in message and tensor.is_floating_point():
-            yield f"{name} is {dtype}, but the model has an embedding, which expects integers such as token ids"
-        elif _TYPE.search(message) and not tensor.is_floating_point() and types:
-            scale = ", scaled as in its training, such as images.float() / 255" if dtype == "uint8" else ""
-            yield f"{name} is {dtype}, but the model's parameters are {' and '.join(types)}: convert it{scale}"
-        elif _TYPE.search(message) and types and dtype not in types:
-            yield f"{name} is {dtype}, but the model's parameters are {' and '.join(types)}: convert it"
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        yield from _type_reasons(name, dtype, [] if embeds and dtype in ("int32", "int64") else types, message)
         if _DEVICE.search(message) and devices and tensor.device not in devices:
             listed = ", ".join(sorted(map(str, devices)))
             yield f"{name} is on {tensor.device}, but the model is on {listed}: pass device="
@@ -77,6 +81,15 @@ def _reasons(model: Module, batch: Batch, message: str) -> Iterator[str]:
         yield f"Torch cannot run this in {' and '.join(types)} on this device: record model.float(), or use a GPU"
     if _ARGUMENTS.search(message):
         yield "the model has several inputs: pass a mapping of them, whose keys are the names of its parameters"
+
+
+def _type_reasons(name: str, dtype: str, types: list[str], message: str) -> Iterator[str]:
+    """Yield why inputs of a type do not fit a model whose parameters have floating-point types."""
+    if "'indices'" in message and "Long, Int" in message:
+        yield f"{name} is {dtype}, but the model has an embedding, which expects token ids in int64 or int32"
+    elif _TYPE.search(message) and types not in ([], [dtype]):
+        scale = ", scaled as in its training, such as images.float() / 255" if dtype == "uint8" else ""
+        yield f"{name} is {dtype}, but the model's parameters are {' and '.join(types)}: convert it{scale}"
 
 
 def _channels_last(model: Module, shape: tuple[int, ...]) -> int | None:

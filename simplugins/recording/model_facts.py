@@ -30,10 +30,11 @@ def unwrapped(model: Any) -> Any:
 
 def named_model(model: Module, layers: str | Sequence[str] | None) -> Module:
     """Return the model that layers are named in: the wrapper if all names have its prefix, else the model inside."""
-    names = [layers] if isinstance(layers, str) else layers or []
-    is_prefixed = bool(names) and all(str(name).startswith(_PREFIX) for name in names)
     inner: Module = unwrapped(model)
-    return model if is_prefixed and not hasattr(inner, "module") else inner
+    if inner is model or layers is None or hasattr(inner, "module"):
+        return inner
+    names = [layers] if isinstance(layers, str) else layers
+    return model if all(str(name).startswith(_PREFIX) for name in names) else inner
 
 
 def input_device(model: Module, device: Any, *, is_called: bool) -> torch.device | None:
@@ -56,7 +57,7 @@ def input_device(model: Module, device: Any, *, is_called: bool) -> torch.device
 
     tensors = chain(model.parameters(), model.buffers())
     if device is None:
-        if hasattr(model, "hf_device_map"):
+        if hasattr(model, "hf_device_map") or hasattr(model, "_hf_hook"):
             return None  # Accelerate moves them to the part of the model that needs them
         first = next(tensors, None)
         return torch.device("cpu") if first is None else first.device
