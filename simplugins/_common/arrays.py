@@ -142,7 +142,8 @@ def holds_masked(elements: Sequence[Any]) -> bool:
 def _check_known_shape(array: Any) -> None:
     if any(size != size for size in array.shape):  # NaN
         raise TypeError(
-            f"expected a Dask array of known size, got shape {tuple(array.shape)}: call array.compute_chunk_sizes() first"
+            f"expected a Dask array of known size, got shape {tuple(array.shape)}: call array.compute_chunk_sizes() "
+            f"first"
         )
 
 
@@ -174,7 +175,7 @@ def to_float(array: Any, dtype: np.dtype[np.floating]) -> Any:
         return gpu.cupy().from_dlpack(tensor) if gpu_of(array) is not None else tensor.cpu().numpy()
     if is_cupy(array):
         return array.astype(dtype, copy=False)
-    return np.asarray(array, dtype=dtype)
+    return np.asarray(array if isinstance(array, np.ndarray) else _computed(array), dtype=dtype)
 
 
 def to_numpy(array: Any, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
@@ -251,9 +252,10 @@ def loaded(part: Any) -> Any:
 def _computed(part: Any) -> NDArray[Any]:
     """Return a slice of a lazy array in memory, after checking that none of its blocks has masked values."""
     values = part.compute() if hasattr(part, "compute") else np.asarray(part)
-    if isinstance(values, np.ma.MaskedArray) and (count := np.ma.count_masked(values)):
+    if isinstance(values, np.ma.MaskedArray) and (count := int(np.ma.getmaskarray(values).sum())):
         raise ValueError(
-            f"{count} values of a block are masked, which the type of the Dask array does not tell: fill them with "
-            f"array.map_blocks(numpy.ma.filled, ...), or create it with meta=numpy.ma.array(...)"
+            f"{count} values of a block are masked: fill them, for example with dask.array.ma.filled(array, value); "
+            f"masks of whole positions of activations are used if the array's type tells of them, "
+            f"meta=numpy.ma.array(...)"
         )
     return np.asarray(values)

@@ -35,7 +35,7 @@ class ReversedDataset:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the elements."""
-        return np.dtype(self.dataset.dtype)
+        return self.dataset.dtype  # type: ignore[no-any-return]
 
     @property
     def ndim(self) -> int:

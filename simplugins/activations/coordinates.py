@@ -77,8 +77,8 @@ def _identifying(levels: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     distinct = [name for name, values in levels.items() if len(set(values.tolist())) == len(values)]
     if len(distinct) != 1:
         raise ValueError(
-            f"inputs have several names each ({', '.join(levels)}), and which of them are their labels is not known: pass "
-            f"labels=, for example one of these, or numbers, range({len(next(iter(levels.values())))})"
+            f"inputs have several names each ({', '.join(levels)}), and which of them are their labels is not known: "
+            f"pass labels=, for example one of these, or numbers, range({len(next(iter(levels.values())))})"
         )
     return levels[distinct[0]]
 
@@ -95,13 +95,15 @@ def check_one_position(array: Any, axis: int, layout: str) -> None:
         return
     dimension = array.dims[axis]
     placed = [
-        name for name in _PLACES if name in array.coords and array[name].dims == (dimension,) and _has_values(array[name])
+        name
+        for name in _PLACES
+        if name in array.coords and array[name].dims == (dimension,) and _has_values(array[name])
     ]
     if placed:
         raise ValueError(
-            f"{dimension!r} has coordinates of positions ({', '.join(placed)}), so its channels are spread over positions: "
-            f"reshape the array to (inputs, channels, height, width), or pass the layout to read all as channels of one "
-            f"position"
+            f"{dimension!r} has coordinates of positions ({', '.join(placed)}), so its channels are spread over "
+            f"positions: reshape the array to (inputs, channels, height, width), or pass the layout to read all as "
+            f"channels of one position"
         )
 
 

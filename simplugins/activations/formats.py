@@ -33,8 +33,9 @@ def read_activations(path: str | os.PathLike[str], key: str | None = None) -> An
     -------
     array or Activations
         A NumPy array or memmap, a Torch tensor, an HDF5 dataset or a Zarr array; `Activations` from a file that
-        `Activations.save` wrote. Arrays of MATLAB have MATLAB's dimensions, also where h5py shows them in reverse. Texts
-        in HDF5 and MATLAB files (char, cellstr), such as labels, are arrays of str; a cell array of arrays is a list.
+        `Activations.save` wrote. Arrays of MATLAB have MATLAB's dimensions, also where h5py shows them in reverse.
+        Texts in HDF5 and MATLAB files (char, cellstr), such as labels, are arrays of str; a cell array of arrays is a
+        list.
 
     Raises
     ------

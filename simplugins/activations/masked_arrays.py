@@ -48,8 +48,8 @@ def plain_and_mask(array: Any, layout: str, mask: Any) -> tuple[Any, Any]:
     if not remaining.any(1).all():
         number = int(np.argmin(remaining.any(1)))
         raise ValueError(
-            f"input {number} has no positions left: all of its values are masked{'' if mask is None else ' or left out'}: "
-            f"leave the input out of the array"
+            f"input {number} has no positions left: all of its values are "
+            f"masked{'' if mask is None else ' or left out'}: leave the input out of the array"
         )
     return data, remaining
 
@@ -66,8 +66,8 @@ def rows_with_values(vectors: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
     masked = hidden.all(1)
     if (partly := hidden.any(1) & ~masked).any():
         raise ValueError(
-            f"position {int(np.argmax(partly))} is masked in some channels but not in all: a position counts or not, so "
-            f"fill the masked values, or leave the position out"
+            f"position {int(np.argmax(partly))} is masked in some channels but not in all: a position counts or not, "
+            f"so fill the masked values, or leave the position out"
         )
     return np.asarray(np.ma.getdata(vectors))[~masked]
 
@@ -92,12 +92,10 @@ def _check_whole_positions(partly: NDArray[np.bool_], sizes: list[int]) -> None:
     place = ", ".join(str(int(index)) for index in np.unravel_index(position, sizes)) if len(sizes) > 1 else position
     where = f"position {place} of input {number}" if sizes else f"input {number}"
     raise ValueError(
-        f"{int(partly.sum())} positions are masked in some channels but not in all, the first of them {where}: a position "
-        f"counts or not, so fill the masked values, or leave the positions out with mask="
+        f"{int(partly.sum())} positions are masked in some channels but not in all, the first of them {where}: a "
+        f"position counts or not, so fill the masked values, or leave the positions out with mask="
     )
 
 
 def _dask() -> Any:
     return sys.modules["dask.array"]
-
-

@@ -100,8 +100,8 @@ def read_hdf5_variable(item: Any) -> Any:
     Returns
     -------
     ReversedDataset, array, list of arrays or h5py.Dataset
-        Numbers as a dataset, which stays on disk, with dimensions as in MATLAB; logical values, texts and cell arrays as
-        for `read_variable`.
+        Numbers as a dataset, which stays on disk, with dimensions as in MATLAB; logical values, texts and cell arrays
+        as for `read_variable`.
 
     Raises
     ------
@@ -161,7 +161,9 @@ def _referenced(name: str, file: Any, reference: Any) -> Any:
         return ""
     item = file[reference]
     if class_of(item) == "cell":
-        raise UnreadableVariableError(f"{name!r} is a cell array of cell arrays: save one cell array of texts or arrays")
+        raise UnreadableVariableError(
+            f"{name!r} is a cell array of cell arrays: save one cell array of texts or arrays"
+        )
     value = read_hdf5_variable(item)
     if class_of(item) == "char":
         return _single_text(name, [] if value.dtype.kind != "U" else list(value))
@@ -188,7 +190,9 @@ def _single_text(name: str, rows: Sequence[str]) -> str:
 def _cell(name: str, shape: Sequence[int], elements: list[Any]) -> Any:
     """Return a cell array of texts or numbers as labels, and of arrays as a list."""
     if sum(size != 1 for size in shape) > 1:
-        raise UnreadableVariableError(f"{name!r} is a cell array of {' x '.join(map(str, shape))}: expected one row or column")
+        raise UnreadableVariableError(
+            f"{name!r} is a cell array of {' x '.join(map(str, shape))}: expected one row or column"
+        )
     texts = [isinstance(element, str) for element in elements]
     if all(texts):
         return np.array(elements, str)
@@ -211,5 +215,7 @@ def _complex(name: str) -> UnreadableVariableError:
 
 def _unreadable(name: str, kind: str, fields: Sequence[str] = ()) -> UnreadableVariableError:
     of = f" with {', '.join(fields)}" if fields else ""
-    advice = "choose one of these as key" if fields else _ADVICE.get(kind, "save it as an array of numbers, or cellstr(x)")
+    advice = (
+        "choose one of these as key" if fields else _ADVICE.get(kind, "save it as an array of numbers, or cellstr(x)")
+    )
     return UnreadableVariableError(f"{name!r} is of the MATLAB class {kind}{of}: {advice}")

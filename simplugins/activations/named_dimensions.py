@@ -11,8 +11,8 @@ from simplugins._common.refusals import libraries
 from simplugins.activations.layouts import parse_layout
 
 NAMES = {
-    "n": "n b batch input item example instance sample image picture stimulus stimuli presentation trial epoch condition "
-    "observation obs sentence document text video clip sound",
+    "n": "n b batch input item example instance sample image picture stimulus stimuli presentation trial epoch "
+    "condition observation obs sentence document text video clip sound",
     "c": "c channel feature neuroid neuron unit cell embedding hidden component electrode sensor voxel filter dim band "
     "embedding_dim hidden_dim hidden_size",
     "t": "t token time time_bin timestep time_step",
@@ -90,8 +90,8 @@ def layout_by_name(names: Sequence[str], layout: str = "auto") -> str:
         return layout
     if unknown := [name for name, letter in zip(names, letters, strict=True) if letter is None]:
         raise ValueError(
-            f"the meaning of dimension {', '.join(map(repr, unknown))} is not known: name them with layout=, one letter per "
-            f"dimension, in the order {', '.join(names)}, such as {_example(letters)!r}"
+            f"the meaning of dimension {', '.join(map(repr, unknown))} is not known: name them with layout=, one "
+            f"letter per dimension, in the order {', '.join(names)}, such as {_example(letters)!r}"
         )
     times = [i for i, name in enumerate(names) if _normalised(name) in _TIMES]
     if "n" not in letters and len(times) == 1:
@@ -117,8 +117,8 @@ def _check_agreement(names: Sequence[str], letters: Sequence[str | None], layout
         if known is None or _ROLES[known] == _ROLES[stated] or (stated == "n" and _normalised(name) in _TIMES):
             continue
         raise ValueError(
-            f"layout {layout!r} reads dimension {name!r} as {_ROLES[stated]}, but its name says {_ROLES[known]}: correct "
-            f"the layout, in the order {', '.join(names)}, or rename the dimension"
+            f"layout {layout!r} reads dimension {name!r} as {_ROLES[stated]}, but its name says {_ROLES[known]}: "
+            f"correct the layout, in the order {', '.join(names)}, or rename the dimension"
         )
 
 

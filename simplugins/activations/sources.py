@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simplugins._common import arrays, refusals
-from simplugins._common.data_frames import frame_values, is_frame
+from simplugins._common.data_frames import check_complete, frame_values, is_frame
 from simplugins.activations.coordinates import check_one_position, labels_along, labels_of_index
 from simplugins.activations.layouts import parse_layout
 from simplugins.activations.masked_arrays import is_masked, plain_and_mask, rows_with_values
@@ -76,6 +76,14 @@ def read_set(vectors: Any) -> Any:
     return vectors
 
 
+def read_response(response: Any, layout: str = "auto") -> tuple[Any, str]:
+    """Return the response of one input without names, and its layout, which is that of several without the n."""
+    if not (names := dimension_names(response)):
+        return (frame_values(response) if is_frame(response) else response), layout
+    wanted = layout if layout == "auto" else f"n{layout}"
+    return _values(response), layout_by_name(("n", *names), wanted).replace("n", "", 1)
+
+
 def _read_list(source: Source) -> Source:
     """Return a list of sets as it is, and other lists of arrays that have names or masks as one array."""
     elements = source.array
@@ -98,7 +106,7 @@ def _read_list(source: Source) -> Source:
 def _stacked(elements: Sequence[Any]) -> np.ma.MaskedArray[Any, Any]:
     """Return nested lists of arrays, of which some are masked, as one masked array."""
     parts = [_stacked(element) if isinstance(element, list | tuple) else element for element in elements]
-    return np.ma.stack([np.ma.asarray(part) for part in parts])  # type: ignore[no-any-return,no-untyped-call]
+    return np.ma.stack([np.ma.asarray(part) for part in parts])
 
 
 def _is_nested_tensor(array: Any) -> bool:
@@ -135,13 +143,16 @@ def _read_frame(source: Source) -> Source:
     frame = source.array
     if frame.columns.nlevels > 1:
         raise ValueError(
-            f"the columns of the table have {frame.columns.nlevels} levels ({', '.join(map(str, frame.columns.names))}): "
-            f"pass an array (inputs, positions, channels), or frame.to_numpy() to read all columns as channels"
+            f"the columns of the table have {frame.columns.nlevels} levels "
+            f"({', '.join(map(str, frame.columns.names))}): pass an array (inputs, positions, channels), or "
+            f"frame.to_numpy() to read all columns as channels"
         )
     layout = _frame_layout(frame, source.layout)
     index = frame.index if parse_layout(layout).inputs == 0 else frame.columns
     labels = labels_of_index(index) if source.labels is None else source.labels
-    return Source(frame_values(frame), layout, source.mask, labels)
+    values = frame_values(frame)
+    check_complete(frame)
+    return Source(values, layout, source.mask, labels)
 
 
 def _frame_layout(frame: Any, layout: str) -> str:
@@ -153,8 +164,8 @@ def _frame_layout(frame: Any, layout: str) -> str:
         return layout_by_name(names, layout) if len(letters) == 2 else layout
     if _is_known(given[1], "n") and _is_known(given[0], "n"):
         raise ValueError(
-            f"rows ({given[0]}) and columns ({given[1]}) of the table are both inputs: activations are a table of inputs "
-            f"and channels; a matrix of similarities is read by simplugins.from_tool"
+            f"rows ({given[0]}) and columns ({given[1]}) of the table are both inputs: activations are a table of "
+            f"inputs and channels; a matrix of similarities is read by simplugins.from_tool"
         )
     swapped = _is_known(given[0], "c") or _is_known(given[1], "n")
     contradicted = _is_known(given[0], "n") or _is_known(given[1], "c")
@@ -180,8 +191,8 @@ def _netcdf_values(variable: Any) -> Any:
     """Return the values of a netCDF variable, masked where they are missing."""
     if not variable.mask:
         raise ValueError(
-            f"variable {variable.name!r} hides which values are missing, set_auto_mask(False): call set_auto_mask(True), or "
-            f"pass its values, variable[:]"
+            f"variable {variable.name!r} hides which values are missing, set_auto_mask(False): call "
+            f"set_auto_mask(True), or pass its values, variable[:]"
         )
     return variable[...]
 
@@ -189,9 +200,13 @@ def _netcdf_values(variable: Any) -> Any:
 def _check_order_known(source: Source) -> None:
     """Check that the order of an HDF5 dataset's dimensions is known: h5py shows those of MATLAB in reverse."""
     array = source.array
-    if source.layout == "auto" and "h5py" in refusals.libraries(array) and "MATLAB_class" in getattr(array, "attrs", {}):
+    if (
+        source.layout == "auto"
+        and "h5py" in refusals.libraries(array)
+        and "MATLAB_class" in getattr(array, "attrs", {})
+    ):
         raise ValueError(
             f"MATLAB wrote the dataset {array.name!r}, and h5py shows its dimensions in reverse: pass "
-            f"simplugins.read_activations({array.file.filename!r}, {array.name.strip('/')!r}), or the layout of the shape "
-            f"{tuple(array.shape)}"
+            f"simplugins.read_activations({array.file.filename!r}, {array.name.strip('/')!r}), or the layout of the "
+            f"shape {tuple(array.shape)}"
         )
