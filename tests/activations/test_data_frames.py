@@ -49,7 +49,7 @@ def test_nullable_types_are_those_of_numpy(dtype, computed):
 def test_missing_values_are_named_by_row_and_column(dtype):
     frame = pd.DataFrame(np.round(X), LABELS, [f"unit {i}" for i in range(7)]).astype(dtype)
     frame.loc["c", "unit 3"] = pd.NA if dtype[0].isupper() else np.nan
-    with pytest.raises(ValueError, match="'c'.*'unit 3'"):
+    with pytest.raises(ValueError, match=r"'c'.*'unit 3'"):
         Activations.from_array(frame)
 
 

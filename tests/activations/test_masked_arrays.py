@@ -144,7 +144,7 @@ def test_masked_masks_and_matrices_are_errors():
     with pytest.raises(TypeError, match=r"mask.*\(2, 3\)"):
         Activations.from_array(MAPS, mask=mask)
     matrix = np.ma.masked_greater(np.eye(4) + np.eye(4)[::-1], 0.5)
-    with pytest.raises(TypeError, match="rsm_b.*masked"):
+    with pytest.raises(TypeError, match=r"rsm_b.*masked"):
         simplugins.compare(np.eye(4), matrix, "cka")
     with pytest.raises(TypeError, match="masked"):
         simplugins.RSM.from_similarities(matrix)

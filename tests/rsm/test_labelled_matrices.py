@@ -41,15 +41,18 @@ def test_labelled_matrices_are_compared(matrix):
 
 
 @pytest.mark.parametrize("make", [frame, data_array])
-def test_columns_in_another_order_than_rows_are_an_error(make):
-    for matrix in (make(columns=[LABELS[i] for i in ORDER]), make(columns=list("abcdf"))):
-        for call in (
-            lambda: simplugins.compare(A, matrix, "cka"),
-            lambda: RSM.from_similarities(matrix),
-            lambda: simplugins.minibatch_cka([(A, matrix)]),
-        ):
-            with pytest.raises(ValueError, match="columns"):
-                call()
+@pytest.mark.parametrize("columns", ["dbace", "abcdf"])
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda matrix: simplugins.compare(A, matrix, "cka"),
+        lambda matrix: simplugins.minibatch_cka([(A, matrix)]),
+        RSM.from_similarities,
+    ],
+)
+def test_columns_that_are_not_as_rows_are_an_error(make, columns, read):
+    with pytest.raises(ValueError, match="columns"):
+        read(make(columns=list(columns)))
 
 
 @pytest.mark.parametrize("make", [frame, data_array])
