@@ -43,7 +43,8 @@ def of_type(value: Any, dtype: Any) -> str:
     kind = "b" if "bool" in str(dtype) else "c" if "complex" in str(dtype) else getattr(dtype, "kind", "")
     name = type(value).__name__
     origin = "" if isinstance(value, np.ndarray | list | tuple) or "torch" in libraries(value) else f" from a {name}"
-    hint = f"; {_HINTS[kind]}" if kind in _HINTS else ""
+    is_table = kind == "O" and hasattr(value, "columns")
+    hint = "; all columns of a table must be numbers" if is_table else f"; {_HINTS[kind]}" if kind in _HINTS else ""
     return f"expected real numbers, got an array of {dtype}{origin}{hint}"
 
 
@@ -52,6 +53,8 @@ def _not_one_array(value: Any) -> str | None:
         return "expected an array, got None"
     if isinstance(value, str | bytes | os.PathLike):
         return f"expected an array, got the text {value!r:.60}"
+    if isinstance(value, int | float | complex | np.generic):
+        return f"expected an array, got the number {value}"
     if isinstance(value, Mapping) or (hasattr(value, "keys") and {"h5py", "zarr"} & libraries(value)):
         names = list(value.keys())
         listed = ", ".join(map(repr, names[:_MOST_NAMES])) + (", ..." if len(names) > _MOST_NAMES else "")

@@ -109,7 +109,8 @@ class Activations:
         array : array, list of arrays, or Activations
             N inputs as a NumPy, Torch or CuPy array of any float or integer type; an on-disk array (NumPy memmap, Zarr
             array, h5py dataset, Dask array); a list of N sets (S_i, C), as for `from_sets`; or Activations, to which
-            the other options are applied.
+            the other options are applied. Names of dimensions (xarray, netCDF4, Zarr, h5py) give the layout, those of
+            pandas frames and coordinates the labels; a masked array's positions that are masked do not count.
         layout : str, default "auto"
             One letter per dimension, such as "nhwc" or "nct" (see `simplugins.parse_layout`). "auto" reads two, three
             and four dimensions as "nd", "ntd" and "nchw"; shapes such as (N, 32, 32, 3), which look like images with

@@ -51,6 +51,8 @@ def test_arrays_of_other_libraries_are_read(kind):
     ("value", "instead"),
     [
         (None, "None"),
+        (3.0, r"number 3\.0"),
+        (np.float32(3), r"number 3\.0"),
         ("text", "'text'"),
         ({"conv1": VALUES}, r"activations\['conv1'\]"),
         (xarray.Dataset({"conv1": ("n", VALUES[0])}), r"activations\['conv1'\]"),
