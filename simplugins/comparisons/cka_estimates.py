@@ -273,7 +273,7 @@ def _compare_batches(
     with progress_bar(range(len(drawn)), progress, title="comparing", unit="batch") as numbers:
         for k in numbers:
             a, b = _rsms(sides, drawn[k], options)
-            shares[k] = hsic_shares(f"batch {k}", a.values, b.values)
+            shares[k] = hsic_shares(f"batch {k}", a, b)
     provenance = {
         name: {"kernel": rsm.kernel, "matching": rsm.matching, "sigma": rsm.sigma, **rsm.metadata}
         for name, rsm in (("a", a), ("b", b))
