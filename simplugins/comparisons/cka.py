@@ -84,8 +84,7 @@ cka = Method(
 """CKA with the biased HSIC of Gretton et al. (2005): ``<HKH, HLH> / (|HKH| |HLH|)``.
 
 At least 0 for positive semi-definite matrices, which RSMs of matched positions need not be. CKA of squared distances
-``K_ii + K_jj - 2 K_ij`` equals CKA of the RSMs. It needs 3 inputs: centred matrices of 2 are all alike, so that their CKA
-is always 1 or -1.
+``K_ii + K_jj - 2 K_ij`` equals CKA of the RSMs. It needs 3 inputs: the CKA of 2 is always 1 or -1.
 """
 
 cka_debiased = Method(

@@ -47,9 +47,7 @@ class FunctionMethod(ComparisonMethod):
     invariances: frozenset[str] | None = None
     omits_missing: bool = False
 
-    def compare_all(
-        self, a: Mapping[str, Any], b: Mapping[str, Any] | None, *, missing: Missing = "raise"
-    ) -> Matrix:
+    def compare_all(self, a: Mapping[str, Any], b: Mapping[str, Any] | None, *, missing: Missing = "raise") -> Matrix:
         """Call the function for each pair; once for both orders of a pair if it declares ``is_symmetric = True``."""
         columns = a if b is None else b
         items = [*a.items(), *columns.items()]

@@ -221,8 +221,8 @@ def bootstrap_interval(
     -------
     BootstrapInterval
         Resamples in which an RSM is constant are NaN; they are excluded from the interval, with a RuntimeWarning. The
-        ends are NaN, with a RuntimeWarning, if there are fewer than ``2 / (1 - confidence)`` resamples, or so few inputs
-        that there are fewer different ones: at 95 %, below 5 inputs for methods that need 3, below 6 for "cka-debiased".
+        ends are NaN, with a RuntimeWarning, if there are fewer than ``2 / (1 - confidence)`` different resamples. At
+        95 %, "cka-debiased" needs 6 inputs, and the other methods 5.
 
     Raises
     ------
@@ -275,8 +275,8 @@ def bootstrap_interval(
     else:
         low = high = float("nan")
         warnings.warn(
-            f"an interval of {resolved.name} at {100 * confidence:g} % needs at least {needed} inputs, got {len(a)}, of "
-            f"which there are too few different resamples",
+            f"an interval of {resolved.name} at {100 * confidence:g} % needs at least {needed} inputs: there are too few "
+            f"different resamples of {len(a)}",
             RuntimeWarning,
             stacklevel=2,
         )

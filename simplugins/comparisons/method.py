@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins.comparisons.all_pairs import relate_all
-from simplugins.comparisons.missing_pairs import any_missing, relate_pairs, relate_present
 from simplugins.comparisons.inputs import named, symmetric_similarities_of
+from simplugins.comparisons.missing_pairs import any_missing, relate_pairs, relate_present
 from simplugins.rsm.matrices import Matrix, Missing, Vector
 
 Invariance = Literal["scaling", "constant", "translation", "diagonal", "monotone"]
@@ -39,9 +39,7 @@ class ComparisonMethod(ABC):
     omits_missing: bool
 
     @abstractmethod
-    def compare_all(
-        self, a: Mapping[str, Any], b: Mapping[str, Any] | None, *, missing: Missing = "raise"
-    ) -> Matrix:
+    def compare_all(self, a: Mapping[str, Any], b: Mapping[str, Any] | None, *, missing: Missing = "raise") -> Matrix:
         """Compare each matrix of `a` with each of `b`, or of `a` again if `b` is None; keys name matrices in errors."""
 
     @abstractmethod
@@ -145,9 +143,7 @@ class Method(ComparisonMethod):
         """Whether pairs that are NaN can be left out."""
         return self.embed_pairs is not None
 
-    def compare_all(
-        self, a: Mapping[str, Any], b: Mapping[str, Any] | None, *, missing: Missing = "raise"
-    ) -> Matrix:
+    def compare_all(self, a: Mapping[str, Any], b: Mapping[str, Any] | None, *, missing: Missing = "raise") -> Matrix:
         """Embed each matrix once, and relate the vectors; see `relate_all`."""
         if missing == "omit" and any_missing([*a.items(), *(b or {}).items()], self):
             return relate_present(self, a, b)

@@ -49,12 +49,14 @@ def relate_present(method: Method, a: Mapping[str, Any], b: Mapping[str, Any] | 
     rows = {name: method.matrix(name, rsm, missing="omit") for name, rsm in a.items()}
     columns = rows if b is None else {name: method.matrix(name, rsm, missing="omit") for name, rsm in b.items()}
     once = np.ones(len(next(iter(rows.values()))))
-    values = np.array([[relate_pairs(method, row, column, once) for column in columns.values()] for row in rows.values()])
+    values = np.array(
+        [[relate_pairs(method, row, column, once) for column in columns.values()] for row in rows.values()]
+    )
     if (undefined := np.argwhere(np.isnan(values))).size:
         i, j = undefined[0]
         warnings.warn(
-            f"{method.name} is NaN where fewer than {least_pairs(method)} pairs are present in both RSMs, or those of an "
-            f"RSM are constant: {list(rows)[i]} with {list(columns)[j]}"
+            f"{method.name} is NaN where fewer than {least_pairs(method)} pairs are present in both RSMs, or an RSM is "
+            f"constant: {list(rows)[i]} with {list(columns)[j]}"
             + (f", and {len(undefined) - 1} more" if len(undefined) > 1 else ""),
             RuntimeWarning,
             stacklevel=4,

@@ -33,8 +33,8 @@ def plot_rsm(rsm: RSM, axes: Axes | None = None, *, title: str | None = None, cm
     """Draw an RSM as a heat map.
 
     Colours span the values off the diagonal, so that a large diagonal does not hide them; an arrow on the colour bar
-    shows that the diagonal lies outside. Missing values (NaN) are white. Consecutive equal labels (such as classes) are named once, with lines between
-    the groups.
+    shows that the diagonal lies outside. Missing values (NaN) are white. Consecutive equal labels (such as classes) are
+    named once, with lines between the groups.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def _write_numbers(axes: Axes, values: NDArray[np.float64], image: Any) -> None:
 
 
 def color_limits(rsm: RSM) -> tuple[float, float]:
-    """Return the smallest and the largest value that is not NaN; off the diagonal, if rows and columns are the same several inputs."""
+    """Return the smallest and the largest value, off the diagonal if rows and columns are the same several inputs."""
     values = rsm.values[~np.eye(len(rsm), dtype=bool)] if rsm.symmetric and len(rsm) > 1 else rsm.values
     return float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
 

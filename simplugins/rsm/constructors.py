@@ -129,7 +129,7 @@ class Constructors:
         ----------
         distances : (N, N) array, or (N (N - 1) / 2,) array
             Symmetric, with a diagonal of 0, up to the rounding of float32; or condensed, as SciPy's `pdist` returns
-            them. At least 0, except for cross-validated estimates of squared distances, such as rsatoolbox's crossnobis.
+            them. At least 0, except for cross-validated estimates of squared distances, as of rsatoolbox's crossnobis.
         squared : bool, default False
             Whether these are squared distances.
         labels, measure, metadata
@@ -140,8 +140,8 @@ class Constructors:
         RSM
             ``-H D H / 2`` for squared distances D, where ``H = I - 1 / N``. `rdm` returns the distances again, and CKA
             equals that of the RSM from which the distances came; distances do not determine the origin. If some squared
-            distances are negative, ``metadata["negative_distances"]`` is their number, and ``rdm(squared=True)`` returns
-            them unchanged.
+            distances are negative, ``metadata["negative_distances"]`` is their number, and ``rdm(squared=True)``
+            returns them as they are.
 
         Raises
         ------
@@ -193,8 +193,8 @@ def _distance_matrix(distances: Any) -> Matrix:
         array = squareform(matrix_of("distances", array))
     if (missing := int(np.isnan(arrays.to_numpy(array, np.dtype(np.float64))).sum())) > 0:
         raise ValueError(
-            f"distances: {missing} values are missing (NaN), and distances can only be centred if all pairs are present: "
-            f"select inputs without missing pairs; for RSA, pass complements, which keep the correlations: "
+            f"distances: {missing} values are missing (NaN), but centring distances needs all pairs: select inputs "
+            f"without missing pairs; for RSA, pass complements, which have the same correlations: "
             f"RSM.from_similarities(1 - distances, missing='omit'), or dissimilarity='complement' in from_tool"
         )
     matrix = symmetric_matrix_of("distances", array).copy()

@@ -42,6 +42,25 @@ def check_square(array: Any) -> None:
         raise ValueError(f"expected a square matrix of N x N inputs, got shape {shape}")
 
 
+def is_of_pairs(array: Any) -> bool:
+    """Return whether an array is a symmetric matrix, as of pairs of inputs; False for a constant or diagonal one.
+
+    Examples
+    --------
+    >>> is_of_pairs(np.array([[5.0, 1.0, 2.0], [1.0, 9.0, 3.0], [2.0, 3.0, 9.0]])), is_of_pairs(np.eye(3))
+    (True, False)
+    """
+    shape = tuple(getattr(array, "shape", ()))
+    if len(shape) != 2 or shape[0] != shape[1] or shape[0] < 3:
+        return False
+    row, column = (np.asarray(arrays.small_numpy(arrays.loaded(array[index]))) for index in (0, np.s_[:, 0]))
+    if row.dtype.kind not in "fiu" or not np.array_equal(row, column):
+        return False
+    matrix = arrays.small_numpy(arrays.loaded(array[:]))
+    pairs = off_diagonal(np.asarray(matrix, np.float64))
+    return np.array_equal(matrix, matrix.T) and bool((pairs != pairs[0]).any())
+
+
 def condensed_inputs(length: int) -> int | None:
     """Return the number of inputs, N, of which there are `length` pairs; None if there is none.
 
