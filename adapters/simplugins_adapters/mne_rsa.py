@@ -92,8 +92,8 @@ def from_rdms(
 def _from_rdm(rdm: Any, dissimilarity: Dissimilarity, labels: Any, missing: Missing) -> RSM:
     values = np.asarray(rdm, np.float64)
     try:
-        nan_allowed = values.ndim == 2 and missing == "omit"  # NaN is not symmetric to SciPy
-        square = values if nan_allowed else squareform(values if values.ndim == 1 else squareform(values))
+        incomplete = values.ndim == 2 and np.isnan(values).any()  # NaN is not symmetric to SciPy
+        square = values if incomplete else squareform(values if values.ndim == 1 else squareform(values))
     except ValueError as error:
         raise ValueError(
             f"rdms: {TOOL} does not accept such an RDM: {error} (simplugins.RSM.from_similarities reads similarities)"

@@ -275,8 +275,8 @@ def bootstrap_interval(
     else:
         low = high = float("nan")
         warnings.warn(
-            f"an interval of {resolved.name} at {100 * confidence:g} % needs at least {needed} inputs: there are too few "
-            f"different resamples of {len(a)}",
+            f"an interval of {resolved.name} at {100 * confidence:g} % needs at least {needed} inputs: there are too "
+            f"few different resamples of {len(a)}",
             RuntimeWarning,
             stacklevel=2,
         )

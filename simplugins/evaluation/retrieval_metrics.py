@@ -194,12 +194,13 @@ def retrieval(
 
     Examples
     --------
-    >>> rsm = RSM.from_similarities([[1.0, 0.9, 0.1], [0.9, 1.0, 0.2], [0.1, 0.2, 1.0]], labels=["cat", "cat", "dog"])
+    >>> responses = np.array([[2.0, 0.0], [3.0, 1.0], [2.0, 1.0], [0.0, 3.0], [1.0, 2.0]])
+    >>> rsm = RSM.from_similarities(np.corrcoef(responses @ responses.T), labels=["cat", "cat", "cat", "dog", "fox"])
     >>> result = retrieval(rsm)
     >>> result.neighbours.ravel()
-    array([1, 0, 1])
+    array([1, 0, 1, 4, 3])
     >>> result.per_query["precision@1"]
-    array([1., 1., 0.])
+    array([1., 1., 1., 0., 0.])
     """
     check_count("k", k)
     check_count("resamples", resamples)
@@ -340,8 +341,8 @@ def _metrics(
     needed = inputs_for_interval(1, confidence)
     if few := [f"{name} ({metric.queries})" for name, metric in metrics.items() if 0 < metric.queries < needed]:
         warnings.warn(
-            f"an interval at {100 * confidence:g} % needs at least {needed} queries for which the metric is defined, so "
-            f"it is NaN for {', '.join(few)}",
+            f"an interval at {100 * confidence:g} % needs at least {needed} queries with a value, so it is NaN for "
+            f"{', '.join(few)}",
             RuntimeWarning,
             stacklevel=3,
         )
