@@ -321,7 +321,7 @@ def _interval(value: float, influences: Vector, confidence: float) -> tuple[floa
     --------
     >>> low, high = _interval(0.9, np.linspace(-0.01, 0.01, 100), 0.95)
     >>> round(low, 3), round(high, 3)
-    (0.715, 0.967)
+    (0.696, 0.97)
     """
     different = np.unique(np.round(influences / (np.abs(influences).max() or 1.0), 9)).size
     same = 1 - abs(value) < _ONE

@@ -195,12 +195,12 @@ def retrieval(
     Examples
     --------
     >>> responses = np.array([[2.0, 0.0], [3.0, 1.0], [2.0, 1.0], [0.0, 3.0], [1.0, 2.0]])
-    >>> rsm = RSM.from_similarities(np.corrcoef(responses @ responses.T), labels=["cat", "cat", "cat", "dog", "fox"])
+    >>> rsm = RSM.from_similarities(np.corrcoef(responses @ responses.T), labels=["cat", "cat", "dog", "dog", "dog"])
     >>> result = retrieval(rsm)
     >>> result.neighbours.ravel()
-    array([1, 0, 1, 4, 3])
+    array([1, 2, 1, 4, 3])
     >>> result.per_query["precision@1"]
-    array([1., 1., 1., 0., 0.])
+    array([1., 0., 0., 1., 1.])
     """
     check_count("k", k)
     check_count("resamples", resamples)

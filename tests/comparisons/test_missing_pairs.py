@@ -19,6 +19,7 @@ from simplugins import RSM, testing
 from simplugins.cli import app
 from simplugins.comparisons import pairwise, resolve_method
 from simplugins.comparisons.missing_pairs import relate_pairs
+from simplugins.plotting.heatmaps import rsm_figure
 
 ORACLES = {
     "rsa-pearson": lambda u, v: pearsonr(u, v).statistic,
@@ -239,7 +240,7 @@ def test_rsms_hold_missing_pairs_with_consent(incomplete, tmp_path):
     rsm.save(tmp_path / "rsm.npz")
     np.testing.assert_array_equal(simplugins.load_rsm(tmp_path / "rsm.npz").values, matrix)
     np.testing.assert_array_equal(np.isnan(rsm.rdm()), np.isnan(matrix))
-    assert rsm.plot().images[0].get_clim() == (
+    assert rsm_figure(rsm).axes[0].images[0].get_clim() == (
         pytest.approx(np.nanmin(matrix)),
         pytest.approx(np.nanmax(matrix[~np.eye(12, dtype=bool)])),
     )
