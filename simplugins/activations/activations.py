@@ -62,6 +62,8 @@ class Activations:
         overflow nor underflow; zero for ordinary values.
     gpu : int or None
         The index of the GPU that holds the values; None for the CPU, or if CuPy is not installed.
+    widened : bool
+        Whether `dtype` is float64 because inputs share so much, such as a large mean, that float32 would lose the rest.
 
     Examples
     --------
@@ -86,6 +88,7 @@ class Activations:
     exponents: NDArray[np.int64]
     gpu: int | None
     _reader: Reader
+    widened: bool = False
 
     @classmethod
     def from_array(
@@ -121,7 +124,8 @@ class Activations:
         labels : sequence of N str or int, optional
             Names of the inputs.
         dtype : float32 or float64, optional
-            The type to compute in; by default float64 for float64 values, else float32.
+            The type to compute in; by default float64 for float64 values, else float32. float32 becomes float64 if it
+            would lose the differences of the inputs: see `widened`.
         drop_tokens : int or sequence of int, default 0
             Tokens to drop: the number of leading tokens (1 for a vision transformer's class token), or the indices.
         subset : int or sequence of int, optional
@@ -192,7 +196,7 @@ class Activations:
         seed: int = 0,
     ) -> Activations:
         """Construct from a reader: select the subset, check all values once, and keep small data in memory."""
-        computed = reader.dtype if dtype is None else read_dtype(dtype)
+        requested = reader.dtype if dtype is None else read_dtype(dtype)
         count, channels, gpu = len(positions), reader.channels, reader.gpu
         if count == 0 or channels == 0:
             raise ValueError(f"expected at least one input and one channel, got {count} inputs of {channels} channels")
@@ -206,7 +210,7 @@ class Activations:
         with arrays.on_gpu(gpu):
             if positions.sum() * channels * reader.dtype.itemsize <= CHUNK_BYTES:
                 reader = BlockReader(reader(0, len(positions)))
-            exponents, squared_norms = measure_norms(reader, positions, channels, computed)
+            computed, exponents, squared_norms = measure_norms(reader, positions, channels, requested)
         return cls(
             layout=layout,
             channels=channels,
@@ -217,6 +221,7 @@ class Activations:
             exponents=exponents,
             gpu=gpu,
             _reader=reader,
+            widened=computed != requested,
         )
 
     def __len__(self) -> int:
@@ -232,7 +237,8 @@ class Activations:
         size = f"{counted(len(self), 'input')}, {self.describe_positions()}, {counted(self.channels, 'channel')}"
         gpu = "" if self.gpu is None else f", on GPU {self.gpu}"
         labelled = "" if self.labels is None else ", labelled"
-        return f"Activations({size}, {self.dtype}, layout {self.layout!r}{gpu}{labelled})"
+        dtype = f"{self.dtype} for a large common mean" if self.widened else self.dtype
+        return f"Activations({size}, {dtype}, layout {self.layout!r}{gpu}{labelled})"
 
     def describe_positions(self) -> str:
         """Return the number of positions as text, such as "49 positions" or "3 to 7 positions"."""
