@@ -63,7 +63,7 @@ class Activations:
     gpu : int or None
         The index of the GPU that holds the values; None for the CPU, or if CuPy is not installed.
     widened : bool
-        Whether `dtype` is float64 because inputs share so much, such as a large mean, that float32 would lose the rest.
+        Whether float64 replaces float32, which would lose the differences of inputs that share a large mean.
 
     Examples
     --------
@@ -124,8 +124,7 @@ class Activations:
         labels : sequence of N str or int, optional
             Names of the inputs.
         dtype : float32 or float64, optional
-            The type to compute in; by default float64 for float64 values, else float32. float32 becomes float64 if it
-            would lose the differences of the inputs: see `widened`.
+            The type to compute in; by default float64 for float64 values, else float32 (but see `widened`).
         drop_tokens : int or sequence of int, default 0
             Tokens to drop: the number of leading tokens (1 for a vision transformer's class token), or the indices.
         subset : int or sequence of int, optional
@@ -236,9 +235,8 @@ class Activations:
     def __repr__(self) -> str:
         size = f"{counted(len(self), 'input')}, {self.describe_positions()}, {counted(self.channels, 'channel')}"
         gpu = "" if self.gpu is None else f", on GPU {self.gpu}"
-        labelled = "" if self.labels is None else ", labelled"
-        dtype = f"{self.dtype} for a large common mean" if self.widened else self.dtype
-        return f"Activations({size}, {dtype}, layout {self.layout!r}{gpu}{labelled})"
+        reason, labelled = " for a large common mean" * self.widened, ", labelled" * (self.labels is not None)
+        return f"Activations({size}, {self.dtype}{reason}, layout {self.layout!r}{gpu}{labelled})"
 
     def describe_positions(self) -> str:
         """Return the number of positions as text, such as "49 positions" or "3 to 7 positions"."""
@@ -386,8 +384,7 @@ class Activations:
 
     def on_cpu(self) -> Activations:
         """Return the same activations, converted and held in host memory, for sending to other processes."""
-        whole = self.in_memory()._reader(0, len(self))
-        return replace(self, gpu=None, _reader=BlockReader(whole.on_cpu()))
+        return replace(self, gpu=None, _reader=BlockReader(self.in_memory()._reader(0, len(self)).on_cpu()))
 
     def digest(self) -> str:
         """Return the SHA-256 of the converted values and the numbers of positions, computed in chunks.
