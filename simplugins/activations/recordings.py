@@ -53,8 +53,8 @@ def read_recorded(folder: str | os.PathLike[str], layers: str | Sequence[str] | 
     FileNotFoundError
         If the folder does not exist.
     ValueError
-        If the folder contains no complete recording, files are missing or damaged (the error lists up to 12), or a requested
-        layer does not exist.
+        If the folder contains no complete recording, files are missing or damaged (the error lists up to 12), or a
+        requested layer does not exist.
     """
     folder = Path(folder)
     index = _read_index(folder)

@@ -53,6 +53,8 @@ def check_zarr_array(array: Any) -> Any:
         raise ValueError(f"{content} holds Python objects, which are never loaded")
     if array.dtype.names is not None:
         raise ValueError(f"{content} holds records of type {array.dtype}, expected plain numbers")
+    if min(array.chunks, default=1) < 1:
+        raise ValueError(f"{content} declares chunks of shape {array.chunks}")
     itemsize, shard = array.dtype.itemsize, array.shards
     inner, outer = math.prod(array.chunks), 0 if shard is None else math.prod(shard)
     chunk = max(inner * itemsize, _INDEX_BYTES * (outer // max(1, inner)))
