@@ -161,24 +161,25 @@ def test_truncated_archives_are_errors(tmp_path, length):
 
 BOMBS = """
 import resource, sys
-resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30, 6 * 2**30))
 import simplugins
+
+def errors(path):
+    for read in (simplugins.read_activations, simplugins.load_rsm):
+        try:
+            read(path)
+        except ValueError as error:
+            yield str(error)
+
+list(errors(sys.argv[1]))  # imports what reading needs
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-for path in sys.argv[1:]:
-    try:
-        simplugins.read_activations(path)
-    except ValueError as error:
-        print(error)
-    try:
-        simplugins.load_rsm(path)
-    except ValueError as error:
-        print(error)
+for path in sys.argv[2:]:
+    print(*errors(path), sep="\\n")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
 def test_a_bomb_costs_no_memory(tmp_path):
-    """128 megabytes of zeros in 128 kilobytes: where the header declares less or more, and in the header itself."""
+    """64 megabytes of zeros in 64 kilobytes: where the header declares less or more, and in the header itself."""
     zeros = bytes(2**20)
 
     def bomb(name, start, member="a.npy"):
@@ -188,20 +189,21 @@ def test_a_bomb_costs_no_memory(tmp_path):
             file.open(member, "w", force_zip64=True) as open_,
         ):
             open_.write(start)
-            for _ in range(1024):
+            for _ in range(80):
                 open_.write(zeros)
         return path
 
     paths = [
         bomb("short.npz", npy(values=b"")),
         bomb("long.npz", npy(shape=(2**40,), values=b"")),
-        bomb("header.npz", b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**27)),
+        bomb("header.npz", b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**26)),
         bomb("json.npz", b"{", "header.json"),
     ]
+    paths.insert(0, archive(tmp_path / "x.npz", ("a.npy", b"")))
     done = subprocess.run([sys.executable, "-c", BOMBS, *paths], capture_output=True, text=True, check=True)
     *errors, growth = done.stdout.splitlines()
     assert len(errors) == 8
-    assert int(growth) < 60_000  # kilobytes
+    assert int(growth) < 20_000  # kilobytes
 
 
 def test_a_large_array_of_zeros_is_no_bomb(tmp_path):
