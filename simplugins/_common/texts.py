@@ -11,7 +11,7 @@ _CONTROL = re.compile(
 )
 """Control characters, line separators, direction overrides, invisible characters and lone surrogates."""
 
-_FORMULA = re.compile(r"[\s\x00]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
+_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 """The beginnings of cells that spreadsheets read as a formula, in ASCII or full width."""
 
 _MOST_LISTED = 12
@@ -29,13 +29,14 @@ def printable(text: str) -> str:
 
 
 def spreadsheet_cell(text: str) -> str:
-    """Return a text with a leading apostrophe, if spreadsheets would read it as a formula.
+    """Return a text on one line, with a leading apostrophe if spreadsheets would read it as a formula.
 
     Examples
     --------
     >>> spreadsheet_cell("=1+1"), spreadsheet_cell("layer1")
     ("'=1+1", 'layer1')
     """
+    text = printable(text)
     return f"'{text}" if _FORMULA.match(text) else text
 
 

@@ -179,7 +179,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 def test_a_bomb_costs_no_memory(tmp_path):
-    """64 megabytes of zeros in 64 kilobytes: where the header declares less or more, and in the header itself."""
+    """80 megabytes of zeros in 80 kilobytes: where the header declares less or more, and in the header itself."""
     zeros = bytes(2**20)
 
     def bomb(name, start, member="a.npy"):
