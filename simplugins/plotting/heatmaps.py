@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import warnings
 from html import escape
 from io import BytesIO
 from os import PathLike
@@ -196,8 +197,15 @@ def _html(text: str) -> str:
 def rsm_png(rsm: RSM) -> str:
     """Return a small heat map as a PNG in base64, for HTML."""
     file = BytesIO()
-    rsm_figure(rsm, width=4).savefig(file, format="png", dpi=100)
+    _draw(rsm_figure(rsm, width=4), file, "png", dpi=100)
     return base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def _draw(figure: Figure, file: IO[bytes], image_format: str, *, dpi: int) -> None:
+    """Draw a figure; where labels leave no space for its axes, in Matplotlib's simpler layout, without its warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "constrained_layout not applied", UserWarning)
+        figure.savefig(file, format=image_format, dpi=dpi)
 
 
 def rsm_figure(rsm: RSM, *, width: float = 7) -> Figure:
@@ -240,6 +248,6 @@ def save_figure(figure: Figure, path: str | PathLike[str], *, overwrite: bool = 
         raise ValueError(f"{path}: unknown image format {suffix!r}, expected one of {', '.join(sorted(known))}")
 
     def write(file: IO[bytes]) -> None:
-        figure.savefig(file, format=suffix, dpi=150)
+        _draw(figure, file, suffix, dpi=150)
 
     filesystem.write_whole(path, write, overwrite=overwrite)

@@ -143,7 +143,7 @@ def test_characters_that_no_font_has_are_boxes_with_one_warning(monkeypatch):
     own = [font for font in font_manager.fontManager.ttflist if "matplotlib" in font.fname]
     monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
     rsm = simplugins.compute_rsm(np.eye(3), labels=["\u8c93", "\u72ac\u72ac", "caf\u00e9"])
-    with pytest.warns(UserWarning, match="no installed font has \u8c93") as warned:
+    with pytest.warns(UserWarning, match="no installed font has \u72ac\u8c93") as warned:
         figure = rsm_figure(rsm)
     assert {str(warning.message).count("\n") for warning in warned} == {0}
     figure.savefig(io.BytesIO())
