@@ -25,7 +25,8 @@ def test_no_control_character_or_direction_override_is_printed():
 
 
 LANGUAGES = [
-    "caf\u00e9", "\u8c93", "\u05d7\u05ea\u05d5\u05dc", "\u0645\u06cc\u200c\u062e", "\U0001f469\u200d\U0001f4bb", "[red]", ":cat:",
+    "caf\u00e9", "\u8c93", "\u05d7\u05ea", "\u0645\u06cc\u200c\u062e",
+    "\U0001f469\u200d\U0001f4bb", "[red]", ":cat:",
 ]  # fmt: skip
 
 
