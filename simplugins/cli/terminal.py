@@ -69,7 +69,7 @@ def _one_line_warnings() -> Iterator[None]:
 def _escape_what_cannot_be_encoded() -> None:
     """Let streams whose encoding lacks a character print its escape in place of failing."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure") and stream.errors == "strict":
+        if hasattr(stream, "reconfigure") and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="backslashreplace")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from simplugins._common.texts import printable
@@ -31,15 +32,20 @@ def as_data(names: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
 
         style["fontfamily"] = [*rcParams["font.family"], *families]
     if missing:
-        shown = "".join(sorted(missing)[:12])
-        warnings.warn(
-            f"no installed font has {shown}, drawn as boxes: install one that does, such as Noto Sans CJK",
-            UserWarning,
-            stacklevel=4,
-        )
+        _report("".join(sorted(missing)[:12]))
         boxes = dict.fromkeys(map(ord, missing), _BOX)
         texts = [text.translate(boxes) for text in texts]
     return texts, style
+
+
+@cache
+def _report(characters: str) -> None:
+    """Warn of characters once per process: figures have the same labels on both axes."""
+    warnings.warn(
+        f"no installed font has {characters}, drawn as boxes: install one that does, such as Noto Sans CJK",
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def write_as_data(texts: Sequence[Any], names: Iterable[str]) -> None:
