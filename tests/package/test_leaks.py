@@ -78,7 +78,7 @@ def stored(folder, number):
 OFTEN = {
     "compute_rsm": lambda folder, _: simplugins.compute_rsm(VALUES),
     "compute_rsm of a path": lambda folder, _: simplugins.compute_rsm(folder / "x.npy"),
-    "compare": lambda folder, _: simplugins.compare(VALUES, VALUES + 1),
+    "compare": lambda folder, _: simplugins.compare(np.eye(4), np.eye(4) + 1),
     ".npy": read("x.npy"),
     ".npz": read("x.npz"),
     ".pt": read("x.pt"),
@@ -110,7 +110,7 @@ def resources():
 
 
 def check(folder, call, calls, warm):
-    """Check that calls open no file or thread for good, and keep less than 200 bytes each."""
+    """Check that calls open no file or thread for good, and keep less than 200 bytes each, beside caches that fill."""
     numbers = itertools.count()
     for _ in range(warm):
         call(folder, next(numbers))
@@ -125,7 +125,7 @@ def check(folder, call, calls, warm):
         tracemalloc.stop()
     assert after[0] <= before[0] + 2
     assert after[1] <= before[1] + 2
-    assert after[2] - before[2] < 200 * calls + 50_000
+    assert after[2] - before[2] < 200 * calls + 400_000
 
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts files in /proc")
@@ -137,11 +137,17 @@ def test_calls_leave_nothing_behind(folder, call):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("call", {**OFTEN, **SELDOM}.values(), ids={**OFTEN, **SELDOM})
-def test_a_thousand_calls_leave_nothing_behind(folder, call):
-    check(folder, call, calls=1000, warm=30)
+@pytest.mark.parametrize("call", OFTEN.values(), ids=OFTEN)
+def test_thousands_of_calls_leave_nothing_behind(folder, call):
+    check(folder, call, calls=3000, warm=500)
 
 
 @pytest.mark.parametrize("call", SELDOM.values(), ids=SELDOM)
 def test_slower_calls_leave_nothing_behind(folder, call):
-    check(folder, call, calls=20, warm=10)
+    check(folder, call, calls=8, warm=4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", SELDOM.values(), ids=SELDOM)
+def test_hundreds_of_slower_calls_leave_nothing_behind(folder, call):
+    check(folder, call, calls=300, warm=30)
