@@ -14,7 +14,7 @@ _CONTROL = re.compile(
 _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 """The beginnings of cells that spreadsheets read as a formula, in ASCII or full width."""
 
-_MOST_LISTED = 12
+_MOST_LISTED = 20
 
 
 def printable(text: str) -> str:
@@ -41,14 +41,14 @@ def spreadsheet_cell(text: str) -> str:
 
 
 def listed(names: Collection[str], separator: str = ", ") -> str:
-    """Join names: at most 12, and how many more there are.
+    """Join names: at most 20, and how many more there are.
 
     Examples
     --------
     >>> listed(["a", "b"])
     'a, b'
     >>> listed([str(number) for number in range(1000)])
-    '0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 988 more'
+    '0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19 and 980 more'
     """
     shown = [name for name, _ in zip(names, range(_MOST_LISTED), strict=False)]
     more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""

@@ -7,6 +7,8 @@ import math
 import sys
 from typing import Any
 
+from simplugins._common.machine_memory import check_fits
+from simplugins._common.texts import listed
 from simplugins.activations.extents import check_extent
 
 _BUILT_IN = {1, 2, 3, 4, 5, 6, 32000}

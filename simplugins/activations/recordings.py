@@ -53,7 +53,7 @@ def read_recorded(folder: str | os.PathLike[str], layers: str | Sequence[str] | 
     FileNotFoundError
         If the folder does not exist.
     ValueError
-        If the folder contains no complete recording, files are missing or damaged (the error lists up to 12), or a
+        If the folder contains no complete recording, files are missing or damaged (the error lists up to 20), or a
         requested layer does not exist.
     """
     folder = Path(folder)
