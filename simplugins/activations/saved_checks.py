@@ -45,11 +45,11 @@ def check_index(index: Mapping[str, Any]) -> None:
     for name, entry in layers.items():
         if not isinstance(entry, Mapping):
             raise ValueError(f"layer {name!r}: expected its description, got {type(entry).__name__}")
-        if not _is_text(name) or not _is_text(entry.get("layout")) or not _is_text(entry.get("dtype")):
-            raise ValueError(f"layer {name!r}: expected a layout and a dtype as texts")
         shape = entry.get("shape")
         if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
             raise ValueError(f"layer {name!r}: expected a shape of whole numbers, got {shape!r}")
+        if not _is_text(name) or not _is_text(entry.get("layout")) or not _is_text(entry.get("dtype")):
+            raise ValueError(f"layer {name!r}: expected a layout and a dtype as texts")
 
 
 def _is_text(value: Any) -> bool:

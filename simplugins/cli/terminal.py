@@ -58,7 +58,7 @@ def _complain(kind: str, text: str, color: str = "red") -> None:
 
 @contextmanager
 def _one_line_warnings() -> Iterator[None]:
-    def show(message: Warning | str, *_: Any) -> None:
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
         _complain("warning", str(message), "yellow")
 
     with warnings.catch_warnings():

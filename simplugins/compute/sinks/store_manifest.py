@@ -11,6 +11,9 @@ from simplugins._common.machine_memory import check_fits
 from simplugins.compute.tiling import Tiling
 
 _ENTRIES = {"measure", "sigma", "run", "metadata", "computed", "labels", "other_labels", "tiling"}
+_MOST_ORDINARY = 2**24
+"""Values that fit any memory."""
+
 _TILING = {"rows": int, "columns": int, "size": int, "symmetric": bool}
 
 
@@ -42,8 +45,9 @@ def _tiling(entries: Mapping[str, Any]) -> Tiling:
     tiling = Tiling(**entries)
     if min(tiling.rows, tiling.columns, tiling.size) < 1:
         raise ValueError(f"tiling: expected sizes of at least 1, got {dict(entries)}")
-    check_fits(8 * math.prod(tiling.tile_shape), "a tile")
-    check_fits(8 * (tiling.rows + tiling.columns), "the norms")
+    for count, content in ((math.prod(tiling.tile_shape), "a tile"), (tiling.rows + tiling.columns, "the norms")):
+        if count > _MOST_ORDINARY:
+            check_fits(8 * count, content)
     return tiling
 
 
