@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from simplugins import comparisons, data, evaluation, plotting, plugins, recording
     from simplugins.activations.activations import Activations
     from simplugins.activations.formats import read_activations
+    from simplugins.activations.labels import partial_labels
     from simplugins.activations.recordings import read_recorded
     from simplugins.comparisons.cka_estimates import CkaEstimate, estimate_cka
     from simplugins.comparisons.comparing import compare
@@ -81,6 +82,7 @@ _MODULES = {
     "load_rsm": "rsm.archive",
     "match": "compute.pair",
     "minibatch_cka": "comparisons.minibatches",
+    "partial_labels": "activations.labels",
     "permutation_test": "comparisons.inference",
     "plotting": "plotting",
     "plugins": "plugins",
@@ -134,6 +136,7 @@ __all__ = [
     "load_rsm",
     "match",
     "minibatch_cka",
+    "partial_labels",
     "permutation_test",
     "plotting",
     "plugins",

@@ -19,9 +19,11 @@ from simplugins.cli.command_options import (
     MatchingName,
     MatchingOption,
     MeasureOption,
+    PartialLabels,
     Quiet,
     Threads,
     check_output,
+    key_option,
     read_matching,
     read_measures,
 )
@@ -53,7 +55,9 @@ _OtherKey = Annotated[str | None, typer.Option(help="Name of the array in the fi
 _Labels = Annotated[Path | None, typer.Option(help="A text file with the label of each input on a line of its own.")]
 _OtherLabels = Annotated[Path | None, typer.Option(help="Labels of the other inputs.")]
 _Mask = Annotated[Path | None, typer.Option(help=_MASK_HELP)]
+_MaskKey = Annotated[str | None, typer.Option(help="Name of the array, if the file of the mask holds several.")]
 _OtherMask = Annotated[Path | None, typer.Option(help="Mask of the other inputs.")]
+_OtherMaskKey = Annotated[str | None, typer.Option(help="Name of the array in the file of the other mask.")]
 _Sigma = Annotated[str, typer.Option(help="Bandwidth of the RBF kernel: median, or a number.")]
 _Precision = Annotated[str | None, typer.Option(help="On a GPU: float32, float16x3 or tf32.")]
 _Subset = Annotated[int | None, typer.Option(help="Use only N inputs, drawn at random.", min=2)]
@@ -74,8 +78,11 @@ def rsm(
     other_key: _OtherKey = None,
     labels: _Labels = None,
     other_labels: _OtherLabels = None,
+    partial_labels: PartialLabels = False,
     mask: _Mask = None,
+    mask_key: _MaskKey = None,
     other_mask: _OtherMask = None,
+    other_mask_key: _OtherMaskKey = None,
     layout: Layout = "auto",
     drop_tokens: DropTokens = 0,
     dtype: Dtype = None,
@@ -117,7 +124,14 @@ def rsm(
         scheduler=scheduler,
         progress=not quiet,
         # last, so that options are checked before anything is read
-        **_read_inputs((activations, key, mask, labels), (other, other_key, other_mask, other_labels)),
+        **{
+            "activations": _read("--key", activations, key),
+            "mask": _read("--mask-key", mask, mask_key),
+            "labels": _read_labels(labels, partial=partial_labels),
+            "other": _read("--other-key", other, other_key),
+            "other_mask": _read("--other-mask-key", other_mask, other_mask_key),
+            "other_labels": _read_labels(other_labels, partial=partial_labels),
+        },
     )
     if store is not None:
         for result in rsms.values():
@@ -133,20 +147,24 @@ def _save(rsms: dict[str, RSM], paths: dict[str, Path], out: Path | None, *, for
         typer.echo(f"{path}: {rsms[name]!r}")
 
 
-def _read_inputs(*sides: tuple[Path | None, str | None, Path | None, Path | None]) -> dict[str, Any]:
-    """Read the activations, mask and labels of the inputs and of the other inputs, each by path; None for missing."""
-    from simplugins.activations.formats import read_activations
-    from simplugins.activations.labels import read_labels
+def _read(option: str, path: Path | None, key: str | None) -> Any:
+    """Read the array of a file, which `key`, the value of an option, selects; None if there is no file."""
     from simplugins.activations.reading import read
 
-    inputs: dict[str, Any] = {}
-    for names, (path, key, mask, labels) in zip(
-        (("activations", "mask", "labels"), ("other", "other_mask", "other_labels")), sides, strict=True
-    ):
-        inputs[names[0]] = None if path is None else read(path, key)
-        inputs[names[1]] = None if mask is None else read_activations(mask)
-        inputs[names[2]] = None if labels is None else read_labels(labels)
-    return inputs
+    if path is None:
+        if key is not None:
+            raise ValueError(f"{option} selects an array of a file, which {option.removesuffix('-key')} must name")
+        return None
+    with key_option(option):
+        return read(path, key)
+
+
+def _read_labels(path: Path | None, *, partial: bool) -> Any:
+    from simplugins.activations import label_files, labels
+
+    if path is None:
+        return None
+    return labels.partial_labels(label_files.read_partial_labels(path)) if partial else label_files.read_labels(path)
 
 
 def _output_paths(out: Path | None, store: Path | None, names: list[str], *, force: bool) -> dict[str, Path]:

@@ -6,8 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from numpy.typing import NDArray
+
 from simplugins._common import arrays
 from simplugins._common.validation import error_prefix
+from simplugins.activations.labels import comparable
 from simplugins.rsm.matrices import check_square
 from simplugins.rsm.rsm import RSM
 
@@ -90,18 +93,23 @@ def check_agreement(sides: Sequence[tuple[str, int, Any]], *, hint: str = "") ->
     for name, size, _ in sides:
         if size != count:
             raise ValueError(f"only the same inputs can be compared: {first} has {count} inputs, {name} has {size}")
-    labelled = [(name, labels.tolist()) for name, _, labels in sides if labels is not None]
-    for name, labels in labelled[1:]:
-        reference, expected = labelled[0]
+    labelled = [(name, labels) for name, _, labels in sides if labels is not None]
+    for name, others in labelled[1:]:
+        reference, first_labels = labelled[0]
+        expected, labels = (values.tolist() for values in comparable(first_labels, others))
         if labels == expected:
             continue
         i = next(i for i, pair in enumerate(zip(expected, labels, strict=True)) if pair[0] != pair[1])
-        reordered = sorted(map(repr, expected)) == sorted(map(repr, labels))
+        reordered = sorted(expected) == sorted(labels)
         raise ValueError(
-            f"labels differ: input {i} is {expected[i]!r} in {reference}, {labels[i]!r} in {name}"
+            f"labels differ: input {i} {_named(expected[i])} in {reference}, {_named(labels[i])} in {name}"
             f"{hint if reordered else ''}"
         )
     return count
+
+
+def _named(label: int | str) -> str:
+    return "has no label" if label == "" else f"is {label!r}"
 
 
 def aligned(rsm_a: Any, rsm_b: Any) -> RSM:
@@ -148,8 +156,8 @@ def _size(name: str, matrix: Any) -> int:
     return int(array.shape[0])
 
 
-def _labels(name: str, rsm: Any) -> list[Any]:
+def _labels(name: str, rsm: Any) -> NDArray[Any]:
     _size(name, rsm)
     if not isinstance(rsm, RSM) or rsm.labels is None:
         raise ValueError(f"align=True orders inputs by their labels, but {name} has none")
-    return list(rsm.labels.tolist())
+    return rsm.labels

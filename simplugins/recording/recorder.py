@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from simplugins._common.optional import import_extra
 from simplugins._common.progress import progress_bar
-from simplugins._common.validation import check_count
+from simplugins._common.validation import check_count, error_prefix
 from simplugins.activations.activations import Activations
-from simplugins.activations.labels import check_labels
+from simplugins.activations.labels import as_labels, check_labels
 from simplugins.activations.recordings import writing
 from simplugins.recording.batches import count_inputs, in_batches, read_batch
 from simplugins.recording.collector import Collector, Memory, Store
@@ -146,7 +146,10 @@ def record(
 
 
 def _read_labels(labels: Any, count: int | None) -> NDArray[Any] | None:
-    return None if labels is None else check_labels(labels, len(labels) if count is None else count)
+    if labels is None or count is not None:
+        return None if count is None else check_labels(labels, count)
+    with error_prefix("labels"):
+        return as_labels(labels)
 
 
 def _device_of(model: Module) -> torch.device:

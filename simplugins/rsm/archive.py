@@ -7,10 +7,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from simplugins._common import filesystem
+from simplugins.activations.labels import saved_labels
 from simplugins.rsm.kernels import Sigma
 from simplugins.rsm.rsm import RSM, DenseValues
 
@@ -90,9 +88,10 @@ def load_rsm(path: str | PathLike[str], *, measure: str | None = None, sigma: Si
         raise ValueError(f"{path} cannot be read as an RSM: {error}") from error
 
 
-def _from_archive(arrays: dict[str, NDArray[np.generic]], header: dict[str, Any]) -> RSM:
+def _from_archive(arrays: dict[str, Any], header: dict[str, Any]) -> RSM:
     if missing := set(header["arrays"]) - set(arrays):
         raise ValueError(f"its arrays {sorted(missing)} are missing")
+    arrays |= {name: saved_labels(arrays[name]) for name in ("labels", "other_labels") if name in arrays}
     content: dict[str, Any] = {**arrays, **{name: header[name] for name in (*_DESCRIPTION, "metadata")}}
     return RSM(DenseValues(content.pop("values"), content.pop("gap", None)), **content)
 
@@ -109,4 +108,4 @@ def is_rsm(path: str | PathLike[str]) -> bool:
     """
     if Path(path).is_dir():
         return filesystem.is_store(path)
-    return Path(path).suffix == ".npz" and filesystem.read_header(path).get("format") == _FORMAT
+    return Path(path).suffix.lower() == ".npz" and filesystem.read_header(path).get("format") == _FORMAT

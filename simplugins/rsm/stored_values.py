@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simplugins.activations.labels import saved_labels
 from simplugins.compute.sinks.zarr_store import Store
 from simplugins.compute.tiling import Tile
 from simplugins.rsm import kernels
@@ -140,8 +141,8 @@ def stored_rsm(store: Store, measure: str, kernel: str | None, sigma: Sigma) -> 
         measure=measure,
         squared_norms=values.squared_norms,
         other_squared_norms=values.other_squared_norms,
-        labels=manifest["labels"],
-        other_labels=manifest["other_labels"],
+        labels=saved_labels(manifest["labels"]),
+        other_labels=saved_labels(manifest["other_labels"]),
         kernel=kernel,
         matching=manifest["run"]["matching"],
         sigma=values.sigma,

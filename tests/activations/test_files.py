@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from simplugins import Activations, compute_rsm, read_activations
 from simplugins._common import filesystem
-from simplugins.activations import labels
+from simplugins.activations import label_files as labels
 
 VALUES = np.arange(12, dtype=np.float32).reshape(3, 4)
 
