@@ -46,8 +46,8 @@ def collect(values: NDArray[Any] | Sequence[Any], *, missing: str) -> NDArray[An
     labels = [read_label(value, number) for number, value in enumerate(_plain(values))]
     without = [number for number, label in enumerate(labels) if label is None]
     if without and missing:
-        more = f" ({len(without)} of {len(labels)} have none)" if len(without) > 1 else ""
-        raise ValueError(f"input {without[0]} has no label, but {values[without[0]]!r}{more}: {missing}")
+        more = f", nor have {len(without) - 1} more of {len(labels)}" if len(without) > 1 else ""
+        raise ValueError(f"input {without[0]} has no label ({values[without[0]]!r}){more}: {missing}")
     if labels and all(isinstance(label, int) and _INT64.min <= label <= _INT64.max for label in labels):
         return np.array(labels, np.int64)
     check_distinct(labels)
@@ -110,7 +110,7 @@ def read_label(value: Any, number: int) -> int | str | None:
         if isinstance(value, kinds):
             result = convert(value, number)
             return _text(result, number) or None if isinstance(result, str) else result
-    if type(value).__module__.startswith("pandas."):  # a period or an interval
+    if type(value).__module__.split(".")[0] == "pandas":  # a period or an interval
         return str(value)
     raise TypeError(
         f"input {number}: expected a text or a whole number as label, got {type(value).__name__} {value!r:.60}"
@@ -162,6 +162,14 @@ def _date(value: Any, number: int) -> str:
     return text.removesuffix("T00:00:00")
 
 
+def _duration(value: Any, number: int) -> str:
+    """Return a duration as Python writes it, or as NumPy does if Python's are not precise enough."""
+    if isinstance(value, np.timedelta64):
+        rounded = value.astype("m8[us]")
+        return str(rounded.item() if rounded == value else value)
+    return datetime.timedelta.__str__(value)
+
+
 def _text(text: str, number: int) -> str:
     if "\0" in text:
         raise ValueError(f"input {number}: the label {text!r} contains a NUL character, which NumPy would drop")
@@ -174,8 +182,9 @@ _CONVERSIONS: tuple[tuple[Any, Any], ...] = (
     (bool, lambda value, number: str(value)),
     (int, lambda value, number: int(value)),
     ((datetime.datetime, datetime.date, datetime.time, np.datetime64), _date),
+    ((datetime.timedelta, np.timedelta64), _duration),
     ((numbers.Real, decimal.Decimal), _number),
     (PurePath, lambda value, number: value.as_posix()),
     (os.PathLike, lambda value, number: os.fspath(value)),
-    ((uuid.UUID, datetime.timedelta, np.timedelta64), lambda value, number: str(value)),
+    (uuid.UUID, lambda value, number: str(value)),
 )

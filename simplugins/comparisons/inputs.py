@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -64,6 +65,7 @@ def check_same_inputs(matrices: Sequence[tuple[str, Any]], least: int, method: s
         [(name, _size(name, rsm), rsm.labels if isinstance(rsm, RSM) else None) for name, rsm in matrices],
         hint="; the labels are the same in another order, which compare(..., align=True) undoes",
     )
+    _warn_of_one_labelled_side(matrices)
     if count < least:
         raise ValueError(f"{method} needs at least {least} inputs, got {count}")
     return count
@@ -102,14 +104,33 @@ def check_agreement(sides: Sequence[tuple[str, int, Any]], *, hint: str = "") ->
         i = next(i for i, pair in enumerate(zip(expected, labels, strict=True)) if pair[0] != pair[1])
         reordered = sorted(expected) == sorted(labels)
         raise ValueError(
-            f"labels differ: input {i} {_named(expected[i])} in {reference}, {_named(labels[i])} in {name}"
+            f"labels differ: input {i} is {_named(expected[i])} in {reference}, {_named(labels[i])} in {name}"
             f"{hint if reordered else ''}"
         )
     return count
 
 
+def _warn_of_one_labelled_side(matrices: Sequence[tuple[str, Any]]) -> None:
+    """Warn if labels of another tool's RSM, which may have sorted its inputs, have nothing to be compared with."""
+    labels = {name: rsm.labels if isinstance(rsm, RSM) else None for name, rsm in matrices}
+    unlabelled = next((name for name, values in labels.items() if values is None), None)
+    for name, rsm in matrices:
+        values = labels[name]
+        if unlabelled is None or values is None or "source" not in rsm.metadata:
+            continue
+        if values.tolist() != list(range(len(values))):
+            warnings.warn(
+                f"{name}, from {rsm.metadata['source']}, has labels and {unlabelled} has none, so inputs are compared "
+                f"by their places: label both to compare by labels, or state that the order is the same with "
+                f"dataclasses.replace(rsm, labels=None)",
+                UserWarning,
+                stacklevel=4,
+            )
+            return
+
+
 def _named(label: int | str) -> str:
-    return "has no label" if label == "" else f"is {label!r}"
+    return "without a label" if label == "" else repr(label)
 
 
 def aligned(rsm_a: Any, rsm_b: Any) -> RSM:

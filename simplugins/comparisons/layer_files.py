@@ -54,7 +54,7 @@ def read_layers(path: str | PathLike[str], patterns: Sequence[str] = ()) -> dict
 
 def _read_folder(folder: Path, patterns: Sequence[str]) -> dict[str, Any]:
     files: dict[str, Path] = {}
-    for file in sorted(folder.iterdir(), key=_natural):
+    for file in sorted(sorted(folder.iterdir()), key=_natural):
         if file.suffix.lower() not in formats.FORMATS or file.name.startswith("."):
             continue
         if files.setdefault(file.stem, file) != file:
