@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,7 +82,8 @@ def from_rdms(
     -------
     RSM, or dict of str to RSM
         An RSM for one RDM, a dict by layer for several. RSMs from distances are centred (see
-        `simplugins.RSM.from_distances`).
+        `simplugins.RSM.from_distances`). ``metadata["sorted_by"]`` is the descriptor of the labels, if rsatoolbox made
+        the RDMs.
 
     Raises
     ------
@@ -95,8 +97,9 @@ def from_rdms(
     names = [str(name) for name in descriptors.get(layer, range(rdms.n_rdm))]
     if len(set(names)) < len(names):
         raise ValueError(f"layer: the descriptor {layer!r} gives several RDMs the same name: choose another one")
-    labels = _labels(rdms.pattern_descriptors, rdms.n_cond, label)
-    if "dissimilarity" in descriptors:  # made by simplugins, which writes missing labels as empty texts
+    label, labels = _labels(rdms.pattern_descriptors, rdms.n_cond, label)
+    is_ours = "dissimilarity" in descriptors  # simplugins writes missing labels as empty texts
+    if is_ours:
         labels = read_labels(labels, {PARTIAL: labels is not None and "" in labels.tolist()})
     rsms = {
         name: matrix_as_rsm(
@@ -108,18 +111,20 @@ def from_rdms(
         )
         for name, matrix, kind, measure in zip(names, rdms.get_matrices(), kinds, measures, strict=True)
     }
+    if label is not None and not is_ours:
+        rsms = {name: replace(rsm, metadata={**rsm.metadata, "sorted_by": label}) for name, rsm in rsms.items()}
     return rsms if len(rsms) > 1 else rsms[names[0]]
 
 
-def _labels(descriptors: Mapping[str, Any], count: int, label: str | None) -> NDArray[Any] | None:
-    """Return the values of the descriptor that identifies patterns; None if there is none."""
+def _labels(descriptors: Mapping[str, Any], count: int, label: str | None) -> tuple[str | None, NDArray[Any] | None]:
+    """Return the descriptor that identifies patterns, and its values; None if there is none."""
     columns = {name: np.array(list(values), dtype=object) for name, values in descriptors.items()}
     if label is not None:
         if label not in columns:
             raise ValueError(f"label: patterns have no descriptor {label!r}; they have {', '.join(columns) or 'none'}")
-        return columns[label]
+        return label, columns[label]
     if "label" in columns:
-        return columns["label"]
+        return "label", columns["label"]
     numbers = columns.pop(_NUMBERS, np.arange(count))
     distinct = [name for name, values in columns.items() if len(set(values.tolist())) == count]
     candidates = distinct or list(columns)
@@ -128,8 +133,8 @@ def _labels(descriptors: Mapping[str, Any], count: int, label: str | None) -> ND
             f"several descriptors may identify the patterns: pass one of them as label ({', '.join(candidates)})"
         )
     if candidates:
-        return columns[candidates[0]]
-    return None if numbers.tolist() == list(range(count)) else numbers
+        return candidates[0], columns[candidates[0]]
+    return (None, None) if numbers.tolist() == list(range(count)) else (_NUMBERS, numbers)
 
 
 def _kind_of(measure: Any) -> Dissimilarity:

@@ -122,18 +122,18 @@ def _lines(path: str | os.PathLike[str]) -> list[str]:
 
 def _text(path: str | os.PathLike[str], content: bytes) -> str:
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    zero = content.find(b"\0") if encoding.startswith("utf-8") else -1
+    if zero >= 0:
+        line = content.count(b"\n", 0, zero) + 1
+        raise ValueError(
+            f"{path}, line {line}: expected text, got a NUL character, as in binary "
+            f"files and in UTF-16 without a byte-order mark; save the labels as UTF-8"
+        )
     try:
-        text = content.decode(encoding)
+        return content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ValueError(
             f"{path} is not {encoding.upper().removesuffix('-SIG')} text: {error.reason} in line {line}; save it as "
             f"UTF-8. If it is a text in Windows-1252 or Latin-1, this converts it: iconv -f WINDOWS-1252 -t UTF-8"
         ) from None
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise ValueError(
-            f"{path}, line {line}: expected text, got a NUL character: a binary file, or UTF-16 without a byte-order "
-            f"mark; save the labels as UTF-8"
-        )
-    return text

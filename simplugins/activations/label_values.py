@@ -10,7 +10,7 @@ import numbers
 import os
 import unicodedata
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import Enum
 from pathlib import PurePath
 from typing import Any
@@ -63,7 +63,7 @@ def _plain(values: NDArray[Any] | Sequence[Any]) -> Iterable[Any]:
     return values.tolist() if values.dtype.kind in "US" else list(values)
 
 
-def check_distinct(labels: Iterable[int | str | None]) -> None:
+def check_distinct(labels: Collection[int | str | None]) -> None:
     """Raise a ValueError if a number and a text would become the same label."""
     texts = {label for label in labels if isinstance(label, str)}
     for label in labels:

@@ -159,7 +159,11 @@ def _set_or_missing(entry: Any, number: int) -> tuple[Any, ...] | str:
 def _entries(labels: Any, most: int | None = None) -> NDArray[Any] | list[Any]:
     """Return labels as a one-dimensional array or a list, in which masked entries are None."""
     single = isinstance(labels, str | bytes | PurePath)
-    if single or isinstance(labels, Mapping | set | frozenset) or not (isinstance(labels, Iterable) or hasattr(labels, "shape")):
+    if (
+        single
+        or isinstance(labels, Mapping | set | frozenset)
+        or not (isinstance(labels, Iterable) or hasattr(labels, "shape"))
+    ):
         kind = "one label" if single else f"a {type(labels).__name__}"
         raise TypeError(f"expected a sequence with one label per input, got {kind}: {labels!r:.60}")
     if not (hasattr(labels, "shape") or hasattr(labels, "__array__")):

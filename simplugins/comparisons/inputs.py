@@ -65,7 +65,7 @@ def check_same_inputs(matrices: Sequence[tuple[str, Any]], least: int, method: s
         [(name, _size(name, rsm), rsm.labels if isinstance(rsm, RSM) else None) for name, rsm in matrices],
         hint="; the labels are the same in another order, which compare(..., align=True) undoes",
     )
-    _warn_of_one_labelled_side(matrices)
+    _warn_of_sorted_inputs(matrices)
     if count < least:
         raise ValueError(f"{method} needs at least {least} inputs, got {count}")
     return count
@@ -110,19 +110,16 @@ def check_agreement(sides: Sequence[tuple[str, int, Any]], *, hint: str = "") ->
     return count
 
 
-def _warn_of_one_labelled_side(matrices: Sequence[tuple[str, Any]]) -> None:
-    """Warn if labels of another tool's RSM, which may have sorted its inputs, have nothing to be compared with."""
-    labels = {name: rsm.labels if isinstance(rsm, RSM) else None for name, rsm in matrices}
-    unlabelled = next((name for name, values in labels.items() if values is None), None)
-    for name, rsm in matrices:
-        values = labels[name]
-        if unlabelled is None or values is None or "source" not in rsm.metadata:
-            continue
-        if values.tolist() != list(range(len(values))):
+def _warn_of_sorted_inputs(matrices: Sequence[tuple[str, Any]]) -> None:
+    """Warn if a tool has sorted the inputs of an RSM by labels that another matrix lacks, so that nobody can check."""
+    unlabelled = [name for name, rsm in matrices if not isinstance(rsm, RSM) or rsm.labels is None]
+    sorted_by = ((name, rsm) for name, rsm in matrices if isinstance(rsm, RSM) and "sorted_by" in rsm.metadata)
+    for name, rsm in sorted_by:
+        if unlabelled and rsm.labels is not None:
             warnings.warn(
-                f"{name}, from {rsm.metadata['source']}, has labels and {unlabelled} has none, so inputs are compared "
-                f"by their places: label both to compare by labels, or state that the order is the same with "
-                f"dataclasses.replace(rsm, labels=None)",
+                f"{rsm.metadata.get('source')} sorts inputs by {rsm.metadata['sorted_by']!r}, the labels of {name}, "
+                f"and {unlabelled[0]} has no labels, so inputs are compared by their places: label both, or "
+                f"confirm the order with dataclasses.replace(rsm, labels=None)",
                 UserWarning,
                 stacklevel=4,
             )

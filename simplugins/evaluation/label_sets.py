@@ -125,15 +125,14 @@ def _sets(name: str, labels: Any, count: int) -> _Sets:
         if len(sets.members) != count:
             raise ValueError(f"expected {count} (one per input), got {len(sets.members)}")
         if sets.width is None:
-            check_distinct(sets.labels())
+            check_distinct(set(sets.labels()))
     return sets
 
 
 def _as_sets(labels: Any) -> _Sets:
     is_partial = isinstance(labels, PartialLabels)
     if (is_partial and labels.dtype == object) or (isinstance(labels, Sequence) and any(map(_is_collection, labels))):
-        allowed = "" if is_partial else None
-        if not all(_is_collection(entry) or entry == allowed for entry in labels):
+        if not is_partial and not all(map(_is_collection, labels)):
             raise ValueError("expected either one label per input or one collection of labels per input")
         return _Sets([_members(entry, number) for number, entry in enumerate(labels)])
     if not is_partial and hasattr(labels, "shape"):

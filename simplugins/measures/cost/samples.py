@@ -32,7 +32,7 @@ class Source:
         """Open activations, without reading them if they are on disk."""
         array = read(activations)
         try:
-            count = len(array)
+            count = int(array.shape[0]) if arrays.is_lazy(array) else len(array)  # Zarr arrays have no length
         except TypeError as error:
             raise TypeError(f"expected activations, got {type(array).__name__}: {error}") from error
         if count == 0:
