@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from simplugins.activations.activations import Activations
     from simplugins.activations.formats import read_activations
     from simplugins.activations.labels import partial_labels
+    from simplugins.activations.layouts import Layout, parse_layout
     from simplugins.activations.recordings import read_recorded
     from simplugins.comparisons.cka_estimates import CkaEstimate, estimate_cka
     from simplugins.comparisons.comparing import compare
@@ -58,6 +59,7 @@ _MODULES = {
     "Estimate": "measures.cost.estimates",
     "Greedy": "matching.greedy",
     "Identity": "matching.identity",
+    "Layout": "activations.layouts",
     "Matcher": "matching.matcher",
     "Matching": "compute.pair",
     "Method": "comparisons.method",
@@ -83,6 +85,7 @@ _MODULES = {
     "match": "compute.pair",
     "minibatch_cka": "comparisons.minibatches",
     "partial_labels": "activations.labels",
+    "parse_layout": "activations.layouts",
     "permutation_test": "comparisons.inference",
     "plotting": "plotting",
     "plugins": "plugins",
@@ -110,6 +113,7 @@ __all__ = [
     "Estimate",
     "Greedy",
     "Identity",
+    "Layout",
     "Matcher",
     "Matching",
     "Method",
@@ -136,6 +140,7 @@ __all__ = [
     "load_rsm",
     "match",
     "minibatch_cka",
+    "parse_layout",
     "partial_labels",
     "permutation_test",
     "plotting",

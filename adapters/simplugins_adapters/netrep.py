@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from simplugins import RSM, Adapter
 from simplugins_adapters.dissimilarities import check_square
-from simplugins_adapters.similarities import Distance, Layout, Similarity, check_distance
+from simplugins_adapters.similarities import Distance, Similarity, check_distance
 
 if TYPE_CHECKING:
     from simplugins_adapters.subclasses.netrep_metric import NetworkDistance
@@ -31,7 +31,7 @@ def to_kernel(rsm: RSM) -> NDArray[np.float64]:
     return rsm.centred()
 
 
-def to_metric(similarity: Similarity, *, distance: Distance = "angle", layout: Layout = "auto") -> NetworkDistance:
+def to_metric(similarity: Similarity, *, distance: Distance = "angle", layout: str = "auto") -> NetworkDistance:
     """Return a similarity of networks as a metric: a scikit-learn estimator with ``fit``, ``score`` and ``fit_score``.
 
     Parameters
@@ -40,7 +40,7 @@ def to_metric(similarity: Similarity, *, distance: Distance = "angle", layout: L
     distance : {"angle", "complement"}
         How a similarity becomes a distance: its arc cosine in radians, or 1 minus the similarity. The angle obeys the
         triangle inequality if the similarity is a cosine, as CKA and correlations are. Distances are not changed.
-    layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
+    layout : str, default "auto"
         Layout of activations. "auto" reads four dimensions as (N, channels, height, width); netrep itself uses "nhwc".
 
     Returns

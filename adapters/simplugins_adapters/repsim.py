@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from simplugins import RSM, Adapter
 from simplugins_adapters.dissimilarities import gram
 from simplugins_adapters.repsim_packages import check_repsim
-from simplugins_adapters.similarities import Layout, Similarity, check_rsm_based
+from simplugins_adapters.similarities import Similarity, check_rsm_based
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +37,7 @@ def to_gram(rsm: RSM) -> Tensor:
     return torch.from_numpy(gram(rsm, TOOL))
 
 
-def to_space(similarity: Similarity, *, m: int, layout: Layout = "auto") -> NetworkMetric:
+def to_space(similarity: Similarity, *, m: int, layout: str = "auto") -> NetworkMetric:
     """Return a similarity of networks as a metric space for ``repsim.compare(x, y, method=space)``.
 
     Parameters
@@ -47,7 +47,7 @@ def to_space(similarity: Similarity, *, m: int, layout: Layout = "auto") -> Netw
         al.), whose angle is then the length.
     m : int
         Number of inputs.
-    layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
+    layout : str, default "auto"
         Layout of activations.
 
     Returns

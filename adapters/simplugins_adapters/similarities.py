@@ -18,9 +18,6 @@ Similarity = Callable[..., float]
 """A callable that compares the activations of two networks: ``f(one, other)``, or ``f(one, other, layout)``. It may
 declare the facts that `simplugins.NetworkSimilarity` has as attributes, such as ``larger_is_more_similar``."""
 
-Layout = Literal["auto", "nd", "ntd", "nchw", "nhwc"]
-"""The dimensions of activations, as for `simplugins.compute_rsm`."""
-
 Distance = Literal["angle", "complement"]
 """How a similarity becomes a distance: its arc cosine in radians, which obeys the triangle inequality if the similarity
 is a cosine, as CKA and correlations are; or 1 minus the similarity."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from simplugins import RSM, Adapter, read_activations
 from simplugins_adapters.dissimilarities import Dissimilarity, dissimilarities
-from simplugins_adapters.similarities import Layout, Similarity, check_rsm_based
+from simplugins_adapters.similarities import Similarity, check_rsm_based
 
 if TYPE_CHECKING:
     from thingsvision.core.cka.cka_numpy import CKANumPy
@@ -40,14 +40,14 @@ def to_rdm(rsm: RSM, *, dissimilarity: Dissimilarity = "complement") -> NDArray[
     return dissimilarities(rsm, dissimilarity, TOOL)
 
 
-def to_cka(similarity: Similarity, *, layout: Layout = "auto", m: int | None = None) -> CKANumPy:
+def to_cka(similarity: Similarity, *, layout: str = "auto", m: int | None = None) -> CKANumPy:
     """Return a similarity of networks as an object like those of ``thingsvision.core.cka.get_cka``.
 
     Parameters
     ----------
     similarity : NetworkSimilarity
         With the method "cka", or "cka-debiased", which thingsvision calls unbiased.
-    layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
+    layout : str, default "auto"
         Layout of features; Keras uses "nhwc".
     m : int, optional
         Expected number of inputs.

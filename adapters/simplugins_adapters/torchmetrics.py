@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simplugins import RSM, Adapter
+from simplugins import RSM, Adapter, parse_layout
 from simplugins_adapters.dissimilarities import Dissimilarity, dissimilarities, gram
-from simplugins_adapters.similarities import Layout, Similarity, check_choice
+from simplugins_adapters.similarities import Similarity
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,14 +45,14 @@ def to_vector(rsm: RSM, *, dissimilarity: Dissimilarity | None = None) -> Tensor
 
 
 def to_metric(
-    similarity: Similarity, *, layout: Layout = "auto", metric_options: Mapping[str, Any] | None = None
+    similarity: Similarity, *, layout: str = "auto", metric_options: Mapping[str, Any] | None = None
 ) -> Metric:
     """Return a similarity of networks as a metric of batches.
 
     Parameters
     ----------
     similarity : NetworkSimilarity or callable
-    layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
+    layout : str, default "auto"
         Layout of the activations of both networks.
     metric_options : mapping, optional
         Options of `torchmetrics.Metric`, such as ``{"compute_on_cpu": True}``.
@@ -68,7 +68,8 @@ def to_metric(
     """
     from simplugins_adapters.subclasses.torchmetrics_metric import SimilarityMetric
 
-    check_choice("layout", layout, Layout)
+    if layout != "auto":
+        parse_layout(layout)
     return SimilarityMetric(similarity, layout, metric_options)
 
 

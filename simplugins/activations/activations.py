@@ -31,6 +31,7 @@ from simplugins.activations.positions import read_drop_tokens
 from simplugins.activations.readers import SelectionReader, SetsReader, is_list_of_sets, open_sets, read_sets
 from simplugins.activations.refinement import refine
 from simplugins.activations.scaling import check_norms, read_dtype
+from simplugins.activations.sources import read_source
 from simplugins.activations.subsets import choose_inputs
 
 FORMAT, FORMAT_VERSION = "simplugins activations", 1
@@ -46,7 +47,7 @@ class Activations:
     Attributes
     ----------
     layout : str
-        "nd", "ntd", "nchw" or "nhwc": the layout of the original array; "ragged" for a list of sets.
+        The layout of the original array, one letter per dimension; "ragged" for a list of sets.
     channels : int
         Length of the concept vectors, C.
     positions : (N,) int64 array
@@ -108,20 +109,21 @@ class Activations:
         array : array, list of arrays, or Activations
             N inputs as a NumPy, Torch or CuPy array of any float or integer type; an on-disk array (NumPy memmap, Zarr
             array, h5py dataset, Dask array); a list of N sets (S_i, C), as for `from_sets`; or Activations, to which
-            the other options are applied.
-        layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
-            Meaning of the dimensions: n inputs, t tokens, d or c channels, h height, w width. "auto" reads two, three
-            and four dimensions as "nd", "ntd" and "nchw".
+            the other options are applied. Names of dimensions (xarray, netCDF4, Zarr, h5py) give the layout, those of
+            pandas frames and coordinates the labels; a masked array's positions that are masked do not count.
+        layout : str, default "auto"
+            One letter per dimension, such as "nhwc" or "nct" (see `simplugins.parse_layout`). "auto" reads two, three
+            and four dimensions as "nd", "ntd" and "nchw"; shapes such as (N, 32, 32, 3), which look like images with
+            channels last, need a layout.
         mask : (N, S) bool array, optional
-            True for positions to use; for nchw and nhwc also (N, H, W). Masked positions are ignored and may be NaN
-            (unless `array` is Activations, whose values have been checked).
+            True for positions to use; for maps also (N, H, W). Masked positions are ignored and may be NaN (unless
+            `array` is Activations, whose values have been checked).
         labels : sequence of N str or int, optional
             Names of the inputs.
         dtype : float32 or float64, optional
             The type to compute in; by default float64 for float64 values, else float32.
         drop_tokens : int or sequence of int, default 0
-            Tokens to drop in layout "ntd": the number of leading tokens, or the indices of tokens. To drop a vision
-            transformer's class token, pass 1 or [0].
+            Tokens to drop: the number of leading tokens (1 for a vision transformer's class token), or the indices.
         subset : int or sequence of int, optional
             The inputs to use: a number to draw at random, or indices. Only these are read; `labels` and `mask` still
             cover all N inputs.
@@ -141,15 +143,10 @@ class Activations:
             return refine(array, layout, mask, labels, dtype, dropped, subset, seed)
         if isinstance(array, list | tuple) and any(isinstance(element, Activations) for element in array):
             raise TypeError("expected an array or a list of sets (S_i, C), got a list of Activations")
+        if not arrays.is_plain(array):
+            array, layout, mask, labels = read_source(array, layout, mask, labels)
         if isinstance(array, list | tuple) and is_list_of_sets(array):
-            options = {
-                "layout": layout not in ("auto", "ntd"),
-                "mask": mask is not None,
-                "drop_tokens": dropped is not None,
-            }
-            if unsuitable := [name for name, is_set in options.items() if is_set]:
-                raise ValueError(f"{unsuitable[0]} does not apply to a list of sets (S_i, C)")
-            reader: ArrayReader | SetsReader = open_sets(array, dtype)
+            reader: ArrayReader | SetsReader = open_sets(array, dtype, layout, mask, dropped)
         else:
             reader = open_array(arrays.as_array(array), layout, mask, dropped, dtype)
         return cls.from_reader(

@@ -12,16 +12,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from simplugins._common import arrays, ondisk
+from simplugins.activations.layouts import AUTO, COLOURS, Layout, layout_of
 from simplugins.activations.positions import read_mask, remaining_tokens
 from simplugins.activations.scaling import read_dtype, scaling_exponents
 
-_DIMENSIONS = {
-    "nd": "(inputs, channels)",
-    "ntd": "(inputs, tokens, channels)",
-    "nchw": "(inputs, channels, height, width)",
-    "nhwc": "(inputs, height, width, channels)",
-}
-_AUTO = {2: "nd", 3: "ntd", 4: "nchw"}
 CHUNK_BYTES = 16 * 2**20
 """Size of the chunks in which values are read one after the other, as float64."""
 _SAFE_SQUARE = 50
@@ -160,8 +154,7 @@ class ArrayReader:
     Attributes
     ----------
     array : array
-    layout : str
-        "nd", "ntd", "nchw" or "nhwc".
+    axes : Layout
     tokens : (S,) int64 array or None
         The tokens to read; None for all.
     mask : (N, S) bool array or None
@@ -172,7 +165,7 @@ class ArrayReader:
     """
 
     array: Any
-    layout: str
+    axes: Layout
     tokens: NDArray[np.int64] | None
     mask: NDArray[np.bool_] | None
     dtype: np.dtype[np.floating]
@@ -180,15 +173,10 @@ class ArrayReader:
 
     def __call__(self, start: int, stop: int) -> Block:
         """Read and convert the inputs from `start` to `stop`."""
-        part = arrays.loaded(self._opened()[self.first + start : self.first + stop])
-        values = arrays.to_float(part, self.dtype)
+        inputs = (*[slice(None)] * self.axes.inputs, slice(self.first + start, self.first + stop))
+        values = arrays.to_float(arrays.loaded(self._opened()[inputs]), self.dtype)
         xp = arrays.namespace(values)
-        if self.layout == "nd":
-            values = values[:, None, :]
-        elif self.layout == "nchw":
-            values = values.reshape(*values.shape[:2], -1).transpose(0, 2, 1)
-        elif self.layout == "nhwc":
-            values = values.reshape(len(values), -1, values.shape[-1])
+        values = values.transpose(self.axes.order).reshape(stop - start, -1, self.channels)
         if self.tokens is not None:
             values = values[:, xp.asarray(self.tokens)]
         if self.mask is not None:
@@ -203,17 +191,22 @@ class ArrayReader:
         return replace(self, mask=mask, first=self.first + start)
 
     @property
+    def layout(self) -> str:
+        """The name of the layout."""
+        return self.axes.name
+
+    @property
     def positions(self) -> NDArray[np.int64]:
         """The number of positions of each input, (N,)."""
         if self.mask is not None:
             return np.asarray(self.mask.sum(1))
-        size = math.prod(positions_shape(self.array, self.layout)) if self.tokens is None else len(self.tokens)
-        return np.full(int(self.array.shape[0]), size)
+        size = _positions(self.array.shape, self.axes) if self.tokens is None else len(self.tokens)
+        return np.full(int(self.array.shape[self.axes.inputs]), size)
 
     @property
     def channels(self) -> int:
         """The length of the concept vectors."""
-        return int(self.array.shape[1 if self.layout in ("nd", "nchw") else -1])
+        return int(self.array.shape[self.axes.channels])
 
     @property
     def gpu(self) -> int | None:
@@ -247,13 +240,19 @@ def open_array(
     array: Any, layout: str, mask: Any, dropped: NDArray[np.int64] | None, dtype: DTypeLike | None
 ) -> ArrayReader:
     """Return the reader of an array, after checking that the options of `Activations.from_array` fit it."""
-    layout = resolve_layout(array, layout)
-    shape = positions_shape(array, layout)
-    tokens = None if dropped is None else remaining_tokens(dropped, layout, math.prod(shape))
+    shape = tuple(map(int, array.shape))
+    is_plain = layout == "auto" and len(shape) in AUTO and (len(shape) < 4 or shape[3] not in COLOURS)
+    axes = AUTO[len(shape)] if is_plain else layout_of(shape, layout)
+    count, size = shape[axes.inputs], _positions(shape, axes)
+    tokens = None if dropped is None else remaining_tokens(dropped, axes, size)
     if mask is not None:
-        mask = read_mask(mask, int(array.shape[0]), math.prod(shape), layout, shape)
+        mask = read_mask(mask, count, size, axes, shape)
         mask = mask if tokens is None else mask[:, tokens]
-    return ArrayReader(array, layout, tokens, mask, type_to_read(dtype, is_float64=arrays.is_float64(array)))
+    return ArrayReader(array, axes, tokens, mask, type_to_read(dtype, is_float64=arrays.is_float64(array)))
+
+
+def _positions(shape: tuple[int, ...], axes: Layout) -> int:
+    return math.prod(int(shape[axis]) for axis in axes.positions)
 
 
 def type_to_read(dtype: DTypeLike | None, *, is_float64: bool) -> np.dtype[np.floating]:
@@ -261,26 +260,6 @@ def type_to_read(dtype: DTypeLike | None, *, is_float64: bool) -> np.dtype[np.fl
     if is_float64 or dtype is None:
         return np.dtype(np.float64 if is_float64 else np.float32)
     return read_dtype(dtype)
-
-
-def resolve_layout(array: Any, layout: str) -> str:
-    """Return the layout of an array, chosen by its number of dimensions if `layout` is "auto"."""
-    shape = tuple(array.shape)
-    if layout == "auto":
-        if len(shape) not in _AUTO:
-            raise ValueError(f"expected activations with 2, 3 or 4 dimensions, got shape {shape}")
-        return _AUTO[len(shape)]
-    if layout not in _DIMENSIONS:
-        raise ValueError(f"layout must be 'auto' or one of {', '.join(map(repr, _DIMENSIONS))}, got {layout!r}")
-    if len(shape) != len(layout):
-        raise ValueError(f"layout {layout!r} is {_DIMENSIONS[layout]}, {len(layout)} dimensions; got shape {shape}")
-    return layout
-
-
-def positions_shape(array: Any, layout: str) -> tuple[int, ...]:
-    """Return the shape of the positions of an input: () for "nd", (tokens,) for "ntd", else (height, width)."""
-    shape = {"nd": (), "ntd": array.shape[1:2], "nchw": array.shape[2:], "nhwc": array.shape[1:3]}[layout]
-    return tuple(int(size) for size in shape)
 
 
 def chunks(positions: NDArray[np.int64], channels: int) -> Iterator[tuple[int, int]]:

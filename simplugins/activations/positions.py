@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common import arrays
-
-_MAPS = ("nchw", "nhwc")
+from simplugins._common.validation import error_prefix
+from simplugins.activations.layouts import Layout
 
 
 def read_drop_tokens(drop_tokens: int | Sequence[int]) -> NDArray[np.int64] | None:
@@ -29,41 +29,49 @@ def read_drop_tokens(drop_tokens: int | Sequence[int]) -> NDArray[np.int64] | No
     return values.astype(np.int64)
 
 
-def remaining_tokens(dropped: NDArray[np.int64], layout: str, tokens: int) -> NDArray[np.int64]:
-    """Return the indices of the remaining tokens, after checking that those to drop exist."""
-    if layout != "ntd":
-        raise ValueError(f"drop_tokens applies to layout 'ntd' (tokens), not to {layout!r}")
+def remaining_tokens(dropped: NDArray[np.int64], axes: Layout | None, tokens: int) -> NDArray[np.int64]:
+    """Return the indices of the remaining tokens, after checking that those to drop exist; axes are None for sets."""
+    if axes is None or not axes.has_tokens:
+        name = "ragged" if axes is None else axes.name
+        raise ValueError(f"drop_tokens applies to layouts with tokens, such as 'ntd', not to {name!r}")
     if dropped.min() < -tokens or dropped.max() >= tokens:
         raise ValueError(f"drop_tokens: cannot drop {dropped[:10].tolist()} from {tokens} tokens")
     return np.delete(np.arange(tokens), dropped)
 
 
 def read_mask(
-    mask: Any, count: int, positions: int, layout: str, map_shape: tuple[int, ...] | None = None
+    mask: Any, count: int, positions: int, axes: Layout | None, shape: tuple[int, ...] | None = None
 ) -> NDArray[np.bool_]:
     """Return a mask as an (N, S) array, after checking its type and shape.
 
     Parameters
     ----------
-    mask : (N, S) bool array, or (N, height, width) for maps
+    mask : (N, S) bool array, or (N, ...) with one dimension per dimension of positions, in the array's order
     count, positions : int
         N and S.
-    layout : str
-    map_shape : (height, width), optional
-        The size of the maps; by default any height and width whose product is S are accepted.
+    axes : Layout or None
+        The layout of the array; None for sets.
+    shape : tuple of int, optional
+        The shape of the array; by default any sizes whose product is S are accepted.
 
     Raises
     ------
     ValueError
         If the mask has another shape or type.
     """
+    if isinstance(mask, np.ma.MaskedArray):
+        with error_prefix("mask"):
+            mask = arrays.unmasked(mask)
     values = arrays.small_numpy(mask)
-    if layout in _MAPS and values.ndim == 3 and map_shape in (None, values.shape[1:]):
-        values = values.reshape(len(values), math.prod(values.shape[1:]))
+    expected: list[tuple[int, ...]] = [(count, positions)]
+    if axes is not None and len(axes.positions) > 1:
+        sizes = values.shape[1:] if shape is None else tuple(shape[axis] for axis in sorted(axes.positions))
+        expected.append((count, *sizes))
+        if values.shape == (count, *sizes) and values.ndim == len(axes.mask_axes):
+            values = values.transpose(axes.mask_axes).reshape(count, math.prod(sizes))
     if values.dtype != np.bool_ or values.shape != (count, positions):
-        maps = f" or {(count, *map_shape)}" if map_shape and layout in _MAPS else ""
         raise ValueError(
-            f"mask: expected booleans of shape {(count, positions)}{maps}, True for positions to use; "
+            f"mask: expected booleans of shape {' or '.join(map(str, expected))}, True for positions to use; "
             f"got {values.dtype} of shape {tuple(np.shape(mask))}"
         )
     return values

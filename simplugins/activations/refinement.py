@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from simplugins.activations.labels import check_labels
+from simplugins.activations.layouts import RAGGED, parse_layout
 from simplugins.activations.positions import read_mask, remaining_tokens
 from simplugins.activations.readers import PositionsReader
 from simplugins.activations.scaling import read_dtype
@@ -63,6 +64,7 @@ def _remaining_positions(
             f"{option} needs inputs with equal numbers of positions, but these Activations have "
             f"{activations.describe_positions()}: pass {option} together with the original array"
         )
-    tokens = None if dropped is None else remaining_tokens(dropped, activations.layout, size)
-    remaining = np.ones((count, size), bool) if mask is None else read_mask(mask, count, size, activations.layout)
+    axes = None if activations.layout == RAGGED else parse_layout(activations.layout)
+    tokens = None if dropped is None else remaining_tokens(dropped, axes, size)
+    remaining = np.ones((count, size), bool) if mask is None else read_mask(mask, count, size, axes)
     return remaining if tokens is None else remaining & np.isin(np.arange(size), tokens)

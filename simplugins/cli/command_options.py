@@ -39,7 +39,7 @@ Key = Annotated[str | None, typer.Option(help="Name of the array, if the file ho
 PartialLabels = Annotated[
     bool, typer.Option("--partial-labels", help="Inputs may lack a label (a blank line), and are then in no class.")
 ]
-Layout = Annotated[str, typer.Option(help="auto, nd, ntd, nchw or nhwc.")]
+Layout = Annotated[str, typer.Option(help="auto, or a letter per dimension: nd, ntd, nchw, nhwc, nct, ...")]
 DropTokens = Annotated[int, typer.Option(help="Leave out the first N tokens (1 for a class token).", min=0)]
 Dtype = Annotated[str | None, typer.Option(help="Compute in float32 or float64.")]
 Certify = Annotated[bool, typer.Option("--certify", help="Certify the optimality gap of each pair.")]

@@ -7,11 +7,10 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from numpy.typing import NDArray
-
 from simplugins._common import arrays
 from simplugins._common.validation import error_prefix
 from simplugins.activations.labels import comparable
+from simplugins.rsm.labelled_matrices import matrix_labels
 from simplugins.rsm.matrices import check_square
 from simplugins.rsm.rsm import RSM
 
@@ -61,11 +60,11 @@ def check_same_inputs(matrices: Sequence[tuple[str, Any]], least: int, method: s
         If one is not square or has different inputs in rows and columns, if numbers of inputs or labels differ, or if
         there are too few inputs.
     """
-    count = check_agreement(
-        [(name, _size(name, rsm), rsm.labels if isinstance(rsm, RSM) else None) for name, rsm in matrices],
-        hint="; the labels are the same in another order, which compare(..., align=True) undoes",
-    )
-    _warn_of_sorted_inputs(matrices)
+    sides = [(name, _size(name, matrix), _labels_of(name, matrix)) for name, matrix in matrices]
+    hint = "; the labels are the same in another order, which compare(..., align=True) undoes"
+    count = check_agreement(sides, hint=hint)
+    if unlabelled := next((name for name, _, labels in sides if labels is None), None):
+        _warn_of_sorted_inputs(matrices, unlabelled)
     if count < least:
         raise ValueError(f"{method} needs at least {least} inputs, got {count}")
     return count
@@ -110,16 +109,14 @@ def check_agreement(sides: Sequence[tuple[str, int, Any]], *, hint: str = "") ->
     return count
 
 
-def _warn_of_sorted_inputs(matrices: Sequence[tuple[str, Any]]) -> None:
+def _warn_of_sorted_inputs(matrices: Sequence[tuple[str, Any]], unlabelled: str) -> None:
     """Warn if a tool has sorted the inputs of an RSM by labels that another matrix lacks, so that nobody can check."""
-    unlabelled = [name for name, rsm in matrices if not isinstance(rsm, RSM) or rsm.labels is None]
-    sorted_by = ((name, rsm) for name, rsm in matrices if isinstance(rsm, RSM) and "sorted_by" in rsm.metadata)
-    for name, rsm in sorted_by:
-        if unlabelled and rsm.labels is not None:
+    for name, rsm in matrices:
+        if isinstance(rsm, RSM) and rsm.labels is not None and "sorted_by" in rsm.metadata:
             warnings.warn(
                 f"{rsm.metadata.get('source')} sorts inputs by {rsm.metadata['sorted_by']!r}, the labels of {name}, "
-                f"and {unlabelled[0]} has no labels, so inputs are compared by their places: label both, or "
-                f"confirm the order with dataclasses.replace(rsm, labels=None)",
+                f"and {unlabelled} has no labels, so inputs are compared by their places: label both, or confirm the "
+                f"order with dataclasses.replace(rsm, labels=None)",
                 UserWarning,
                 stacklevel=4,
             )
@@ -138,9 +135,9 @@ def aligned(rsm_a: Any, rsm_b: Any) -> RSM:
     ValueError
         If labels are missing or not the same, or if a label names several inputs and the order differs.
     """
-    labels, _ = _labels("rsm_a", rsm_a), _labels("rsm_b", rsm_b)
+    first, second = _labelled("rsm_a", rsm_a), _labelled("rsm_b", rsm_b)
     with error_prefix("align: rsm_b"):
-        return rsm_b.in_order(labels)  # type: ignore[no-any-return]
+        return second.in_order(first.labels)
 
 
 def all_aligned(first: RSM, rsms: Mapping[str, RSM]) -> dict[str, RSM]:
@@ -174,8 +171,18 @@ def _size(name: str, matrix: Any) -> int:
     return int(array.shape[0])
 
 
-def _labels(name: str, rsm: Any) -> NDArray[Any]:
-    _size(name, rsm)
-    if not isinstance(rsm, RSM) or rsm.labels is None:
+def _labels_of(name: str, matrix: Any) -> Any:
+    """Return the labels of an RSM or of a labelled matrix; None if it has none."""
+    if isinstance(matrix, RSM):
+        return matrix.labels
+    with error_prefix(name):
+        return None if arrays.is_plain(matrix) else matrix_labels(matrix)
+
+
+def _labelled(name: str, matrix: Any) -> RSM:
+    """Return a matrix with labels as an RSM."""
+    _size(name, matrix)
+    labels = _labels_of(name, matrix)
+    if labels is None:
         raise ValueError(f"align=True orders inputs by their labels, but {name} has none")
-    return rsm.labels
+    return matrix if isinstance(matrix, RSM) else RSM.from_similarities(matrix, labels=labels)

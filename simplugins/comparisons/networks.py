@@ -73,8 +73,8 @@ class NetworkSimilarity:
         a, b : arrays, paths, lists of arrays, or Activations
             Responses of the two networks to the same N inputs, in the same order; see `simplugins.compute_rsm`.
             Channels and positions may differ.
-        layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
-            The layout of both.
+        layout : str, default "auto"
+            The layout of both, as for `simplugins.compute_rsm`.
 
         Returns
         -------

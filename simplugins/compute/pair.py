@@ -14,12 +14,13 @@ from simplugins._common import arrays
 from simplugins._common.validation import error_prefix
 from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import Block
+from simplugins.activations.sources import read_response
 from simplugins.compute.engines import check_engine, choose_engine
 from simplugins.matching.certificates import Certified, match_and_certify
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.matcher_options import resolve_matcher
 
-_LAYOUTS = {"sc": "ntd", "chw": "nchw", "hwc": "nhwc"}
+_AUTO = {2: "sc", 3: "chw"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,8 +83,9 @@ def match(
         of the two inputs matters.
     matching_options : mapping, optional
         Options of a matching given by name.
-    layout : {"auto", "sc", "chw", "hwc"}
-        The meaning of the dimensions; "auto" reads two dimensions as "sc" and three as "chw".
+    layout : str, default "auto"
+        One letter per dimension, as for `simplugins.compute_rsm` but without n; "auto" reads two dimensions as "sc" and
+        three as "chw".
     dtype : float32 or float64, optional
         By default float64 for float64 responses, else float32.
     engine : {"auto", "cpu", "cuda"}, default "auto"
@@ -158,12 +160,13 @@ def _certify(x: Block, y: Block, matcher: Matcher, engine: str) -> tuple[Certifi
 
 
 def _single(response: Any, layout: str, dtype: DTypeLike | None) -> Activations:
-    array = arrays.as_array(response)
-    if layout == "auto":
-        layout = {2: "sc", 3: "chw"}.get(len(array.shape), layout)
-    if layout not in _LAYOUTS or len(array.shape) != len(layout):
+    if not arrays.is_plain(response):
+        response, layout = read_response(response, layout)
+    array = response if isinstance(response, np.ma.MaskedArray) else arrays.as_array(response)
+    letters = _AUTO.get(len(array.shape), layout) if layout == "auto" else "".join(layout.split())
+    if letters == "auto" or len(letters) != len(array.shape):
         raise ValueError(
-            f"expected the response of one input, (positions, channels) or (channels, height, width); got shape "
-            f"{tuple(array.shape)} with layout {layout!r}"
+            f"expected the response of one input, (positions, channels) or (channels, height, width), or a layout that "
+            f"names its dimensions; got shape {tuple(array.shape)} with layout {layout!r}"
         )
-    return Activations.from_array(array[None], layout=_LAYOUTS[layout], dtype=dtype)
+    return Activations.from_array(array[None], layout=f"n{letters}", dtype=dtype)

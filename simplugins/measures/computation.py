@@ -73,8 +73,9 @@ def compute_rsm(
         ``__call__``.
     other : as activations, optional
         M other inputs with equal channels. The result is then N × M.
-    layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
-        The meaning of the dimensions; "auto" reads two, three and four of them as the first three layouts.
+    layout : str, default "auto"
+        The meaning of the dimensions, one letter each, such as "nhwc" or "nct" (see `simplugins.parse_layout`); "auto"
+        reads two, three and four of them as "nd", "ntd" and "nchw".
     mask, other_mask : (N, S) and (M, S) bool arrays, optional
         True for positions that count; for maps also (N, H, W). Masked positions are ignored and may be NaN.
     labels, other_labels : sequences of str or int, optional

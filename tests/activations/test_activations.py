@@ -41,6 +41,43 @@ def test_every_layout_gives_its_concept_vectors(source, layout, expected):
         assert Activations.from_array(source).layout == layout
 
 
+SIZES = {"n": 4, "t": 3, "l": 2, "d": 2, "h": 3, "w": 5, "c": 6}
+
+
+@given(st.permutations(list(SIZES)), st.sets(st.sampled_from("tldhw")), st.randoms())
+def test_letters_in_any_order_name_the_same_concept_vectors(letters, left_out, random):
+    letters = [letter for letter in letters if letter not in left_out]
+    array = np.random.default_rng(0).normal(size=[SIZES[letter] for letter in letters])
+    in_order = [letter for letter in "ntldhwc" if letter in letters]
+    expected = array.transpose([letters.index(letter) for letter in in_order]).reshape(4, -1, 6)
+    x = Activations.from_array(array, layout=random.choice(["", " "]).join(letters))
+    np.testing.assert_array_equal(x, expected)
+    assert x.layout == "".join(letters)
+    part = np.stack(list(x.chosen(np.array([3, 1])).sets()))
+    np.testing.assert_array_equal(part, expected[[3, 1]])
+
+
+@pytest.mark.parametrize(("letters", "shape"), [("ncwh", (4, 3, 5, 2)), ("whnc", (5, 2, 4, 3)), ("nhwc", (4, 2, 5, 3))])
+def test_masks_follow_the_order_of_the_arrays_positions(letters, shape):
+    array = RNG.normal(size=shape)
+    spatial = [letter for letter in letters if letter in "hw"]
+    mask = RNG.random([4, *(shape[letters.index(letter)] for letter in spatial)]) > 0.3
+    vectors, used = (
+        array.transpose([letters.index(x) for x in "nhwc"]),
+        mask.transpose(0, *(1 + spatial.index(x) for x in "hw")),
+    )
+    expected = [one[use] for one, use in zip(vectors, used, strict=True)]
+    assert_same_sets(Activations.from_array(array, layout=letters, mask=mask), expected)
+    assert_same_sets(Activations.from_array(array, layout=letters, mask=used.reshape(4, -1)), expected)
+    assert_same_sets(Activations.from_array(Activations.from_array(array, layout=letters), mask=mask), expected)
+
+
+@pytest.mark.parametrize(("letters", "axes"), [("tnc", (1, 0, 2)), ("ncl", (0, 2, 1)), ("cns", (2, 0, 1))])
+def test_tokens_are_dropped_whatever_the_layout(letters, axes):
+    array = TOKENS.transpose(axes)
+    assert_same_sets(Activations.from_array(array, layout=letters, drop_tokens=[0, 4]), np.delete(TOKENS, [0, 4], 1))
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -351,7 +388,15 @@ def nan_at(index):
         (np.where(TOKENS > 1, np.inf, TOKENS), {}, ValueError, r"\d+ NaN or infinite"),
         (np.zeros(3), {}, ValueError, r"dimensions.*\(3,\)"),
         (TOKENS, {"layout": "nchw"}, ValueError, r"layout 'nchw'.*\(4, 6, 3\)"),
-        (TOKENS, {"layout": "nwc"}, ValueError, "layout.*'nwc'"),
+        (np.zeros((2, 3, 4, 5, 5)), {}, ValueError, r"\(2, 3, 4, 5, 5\).*layout="),
+        (np.zeros((5, 32, 24, 3)), {}, ValueError, r"\(5, 32, 24, 3\).*'nhwc'"),
+        (np.zeros((5, 28, 28, 1)), {}, ValueError, r"\(5, 28, 28, 1\).*'nhwc'"),
+        (TOKENS, {"layout": "nxc"}, ValueError, "layout 'nxc'.*'x'"),
+        (TOKENS, {"layout": "ncc"}, ValueError, "layout 'ncc'.*'c'"),
+        (TOKENS, {"layout": "twc"}, ValueError, "layout 'twc'.* n\\b"),
+        (TOKENS, {"layout": "nhw"}, ValueError, "layout 'nhw'.* c\\b"),
+        (TOKENS, {"layout": "nc"}, ValueError, r"layout 'nc'.*\(4, 6, 3\)"),
+        (TOKENS, {"layout": ("n", "t", "c")}, TypeError, "layout"),
         (np.zeros((0, 3)), {}, ValueError, "0 inputs of 3 channels"),
         (np.zeros((3, 0)), {}, ValueError, "3 inputs of 0 channels"),
         (np.zeros((3, 0, 2)), {}, ValueError, "input 0 "),
@@ -359,7 +404,7 @@ def nan_at(index):
         (TOKENS + 1j, {}, TypeError, "complex64"),
         (np.array([["a"]]), {}, TypeError, "<U1"),
         ([[1, 2], [3]], {}, TypeError, "list"),
-        (np.ma.masked_greater(TOKENS, 0), {}, TypeError, "mask="),
+        (np.ma.masked_greater(TOKENS, 0), {}, ValueError, "masked.*mask="),
         (TOKENS, {"dtype": "f2"}, TypeError, "dtype.*float16"),
         (TOKENS, {"labels": ["a"]}, ValueError, r"labels.*\b4\b.*\(1,\)"),
         (TOKENS, {"mask": np.ones((4, 5), bool)}, ValueError, r"mask.*\(4, 6\).*\(4, 5\)"),

@@ -10,7 +10,6 @@ from sklearn.base import BaseEstimator
 from simplugins import RSM, compare
 from simplugins_adapters.similarities import (
     Distance,
-    Layout,
     Similarity,
     as_distance,
     check_rsm_based,
@@ -35,7 +34,7 @@ class NetworkDistance(BaseEstimator):
 
     zero_pad = True
 
-    def __init__(self, similarity: Similarity, distance: Distance = "angle", layout: Layout = "auto") -> None:
+    def __init__(self, similarity: Similarity, distance: Distance = "angle", layout: str = "auto") -> None:
         self.similarity = similarity
         self.distance = distance
         self.layout = layout

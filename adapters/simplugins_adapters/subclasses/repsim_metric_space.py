@@ -11,7 +11,7 @@ from torch import Tensor
 
 from simplugins import RSM, NetworkSimilarity, compare
 from simplugins_adapters.dissimilarities import gram
-from simplugins_adapters.similarities import Layout, as_distance, network_rsm
+from simplugins_adapters.similarities import as_distance, network_rsm
 
 
 class NetworkMetric(RepresentationMetricSpace):
@@ -23,7 +23,7 @@ class NetworkMetric(RepresentationMetricSpace):
         As for `simplugins_adapters.repsim.to_space`.
     """
 
-    def __init__(self, similarity: NetworkSimilarity, m: int, layout: Layout) -> None:
+    def __init__(self, similarity: NetworkSimilarity, m: int, layout: str) -> None:
         super().__init__(dim=m * (m + 1) // 2, shape=(m, m))
         self.similarity = similarity
         self.layout = layout

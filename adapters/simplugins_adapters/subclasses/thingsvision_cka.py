@@ -11,13 +11,13 @@ from thingsvision.core.cka.cka_numpy import CKANumPy
 
 from simplugins import NetworkSimilarity
 from simplugins_adapters.dissimilarities import gram
-from simplugins_adapters.similarities import Layout, network_rsm
+from simplugins_adapters.similarities import network_rsm
 
 
 class SemanticCKA(CKANumPy):
     """CKA of RSMs, which are computed once per comparison; see `simplugins_adapters.thingsvision.to_cka`."""
 
-    def __init__(self, similarity: NetworkSimilarity, *, unbiased: bool, layout: Layout, m: int | None) -> None:
+    def __init__(self, similarity: NetworkSimilarity, *, unbiased: bool, layout: str, m: int | None) -> None:
         super().__init__(m=m, kernel=similarity.measure, unbiased=unbiased, sigma=None)
         self.similarity = similarity
         self.layout = layout

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from simplugins_adapters.similarities import Layout, Similarity, compare_networks, fact, name_of
+from simplugins_adapters.similarities import Similarity, compare_networks, fact, name_of
 
 
 class SimilarityMetric(Metric):
@@ -29,7 +29,7 @@ class SimilarityMetric(Metric):
     full_state_update = False
 
     def __init__(
-        self, similarity: Similarity, layout: Layout = "auto", metric_options: Mapping[str, Any] | None = None
+        self, similarity: Similarity, layout: str = "auto", metric_options: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__(**(metric_options or {}))
         self.similarity, self.layout = similarity, layout
