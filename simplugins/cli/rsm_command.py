@@ -58,6 +58,7 @@ _Mask = Annotated[Path | None, typer.Option(help=_MASK_HELP)]
 _MaskKey = Annotated[str | None, typer.Option(help="Name of the array, if the file of the mask holds several.")]
 _OtherMask = Annotated[Path | None, typer.Option(help="Mask of the other inputs.")]
 _OtherMaskKey = Annotated[str | None, typer.Option(help="Name of the array in the file of the other mask.")]
+_File = tuple[Path | None, str | None]
 _Sigma = Annotated[str, typer.Option(help="Bandwidth of the RBF kernel: median, or a number.")]
 _Precision = Annotated[str | None, typer.Option(help="On a GPU: float32, float16x3 or tf32.")]
 _Subset = Annotated[int | None, typer.Option(help="Use only N inputs, drawn at random.", min=2)]
@@ -124,22 +125,17 @@ def rsm(
         scheduler=scheduler,
         progress=not quiet,
         # last, so that options are checked before anything is read
-        **{
-            "activations": _read("--key", activations, key),
-            "mask": _read("--mask-key", mask, mask_key),
-            "labels": _read_labels(labels, partial=partial_labels),
-            "other": _read("--other-key", other, other_key),
-            "other_mask": _read("--other-mask-key", other_mask, other_mask_key),
-            "other_labels": _read_labels(other_labels, partial=partial_labels),
-        },
+        **_read_inputs("", (activations, key), (mask, mask_key), labels, partial=partial_labels),
+        **_read_inputs(
+            "other_", (other, other_key), (other_mask, other_mask_key), other_labels, partial=partial_labels
+        ),
     )
-    if store is not None:
-        for result in rsms.values():
-            typer.echo(repr(result))
-    _save(rsms, paths, out, force=force)
+    _save(rsms, paths, out, store, force=force)
 
 
-def _save(rsms: dict[str, RSM], paths: dict[str, Path], out: Path | None, *, force: bool) -> None:
+def _save(rsms: dict[str, RSM], paths: dict[str, Path], out: Path | None, store: Path | None, *, force: bool) -> None:
+    for result in rsms.values() if store is not None else ():
+        typer.echo(repr(result))
     for name, path in paths.items():
         if path.parent == out:
             path.parent.mkdir(exist_ok=True)
@@ -147,24 +143,30 @@ def _save(rsms: dict[str, RSM], paths: dict[str, Path], out: Path | None, *, for
         typer.echo(f"{path}: {rsms[name]!r}")
 
 
-def _read(option: str, path: Path | None, key: str | None) -> Any:
-    """Read the array of a file, which `key`, the value of an option, selects; None if there is no file."""
+def _read_inputs(side: str, array: _File, mask: _File, labels: Path | None, *, partial: bool) -> dict[str, Any]:
+    """Read the activations, mask and labels of the inputs, or of the "other_" inputs; None for missing files."""
+    from simplugins.activations import label_files
+    from simplugins.activations.labels import partial_labels
+
+    read_labels = label_files.read_partial_labels if partial else label_files.read_labels
+    names = None if labels is None else read_labels(labels)
+    return {
+        side.removesuffix("_") or "activations": _read_array(f"{side}key", array),
+        f"{side}mask": _read_array(f"{side}mask_key", mask),
+        f"{side}labels": partial_labels(names) if partial and names is not None else names,
+    }
+
+
+def _read_array(parameter: str, file: _File) -> Any:
+    """Read the array of a file, which a key, the value of an option, selects; None if there is no file."""
     from simplugins.activations.reading import read
 
-    if path is None:
-        if key is not None:
-            raise ValueError(f"{option} selects an array of a file, which {option.removesuffix('-key')} must name")
-        return None
+    path, key = file
+    option = f"--{parameter.replace('_', '-')}"
+    if path is None and key is not None:
+        raise ValueError(f"{option} selects an array of a file, which {option.removesuffix('-key')} must name")
     with key_option(option):
-        return read(path, key)
-
-
-def _read_labels(path: Path | None, *, partial: bool) -> Any:
-    from simplugins.activations import label_files, labels
-
-    if path is None:
-        return None
-    return labels.partial_labels(label_files.read_partial_labels(path)) if partial else label_files.read_labels(path)
+        return None if path is None else read(path, key)
 
 
 def _output_paths(out: Path | None, store: Path | None, names: list[str], *, force: bool) -> dict[str, Path]:

@@ -44,7 +44,7 @@ def matrix_labels(matrix: Any) -> NDArray[Any] | None:
 
 def _labels(axis: Any) -> NDArray[Any]:
     if axis.nlevels == 1:
-        return axis.to_numpy()
+        return np.asarray(axis)
     missing = axis.to_frame().isna().any(axis=1)
     joined = [None if lacks else " ".join(map(str, label)) for label, lacks in zip(axis, missing, strict=True)]
     return np.array(joined, dtype=object)
