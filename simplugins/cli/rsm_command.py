@@ -125,10 +125,8 @@ def rsm(
         scheduler=scheduler,
         progress=not quiet,
         # last, so that options are checked before anything is read
-        **_read_inputs("", (activations, key), (mask, mask_key), labels, partial=partial_labels),
-        **_read_inputs(
-            "other_", (other, other_key), (other_mask, other_mask_key), other_labels, partial=partial_labels
-        ),
+        **_read_side("", (activations, key), (mask, mask_key), labels, partial=partial_labels),
+        **_read_side("other_", (other, other_key), (other_mask, other_mask_key), other_labels, partial=partial_labels),
     )
     _save(rsms, paths, out, store, force=force)
 
@@ -143,7 +141,7 @@ def _save(rsms: dict[str, RSM], paths: dict[str, Path], out: Path | None, store:
         typer.echo(f"{path}: {rsms[name]!r}")
 
 
-def _read_inputs(side: str, array: _File, mask: _File, labels: Path | None, *, partial: bool) -> dict[str, Any]:
+def _read_side(side: str, array: _File, mask: _File, labels: Path | None, *, partial: bool) -> dict[str, Any]:
     """Read the activations, mask and labels of the inputs, or of the "other_" inputs; None for missing files."""
     from simplugins.activations import label_files
     from simplugins.activations.labels import partial_labels
