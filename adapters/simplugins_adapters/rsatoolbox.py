@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from simplugins import RSM, Adapter
 from simplugins_adapters.descriptions import PARTIAL, common_labels, labels_or_numbers, plain_labels, read_labels
-from simplugins_adapters.dissimilarities import Dissimilarity, dissimilarities, matrix_as_rsm
+from simplugins_adapters.dissimilarities import Dissimilarity, Missing, dissimilarities, matrix_as_rsm
 
 if TYPE_CHECKING:
     from rsatoolbox.rdm import RDMs
@@ -60,7 +60,12 @@ def to_rdms(rsms: Mapping[str, RSM], *, dissimilarity: Dissimilarity = "squared-
 
 
 def from_rdms(
-    rdms: RDMs, *, dissimilarity: Dissimilarity | None = None, layer: str = "layer", label: str | None = None
+    rdms: RDMs,
+    *,
+    dissimilarity: Dissimilarity | None = None,
+    layer: str = "layer",
+    label: str | None = None,
+    missing: Missing = "raise",
 ) -> RSM | dict[str, RSM]:
     """Return RDMs as RSMs.
 
@@ -70,26 +75,30 @@ def from_rdms(
     dissimilarity : {"squared-distance", "distance", "complement"}, optional
         The kind of dissimilarities: squared distances, distances, or 1 minus similarities. By default it is read from
         the descriptors, if simplugins made the RDMs, or from the measure, if it is rsatoolbox's "squared euclidean",
-        "squared mahalanobis" or "correlation".
+        "squared mahalanobis", "crossnobis" or "correlation".
     layer : str, default "layer"
         The descriptor that names RDMs; if it is missing, they are numbered.
     label : str, optional
         The descriptor that identifies patterns, which rsatoolbox sorts by it. By default "label", which simplugins
         writes; or else the only descriptor that differs for all patterns ("index", the numbers of patterns, is only
         used if patterns were reordered); or else the only descriptor. Without any, there are no labels.
+    missing : {"raise", "omit"}, default "raise"
+        With "omit", complements may be NaN, as between copies of a pattern in rsatoolbox's bootstrap samples; see
+        `simplugins.RSM.from_similarities`.
 
     Returns
     -------
     RSM, or dict of str to RSM
         An RSM for one RDM, a dict by layer for several. RSMs from distances are centred (see
-        `simplugins.RSM.from_distances`). ``metadata["sorted_by"]`` is the descriptor of the labels, if rsatoolbox made
-        the RDMs.
+        `simplugins.RSM.from_distances`); the negative estimates of crossnobis are kept. ``metadata["sorted_by"]`` is
+        the descriptor of the labels, if rsatoolbox made the RDMs.
 
     Raises
     ------
     ValueError
-        If the kind of dissimilarities is unknown, or values are not of that kind: NaN, or negative distances, as from
-        crossnobis; or if `label` is not a descriptor, or several descriptors may identify patterns.
+        If the kind of dissimilarities is unknown, or values are not of that kind: negative distances that are not
+        squared; if values are NaN that may not be; or if `label` is not a descriptor, or several descriptors may
+        identify patterns.
     """
     descriptors = rdms.rdm_descriptors
     kinds = descriptors.get("dissimilarity", [None] * rdms.n_rdm)
@@ -108,6 +117,7 @@ def from_rdms(
             labels=labels,
             measure=measure,
             tool=TOOL,
+            missing=missing,
         )
         for name, matrix, kind, measure in zip(names, rdms.get_matrices(), kinds, measures, strict=True)
     }
@@ -150,6 +160,7 @@ def _kind_of(measure: Any) -> Dissimilarity:
 _KINDS: Mapping[Any, Dissimilarity] = {
     "squared euclidean": "squared-distance",
     "squared mahalanobis": "squared-distance",
+    "crossnobis": "squared-distance",
     "correlation": "complement",
 }
 
