@@ -122,7 +122,7 @@ class Activations:
             True for positions to use; for maps also (N, H, W). Masked positions are ignored and may be NaN (unless
             `array` is Activations, whose values have been checked).
         labels : sequence of N str or int, optional
-            Names of the inputs.
+            Names of the inputs, from any library. None, NaN and blank texts are errors, which `partial_labels` allows.
         dtype : float32 or float64, optional
             The type to compute in; by default float64 for float64 values, else float32 (but see `widened`).
         drop_tokens : int or sequence of int, default 0

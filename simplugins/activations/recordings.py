@@ -24,6 +24,7 @@ from simplugins._common.texts import listed
 from simplugins._common.validation import error_prefix
 from simplugins.activations import formats
 from simplugins.activations.activations import Activations
+from simplugins.activations.labels import saved_labels
 from simplugins.activations.layer_names import select
 from simplugins.activations.saved_checks import check_index
 
@@ -62,7 +63,8 @@ def read_recorded(folder: str | os.PathLike[str], layers: str | Sequence[str] | 
         described = index["layers"]
         names = described if layers is None else select(described, layers, owner=f"the recording {folder}")
         opened = _open_arrays(folder, {name: described[name] for name in names})
-        return {name: _activations(name, array, described[name], index["labels"]) for name, array in opened.items()}
+        labels = saved_labels(index["labels"])
+        return {name: _activations(name, array, described[name], labels) for name, array in opened.items()}
     except (KeyError, TypeError) as error:
         raise ValueError(f"{folder / INDEX} is damaged: {type(error).__name__}: {error}") from error
 
@@ -88,7 +90,9 @@ def read_layer(folder: str | os.PathLike[str], name: str | None = None) -> Activ
     """
     layers = list(_read_index(Path(folder)).get("layers", ()))
     if name is None and len(layers) != 1:
-        raise ValueError(f"{folder} holds {len(layers)} layers: pass one of their names as key ({listed(layers)})")
+        raise formats.ArrayKeyError(
+            f"{folder} holds {len(layers)} layers: pass one of their names as ", f" ({listed(layers)})", layers
+        )
     if name is not None and name not in layers:
         raise ValueError(f"{folder} holds no layer {name!r}; it holds {listed(layers)}")
     (layer,) = read_recorded(folder, name or layers[0]).values()

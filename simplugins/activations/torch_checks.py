@@ -24,7 +24,7 @@ def load_tensors(torch: Any, path: Path) -> Any:
     """
     _check_archive(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:
         if "weights_only" not in str(error) and "Weights" not in str(error):
             raise

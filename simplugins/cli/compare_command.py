@@ -26,7 +26,7 @@ from simplugins.cli.command_options import (
 )
 from simplugins.cli.terminal import one_line_errors, print_table, say
 
-_A = Annotated[Path, typer.Argument(help="RSMs or activations: a file, or a folder or .npz file of layers.")]
+_A = Annotated[Path, typer.Argument(help="RSMs or activations: a file, or a folder or file of layers.")]
 _B = Annotated[Path | None, typer.Argument(help="The same for another network.", show_default="A itself")]
 _Method = Annotated[
     str, typer.Option(help="A comparison; `simplugins plugins` lists them under simplugins.comparisons.")

@@ -19,9 +19,11 @@ from simplugins.cli.command_options import (
     MatchingName,
     MatchingOption,
     MeasureOption,
+    PartialLabels,
     Quiet,
     Threads,
     check_output,
+    key_option,
     read_matching,
     read_measures,
 )
@@ -53,7 +55,10 @@ _OtherKey = Annotated[str | None, typer.Option(help="Name of the array in the fi
 _Labels = Annotated[Path | None, typer.Option(help="A text file with the label of each input on a line of its own.")]
 _OtherLabels = Annotated[Path | None, typer.Option(help="Labels of the other inputs.")]
 _Mask = Annotated[Path | None, typer.Option(help=_MASK_HELP)]
+_MaskKey = Annotated[str | None, typer.Option(help="Name of the array, if the file of the mask holds several.")]
 _OtherMask = Annotated[Path | None, typer.Option(help="Mask of the other inputs.")]
+_OtherMaskKey = Annotated[str | None, typer.Option(help="Name of the array in the file of the other mask.")]
+_File = tuple[Path | None, str | None]
 _Sigma = Annotated[str, typer.Option(help="Bandwidth of the RBF kernel: median, or a number.")]
 _Precision = Annotated[str | None, typer.Option(help="On a GPU: float32, float16x3 or tf32.")]
 _Subset = Annotated[int | None, typer.Option(help="Use only N inputs, drawn at random.", min=2)]
@@ -74,8 +79,11 @@ def rsm(
     other_key: _OtherKey = None,
     labels: _Labels = None,
     other_labels: _OtherLabels = None,
+    partial_labels: PartialLabels = False,
     mask: _Mask = None,
+    mask_key: _MaskKey = None,
     other_mask: _OtherMask = None,
+    other_mask_key: _OtherMaskKey = None,
     layout: Layout = "auto",
     drop_tokens: DropTokens = 0,
     dtype: Dtype = None,
@@ -117,15 +125,15 @@ def rsm(
         scheduler=scheduler,
         progress=not quiet,
         # last, so that options are checked before anything is read
-        **_read_inputs((activations, key, mask, labels), (other, other_key, other_mask, other_labels)),
+        **_read_side("", (activations, key), (mask, mask_key), labels, partial=partial_labels),
+        **_read_side("other_", (other, other_key), (other_mask, other_mask_key), other_labels, partial=partial_labels),
     )
-    if store is not None:
-        for result in rsms.values():
-            say(repr(result))
-    _save(rsms, paths, out, force=force)
+    _save(rsms, paths, out, store, force=force)
 
 
-def _save(rsms: dict[str, RSM], paths: dict[str, Path], out: Path | None, *, force: bool) -> None:
+def _save(rsms: dict[str, RSM], paths: dict[str, Path], out: Path | None, store: Path | None, *, force: bool) -> None:
+    for result in rsms.values() if store is not None else ():
+        say(repr(result))
     for name, path in paths.items():
         if path.parent == out:
             path.parent.mkdir(exist_ok=True)
@@ -133,20 +141,30 @@ def _save(rsms: dict[str, RSM], paths: dict[str, Path], out: Path | None, *, for
         say(f"{path}: {rsms[name]!r}")
 
 
-def _read_inputs(*sides: tuple[Path | None, str | None, Path | None, Path | None]) -> dict[str, Any]:
-    """Read the activations, mask and labels of the inputs and of the other inputs, each by path; None for missing."""
-    from simplugins.activations.formats import read_activations
-    from simplugins.activations.labels import read_labels
+def _read_side(side: str, array: _File, mask: _File, labels: Path | None, *, partial: bool) -> dict[str, Any]:
+    """Read the activations, mask and labels of the inputs, or of the "other_" inputs; None for missing files."""
+    from simplugins.activations import label_files
+    from simplugins.activations.labels import partial_labels
+
+    read_labels = label_files.read_partial_labels if partial else label_files.read_labels
+    names = None if labels is None else read_labels(labels)
+    return {
+        side.removesuffix("_") or "activations": _read_array(f"{side}key", array),
+        f"{side}mask": _read_array(f"{side}mask_key", mask),
+        f"{side}labels": partial_labels(names) if partial and names is not None else names,
+    }
+
+
+def _read_array(parameter: str, file: _File) -> Any:
+    """Read the array of a file, which a key, the value of an option, selects; None if there is no file."""
     from simplugins.activations.reading import read
 
-    inputs: dict[str, Any] = {}
-    for names, (path, key, mask, labels) in zip(
-        (("activations", "mask", "labels"), ("other", "other_mask", "other_labels")), sides, strict=True
-    ):
-        inputs[names[0]] = None if path is None else read(path, key)
-        inputs[names[1]] = None if mask is None else read_activations(mask)
-        inputs[names[2]] = None if labels is None else read_labels(labels)
-    return inputs
+    path, key = file
+    option = f"--{parameter.replace('_', '-')}"
+    if path is None and key is not None:
+        raise ValueError(f"{option} selects an array of a file, which {option.removesuffix('-key')} must name")
+    with key_option(option):
+        return None if path is None else read(path, key)
 
 
 def _output_paths(out: Path | None, store: Path | None, names: list[str], *, force: bool) -> dict[str, Path]:

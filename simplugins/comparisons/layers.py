@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 from simplugins import __version__, plugins
 from simplugins._common import filesystem
 from simplugins._common.texts import spreadsheet_cell
-from simplugins._common.validation import error_prefix
+from simplugins._common.validation import check_names, error_prefix
 from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.inputs import all_aligned, named
 from simplugins.comparisons.method import ComparisonMethod
@@ -330,6 +330,7 @@ def _rsms(layers: Mapping[str, Any], parameter: str, options: RsmOptions) -> Ite
         raise TypeError(f"{parameter}: expected a mapping of names to layers, got {type(layers).__name__}")
     if not layers:
         raise ValueError(f"{parameter}: expected at least one layer, got none")
+    check_names(parameter, layers)
     if any(not isinstance(layer, RSM) for layer in layers.values()):
         options.resolved()
     for name, layer in layers.items():

@@ -76,7 +76,7 @@ def compute_rsm(
         reads two, three and four of them as "nd", "ntd" and "nchw".
     mask, other_mask : (N, S) and (M, S) bool arrays, optional
         True for positions that count; for maps also (N, H, W). Masked positions are ignored and may be NaN.
-    labels, other_labels : sequences of str or int, optional
+    labels, other_labels : sequences of str or int, or `partial_labels`, optional
         Labels of the inputs.
     drop_tokens : int or sequence of int, default 0
         Tokens to leave out: the first n, or those at the given places (1 drops a class token).

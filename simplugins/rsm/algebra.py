@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from simplugins.activations.labels import as_labels, comparable
 from simplugins.rsm.constructors import NEGATIVE
 from simplugins.rsm.matrices import centred
 
@@ -223,8 +224,8 @@ class Algebra:
         Parameters
         ----------
         labels : (N,) array of str or int
-            The labels of all inputs in the order requested. Each label must name one input, unless the order is already
-            that of the RSM.
+            The labels of all inputs in the order requested; 1 and "1" are the same label. Each
+            label must name one input, unless the order is already that of the RSM.
 
         Returns
         -------
@@ -234,7 +235,8 @@ class Algebra:
         Raises
         ------
         ValueError
-            If the RSM has no labels, the labels differ from those requested, or one of them names several inputs.
+            If the RSM has no labels, the labels differ from those requested, or one of them names several inputs; or
+            if the order differs and an input has no label.
 
         Examples
         --------
@@ -245,9 +247,14 @@ class Algebra:
         """
         if self.labels is None:
             raise ValueError("the RSM has no labels to order its inputs by")
-        requested, present = np.asarray(labels).tolist(), self.labels.tolist()
+        requested, present = (values.tolist() for values in comparable(as_labels(labels), self.labels))
         if requested == present:
             return self
+        for name, values in (("the labels requested", requested), ("the RSM", present)):
+            if "" in values:
+                raise ValueError(
+                    f"input {values.index('')} of {name} has no label, so inputs cannot be ordered by labels"
+                )
         places = {label: place for place, label in enumerate(present)}
         if missing := [label for label in requested if label not in places]:
             raise ValueError(f"{len(missing)} of the labels requested are missing, the first is {missing[0]!r}")

@@ -9,11 +9,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from simplugins._common import filesystem
 from simplugins._common.texts import listed
+from simplugins.activations.labels import saved_labels
 from simplugins.rsm.kernels import Sigma
 from simplugins.rsm.rsm import RSM, DenseValues
 
@@ -93,7 +91,7 @@ def load_rsm(path: str | PathLike[str], *, measure: str | None = None, sigma: Si
         raise ValueError(f"{path} cannot be read as an RSM: {error}") from error
 
 
-def _from_archive(arrays: dict[str, NDArray[np.generic]], header: dict[str, Any]) -> RSM:
+def _from_archive(arrays: dict[str, Any], header: dict[str, Any]) -> RSM:
     declared = header["arrays"]
     if not isinstance(declared, list) or not set(map(str, declared)) | set(arrays) <= set(_ARRAYS):
         raise ValueError(
@@ -105,6 +103,7 @@ def _from_archive(arrays: dict[str, NDArray[np.generic]], header: dict[str, Any]
         kinds = "iuUS" if name.endswith("labels") else "iuf"
         if array.dtype.kind not in kinds:
             raise ValueError(f"{name}: unexpected values of type {array.dtype}")
+    arrays |= {name: saved_labels(arrays[name]) for name in ("labels", "other_labels") if name in arrays}
     content: dict[str, Any] = {**arrays, **_description_of(header)}
     return RSM(DenseValues(content.pop("values"), content.pop("gap", None)), **content)
 
@@ -142,4 +141,4 @@ def is_rsm(path: str | PathLike[str]) -> bool:
     """
     if Path(path).is_dir():
         return filesystem.is_store(path)
-    return Path(path).suffix == ".npz" and filesystem.read_header(path).get("format") == _FORMAT
+    return Path(path).suffix.lower() == ".npz" and filesystem.read_header(path).get("format") == _FORMAT

@@ -163,7 +163,7 @@ class RSM(Algebra, Constructors):
         for norms, labels, count in sides:
             object.__setattr__(self, norms, _check_norms(norms, getattr(self, norms), count))
             if getattr(self, labels) is not None:
-                object.__setattr__(self, labels, check_labels(getattr(self, labels), count))
+                object.__setattr__(self, labels, check_labels(getattr(self, labels), count, labels))
         if self.other_squared_norms is None and (rows != columns or self.other_labels is not None):
             raise ValueError(
                 f"an RSM without other_squared_norms compares inputs with themselves, so it is square and takes no "

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simplugins.activations.labels import saved_labels
 from simplugins.compute.sinks.zarr_store import Store
 from simplugins.compute.tiling import Tile
 from simplugins.rsm import kernels
@@ -142,8 +143,7 @@ def stored_rsm(store: Store, measure: str, kernel: str | None, sigma: Sigma) -> 
         measure=measure,
         squared_norms=values.squared_norms,
         other_squared_norms=values.other_squared_norms,
-        labels=manifest["labels"],
-        other_labels=manifest["other_labels"],
+        **{name: saved_labels(manifest[name]) for name in ("labels", "other_labels") if manifest[name] is not None},
         kernel=kernel,
         matching=manifest["run"]["matching"],
         sigma=values.sigma,

@@ -114,7 +114,7 @@ def test_a_member_that_is_there_twice_is_an_error(tmp_path, names):
 def test_archives_in_archives_are_not_opened(tmp_path):
     inner = archive(tmp_path / "inner.npz", ("a.npy", npy()))
     path = archive(tmp_path / "x.npz", ("inner.npz", inner.read_bytes()))
-    with pytest.raises(ValueError, match="0 arrays"):
+    with pytest.raises(ValueError, match="no arrays"):
         read_activations(path)
 
 
