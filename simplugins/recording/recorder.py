@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,12 @@ from simplugins.activations.labels import check_labels
 from simplugins.activations.recordings import writing
 from simplugins.recording.batches import count_inputs, in_batches, read_batch
 from simplugins.recording.collector import Collector, Memory, Store
-from simplugins.recording.layer_outputs import copy_first_tensor
-from simplugins.recording.model_layers import Layer, choose_layers
+from simplugins.recording.layer_hooks import hooked
+from simplugins.recording.layer_layouts import RequestedLayouts
+from simplugins.recording.model_layers import choose_layers
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
     from torch.nn import Module
 
 
@@ -34,7 +34,7 @@ def record(
     layers: str | Sequence[str] | None = None,
     *,
     to: str | os.PathLike[str] | None = None,
-    layout: str = "auto",
+    layout: str | Mapping[str, str] = "auto",
     drop_tokens: int | Sequence[int] = 0,
     labels: Any = None,
     batch_size: int = 32,
@@ -123,25 +123,29 @@ def record(
     torch = import_extra("torch", extra="torch", purpose="recording activations")
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
+    from simplugins.recording.model_runs import ModelRuns
+
     check_count("batch_size", batch_size)
     selected = choose_layers(model, layers)
+    requested = RequestedLayouts(layout, [layer.name for layer in selected])
     batches = in_batches(inputs, batch_size)
     labels = _read_labels(labels, count_inputs(inputs))
     device = _device_of(model) if device is None else torch.device(device)
     run = model if forward is None else forward
     with _storing(to) as store:
-        collector = Collector(selected, store, layout=layout, drop_tokens=drop_tokens, labels=labels)
+        collector = Collector(selected, store, drop_tokens=drop_tokens, labels=labels)
         with (
             _evaluating(model),
-            _hooked(selected) as outputs,
+            hooked(selected) as hooks,
             torch.no_grad(),
             progress_bar(batches, progress, title="recording", unit="batch") as steps,
         ):
+            runs = ModelRuns(model, run, hooks=hooks, requested=requested)
             for step in steps:
                 batch = read_batch(step, device)
-                outputs.clear()
-                run(*batch.arguments, **batch.keywords)
-                collector.add(outputs, batch.size)
+                hooks.outputs.clear()
+                runs(batch)
+                collector.add(hooks.outputs, batch.size, runs.layout)
         return collector.finish()
 
 
@@ -170,20 +174,6 @@ def _evaluating(model: Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
-
-
-@contextmanager
-def _hooked(layers: Iterable[Layer]) -> Iterator[dict[str, list[Tensor | None]]]:
-    """Yield a dict that collects copies of the layers' outputs, by layer; the caller clears it before each batch."""
-    outputs: dict[str, list[Tensor | None]] = {}
-
-    def hook(name: str) -> Callable[..., None]:
-        return lambda module, arguments, output: outputs.setdefault(name, []).append(copy_first_tensor(output))
-
-    with ExitStack() as hooks:
-        for layer in layers:
-            hooks.callback(layer.module.register_forward_hook(hook(layer.name)).remove)
-        yield outputs
 
 
 def _storing(to: str | os.PathLike[str] | None) -> AbstractContextManager[Store]:
