@@ -226,7 +226,7 @@ def _turned(factor: Factor, *, back: bool) -> Factor:
     return Factor(TOKENS, factor.size, exchanged=not back) if factor.kind == CHANNELS else factor
 
 
-def reshaped(axes: Axes, shape: Sequence[int]) -> Axes:
+def reshaped(axes: Axes, shape: tuple[int, ...]) -> Axes:
     """Return the axes after a view or reshape, which splits and merges dimensions."""
     factors = [factor for dimension in axes for factor in dimension]
     result: list[Dimension] = []
@@ -234,9 +234,9 @@ def reshaped(axes: Axes, shape: Sequence[int]) -> Axes:
         taken = _take(factors, size)
         if taken is None:
             return (*result, *_mixture(factors, shape[position:]))
+        while factors and factors[0].size == 1 and shape[position + 1 : position + 2] != (1,):
+            taken = (*taken, factors.pop(0))
         result.append(taken)
-    if factors and result:
-        result[-1] = (*result[-1], *factors)
     return tuple(result)
 
 

@@ -13,6 +13,7 @@ from simplugins.recording.axes import (
     IMAGE,
     INPUTS,
     MERGED,
+    TOKENS,
     UNKNOWN,
     Axes,
     Dimension,
@@ -66,7 +67,14 @@ def _expand(op: Operation) -> Result:
 
 def _unsqueeze(op: Operation) -> Result:
     axes, dim = op.first(), op.axis(dimensions=len(op.shape))
-    return (*axes[:dim], (), *axes[dim:])
+    before, token = _without_selected_token(axes[dim - 1]) if dim else ((), ())
+    return (*axes[: dim - 1], before, token, *axes[dim:]) if dim else ((), *axes)
+
+
+def _without_selected_token(dimension: Dimension) -> tuple[Dimension, Dimension]:
+    """Separate a special token that has been selected, as the last factor, from a dimension."""
+    has_token = len(dimension) > 1 and dimension[-1].size == 1 and dimension[-1].special is not None
+    return (dimension[:-1], dimension[-1:]) if has_token else (dimension, ())
 
 
 def _squeeze(op: Operation) -> Result:
@@ -81,7 +89,11 @@ def _replaced(axes: Axes, dim: int, *dimensions: Dimension) -> Axes:
 
 
 def _select(op: Operation) -> Result:
-    return _replaced(op.first(), op.axis())
+    axes, dim = op.first(), op.axis()
+    special = special_of(axes[dim])
+    if dim and special is not None and special[op.arguments["index"]]:  # it may become one of several tokens again
+        return (*axes[: dim - 1], (*axes[dim - 1], Factor(TOKENS, 1, np.ones(1, bool))), *axes[dim + 1 :])
+    return _replaced(axes, dim)
 
 
 def _slice(op: Operation) -> Result:

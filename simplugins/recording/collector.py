@@ -18,7 +18,7 @@ from simplugins.activations.labels import check_labels
 from simplugins.activations.layouts import parse_layout
 from simplugins.recording.layer_layouts import OutputLayout
 from simplugins.recording.layer_outputs import NoActivationsError, activations_in, check_activations
-from simplugins.recording.model_layers import Layer
+from simplugins.recording.model_layers import Layer, is_container
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -187,7 +187,8 @@ class Collector:
         by_reason: dict[str, list[str]] = {}
         for layer, reason in reasons.items():
             has_parts = any(other.name.startswith(f"{layer.name}.") for other in self._layers)
-            if layer.name in outputs or not has_parts:
+            is_empty = is_container(layer.module) and not any(layer.module.children())
+            if layer.name in outputs or not (has_parts or is_empty):
                 by_reason.setdefault(reason, []).append(repr(layer.name))
         count = sum(map(len, by_reason.values()))
         listed = "; ".join(f"{', '.join(names)} {reason}" for reason, names in by_reason.items())

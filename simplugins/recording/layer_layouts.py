@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -260,7 +261,8 @@ def _channels_axis(
     if len(certain) == 1:
         return certain[0]
     possible = [axis for axis in range(len(shape)) if axis != inputs and not _holds_positions(axes, axis)]
-    for scope in around():
+    is_mixed = axes is not None and any(map(is_exchanged, axes))
+    for scope in islice(around(), 1 if is_mixed else None):
         sizes = set(channel_sizes(scope))
         fitting = [axis for axis in possible if shape[axis] in sizes]
         if len(fitting) == 1:
