@@ -175,8 +175,8 @@ def joined(dimensions: Sequence[Dimension | int]) -> Dimension:
 def combined(dimensions: Sequence[Dimension], size: int) -> Dimension:
     """Return the dimension of an elementwise operation on several tensors.
 
-    Known dimensions win over unknown ones, and those that a mixing of positions left alone over those that it exchanged.
-    A contradiction is unknown.
+    Known dimensions win over unknown ones, and both over those that a mixing of positions exchanged. A contradiction
+    is unknown.
     """
     full = [dimension for dimension in dimensions if size_of(dimension) == size and dimension]
     if not full:
@@ -198,13 +198,12 @@ def combined(dimensions: Sequence[Dimension], size: int) -> Dimension:
 
 def _common_special(dimensions: Sequence[Dimension]) -> NDArray[np.bool_] | None:
     """Return the tokens that are special in all dimensions."""
-    special = [special_of(dimension) for dimension in dimensions]
-    if any(each is None for each in special):
+    special = [each for dimension in dimensions if (each := special_of(dimension)) is not None]
+    if len(special) < len(dimensions):
         return None
-    first = special[0]
-    if all(np.array_equal(first, each) for each in special[1:]):
-        return first
-    return np.logical_and.reduce(special)
+    if all(np.array_equal(special[0], each) for each in special[1:]):
+        return special[0]
+    return np.asarray(np.all(special, axis=0))
 
 
 def mixed(contracted: Dimension, others: Sequence[Dimension], size: int) -> tuple[Dimension, list[Dimension]]:

@@ -143,8 +143,10 @@ def _recurrence(op: Operation) -> Result:
 def _cell(op: Operation) -> Result:
     """Fused cells of recurrent layers, whose outputs are (inputs, channels)."""
     axes = op.first()
-    return [(axes[0], named(CHANNELS, output.shape[1])) if output.ndim == 2 else unknown(output.shape)
-            for output in op.outputs]
+    return [
+        (axes[0], named(CHANNELS, output.shape[1])) if output.ndim == 2 else unknown(output.shape)
+        for output in op.outputs
+    ]
 
 
 def _packed(op: Operation) -> Result:

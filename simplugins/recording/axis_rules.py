@@ -178,7 +178,11 @@ def _repeat(op: Operation) -> Result:
     axes, repeats = op.first(), op.arguments["repeats"]
     axes = ((),) * (len(repeats) - len(axes)) + axes
     return tuple(
-        each if count == 1 else named(MERGED, size) if kind_of(each) == INPUTS else _without_special(resized(each, size))
+        each
+        if count == 1
+        else named(MERGED, size)
+        if kind_of(each) == INPUTS
+        else _without_special(resized(each, size))
         for each, count, size in zip(axes, repeats, op.shape, strict=True)
     )
 
@@ -237,8 +241,10 @@ def _pad(op: Operation) -> Result:
         special = special_of(axes[dim])
         if special is not None and min(before, after) >= 0:
             special = np.pad(special, (before, after), constant_values=True)
-        axes[dim] = with_special(axes[dim], special, op.shape[dim]) if special is not None else resized(
-            axes[dim], op.shape[dim]
+        axes[dim] = (
+            with_special(axes[dim], special, op.shape[dim])
+            if special is not None
+            else resized(axes[dim], op.shape[dim])
         )
     return tuple(axes)
 
@@ -320,8 +326,20 @@ _NAMES: dict[Rule, str] = {
     _resized: "glu _fft_r2c _fft_c2c _fft_c2r upsample_linear1d",
 }
 RULES: dict[str, Rule] = {name: rule for rule, names in _NAMES.items() for name in names.split()}
-MAPS = ("upsample_", "_upsample_", "avg_pool", "max_pool", "adaptive_", "_adaptive_", "fractional_max", "reflection_pad",
-        "replication_pad", "grid_sampler", "mkldnn_max_pool", "mkldnn_adaptive")
+MAPS = (
+    "adaptive_",
+    "_adaptive_",
+    "avg_pool",
+    "fractional_max",
+    "grid_sampler",
+    "max_pool",
+    "mkldnn_adaptive",
+    "mkldnn_max_pool",
+    "reflection_pad",
+    "replication_pad",
+    "upsample_",
+    "_upsample_",
+)
 """How names of operations on maps begin."""
 
 

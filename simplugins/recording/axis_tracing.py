@@ -33,14 +33,35 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _ELEMENTWISE = frozenset(
-    "add sub mul div pow where masked_fill lerp addcmul addcdiv maximum minimum clamp copy _to_copy clone".split()
+    {
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "pow",
+        "where",
+        "masked_fill",
+        "lerp",
+        "addcmul",
+        "addcdiv",
+        "maximum",
+        "minimum",
+        "clamp",
+        "copy",
+        "_to_copy",
+        "clone",
+    }
 )
-_FACTORIES = frozenset("lift_fresh lift_fresh_copy lift new_empty new_zeros new_ones new_full new_empty_strided".split())
-_WRITING = frozenset("index_put scatter scatter_add scatter_reduce index_add index_copy index_fill masked_scatter".split())
+_FACTORIES = frozenset(
+    {"lift_fresh", "lift_fresh_copy", "lift", "new_empty", "new_zeros", "new_ones", "new_full", "new_empty_strided"}
+)
+_WRITING = frozenset(
+    {"index_put", "scatter", "scatter_add", "scatter_reduce", "index_add", "index_copy", "index_fill", "masked_scatter"}
+)
 """Operations that write into part of their first argument."""
 
 
-class AxisTracing(TorchDispatchMode):
+class AxisTracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While active, follows the axes of all tensors that depend on the inputs.
 
     Only observes: results are those of the operations, and whatever goes wrong here leaves axes unknown. Tensors are
@@ -55,7 +76,7 @@ class AxisTracing(TorchDispatchMode):
     supports_higher_order_operators = True
 
     def __init__(self, constants: Iterable[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._axes: Any = WeakTensorKeyDictionary()
         self._parts: Any = WeakTensorKeyDictionary()
         """By tensor that is part of another one: that one, the dimension and the part."""
@@ -206,7 +227,7 @@ def _rule_for(func: Any, op: Operation) -> Rule:
             return _unchanged if op.axes(op.arguments["self"]) else _nothing
         if torch.Tag.pointwise in func.tags or op.name in _ELEMENTWISE:
             return _broadcast
-        if "keepdim" in op.arguments or "dim" in op.arguments and len(op.shape) < next(op.tensors()).ndim:
+        if "keepdim" in op.arguments or ("dim" in op.arguments and len(op.shape) < next(op.tensors()).ndim):
             return reduced
     return _inherited
 

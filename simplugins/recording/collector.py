@@ -75,9 +75,7 @@ class Collector:
     labels : (N,) array or None
     """
 
-    def __init__(
-        self, layers: Sequence[Layer], store: Store, *, drop_tokens: Any, labels: NDArray[Any] | None
-    ) -> None:
+    def __init__(self, layers: Sequence[Layer], store: Store, *, drop_tokens: Any, labels: NDArray[Any] | None) -> None:
         self._layers, self._store, self._labels = layers, store, labels
         self._drop_tokens = arrays.small_numpy(drop_tokens).tolist()
         self._inputs = 0
@@ -147,14 +145,14 @@ class Collector:
 
     def _begin(self, outputs: Outputs, find_layout: FindLayout) -> None:
         """Find the layers that return activations in the first batch, and their layouts; warn of those that do not."""
-        reasons: dict[Layer, str] = {}
+        reasons: dict[Layer, NoActivationsError] = {}
         for layer in self._layers:
             try:
                 self._begin_layer(layer, outputs.get(layer.name, []), find_layout)
             except NoActivationsError as error:
                 if layer.pattern is None:
-                    raise ValueError(f"layer {layer.name!r} {error}") from None
-                reasons[layer] = str(error)
+                    raise ValueError(f"layer {layer.name!r} {error}{error.advice(layer.name)}") from None
+                reasons[layer] = error
             except ValueError as error:
                 raise ValueError(f"layer {layer.name!r}: {error}") from None
         self._check_patterns(reasons)
@@ -173,25 +171,32 @@ class Collector:
             self._layouts[name], self._dtypes[name] = layout, values.dtype
             self._shapes[name] = tuple(np.delete(values.shape, layout.inputs).tolist())
 
-    def _check_patterns(self, reasons: Mapping[Layer, str]) -> None:
+    def _check_patterns(self, reasons: Mapping[Layer, NoActivationsError]) -> None:
         """Raise a ValueError if no layer that matches a pattern can be recorded."""
         recorded = {layer.pattern for layer in self._layers if layer.name in self._names}
         for pattern in dict.fromkeys(layer.pattern for layer in reasons):
             if pattern not in recorded:
-                listed = [f"layer {layer.name!r} {reasons[layer]}" for layer in reasons if layer.pattern == pattern]
+                listed = [
+                    f"layer {layer.name!r} {reasons[layer]}{reasons[layer].advice(layer.name)}"
+                    for layer in reasons
+                    if layer.pattern == pattern
+                ]
                 more = ["..."] if len(listed) > _MOST_REASONS else []
                 raise ValueError(f"layers: no activations in {pattern!r}: {'; '.join(listed[:_MOST_REASONS] + more)}")
 
-    def _describe_missing(self, reasons: Mapping[Layer, str], outputs: Outputs) -> str | None:
+    def _describe_missing(self, reasons: Mapping[Layer, NoActivationsError], outputs: Outputs) -> str | None:
         """Return the layers that cannot be recorded, by reason; without containers, whose parts speak for themselves."""
         by_reason: dict[str, list[str]] = {}
-        for layer, reason in reasons.items():
+        advice: dict[str, str] = {}
+        for layer, error in reasons.items():
             has_parts = any(other.name.startswith(f"{layer.name}.") for other in self._layers)
             is_empty = is_container(layer.module) and not any(layer.module.children())
             if layer.name in outputs or not (has_parts or is_empty):
-                by_reason.setdefault(reason, []).append(repr(layer.name))
+                names = by_reason.setdefault(str(error), [])
+                advice.setdefault(str(error), error.advice(layer.name))
+                names.append(repr(layer.name))
         count = sum(map(len, by_reason.values()))
-        listed = "; ".join(f"{', '.join(names)} {reason}" for reason, names in by_reason.items())
+        listed = "; ".join(f"{', '.join(names)} {reason}{advice[reason]}" for reason, names in by_reason.items())
         return f"{counted(count, 'layer')} cannot be recorded: {listed}" if by_reason else None
 
     def _checked(self, name: str, tensor: Tensor | None, size: int) -> NDArray[np.floating]:

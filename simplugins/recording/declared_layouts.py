@@ -20,10 +20,24 @@ _CHANNEL_ATTRIBUTES = (
     "embed_dim",
     "hidden_size",
 )
-_MAPS = (
-    "MaxPool AvgPool AdaptiveMaxPool AdaptiveAvgPool LPPool FractionalMaxPool MaxUnpool ReflectionPad ReplicationPad "
-    "CircularPad Upsample UpsamplingBilinear UpsamplingNearest PixelShuffle PixelUnshuffle LocalResponseNorm"
-).split()
+_MAPS = {
+    "MaxPool",
+    "AvgPool",
+    "AdaptiveMaxPool",
+    "AdaptiveAvgPool",
+    "LPPool",
+    "FractionalMaxPool",
+    "MaxUnpool",
+    "ReflectionPad",
+    "ReplicationPad",
+    "CircularPad",
+    "Upsample",
+    "UpsamplingBilinear",
+    "UpsamplingNearest",
+    "PixelShuffle",
+    "PixelUnshuffle",
+    "LocalResponseNorm",
+}
 """Modules of Torch, without their number of dimensions, that take maps with the channels at axis 1."""
 
 
@@ -49,18 +63,14 @@ class Declaration:
 def declaration(module: Module, dimensions: int) -> Declaration | None:
     """Return what a module says about its output with this number of dimensions; None if it says nothing.
 
-    Only modules that run Torch's own code, and timm's ``output_fmt``, are taken at their word: a subclass with a forward
-    pass of its own, such as a LayerNorm for maps, may differ.
+    Only modules that run Torch's own code, and timm's ``output_fmt``, are taken at their word: a subclass with a
+    forward pass of its own, such as a LayerNorm for maps, may differ.
     """
     if (stated := _output_format(module, dimensions)) is not None:
         return stated
     if not _runs_torch_code(module):
         return None
-    return (
-        _of_maps(module, dimensions)
-        or _of_channels_last(module, dimensions)
-        or _of_sequences(module, dimensions)
-    )
+    return _of_maps(module, dimensions) or _of_channels_last(module, dimensions) or _of_sequences(module, dimensions)
 
 
 def _runs_torch_code(module: Module) -> bool:
@@ -82,9 +92,11 @@ def _of_maps(module: Module, dimensions: int) -> Declaration | None:
         rank, size = len(module.kernel_size), module.out_channels
         return Declaration(1, size, 0) if dimensions == rank + 2 else Declaration(0, size)
     if isinstance(module, nn.modules.batchnorm._NormBase):
-        return Declaration(1, module.num_features, 0) if dimensions >= _rank(module, "Norm") + 2 or (
-            isinstance(module, nn.BatchNorm1d)
-        ) else None
+        return (
+            Declaration(1, module.num_features, 0)
+            if dimensions >= _rank(module, "Norm") + 2 or (isinstance(module, nn.BatchNorm1d))
+            else None
+        )
     if isinstance(module, nn.GroupNorm):
         return Declaration(1, module.num_channels, 0)
     if isinstance(module, nn.PReLU) and module.num_parameters > 1:

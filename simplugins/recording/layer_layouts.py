@@ -20,11 +20,9 @@ from simplugins.recording.axes import (
     POSITIONS,
     UNKNOWN,
     Axes,
-    Dimension,
     is_exchanged,
     is_partial,
     kind_of,
-    size_of,
     special_of,
 )
 from simplugins.recording.declared_layouts import Declaration, channel_sizes, declaration
@@ -172,10 +170,10 @@ def find_layout(
         return _as_stated(stated, layer, module, observation, declared, size, explicit=requested.is_mapping)
     inputs = _inputs_axis(observation, size, probe)
     if declared is not None and declared.inputs not in (None, inputs):
-        raise _ambiguous(layer, shape, inputs, [declared.channels], _says_inputs(module, declared, inputs))
+        raise _ambiguous(shape, inputs, [declared.channels], _says_inputs(module, declared, inputs))
     if len(shape) == 2:
         return OutputLayout(inputs, "nd")
-    channels = _channels_axis(layer, module, observation, inputs, declared, around)
+    channels = _channels_axis(module, observation, inputs, declared, around)
     return _laid_out(inputs, channels, shape, axes)
 
 
@@ -231,7 +229,9 @@ def _inputs_axis(observation: Observation, size: int, probe: Callable[[], Sequen
         if len(traced) == 1 and whole == traced:
             return traced[0]
         if traced:
-            raise NoActivationsError(f"returned shape {shape}, in which the {size} inputs are merged with something else")
+            raise NoActivationsError(
+                f"returned shape {shape}, in which the {size} inputs are merged with something else"
+            )
     candidates = [axis for axis, length in enumerate(shape) if length == size]
     if axes is not None and len(candidates) == 1 and size > 1:
         return candidates[0]
@@ -242,7 +242,6 @@ def _inputs_axis(observation: Observation, size: int, probe: Callable[[], Sequen
 
 
 def _channels_axis(
-    layer: str,
     module: Module,
     observation: Observation,
     inputs: int,
@@ -254,9 +253,11 @@ def _channels_axis(
     certain = _traced(axes, CHANNELS)
     if declared is not None:
         if declared.channels == inputs or (certain and declared.channels not in certain):
-            problem = f"{type(module).__name__} has its channels at axis {declared.channels}, but in this model they are "
+            problem = (
+                f"{type(module).__name__} has its channels at axis {declared.channels}, but in this model they are "
+            )
             problem += f"at axis {certain[0]}" if certain else "inputs"
-            raise _ambiguous(layer, shape, inputs, [declared.channels, *certain], problem)
+            raise _ambiguous(shape, inputs, [declared.channels, *certain], problem)
         return declared.channels
     if len(certain) == 1:
         return certain[0]
@@ -270,16 +271,20 @@ def _channels_axis(
         if fitting:
             break
     candidates = [axis for axis in range(len(shape)) if axis != inputs]
-    raise _ambiguous(layer, shape, inputs, candidates, "its axis of channels cannot be told")
+    raise _ambiguous(shape, inputs, candidates, "its axis of channels cannot be told")
 
 
 def _traced(axes: Axes | None, kind: str) -> list[int]:
     """Return the axes that certainly hold inputs or channels."""
-    return [] if axes is None else [
-        axis
-        for axis, dimension in enumerate(axes)
-        if kind_of(dimension, resolve=True) == kind and not is_exchanged(dimension) and not is_partial(dimension)
-    ]
+    return (
+        []
+        if axes is None
+        else [
+            axis
+            for axis, dimension in enumerate(axes)
+            if kind_of(dimension, resolve=True) == kind and not is_exchanged(dimension) and not is_partial(dimension)
+        ]
+    )
 
 
 def _holds_positions(axes: Axes | None, axis: int) -> bool:
@@ -319,18 +324,17 @@ def _says_inputs(module: Module, declared: Declaration, inputs: int) -> str:
     )
 
 
-def _ambiguous(
-    layer: str, shape: tuple[int, ...], inputs: int, channels: Sequence[int], problem: str
-) -> NoActivationsError:
+def _ambiguous(shape: tuple[int, ...], inputs: int, channels: Sequence[int], problem: str) -> NoActivationsError:
     """Return an error that names the possible layouts."""
     names = []
-    for axis in dict.fromkeys(channels):
-        if axis == inputs:
-            continue
-        letters = iter(_LETTERS.get(len(shape) - 2, ""))
-        names.append("".join("n" if each == inputs else "c" if each == axis else next(letters, "?") for each in range(len(shape))))
-    return NoActivationsError(
-        f"returned shape {shape}: {problem}; expected {' or '.join(map(repr, names))}: pass layout={{{layer!r}: {names[0]!r}}}"
-        if names
-        else f"returned shape {shape}: {problem}"
-    )
+    for channel in dict.fromkeys(channels):
+        if channel != inputs:
+            letters = iter(_LETTERS.get(len(shape) - 2, ""))
+            names.append("".join(_letter(axis, inputs, channel, letters) for axis in range(len(shape))))
+    if not names:
+        return NoActivationsError(f"returned shape {shape}: {problem}")
+    return NoActivationsError(f"returned shape {shape}: {problem}; expected {' or '.join(map(repr, names))}", names[0])
+
+
+def _letter(axis: int, inputs: int, channel: int, letters: Iterator[str]) -> str:
+    return INPUTS if axis == inputs else CHANNELS if axis == channel else next(letters, UNKNOWN)

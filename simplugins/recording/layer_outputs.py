@@ -19,7 +19,21 @@ _HIDDEN_STATES = "last_hidden_state"
 
 
 class NoActivationsError(ValueError):
-    """The output of a layer contains no activations."""
+    """The output of a layer contains no activations, or its axes cannot be told.
+
+    Attributes
+    ----------
+    layout : str or None
+        A layout that the caller could state.
+    """
+
+    def __init__(self, reason: str, layout: str | None = None) -> None:
+        super().__init__(reason)
+        self.layout = layout
+
+    def advice(self, layer: str) -> str:
+        """Return how to state the layout of a layer, to be appended to the reason; empty if that does not help."""
+        return f": pass layout={{{layer!r}: {self.layout!r}}}" if self.layout is not None else ""
 
 
 def copy_first_tensor(output: Any) -> Tensor | None:

@@ -78,4 +78,7 @@ def is_container(module: Module) -> bool:
     """Return whether a module only holds others, and never runs itself."""
     from torch.nn import ModuleDict, ModuleList
 
-    return isinstance(module, ModuleList | ModuleDict) and type(module).forward in (ModuleList.forward, ModuleDict.forward)
+    return isinstance(module, ModuleList | ModuleDict) and type(module).forward in (
+        ModuleList.forward,
+        ModuleDict.forward,
+    )

@@ -184,7 +184,7 @@ def _apart(*, compiled: bool) -> Iterator[list[Exception]]:
 def _random_state() -> Callable[[], None]:
     """Return a function that restores the state of the random generators as it is now."""
     states = torch.get_rng_state()
-    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]
 
     def restore() -> None:
         torch.set_rng_state(states)
