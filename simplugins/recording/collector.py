@@ -101,8 +101,8 @@ class Collector:
         ------
         ValueError
             If the number of a layer's runs, or the type or shape of its output, has changed; if values are NaN or
-            infinite; or if, in the first batch, a layer requested by name, or every layer that matches a pattern, cannot
-            be recorded.
+            infinite; or if, in the first batch, a layer requested by name cannot be recorded, or none that matches a
+            pattern.
 
         Warns
         -----
@@ -176,28 +176,25 @@ class Collector:
         recorded = {layer.pattern for layer in self._layers if layer.name in self._names}
         for pattern in dict.fromkeys(layer.pattern for layer in reasons):
             if pattern not in recorded:
-                listed = [
-                    f"layer {layer.name!r} {reasons[layer]}{reasons[layer].advice(layer.name)}"
-                    for layer in reasons
-                    if layer.pattern == pattern
-                ]
+                missing = {layer.name: reason for layer, reason in reasons.items() if layer.pattern == pattern}
+                listed = [f"layer {name!r} {reason}{reason.advice(name)}" for name, reason in missing.items()]
                 more = ["..."] if len(listed) > _MOST_REASONS else []
                 raise ValueError(f"layers: no activations in {pattern!r}: {'; '.join(listed[:_MOST_REASONS] + more)}")
 
     def _describe_missing(self, reasons: Mapping[Layer, NoActivationsError], outputs: Outputs) -> str | None:
-        """Return the layers that cannot be recorded, by reason; without containers, whose parts speak for themselves."""
+        """Return the layers that cannot be recorded, by reason, but for containers with parts."""
         by_reason: dict[str, list[str]] = {}
-        advice: dict[str, str] = {}
-        for layer, error in reasons.items():
+        for layer, reason in reasons.items():
             has_parts = any(other.name.startswith(f"{layer.name}.") for other in self._layers)
             is_empty = is_container(layer.module) and not any(layer.module.children())
             if layer.name in outputs or not (has_parts or is_empty):
-                names = by_reason.setdefault(str(error), [])
-                advice.setdefault(str(error), error.advice(layer.name))
-                names.append(repr(layer.name))
-        count = sum(map(len, by_reason.values()))
-        listed = "; ".join(f"{', '.join(names)} {reason}{advice[reason]}" for reason, names in by_reason.items())
-        return f"{counted(count, 'layer')} cannot be recorded: {listed}" if by_reason else None
+                by_reason.setdefault(str(reason), []).append(layer.name)
+        advice = {str(reason): reason for reason in reasons.values()}
+        listed = (
+            f"{', '.join(map(repr, names))} {text}{advice[text].advice(names[0])}" for text, names in by_reason.items()
+        )
+        count = counted(sum(map(len, by_reason.values())), "layer")
+        return f"{count} cannot be recorded: {'; '.join(listed)}" if by_reason else None
 
     def _checked(self, name: str, tensor: Tensor | None, size: int) -> NDArray[np.floating]:
         """Return the activations of a batch, after checking them against the first batch."""

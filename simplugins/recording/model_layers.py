@@ -76,9 +76,6 @@ def _children(model: Module, prefix: str = "") -> Iterator[str]:
 
 def is_container(module: Module) -> bool:
     """Return whether a module only holds others, and never runs itself."""
-    from torch.nn import ModuleDict, ModuleList
+    from torch.nn import Module, ModuleDict, ModuleList
 
-    return isinstance(module, ModuleList | ModuleDict) and type(module).forward in (
-        ModuleList.forward,
-        ModuleDict.forward,
-    )
+    return isinstance(module, ModuleList | ModuleDict) and type(module).forward is Module.forward
