@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import mmap
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common import gpu
+from simplugins._common import gpu, refusals
+from simplugins._common.data_frames import frame_values, is_frame
 
-_LAZY_TYPES = {("zarr", "Array"), ("h5py", "Dataset"), ("dask", "Array")}
+_LAZY_TYPES = {("zarr", "Array"), ("h5py", "Dataset"), ("dask", "Array"), ("simplugins", "ReversedDataset")}
 
 
 def is_torch(array: Any) -> bool:
@@ -47,26 +48,103 @@ def is_lazy(array: Any) -> bool:
     return any((base.__module__.split(".")[0], base.__name__) in _LAZY_TYPES for base in type(array).__mro__)
 
 
+def is_plain(array: Any) -> bool:
+    """Return whether an object is a NumPy array or memmap, rather than a subclass with masks, or anything else."""
+    return type(array) is np.ndarray or type(array) is np.memmap
+
+
 def as_array(array: Any) -> Any:
     """Return a NumPy, Torch, CuPy or on-disk array unchanged; convert anything else to NumPy (Torch for tensors).
 
     Raises
     ------
     TypeError
-        If the object is not an array of real numbers: ragged nested lists, strings, objects, a masked array.
+        If the object is not an array of real numbers: ragged nested lists, strings, objects, a masked or sparse array,
+        a mapping of arrays. The error says what to pass instead.
     """
-    if isinstance(array, list | tuple) and array and all(is_torch(element) for element in array):
-        array = sys.modules["torch"].stack(list(array))
-    if isinstance(array, np.ma.MaskedArray):
-        raise TypeError("expected a plain array, got a masked array: pass its data, and the positions to use as mask=")
-    if not (isinstance(array, np.ndarray) or is_torch(array) or is_cupy(array) or is_lazy(array)):
-        try:
-            array = np.asarray(array)
-        except ValueError as error:
-            raise TypeError(f"expected an array, got a {type(array).__name__} that is not one: {error}") from error
+    if not is_plain(array):
+        array = _converted(array)
     if number_kind(array) not in ("float", "integer"):
-        raise TypeError(f"expected real numbers, got an array of {array.dtype}")
+        raise TypeError(refusals.of_type(array, array.dtype))
     return array
+
+
+def _converted(array: Any) -> Any:
+    if isinstance(array, list | tuple):
+        _check_elements(array)
+        if array and all(is_torch(element) for element in array):
+            array = sys.modules["torch"].stack(list(array))
+    if (reason := refusals.refusal(array)) is not None:
+        raise TypeError(reason)
+    if is_frame(array):
+        return frame_values(array)
+    if is_lazy(array):
+        _check_known_shape(array)
+    if isinstance(array, np.ma.MaskedArray):
+        return unmasked(array)
+    if isinstance(array, np.ndarray) or is_torch(array) or is_cupy(array) or is_lazy(array):
+        return array
+    try:
+        foreign = hasattr(array, "__dlpack__") and not hasattr(array, "__array__")
+        converted = np.from_dlpack(array) if foreign else np.asanyarray(array)
+    except (ValueError, TypeError, RuntimeError, BufferError) as error:
+        raise TypeError(f"expected an array, got a {type(array).__name__} that is not one: {error}") from error
+    if number_kind(converted) not in ("float", "integer"):
+        raise TypeError(refusals.of_type(array, converted.dtype))
+    return unmasked(converted)
+
+
+def unmasked(array: Any) -> NDArray[Any]:
+    """Return an array without masked values as a plain array.
+
+    Raises
+    ------
+    TypeError
+        If it has masked values.
+    """
+    if isinstance(array, np.ma.MaskedArray) and (hidden := np.ma.getmaskarray(array)).any():
+        first = tuple(int(axis[0]) for axis in np.nonzero(hidden))
+        raise TypeError(
+            f"expected a plain array, got a masked array with {int(hidden.sum())} masked values, the first at {first}: "
+            f"pass its data, without the masked values"
+        )
+    return np.asarray(array)
+
+
+def _check_elements(elements: Sequence[Any]) -> None:
+    """Check that the elements of a list that are arrays have no masked values and one shape."""
+    for masked in masked_arrays_in(elements):
+        unmasked(masked)
+    shapes = [tuple(element.shape) for element in elements if hasattr(element, "shape")]
+    if different := next((number for number, shape in enumerate(shapes) if shape != shapes[0]), 0):
+        hint = ": for maps of several sizes, pass sets (S_i, C), such as [m.reshape(len(m), -1).T for m in maps]"
+        raise TypeError(
+            f"expected arrays of one shape, got {shapes[0]} in element 0 and {shapes[different]} in element "
+            f"{different}{hint if len(shapes[0]) == len(shapes[different]) == 3 else ''}"
+        )
+
+
+def masked_arrays_in(elements: Sequence[Any]) -> Iterator[np.ma.MaskedArray[Any, Any]]:
+    """Yield the masked arrays in nested lists."""
+    for kind in set(map(type, elements)):
+        if issubclass(kind, list | tuple):
+            for element in elements:
+                yield from masked_arrays_in(element) if isinstance(element, list | tuple) else ()
+        elif issubclass(kind, np.ma.MaskedArray):
+            yield from (element for element in elements if isinstance(element, np.ma.MaskedArray))
+
+
+def holds_masked(elements: Sequence[Any]) -> bool:
+    """Return whether nested lists hold a masked array."""
+    return next(masked_arrays_in(elements), None) is not None
+
+
+def _check_known_shape(array: Any) -> None:
+    if any(size != size for size in array.shape):  # NaN
+        raise TypeError(
+            f"expected a Dask array of known size, got shape {tuple(array.shape)}: call array.compute_chunk_sizes() "
+            f"first"
+        )
 
 
 def number_kind(array: Any) -> str:
@@ -97,7 +175,7 @@ def to_float(array: Any, dtype: np.dtype[np.floating]) -> Any:
         return gpu.cupy().from_dlpack(tensor) if gpu_of(array) is not None else tensor.cpu().numpy()
     if is_cupy(array):
         return array.astype(dtype, copy=False)
-    return np.asarray(array, dtype=dtype)
+    return np.asarray(array if isinstance(array, np.ndarray) else _computed(array), dtype=dtype)
 
 
 def to_numpy(array: Any, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
@@ -164,8 +242,20 @@ def loaded(part: Any) -> Any:
     """
     mapped = memmap_of(part)
     if mapped is None:
-        return np.asarray(part) if is_lazy(part) else part
+        return _computed(part) if is_lazy(part) else part
     values = np.array(part, subok=False)
     if hasattr(mmap, "MADV_DONTNEED"):
         mapped.base.madvise(mmap.MADV_DONTNEED)  # type: ignore[union-attr]
     return values
+
+
+def _computed(part: Any) -> NDArray[Any]:
+    """Return a slice of a lazy array in memory, after checking that none of its blocks has masked values."""
+    values = part.compute() if hasattr(part, "compute") else np.asarray(part)
+    if isinstance(values, np.ma.MaskedArray) and (count := int(np.ma.getmaskarray(values).sum())):
+        raise ValueError(
+            f"{count} values of a block are masked: fill them, for example with dask.array.ma.filled(array, value); "
+            f"masks of whole positions of activations are used if the array's type tells of them, "
+            f"meta=numpy.ma.array(...)"
+        )
+    return np.asarray(values)

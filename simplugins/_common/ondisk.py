@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common.arrays import is_lazy, memmap_of
+from simplugins._common.reversed_datasets import ReversedDataset
 
 
 class Address(ABC):
@@ -26,6 +27,9 @@ def address_of(array: Any) -> Address | None:
     """Return the location of an array on disk; None if it is in memory or cannot be opened twice."""
     if isinstance(array, np.ndarray):
         return _address_of_memmap(array)
+    if isinstance(array, ReversedDataset):
+        dataset = _address_of_dataset(array.dataset)
+        return None if dataset is None else _Reversed(dataset)
     if not is_lazy(array):
         return None
     library = type(array).__module__.split(".")[0]
@@ -59,6 +63,14 @@ class _Dataset(Address):
         import h5py
 
         return h5py.File(self.path, "r")[self.name]
+
+
+@dataclass(frozen=True)
+class _Reversed(Address):
+    dataset: _Dataset
+
+    def open(self) -> Any:
+        return ReversedDataset(self.dataset.open())
 
 
 def _address_of_dataset(dataset: Any) -> _Dataset | None:

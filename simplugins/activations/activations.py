@@ -31,6 +31,7 @@ from simplugins.activations.positions import read_drop_tokens
 from simplugins.activations.readers import SelectionReader, SetsReader, is_list_of_sets, open_sets, read_sets
 from simplugins.activations.refinement import refine
 from simplugins.activations.scaling import check_norms, read_dtype
+from simplugins.activations.sources import read_source
 from simplugins.activations.subsets import choose_inputs
 
 FORMAT, FORMAT_VERSION = "simplugins activations", 1
@@ -108,7 +109,8 @@ class Activations:
         array : array, list of arrays, or Activations
             N inputs as a NumPy, Torch or CuPy array of any float or integer type; an on-disk array (NumPy memmap, Zarr
             array, h5py dataset, Dask array); a list of N sets (S_i, C), as for `from_sets`; or Activations, to which
-            the other options are applied.
+            the other options are applied. Names of dimensions (xarray, netCDF4, Zarr, h5py) give the layout, those of
+            pandas frames and coordinates the labels; a masked array's positions that are masked do not count.
         layout : str, default "auto"
             One letter per dimension, such as "nhwc" or "nct" (see `simplugins.parse_layout`). "auto" reads two, three
             and four dimensions as "nd", "ntd" and "nchw"; shapes such as (N, 32, 32, 3), which look like images with
@@ -141,15 +143,10 @@ class Activations:
             return refine(array, layout, mask, labels, dtype, dropped, subset, seed)
         if isinstance(array, list | tuple) and any(isinstance(element, Activations) for element in array):
             raise TypeError("expected an array or a list of sets (S_i, C), got a list of Activations")
+        if not arrays.is_plain(array):
+            array, layout, mask, labels = read_source(array, layout, mask, labels)
         if isinstance(array, list | tuple) and is_list_of_sets(array):
-            options = {
-                "layout": layout not in ("auto", "ntd"),
-                "mask": mask is not None,
-                "drop_tokens": dropped is not None,
-            }
-            if unsuitable := [name for name, is_set in options.items() if is_set]:
-                raise ValueError(f"{unsuitable[0]} does not apply to a list of sets (S_i, C)")
-            reader: ArrayReader | SetsReader = open_sets(array, dtype)
+            reader: ArrayReader | SetsReader = open_sets(array, dtype, layout, mask, dropped)
         else:
             reader = open_array(arrays.as_array(array), layout, mask, dropped, dtype)
         return cls.from_reader(

@@ -12,6 +12,7 @@ import numpy as np
 
 from simplugins._common import filesystem
 from simplugins._common.optional import import_extra
+from simplugins.activations import matlab
 from simplugins.activations.activations import FORMAT, FORMAT_VERSION, Activations
 from simplugins.activations.blocks import Block, BlockReader, offsets_of
 
@@ -22,8 +23,9 @@ def read_activations(path: str | os.PathLike[str], key: str | None = None) -> An
     Parameters
     ----------
     path : path
-        A file ending in .npy (opened as a memmap), .npz, .pt, .pth, .safetensors, .h5 or .hdf5, or a Zarr folder ending
-        in .zarr. Arrays of .npy, .h5, .hdf5 and .zarr stay on disk.
+        A file ending in .npy (opened as a memmap), .npz, .pt, .pth, .safetensors, .h5, .hdf5 or .mat (any version of
+        MATLAB), in upper or lower case, or a Zarr folder ending in .zarr. Arrays of .npy, .h5, .hdf5, .zarr and .mat of
+        version 7.3 stay on disk.
     key : str, optional
         The name of the array, needed if the file holds several.
 
@@ -31,7 +33,9 @@ def read_activations(path: str | os.PathLike[str], key: str | None = None) -> An
     -------
     array or Activations
         A NumPy array or memmap, a Torch tensor, an HDF5 dataset or a Zarr array; `Activations` from a file that
-        `Activations.save` wrote.
+        `Activations.save` wrote. Arrays of MATLAB have MATLAB's dimensions, also where h5py shows them in reverse.
+        Texts in HDF5 and MATLAB files (char, cellstr), such as labels, are arrays of str; a cell array of arrays is a
+        list.
 
     Raises
     ------
@@ -43,14 +47,17 @@ def read_activations(path: str | os.PathLike[str], key: str | None = None) -> An
         If the format is unknown, the file is damaged or holds pickled objects, or the key does not identify one array.
     """
     path = Path(path)
-    if path.suffix not in _READERS:
+    suffix = path.suffix.lower()
+    if suffix not in _READERS:
         raise ValueError(f"{path}: unknown format {path.suffix!r}, expected one of {', '.join(_READERS)}")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
     try:
-        return _READERS[path.suffix](path, key)
+        return _READERS[suffix](path, key)
     except (ImportError, _ArrayKeyError):
         raise
+    except matlab.UnreadableVariableError as error:
+        raise ValueError(f"{path}: {error}") from error
     except Exception as error:
         raise ValueError(f"{path} could not be read as {path.suffix}: {error}") from error
 
@@ -127,9 +134,20 @@ def _read_safetensors(path: Path, key: str | None) -> Any:
 def _read_hdf5(path: Path, key: str | None) -> Any:
     h5py = import_extra("h5py", extra="hdf5", purpose=f"reading {path.suffix} files")
     file = h5py.File(path, "r")
-    names: list[str] = []
-    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-    return file[_choose(path, names, key)]
+    names = matlab.dataset_names(file)
+    if key is not None and key not in names and key in file:
+        matlab.read_hdf5_variable(file[key])  # raises an error that names the fields of a struct
+    item = matlab.read_hdf5_variable(file[_choose(path, names, key)])
+    is_text = isinstance(item, h5py.Dataset) and h5py.check_string_dtype(item.dtype)
+    return item.asstr()[()].astype(str) if is_text else item
+
+
+def _read_mat(path: Path, key: str | None) -> Any:
+    if matlab.is_hdf5(path):
+        return _read_hdf5(path, key)
+    variables = matlab.list_variables(path)
+    name = _choose(path, list(variables), key)
+    return matlab.read_variable(path, name, variables[name])
 
 
 def _read_zarr(path: Path, key: str | None) -> Any:
@@ -149,6 +167,7 @@ _READERS: dict[str, Callable[[Path, str | None], Any]] = {
     ".safetensors": _read_safetensors,
     ".h5": _read_hdf5,
     ".hdf5": _read_hdf5,
+    ".mat": _read_mat,
     ".zarr": _read_zarr,
 }
 

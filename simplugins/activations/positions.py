@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common import arrays
+from simplugins._common.validation import error_prefix
 from simplugins.activations.layouts import Layout
 
 
@@ -58,6 +59,9 @@ def read_mask(
     ValueError
         If the mask has another shape or type.
     """
+    if isinstance(mask, np.ma.MaskedArray):
+        with error_prefix("mask"):
+            mask = arrays.unmasked(mask)
     values = arrays.small_numpy(mask)
     expected: list[tuple[int, ...]] = [(count, positions)]
     if axes is not None and len(axes.positions) > 1:

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from simplugins._common import arrays
+from simplugins._common.validation import error_prefix
 from simplugins.activations.blocks import Block, Reader, offsets_of, type_to_read
 from simplugins.activations.layouts import RAGGED
+from simplugins.activations.sources import read_set
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,10 @@ def is_list_of_sets(elements: Sequence[Any]) -> bool:
 
 def read_sets(sets: Iterable[Any]) -> list[Any]:
     """Return sets as a list of arrays, after checking that each is (S_i, C) and that C is the same for all."""
-    result = [arrays.as_array(vectors) for vectors in sets]
+    result = []
+    for number, vectors in enumerate(sets):
+        with error_prefix(f"set {number}"):
+            result.append(arrays.as_array(vectors if arrays.is_plain(vectors) else read_set(vectors)))
     if not result:
         raise ValueError("sets: expected at least one set of shape (positions, channels), got none")
     for number, shape in enumerate(tuple(vectors.shape) for vectors in result):
@@ -69,8 +74,13 @@ def read_sets(sets: Iterable[Any]) -> list[Any]:
     return result
 
 
-def open_sets(sets: Iterable[Any], dtype: DTypeLike | None) -> SetsReader:
-    """Return the reader of a list of sets, after checking them."""
+def open_sets(
+    sets: Iterable[Any], dtype: DTypeLike | None, layout: str = "auto", mask: Any = None, dropped: Any = None
+) -> SetsReader:
+    """Return the reader of a list of sets, after checking them, and that no option is set that sets do not have."""
+    options = {"layout": layout not in ("auto", "ntd"), "mask": mask is not None, "drop_tokens": dropped is not None}
+    if unsuitable := [name for name, is_set in options.items() if is_set]:
+        raise ValueError(f"{unsuitable[0]} does not apply to a list of sets (S_i, C)")
     checked = read_sets(sets)
     return SetsReader(checked, type_to_read(dtype, is_float64=any(map(arrays.is_float64, checked))))
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from simplugins.rsm.kernels import Sigma
     from simplugins.rsm.rsm import RSM
 
-_SOURCE_HELP = "A .npy, .npz, .pt, .pth, .safetensors, .h5 or .zarr file, or the folder of a recording."
+_SOURCE_HELP = "A .npy, .npz, .pt, .pth, .safetensors, .h5, .mat or .zarr file, or the folder of a recording."
 _OUT_HELP = "A new .npz file; for several measures, a folder with one file per measure."
 _MASK_HELP = "A .npy or .npz file of booleans (inputs, positions), True for positions that count."
 _STORE_HELP = "A .zarr folder for finished tiles; the same command continues from it."

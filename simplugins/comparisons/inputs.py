@@ -8,6 +8,7 @@ from typing import Any
 
 from simplugins._common import arrays
 from simplugins._common.validation import error_prefix
+from simplugins.rsm.labelled_matrices import matrix_labels
 from simplugins.rsm.matrices import check_square
 from simplugins.rsm.rsm import RSM
 
@@ -58,7 +59,7 @@ def check_same_inputs(matrices: Sequence[tuple[str, Any]], least: int, method: s
         there are too few inputs.
     """
     count = check_agreement(
-        [(name, _size(name, rsm), rsm.labels if isinstance(rsm, RSM) else None) for name, rsm in matrices],
+        [(name, _size(name, matrix), _labels_of(name, matrix)) for name, matrix in matrices],
         hint="; the labels are the same in another order, which compare(..., align=True) undoes",
     )
     if count < least:
@@ -112,9 +113,9 @@ def aligned(rsm_a: Any, rsm_b: Any) -> RSM:
     ValueError
         If labels are missing or not the same, or if a label names several inputs and the order differs.
     """
-    labels, _ = _labels("rsm_a", rsm_a), _labels("rsm_b", rsm_b)
+    first, second = _labelled("rsm_a", rsm_a), _labelled("rsm_b", rsm_b)
     with error_prefix("align: rsm_b"):
-        return rsm_b.in_order(labels)  # type: ignore[no-any-return]
+        return second.in_order(first.labels.tolist())  # type: ignore[union-attr]
 
 
 def all_aligned(first: RSM, rsms: Mapping[str, RSM]) -> dict[str, RSM]:
@@ -148,8 +149,18 @@ def _size(name: str, matrix: Any) -> int:
     return int(array.shape[0])
 
 
-def _labels(name: str, rsm: Any) -> list[Any]:
-    _size(name, rsm)
-    if not isinstance(rsm, RSM) or rsm.labels is None:
+def _labels_of(name: str, matrix: Any) -> Any:
+    """Return the labels of an RSM or of a labelled matrix; None if it has none."""
+    if isinstance(matrix, RSM):
+        return matrix.labels
+    with error_prefix(name):
+        return None if arrays.is_plain(matrix) else matrix_labels(matrix)
+
+
+def _labelled(name: str, matrix: Any) -> RSM:
+    """Return a matrix with labels as an RSM."""
+    _size(name, matrix)
+    labels = _labels_of(name, matrix)
+    if labels is None:
         raise ValueError(f"align=True orders inputs by their labels, but {name} has none")
-    return list(rsm.labels.tolist())
+    return matrix if isinstance(matrix, RSM) else RSM.from_similarities(matrix, labels=labels)

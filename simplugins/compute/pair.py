@@ -14,6 +14,7 @@ from simplugins._common import arrays
 from simplugins._common.validation import error_prefix
 from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import Block
+from simplugins.activations.sources import read_response
 from simplugins.compute.engines import check_engine, choose_engine
 from simplugins.matching.certificates import Certified, match_and_certify
 from simplugins.matching.matcher import Matcher
@@ -159,7 +160,9 @@ def _certify(x: Block, y: Block, matcher: Matcher, engine: str) -> tuple[Certifi
 
 
 def _single(response: Any, layout: str, dtype: DTypeLike | None) -> Activations:
-    array = arrays.as_array(response)
+    if not arrays.is_plain(response):
+        response, layout = read_response(response, layout)
+    array = response if isinstance(response, np.ma.MaskedArray) else arrays.as_array(response)
     letters = _AUTO.get(len(array.shape), layout) if layout == "auto" else "".join(layout.split())
     if letters == "auto" or len(letters) != len(array.shape):
         raise ValueError(

@@ -4,31 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from simplugins._common import arrays
-
-_EXPECTED = "a tensor, an array, a mapping of these (passed as keyword arguments)"
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The arguments of one call of the model.
-
-    Attributes
-    ----------
-    size : int
-        Number of inputs.
-    arguments : tuple
-    keywords : mapping
-    """
-
-    size: int
-    arguments: tuple[Any, ...]
-    keywords: Mapping[str, Any]
+from simplugins.recording.batch_fields import is_array
+from simplugins.recording.batch_inputs import ARRAYS, length
+from simplugins.recording.loader_order import chained
 
 
 def in_batches(inputs: Any, size: int) -> Iterable[Any]:
@@ -45,94 +25,51 @@ def in_batches(inputs: Any, size: int) -> Iterable[Any]:
     TypeError
         If the inputs are none of these.
     ValueError
-        If a DataLoader draws them in random order, or the arrays of a mapping differ in length.
+        If the arrays of a mapping differ in length.
     """
-    if _is_array(inputs):
-        return [inputs[start : start + size] for start in range(0, _length(inputs), size)]
+    if is_array(inputs):
+        return [inputs[start : start + size] for start in range(0, length(inputs), size)]
     if isinstance(inputs, Mapping):
         return _cut_mapping(inputs, size)
-    if isinstance(inputs, str | bytes) or not isinstance(inputs, Iterable):
-        raise TypeError(f"inputs: expected {_EXPECTED}, or an iterable of batches; got {type(inputs).__name__}")
-    _check_order(inputs)
-    return inputs
+    _check_batches(inputs)
+    return chained(inputs)  # type: ignore[no-any-return]
 
 
 def count_inputs(inputs: Any) -> int | None:
     """Return the number of inputs; None for an iterable of batches, whose total is unknown."""
-    if _is_array(inputs):
-        return _length(inputs)
-    return next(iter(_lengths(inputs).values()), 0) if isinstance(inputs, Mapping) else None
+    if is_array(inputs):
+        return length(inputs)
+    return max(_lengths(inputs).values(), default=0) if isinstance(inputs, Mapping) else None
+
+
+def _check_batches(inputs: Any) -> None:
+    from torch.utils.data import Dataset
+
+    expected = f"inputs: expected {ARRAYS}, or an iterable of batches"
+    if isinstance(inputs, Dataset) or (hasattr(inputs, "column_names") and hasattr(inputs, "set_format")):
+        kind = type(inputs).__name__
+        raise TypeError(
+            f"{expected}; got a data set ({kind}), which yields single inputs: pass "
+            f"torch.utils.data.DataLoader(dataset, batch_size=32), or batch_size=None if its items are batches"
+        )
+    if isinstance(inputs, str | bytes) or not isinstance(inputs, Iterable):
+        raise TypeError(f"{expected}; got {type(inputs).__name__}")
 
 
 def _cut_mapping(inputs: Mapping[str, Any], size: int) -> list[dict[str, Any]]:
     lengths = _lengths(inputs)
     if not lengths:
-        raise TypeError(f"inputs: expected {_EXPECTED}; got a mapping of {', '.join(map(str, inputs)) or 'nothing'}")
-    if len(set(lengths.values())) > 1:
+        raise TypeError(f"inputs: expected {ARRAYS}; got a mapping of {', '.join(map(str, inputs)) or 'nothing'}")
+    total = max(lengths.values())
+    if any(length not in (1, total) for length in lengths.values()):
         listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise ValueError(f"inputs: expected arrays of equal length in a mapping, got {listed}")
+    cut = {name for name, length in lengths.items() if length == total}
     return [
-        {name: value[start : start + size] if name in lengths else value for name, value in inputs.items()}
-        for start in range(0, max(lengths.values()), size)
+        {name: value[start : start + size] if name in cut else value for name, value in inputs.items()}
+        for start in range(0, total, size)
     ]
 
 
 def _lengths(inputs: Mapping[str, Any]) -> dict[str, int]:
-    return {name: _length(value) for name, value in inputs.items() if _is_array(value)}
-
-
-def _check_order(inputs: Iterable[Any]) -> None:
-    from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
-
-    if not isinstance(inputs, DataLoader):
-        return
-    samplers = inputs.sampler, getattr(inputs.batch_sampler, "sampler", None)
-    random = RandomSampler | SubsetRandomSampler | WeightedRandomSampler
-    if any(isinstance(sampler, random) for sampler in samplers):
-        raise ValueError(
-            "inputs: the DataLoader draws them in random order, so the order of the activations would be unknown: "
-            "construct it with shuffle=False, or with a sampler in fixed order"
-        )
-
-
-def read_batch(batch: Any, device: Any) -> Batch:
-    """Read a batch: a tensor or array, a mapping of these, or a tuple or list whose first element is one of those.
-
-    Parameters
-    ----------
-    batch : object
-    device : torch.device
-        The device that tensors and arrays are moved to. Other values of a mapping are passed on unchanged.
-
-    Raises
-    ------
-    TypeError
-        If the batch is none of these.
-    """
-    inputs = batch[0] if isinstance(batch, tuple | list) and batch else batch
-    if _is_array(inputs):
-        return Batch(_length(inputs), (_moved(inputs, device),), {})
-    if isinstance(inputs, Mapping):
-        sizes = list(_lengths(inputs).values())
-        if sizes:
-            return Batch(sizes[0], (), {name: _moved(value, device) for name, value in inputs.items()})
-    kind = type(batch).__name__ + ("" if inputs is batch else f" that starts with {type(inputs).__name__}")
-    raise TypeError(f"batch: expected {_EXPECTED}, or a tuple or list that starts with one of these; got {kind}")
-
-
-def _is_array(value: Any) -> bool:
-    return arrays.is_torch(value) or isinstance(value, np.ndarray)
-
-
-def _length(array: Any) -> int:
-    if len(array.shape) == 0:
-        raise TypeError("inputs: expected arrays whose first dimension is the batch, got a single number")
-    return int(array.shape[0])
-
-
-def _moved(value: Any, device: Any) -> Any:
-    if not _is_array(value):
-        return value
-    from torch import tensor
-
-    return (tensor(value) if isinstance(value, np.ndarray) else value).to(device)
+    return {name: length(value) for name, value in inputs.items() if is_array(value) and len(value.shape)}

@@ -14,8 +14,8 @@ from simplugins._common import arrays
 from simplugins._common.formatting import counted
 from simplugins._common.validation import error_prefix
 from simplugins.activations.activations import Activations
-from simplugins.activations.labels import check_labels
 from simplugins.activations.layouts import parse_layout
+from simplugins.recording.input_labels import InputLabels
 from simplugins.recording.layer_layouts import OutputLayout
 from simplugins.recording.layer_outputs import NoActivationsError, activations_in, check_activations
 from simplugins.recording.model_layers import Layer, is_container
@@ -72,11 +72,10 @@ class Collector:
     store : Store
     drop_tokens
         As for `simplugins.recording.record`.
-    labels : (N,) array or None
     """
 
-    def __init__(self, layers: Sequence[Layer], store: Store, *, drop_tokens: Any, labels: NDArray[Any] | None) -> None:
-        self._layers, self._store, self._labels = layers, store, labels
+    def __init__(self, layers: Sequence[Layer], store: Store, *, drop_tokens: Any) -> None:
+        self._layers, self._store = layers, store
         self._drop_tokens = arrays.small_numpy(drop_tokens).tolist()
         self._inputs = 0
         self._names: dict[str, list[str]] = {}
@@ -120,11 +119,13 @@ class Collector:
                 with error_prefix(f"layer {name!r}, {inputs}"):
                     self._store.append(name, self._checked(name, tensor, size))
         self._inputs += size
-        if self._labels is not None and self._inputs > len(self._labels):
-            raise ValueError(f"labels: expected one per input, got {len(self._labels)} for at least {self._inputs}")
 
-    def finish(self) -> dict[str, Activations]:
+    def finish(self, labels: InputLabels) -> dict[str, Activations]:
         """Return the activations of all inputs, and complete the store.
+
+        Parameters
+        ----------
+        labels : InputLabels
 
         Raises
         ------
@@ -133,14 +134,14 @@ class Collector:
         """
         if not self._inputs:
             raise ValueError("inputs: expected at least one, got none")
-        labels = check_labels(self._labels, self._inputs)
+        names = labels.finish()
         activations, descriptions = {}, {}
         for name, array in self._store.arrays().items():
             options = self._options(name)
             with error_prefix(f"layer {name!r}"):
-                activations[name] = Activations.from_array(array, labels=labels, **options)
+                activations[name] = Activations.from_array(array, labels=names, **options)
             descriptions[name] = {"shape": list(array.shape), "dtype": str(array.dtype), **options}
-        self._store.describe(descriptions, labels)
+        self._store.describe(descriptions, names)
         return activations
 
     def _begin(self, outputs: Outputs, find_layout: FindLayout) -> None:

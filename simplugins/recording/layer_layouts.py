@@ -31,6 +31,7 @@ from simplugins.recording.layer_outputs import NoActivationsError
 if TYPE_CHECKING:
     from torch.nn import Module
 
+_MOST_LISTED = 5
 Layouts = str | Mapping[str, str]
 _LETTERS = {0: "", 1: "t", 2: "hw", 3: "dhw", 4: "tdhw", 5: "tldhw", 6: "tlsdhw"}
 """Letters of positions by their number."""
@@ -88,7 +89,9 @@ class RequestedLayouts:
     """
 
     def __init__(self, layout: Layouts, names: Sequence[str]) -> None:
-        self._for_all, self._by_name = "auto", {}
+        self._for_all = "auto"
+        self._by_name: dict[str, str] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
         if isinstance(layout, str):
             self._for_all = _checked(layout)
         elif isinstance(layout, Mapping):
@@ -102,6 +105,7 @@ class RequestedLayouts:
     def of(self, layer: str, shape: tuple[int, ...]) -> str | None:
         """Return the layout stated for an output; None if there is none."""
         text = self._by_name.get(layer, self._for_all)
+        self._shapes[layer] = shape
         if text == "auto":
             return None
         if len(text) != len(shape):
@@ -110,12 +114,12 @@ class RequestedLayouts:
             return None
         return text
 
-    def check_applied(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Raise a ValueError if the layout for all applies to none of the outputs."""
+    def check_applied(self) -> None:
+        """Raise a ValueError if the layout for all has applied to none of the outputs."""
         text = self._for_all
-        if text != "auto" and shapes and all(len(shape) != len(text) for shape in shapes.values()):
-            listed = ", ".join(f"{name!r} {shape}" for name, shape in list(shapes.items())[:5])
-            raise ValueError(f"layout {text!r} names {len(text)} dimensions; no layer has as many: {listed}")
+        if text != "auto" and self._shapes and all(len(shape) != len(text) for shape in self._shapes.values()):
+            listed = ", ".join(f"{name!r} {shape}" for name, shape in list(self._shapes.items())[:_MOST_LISTED])
+            raise ValueError(f"layout {text!r} names {len(text)} dimensions, but the layers returned {listed}")
 
     @property
     def is_mapping(self) -> bool:
@@ -207,8 +211,8 @@ def _as_stated(
     traced_channels = _traced(axes, CHANNELS)
     if not explicit and len(shape) > 2 and len(traced_channels) == 1 and traced_channels != [layout.channels]:
         raise ValueError(
-            f"layout {stated!r} says that axis {layout.channels} of shape {shape} holds the channels, but in this model "
-            f"they are at axis {traced_channels[0]}; {hint}"
+            f"layout {stated!r} says that axis {layout.channels} of shape {shape} holds the channels, but in this "
+            f"model they are at axis {traced_channels[0]}; {hint}"
         )
     traced = _traced(axes, INPUTS)
     inputs = declared.inputs if declared is not None and declared.inputs is not None else (traced or [layout.inputs])[0]
@@ -319,8 +323,8 @@ def _special(axes: Axes | None, positions: Sequence[int]) -> NDArray[np.bool_] |
 
 def _says_inputs(module: Module, declared: Declaration, inputs: int) -> str:
     return (
-        f"{type(module).__name__} has the inputs at axis {declared.inputs} (see batch_first), but in this model they are "
-        f"at axis {inputs}"
+        f"{type(module).__name__} has the inputs at axis {declared.inputs} (see batch_first), but in this model they "
+        f"are at axis {inputs}"
     )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-    from simplugins.recording.batches import Batch
+    from simplugins.recording.batch_inputs import Batch
 
 Shape = tuple[int, ...]
 

@@ -6,25 +6,26 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from itertools import chain
-from typing import TYPE_CHECKING, Any
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal
 
 from simplugins._common.optional import import_extra
 from simplugins._common.progress import progress_bar
 from simplugins._common.validation import check_count
 from simplugins.activations.activations import Activations
-from simplugins.activations.labels import check_labels
 from simplugins.activations.recordings import writing
-from simplugins.recording.batches import count_inputs, in_batches, read_batch
+from simplugins.recording.batch_inputs import BatchReader
+from simplugins.recording.batches import count_inputs, in_batches
 from simplugins.recording.collector import Collector, Memory, Store
+from simplugins.recording.input_labels import InputLabels
 from simplugins.recording.layer_hooks import hooked
 from simplugins.recording.layer_layouts import RequestedLayouts
+from simplugins.recording.loader_counts import warn_of_missing_inputs
+from simplugins.recording.loader_order import check_order
+from simplugins.recording.model_errors import explaining_errors
+from simplugins.recording.model_facts import float_type, input_device, named_model, unwrapped
 from simplugins.recording.model_layers import choose_layers
 
 if TYPE_CHECKING:
-    import torch
     from torch.nn import Module
 
 
@@ -37,6 +38,8 @@ def record(
     layout: str | Mapping[str, str] = "auto",
     drop_tokens: int | Sequence[int] = 0,
     labels: Any = None,
+    input_key: str | int | None = None,
+    order: Literal["fixed", "any"] = "fixed",
     batch_size: int = 32,
     device: Any = None,
     forward: Callable[..., Any] | None = None,
@@ -51,30 +54,41 @@ def record(
     ----------
     model : torch.nn.Module
     inputs : tensor, array, mapping, DataLoader, or iterable of batches
-        All N inputs as a tensor, a NumPy array, or a mapping of these that is passed as keyword arguments (Hugging
-        Face processors return such mappings); or an iterable of batches. A batch is one of these, or a tuple or list
-        that starts with one; further elements, such as targets, are ignored.
+        All N inputs as a tensor, an array, or a mapping of these that is passed as keyword arguments (Hugging Face
+        processors return such mappings); or an iterable of batches. A batch is one of these, a dataclass, or a tuple
+        or list that starts with one. Fields that the model's ``forward`` has no parameter for, and further elements,
+        such as targets, are ignored.
     layers : str or sequence of str, optional
         Names from ``model.named_modules()``, or patterns in which ``*`` matches one part of a name and ``**`` any
         number of parts: ``"features.*"`` are the children of ``features``, ``"features.**"`` all its descendants.
-        Layers matched by a pattern are skipped if they return no activations; layers given by name must return some.
-        By default the children of the model, usually its stages; recording every layer can take gigabytes.
+        Layers that match a pattern but cannot be recorded are named in a warning; layers given by name must return
+        activations. By default the children of the model, usually its stages; recording every layer can take gigabytes.
     to : path, optional
         A new or empty folder for one .npy file per layer, written while the model runs, so that only one batch is in
         memory at a time; `read_recorded` opens it. By default all values are kept in memory.
-    layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
-        Meaning of the dimensions, for layers with this number of dimensions; "auto", which applies to all other
-        layers, reads two, three and four dimensions as "nd", "ntd" and "nchw". Some models, such as Swin transformers,
-        have "nhwc" maps.
+    layout : str or mapping of str to str, default "auto"
+        Meaning of the dimensions of what layers return, one letter per dimension (see `simplugins.parse_layout`): for
+        all layers with this number of dimensions, or by name or pattern, such as ``{"blocks.*": "nhwc"}``. "auto",
+        which applies to all other layers, follows the axes of inputs and channels through the model.
     drop_tokens : int or sequence of int, default 0
         Tokens to drop from every layer that has tokens: the number of leading tokens (1 drops a class token), or the
         indices of tokens. Files contain all tokens.
-    labels : sequence of N str or int, optional
-        Names of the inputs.
+    labels : sequence of N str or int, str or int, optional
+        Names of the inputs: a sequence; the key (a string) or position (an int) of the labels in each batch; or, if
+        batches have no such key, the name of the data set's own labels: a column of a Hugging Face data set, an
+        attribute with one value per input, or ``"paths"`` of an ImageFolder. To compare recordings with
+        ``align=True``, each input needs a label of its own: an identifier or path, not its class.
+    input_key : str or int, optional
+        The key or position of the model's input in each batch, such as ``"image"`` or ``1``.
+    order : {"fixed", "any"}, default "fixed"
+        "fixed" raises an error if a DataLoader's order is not known to be fixed, or it draws only a part of the inputs.
+        "any" accepts both: if you know that the order of your own sampler is fixed, or if the labels come with the
+        inputs, so that recordings can be compared with ``align=True``.
     batch_size : int, default 32
         Number of inputs per batch, unless `inputs` is an iterable of batches.
     device : torch.device or str, optional
         The device that inputs are moved to; by default that of the model's first parameter. The model is not moved.
+        Floating-point inputs are converted to the type of the model's parameters, if all have the same.
     forward : callable, optional
         Called with each batch in place of the model, such as ``model.encode_image``.
     progress : bool or str, default False
@@ -84,7 +98,8 @@ def record(
     -------
     dict of str to Activations
         By layer, in the order requested; the inputs keep their order. A shared layer that runs several times in a
-        forward pass has one entry per run: ``name#0``, ``name#1`` and so on. Values keep the type that the layer
+        forward pass has one entry per run: ``name#0``, ``name#1`` and so on. The inputs come first in each layout, also
+        if the layer has them elsewhere. Values keep the type that the layer
         returned, except that types that NumPy lacks, such as bfloat16, become float32.
 
     Raises
@@ -93,14 +108,35 @@ def record(
         If the model is not a Torch module, or `inputs` or a batch has none of the forms above.
     ValueError
         If a requested layer does not exist; a layer given by name, or every layer that matches a pattern, does not run
-        or returns no floating-point tensor with 2 to 4 dimensions, the first of which is the batch; the shape or type
-        of a layer's output changes between batches; a value is NaN or infinite; there are no inputs; a DataLoader draws
-        inputs in random order; or `layout`, `drop_tokens` or `labels` do not fit.
+        or returns no floating-point tensor with an axis of inputs; its axis of channels cannot be told, or what
+        operations, the module or `layout` say of it differs; the shape or type
+        of a layer's output changes between batches; a value is NaN or infinite; there are no inputs; the order of a
+        DataLoader is not known to be fixed; the fields of a batch do not determine the model's input; the model raises
+        an error that the type, device or shape of the inputs explains; or `layout`, `drop_tokens` or `labels` do not
+        fit.
     FileExistsError
         If `to` exists and is not an empty folder.
 
+    Warns
+    -----
+    UserWarning
+        If layers that match a pattern cannot be recorded.
+        If a DataLoader yields more or fewer inputs than it reads from, for example because of ``drop_last=True``.
+
     Notes
     -----
+    The order of a DataLoader is known to be fixed if it draws sequentially, by a sequence of indices, or by a sampler
+    with an attribute ``shuffle=False``; data sets and other iterables of batches are trusted unless they show that
+    they shuffle. A model in DataParallel or DistributedDataParallel runs outside the wrapper, on one device; its layers
+    have their names in that model, unless all are requested with the wrapper's prefix ``module.``.
+
+    The axes of a layer's output are those that `layout` states; else those that Torch's own modules declare (such as
+    ``Conv1d``, ``Linear``, ``batch_first`` or timm's ``output_fmt``); else those that operations of the first batch
+    show, from the inputs through convolutions, products, reshapes and so on; else the only axis of the size of a number
+    of channels known in or around the layer. Where none of these tells, or two of them contradict each other, an error
+    names the possible layouts. Where the axis of inputs is not certain, and for a single input, the model runs once
+    more, with another number of inputs.
+
     If a layer returns a tuple, list, mapping or dataclass, its ``last_hidden_state`` is recorded, or else its first
     tensor. Outputs are copied as soon as their layer returns, so later layers may modify them in place. Parts of a
     model that are compiled, scripted or fused do not run as modules, and cannot be recorded. An incomplete recording
@@ -126,38 +162,40 @@ def record(
     from simplugins.recording.model_runs import ModelRuns
 
     check_count("batch_size", batch_size)
-    selected = choose_layers(model, layers)
+    named = named_model(model, layers)
+    selected = choose_layers(named, layers)
     requested = RequestedLayouts(layout, [layer.name for layer in selected])
+    model = unwrapped(model)
+    run = unwrapped(model if forward is None else forward)
     batches = in_batches(inputs, batch_size)
-    labels = _read_labels(labels, count_inputs(inputs))
-    device = _device_of(model) if device is None else torch.device(device)
-    run = model if forward is None else forward
+    names = InputLabels(labels, inputs, count_inputs(inputs))
+    check_order(inputs, order, labels_are_listed=labels is not None and names.key is None)
+    reader = BatchReader(
+        run,
+        device=input_device(model, device, is_called=run is model),
+        dtype=float_type(model),
+        input_key=input_key,
+        label_key=names.key,
+    )
     with _storing(to) as store:
-        collector = Collector(selected, store, drop_tokens=drop_tokens, labels=labels)
+        collector = Collector(selected, store, drop_tokens=drop_tokens)
         with (
             _evaluating(model),
             hooked(selected) as hooks,
             torch.no_grad(),
             progress_bar(batches, progress, title="recording", unit="batch") as steps,
         ):
-            runs = ModelRuns(model, run, hooks=hooks, requested=requested)
+            runs = ModelRuns(named, run, hooks=hooks, requested=requested)
             for step in steps:
-                batch = read_batch(step, device)
+                batch = reader.read(step)
+                names.add(step, batch.size)
                 hooks.outputs.clear()
-                runs(batch)
+                with explaining_errors(model, batch, step, picked=input_key is not None):
+                    runs(batch)
                 collector.add(hooks.outputs, batch.size, runs.layout)
-        return collector.finish()
-
-
-def _read_labels(labels: Any, count: int | None) -> NDArray[Any] | None:
-    return None if labels is None else check_labels(labels, len(labels) if count is None else count)
-
-
-def _device_of(model: Module) -> torch.device:
-    import torch
-
-    tensor = next(chain(model.parameters(), model.buffers()), None)
-    return torch.device("cpu") if tensor is None else tensor.device
+                requested.check_applied()
+        warn_of_missing_inputs(inputs, names.count)
+        return collector.finish(names)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from scipy.spatial.distance import squareform
 
 from simplugins._common import arrays
 from simplugins._common.validation import error_prefix
+from simplugins.rsm.labelled_matrices import matrix_labels
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
@@ -79,6 +80,8 @@ def symmetric_matrix_of(name: str, values: Any) -> Matrix:
     matrix = matrix_of(name, values)
     with error_prefix(name):
         check_square(matrix)
+        if not arrays.is_plain(values):
+            matrix_labels(values)  # raises an error if rows and columns are different inputs
     if np.array_equal(matrix, matrix.T):
         return matrix
     mirrored = matrix / 2 + matrix.T / 2

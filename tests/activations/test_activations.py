@@ -404,7 +404,7 @@ def nan_at(index):
         (TOKENS + 1j, {}, TypeError, "complex64"),
         (np.array([["a"]]), {}, TypeError, "<U1"),
         ([[1, 2], [3]], {}, TypeError, "list"),
-        (np.ma.masked_greater(TOKENS, 0), {}, TypeError, "mask="),
+        (np.ma.masked_greater(TOKENS, 0), {}, ValueError, "masked.*mask="),
         (TOKENS, {"dtype": "f2"}, TypeError, "dtype.*float16"),
         (TOKENS, {"labels": ["a"]}, ValueError, r"labels.*\b4\b.*\(1,\)"),
         (TOKENS, {"mask": np.ones((4, 5), bool)}, ValueError, r"mask.*\(4, 6\).*\(4, 5\)"),

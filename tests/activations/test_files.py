@@ -117,8 +117,8 @@ def test_a_truncated_file_is_an_error(folder, name):
 def test_a_missing_file_or_an_unknown_format_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file"):
         read_activations(tmp_path / "none.npy")
-    with pytest.raises(ValueError, match=r"unknown format '.mat', expected one of .npy, .npz"):
-        read_activations(tmp_path / "none.mat")
+    with pytest.raises(ValueError, match=r"unknown format '.csv', expected one of .npy, .npz"):
+        read_activations(tmp_path / "none.csv")
 
 
 def test_labels_are_read_from_lines(tmp_path):

@@ -69,11 +69,11 @@ class Transformer(nn.Module):
 
 
 class Returns(nn.Module):
-    """Returns what a function makes of its input."""
+    """Returns what a function makes of its input; declares tokens with channels last, as timm's modules do."""
 
-    def __init__(self, function):
+    def __init__(self, function, output_fmt="NLC"):
         super().__init__()
-        self.function = function
+        self.function, self.output_fmt = function, output_fmt
 
     def forward(self, inputs):
         return self.function(inputs)
@@ -592,8 +592,8 @@ def test_layers_without_activations_are_skipped_by_patterns_and_named_otherwise(
         (TOKENS[:, :0], {}, ValueError, "layer '0', inputs 0 to 2: input 0 "),
         ("images/", {}, TypeError, r"inputs.*\bstr$"),
         (3, {}, TypeError, r"inputs.*\bint$"),
-        (["a"], {}, TypeError, r"batch.*\bstr$"),
-        ([([TOKENS], 1)], {}, TypeError, r"batch.*\btuple .*\blist$"),
+        (["a"], {}, TypeError, r"batch.*\bstr\b"),
+        ([([TOKENS], 1)], {}, TypeError, r"batch.*\btuple .*\blist\b"),
         ([TOKENS[0, 0, 0]], {}, TypeError, r"inputs.* number$"),
         ({"x": "a"}, {}, TypeError, r"inputs.* mapping of x$"),
         ({"x": TOKENS, "y": TOKENS[1:]}, {}, ValueError, r"inputs.*\bx 7, y 6$"),

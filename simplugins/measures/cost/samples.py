@@ -12,7 +12,9 @@ import numpy as np
 
 from simplugins._common import arrays, ondisk
 from simplugins.activations.activations import Activations
+from simplugins.activations.layouts import layout_of
 from simplugins.activations.reading import read
+from simplugins.activations.sources import read_source
 from simplugins.measures.cost.calibration import Opener
 
 _PROBED = 8
@@ -31,10 +33,10 @@ class Source:
     def open(cls, activations: Any, options: Mapping[str, Any]) -> Source:
         """Open activations, without reading them if they are on disk."""
         array = read(activations)
-        try:
-            count = len(array)
-        except TypeError as error:
-            raise TypeError(f"expected activations, got {type(array).__name__}: {error}") from error
+        if not isinstance(array, Activations) and not arrays.is_plain(array):
+            array, layout, mask, labels = read_source(array, options["layout"], options["mask"])
+            options = {**options, "layout": layout, "mask": mask, "labels": labels}
+        count = _count(array, options["layout"])
         if count == 0:
             raise ValueError("expected at least one input, got none")
         return cls(array, options, count)
@@ -59,6 +61,14 @@ class Source:
             return 0
         nbytes = getattr(self.array, "nbytes", None)
         return count * (probe.input_bytes if nbytes is None else math.ceil(int(nbytes) / self.count))
+
+
+def _count(array: Any, layout: str) -> int:
+    """Return the number of inputs."""
+    if isinstance(array, Activations | list | tuple):
+        return len(array)
+    array = arrays.as_array(array)
+    return int(array.shape[layout_of(array.shape, layout).inputs])
 
 
 def _stays_on_disk(array: Any) -> bool:

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Matrices whose rows and columns have labels: tables of pandas and arrays of xarray."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplugins._common import refusals
+from simplugins._common.data_frames import is_frame
+
+
+def matrix_labels(matrix: Any) -> NDArray[Any] | None:
+    """Return the labels of the inputs of a square matrix; None if it has none.
+
+    Parameters
+    ----------
+    matrix : array
+        Labels are read from the index and columns of a pandas DataFrame, and from the coordinates of an xarray
+        DataArray; those of one axis are enough. The default numbers of pandas are no labels. Labels of several levels
+        are joined by blanks.
+
+    Raises
+    ------
+    ValueError
+        If rows and columns have different labels, or the same in another order.
+    """
+    if is_frame(matrix):
+        axes = [matrix.index, matrix.columns]
+    elif "xarray" in refusals.libraries(matrix) and hasattr(matrix, "indexes"):
+        axes = [matrix.indexes.get(dimension) for dimension in matrix.dims]
+    else:
+        return None
+    labels = [_labels(axis) for axis in axes if axis is not None and not _is_default(axis)]
+    if len(labels) == 2:
+        _check_equal(*(axis.astype(str) for axis in labels))
+    return labels[0] if labels else None
+
+
+def _labels(axis: Any) -> NDArray[Any]:
+    return axis.to_numpy() if axis.nlevels == 1 else np.array([" ".join(map(str, label)) for label in axis])
+
+
+def _is_default(axis: Any) -> bool:
+    return type(axis).__name__ == "RangeIndex" and (axis.start, axis.step) == (0, 1)
+
+
+def _check_equal(rows: NDArray[Any], columns: NDArray[Any]) -> None:
+    if rows.tolist() == columns.tolist():
+        return
+    if len(rows) != len(columns):
+        raise ValueError(f"expected a square matrix, got {len(rows)} rows and {len(columns)} columns")
+    row, column = next(
+        (row, column) for row, column in zip(rows.tolist(), columns.tolist(), strict=True) if row != column
+    )
+    if sorted(rows) == sorted(columns):
+        raise ValueError(
+            f"columns are in another order than rows ({column!r} where rows have {row!r}): read the matrix with "
+            f"simplugins.from_tool, or order its columns as its rows"
+        )
+    raise ValueError(f"rows and columns are not the same inputs: {row!r} in rows is {column!r} in columns")
