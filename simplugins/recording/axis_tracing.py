@@ -237,7 +237,7 @@ def _is_composite(func: Any) -> bool:
     if name in RULES or name in PRODUCTS or rule_for_maps(name) is not None:
         return False
     try:
-        return _COMPOSITE not in func.py_kernels and bool(func.has_kernel_for_dispatch_key(_COMPOSITE))
+        return torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), _COMPOSITE)
     except AttributeError:  # not an operation of the dispatcher
         return False
 
@@ -290,7 +290,7 @@ def _inherited(op: Operation) -> Result:
 
 
 def _inherited_by_size(op: Operation) -> Result:
-    """Operations without a rule: they may exchange axes, so that only those of a size of their own stay what they are."""
+    """Operations without a rule may exchange axes, so only axes of a size of their own stay what they are."""
     derived = op.derived()
     if len(derived) != 1 or op.shape != derived[0][0].shape:
         return None

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from simplugins.recording import axis_tracing, record
@@ -45,7 +45,7 @@ TOKEN = nn.Parameter(torch.randn(1, 1, C))
 
 def channels(function):
     """Apply a function to (n, t, c)."""
-    return lambda x, weight: function(F.linear(x, weight))
+    return lambda x, weight: function(functional.linear(x, weight))
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ def channels(function):
         (lambda x: torch.cat([x, x], 1), "n ? c"),
         (lambda x: torch.cat(x.chunk(2, -1)[::-1], -1), "n ? c"),
         (lambda x: x.roll(1, 1).flip(1), "n ? c"),
-        (lambda x: F.glu(x), "n ? c"),
-        (lambda x: F.pad(x, (0, 0, 1, 1)), "n ? c"),
+        (lambda x: functional.glu(x), "n ? c"),
+        (lambda x: functional.pad(x, (0, 0, 1, 1)), "n ? c"),
         (lambda x: x.unfold(1, 3, 3), "n ? c ?"),
         (lambda x: x.repeat(1, 2, 1), "n ? c"),
         (lambda x: x.repeat(2, 1, 1), "x ? c"),
@@ -89,14 +89,17 @@ def channels(function):
         (lambda x: x @ x.mT, "n ? ?"),
         (lambda x: (x @ x.mT).softmax(-1) @ x, "n ? c"),
         (lambda x: torch.einsum("ntc,cd->dnt", x, torch.randn(C, 7)), "? n ?"),  # channels, or learned queries
-        (lambda x: F.scaled_dot_product_attention(x, x, x), "n ? c"),
-        (lambda x: F.interpolate(x.mT, scale_factor=2).mT, "n t c"),
-        (lambda x: F.conv1d(x.mT, torch.randn(3, C, 2)), "n c t"),
-        (lambda x: F.conv2d(x.mT.reshape(N, C, 2, 3), torch.randn(3, C, 1, 1)), "n c h w"),
-        (lambda x: F.conv2d(x.mT.reshape(N, C, 2, 3), torch.randn(3, C, 1, 1)).flatten(2), "n c t"),
-        (lambda x: F.pixel_shuffle(F.conv2d(x.mT.reshape(N, C, 2, 3), torch.randn(4, C, 1, 1)), 2), "n c h w"),
-        (lambda x: F.unfold(F.conv2d(x.mT.reshape(N, C, 2, 3), torch.randn(4, C, 1, 1)), 2), "n c t"),
-        (lambda x: F.normalize(x, dim=-1), "n ? c"),
+        (lambda x: functional.scaled_dot_product_attention(x, x, x), "n ? c"),
+        (lambda x: functional.interpolate(x.mT, scale_factor=2).mT, "n t c"),
+        (lambda x: functional.conv1d(x.mT, torch.randn(3, C, 2)), "n c t"),
+        (lambda x: functional.conv2d(x.mT.reshape(N, C, 2, 3), torch.randn(3, C, 1, 1)), "n c h w"),
+        (lambda x: functional.conv2d(x.mT.reshape(N, C, 2, 3), torch.randn(3, C, 1, 1)).flatten(2), "n c t"),
+        (
+            lambda x: functional.pixel_shuffle(functional.conv2d(x.mT.reshape(N, C, 2, 3), torch.randn(4, C, 1, 1)), 2),
+            "n c h w",
+        ),
+        (lambda x: functional.unfold(functional.conv2d(x.mT.reshape(N, C, 2, 3), torch.randn(4, C, 1, 1)), 2), "n c t"),
+        (lambda x: functional.normalize(x, dim=-1), "n ? c"),
         (lambda x: torch.zeros(N, T, C).copy_(x), "n ? c"),
         (lambda x: x.clone().mul_(2).transpose_(0, 1).relu_(), "? n c"),
         (lambda x: torch.fft.fft2(x, dim=(1, 2)).real, "n ? c"),
@@ -114,7 +117,7 @@ def test_axes_are_followed_through_operations(function, expected, mode):
 
 
 def test_what_does_not_depend_on_the_inputs_is_constant():
-    assert traced(lambda x, p: (p.exp() + torch.zeros_like(x[:1, :1, :1])), TOKENS, TOKEN) == "constant"
+    assert traced(lambda x, p: p.exp() + torch.zeros_like(x[:1, :1, :1]), TOKENS, TOKEN) == "constant"
     assert traced(lambda x: torch.tensor([1.0]) + torch.arange(3), TOKENS) == "constant"
 
 
@@ -126,8 +129,8 @@ def with_tokens(x, token):
     ("function", "special"),
     [
         (lambda x: x, [0, 7, 8]),
-        (lambda x: F.layer_norm(x + torch.randn(1, 9, C), [C]) @ torch.ones(C, 3), [0, 7, 8]),
-        (lambda x: x + F.scaled_dot_product_attention(x, x, x), [0, 7, 8]),
+        (lambda x: functional.layer_norm(x + torch.randn(1, 9, C), [C]) @ torch.ones(C, 3), [0, 7, 8]),
+        (lambda x: x + functional.scaled_dot_product_attention(x, x, x), [0, 7, 8]),
         (lambda x: x.transpose(0, 1), [0, 7, 8]),
         (lambda x: x.flip(1), [0, 1, 8]),
         (lambda x: x.roll(1, 1), [0, 1, 8]),
@@ -136,7 +139,7 @@ def with_tokens(x, token):
         (lambda x: torch.cat([x[:, 1:4], x[:, :1], x[:, -1:]], 1), [3, 4]),
         (lambda x: torch.cat([x[:, 4:5], x[:, 8][:, None]], 1), [1]),
         (lambda x: torch.cat([x[:, 7].reshape(N, 1, C), x[:, 1:3]], 1), [0]),
-        (lambda x: F.pad(x, (0, 0, 0, 1)), [0, 7, 8, 9]),
+        (lambda x: functional.pad(x, (0, 0, 0, 1)), [0, 7, 8, 9]),
         (lambda x: torch.cat(x.split([3, 4, 2], 1), 1), [0, 7, 8]),
         (lambda x: (x.reshape(N, 9, 2, 4).transpose(1, 2) * 2).transpose(1, 2).reshape(N, 9, C), [0, 7, 8]),
         (lambda x: x.clone().index_fill_(1, torch.tensor([0]), 1.0), [0, 7, 8]),
@@ -164,7 +167,7 @@ def test_tokens_that_are_not_from_parameters_are_not_special(function):
 def test_tokens_written_into_a_buffer_are_special_or_not():
     def fill(x, token):
         buffer = torch.empty(N, T + 2, C)
-        buffer[:, 1:-1] = F.linear(x, torch.ones(C, 5))
+        buffer[:, 1:-1] = functional.linear(x, torch.ones(C, 5))
         buffer[:, 0] = token[0]
         buffer[:, -1:] = token
         return buffer

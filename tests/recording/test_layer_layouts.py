@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from simplugins import compute_rsm
 from simplugins.recording import read_recorded, record
@@ -78,7 +78,9 @@ def squeeze_excite():
 def u_net():
     def run(down, inner, up, x):
         skipped = down(x)
-        return up(torch.cat([skipped, F.interpolate(inner(F.max_pool2d(skipped, 2)), scale_factor=2)], 1))
+        return up(
+            torch.cat([skipped, functional.interpolate(inner(functional.max_pool2d(skipped, 2)), scale_factor=2)], 1)
+        )
 
     return nn.Sequential(
         Calls(run, nn.Conv2d(3, 6, 3, **CIRCULAR), nn.Conv2d(6, 10, 3, **CIRCULAR), nn.Conv2d(16, 4, 3, **CIRCULAR)),
@@ -112,7 +114,14 @@ SIGNALS, MAPS, VOLUMES = torch.randn(N, 3, 16), torch.randn(N, 3, 16, 16), torch
         (
             conv_next,
             MAPS,
-            {"0": "nchw", "1": "nchw", "1.parts.0.1": "nhwc", "1.parts.0.3": "nhwc", "1.parts.0.6": "nchw", "2": "nchw"},
+            {
+                "0": "nchw",
+                "1": "nchw",
+                "1.parts.0.1": "nhwc",
+                "1.parts.0.3": "nhwc",
+                "1.parts.0.6": "nchw",
+                "2": "nchw",
+            },
         ),
         (swin, MAPS, {"0": "nhwc", "0.0": "nchw", "1": "nhwc", "1.out": "nhwc", "2": "nhwc"}),
         (squeeze_excite, MAPS, {"1.parts.0.0": "nchw", "1.out": "nchw"}),
@@ -197,7 +206,10 @@ class Translator(nn.Module):
 @pytest.mark.parametrize("batch_first", [True, False])
 @pytest.mark.parametrize("size", [2, N])
 def test_encoder_and_decoder_are_recorded_with_the_inputs_first(batch_first, size):
-    model, batch = Translator(batch_first).eval(), {"source": torch.randn(size, N, N), "target": torch.randn(size, 4, N)}
+    model, batch = (
+        Translator(batch_first).eval(),
+        {"source": torch.randn(size, N, N), "target": torch.randn(size, 4, N)},
+    )
     recorded = record(model, batch, ["transformer", "transformer.encoder", "transformer.decoder", "out"])
     with torch.no_grad():
         expected = model(**batch)
@@ -255,7 +267,7 @@ def test_the_axis_of_inputs_is_found_by_another_number_of_inputs(size, move):
     model = nn.Sequential(Calls(lambda norm, x: norm(calls.append(len(x)) or move(x)), nn.LayerNorm(3)))
     x = torch.randn(size, 4, 3)  # 4 inputs, 4 tokens: the shape does not tell
     recorded = record(model, x)["0"]
-    np.testing.assert_allclose(recorded, F.layer_norm(x, [3]), atol=1e-5)
+    np.testing.assert_allclose(recorded, functional.layer_norm(x, [3]), atol=1e-5)
     needs_another = size < 5 or move is unseen
     assert set(calls) == ({size, size - 1 if size > 1 else 2} if needs_another else {size})
 
@@ -367,7 +379,9 @@ def test_modules_that_contradict_the_axes_of_the_model_are_errors(part, message)
 
 
 def test_attention_over_the_inputs_is_an_error():
-    attention = Calls(lambda linear, attention, x: attention(*[linear(x)] * 3)[0], nn.Linear(3, 8), nn.MultiheadAttention(8, 2))
+    attention = Calls(
+        lambda linear, attention, x: attention(*[linear(x)] * 3)[0], nn.Linear(3, 8), nn.MultiheadAttention(8, 2)
+    )
     with pytest.raises(ValueError, match=r"MultiheadAttention.*inputs at axis 1.*batch_first.*axis 0"):
         record(attention, torch.randn(N, 5, 3), "parts.1")
 
