@@ -17,6 +17,7 @@ from simplugins.recording.axes import (
     UNKNOWN,
     Axes,
     Dimension,
+    given,
     kind_of,
     named,
     resized,
@@ -122,7 +123,7 @@ class AxisTracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Note the inputs of the model: those with this length along axis 0 depend on the inputs."""
         for tensor in inputs:
             if tensor.ndim and tensor.shape[0] == size:
-                self._axes[tensor] = (named(INPUTS, size), *unknown(tensor.shape[1:]))
+                self._axes[tensor] = (named(INPUTS, size), *given(tensor.shape[1:]))
 
     def find(self, tensor: Tensor) -> Axes | str | None:
         """Return a tensor's axes; CONSTANT if it does not depend on the inputs; None if nothing is known about it."""

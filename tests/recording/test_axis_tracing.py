@@ -292,6 +292,7 @@ def compiled_calls():
     return calls, backend
 
 
+@pytest.mark.skipif(not hasattr(torch.compiler, "set_stance"), reason="this Torch cannot run compiled code uncompiled")
 @pytest.mark.parametrize("way", ["part", "in place", "whole", "forward"])
 def test_compiled_parts_run_compiled_and_are_traced_apart(way):
     torch.compiler.reset()
@@ -320,6 +321,10 @@ def test_compiled_parts_run_compiled_and_are_traced_apart(way):
     assert len(calls) > ran or way == "in place"  # it still runs compiled; Torch drops the last kind by itself
 
 
+@pytest.mark.skipif(
+    not hasattr(torch.utils._python_dispatch.TorchDispatchMode, "ignore_compile_internals"),
+    reason="this Torch compiles nothing while a mode is active",
+)
 def test_a_compiled_function_stays_compiled():
     torch.compiler.reset()
     calls, backend = compiled_calls()

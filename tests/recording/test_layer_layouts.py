@@ -417,6 +417,33 @@ def test_sizes_tell_the_channels_where_operations_do_not():
         record(nn.Sequential(Block()), torch.randn(N, 8, 3), "0")
 
 
+class Mixing(nn.Module):
+    """Linear maps over times and over features in turn, as in mixers of time series."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.times, self.features, self.out = nn.Identity(), nn.Linear(5, 5), nn.Linear(3, 3), nn.Identity()
+
+    def forward(self, x):
+        x = self.first(x)
+        x = x + self.times(x.mT).mT
+        return self.out(x + self.features(x))
+
+
+def test_axes_that_linear_maps_treat_alike_are_asked_for():
+    model, x = Mixing(), torch.randn(N, 5, 3)
+    for name in ("first", "out"):
+        with pytest.raises(ValueError, match=rf"'{name}' .*'nct' or 'ntc'"):
+            record(model, x, name)
+    assert [each.channels for each in record(model, x, ["times", "features"]).values()] == [5, 3]
+
+
+def test_sizes_of_inputs_are_no_evidence():
+    model = nn.Sequential(nn.Identity(), nn.Flatten(), nn.Linear(3 * 16 * 20, 16), nn.Linear(16, 20))
+    with pytest.raises(ValueError, match="'nchw' or 'nhcw' or 'nhwc'"):
+        record(model, torch.randn(N, 3, 16, 20), "0")
+
+
 def test_windows_and_merged_inputs_are_named():
     with pytest.warns(UserWarning, match=r"'1\.parts\.0' .*\(96, 16, 16\).* 6 inputs are merged") as raised:
         recorded = record(swin(), MAPS, ["1.**", "2"])
