@@ -11,10 +11,17 @@ from typing import Any
 import numpy as np
 
 from simplugins._common import filesystem
+from simplugins._common.npy_headers import read_npy_header
+from simplugins._common.npz_archives import open_npz
 from simplugins._common.optional import import_extra
+from simplugins._common.texts import listed
 from simplugins.activations import matlab
 from simplugins.activations.activations import FORMAT, FORMAT_VERSION, Activations
 from simplugins.activations.blocks import Block, BlockReader, offsets_of
+from simplugins.activations.hdf5_checks import check_values, is_in_file
+from simplugins.activations.saved_checks import check_saved
+from simplugins.activations.torch_checks import check_tensor, load_tensors
+from simplugins.activations.zarr_checks import check_zarr_array, open_zarr
 
 
 def read_activations(path: str | os.PathLike[str], key: str | None = None) -> Any:
@@ -52,6 +59,8 @@ def read_activations(path: str | os.PathLike[str], key: str | None = None) -> An
         raise ValueError(f"{path}: unknown format {path.suffix!r}, expected one of {', '.join(_READERS)}")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
+    if suffix != ".zarr" and not path.is_file():
+        raise ValueError(f"{path} is not a file")
     try:
         return _READERS[suffix](path, key)
     except (ImportError, _ArrayKeyError):
@@ -67,13 +76,13 @@ class _ArrayKeyError(ValueError):
 
 
 def _choose(path: Path, names: list[str], key: str | None) -> str:
-    listed = ", ".join(names) or "nothing"
+    present = listed(names) or "nothing"
     if key is None:
         if len(names) != 1:
-            raise _ArrayKeyError(f"{path} holds {len(names)} arrays: pass one of their names as key ({listed})")
+            raise _ArrayKeyError(f"{path} holds {len(names)} arrays: pass one of their names as key ({present})")
         return names[0]
     if key not in names:
-        raise _ArrayKeyError(f"{path} holds no array {key!r}; it holds {listed}")
+        raise _ArrayKeyError(f"{path} holds no array {key!r}; it holds {present}")
     return key
 
 
@@ -84,24 +93,25 @@ def _no_key(path: Path, key: str | None) -> None:
 
 def _read_npy(path: Path, key: str | None) -> Any:
     _no_key(path, key)
+    with path.open("rb") as file:
+        read_npy_header(file).check_size(path.stat().st_size)
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def _read_npz(path: Path, key: str | None) -> Any:
-    if filesystem.read_header(path).get("format") == FORMAT:
+    with open_npz(path) as archive:
+        header = archive.header()
+        if header.get("format") != FORMAT:
+            return archive.read(_choose(path, archive.names, key))
         _no_key(path, key)
-        return _read_saved(path)
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        return archive[_choose(path, archive.files, key)]
+        filesystem.check_version(header["format_version"], FORMAT_VERSION)
+        return _saved_activations(archive.read_all(), header)
 
 
-def _read_saved(path: Path) -> Activations:
-    """Read a file written by `Activations.save`."""
-    contents, header = filesystem.read_npz(path)
-    filesystem.check_version(header["format_version"], FORMAT_VERSION)
+def _saved_activations(contents: Mapping[str, Any], header: Mapping[str, Any]) -> Activations:
+    """Return what `Activations.save` wrote."""
+    check_saved(contents, header)
     vectors, positions = contents["vectors"], contents["positions"]
-    if positions.sum() != len(vectors):
-        raise ValueError(f"it holds {len(vectors)} concept vectors, expected {positions.sum()}")
     return Activations.from_reader(
         BlockReader(Block(vectors, offsets_of(positions))),
         positions,
@@ -113,11 +123,11 @@ def _read_saved(path: Path) -> Activations:
 
 def _read_torch(path: Path, key: str | None) -> Any:
     torch = import_extra("torch", extra="torch", purpose=f"reading {path.suffix} files")
-    loaded = torch.load(path, map_location="cpu", weights_only=True)
+    loaded = load_tensors(torch, path)
     if isinstance(loaded, Mapping):
-        return loaded[_choose(path, [k for k, v in loaded.items() if torch.is_tensor(v)], key)]
+        return check_tensor(loaded[_choose(path, [k for k, v in loaded.items() if torch.is_tensor(v)], key)], path)
     _no_key(path, key)
-    return loaded
+    return check_tensor(loaded, path)
 
 
 def _read_safetensors(path: Path, key: str | None) -> Any:
@@ -134,12 +144,21 @@ def _read_safetensors(path: Path, key: str | None) -> Any:
 def _read_hdf5(path: Path, key: str | None) -> Any:
     h5py = import_extra("h5py", extra="hdf5", purpose=f"reading {path.suffix} files")
     file = h5py.File(path, "r")
+    try:
+        return _read_hdf5_variable(file, path, key)
+    except Exception:
+        file.close()
+        raise
+
+
+def _read_hdf5_variable(file: Any, path: Path, key: str | None) -> Any:
     names = matlab.dataset_names(file)
-    if key is not None and key not in names and key in file:
+    if key is not None and key not in names and is_in_file(file, key):
         matlab.read_hdf5_variable(file[key])  # raises an error that names the fields of a struct
     item = matlab.read_hdf5_variable(file[_choose(path, names, key)])
-    is_text = isinstance(item, h5py.Dataset) and h5py.check_string_dtype(item.dtype)
-    return item.asstr()[()].astype(str) if is_text else item
+    if not hasattr(item, "asstr"):
+        return item
+    return item.asstr()[()].astype(str) if check_values(item) == "text" else item
 
 
 def _read_mat(path: Path, key: str | None) -> Any:
@@ -152,11 +171,11 @@ def _read_mat(path: Path, key: str | None) -> Any:
 
 def _read_zarr(path: Path, key: str | None) -> Any:
     zarr = import_extra("zarr", extra="zarr", purpose=f"reading {path.suffix} folders")
-    opened = zarr.open(path, mode="r")
+    opened = open_zarr(zarr, path)
     if isinstance(opened, zarr.Array):
         _no_key(path, key)
-        return opened
-    return opened[_choose(path, sorted(name for name, _ in opened.arrays()), key)]
+        return check_zarr_array(opened)
+    return check_zarr_array(opened[_choose(path, sorted(name for name, _ in opened.arrays()), key)])
 
 
 _READERS: dict[str, Callable[[Path, str | None], Any]] = {

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from simplugins.cli.command_options import Force, Key, Quiet, check_output
-from simplugins.cli.terminal import one_line_errors, print_table
+from simplugins.cli.terminal import one_line_errors, print_table, say
 
 app = typer.Typer(
     help="Evaluate RSMs: retrieval, and correlation with the predictions of a network.", no_args_is_help=True
@@ -74,12 +74,12 @@ def retrieval(
     print_table(["", "mean", "95 % interval", "queries"], rows)
     if out is not None:
         result.save(out, overwrite=force)
-        typer.echo(f"written: {out}")
+        say(f"written: {out}")
     if figure is not None and images is not None:
         thumbnails = read_activations(images, images_key)
         drawing = neighbours_figure(thumbnails, result.neighbours, relevant=result.relevant, title=rsm.measure)
         save_figure(drawing, figure, overwrite=force)
-        typer.echo(f"written: {figure}")
+        say(f"written: {figure}")
 
 
 @app.command(name="output-correlation")

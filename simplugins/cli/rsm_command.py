@@ -25,7 +25,7 @@ from simplugins.cli.command_options import (
     read_matching,
     read_measures,
 )
-from simplugins.cli.terminal import one_line_errors
+from simplugins.cli.terminal import one_line_errors, say
 
 if TYPE_CHECKING:
     from simplugins.rsm.kernels import Sigma
@@ -121,7 +121,7 @@ def rsm(
     )
     if store is not None:
         for result in rsms.values():
-            typer.echo(repr(result))
+            say(repr(result))
     _save(rsms, paths, out, force=force)
 
 
@@ -130,7 +130,7 @@ def _save(rsms: dict[str, RSM], paths: dict[str, Path], out: Path | None, *, for
         if path.parent == out:
             path.parent.mkdir(exist_ok=True)
         rsms[name].save(path, overwrite=force)
-        typer.echo(f"{path}: {rsms[name]!r}")
+        say(f"{path}: {rsms[name]!r}")
 
 
 def _read_inputs(*sides: tuple[Path | None, str | None, Path | None, Path | None]) -> dict[str, Any]:

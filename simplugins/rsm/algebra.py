@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from simplugins.rsm.constructors import NEGATIVE
 from simplugins.rsm.matrices import centred
 
+_ROUNDING_OF_VALUES = 2.0**-45
+"""Bound on the relative rounding error of values of unknown origin, from sums in float64."""
+
 _ROUNDINGS = 16
 """Eigenvalues within this many roundings of the largest count as 0."""
 
@@ -55,11 +58,12 @@ class Algebra:
         Returns
         -------
         (N, N) or (N, M) float64 array
-            ``sqrt(k(i, i) + k(j, j) - 2 k(i, j))``. For the linear kernel this is the smallest distance of two
-            responses over all matchings of their positions; with exact matching it behaves as a metric. For an RSM of
-            inputs with themselves it is exactly symmetric with a diagonal of exactly 0. Squared distances are negative
-            where two inputs are more similar to each other than to themselves on average, as cross-validated estimates
-            may be. NaN where the similarity is.
+            ``sqrt(k(i, i) + k(j, j) - 2 k(i, j))``; exactly 0 where equal responses are matched, since squares within
+            the rounding error of ``k(i, i) + k(j, j)`` count as 0. For the linear kernel this is the smallest distance
+            of two responses over all matchings of their positions; with exact matching it behaves as a metric. For an
+            RSM of inputs with themselves it is exactly symmetric with a diagonal of exactly 0. Squared distances are
+            negative where two inputs are more similar to each other than to themselves on average, as cross-validated
+            estimates may be. NaN where the similarity is.
 
         Raises
         ------
@@ -69,12 +73,13 @@ class Algebra:
         """
         rows, columns = self._self_similarities()
         distances = rows[:, None] + columns[None, :] - 2 * self.values
+        sizes = np.abs(rows)[:, None] + np.abs(columns)
+        distances[np.abs(distances) <= self._rounding() * sizes] = 0
         if self.symmetric:
             distances = np.maximum(distances, distances.T)
             np.fill_diagonal(distances, 0)
         if (distances < 0).any() and NEGATIVE not in self.metadata:
-            rounding = _DISTANCE_ROUNDING * (np.abs(rows)[:, None] + np.abs(columns))
-            distances[(distances < 0) & (distances >= -rounding)] = 0
+            distances[(distances < 0) & (distances >= -_DISTANCE_ROUNDING * sizes)] = 0
         if squared:
             return distances
         if (distances < 0).any():
@@ -84,6 +89,13 @@ class Algebra:
                 f"squared=True (dissimilarity='squared-distance' in to_tool)"
             )
         return np.sqrt(distances)
+
+    def _rounding(self) -> float:
+        """Return a bound on the rounding error of values, relative to the mean of the two self-similarities."""
+        if self.kernel == "rbf":  # applied to squared distances that are 0 within rounding already
+            return 0.0
+        known = self.metadata.get("rounding") if self.kernel else None
+        return _ROUNDING_OF_VALUES if known is None else float(known)
 
     def _self_similarities(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return k(i, i) of rows and of columns."""

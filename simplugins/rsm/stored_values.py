@@ -121,6 +121,8 @@ class StoredValues:
         if (known := self.store.read_sigma()) is not None:
             return known
         sigma = float(np.sqrt(lower_median(self._distances)))
+        rounding = float(self.store.manifest["computed"]["rounding"])
+        kernels.warn_of_rounding(sigma, self.squared_norms, self._column_norms, rounding=rounding)
         self.store.write_sigma(sigma)
         return sigma
 
@@ -133,7 +135,7 @@ def stored_rsm(store: Store, measure: str, kernel: str | None, sigma: Sigma) -> 
     """Return the RSM of a finished store under one of the measures that share its matching."""
     values = StoredValues(store, kernel, sigma)
     manifest = store.manifest
-    computed = {name: value for name, value in manifest["computed"].items() if name != "rounding"}
+    computed = {name: value for name, value in manifest["computed"].items() if kernel or name != "rounding"}
     rule = None if kernel != "rbf" else "median" if sigma == "median" else "given"
     return RSM(
         source=values,

@@ -31,7 +31,8 @@ def summarise(rsm: RSM) -> dict[str, str]:
     where = " off the diagonal" if rsm.symmetric else ""
     values = _informative(rsm, rsm.values)
     details = {"kernel": rsm.kernel, "sigma": rsm.sigma, **rsm.metadata}
-    details.pop("matching_options", None)
+    for name in ("matching_options", "rounding"):
+        details.pop(name, None)
     summary = {
         "measure": rsm.measure,
         "inputs": f"{rows}" if rsm.symmetric else f"{rows} x {columns}",
