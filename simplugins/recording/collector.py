@@ -3,25 +3,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common import arrays
+from simplugins._common.formatting import counted
 from simplugins._common.validation import error_prefix
 from simplugins.activations.activations import Activations
+from simplugins.activations.layouts import parse_layout
 from simplugins.recording.input_labels import InputLabels
-from simplugins.recording.layer_outputs import NoActivationsError, activations_in
-from simplugins.recording.model_layers import Layer
+from simplugins.recording.layer_layouts import OutputLayout
+from simplugins.recording.layer_outputs import NoActivationsError, activations_in, check_activations
+from simplugins.recording.model_layers import Layer, is_container
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     Outputs = Mapping[str, Sequence[Tensor | None]]
+    FindLayout = Callable[[Layer, int, Tensor], OutputLayout]
 
 _MOST_REASONS = 5
+_DID_NOT_RUN = "did not run in the forward pass: it is unused, a container, or part of something fused or compiled"
 
 
 class Store(Protocol):
@@ -64,20 +70,21 @@ class Collector:
     ----------
     layers : sequence of Layer
     store : Store
-    layout, drop_tokens
+    drop_tokens
         As for `simplugins.recording.record`.
     """
 
-    def __init__(self, layers: Sequence[Layer], store: Store, *, layout: str, drop_tokens: Any) -> None:
+    def __init__(self, layers: Sequence[Layer], store: Store, *, drop_tokens: Any) -> None:
         self._layers, self._store = layers, store
-        self._layout, self._drop_tokens = layout, arrays.small_numpy(drop_tokens).tolist()
+        self._drop_tokens = arrays.small_numpy(drop_tokens).tolist()
         self._inputs = 0
         self._names: dict[str, list[str]] = {}
         """The names of each layer's outputs."""
+        self._layouts: dict[str, OutputLayout] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._dtypes: dict[str, np.dtype[np.floating]] = {}
 
-    def add(self, outputs: Outputs, size: int) -> None:
+    def add(self, outputs: Outputs, size: int, find_layout: FindLayout) -> None:
         """Add the outputs of a batch.
 
         Parameters
@@ -86,15 +93,23 @@ class Collector:
             By layer, one tensor per run.
         size : int
             Number of inputs in the batch.
+        find_layout : callable
+            Returns the layout of an output in the first batch, by its layer and the number of the run.
 
         Raises
         ------
         ValueError
             If the number of a layer's runs, or the type or shape of its output, has changed; if values are NaN or
-            infinite; or if a requested layer has no activations in the first batch.
+            infinite; or if, in the first batch, a layer requested by name cannot be recorded, or none that matches a
+            pattern.
+
+        Warns
+        -----
+        UserWarning
+            If other layers that match a pattern cannot be recorded.
         """
         if not self._names:
-            self._begin(outputs, size)
+            self._begin(outputs, find_layout)
         inputs = f"inputs {self._inputs} to {self._inputs + size - 1}"
         for layer, names in self._names.items():
             tensors = outputs.get(layer, [])
@@ -122,39 +137,69 @@ class Collector:
         names = labels.finish()
         activations, descriptions = {}, {}
         for name, array in self._store.arrays().items():
-            options = self._options(array.ndim)
+            options = self._options(name)
             with error_prefix(f"layer {name!r}"):
                 activations[name] = Activations.from_array(array, labels=names, **options)
             descriptions[name] = {"shape": list(array.shape), "dtype": str(array.dtype), **options}
         self._store.describe(descriptions, names)
         return activations
 
-    def _begin(self, outputs: Outputs, size: int) -> None:
-        """Find the layers that return activations in the first batch, with output names, types and shapes."""
-        reasons: dict[str, list[str]] = {}
+    def _begin(self, outputs: Outputs, find_layout: FindLayout) -> None:
+        """Find the layers that return activations in the first batch, and their layouts; warn of those that do not."""
+        reasons: dict[Layer, NoActivationsError] = {}
         for layer in self._layers:
             try:
-                self._begin_layer(layer.name, _read_all(outputs.get(layer.name, []), size))
+                self._begin_layer(layer, outputs.get(layer.name, []), find_layout)
             except NoActivationsError as error:
-                reason = f"layer {layer.name!r} {error}"
                 if layer.pattern is None:
-                    raise ValueError(reason) from None
-                reasons.setdefault(layer.pattern, []).append(reason)
-        matched = {layer.pattern for layer in self._layers if layer.name in self._names}
-        for pattern in (pattern for pattern in reasons if pattern not in matched):
-            more = ["..."] if len(reasons[pattern]) > _MOST_REASONS else []
-            listed = "; ".join(reasons[pattern][:_MOST_REASONS] + more)
-            raise ValueError(f"layers: no activations in {pattern!r}: {listed}")
+                    raise ValueError(f"layer {layer.name!r} {error}{error.advice(layer.name)}") from None
+                reasons[layer] = error
+            except ValueError as error:
+                raise ValueError(f"layer {layer.name!r}: {error}") from None
+        self._check_patterns(reasons)
+        if missing := self._describe_missing(reasons, outputs):
+            warnings.warn(missing, UserWarning, stacklevel=4)
 
-    def _begin_layer(self, layer: str, outputs: Sequence[NDArray[np.floating]]) -> None:
-        names = [layer] if len(outputs) == 1 else [f"{layer}#{number}" for number in range(len(outputs))]
-        self._names[layer] = names
-        for name, values in zip(names, outputs, strict=True):
-            self._shapes[name], self._dtypes[name] = values.shape[1:], values.dtype
+    def _begin_layer(self, layer: Layer, outputs: Sequence[Tensor | None], find_layout: FindLayout) -> None:
+        if not outputs:
+            raise NoActivationsError(_DID_NOT_RUN)
+        tensors = [check_activations(tensor) for tensor in outputs]
+        layouts = [find_layout(layer, number, tensor) for number, tensor in enumerate(tensors)]
+        names = [layer.name] if len(outputs) == 1 else [f"{layer.name}#{number}" for number in range(len(outputs))]
+        self._names[layer.name] = names
+        for name, tensor, layout in zip(names, tensors, layouts, strict=True):
+            values = tensor.numpy()
+            self._layouts[name], self._dtypes[name] = layout, values.dtype
+            self._shapes[name] = tuple(np.delete(values.shape, layout.inputs).tolist())
+
+    def _check_patterns(self, reasons: Mapping[Layer, NoActivationsError]) -> None:
+        """Raise a ValueError if no layer that matches a pattern can be recorded."""
+        recorded = {layer.pattern for layer in self._layers if layer.name in self._names}
+        for pattern in dict.fromkeys(layer.pattern for layer in reasons):
+            if pattern not in recorded:
+                missing = {layer.name: reason for layer, reason in reasons.items() if layer.pattern == pattern}
+                listed = [f"layer {name!r} {reason}{reason.advice(name)}" for name, reason in missing.items()]
+                more = ["..."] if len(listed) > _MOST_REASONS else []
+                raise ValueError(f"layers: no activations in {pattern!r}: {'; '.join(listed[:_MOST_REASONS] + more)}")
+
+    def _describe_missing(self, reasons: Mapping[Layer, NoActivationsError], outputs: Outputs) -> str | None:
+        """Return the layers that cannot be recorded, by reason, but for containers with parts."""
+        by_reason: dict[str, list[str]] = {}
+        for layer, reason in reasons.items():
+            has_parts = any(other.name.startswith(f"{layer.name}.") for other in self._layers)
+            is_empty = is_container(layer.module) and not any(layer.module.children())
+            if layer.name in outputs or not (has_parts or is_empty):
+                by_reason.setdefault(str(reason), []).append(layer.name)
+        advice = {str(reason): reason for reason in reasons.values()}
+        listed = (
+            f"{', '.join(map(repr, names))} {text}{advice[text].advice(names[0])}" for text, names in by_reason.items()
+        )
+        count = counted(sum(map(len, by_reason.values())), "layer")
+        return f"{count} cannot be recorded: {'; '.join(listed)}" if by_reason else None
 
     def _checked(self, name: str, tensor: Tensor | None, size: int) -> NDArray[np.floating]:
         """Return the activations of a batch, after checking them against the first batch."""
-        values = activations_in(tensor, size)
+        values = activations_in(tensor, size, self._layouts[name].inputs)
         dtype, shape = self._dtypes[name], self._shapes[name]
         if (values.dtype, values.shape[1:]) != (dtype, shape):
             raise ValueError(
@@ -163,26 +208,15 @@ class Collector:
             )
         is_first = self._inputs == 0
         if is_first or not np.isfinite(values).all():  # report bad options and values early
-            Activations.from_array(values, **self._options(values.ndim))
+            Activations.from_array(values, **self._options(name))
         return values
 
-    def _options(self, dimensions: int) -> dict[str, Any]:
-        """Return the options that apply to arrays with this number of dimensions.
+    def _options(self, name: str) -> dict[str, Any]:
+        """Return the options that apply to an output.
 
-        An option that applies to no output is returned for all of them, so that constructing Activations explains why.
+        Dropped tokens apply to outputs with tokens; to all if there is none, so that constructing Activations explains
+        why.
         """
-        present = {len(shape) + 1 for shape in self._shapes.values()}
-        for_layout = dimensions == len(self._layout) or len(self._layout) not in present
-        for_tokens = dimensions == len("ntd") or len("ntd") not in present
-        return {
-            "layout": self._layout if for_layout else "auto",
-            "drop_tokens": self._drop_tokens if for_tokens else 0,
-        }
-
-
-def _read_all(tensors: Sequence[Tensor | None], size: int) -> list[NDArray[np.floating]]:
-    if not tensors:
-        raise NoActivationsError(
-            "did not run in the forward pass: it is unused, a container, or part of something fused or compiled"
-        )
-    return [activations_in(tensor, size) for tensor in tensors]
+        layout = self._layouts[name].name
+        with_tokens = {each.name for each in self._layouts.values() if parse_layout(each.name).has_tokens}
+        return {"layout": layout, "drop_tokens": self._drop_tokens if layout in with_tokens or not with_tokens else 0}

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 from simplugins._common.optional import import_extra
@@ -17,15 +17,15 @@ from simplugins.recording.batch_inputs import BatchReader
 from simplugins.recording.batches import count_inputs, in_batches
 from simplugins.recording.collector import Collector, Memory, Store
 from simplugins.recording.input_labels import InputLabels
-from simplugins.recording.layer_outputs import copy_first_tensor
+from simplugins.recording.layer_hooks import hooked
+from simplugins.recording.layer_layouts import RequestedLayouts
 from simplugins.recording.loader_counts import warn_of_missing_inputs
 from simplugins.recording.loader_order import check_order
 from simplugins.recording.model_errors import explaining_errors
 from simplugins.recording.model_facts import float_type, input_device, named_model, unwrapped
-from simplugins.recording.model_layers import Layer, choose_layers
+from simplugins.recording.model_layers import choose_layers
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.nn import Module
 
 
@@ -35,7 +35,7 @@ def record(
     layers: str | Sequence[str] | None = None,
     *,
     to: str | os.PathLike[str] | None = None,
-    layout: str = "auto",
+    layout: str | Mapping[str, str] = "auto",
     drop_tokens: int | Sequence[int] = 0,
     labels: Any = None,
     input_key: str | int | None = None,
@@ -61,15 +61,15 @@ def record(
     layers : str or sequence of str, optional
         Names from ``model.named_modules()``, or patterns in which ``*`` matches one part of a name and ``**`` any
         number of parts: ``"features.*"`` are the children of ``features``, ``"features.**"`` all its descendants.
-        Layers matched by a pattern are skipped if they return no activations; layers given by name must return some.
-        By default the children of the model, usually its stages; recording every layer can take gigabytes.
+        Layers that match a pattern but cannot be recorded are named in a warning; layers given by name must return
+        activations. By default the children of the model, usually its stages; recording every layer can take gigabytes.
     to : path, optional
         A new or empty folder for one .npy file per layer, written while the model runs, so that only one batch is in
         memory at a time; `read_recorded` opens it. By default all values are kept in memory.
-    layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
-        Meaning of the dimensions, for layers with this number of dimensions; "auto", which applies to all other
-        layers, reads two, three and four dimensions as "nd", "ntd" and "nchw". Some models, such as Swin transformers,
-        have "nhwc" maps.
+    layout : str or mapping of str to str, default "auto"
+        Meaning of the dimensions of what layers return, one letter per dimension (see `simplugins.parse_layout`): for
+        all layers with this number of dimensions, or by name or pattern, such as ``{"blocks.*": "nhwc"}``. "auto",
+        which applies to all other layers, follows the axes of inputs and channels through the model.
     drop_tokens : int or sequence of int, default 0
         Tokens to drop from every layer that has tokens: the number of leading tokens (1 drops a class token), or the
         indices of tokens. Files contain all tokens.
@@ -98,7 +98,8 @@ def record(
     -------
     dict of str to Activations
         By layer, in the order requested; the inputs keep their order. A shared layer that runs several times in a
-        forward pass has one entry per run: ``name#0``, ``name#1`` and so on. Values keep the type that the layer
+        forward pass has one entry per run: ``name#0``, ``name#1`` and so on. The inputs come first in each layout, also
+        if the layer has them elsewhere. Values keep the type that the layer
         returned, except that types that NumPy lacks, such as bfloat16, become float32.
 
     Raises
@@ -107,7 +108,8 @@ def record(
         If the model is not a Torch module, or `inputs` or a batch has none of the forms above.
     ValueError
         If a requested layer does not exist; a layer given by name, or every layer that matches a pattern, does not run
-        or returns no floating-point tensor with 2 to 4 dimensions, the first of which is the batch; the shape or type
+        or returns no floating-point tensor with an axis of inputs; its axis of channels cannot be told, or what
+        operations, the module or `layout` say of it differs; the shape or type
         of a layer's output changes between batches; a value is NaN or infinite; there are no inputs; the order of a
         DataLoader is not known to be fixed; the fields of a batch do not determine the model's input; the model raises
         an error that the type, device or shape of the inputs explains; or `layout`, `drop_tokens` or `labels` do not
@@ -118,6 +120,7 @@ def record(
     Warns
     -----
     UserWarning
+        If layers that match a pattern cannot be recorded.
         If a DataLoader yields more or fewer inputs than it reads from, for example because of ``drop_last=True``.
 
     Notes
@@ -126,6 +129,13 @@ def record(
     with an attribute ``shuffle=False``; data sets and other iterables of batches are trusted unless they show that
     they shuffle. A model in DataParallel or DistributedDataParallel runs outside the wrapper, on one device; its layers
     have their names in that model, unless all are requested with the wrapper's prefix ``module.``.
+
+    The axes of a layer's output are those that `layout` states; else those that Torch's own modules declare (such as
+    ``Conv1d``, ``Linear``, ``batch_first`` or timm's ``output_fmt``); else those that operations of the first batch
+    show, from the inputs through convolutions, products, reshapes and so on; else the only axis of the size of a number
+    of channels known in or around the layer. Where none of these tells, or two of them contradict each other, an error
+    names the possible layouts. Where the axis of inputs is not certain, and for a single input, the model runs once
+    more, with another number of inputs.
 
     If a layer returns a tuple, list, mapping or dataclass, its ``last_hidden_state`` is recorded, or else its first
     tensor. Outputs are copied as soon as their layer returns, so later layers may modify them in place. Parts of a
@@ -149,8 +159,12 @@ def record(
     torch = import_extra("torch", extra="torch", purpose="recording activations")
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
+    from simplugins.recording.model_runs import ModelRuns
+
     check_count("batch_size", batch_size)
-    selected = choose_layers(named_model(model, layers), layers)
+    named = named_model(model, layers)
+    selected = choose_layers(named, layers)
+    requested = RequestedLayouts(layout, [layer.name for layer in selected])
     model = unwrapped(model)
     run = unwrapped(model if forward is None else forward)
     batches = in_batches(inputs, batch_size)
@@ -164,20 +178,22 @@ def record(
         label_key=names.key,
     )
     with _storing(to) as store:
-        collector = Collector(selected, store, layout=layout, drop_tokens=drop_tokens)
+        collector = Collector(selected, store, drop_tokens=drop_tokens)
         with (
             _evaluating(model),
-            _hooked(selected) as outputs,
+            hooked(selected) as hooks,
             torch.no_grad(),
             progress_bar(batches, progress, title="recording", unit="batch") as steps,
         ):
+            runs = ModelRuns(named, run, hooks=hooks, requested=requested)
             for step in steps:
                 batch = reader.read(step)
                 names.add(step, batch.size)
-                outputs.clear()
+                hooks.outputs.clear()
                 with explaining_errors(model, batch, step, picked=input_key is not None):
-                    run(*batch.arguments, **batch.keywords)
-                collector.add(outputs, batch.size)
+                    runs(batch)
+                collector.add(hooks.outputs, batch.size, runs.layout)
+                requested.check_applied()
         warn_of_missing_inputs(inputs, names.count)
         return collector.finish(names)
 
@@ -196,20 +212,6 @@ def _evaluating(model: Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
-
-
-@contextmanager
-def _hooked(layers: Iterable[Layer]) -> Iterator[dict[str, list[Tensor | None]]]:
-    """Yield a dict that collects copies of the layers' outputs, by layer; the caller clears it before each batch."""
-    outputs: dict[str, list[Tensor | None]] = {}
-
-    def hook(name: str) -> Callable[..., None]:
-        return lambda module, arguments, output: outputs.setdefault(name, []).append(copy_first_tensor(output))
-
-    with ExitStack() as hooks:
-        for layer in layers:
-            hooks.callback(layer.module.register_forward_hook(hook(layer.name)).remove)
-        yield outputs
 
 
 def _storing(to: str | os.PathLike[str] | None) -> AbstractContextManager[Store]:
