@@ -264,7 +264,7 @@ SAVED = {
     "complex vectors": {"vectors": np.ones((6, 2), complex)},
     "flat vectors": {"vectors": np.ones(6)},
     "too many labels": {"labels": np.array(["a", "b", "c"])},
-    "nested labels": {"labels": np.array([["a", "b"]])},
+    "nested labels": {"labels": np.array([["a", "b"], ["c", "d"]])},
     "no vectors": {"vectors": None},
 }
 

@@ -168,6 +168,7 @@ def test_compare_names_no_option_that_it_lacks(run, tmp_path):
     assert "key" not in result.output
 
 
+@pytest.mark.filterwarnings("ignore:an interval at 95 %")
 @pytest.mark.parametrize("labels", ["a\na\n\nb\nb\n\n", "a\na\n\nb\nb"])
 def test_blank_lines_of_labels_are_an_error_unless_the_command_allows_them(run, tmp_path, labels):
     (tmp_path / "labels.txt").write_text(labels, encoding="utf-8-sig")

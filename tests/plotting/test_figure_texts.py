@@ -32,7 +32,6 @@ HOSTILE = [
     "'\"&amp;",
     "]]><x/>",
     "\x1b[31mred",
-    "\x00null",
     "two\nlines",
     "right\u202eleft",
     "\ud800",

@@ -40,7 +40,7 @@ ARRAYS = {
     "norms as texts": {"squared_norms": np.full(3, "1")},
     "no norms": {"squared_norms": None},
     "labels of another size": {"labels": np.array(["a"])},
-    "nested labels": {"labels": np.array([["a", "b", "c"]])},
+    "nested labels": {"labels": np.array([["a", "b", "c"]] * 3)},
     "labels of floats": {"labels": np.array([1.5, 2.5, np.nan])},
     "labels of times": {"labels": np.zeros(3, "M8[s]")},
     "unknown arrays": {"source": np.ones(3)},
