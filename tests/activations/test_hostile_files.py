@@ -109,11 +109,32 @@ def rezipped(path, change, method=zipfile.ZIP_STORED):
             file.writestr(name, content)
 
 
-def test_a_storage_that_declares_more_than_the_file_holds_is_an_error(tmp_path):
-    torch.save(torch.tensor(VALUES), tmp_path / "x.pt")
-    longer = b"J" + struct.pack("<i", 2**30)
-    rezipped(tmp_path / "x.pt", lambda members: [(n, c.replace(b"K\x0ctq", longer + b"tq")) for n, c in members])
+@pytest.mark.parametrize("count", [11, 13, 1000, 2**30, -1])
+def test_a_storage_that_declares_other_values_than_the_file_holds_is_an_error(tmp_path, count):
+    torch.save({"a": torch.tensor(VALUES)}, tmp_path / "x.pt")
+    number = b"J" + struct.pack("<i", count)
+    rezipped(tmp_path / "x.pt", lambda members: [(n, c.replace(b"K\x0ctq", number + b"tq")) for n, c in members])
     with pytest.raises(ValueError, match=r"x\.pt could not be read"):
+        read_activations(tmp_path / "x.pt")
+
+
+def doubling(depth):
+    mapping = {"a": torch.ones(2)}
+    for _ in range(depth):
+        mapping = {"a": mapping, "b": mapping}
+    return mapping
+
+
+def around_itself(_):
+    mapping = {"a": torch.ones(2)}
+    mapping["b"] = mapping
+    return mapping
+
+
+@pytest.mark.parametrize("make", [doubling, around_itself])
+def test_mappings_that_hold_each_other_endlessly_are_errors(tmp_path, make):
+    torch.save(make(60), tmp_path / "x.pt")
+    with pytest.raises(ValueError, match="nested too deeply"):
         read_activations(tmp_path / "x.pt")
 
 

@@ -32,7 +32,7 @@ HOSTILE = [
     "'\"&amp;",
     "]]><x/>",
     "\x1b[31mred",
-    "\x00null",
+    "\x01one",
     "two\nlines",
     "right\u202eleft",
     "\ud800",
