@@ -24,6 +24,8 @@ def check_saved(contents: Mapping[str, Any], header: Mapping[str, Any]) -> None:
         raise ValueError(f"positions: expected a count per input, got {positions.dtype} of shape {positions.shape}")
     if sum(positions.tolist()) != len(vectors):
         raise ValueError(f"it holds {len(vectors)} concept vectors, expected {sum(positions.tolist())}")
+    if "labels" in contents and contents["labels"].shape != positions.shape:
+        raise ValueError(f"labels: expected {len(positions)} (one per input), got shape {contents['labels'].shape}")
     for name in ("layout", "dtype"):
         if not isinstance(header[name], str):
             raise ValueError(f"{name}: expected a text, got {header[name]!r}")

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from simplugins._common.machine_memory import check_fits
 
 _SAFE_ADVICE = "save tensors, as in torch.save({'layer': tensor}, path)"
+_DEEPEST, _MOST_ENTRIES = 100, 10**6
 _REFUSED = re.compile(r"(?:GLOBAL|class|type) ([\w.]+)")
 
 
@@ -24,13 +26,15 @@ def load_tensors(torch: Any, path: Path) -> Any:
     """
     _check_archive(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:
         if "weights_only" not in str(error) and "Weights" not in str(error):
             raise
         match = _REFUSED.search(str(error))
         named = f" ({match.group(1)})" if match else ""
         raise ValueError(f"it holds Python objects{named}, which are never loaded: {_SAFE_ADVICE}") from None
+    _check_nesting(loaded)
+    return loaded
 
 
 def check_tensor(tensor: Any, path: Path) -> Any:
@@ -52,10 +56,31 @@ def check_tensor(tensor: Any, path: Path) -> Any:
     }
     if kind := next((kind for kind, holds in kinds.items() if holds), None):
         raise ValueError(f"it holds a {kind} tensor, expected a dense one of real numbers")
-    if tensor.untyped_storage().nbytes() > path.stat().st_size:
-        raise ValueError("its tensor declares more values than the file holds")
+    if not _holds(path, tensor.untyped_storage().nbytes()):
+        raise ValueError("its tensor declares other values than the file holds")
     check_fits(tensor.numel() * tensor.element_size(), "its tensor")
     return tensor
+
+
+def _check_nesting(loaded: Any) -> None:
+    """Raise a ValueError if mappings hold each other so often that listing their tensors would not end."""
+    pending, entries = [(loaded, 0)], 0
+    while pending:
+        mapping, depth = pending.pop()
+        if not isinstance(mapping, Mapping):
+            continue
+        entries += len(mapping)
+        if depth > _DEEPEST or entries > _MOST_ENTRIES:
+            raise ValueError("its mappings are nested too deeply, or hold too many entries")
+        pending.extend((value, depth + 1) for value in mapping.values())
+
+
+def _holds(path: Path, size: int) -> bool:
+    """Return whether a file has a storage of a number of bytes; any that fits, if it is not an archive."""
+    if not zipfile.is_zipfile(path):
+        return size <= path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        return size in {info.file_size for info in archive.infolist()}
 
 
 def _check_archive(path: Path) -> None:

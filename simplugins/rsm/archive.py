@@ -100,9 +100,9 @@ def _from_archive(arrays: dict[str, Any], header: dict[str, Any]) -> RSM:
     if missing := set(declared) - set(arrays):
         raise ValueError(f"its arrays {sorted(missing)} are missing")
     for name, array in arrays.items():
-        kinds = "iuUS" if name.endswith("labels") else "iuf"
-        if array.dtype.kind not in kinds:
-            raise ValueError(f"{name}: unexpected values of type {array.dtype}")
+        is_labels = name.endswith("labels")
+        if array.dtype.kind not in ("iuUS" if is_labels else "iuf") or (is_labels and array.ndim != 1):
+            raise ValueError(f"{name}: unexpected values of type {array.dtype} and shape {array.shape}")
     arrays |= {name: saved_labels(arrays[name]) for name in ("labels", "other_labels") if name in arrays}
     content: dict[str, Any] = {**arrays, **_description_of(header)}
     return RSM(DenseValues(content.pop("values"), content.pop("gap", None)), **content)

@@ -109,19 +109,32 @@ def rezipped(path, change, method=zipfile.ZIP_STORED):
             file.writestr(name, content)
 
 
-def test_a_tensor_that_declares_more_than_the_file_holds_is_an_error(tmp_path):
-    torch.save(torch.zeros(3, 4), tmp_path / "x.pt")
-    storage, rows = (b"J" + struct.pack("<i", size) for size in (2**28, 2**26))
-    lies = {b"K\x0ctq": storage + b"tq", b"K\x03K\x04": rows + b"K\x04"}
-
-    def lying(members):
-        for truth, lie in lies.items():
-            assert any(truth in content for _, content in members)
-            members = [(name, content.replace(truth, lie)) for name, content in members]
-        return members
-
-    rezipped(tmp_path / "x.pt", lying)
+@pytest.mark.parametrize("count", [11, 13, 1000, 2**30, -1])
+def test_a_storage_that_declares_other_values_than_the_file_holds_is_an_error(tmp_path, count):
+    torch.save({"a": torch.tensor(VALUES)}, tmp_path / "x.pt")
+    number = b"J" + struct.pack("<i", count)
+    rezipped(tmp_path / "x.pt", lambda members: [(n, c.replace(b"K\x0ctq", number + b"tq")) for n, c in members])
     with pytest.raises(ValueError, match=r"x\.pt could not be read"):
+        read_activations(tmp_path / "x.pt")
+
+
+def doubling(depth):
+    mapping = {"a": torch.ones(2)}
+    for _ in range(depth):
+        mapping = {"a": mapping, "b": mapping}
+    return mapping
+
+
+def around_itself(_):
+    mapping = {"a": torch.ones(2)}
+    mapping["b"] = mapping
+    return mapping
+
+
+@pytest.mark.parametrize("make", [doubling, around_itself])
+def test_mappings_that_hold_each_other_endlessly_are_errors(tmp_path, make):
+    torch.save(make(60), tmp_path / "x.pt")
+    with pytest.raises(ValueError, match="nested too deeply"):
         read_activations(tmp_path / "x.pt")
 
 

@@ -128,7 +128,7 @@ def _table(values):
 
 def test_pickles_are_never_read(tmp_path):
     np.savez(tmp_path / "names.npz", rsm=np.eye(2), names=np.array(["a", {}], object))
-    with pytest.raises(ValueError, match="allow_pickle=False"):
+    with pytest.raises(ValueError, match="never loaded"):
         simplugins.from_tool("numpy", tmp_path / "names.npz", key="rsm", labels="names")
     np.save(tmp_path / "objects.npy", np.array([[1, None], [None, 1]]))
     with pytest.raises(ValueError, match=r"could not be read as \.npy"):

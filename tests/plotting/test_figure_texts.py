@@ -32,6 +32,7 @@ HOSTILE = [
     "'\"&amp;",
     "]]><x/>",
     "\x1b[31mred",
+    "\x01one",
     "two\nlines",
     "right\u202eleft",
     "\ud800",
