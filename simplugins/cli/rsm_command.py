@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _SOURCE_HELP = "A .npy, .npz, .pt, .pth, .safetensors, .h5, .mat or .zarr file, or the folder of a recording."
 _OUT_HELP = "A new .npz file; for several measures, a folder with one file per measure."
-_MASK_HELP = "A .npy or .npz file of booleans (inputs, positions), True for positions that count."
+_MASK_HELP = "A file of booleans, or of 0 and 1, (inputs, positions): True or 1 for positions that count."
 _STORE_HELP = "A .zarr folder for finished tiles; the same command continues from it."
 _SCHEDULER_HELP = "The address of a Dask scheduler whose workers compute, such as tcp://10.0.0.1:8786."
 
@@ -53,7 +53,9 @@ _OtherKey = Annotated[str | None, typer.Option(help="Name of the array in the fi
 _Labels = Annotated[Path | None, typer.Option(help="A text file with the label of each input on a line of its own.")]
 _OtherLabels = Annotated[Path | None, typer.Option(help="Labels of the other inputs.")]
 _Mask = Annotated[Path | None, typer.Option(help=_MASK_HELP)]
+_MaskKey = Annotated[str | None, typer.Option(help="Name of the mask, if its file holds several arrays.")]
 _OtherMask = Annotated[Path | None, typer.Option(help="Mask of the other inputs.")]
+_OtherMaskKey = Annotated[str | None, typer.Option(help="Name of the mask in the file of the other inputs' mask.")]
 _Sigma = Annotated[str, typer.Option(help="Bandwidth of the RBF kernel: median, or a number.")]
 _Precision = Annotated[str | None, typer.Option(help="On a GPU: float32, float16x3 or tf32.")]
 _Subset = Annotated[int | None, typer.Option(help="Use only N inputs, drawn at random.", min=2)]
@@ -75,7 +77,9 @@ def rsm(
     labels: _Labels = None,
     other_labels: _OtherLabels = None,
     mask: _Mask = None,
+    mask_key: _MaskKey = None,
     other_mask: _OtherMask = None,
+    other_mask_key: _OtherMaskKey = None,
     layout: Layout = "auto",
     drop_tokens: DropTokens = 0,
     dtype: Dtype = None,
@@ -117,7 +121,9 @@ def rsm(
         scheduler=scheduler,
         progress=not quiet,
         # last, so that options are checked before anything is read
-        **_read_inputs((activations, key, mask, labels), (other, other_key, other_mask, other_labels)),
+        **_read_inputs((activations, key, labels), (other, other_key, other_labels)),
+        mask=_read_mask("--mask", mask, mask_key),
+        other_mask=_read_mask("--other-mask", other_mask, other_mask_key),
     )
     if store is not None:
         for result in rsms.values():
@@ -133,20 +139,28 @@ def _save(rsms: dict[str, RSM], paths: dict[str, Path], out: Path | None, *, for
         typer.echo(f"{path}: {rsms[name]!r}")
 
 
-def _read_inputs(*sides: tuple[Path | None, str | None, Path | None, Path | None]) -> dict[str, Any]:
-    """Read the activations, mask and labels of the inputs and of the other inputs, each by path; None for missing."""
-    from simplugins.activations.formats import read_activations
+def _read_inputs(*sides: tuple[Path | None, str | None, Path | None]) -> dict[str, Any]:
+    """Read the activations and labels of the inputs and of the other inputs, each by path; None for missing."""
     from simplugins.activations.labels import read_labels
     from simplugins.activations.reading import read
 
     inputs: dict[str, Any] = {}
-    for names, (path, key, mask, labels) in zip(
-        (("activations", "mask", "labels"), ("other", "other_mask", "other_labels")), sides, strict=True
-    ):
+    for names, (path, key, labels) in zip((("activations", "labels"), ("other", "other_labels")), sides, strict=True):
         inputs[names[0]] = None if path is None else read(path, key)
-        inputs[names[1]] = None if mask is None else read_activations(mask)
-        inputs[names[2]] = None if labels is None else read_labels(labels)
+        inputs[names[1]] = None if labels is None else read_labels(labels)
     return inputs
+
+
+def _read_mask(option: str, path: Path | None, key: str | None) -> Any:
+    from simplugins._common.validation import error_prefix
+    from simplugins.activations.formats import read_activations
+
+    if path is not None:
+        with error_prefix(option):
+            return read_activations(path, key)
+    if key is not None:
+        raise ValueError(f"{option}-key is the name of an array in the file of {option}, which is missing")
+    return None
 
 
 def _output_paths(out: Path | None, store: Path | None, names: list[str], *, force: bool) -> dict[str, Path]:

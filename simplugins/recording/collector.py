@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 from simplugins._common import arrays
 from simplugins._common.validation import error_prefix
 from simplugins.activations.activations import Activations
+from simplugins.activations.layouts import Layout, layout_of
+from simplugins.activations.recordings import layer_activations
+from simplugins.recording.growing_output import GrowingOutput, Store
 from simplugins.recording.input_labels import InputLabels
+from simplugins.recording.layer_masks import LayerMasks
 from simplugins.recording.layer_outputs import NoActivationsError, activations_in
 from simplugins.recording.model_layers import Layer
 
@@ -24,19 +28,6 @@ if TYPE_CHECKING:
 _MOST_REASONS = 5
 
 
-class Store(Protocol):
-    """Storage of recorded activations by name, in memory or on disk."""
-
-    def append(self, name: str, values: NDArray[np.floating]) -> None:
-        """Append activations of more inputs, with the type and shape of the earlier ones."""
-
-    def arrays(self) -> dict[str, NDArray[np.floating]]:
-        """Complete the store and return its arrays."""
-
-    def describe(self, layers: Mapping[str, Mapping[str, Any]], labels: NDArray[Any] | None) -> None:
-        """Store "shape", "dtype", "layout" and "drop_tokens" of each array, and the labels."""
-
-
 class Memory:
     """A store in memory."""
 
@@ -46,6 +37,10 @@ class Memory:
     def append(self, name: str, values: NDArray[np.floating]) -> None:
         """Append the activations of more inputs."""
         self._parts.setdefault(name, []).append(values)
+
+    def convert(self, name: str, function: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
+        """Convert each part of what is stored under a name."""
+        self._parts[name] = [function(part) for part in self._parts[name]]
 
     def arrays(self) -> dict[str, NDArray[np.floating]]:
         """Concatenate the parts layer by layer, to release the memory of each."""
@@ -76,8 +71,9 @@ class Collector:
         """The names of each layer's outputs."""
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._dtypes: dict[str, np.dtype[np.floating]] = {}
+        self._growing: dict[str, GrowingOutput] = {}
 
-    def add(self, outputs: Outputs, size: int) -> None:
+    def add(self, outputs: Outputs, size: int, masks: LayerMasks | None = None) -> None:
         """Add the outputs of a batch.
 
         Parameters
@@ -86,6 +82,8 @@ class Collector:
             By layer, one tensor per run.
         size : int
             Number of inputs in the batch.
+        masks : LayerMasks or None
+            The positions that count; None for all.
 
         Raises
         ------
@@ -102,7 +100,11 @@ class Collector:
                 raise ValueError(f"layer {layer!r} ran {len(tensors)} times for {inputs}, {len(names)} times before")
             for name, tensor in zip(names, tensors, strict=True):
                 with error_prefix(f"layer {name!r}, {inputs}"):
-                    self._store.append(name, self._checked(name, tensor, size))
+                    values = self._checked(name, tensor, size)
+                    growing = self._growing[name]
+                    growing.append(values, None if masks is None else masks.of(name, values.shape, growing.axes))
+        if masks is not None:
+            masks.end()
         self._inputs += size
 
     def finish(self, labels: InputLabels) -> dict[str, Activations]:
@@ -122,9 +124,8 @@ class Collector:
         names = labels.finish()
         activations, descriptions = {}, {}
         for name, array in self._store.arrays().items():
-            options = self._options(array.ndim)
-            with error_prefix(f"layer {name!r}"):
-                activations[name] = Activations.from_array(array, labels=names, **options)
+            options = self._growing[name].options
+            activations[name] = layer_activations(name, array, labels=names, **options)
             descriptions[name] = {"shape": list(array.shape), "dtype": str(array.dtype), **options}
         self._store.describe(descriptions, names)
         return activations
@@ -145,6 +146,11 @@ class Collector:
             more = ["..."] if len(reasons[pattern]) > _MOST_REASONS else []
             listed = "; ".join(reasons[pattern][:_MOST_REASONS] + more)
             raise ValueError(f"layers: no activations in {pattern!r}: {listed}")
+        for name, shape in self._shapes.items():
+            options = self._options(len(shape) + 1)
+            with error_prefix(f"layer {name!r}"):
+                axes = layout_of((size, *shape), options["layout"])
+            self._growing[name] = GrowingOutput(name, self._store, axes, options["drop_tokens"])
 
     def _begin_layer(self, layer: str, outputs: Sequence[NDArray[np.floating]]) -> None:
         names = [layer] if len(outputs) == 1 else [f"{layer}#{number}" for number in range(len(outputs))]
@@ -156,14 +162,13 @@ class Collector:
         """Return the activations of a batch, after checking them against the first batch."""
         values = activations_in(tensor, size)
         dtype, shape = self._dtypes[name], self._shapes[name]
-        if (values.dtype, values.shape[1:]) != (dtype, shape):
+        if values.dtype != dtype or not _differ_in_tokens_at_most(
+            values.shape, (size, *shape), self._growing[name].axes
+        ):
             raise ValueError(
                 f"returned {values.dtype} of shape {values.shape[1:]} per input, and {dtype} of shape {shape} before; "
-                f"activations must have the same type and shape for all inputs"
+                f"activations must have the same type for all inputs, and the same shape but for the number of tokens"
             )
-        is_first = self._inputs == 0
-        if is_first or not np.isfinite(values).all():  # report bad options and values early
-            Activations.from_array(values, **self._options(values.ndim))
         return values
 
     def _options(self, dimensions: int) -> dict[str, Any]:
@@ -186,3 +191,11 @@ def _read_all(tensors: Sequence[Tensor | None], size: int) -> list[NDArray[np.fl
             "did not run in the forward pass: it is unused, a container, or part of something fused or compiled"
         )
     return [activations_in(tensor, size) for tensor in tensors]
+
+
+def _differ_in_tokens_at_most(shape: Sequence[int], before: Sequence[int], axes: Layout) -> bool:
+    """Return whether two shapes are equal, except for the tokens' axis if there is one."""
+    tokens = axes.positions if axes.has_tokens else ()
+    return len(shape) == len(before) and all(
+        one == other or axis in tokens for axis, (one, other) in enumerate(zip(shape, before, strict=True))
+    )

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from simplugins._common.optional import import_extra
@@ -15,14 +16,19 @@ from simplugins.activations.activations import Activations
 from simplugins.activations.recordings import writing
 from simplugins.recording.batch_inputs import BatchReader
 from simplugins.recording.batches import count_inputs, in_batches
-from simplugins.recording.collector import Collector, Memory, Store
+from simplugins.recording.collector import Collector, Memory
+from simplugins.recording.growing_output import Store
 from simplugins.recording.input_labels import InputLabels
+from simplugins.recording.layer_masks import LayerMasks
 from simplugins.recording.layer_outputs import copy_first_tensor
 from simplugins.recording.loader_counts import warn_of_missing_inputs
 from simplugins.recording.loader_order import check_order
 from simplugins.recording.model_errors import explaining_errors
 from simplugins.recording.model_facts import float_type, input_device, named_model, unwrapped
 from simplugins.recording.model_layers import Layer, choose_layers
+from simplugins.recording.special_tokens import SPECIAL, SPECIAL_TOKENS_MASK, TextSpecialTokens, without_special
+from simplugins.recording.token_masks import TokenMasks
+from simplugins.recording.token_sources import layers_without_tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +42,8 @@ def record(
     *,
     to: str | os.PathLike[str] | None = None,
     layout: str = "auto",
-    drop_tokens: int | Sequence[int] = 0,
+    mask: Any = None,
+    drop_tokens: int | Sequence[int] | Literal["special"] = 0,
     labels: Any = None,
     input_key: str | int | None = None,
     order: Literal["fixed", "any"] = "fixed",
@@ -156,15 +163,17 @@ def record(
     batches = in_batches(inputs, batch_size)
     names = InputLabels(labels, inputs, count_inputs(inputs))
     check_order(inputs, order, labels_are_listed=labels is not None and names.key is None)
+    token_masks, layer_masks = TokenMasks(mask), LayerMasks(model, is_default=mask is None)
+    texts = TextSpecialTokens(model) if isinstance(drop_tokens, str) and drop_tokens == SPECIAL else None
     reader = BatchReader(
         run,
         device=input_device(model, device, is_called=run is model),
         dtype=float_type(model),
         input_key=input_key,
-        label_key=names.key,
+        other_keys=(names.key, *token_masks.own_keys, SPECIAL_TOKENS_MASK),
     )
     with _storing(to) as store:
-        collector = Collector(selected, store, layout=layout, drop_tokens=drop_tokens)
+        collector = Collector(selected, store, layout=layout, drop_tokens=drop_tokens if texts is None else 0)
         with (
             _evaluating(model),
             _hooked(selected) as outputs,
@@ -174,11 +183,17 @@ def record(
             for step in steps:
                 batch = reader.read(step)
                 names.add(step, batch.size)
+                special = None if texts is None else texts.read(step, batch.size)
+                masks = without_special(token_masks.read(step, batch.size), special)
                 outputs.clear()
                 with explaining_errors(model, batch, step, picked=input_key is not None):
                     run(*batch.arguments, **batch.keywords)
-                collector.add(outputs, batch.size)
+                layer_masks.begin(masks, partial(layers_without_tokens, outputs, run, batch.keywords))
+                collector.add(outputs, batch.size, layer_masks)
         warn_of_missing_inputs(inputs, names.count)
+        token_masks.finish()
+        if texts is not None and not texts.were_found:
+            raise ValueError("drop_tokens='special': no layer has special tokens")
         return collector.finish(names)
 
 

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Special tokens of texts: [CLS], [SEP], beginning, end and padding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplugins._common import arrays
+from simplugins.activations.positions import as_booleans
+from simplugins.recording.token_masks import named_values
+from simplugins.recording.token_sources import DECODER
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+SPECIAL = "special"
+"""The value of `drop_tokens` for special tokens."""
+SPECIAL_TOKENS_MASK = "special_tokens_mask"
+_IDS = "input_ids"
+_NAMES = ("bos", "eos", "cls", "sep")
+_ASK = "pass the tokenizer's special_tokens_mask with each batch: tokenizer(..., return_special_tokens_mask=True)"
+_WRONG_CLIP_END = 2
+"""The end token in early configurations of CLIP, which is not the one that its tokenizer uses."""
+
+
+def without_special(
+    masks: Mapping[str, NDArray[np.bool_]], special: NDArray[np.bool_] | None
+) -> Mapping[str, NDArray[np.bool_]]:
+    """Return masks of tokens that also exclude special tokens, (n, T), True for special; None for no texts."""
+    if special is None:
+        return masks
+    same = [name for name, mask in masks.items() if mask.shape == special.shape and not name.startswith(DECODER)]
+    return {**masks, **{name: masks[name] & ~special for name in same}} if same else {**masks, SPECIAL: ~special}
+
+
+class TextSpecialTokens:
+    """Finds the special tokens of texts, by the batch or by the ids in the model's configuration.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    """
+
+    def __init__(self, model: Module) -> None:
+        self._config = _text_config(model)
+        self.were_found = False
+        """Whether any text had one."""
+
+    def read(self, batch: Any, size: int) -> NDArray[np.bool_] | None:
+        """Return the (n, T) mask of special tokens, True for special; None for inputs that are not texts.
+
+        Parameters
+        ----------
+        batch : object
+            As it came from the caller.
+        size : int
+            Number of inputs.
+
+        Raises
+        ------
+        ValueError
+            If neither the batch nor the model's configuration says which tokens are special.
+        """
+        named, ids = named_values(batch), _ids(batch)
+        if named.get(SPECIAL_TOKENS_MASK) is not None:
+            special = as_booleans(named[SPECIAL_TOKENS_MASK], SPECIAL_TOKENS_MASK)
+        elif ids is None:
+            return None
+        else:
+            special = np.isin(ids, self._special_ids())
+        expected = (size, *special.shape[1:]) if ids is None else ids.shape
+        if special.ndim != 2 or special.shape != expected:
+            raise ValueError(f"{SPECIAL_TOKENS_MASK}: expected shape {expected}, got {special.shape}")
+        self.were_found = self.were_found or bool(special.any())
+        return special
+
+    def _special_ids(self) -> list[int]:
+        ids = {name: getattr(self._config, f"{name}_token_id", None) for name in (*_NAMES, "pad")}
+        is_wrong = "clip" in str(getattr(self._config, "model_type", "")) and ids["eos"] == _WRONG_CLIP_END
+        if is_wrong or all(ids[name] is None for name in _NAMES):
+            raise ValueError(f"drop_tokens='special': the model's configuration names no special tokens; {_ASK}")
+        return [int(number) for each in ids.values() if each is not None for number in np.atleast_1d(each)]
+
+
+def _text_config(model: Module) -> Any:
+    config = getattr(model, "config", None)
+    return getattr(config, "text_config", None) or config
+
+
+def _ids(batch: Any) -> NDArray[Any] | None:
+    """Return the ids of the tokens of a batch, (n, T); None if it has none."""
+    named = named_values(batch)
+    first = batch[0] if isinstance(batch, tuple | list) and batch else batch
+    values = named.get(_IDS) if named else first
+    if values is None or not (arrays.is_torch(values) or isinstance(values, np.ndarray)):
+        return None
+    ids = arrays.small_numpy(values) if arrays.number_kind(values) == "integer" else None
+    return ids if ids is not None and ids.ndim == 2 else None

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which layers have the tokens of a mask, in models of several sequences such as texts and images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplugins._common import arrays
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Outputs = dict[str, list[Tensor | None]]
+
+DECODER = "decoder_"
+"""The beginning of the names of arguments that are for the tokens of a decoder."""
+
+
+def layers_without_tokens(
+    outputs: Outputs,
+    run: Callable[..., Any],
+    keywords: Mapping[str, Any],
+    mask: NDArray[np.bool_],
+    name: str,
+) -> frozenset[str]:
+    """Return the outputs of layers that do not depend on the number of tokens that a mask is for.
+
+    If the model takes further sequences, runs it again with one token more or less. A layer of an image's patches or of
+    a decoder may have as many positions as the text has tokens.
+
+    Parameters
+    ----------
+    outputs : dict of str to list of tensors
+        The outputs of layers, to which each run adds.
+    run : callable
+        Runs the model.
+    keywords : mapping
+        The arguments of the model, by name.
+    mask : (n, T) bool array
+    name : str
+        The name of the mask. A name that begins with "decoder_" is that of the decoder's tokens.
+
+    Returns
+    -------
+    frozenset of str
+        Names of layers, followed by ``#`` and a number if they ran several times.
+    """
+    from torch.random import fork_rng
+
+    tokens = {key for key, value in keywords.items() if _is_sequence(key, value, mask.shape) and _same_side(key, name)}
+    others = [key for key, value in keywords.items() if key not in tokens and _is_array(value) and len(value.shape) > 1]
+    if not tokens or not others:
+        return frozenset()
+    recorded = dict(outputs)
+    before = _shapes(recorded)
+    try:
+        for change in (_shortened, _lengthened):
+            outputs.clear()
+            changed = {key: change(value) if key in tokens else value for key, value in keywords.items()}
+            try:
+                with fork_rng(devices=[]):
+                    run(**changed)
+            except (RuntimeError, ValueError, IndexError):  # for example too few positional embeddings
+                continue
+            after = _shapes(outputs)
+            return frozenset(key for key, shape in before.items() if after.get(key) == shape)
+    finally:
+        outputs.clear()
+        outputs.update(recorded)
+    return frozenset()
+
+
+def _is_array(value: Any) -> bool:
+    return arrays.is_torch(value) or isinstance(value, np.ndarray)
+
+
+def _is_sequence(key: str, value: Any, shape: tuple[int, ...]) -> bool:
+    """Return whether an argument has one value, or one embedding, per token."""
+    dimensions = len(value.shape) if _is_array(value) else 0
+    return (dimensions == 2 or (dimensions == 3 and key.endswith("embeds"))) and tuple(value.shape[:2]) == shape
+
+
+def _same_side(key: str, mask: str) -> bool:
+    return key.startswith(DECODER) == mask.startswith(DECODER)
+
+
+def _shortened(value: Tensor) -> Tensor:
+    return value[:, :-1]
+
+
+def _lengthened(value: Tensor) -> Tensor:
+    from torch import cat
+
+    return cat([value, value[:, -1:]], dim=1)
+
+
+def _shapes(outputs: Outputs) -> dict[str, tuple[int, ...] | None]:
+    shapes = {}
+    for layer, tensors in outputs.items():
+        for number, tensor in enumerate(tensors):
+            name = layer if len(tensors) == 1 else f"{layer}#{number}"
+            shapes[name] = None if tensor is None else tuple(tensor.shape)
+    return shapes
