@@ -60,11 +60,22 @@ class LayerMasks:
         self._masks = [_TokenMask(self._model, mask, self._independent[name]) for name, mask in masks.items()]
         self._unmasked = {}
 
-    def of(self, name: str, shape: tuple[int, ...], axes: Layout) -> NDArray[np.bool_] | None:
-        """Return the (n, S) mask of a layer's output; None if all positions count."""
+    def of(
+        self, name: str, shape: tuple[int, ...], axes: Layout, special: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.bool_] | None:
+        """Return the (n, S) mask of a layer's output; None if all positions count.
+
+        Parameters
+        ----------
+        name : str
+        shape : tuple of int
+        axes : Layout
+        special : (S,) bool array or None
+            True for tokens that come from parameters, such as a learned prefix; a mask may be of the others only.
+        """
         size = math.prod(shape[axis] for axis in axes.positions)
         masks = [mask for mask in self._masks if size > 1 and name not in mask.independent]
-        fitted = [values for mask in masks if (values := mask.fitted(shape, axes)) is not None]
+        fitted = [values for mask in masks if (values := mask.fitted(shape, axes, special)) is not None]
         if fitted:
             self._has_masked = True
             return None if fitted[0].all() else fitted[0]
@@ -112,12 +123,20 @@ class _TokenMask:
     values: NDArray[np.bool_]
     independent: frozenset[str]
 
-    def fitted(self, shape: tuple[int, ...], axes: Layout) -> NDArray[np.bool_] | None:
+    def fitted(
+        self, shape: tuple[int, ...], axes: Layout, special: NDArray[np.bool_] | None
+    ) -> NDArray[np.bool_] | None:
         """Return the mask of a layer's positions, (n, S); None if it is not known."""
         sizes = tuple(shape[axis] for axis in sorted(axes.positions))
         if self.values.shape[1:] == sizes:
             return self.values.transpose(axes.mask_axes).reshape(len(self.values), -1)
-        return self._frames.get(sizes[0]) if axes.has_tokens else None
+        if not axes.has_tokens:
+            return None
+        if special is not None and self.values.shape[1:] == ((~special).sum(),):
+            mask = np.ones((len(self.values), len(special)), np.bool_)
+            mask[:, ~special] = self.values
+            return mask
+        return self._frames.get(sizes[0])
 
     @cached_property
     def _frames(self) -> dict[int, NDArray[np.bool_]]:
