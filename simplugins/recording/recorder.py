@@ -77,9 +77,16 @@ def record(
         Meaning of the dimensions, for layers with this number of dimensions; "auto", which applies to all other
         layers, reads two, three and four dimensions as "nd", "ntd" and "nchw". Some models, such as Swin transformers,
         have "nhwc" maps.
-    drop_tokens : int or sequence of int, default 0
-        Tokens to drop from every layer that has tokens: the number of leading tokens (1 drops a class token), or the
-        indices of tokens. Files contain all tokens.
+    mask : str, (N, T) array, callable or False, optional
+        The tokens of the inputs that count, True or 1, as booleans or zeros and ones; padding is no position of the
+        layers. The key of the mask in each batch; a mask of all inputs, also (N, H, W) for maps; or a function of a
+        batch that returns its mask. By default the batch's ``"attention_mask"`` and ``"decoder_attention_mask"``, if
+        there are any; False counts all positions.
+    drop_tokens : int, sequence of int or "special", default 0
+        Tokens to drop from layers that have tokens: the number of leading tokens (1 drops a class token), the indices
+        of tokens, or "special": class, register and distillation tokens, which come from the model's parameters, and
+        the special tokens of texts (see Notes). If some layers have tokens from parameters, a number or indices apply
+        only to these, and not to the patches before. Files of layers without a mask contain all tokens.
     labels : sequence of N str or int, str or int, optional
         Names of the inputs: a sequence; the key (a string) or position (an int) of the labels in each batch; or, if
         batches have no such key, the name of the data set's own labels: a column of a Hugging Face data set, an
@@ -116,7 +123,7 @@ def record(
         If a requested layer does not exist; a layer given by name, or every layer that matches a pattern, does not run
         or returns no floating-point tensor with 2 to 4 dimensions, the first of which is the batch; the shape or type
         of a layer's output changes between batches; a value is NaN or infinite; there are no inputs; the order of a
-        DataLoader is not known to be fixed; the fields of a batch do not determine the model's input; the model raises
+        DataLoader is not known to be fixed; a mask fits no layer, or leaves an input without positions; the fields of a batch do not determine the model's input; the model raises
         an error that the type, device or shape of the inputs explains; or `layout`, `drop_tokens` or `labels` do not
         fit.
     FileExistsError
@@ -125,10 +132,22 @@ def record(
     Warns
     -----
     UserWarning
-        If a DataLoader yields more or fewer inputs than it reads from, for example because of ``drop_last=True``.
+        If a DataLoader yields more or fewer inputs than it reads from, for example because of ``drop_last=True``; or a
+        mask excludes padding, but does not fit some layers, in which padding counts.
 
     Notes
     -----
+    A mask applies to layers with as many tokens as it has, not counting a prefix from the model's parameters, and to the
+    frames of Hugging Face's audio models, which state how many they make of a signal padded on the right. In models of
+    several sequences, such as texts and images, a further run of the first batch with one token less shows which layers
+    have the text's tokens. Layers of which some positions are masked, and layers whose number of tokens differs between
+    batches, are sets of unequal size. Without a mask, `record` cannot tell padding from tokens: batches of several texts
+    without an attention mask should have no padding.
+
+    The special tokens of texts are those of the batch's ``"special_tokens_mask"``, which is not passed to the model
+    (``tokenizer(..., return_special_tokens_mask=True)``), or else the beginning, end, class, separator and padding
+    tokens that the model's configuration names.
+
     The order of a DataLoader is known to be fixed if it draws sequentially, by a sequence of indices, or by a sampler
     with an attribute ``shuffle=False``; data sets and other iterables of batches are trusted unless they show that
     they shuffle. A model in DataParallel or DistributedDataParallel runs outside the wrapper, on one device; its layers
