@@ -88,6 +88,8 @@ def as_booleans(mask: Any, name: str = "mask") -> NDArray[np.bool_]:
 
     Raises
     ------
+    TypeError
+        If it has masked values.
     ValueError
         If it is not an array, or has other values: 0 and -inf, which are added to attention scores, say nothing about
         positions.
