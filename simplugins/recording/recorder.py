@@ -123,9 +123,9 @@ def record(
         If a requested layer does not exist; a layer given by name, or every layer that matches a pattern, does not run
         or returns no floating-point tensor with 2 to 4 dimensions, the first of which is the batch; the shape or type
         of a layer's output changes between batches; a value is NaN or infinite; there are no inputs; the order of a
-        DataLoader is not known to be fixed; a mask fits no layer, or leaves an input without positions; the fields of a batch do not determine the model's input; the model raises
-        an error that the type, device or shape of the inputs explains; or `layout`, `drop_tokens` or `labels` do not
-        fit.
+        DataLoader is not known to be fixed; a mask fits no layer, or leaves an input without positions; the fields of
+        a batch do not determine the model's input; the model raises an error that the type, device or shape of the
+        inputs explains; or `layout`, `drop_tokens` or `labels` do not fit.
     FileExistsError
         If `to` exists and is not an empty folder.
 
@@ -137,12 +137,12 @@ def record(
 
     Notes
     -----
-    A mask applies to layers with as many tokens as it has, not counting a prefix from the model's parameters, and to the
-    frames of Hugging Face's audio models, which state how many they make of a signal padded on the right. In models of
-    several sequences, such as texts and images, a further run of the first batch with one token less shows which layers
-    have the text's tokens. Layers of which some positions are masked, and layers whose number of tokens differs between
-    batches, are sets of unequal size. Without a mask, `record` cannot tell padding from tokens: batches of several texts
-    without an attention mask should have no padding.
+    A mask applies to layers with as many tokens as it has, not counting a prefix from the model's parameters, and to
+    the frames of Hugging Face's audio models, which state how many they make of a signal padded on the right. In models
+    of several sequences, such as texts and images, a further run of the first batch with one token less shows which
+    layers have the text's tokens. Layers of which some positions are masked, and layers whose number of tokens differs
+    between batches, are sets of unequal size. Without a mask, `record` cannot tell padding from tokens; it warns if
+    texts begin or end with the padding token that the model's configuration names.
 
     The special tokens of texts are those of the batch's ``"special_tokens_mask"``, which is not passed to the model
     (``tokenizer(..., return_special_tokens_mask=True)``), or else the beginning, end, class, separator and padding
@@ -183,7 +183,7 @@ def record(
     names = InputLabels(labels, inputs, count_inputs(inputs))
     check_order(inputs, order, labels_are_listed=labels is not None and names.key is None)
     token_masks, layer_masks = TokenMasks(mask), LayerMasks(model, is_default=mask is None)
-    texts = TextSpecialTokens(model) if isinstance(drop_tokens, str) and drop_tokens == SPECIAL else None
+    texts, is_special = TextSpecialTokens(model), isinstance(drop_tokens, str) and drop_tokens == SPECIAL
     reader = BatchReader(
         run,
         device=input_device(model, device, is_called=run is model),
@@ -192,7 +192,7 @@ def record(
         other_keys=(names.key, *token_masks.own_keys, SPECIAL_TOKENS_MASK),
     )
     with _storing(to) as store:
-        collector = Collector(selected, store, layout=layout, drop_tokens=drop_tokens if texts is None else 0)
+        collector = Collector(selected, store, layout=layout, drop_tokens=0 if is_special else drop_tokens)
         with (
             _evaluating(model),
             _hooked(selected) as outputs,
@@ -202,8 +202,11 @@ def record(
             for step in steps:
                 batch = reader.read(step)
                 names.add(step, batch.size)
-                special = None if texts is None else texts.read(step, batch.size)
-                masks = without_special(token_masks.read(step, batch.size), special)
+                masks = token_masks.read(step, batch.size)
+                if is_special:
+                    masks = without_special(masks, texts.read(step, batch.size))
+                elif mask is None and not masks:
+                    texts.warn_of_padding(step)
                 outputs.clear()
                 with explaining_errors(model, batch, step, picked=input_key is not None):
                     run(*batch.arguments, **batch.keywords)
@@ -211,7 +214,7 @@ def record(
                 collector.add(outputs, batch.size, layer_masks)
         warn_of_missing_inputs(inputs, names.count)
         token_masks.finish()
-        if texts is not None and not texts.were_found:
+        if is_special and not texts.were_found:
             raise ValueError("drop_tokens='special': no layer has special tokens")
         return collector.finish(names)
 

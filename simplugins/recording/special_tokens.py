@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +30,10 @@ _WRONG_CLIP_END = 2
 
 def without_special(
     masks: Mapping[str, NDArray[np.bool_]], special: NDArray[np.bool_] | None
-) -> Mapping[str, NDArray[np.bool_]]:
+) -> dict[str, NDArray[np.bool_]]:
     """Return masks of tokens that also exclude special tokens, (n, T), True for special; None for no texts."""
     if special is None:
-        return masks
+        return dict(masks)
     same = [name for name, mask in masks.items() if mask.shape == special.shape and not name.startswith(DECODER)]
     return {**masks, **{name: masks[name] & ~special for name in same}} if same else {**masks, SPECIAL: ~special}
 
@@ -47,6 +48,7 @@ class TextSpecialTokens:
 
     def __init__(self, model: Module) -> None:
         self._config = _text_config(model)
+        self._has_warned = False
         self.were_found = False
         """Whether any text had one."""
 
@@ -77,6 +79,21 @@ class TextSpecialTokens:
             raise ValueError(f"{SPECIAL_TOKENS_MASK}: expected shape {expected}, got {special.shape}")
         self.were_found = self.were_found or bool(special.any())
         return special
+
+    def warn_of_padding(self, batch: Any) -> None:
+        """Warn once if texts without a mask begin or end with the padding token of the model's configuration."""
+        ids, pad = _ids(batch), getattr(self._config, "pad_token_id", None)
+        others = [getattr(self._config, f"{name}_token_id", None) for name in _NAMES]
+        if self._has_warned or ids is None or ids.size == 0 or pad is None or pad in others:
+            return
+        if (ids[:, [0, -1]] == pad).any():
+            self._has_warned = True
+            warnings.warn(
+                f"texts begin or end with the padding token {pad}, and the batch has no attention_mask, so padding "
+                f"counts as positions: pass the tokenizer's attention_mask, or mask=False if that is meant",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def _special_ids(self) -> list[int]:
         ids = {name: getattr(self._config, f"{name}_token_id", None) for name in (*_NAMES, "pad")}

@@ -148,7 +148,8 @@ def test_masks_are_of_maps_too():
 
 def test_padding_counts_if_asked_for():
     plain = {"input_ids": BATCH["input_ids"]}
-    masked, counted = record(MODEL, BATCH, "embedding")["embedding"], record(MODEL, plain, "embedding")["embedding"]
+    masked = record(MODEL, BATCH, "embedding")["embedding"]
+    counted = record(MODEL, plain, "embedding", mask=False)["embedding"]
     assert record(MODEL, BATCH, "embedding", mask=False)["embedding"].digest() == counted.digest()
     assert counted.shape == (6, 9, 6)
     assert masked.digest() != counted.digest()
@@ -166,7 +167,8 @@ def test_masks_without_padding_leave_an_array(tmp_path):
 
 def test_masks_apply_to_what_was_recorded(tmp_path, alone):
     plain = without_mask(BATCH)
-    for recorded in (record(MODEL, plain, "embedding"), record(MODEL, plain, "embedding", to=tmp_path / "to")):
+    for to in (None, tmp_path / "to"):
+        recorded = record(MODEL, plain, "embedding", mask=False, to=to)
         for mask in (MASK, MASK.long(), MASK.int().tolist()):
             x = simplugins.Activations.from_array(recorded["embedding"], mask=mask)
             assert_sets(x, alone["embedding"])
@@ -414,6 +416,19 @@ def test_sizes_that_do_not_fit_are_named(tmp_path, sizes):
     else:
         with pytest.raises(ValueError, match=r"recording\.json|mix"):
             read_recorded(tmp_path / "to")
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("form", [lambda ids: {"input_ids": ids}, lambda ids: ids, lambda ids: [ids[:4], ids[4:]]])
+def test_padding_without_a_mask_is_noticed(side, form):
+    inputs = form(padded(TEXTS, side)["input_ids"])
+    with pytest.warns(UserWarning, match="padding token 0.*attention_mask") as caught:
+        assert record(MODEL, inputs, "embedding")["embedding"].shape == (6, 9, 6)
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        record(MODEL, inputs, "embedding", mask=False)
+        record(MODEL, TEXTS[0][None], "embedding")
 
 
 # Errors

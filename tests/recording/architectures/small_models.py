@@ -7,8 +7,8 @@ import timm
 import torch
 import transformers as hf
 
-IMAGES = dict(image_size=16, patch_size=4, num_channels=3)
-TRANSFORMER = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24)
+IMAGES = {"image_size": 16, "patch_size": 4, "num_channels": 3}
+TRANSFORMER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
 LENGTHS = [7, 4, 5]
 BEGIN, END, PAD = 2, 3, 1
 
@@ -57,7 +57,8 @@ def convnext():
 
 
 def clip():
-    text = dict(vocab_size=60, max_position_embeddings=20, bos_token_id=BEGIN, eos_token_id=END, pad_token_id=PAD)
+    text = {"vocab_size": 60, "max_position_embeddings": 20}
+    text |= {"bos_token_id": BEGIN, "eos_token_id": END, "pad_token_id": PAD}
     config = hf.CLIPConfig(
         text_config=dict(**TRANSFORMER, **text), vision_config=dict(**TRANSFORMER, **IMAGES), projection_dim=10
     )
@@ -96,17 +97,17 @@ def llama():
 
 
 def timm_vit():
-    options = dict(img_size=16, patch_size=4, embed_dim=16, depth=2, num_heads=2, num_classes=5)
+    options = {"img_size": 16, "patch_size": 4, "embed_dim": 16, "depth": 2, "num_heads": 2, "num_classes": 5}
     return timm.models.VisionTransformer(**options, reg_tokens=4), {"x": images(16)}
 
 
 def timm_swin():
-    options = dict(img_size=32, patch_size=4, embed_dim=8, depths=(2, 1), num_heads=(1, 2), window_size=4)
+    options = {"img_size": 32, "patch_size": 4, "embed_dim": 8, "depths": (2, 1), "num_heads": (1, 2), "window_size": 4}
     return timm.models.SwinTransformer(**options, num_classes=5), {"x": images(32)}
 
 
 def timm_convnext():
-    options = dict(depths=(1, 1, 1, 1), dims=(8, 12, 16, 20), num_classes=5)
+    options = {"depths": (1, 1, 1, 1), "dims": (8, 12, 16, 20), "num_classes": 5}
     return timm.models.ConvNeXt(**options), {"x": images(64)}
 
 

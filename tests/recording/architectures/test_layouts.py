@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every layer of every model: the recorded sets equal those of the outputs, whose layouts are known from the sources."""
+"""Layers of all models: recorded sets equal those of the outputs, whose layouts are known from the sources."""
 
 from __future__ import annotations
 
