@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,22 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common import arrays
+from simplugins._common.formatting import counted
 from simplugins._common.validation import error_prefix
 from simplugins.activations.activations import Activations
-from simplugins.activations.layouts import Layout, layout_of
+from simplugins.activations.layouts import Layout, parse_layout
 from simplugins.activations.recordings import layer_activations
 from simplugins.recording.growing_output import GrowingOutput, Store
 from simplugins.recording.input_labels import InputLabels
+from simplugins.recording.layer_layouts import OutputLayout
 from simplugins.recording.layer_masks import LayerMasks
-from simplugins.recording.layer_outputs import NoActivationsError, activations_in
-from simplugins.recording.model_layers import Layer
+from simplugins.recording.layer_outputs import NoActivationsError, activations_in, check_activations
+from simplugins.recording.model_layers import Layer, is_container
+from simplugins.recording.special_tokens import SPECIAL, special_indices
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     Outputs = Mapping[str, Sequence[Tensor | None]]
+    FindLayout = Callable[[Layer, int, Tensor], OutputLayout]
 
 _MOST_REASONS = 5
+_DID_NOT_RUN = "did not run in the forward pass: it is unused, a container, or part of something fused or compiled"
 
 
 class Memory:
@@ -59,21 +65,22 @@ class Collector:
     ----------
     layers : sequence of Layer
     store : Store
-    layout, drop_tokens
+    drop_tokens
         As for `simplugins.recording.record`.
     """
 
-    def __init__(self, layers: Sequence[Layer], store: Store, *, layout: str, drop_tokens: Any) -> None:
+    def __init__(self, layers: Sequence[Layer], store: Store, *, drop_tokens: Any) -> None:
         self._layers, self._store = layers, store
-        self._layout, self._drop_tokens = layout, arrays.small_numpy(drop_tokens).tolist()
+        self._drop_tokens = arrays.small_numpy(drop_tokens).tolist()
         self._inputs = 0
         self._names: dict[str, list[str]] = {}
         """The names of each layer's outputs."""
+        self._layouts: dict[str, OutputLayout] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._dtypes: dict[str, np.dtype[np.floating]] = {}
         self._growing: dict[str, GrowingOutput] = {}
 
-    def add(self, outputs: Outputs, size: int, masks: LayerMasks | None = None) -> None:
+    def add(self, outputs: Outputs, size: int, find_layout: FindLayout, masks: LayerMasks | None = None) -> None:
         """Add the outputs of a batch.
 
         Parameters
@@ -82,6 +89,8 @@ class Collector:
             By layer, one tensor per run.
         size : int
             Number of inputs in the batch.
+        find_layout : callable
+            Returns the layout of an output in the first batch, by its layer and the number of the run.
         masks : LayerMasks or None
             The positions that count; None for all.
 
@@ -89,10 +98,16 @@ class Collector:
         ------
         ValueError
             If the number of a layer's runs, or the type or shape of its output, has changed; if values are NaN or
-            infinite; or if a requested layer has no activations in the first batch.
+            infinite; or if, in the first batch, a layer requested by name cannot be recorded, or none that matches a
+            pattern.
+
+        Warns
+        -----
+        UserWarning
+            If other layers that match a pattern cannot be recorded.
         """
         if not self._names:
-            self._begin(outputs, size)
+            self._begin(outputs, find_layout)
         inputs = f"inputs {self._inputs} to {self._inputs + size - 1}"
         for layer, names in self._names.items():
             tensors = outputs.get(layer, [])
@@ -102,7 +117,10 @@ class Collector:
                 with error_prefix(f"layer {name!r}, {inputs}"):
                     values = self._checked(name, tensor, size)
                     growing = self._growing[name]
-                    growing.append(values, None if masks is None else masks.of(name, values.shape, growing.axes))
+                    special = self._layouts[name].special
+                    growing.append(
+                        values, None if masks is None else masks.of(name, values.shape, growing.axes, special)
+                    )
         if masks is not None:
             masks.end()
         self._inputs += size
@@ -130,37 +148,65 @@ class Collector:
         self._store.describe(descriptions, names)
         return activations
 
-    def _begin(self, outputs: Outputs, size: int) -> None:
-        """Find the layers that return activations in the first batch, with output names, types and shapes."""
-        reasons: dict[str, list[str]] = {}
+    def _begin(self, outputs: Outputs, find_layout: FindLayout) -> None:
+        """Find the layers that return activations in the first batch, and their layouts; warn of those that do not."""
+        reasons: dict[Layer, NoActivationsError] = {}
         for layer in self._layers:
             try:
-                self._begin_layer(layer.name, _read_all(outputs.get(layer.name, []), size))
+                self._begin_layer(layer, outputs.get(layer.name, []), find_layout)
             except NoActivationsError as error:
-                reason = f"layer {layer.name!r} {error}"
                 if layer.pattern is None:
-                    raise ValueError(reason) from None
-                reasons.setdefault(layer.pattern, []).append(reason)
-        matched = {layer.pattern for layer in self._layers if layer.name in self._names}
-        for pattern in (pattern for pattern in reasons if pattern not in matched):
-            more = ["..."] if len(reasons[pattern]) > _MOST_REASONS else []
-            listed = "; ".join(reasons[pattern][:_MOST_REASONS] + more)
-            raise ValueError(f"layers: no activations in {pattern!r}: {listed}")
-        for name, shape in self._shapes.items():
-            options = self._options(len(shape) + 1)
-            with error_prefix(f"layer {name!r}"):
-                axes = layout_of((size, *shape), options["layout"])
-            self._growing[name] = GrowingOutput(name, self._store, axes, options["drop_tokens"])
+                    raise ValueError(f"layer {layer.name!r} {error}{error.advice(layer.name)}") from None
+                reasons[layer] = error
+            except ValueError as error:
+                raise ValueError(f"layer {layer.name!r}: {error}") from None
+        self._check_patterns(reasons)
+        if missing := self._describe_missing(reasons, outputs):
+            warnings.warn(missing, UserWarning, stacklevel=4)
+        for name, layout in self._layouts.items():
+            axes = parse_layout(layout.name)
+            self._growing[name] = GrowingOutput(name, self._store, axes, self._drop_tokens_of(name))
 
-    def _begin_layer(self, layer: str, outputs: Sequence[NDArray[np.floating]]) -> None:
-        names = [layer] if len(outputs) == 1 else [f"{layer}#{number}" for number in range(len(outputs))]
-        self._names[layer] = names
-        for name, values in zip(names, outputs, strict=True):
-            self._shapes[name], self._dtypes[name] = values.shape[1:], values.dtype
+    def _begin_layer(self, layer: Layer, outputs: Sequence[Tensor | None], find_layout: FindLayout) -> None:
+        if not outputs:
+            raise NoActivationsError(_DID_NOT_RUN)
+        tensors = [check_activations(tensor) for tensor in outputs]
+        layouts = [find_layout(layer, number, tensor) for number, tensor in enumerate(tensors)]
+        names = [layer.name] if len(outputs) == 1 else [f"{layer.name}#{number}" for number in range(len(outputs))]
+        self._names[layer.name] = names
+        for name, tensor, layout in zip(names, tensors, layouts, strict=True):
+            values = tensor.numpy()
+            self._layouts[name], self._dtypes[name] = layout, values.dtype
+            self._shapes[name] = tuple(np.delete(values.shape, layout.inputs).tolist())
+
+    def _check_patterns(self, reasons: Mapping[Layer, NoActivationsError]) -> None:
+        """Raise a ValueError if no layer that matches a pattern can be recorded."""
+        recorded = {layer.pattern for layer in self._layers if layer.name in self._names}
+        for pattern in dict.fromkeys(layer.pattern for layer in reasons):
+            if pattern not in recorded:
+                missing = {layer.name: reason for layer, reason in reasons.items() if layer.pattern == pattern}
+                listed = [f"layer {name!r} {reason}{reason.advice(name)}" for name, reason in missing.items()]
+                more = ["..."] if len(listed) > _MOST_REASONS else []
+                raise ValueError(f"layers: no activations in {pattern!r}: {'; '.join(listed[:_MOST_REASONS] + more)}")
+
+    def _describe_missing(self, reasons: Mapping[Layer, NoActivationsError], outputs: Outputs) -> str | None:
+        """Return the layers that cannot be recorded, by reason, but for containers with parts."""
+        by_reason: dict[str, list[str]] = {}
+        for layer, reason in reasons.items():
+            has_parts = any(other.name.startswith(f"{layer.name}.") for other in self._layers)
+            is_empty = is_container(layer.module) and not any(layer.module.children())
+            if layer.name in outputs or not (has_parts or is_empty):
+                by_reason.setdefault(str(reason), []).append(layer.name)
+        advice = {str(reason): reason for reason in reasons.values()}
+        listed = (
+            f"{', '.join(map(repr, names))} {text}{advice[text].advice(names[0])}" for text, names in by_reason.items()
+        )
+        count = counted(sum(map(len, by_reason.values())), "layer")
+        return f"{count} cannot be recorded: {'; '.join(listed)}" if by_reason else None
 
     def _checked(self, name: str, tensor: Tensor | None, size: int) -> NDArray[np.floating]:
         """Return the activations of a batch, after checking them against the first batch."""
-        values = activations_in(tensor, size)
+        values = activations_in(tensor, size, self._layouts[name].inputs)
         dtype, shape = self._dtypes[name], self._shapes[name]
         if values.dtype != dtype or not _differ_in_tokens_at_most(
             values.shape, (size, *shape), self._growing[name].axes
@@ -171,26 +217,24 @@ class Collector:
             )
         return values
 
-    def _options(self, dimensions: int) -> dict[str, Any]:
-        """Return the options that apply to arrays with this number of dimensions.
+    def _drop_tokens_of(self, name: str) -> int | list[int]:
+        """Return the tokens to drop from an output.
 
-        An option that applies to no output is returned for all of them, so that constructing Activations explains why.
+        A number or indices apply to outputs that have tokens from parameters; to outputs with tokens if there is none;
+        and to all if there is none of these either, so that constructing Activations explains why.
         """
-        present = {len(shape) + 1 for shape in self._shapes.values()}
-        for_layout = dimensions == len(self._layout) or len(self._layout) not in present
-        for_tokens = dimensions == len("ntd") or len("ntd") not in present
-        return {
-            "layout": self._layout if for_layout else "auto",
-            "drop_tokens": self._drop_tokens if for_tokens else 0,
-        }
+        layout = self._layouts[name]
+        if isinstance(self._drop_tokens, str) and self._drop_tokens == SPECIAL:
+            return special_indices(layout.special)
+        is_needed = [parse_layout(each.name).has_tokens for each in self._layouts.values()]
+        if self.has_special_tokens:
+            is_needed = [each.special is not None for each in self._layouts.values()]
+        return self._drop_tokens if dict(zip(self._layouts, is_needed, strict=True))[name] or not any(is_needed) else 0
 
-
-def _read_all(tensors: Sequence[Tensor | None], size: int) -> list[NDArray[np.floating]]:
-    if not tensors:
-        raise NoActivationsError(
-            "did not run in the forward pass: it is unused, a container, or part of something fused or compiled"
-        )
-    return [activations_in(tensor, size) for tensor in tensors]
+    @property
+    def has_special_tokens(self) -> bool:
+        """Whether an output has tokens that come from parameters."""
+        return any(layout.special is not None for layout in self._layouts.values())
 
 
 def _differ_in_tokens_at_most(shape: Sequence[int], before: Sequence[int], axes: Layout) -> bool:

@@ -71,7 +71,7 @@ class LayerMasks:
         shape : tuple of int
         axes : Layout
         special : (S,) bool array or None
-            True for tokens that come from parameters, such as a learned prefix; a mask may be of the others only.
+            True for tokens that come from parameters; a mask may be without a prefix of such tokens.
         """
         size = math.prod(shape[axis] for axis in axes.positions)
         masks = [mask for mask in self._masks if size > 1 and name not in mask.independent]
@@ -132,10 +132,9 @@ class _TokenMask:
             return self.values.transpose(axes.mask_axes).reshape(len(self.values), -1)
         if not axes.has_tokens:
             return None
-        if special is not None and self.values.shape[1:] == ((~special).sum(),):
-            mask = np.ones((len(self.values), len(special)), np.bool_)
-            mask[:, ~special] = self.values
-            return mask
+        prefix = 0 if special is None else int(np.argmin(special))
+        if prefix and self.values.shape[1:] == (sizes[0] - prefix,):
+            return np.pad(self.values, ((0, 0), (prefix, 0)), constant_values=True)
         return self._frames.get(sizes[0])
 
     @cached_property

@@ -19,7 +19,21 @@ _HIDDEN_STATES = "last_hidden_state"
 
 
 class NoActivationsError(ValueError):
-    """The output of a layer contains no activations."""
+    """The output of a layer contains no activations, or its axes cannot be told.
+
+    Attributes
+    ----------
+    layout : str or None
+        A layout that the caller could state.
+    """
+
+    def __init__(self, reason: str, layout: str | None = None) -> None:
+        super().__init__(reason)
+        self.layout = layout
+
+    def advice(self, layer: str) -> str:
+        """Return how to state the layout of a layer, to be appended to the reason; empty if that does not help."""
+        return f": pass layout={{{layer!r}: {self.layout!r}}}" if self.layout is not None else ""
 
 
 def copy_first_tensor(output: Any) -> Tensor | None:
@@ -67,19 +81,13 @@ def _elements(output: Any) -> Iterable[Any]:
     return output if isinstance(output, tuple | list) else ()
 
 
-def activations_in(tensor: Tensor | None, inputs: int) -> NDArray[np.floating]:
-    """Return the result of `copy_first_tensor` as an array, after checking that it contains activations.
-
-    Parameters
-    ----------
-    tensor : tensor or None
-    inputs : int
-        Number of inputs in the batch.
+def check_activations(tensor: Tensor | None) -> Tensor:
+    """Return the result of `copy_first_tensor`, after checking that it may contain activations.
 
     Raises
     ------
     NoActivationsError
-        If it is not a dense floating-point tensor with 2 to 4 dimensions, the first of which is the batch.
+        If it is not a dense floating-point tensor with at least 2 dimensions.
     """
     import torch
 
@@ -89,9 +97,29 @@ def activations_in(tensor: Tensor | None, inputs: int) -> NDArray[np.floating]:
         raise NoActivationsError(f"returned {tensor.dtype} values, expected floating-point numbers")
     if tensor.layout != torch.strided or tensor.is_nested:
         raise NoActivationsError("returned a sparse or nested tensor, expected a dense one")
-    shape = tuple(tensor.shape)
-    if not 2 <= len(shape) <= 4 or shape[0] != inputs:
-        raise NoActivationsError(
-            f"returned shape {shape}, expected 2 to 4 dimensions, the first of them the batch of {inputs} inputs"
-        )
-    return np.ascontiguousarray(tensor.numpy())
+    if tensor.ndim < 2:
+        raise NoActivationsError(f"returned shape {tuple(tensor.shape)}, expected at least 2 dimensions")
+    return tensor
+
+
+def activations_in(tensor: Tensor | None, inputs: int, axis: int) -> NDArray[np.floating]:
+    """Return activations as an array whose first axis is that of the inputs.
+
+    Parameters
+    ----------
+    tensor : tensor or None
+    inputs : int
+        Number of inputs in the batch.
+    axis : int
+        The axis of inputs in the tensor.
+
+    Raises
+    ------
+    NoActivationsError
+        If the tensor contains no activations, or another number of inputs.
+    """
+    checked = check_activations(tensor)
+    shape = tuple(checked.shape)
+    if axis >= len(shape) or shape[axis] != inputs:
+        raise NoActivationsError(f"returned shape {shape}, expected the batch of {inputs} inputs at axis {axis}")
+    return np.ascontiguousarray(np.moveaxis(checked.numpy(), axis, 0))

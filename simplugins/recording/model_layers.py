@@ -67,10 +67,15 @@ def choose_layers(model: Module, requested: str | Sequence[str] | None) -> list[
 
 
 def _children(model: Module, prefix: str = "") -> Iterator[str]:
-    from torch.nn import ModuleDict, ModuleList
-
     for name, part in model.named_children():
-        if isinstance(part, ModuleList | ModuleDict):
+        if is_container(part):
             yield from _children(part, f"{prefix}{name}.")
         else:
             yield prefix + name
+
+
+def is_container(module: Module) -> bool:
+    """Return whether a module only holds others, and never runs itself."""
+    from torch.nn import Module, ModuleDict, ModuleList
+
+    return isinstance(module, ModuleList | ModuleDict) and type(module).forward is Module.forward

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,19 +19,19 @@ from simplugins.recording.batches import count_inputs, in_batches
 from simplugins.recording.collector import Collector, Memory
 from simplugins.recording.growing_output import Store
 from simplugins.recording.input_labels import InputLabels
+from simplugins.recording.layer_hooks import hooked
+from simplugins.recording.layer_layouts import RequestedLayouts
 from simplugins.recording.layer_masks import LayerMasks
-from simplugins.recording.layer_outputs import copy_first_tensor
 from simplugins.recording.loader_counts import warn_of_missing_inputs
 from simplugins.recording.loader_order import check_order
 from simplugins.recording.model_errors import explaining_errors
 from simplugins.recording.model_facts import float_type, input_device, named_model, unwrapped
-from simplugins.recording.model_layers import Layer, choose_layers
+from simplugins.recording.model_layers import choose_layers
 from simplugins.recording.special_tokens import SPECIAL, SPECIAL_TOKENS_MASK, TextSpecialTokens, without_special
 from simplugins.recording.token_masks import TokenMasks
 from simplugins.recording.token_sources import layers_without_tokens
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.nn import Module
 
 
@@ -41,7 +41,7 @@ def record(
     layers: str | Sequence[str] | None = None,
     *,
     to: str | os.PathLike[str] | None = None,
-    layout: str = "auto",
+    layout: str | Mapping[str, str] = "auto",
     mask: Any = None,
     drop_tokens: int | Sequence[int] | Literal["special"] = 0,
     labels: Any = None,
@@ -68,15 +68,15 @@ def record(
     layers : str or sequence of str, optional
         Names from ``model.named_modules()``, or patterns in which ``*`` matches one part of a name and ``**`` any
         number of parts: ``"features.*"`` are the children of ``features``, ``"features.**"`` all its descendants.
-        Layers matched by a pattern are skipped if they return no activations; layers given by name must return some.
-        By default the children of the model, usually its stages; recording every layer can take gigabytes.
+        Layers that match a pattern but cannot be recorded are named in a warning; layers given by name must return
+        activations. By default the children of the model, usually its stages; recording every layer can take gigabytes.
     to : path, optional
         A new or empty folder for one .npy file per layer, written while the model runs, so that only one batch is in
         memory at a time; `read_recorded` opens it. By default all values are kept in memory.
-    layout : {"auto", "nd", "ntd", "nchw", "nhwc"}
-        Meaning of the dimensions, for layers with this number of dimensions; "auto", which applies to all other
-        layers, reads two, three and four dimensions as "nd", "ntd" and "nchw". Some models, such as Swin transformers,
-        have "nhwc" maps.
+    layout : str or mapping of str to str, default "auto"
+        Meaning of the dimensions of what layers return, one letter per dimension (see `simplugins.parse_layout`): for
+        all layers with this number of dimensions, or by name or pattern, such as ``{"blocks.*": "nhwc"}``. "auto",
+        which applies to all other layers, follows the axes of inputs and channels through the model.
     mask : str, (N, T) array, callable or False, optional
         The tokens of the inputs that count, True or 1, as booleans or zeros and ones; padding is no position of the
         layers. The key of the mask in each batch; a mask of all inputs, also (N, H, W) for maps; or a function of a
@@ -112,7 +112,8 @@ def record(
     -------
     dict of str to Activations
         By layer, in the order requested; the inputs keep their order. A shared layer that runs several times in a
-        forward pass has one entry per run: ``name#0``, ``name#1`` and so on. Values keep the type that the layer
+        forward pass has one entry per run: ``name#0``, ``name#1`` and so on. The inputs come first in each layout, also
+        if the layer has them elsewhere. Values keep the type that the layer
         returned, except that types that NumPy lacks, such as bfloat16, become float32.
 
     Raises
@@ -121,7 +122,8 @@ def record(
         If the model is not a Torch module, or `inputs` or a batch has none of the forms above.
     ValueError
         If a requested layer does not exist; a layer given by name, or every layer that matches a pattern, does not run
-        or returns no floating-point tensor with 2 to 4 dimensions, the first of which is the batch; the shape or type
+        or returns no floating-point tensor with an axis of inputs; its axis of channels cannot be told, or what
+        operations, the module or `layout` say of it differs; the shape or type
         of a layer's output changes between batches; a value is NaN or infinite; there are no inputs; the order of a
         DataLoader is not known to be fixed; a mask fits no layer, or leaves an input without positions; the fields of
         a batch do not determine the model's input; the model raises an error that the type, device or shape of the
@@ -132,8 +134,9 @@ def record(
     Warns
     -----
     UserWarning
-        If a DataLoader yields more or fewer inputs than it reads from, for example because of ``drop_last=True``; or a
-        mask excludes padding, but does not fit some layers, in which padding counts.
+        If layers that match a pattern cannot be recorded.
+        If a mask excludes padding, but does not fit some layers, in which padding counts.
+        If a DataLoader yields more or fewer inputs than it reads from, for example because of ``drop_last=True``.
 
     Notes
     -----
@@ -152,6 +155,13 @@ def record(
     with an attribute ``shuffle=False``; data sets and other iterables of batches are trusted unless they show that
     they shuffle. A model in DataParallel or DistributedDataParallel runs outside the wrapper, on one device; its layers
     have their names in that model, unless all are requested with the wrapper's prefix ``module.``.
+
+    The axes of a layer's output are those that `layout` states; else those that Torch's own modules declare (such as
+    ``Conv1d``, ``Linear``, ``batch_first`` or timm's ``output_fmt``); else those that operations of the first batch
+    show, from the inputs through convolutions, products, reshapes and so on; else the only axis of the size of a number
+    of channels known in or around the layer. Where none of these tells, or two of them contradict each other, an error
+    names the possible layouts. Where the axis of inputs is not certain, and for a single input, the model runs once
+    more, with another number of inputs.
 
     If a layer returns a tuple, list, mapping or dataclass, its ``last_hidden_state`` is recorded, or else its first
     tensor. Outputs are copied as soon as their layer returns, so later layers may modify them in place. Parts of a
@@ -175,8 +185,12 @@ def record(
     torch = import_extra("torch", extra="torch", purpose="recording activations")
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
+    from simplugins.recording.model_runs import ModelRuns
+
     check_count("batch_size", batch_size)
-    selected = choose_layers(named_model(model, layers), layers)
+    named = named_model(model, layers)
+    selected = choose_layers(named, layers)
+    requested = RequestedLayouts(layout, [layer.name for layer in selected])
     model = unwrapped(model)
     run = unwrapped(model if forward is None else forward)
     batches = in_batches(inputs, batch_size)
@@ -192,13 +206,14 @@ def record(
         other_keys=(names.key, *token_masks.own_keys, SPECIAL_TOKENS_MASK),
     )
     with _storing(to) as store:
-        collector = Collector(selected, store, layout=layout, drop_tokens=0 if is_special else drop_tokens)
+        collector = Collector(selected, store, drop_tokens=drop_tokens)
         with (
             _evaluating(model),
-            _hooked(selected) as outputs,
+            hooked(selected) as hooks,
             torch.no_grad(),
             progress_bar(batches, progress, title="recording", unit="batch") as steps,
         ):
+            runs = ModelRuns(named, run, hooks=hooks, requested=requested)
             for step in steps:
                 batch = reader.read(step)
                 names.add(step, batch.size)
@@ -207,14 +222,15 @@ def record(
                     masks = without_special(masks, texts.read(step, batch.size))
                 elif mask is None and not masks:
                     texts.warn_of_padding(step)
-                outputs.clear()
+                hooks.outputs.clear()
                 with explaining_errors(model, batch, step, picked=input_key is not None):
-                    run(*batch.arguments, **batch.keywords)
-                layer_masks.begin(masks, partial(layers_without_tokens, outputs, run, batch.keywords))
-                collector.add(outputs, batch.size, layer_masks)
+                    runs(batch)
+                layer_masks.begin(masks, partial(layers_without_tokens, hooks, run, batch.keywords))
+                collector.add(hooks.outputs, batch.size, runs.layout, layer_masks)
+                requested.check_applied()
         warn_of_missing_inputs(inputs, names.count)
         token_masks.finish()
-        if is_special and not texts.were_found:
+        if is_special and not (texts.were_found or collector.has_special_tokens):
             raise ValueError("drop_tokens='special': no layer has special tokens")
         return collector.finish(names)
 
@@ -233,20 +249,6 @@ def _evaluating(model: Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
-
-
-@contextmanager
-def _hooked(layers: Iterable[Layer]) -> Iterator[dict[str, list[Tensor | None]]]:
-    """Yield a dict that collects copies of the layers' outputs, by layer; the caller clears it before each batch."""
-    outputs: dict[str, list[Tensor | None]] = {}
-
-    def hook(name: str) -> Callable[..., None]:
-        return lambda module, arguments, output: outputs.setdefault(name, []).append(copy_first_tensor(output))
-
-    with ExitStack() as hooks:
-        for layer in layers:
-            hooks.callback(layer.module.register_forward_hook(hook(layer.name)).remove)
-        yield outputs
 
 
 def _storing(to: str | os.PathLike[str] | None) -> AbstractContextManager[Store]:

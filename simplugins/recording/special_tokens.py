@@ -38,6 +38,25 @@ def without_special(
     return {**masks, **{name: masks[name] & ~special for name in same}} if same else {**masks, SPECIAL: ~special}
 
 
+def special_indices(special: NDArray[np.bool_] | None) -> list[int]:
+    """Return the indices of special tokens; of those at the end, counted from the end.
+
+    Parameters
+    ----------
+    special : (S,) bool array or None
+        None for no special tokens.
+
+    Examples
+    --------
+    >>> special_indices(np.array([True, False, False, True, True]))
+    [0, -2, -1]
+    """
+    if special is None:
+        return []
+    last = int(np.flatnonzero(~special)[-1])
+    return [int(index) if index < last else int(index) - len(special) for index in np.flatnonzero(special)]
+
+
 class TextSpecialTokens:
     """Finds the special tokens of texts, by the batch or by the ids in the model's configuration.
 

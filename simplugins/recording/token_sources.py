@@ -14,14 +14,15 @@ from simplugins._common import arrays
 if TYPE_CHECKING:
     from torch import Tensor
 
-    Outputs = dict[str, list[Tensor | None]]
+    from simplugins.recording.layer_hooks import LayerHooks
 
+Shape = tuple[int, ...]
 DECODER = "decoder_"
 """The beginning of the names of arguments that are for the tokens of a decoder."""
 
 
 def layers_without_tokens(
-    outputs: Outputs,
+    hooks: LayerHooks,
     run: Callable[..., Any],
     keywords: Mapping[str, Any],
     mask: NDArray[np.bool_],
@@ -34,8 +35,8 @@ def layers_without_tokens(
 
     Parameters
     ----------
-    outputs : dict of str to list of tensors
-        The outputs of layers, to which each run adds.
+    hooks : LayerHooks
+        Hooks that have the outputs of layers.
     run : callable
         Runs the model.
     keywords : mapping
@@ -55,23 +56,31 @@ def layers_without_tokens(
     others = [key for key, value in keywords.items() if key not in tokens and _is_array(value) and len(value.shape) > 1]
     if not tokens or not others:
         return frozenset()
-    recorded = dict(outputs)
-    before = _shapes(recorded)
-    try:
-        for change in (_shortened, _lengthened):
-            outputs.clear()
-            changed = {key: change(value) if key in tokens else value for key, value in keywords.items()}
-            try:
-                with fork_rng(devices=[]):
-                    run(**changed)
-            except (RuntimeError, ValueError, IndexError):  # for example too few positional embeddings
-                continue
-            after = _shapes(outputs)
-            return frozenset(key for key, shape in before.items() if after.get(key) == shape)
-    finally:
-        outputs.clear()
-        outputs.update(recorded)
+    before = {layer: list(map(_shape, tensors)) for layer, tensors in hooks.outputs.items()}
+    for change in (_shortened, _lengthened):
+        after: dict[str, list[Shape | None]] = {}
+
+        def observe(layer: str, tensor: Tensor | None, after: dict[str, list[Shape | None]] = after) -> None:
+            after.setdefault(layer, []).append(_shape(tensor))
+
+        changed = {key: change(value) if key in tokens else value for key, value in keywords.items()}
+        try:
+            with fork_rng(devices=[]), hooks.observed(observe, recording=False):
+                run(**changed)
+        except (RuntimeError, ValueError, IndexError):  # for example too few positional embeddings
+            continue
+        return _unchanged(before, after)
     return frozenset()
+
+
+def _unchanged(before: Mapping[str, list[Shape | None]], after: Mapping[str, list[Shape | None]]) -> frozenset[str]:
+    """Return the names of outputs whose shapes are the same; numbered if a layer has several."""
+    return frozenset(
+        layer if len(shapes) == 1 else f"{layer}#{number}"
+        for layer, shapes in before.items()
+        for number, shape in enumerate(shapes)
+        if after.get(layer, [])[number : number + 1] == [shape]
+    )
 
 
 def _is_array(value: Any) -> bool:
@@ -98,10 +107,5 @@ def _lengthened(value: Tensor) -> Tensor:
     return cat([value, value[:, -1:]], dim=1)
 
 
-def _shapes(outputs: Outputs) -> dict[str, tuple[int, ...] | None]:
-    shapes = {}
-    for layer, tensors in outputs.items():
-        for number, tensor in enumerate(tensors):
-            name = layer if len(tensors) == 1 else f"{layer}#{number}"
-            shapes[name] = None if tensor is None else tuple(tensor.shape)
-    return shapes
+def _shape(tensor: Tensor | None) -> Shape | None:
+    return None if tensor is None else tuple(tensor.shape)

@@ -69,11 +69,11 @@ class Transformer(nn.Module):
 
 
 class Returns(nn.Module):
-    """Returns what a function makes of its input."""
+    """Returns what a function makes of its input; declares tokens with channels last, as timm's modules do."""
 
-    def __init__(self, function):
+    def __init__(self, function, output_fmt="NLC"):
         super().__init__()
-        self.function = function
+        self.function, self.output_fmt = function, output_fmt
 
     def forward(self, inputs):
         return self.function(inputs)

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Named axes of a tensor: which dimension holds inputs, positions and channels, also after views."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+INPUTS, CHANNELS, UNKNOWN, MERGED = "n", "c", "?", "x"
+"""Kinds of factors; MERGED is for inputs mixed with something else. All other kinds are letters of positions."""
+POSITIONS = "tdhw"
+TOKENS = "t"
+IMAGE = {1: "t", 2: "hw", 3: "dhw"}
+"""Letters of positions by their number."""
+
+
+@dataclass(eq=False)
+class Factor:
+    """A named axis, or a part of one; a dimension of a tensor is the product of its factors.
+
+    Attributes
+    ----------
+    kind : str
+    size : int
+    special : (size,) bool array or None
+        True for tokens that come from parameters, such as class tokens; None if there are none.
+    exchanged : bool
+        Whether positions became channels or vice versa, because a linear map mixed positions.
+    is_part : bool
+        Whether it is one of several parts into which an axis was split, such as the heads of attention.
+    uses : set of str
+        What later operations took an unknown axis for.
+    """
+
+    kind: str
+    size: int
+    special: NDArray[np.bool_] | None = None
+    exchanged: bool = False
+    is_part: bool = False
+    uses: set[str] = field(default_factory=set)
+
+    def resolved(self) -> str:
+        """Return the kind, by the use that later operations made of it if it is unknown."""
+        return next(iter(self.uses)) if self.kind == UNKNOWN and len(self.uses) == 1 else self.kind
+
+
+Dimension = tuple[Factor, ...]
+Axes = tuple[Dimension, ...]
+
+
+def named(kind: str, size: int) -> Dimension:
+    """Return a dimension of one factor."""
+    return (Factor(kind, size),)
+
+
+def unknown(shape: Iterable[int]) -> Axes:
+    """Return unknown axes; those of size 1 have no factor, because they may be anything."""
+    return tuple(named(UNKNOWN, size) if size != 1 else () for size in shape)
+
+
+def size_of(dimension: Dimension) -> int:
+    """Return the product of the factors."""
+    return math.prod(factor.size for factor in dimension)
+
+
+def kind_of(dimension: Dimension, *, resolve: bool = False) -> str:
+    """Return what a dimension holds: a kind, or "" for a dimension of size 1 that may be anything.
+
+    Channels merged with positions are channels; positions of several kinds are tokens. Factors of size 1 only count
+    where there is no other. With `resolve`, unknown factors count as what later operations used them for.
+    """
+    larger = [factor for factor in dimension if factor.size != 1]
+    kinds = {factor.resolved() if resolve else factor.kind for factor in larger or dimension}
+    if not kinds:
+        return ""
+    if len(kinds) == 1:
+        return kinds.pop()
+    if INPUTS in kinds or MERGED in kinds:
+        return MERGED
+    if CHANNELS in kinds:
+        return CHANNELS
+    return UNKNOWN if UNKNOWN in kinds else TOKENS
+
+
+def is_position(dimension: Dimension) -> bool:
+    """Return whether a dimension is known to hold positions."""
+    return kind_of(dimension) in tuple(POSITIONS)
+
+
+def is_exchanged(dimension: Dimension) -> bool:
+    """Return whether positions became the channels of this dimension, or vice versa."""
+    return any(factor.exchanged for factor in dimension)
+
+
+def is_partial(dimension: Dimension) -> bool:
+    """Return whether a dimension is one of several parts into which an axis was split."""
+    larger = [factor for factor in dimension if factor.size != 1]
+    return len(larger) == 1 and larger[0].is_part
+
+
+def use(dimension: Dimension, kind: str) -> None:
+    """Note that an operation takes an unknown dimension for something."""
+    if len(dimension) == 1 and dimension[0].kind == UNKNOWN:
+        dimension[0].uses.add(kind)
+
+
+def anchored(dimension: Dimension, kind: str, size: int) -> Dimension:
+    """Return a dimension as an operation takes it: of this kind if it was unknown."""
+    if kind_of(dimension) not in (UNKNOWN, ""):
+        return resized(dimension, size)
+    use(dimension, kind)
+    return named(kind, size)
+
+
+def resized(dimension: Dimension, size: int) -> Dimension:
+    """Return a dimension of the same kind and another size; the same dimension if the size is equal."""
+    if dimension and size_of(dimension) == size:
+        return dimension
+    kind = kind_of(dimension)
+    if size == 1 and kind not in (INPUTS, CHANNELS, MERGED):
+        return ()
+    return (Factor(kind or UNKNOWN, size, exchanged=is_exchanged(dimension), is_part=is_partial(dimension)),)
+
+
+def special_of(dimension: Dimension) -> NDArray[np.bool_] | None:
+    """Return which tokens of a dimension are special; None if there are none."""
+    return dimension[0].special if len(dimension) == 1 else None
+
+
+def with_special(dimension: Dimension, special: NDArray[np.bool_] | None, size: int) -> Dimension:
+    """Return a dimension of this size with these special tokens."""
+    if special is not None and (len(special) != size or not special.any()):
+        special = None
+    if special is None and special_of(dimension) is None:
+        return resized(dimension, size)
+    kind = kind_of(dimension) or UNKNOWN
+    return (Factor(kind, size, special, is_exchanged(dimension)),)
+
+
+def selected(dimension: Dimension, index: Sequence[int] | NDArray[np.integer] | slice, size: int) -> Dimension:
+    """Return a dimension of which some elements, or all in another order, have been selected."""
+    special = special_of(dimension)
+    return with_special(dimension, None if special is None else special[index], size)
+
+
+def joined(dimensions: Sequence[Dimension | int]) -> Dimension:
+    """Return the concatenation of dimensions; an int is a number of tokens from parameters."""
+    sizes = [part if isinstance(part, int) else size_of(part) for part in dimensions]
+    kinds = {kind_of(part) for part in dimensions if not isinstance(part, int)} - {""}
+    if UNKNOWN in kinds and len(kinds) > 1:
+        for part in dimensions:
+            if not isinstance(part, int) and len(known := kinds - {UNKNOWN}) == 1:
+                use(part, next(iter(known)))
+        kinds -= {UNKNOWN}
+    if kinds <= set(POSITIONS):
+        kind = kinds.pop() if len(kinds) == 1 else TOKENS if kinds else UNKNOWN
+    else:
+        kind = kinds.pop() if len(kinds) == 1 else UNKNOWN
+    if kind == INPUTS and any(isinstance(part, int) for part in dimensions):
+        kind = MERGED
+    parts = []
+    for part, size in zip(dimensions, sizes, strict=True):
+        special = None if isinstance(part, int) else special_of(part)
+        parts.append(np.full(size, isinstance(part, int)) if special is None else special)
+    special = np.concatenate(parts)
+    exchanged = any(is_exchanged(part) for part in dimensions if not isinstance(part, int))
+    is_tokens = kind == UNKNOWN or kind in POSITIONS
+    return (Factor(kind, sum(sizes), special if is_tokens and special.any() else None, exchanged),)
+
+
+def combined(dimensions: Sequence[Dimension], size: int) -> Dimension:
+    """Return the dimension of an elementwise operation on several tensors.
+
+    Known dimensions win over unknown ones, and both over those that a mixing of positions exchanged. A contradiction
+    is unknown.
+    """
+    full = [dimension for dimension in dimensions if size_of(dimension) == size and dimension]
+    if not full:
+        kept = [dimension for dimension in dimensions if dimension]
+        return resized(kept[0], size) if kept else (unknown([size])[0])
+    known = [dimension for dimension in full if kind_of(dimension) != UNKNOWN]
+    plain = [dimension for dimension in known if not is_exchanged(dimension)]
+    candidates = plain or [dimension for dimension in full if dimension not in known] or known
+    kinds = {kind_of(dimension) for dimension in candidates}
+    for dimension in full:
+        if len(kinds) == 1 and UNKNOWN not in kinds:
+            use(dimension, next(iter(kinds)))
+    special = _common_special(full)
+    if len(kinds) == 1:
+        chosen = next((each for each in candidates if special_of(each) is special), candidates[0])
+        return chosen if special_of(chosen) is special else with_special(chosen, special, size)
+    return (Factor(TOKENS if kinds <= set(POSITIONS) else UNKNOWN, size, special),)
+
+
+def _common_special(dimensions: Sequence[Dimension]) -> NDArray[np.bool_] | None:
+    """Return the tokens that are special in all dimensions."""
+    special = [each for dimension in dimensions if (each := special_of(dimension)) is not None]
+    if len(special) < len(dimensions):
+        return None
+    if all(np.array_equal(special[0], each) for each in special[1:]):
+        return special[0]
+    return np.asarray(np.all(special, axis=0))
+
+
+def mixed(contracted: Dimension, others: Sequence[Dimension], size: int) -> tuple[Dimension, list[Dimension]]:
+    """Return the new dimension and the other ones after a linear map of one dimension to another with this size.
+
+    The new dimension holds channels. If the map mixes positions, the earlier channels are the positions from then on,
+    until a further map turns them back.
+    """
+    elsewhere = any(factor.kind == CHANNELS for dimension in others for factor in dimension)
+    if kind_of(contracted) == CHANNELS or not elsewhere:
+        use(contracted, CHANNELS)
+        return (Factor(CHANNELS, size, exchanged=is_exchanged(contracted)),), list(others)
+    back = is_exchanged(contracted)
+    turned = [tuple(_turned(factor, back=back) for factor in dimension) for dimension in others]
+    return (Factor(CHANNELS, size, exchanged=not back),), turned
+
+
+def _turned(factor: Factor, *, back: bool) -> Factor:
+    return Factor(TOKENS, factor.size, exchanged=not back) if factor.kind == CHANNELS else factor
+
+
+def reshaped(axes: Axes, shape: tuple[int, ...]) -> Axes:
+    """Return the axes after a view or reshape, which splits and merges dimensions."""
+    factors = [factor for dimension in axes for factor in dimension]
+    result: list[Dimension] = []
+    for position, size in enumerate(shape):
+        taken = _take(factors, size)
+        if taken is None:
+            return (*result, *_mixture(factors, shape[position:]))
+        while factors and factors[0].size == 1 and shape[position + 1 : position + 2] != (1,):
+            taken = (*taken, factors.pop(0))
+        result.append(taken)
+    return tuple(result)
+
+
+def _take(factors: list[Factor], size: int) -> Dimension | None:
+    """Remove the factors of the next dimension from the list; split the last one if need be."""
+    if size == 1:
+        return (factors.pop(0),) if factors and factors[0].size == 1 else ()
+    taken: list[Factor] = []
+    missing = size
+    while missing > 1:
+        if not factors:
+            return None
+        factor = factors[0]
+        if missing % factor.size == 0:
+            taken.append(factors.pop(0))
+            missing //= factor.size
+        elif factor.size % missing == 0:
+            inner = factor.size // missing
+            taken.append(Factor(factor.kind, missing, exchanged=factor.exchanged, is_part=True))
+            factors[0] = Factor(factor.kind, inner, exchanged=factor.exchanged, is_part=True)
+            missing = 1
+        elif not _fuse(factors):
+            factors[:0] = taken
+            return None
+    return tuple(taken)
+
+
+def _fuse(factors: list[Factor]) -> bool:
+    """Fuse the first two factors of the list if both are positions or both channels; return whether they are."""
+    if len(factors) < 2:
+        return False
+    pair = tuple(factors[:2])
+    kind = kind_of(pair)
+    if not (kind in POSITIONS or all(factor.kind == CHANNELS for factor in pair)):
+        return False
+    factors[:2] = [Factor(kind, size_of(pair), exchanged=is_exchanged(pair))]
+    return True
+
+
+def _mixture(factors: Sequence[Factor], shape: Sequence[int]) -> Axes:
+    kind = kind_of(tuple(factors))
+    if kind == INPUTS:
+        kind = MERGED
+    return tuple(named(kind or UNKNOWN, size) if size != 1 else () for size in shape)
