@@ -216,8 +216,8 @@ def test_arrays_are_converted_to_what_the_network_computes_in(form):
 
 def test_an_array_keeps_its_values():
     array = ARRAY.copy()
-    record(nn.Sequential(nn.ReLU(inplace=True)), array - 0.5)
-    record(nn.Sequential(nn.Threshold(0.5, 9, inplace=True)), array)
+    record(nn.Sequential(nn.ReLU(inplace=True)), array - 0.5, layout="nchw")
+    record(nn.Sequential(nn.Threshold(0.5, 9, inplace=True)), array, layout="nchw")
     np.testing.assert_array_equal(array, ARRAY)
 
 
@@ -235,7 +235,8 @@ def test_floating_point_inputs_take_the_type_of_the_parameters(dtype, given):
 def test_types_are_left_unless_all_parameters_have_the_same(parts):
     seen = []
     network = nn.Sequential(nn.Identity(), *parts)
-    record(network, VALUES, "0", forward=lambda images: seen.append(images.dtype) or network[0](images))
+    options = {"forward": lambda images: seen.append(images.dtype) or network[0](images), "layout": "nchw"}
+    record(network, VALUES, "0", **options)
     assert seen == [torch.bfloat16 if len(parts) == 1 else torch.float64]
 
 
@@ -314,7 +315,8 @@ def test_a_network_spread_over_devices_moves_its_inputs_itself():
     network = nn.Sequential(nn.Linear(8, 2, device="meta"), nn.Identity())
     network.hf_device_map = {"0": "disk", "1": "cpu"}
     seen = []
-    record(network, IMAGES, "1", forward=lambda images: seen.append(images.device.type) or network[1](images))
+    options = {"forward": lambda images: seen.append(images.device.type) or network[1](images), "layout": "nchw"}
+    record(network, IMAGES, "1", **options)
     assert seen == ["cpu"]
 
 
