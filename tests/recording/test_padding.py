@@ -346,10 +346,10 @@ def test_frames_of_padded_samples_are_no_positions(wrap):
 def test_layers_in_which_padding_counts_are_named_once():
     lengths = torch.tensor([41, 20, 33])
     batch = {"input_values": torch.rand(3, 41), "attention_mask": (torch.arange(41) < lengths[:, None]).long()}
-    with pytest.warns(UserWarning, match=r"mask of 41 tokens.*: head \(5\)$") as caught:
+    with pytest.warns(UserWarning, match=r"mask of 41 tokens.*: head \(4\)$") as caught:
         recorded = record(Audio(), batch, ["encoder", "head"], batch_size=1)
     assert len(caught) == 1
-    assert recorded["head"].shape == (3, 5, 4)
+    assert recorded["head"].shape == (3, 4, 5)
     left = {**batch, "attention_mask": batch["attention_mask"].flip(1)}
     with pytest.warns(UserWarning, match="encoder"):
         assert record(Audio(), left, "encoder")["encoder"].shape == (3, 9, 5)
