@@ -22,7 +22,7 @@ from simplugins_adapters.brain_score_assemblies import (
     responses_in,
 )
 from simplugins_adapters.descriptions import labels_or_numbers
-from simplugins_adapters.dissimilarities import Dissimilarity, dissimilarities, matrix_as_rsm
+from simplugins_adapters.dissimilarities import Dissimilarity, Missing, dissimilarities, matrix_as_rsm
 from simplugins_adapters.similarities import Similarity, all_similarities, check_choice, fact, name_of
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def to_features(rsm: RSM, *, shift: bool = False) -> NeuroidAssembly:
     )
 
 
-def from_rdm(rdm: DataAssembly, *, dissimilarity: Dissimilarity | None = None) -> RSM:
+def from_rdm(rdm: DataAssembly, *, dissimilarity: Dissimilarity | None = None, missing: Missing = "raise") -> RSM:
     """Return an RDM as an RSM.
 
     Parameters
@@ -214,6 +214,8 @@ def from_rdm(rdm: DataAssembly, *, dissimilarity: Dissimilarity | None = None) -
     dissimilarity : {"complement", "squared-distance", "distance"}, optional
         The kind of dissimilarities; by default the one in the attributes, if simplugins made the RDM. Brain-Score's own
         ``RDM`` makes complements.
+    missing : {"raise", "omit"}, default "raise"
+        With "omit", complements may be NaN; see `simplugins.RSM.from_similarities`.
 
     Returns
     -------
@@ -240,7 +242,7 @@ def from_rdm(rdm: DataAssembly, *, dissimilarity: Dissimilarity | None = None) -
             "Brain-Score's RDM), 'squared-distance' or 'distance'"
         )
     labels, measure = coordinates(rdm, "presentation").get(STIMULUS), str(rdm.attrs.get("measure", "RDM"))
-    return matrix_as_rsm(rdm.values, dissimilarity, labels=labels, measure=measure, tool=TOOL)
+    return matrix_as_rsm(rdm.values, dissimilarity, labels=labels, measure=measure, tool=TOOL, missing=missing)
 
 
 def register() -> list[str]:

@@ -16,6 +16,9 @@ Dissimilarity = Literal["squared-distance", "distance", "complement"]
 largest possible similarity (1 for cosine and RBF kernels, otherwise the largest value) minus each similarity, which
 reverses their order under any kernel."""
 
+Missing = Literal["raise", "omit"]
+"""What happens to pairs that are NaN: an error, or the RSM holds them, and comparisons can leave them out."""
+
 _ROUNDING = 1e-6
 """Largest diagonal entry of dissimilarities that float32 rounding explains."""
 
@@ -49,19 +52,21 @@ def dissimilarities(rsm: RSM, dissimilarity: Dissimilarity, tool: str) -> NDArra
     Returns
     -------
     (N, N) float64 array
-        At least 0, exactly symmetric, with a diagonal of exactly 0.
+        Exactly symmetric, with a diagonal of exactly 0. At least 0, except for squared distances of an RSM that came
+        from cross-validated ones. NaN where the RSM is.
 
     Raises
     ------
     ValueError
-        If the RSM compares inputs with other inputs, or the kind of dissimilarity is unknown.
+        If the RSM compares inputs with other inputs, the kind of dissimilarity is unknown, or distances are asked for
+        and squared distances are negative.
     """
     check_square(rsm, tool)
     check_choice("dissimilarity", dissimilarity, Dissimilarity)
     if dissimilarity != "complement":
         return rsm.rdm(squared=dissimilarity == "squared-distance")
     values = gram(rsm, tool)
-    largest = 1.0 if rsm.kernel in ("cosine", "rbf") else float(values.max())
+    largest = 1.0 if rsm.kernel in ("cosine", "rbf") else float(np.fmax.reduce(values, axis=None))
     matrix = np.maximum(largest - values, 0)
     np.fill_diagonal(matrix, 0)
     return matrix
@@ -74,6 +79,7 @@ def matrix_as_rsm(
     tool: str,
     labels: Any = None,
     measure: str = "precomputed",
+    missing: Missing = "raise",
 ) -> RSM:
     """Return a matrix of another tool as an RSM.
 
@@ -87,6 +93,8 @@ def matrix_as_rsm(
     labels : (N,) array, optional
     measure : str, default "precomputed"
         Name of the measure.
+    missing : {"raise", "omit"}, default "raise"
+        Whether similarities or complements may be NaN ("omit"); see `simplugins.RSM.from_similarities`.
 
     Returns
     -------
@@ -96,26 +104,20 @@ def matrix_as_rsm(
     Raises
     ------
     ValueError
-        If the kind of dissimilarity is unknown, or the values are not of that kind: similarities with a diagonal of 0,
-        or complements with another diagonal.
+        If the kind of dissimilarity is unknown, or the values are not of that kind: similarities whose diagonal is that
+        of dissimilarities, or complements and distances with another diagonal than 0; or if values are missing that may
+        not be.
     """
     description: dict[str, Any] = {"labels": labels, "measure": measure, "metadata": {"source": tool}}
     if dissimilarity is None:
-        rsm = RSM.from_similarities(values, **description)
-        if rsm.values.any() and not rsm.values.diagonal().any():
-            raise ValueError(
-                "the diagonal is 0, as it is for dissimilarities; similarities hold each input's similarity to itself "
-                "there. For dissimilarities, pass dissimilarity='squared-distance', 'distance' or 'complement' "
-                "(1 minus similarity)"
-            )
-        return rsm
+        return RSM.from_similarities(values, missing=missing, **description)
     check_choice("dissimilarity", dissimilarity, Dissimilarity)
     if dissimilarity != "complement":
         return RSM.from_distances(values, squared=dissimilarity == "squared-distance", **description)
     matrix = np.asarray(values, np.float64)
-    if np.abs(matrix.diagonal()).max(initial=0) > _ROUNDING:
+    if np.fmax.reduce(np.abs(matrix.diagonal()), initial=0) > _ROUNDING:
         raise ValueError(
             "dissimilarity='complement': the diagonal must be 0, but is not (use RSM.from_similarities for "
             "similarities)"
         )
-    return RSM.from_similarities(1 - matrix, **description)
+    return RSM.from_similarities(1 - matrix, missing=missing, **description)

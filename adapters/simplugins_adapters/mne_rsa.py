@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
 
 from simplugins import RSM, Adapter
-from simplugins_adapters.dissimilarities import Dissimilarity, dissimilarities, matrix_as_rsm
+from simplugins_adapters.dissimilarities import Dissimilarity, Missing, dissimilarities, matrix_as_rsm
 
 TOOL = "MNE-RSA"
 
@@ -45,7 +45,12 @@ def to_rdms(rsms: Mapping[str, RSM], *, dissimilarity: Dissimilarity = "compleme
 
 
 def from_rdms(
-    rdms: Any, *, dissimilarity: Dissimilarity, labels: Any = None, layers: Sequence[str] | None = None
+    rdms: Any,
+    *,
+    dissimilarity: Dissimilarity,
+    labels: Any = None,
+    layers: Sequence[str] | None = None,
+    missing: Missing = "raise",
 ) -> RSM | dict[str, RSM]:
     """Return RDMs as RSMs.
 
@@ -60,6 +65,8 @@ def from_rdms(
         Labels of the inputs.
     layers : sequence of str, optional
         Names of several RDMs; by default they are numbered.
+    missing : {"raise", "omit"}, default "raise"
+        With "omit", complements may be NaN; see `simplugins.RSM.from_similarities`.
 
     Returns
     -------
@@ -74,23 +81,25 @@ def from_rdms(
         names is wrong.
     """
     if isinstance(rdms, np.ndarray):
-        return _from_rdm(rdms, dissimilarity, labels)
-    rsms = [_from_rdm(rdm, dissimilarity, labels) for rdm in rdms]
+        return _from_rdm(rdms, dissimilarity, labels, missing)
+    rsms = [_from_rdm(rdm, dissimilarity, labels, missing) for rdm in rdms]
     names = [str(position) for position in range(len(rsms))] if layers is None else list(layers)
     if len(set(names)) != len(rsms):
         raise ValueError(f"layers: expected {len(rsms)} different names (one per RDM), got {names}")
     return dict(zip(names, rsms, strict=True))
 
 
-def _from_rdm(rdm: Any, dissimilarity: Dissimilarity, labels: Any) -> RSM:
+def _from_rdm(rdm: Any, dissimilarity: Dissimilarity, labels: Any, missing: Missing) -> RSM:
     values = np.asarray(rdm, np.float64)
     try:
-        square = squareform(values if values.ndim == 1 else squareform(values))
+        incomplete = values.ndim == 2 and np.isnan(values).any()  # NaN is not symmetric to SciPy
+        square = values if incomplete else squareform(values if values.ndim == 1 else squareform(values))
     except ValueError as error:
         raise ValueError(
             f"rdms: {TOOL} does not accept such an RDM: {error} (simplugins.RSM.from_similarities reads similarities)"
         ) from error
-    return matrix_as_rsm(square, dissimilarity, labels=labels, measure=f"{TOOL} {dissimilarity}", tool=TOOL)
+    measure = f"{TOOL} {dissimilarity}"
+    return matrix_as_rsm(square, dissimilarity, labels=labels, measure=measure, tool=TOOL, missing=missing)
 
 
 adapter = Adapter(

@@ -13,7 +13,7 @@ from scipy.spatial.distance import squareform
 
 from simplugins import RSM, Adapter, Comparison, read_activations
 from simplugins_adapters.descriptions import common_labels
-from simplugins_adapters.dissimilarities import Dissimilarity, matrix_as_rsm
+from simplugins_adapters.dissimilarities import Dissimilarity, Missing, matrix_as_rsm
 
 TOOL = "numpy"
 
@@ -60,6 +60,7 @@ def from_arrays(
     labels: ArrayLike | str | None = None,
     dissimilarity: Dissimilarity | None = None,
     measure: str = "precomputed",
+    missing: Missing = "raise",
 ) -> RSM:
     """Return a matrix of another tool as an RSM.
 
@@ -76,6 +77,8 @@ def from_arrays(
         The kind of dissimilarities; by default the values are similarities.
     measure : str, default "precomputed"
         Name of the measure.
+    missing : {"raise", "omit"}, default "raise"
+        With "omit", similarities and complements may be NaN; see `simplugins.RSM.from_similarities`.
 
     Returns
     -------
@@ -107,7 +110,7 @@ def from_arrays(
         values = source
     if dissimilarity is not None and np.ndim(values) == 1:
         values = squareform(np.asarray(values))
-    return matrix_as_rsm(values, dissimilarity, labels=labels, measure=measure, tool=TOOL)
+    return matrix_as_rsm(values, dissimilarity, labels=labels, measure=measure, tool=TOOL, missing=missing)
 
 
 adapter = Adapter(

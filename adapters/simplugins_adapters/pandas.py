@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from simplugins import RSM, Adapter, Comparison
 from simplugins_adapters.descriptions import attributes_of, axis_names, common_labels
-from simplugins_adapters.dissimilarities import Dissimilarity, matrix_as_rsm
+from simplugins_adapters.dissimilarities import Dissimilarity, Missing, matrix_as_rsm
 from simplugins_adapters.similarities import check_choice
 
 if TYPE_CHECKING:
@@ -102,7 +102,11 @@ def comparison_to_frame(comparison: Comparison) -> DataFrame:
 
 
 def from_frame(
-    frame: DataFrame, *, dissimilarity: Dissimilarity | None = None, measure: str | None = None
+    frame: DataFrame,
+    *,
+    dissimilarity: Dissimilarity | None = None,
+    measure: str | None = None,
+    missing: Missing = "raise",
 ) -> RSM | dict[str, RSM]:
     """Return a square table as an RSM.
 
@@ -115,6 +119,8 @@ def from_frame(
         The kind of dissimilarities; by default the values are similarities.
     measure : str, optional
         Name of the measure; by default the one in ``attrs``, if simplugins made the table, otherwise "precomputed".
+    missing : {"raise", "omit"}, default "raise"
+        With "omit", similarities and complements may be missing (NaN); see `simplugins.RSM.from_similarities`.
 
     Returns
     -------
@@ -135,11 +141,11 @@ def from_frame(
     name = str(measure or frame.attrs.get("measure", "precomputed"))
     if frame.index.nlevels == frame.columns.nlevels + 1:
         tables = frame.groupby(level=0, sort=False)
-        return {str(layer): _rsm_of(table.droplevel(0), dissimilarity, name) for layer, table in tables}
-    return _rsm_of(frame, dissimilarity, name)
+        return {str(layer): _rsm_of(table.droplevel(0), dissimilarity, name, missing) for layer, table in tables}
+    return _rsm_of(frame, dissimilarity, name, missing)
 
 
-def matrix_of(frame: DataFrame) -> tuple[NDArray[Any], NDArray[Any] | None]:
+def matrix_of(frame: DataFrame, missing: Missing = "raise") -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Return the values of a square table, with columns in the order of rows, and the labels of inputs.
 
     Parameters
@@ -147,16 +153,19 @@ def matrix_of(frame: DataFrame) -> tuple[NDArray[Any], NDArray[Any] | None]:
     frame : pandas.DataFrame
         (N, N). Labels are compared as text, because files of tables hold column names as text. Labels on one axis are
         enough; the default numbers of pandas do not count as labels.
+    missing : {"raise", "omit"}, default "raise"
+        Whether values may be missing ("omit").
 
     Raises
     ------
     ValueError
-        If rows and columns are not the same inputs, or values are missing.
+        If rows and columns are not the same inputs, or values are missing that may not be.
     """
-    if missing := int(frame.isna().to_numpy().sum()):
+    count = int(frame.isna().to_numpy().sum())
+    if count and missing == "raise":
         raise ValueError(
-            f"{missing} values are missing (NaN), as in sums of RSMs of different inputs: select the inputs that all "
-            f"of them have"
+            f"{count} values are missing (NaN), as in sums of RSMs of different inputs: select the inputs that all "
+            f"of them have, or pass missing='omit'"
         )
     values, rows, columns = frame.to_numpy(), frame.index, frame.columns
     labels = [_labels(axis) for axis in (rows, columns) if not _is_numbered(axis)]
@@ -212,6 +221,7 @@ def _columns_as_rows(values: NDArray[Any], rows: NDArray[Any], columns: NDArray[
         labels=columns.astype(str),
         other_squared_norms=np.zeros(len(rows)),
         squared_norms=np.zeros(len(columns)),
+        missing="omit",
     )
     try:
         return transposed.in_order(rows.astype(str)).values.T
@@ -219,9 +229,9 @@ def _columns_as_rows(values: NDArray[Any], rows: NDArray[Any], columns: NDArray[
         raise ValueError(f"columns and rows are not the same inputs: {error}") from error
 
 
-def _rsm_of(frame: DataFrame, dissimilarity: Dissimilarity | None, measure: str) -> RSM:
-    values, labels = matrix_of(frame)
-    return matrix_as_rsm(values, dissimilarity, labels=labels, measure=measure, tool=TOOL)
+def _rsm_of(frame: DataFrame, dissimilarity: Dissimilarity | None, measure: str, missing: Missing) -> RSM:
+    values, labels = matrix_of(frame, missing)
+    return matrix_as_rsm(values, dissimilarity, labels=labels, measure=measure, tool=TOOL, missing=missing)
 
 
 adapter = Adapter(

@@ -10,7 +10,7 @@ import numpy as np
 
 from simplugins import RSM, Adapter
 from simplugins_adapters.descriptions import common_labels, labels_or_numbers
-from simplugins_adapters.dissimilarities import Dissimilarity, dissimilarities, matrix_as_rsm
+from simplugins_adapters.dissimilarities import Dissimilarity, Missing, dissimilarities, matrix_as_rsm
 
 if TYPE_CHECKING:
     from rsatoolbox.rdm import RDMs
@@ -56,7 +56,12 @@ def to_rdms(rsms: Mapping[str, RSM], *, dissimilarity: Dissimilarity = "squared-
 
 
 def from_rdms(
-    rdms: RDMs, *, dissimilarity: Dissimilarity | None = None, layer: str = "layer", label: str = "label"
+    rdms: RDMs,
+    *,
+    dissimilarity: Dissimilarity | None = None,
+    layer: str = "layer",
+    label: str = "label",
+    missing: Missing = "raise",
 ) -> RSM | dict[str, RSM]:
     """Return RDMs as RSMs.
 
@@ -66,23 +71,26 @@ def from_rdms(
     dissimilarity : {"squared-distance", "distance", "complement"}, optional
         The kind of dissimilarities: squared distances, distances, or 1 minus similarities. By default it is read from
         the descriptors, if simplugins made the RDMs, or from the measure, if it is rsatoolbox's "squared euclidean",
-        "squared mahalanobis" or "correlation".
+        "squared mahalanobis", "crossnobis" or "correlation".
     layer : str, default "layer"
         The descriptor that names RDMs; if it is missing, they are numbered.
     label : str, default "label"
         The descriptor that labels patterns; if it is missing, there are no labels.
+    missing : {"raise", "omit"}, default "raise"
+        With "omit", complements may be NaN, as between copies of a pattern in rsatoolbox's bootstrap samples; see
+        `simplugins.RSM.from_similarities`.
 
     Returns
     -------
     RSM, or dict of str to RSM
         An RSM for one RDM, a dict by layer for several. RSMs from distances are centred (see
-        `simplugins.RSM.from_distances`).
+        `simplugins.RSM.from_distances`); the negative estimates of crossnobis are kept.
 
     Raises
     ------
     ValueError
-        If the kind of dissimilarities is unknown, or values are not of that kind: NaN, or negative distances, as from
-        crossnobis.
+        If the kind of dissimilarities is unknown, or values are not of that kind: negative distances that are not
+        squared; or if values are NaN that may not be.
     """
     descriptors = rdms.rdm_descriptors
     kinds = descriptors.get("dissimilarity", [None] * rdms.n_rdm)
@@ -98,6 +106,7 @@ def from_rdms(
             labels=None if labels is None else np.array(labels),
             measure=measure,
             tool=TOOL,
+            missing=missing,
         )
         for name, matrix, kind, measure in zip(names, rdms.get_matrices(), kinds, measures, strict=True)
     }
@@ -117,6 +126,7 @@ def _kind_of(measure: Any) -> Dissimilarity:
 _KINDS: Mapping[Any, Dissimilarity] = {
     "squared euclidean": "squared-distance",
     "squared mahalanobis": "squared-distance",
+    "crossnobis": "squared-distance",
     "correlation": "complement",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from simplugins import RSM, Adapter, Comparison
 from simplugins_adapters.descriptions import attributes_of, axis_names, common_labels
-from simplugins_adapters.dissimilarities import Dissimilarity, matrix_as_rsm
+from simplugins_adapters.dissimilarities import Dissimilarity, Missing, matrix_as_rsm
 from simplugins_adapters.pandas import matrix_of
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def from_array(
     layer: str = "layer",
     dissimilarity: Dissimilarity | None = None,
     measure: str | None = None,
+    missing: Missing = "raise",
 ) -> RSM | dict[str, RSM]:
     """Return a labelled array, or a netCDF file of one, as an RSM.
 
@@ -110,6 +112,8 @@ def from_array(
     measure : str, optional
         Name of the measure; by default the one in the attributes, if simplugins made the array, otherwise the name of
         the array.
+    missing : {"raise", "omit"}, default "raise"
+        With "omit", similarities and complements may be missing (NaN); see `simplugins.RSM.from_similarities`.
 
     Returns
     -------
@@ -131,15 +135,19 @@ def from_array(
     if not isinstance(array, DataArray):
         raise TypeError(f"source: expected an xarray DataArray or a netCDF file of one, got {type(array).__name__}")
     if layer not in array.dims:
-        return _rsm_of(array, layer, dissimilarity, measure)
+        return _rsm_of(array, layer, dissimilarity, measure, missing)
     names = [str(name) for name in array[layer].values]
     if len(set(names)) < len(names):
         raise ValueError(f"layer: the dimension {layer!r} gives several RSMs the same name: {', '.join(names)}")
     arrays = [array.isel({layer: position}) for position in range(len(names))]
-    return {name: _rsm_of(part, layer, dissimilarity, measure) for name, part in zip(names, arrays, strict=True)}
+    return {
+        name: _rsm_of(part, layer, dissimilarity, measure, missing) for name, part in zip(names, arrays, strict=True)
+    }
 
 
-def _rsm_of(array: DataArray, layer: str, dissimilarity: Dissimilarity | None, measure: str | None) -> RSM:
+def _rsm_of(
+    array: DataArray, layer: str, dissimilarity: Dissimilarity | None, measure: str | None, missing: Missing
+) -> RSM:
     if array.ndim != 2:
         names = ", ".join(map(str, array.dims))
         raise ValueError(f"expected two dimensions, inputs by inputs, and a third if layer= names it; got {names}")
@@ -147,13 +155,13 @@ def _rsm_of(array: DataArray, layer: str, dissimilarity: Dissimilarity | None, m
     if set(array.dims) == {"stimulus", "other"} and dissimilarity is None:
         array = array.transpose("stimulus", "other")
         return _with_other_inputs(array, attributes if measure is None else {**attributes, "measure": measure})
-    values, labels = matrix_of(array.to_pandas())
+    values, labels = matrix_of(array.to_pandas(), missing)
     if dissimilarity or measure or "measure" not in attributes or norms is None:
         name = measure or attributes.get("measure") or array.name or "precomputed"
-        return matrix_as_rsm(values, dissimilarity, labels=labels, measure=str(name), tool=TOOL)
+        return matrix_as_rsm(values, dissimilarity, labels=labels, measure=str(name), tool=TOOL, missing=missing)
     gap = _gap(array)
-    gap = None if gap is None else matrix_of(gap.to_pandas())[0]
-    rsm = _original(values, attributes, labels=labels, squared_norms=norms, gap=gap)
+    gap = None if gap is None else matrix_of(gap.to_pandas(), missing)[0]
+    rsm = _original(values, attributes, labels=labels, squared_norms=norms, gap=gap, missing=missing)
     _check_unchanged(rsm)
     return rsm
 
@@ -188,8 +196,9 @@ def _original(values: NDArray[Any], attributes: Mapping[str, Any], **parts: Any)
 
 def _check_unchanged(rsm: RSM) -> None:
     """Check that the diagonal is still that of the kernel, so that distances are those of the values."""
-    expected = RSM.from_similarities(rsm.values).rdm(squared=True)
-    if not np.allclose(rsm.rdm(squared=True), expected, rtol=0, atol=1e-5 * np.abs(rsm.values).max()):
+    expected = replace(rsm, kernel=None).rdm(squared=True)
+    largest = np.fmax.reduce(np.abs(rsm.values), axis=None)
+    if not np.allclose(rsm.rdm(squared=True), expected, rtol=0, atol=1e-5 * largest, equal_nan=True):
         raise ValueError(
             f"the array was made from an RSM with the kernel {rsm.kernel!r}, and its values have changed since: name "
             f"the new values with measure="

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -39,6 +39,10 @@ _Out = Annotated[
     typer.Option("-o", "--out", help="A .npz, .csv or .json file, or a figure (.png, .pdf …). May be repeated."),
 ]
 _Align = Annotated[bool, typer.Option("--align", help="Bring inputs into the same order by their labels.")]
+_Missing = Annotated[
+    Literal["raise", "omit"],
+    typer.Option(help="Pairs of inputs that are NaN in an RSM: an error, or left out (by the methods of RSA)."),
+]
 
 
 @one_line_errors
@@ -51,6 +55,7 @@ def compare(
     layer: _Layers = None,
     out: _Out = None,
     align: _Align = False,
+    missing: _Missing = "raise",
     layout: Layout = "auto",
     drop_tokens: DropTokens = 0,
     dtype: Dtype = None,
@@ -75,6 +80,7 @@ def compare(
         b=None if b is None else read_layers(b, layer or []),
         method=method,
         align=align,
+        missing=missing,
         layout=layout,
         drop_tokens=drop_tokens,
         dtype=dtype,

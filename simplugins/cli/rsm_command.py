@@ -122,8 +122,7 @@ def rsm(
         progress=not quiet,
         # last, so that options are checked before anything is read
         **_read_inputs((activations, key, labels), (other, other_key, other_labels)),
-        mask=_read_mask("--mask", mask, mask_key),
-        other_mask=_read_mask("--other-mask", other_mask, other_mask_key),
+        **_read_masks((mask, mask_key), (other_mask, other_mask_key)),
     )
     if store is not None:
         for result in rsms.values():
@@ -151,16 +150,18 @@ def _read_inputs(*sides: tuple[Path | None, str | None, Path | None]) -> dict[st
     return inputs
 
 
-def _read_mask(option: str, path: Path | None, key: str | None) -> Any:
+def _read_masks(*sides: tuple[Path | None, str | None]) -> dict[str, Any]:
+    """Read the masks of the inputs and of the other inputs, each by path and key; None for missing."""
     from simplugins._common.validation import error_prefix
     from simplugins.activations.formats import read_activations
 
-    if path is not None:
+    masks: dict[str, Any] = {}
+    for name, option, (path, key) in zip(("mask", "other_mask"), ("--mask", "--other-mask"), sides, strict=True):
+        if path is None and key is not None:
+            raise ValueError(f"{option}-key is the name of an array in the file of {option}, which is missing")
         with error_prefix(option):
-            return read_activations(path, key)
-    if key is not None:
-        raise ValueError(f"{option}-key is the name of an array in the file of {option}, which is missing")
-    return None
+            masks[name] = None if path is None else read_activations(path, key)
+    return masks
 
 
 def _output_paths(out: Path | None, store: Path | None, names: list[str], *, force: bool) -> dict[str, Path]:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from simplugins._common.threads import usable_cores
 from simplugins.comparisons.inputs import check_same_inputs
-from simplugins.rsm.matrices import symmetric_matrix_of
 
 if TYPE_CHECKING:
     from simplugins.comparisons.method import Method
@@ -79,7 +78,7 @@ def embed_all(method: Method, items: list[tuple[str, Any]], count: int) -> NDArr
     once = np.ones(count)
 
     def embed(item: tuple[str, Any]) -> NDArray[np.float64]:
-        return method.embed(symmetric_matrix_of(*item), once)
+        return method.embed(method.matrix(*item), once)
 
     first = embed(items[0])
     vectors = np.empty((len(items), first.size))

@@ -79,11 +79,12 @@ cka = Method(
     range=(-1.0, 1.0),
     invariances=frozenset({"scaling", "constant", "translation"}),
     reference="Kornblith et al. 2019, arXiv:1905.00414; Cortes et al. 2012",
+    least_inputs=3,
 )
 """CKA with the biased HSIC of Gretton et al. (2005): ``<HKH, HLH> / (|HKH| |HLH|)``.
 
 At least 0 for positive semi-definite matrices, which RSMs of matched positions need not be. CKA of squared distances
-``K_ii + K_jj - 2 K_ij`` equals CKA of the RSMs.
+``K_ii + K_jj - 2 K_ij`` equals CKA of the RSMs. It needs 3 inputs: the CKA of 2 is always 1 or -1.
 """
 
 cka_debiased = Method(
@@ -108,6 +109,7 @@ angular_cka = Method(
     range=(0.0, float(np.pi)),
     invariances=cka.invariances,
     reference="Williams et al. 2021, arXiv:2110.14739",
+    least_inputs=3,
 )
 """The arc cosine of (biased) CKA, in radians: the angle between centred matrices.
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 _SIGMA_INPUTS = 128
 """Number of inputs from which the bandwidth of an RBF kernel is estimated."""
+
+_LEAST_INFLUENCES = 5
+"""Number of different influences of inputs from which their variance can be estimated; the 4 of a batch are equal."""
 
 _ONE = 1e-13
 """Distance from 1 that is attributed to rounding."""
@@ -144,7 +148,9 @@ def estimate_cka(
     Returns
     -------
     CkaEstimate
-        NaN, with a RuntimeWarning, if RSMs are constant in every batch.
+        NaN, with a RuntimeWarning, if RSMs are constant in every batch. The ends of the interval are NaN, with a
+        RuntimeWarning, if fewer than 5 inputs contribute differently: with fewer inputs, or fewer than 5 batches of 4,
+        whose inputs contribute alike.
 
     Raises
     ------
@@ -273,7 +279,7 @@ def _compare_batches(
     with progress_bar(range(len(drawn)), progress, title="comparing", unit="batch") as numbers:
         for k in numbers:
             a, b = _rsms(sides, drawn[k], options)
-            shares[k] = hsic_shares(f"batch {k}", a.values, b.values)
+            shares[k] = hsic_shares(f"batch {k}", *(replace(rsm, labels=None) for rsm in (a, b)))
     provenance = {
         name: {"kernel": rsm.kernel, "matching": rsm.matching, "sigma": rsm.sigma, **rsm.metadata}
         for name, rsm in (("a", a), ("b", b))
@@ -313,14 +319,24 @@ def _interval(value: float, influences: Vector, confidence: float) -> tuple[floa
 
     Examples
     --------
-    >>> low, high = _interval(0.9, np.array([0.01, -0.01] * 50), 0.95)
+    >>> low, high = _interval(0.9, np.linspace(-0.01, 0.01, 100), 0.95)
     >>> round(low, 3), round(high, 3)
-    (0.399, 0.987)
+    (0.696, 0.97)
     """
-    if 1 - abs(value) < _ONE:
+    different = np.unique(np.round(influences / (np.abs(influences).max() or 1.0), 9)).size
+    same = 1 - abs(value) < _ONE
+    if not np.isnan(value) and (len(influences) if same else different) < _LEAST_INFLUENCES:
+        warnings.warn(
+            f"an interval of CKA needs at least {_LEAST_INFLUENCES} inputs that contribute differently, got "
+            f"{len(influences) if same else different}: use more inputs, and batches of more than 4 or more of them",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        return float("nan"), float("nan")
+    if same:
         return value, value
     inputs = len(influences)
     error = np.sqrt(np.square(influences).sum() * inputs / (inputs - 1)) / (1 - value**2)
-    reach = stdtrit(inputs - 1, (1 + confidence) / 2) * error
+    reach = stdtrit(different - 1, (1 + confidence) / 2) * error
     middle = np.arctanh(value)
     return float(np.tanh(middle - reach)), float(np.tanh(middle + reach))

@@ -14,6 +14,7 @@ from simplugins._common.instantiation import instantiate
 from simplugins.comparisons.function_method import described
 from simplugins.comparisons.inputs import aligned, named
 from simplugins.comparisons.method import ComparisonMethod
+from simplugins.rsm.matrices import Missing, check_missing
 
 GROUP = "simplugins.comparisons"
 
@@ -30,7 +31,7 @@ def resolve_method(method: AnyMethod, options: Mapping[str, Any] | None = None) 
         The name of a plugin of the group ``simplugins.comparisons``, a `Method`, a function ``f(a, b)`` of two (N, N)
         float64 arrays that returns a number, or a dataclass of options with such a ``__call__`` (or an instance of
         one). Functions and dataclasses may declare `name`, `larger_is_more_similar`, `range`, `least_inputs`,
-        `is_symmetric`, `is_metric` and `invariances` as attributes: see `Method`.
+        `is_symmetric`, `is_metric`, `invariances` and `omits_missing` as attributes: see `Method` and `FunctionMethod`.
     options : mapping, optional
         Values for the fields of a dataclass that is not instantiated yet.
 
@@ -74,31 +75,38 @@ def _name(method: Any) -> str:
     return str(getattr(method, "__name__", type(method).__name__))
 
 
-def compare(rsm_a: Any, rsm_b: Any, method: AnyMethod = "cka", *, align: bool = False) -> float:
+def compare(
+    rsm_a: Any, rsm_b: Any, method: AnyMethod = "cka", *, align: bool = False, missing: Missing = "raise"
+) -> float:
     """Compare two RSMs of the same inputs.
 
     Parameters
     ----------
     rsm_a, rsm_b : RSMs or (N, N) arrays
-        Symmetric. If both have labels, the labels must be the same.
+        Similarities, symmetric; `RSM.from_distances` makes an RSM of distances. If both have labels, the labels must be
+        the same.
     method : str or callable, default "cka"
         "cka", "cka-debiased", "angular-cka", "rsa-pearson", "rsa-spearman", "rsa-kendall" (an alias of
         "rsa-kendall-tau-b"), "rsa-kendall-tau-a", "rsa-cosine", "norm-difference"; another plugin of the group
         ``simplugins.comparisons``; or a method itself, such as any function of two arrays: see `resolve_method`.
     align : bool, default False
         Whether to reorder the inputs of the second RSM by the labels of the first.
+    missing : {"raise", "omit"}, default "raise"
+        With "omit", pairs of inputs that are NaN in either RSM are left out. The methods of RSA can do so; CKA and the
+        norm of the difference need whole matrices.
 
     Returns
     -------
     float
         Larger is more similar for most methods; "angular-cka" and "norm-difference" are distances. NaN, with a
-        RuntimeWarning, if an RSM is constant.
+        RuntimeWarning, if an RSM is constant, or fewer pairs are left than those of the least number of inputs.
 
     Raises
     ------
     ValueError
-        If an RSM has different inputs in rows and columns, or is not symmetric, finite, or large enough; if the numbers
-        of inputs or the labels differ; if no method has that name.
+        If an RSM has different inputs in rows and columns, or is not symmetric, finite, or large enough; if an array
+        holds dissimilarities, as far as its diagonal shows; if the numbers of inputs or the labels differ; if no method
+        has that name; if pairs are missing and the method cannot leave them out.
     TypeError
         If one is not an array of real numbers.
 
@@ -109,11 +117,14 @@ def compare(rsm_a: Any, rsm_b: Any, method: AnyMethod = "cka", *, align: bool = 
     >>> round(compare(features @ features.T, rotated @ rotated.T), 12)
     1.0
     """
+    check_missing(missing)
     second = aligned(rsm_a, rsm_b) if align else rsm_b
-    return float(resolve_method(method).compare_all({"rsm_a": rsm_a}, {"rsm_b": second})[0, 0])
+    return float(resolve_method(method).compare_all({"rsm_a": rsm_a}, {"rsm_b": second}, missing=missing)[0, 0])
 
 
-def pairwise(method: AnyMethod, matrices_a: Any, matrices_b: Any = None) -> NDArray[np.float64]:
+def pairwise(
+    method: AnyMethod, matrices_a: Any, matrices_b: Any = None, *, missing: Missing = "raise"
+) -> NDArray[np.float64]:
     """Compare each RSM with each RSM of a second set, such as those of all layers of two networks.
 
     Parameters
@@ -122,6 +133,8 @@ def pairwise(method: AnyMethod, matrices_a: Any, matrices_b: Any = None) -> NDAr
         As for `compare`.
     matrices_a, matrices_b : sequences of, or mappings of names to, RSMs or (N, N) arrays
         Names appear in errors. Without `matrices_b`, the first ones are compared with each other.
+    missing : {"raise", "omit"}, default "raise"
+        As for `compare`; pairs of inputs are left out of each comparison for which they are missing.
 
     Returns
     -------
@@ -148,5 +161,6 @@ def pairwise(method: AnyMethod, matrices_a: Any, matrices_b: Any = None) -> NDAr
     array([[1., 1.],
            [1., 1.]])
     """
+    check_missing(missing)
     columns = None if matrices_b is None else named(matrices_b, "matrices_b")
-    return resolve_method(method).compare_all(named(matrices_a, "matrices_a"), columns)
+    return resolve_method(method).compare_all(named(matrices_a, "matrices_a"), columns, missing=missing)

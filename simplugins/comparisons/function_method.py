@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from simplugins._common.plugin_objects import calling, returned_array
 from simplugins._common.validation import check_count
-from simplugins.comparisons.inputs import check_same_inputs
+from simplugins.comparisons.inputs import check_same_inputs, similarities_of
 from simplugins.comparisons.method import INVARIANCES, ComparisonMethod, Orders
-from simplugins.rsm.matrices import Matrix, Vector, matrix_of
+from simplugins.comparisons.missing_pairs import any_missing, jointly_missing
+from simplugins.rsm.matrices import Matrix, Missing, Vector
 
-_FACTS = ("larger_is_more_similar", "range", "least_inputs", "is_symmetric", "is_metric", "invariances")
+_BOOLEAN_FACTS = ("larger_is_more_similar", "is_symmetric", "is_metric", "omits_missing")
+_FACTS = (*_BOOLEAN_FACTS, "range", "least_inputs", "invariances")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,9 @@ class FunctionMethod(ComparisonMethod):
     name : str
     larger_is_more_similar, range, least_inputs, is_symmetric, is_metric, invariances
         As the function declares them, in attributes of the same names; see `ComparisonMethod`.
+    omits_missing : bool
+        Whether the function declares that it leaves out pairs that are NaN. Where a pair is missing from one matrix, it
+        receives NaN in both. Functions that do not declare this never receive NaN.
     """
 
     function: Callable[[Matrix, Matrix], Any]
@@ -40,32 +45,49 @@ class FunctionMethod(ComparisonMethod):
     is_symmetric: bool | None = None
     is_metric: bool | None = None
     invariances: frozenset[str] | None = None
+    omits_missing: bool = False
 
-    def compare_all(self, a: Mapping[str, Any], b: Mapping[str, Any] | None) -> Matrix:
+    def compare_all(self, a: Mapping[str, Any], b: Mapping[str, Any] | None, *, missing: Missing = "raise") -> Matrix:
         """Call the function for each pair; once for both orders of a pair if it declares ``is_symmetric = True``."""
         columns = a if b is None else b
-        check_same_inputs([*a.items(), *columns.items()], self.least_inputs, self.name)
-        rows = [self.matrix(*item) for item in a.items()]
+        items = [*a.items(), *columns.items()]
+        check_same_inputs(items, self.least_inputs, self.name)
+        incomplete = missing == "omit" and any_missing(items, self)
+        compare = self._call_jointly if incomplete else self._call
+        rows = [self.matrix(*item, missing=missing) for item in a.items()]
         if b is not None or not self.is_symmetric:
-            matrices = rows if b is None else [self.matrix(*item) for item in columns.items()]
-            return np.array([[self._call(row, column) for column in matrices] for row in rows])
+            matrices = rows if b is None else [self.matrix(*item, missing=missing) for item in columns.items()]
+            return np.array([[compare(row, column) for column in matrices] for row in rows])
         values = np.empty((len(rows), len(rows)))
         for i, row in enumerate(rows):
-            values[i, i:] = values[i:, i] = [self._call(row, other) for other in rows[i:]]
+            values[i, i:] = values[i:, i] = [compare(row, other) for other in rows[i:]]
         return values
 
-    def matrix(self, name: str, rsm: Any) -> Matrix:
-        """Return a finite float64 matrix; it need not be symmetric."""
-        return matrix_of(name, rsm)
+    def matrix(self, name: str, rsm: Any, *, missing: Missing = "raise") -> Matrix:
+        """Return a float64 matrix of similarities, finite unless `missing` is "omit"; it need not be symmetric."""
+        return similarities_of(name, rsm, missing=missing)
 
     def permuted(self, a: Matrix, b: Matrix) -> Callable[[Orders], Vector]:
         """Return a function that calls the function for each order."""
-        return lambda orders: np.array([self._call(a, b[np.ix_(order, order)]) for order in orders])
+        compare = self._comparison(a, b)
+        return lambda orders: np.array([compare(a, b[np.ix_(order, order)]) for order in orders])
 
-    def resampled(self, a: Matrix, b: Matrix, counts: NDArray[np.int64]) -> float:
-        """Call the function with whole resampled matrices, which include pairs of an input with itself."""
-        drawn = np.repeat(np.arange(len(a)), counts)
-        return self._call(*(matrix[np.ix_(drawn, drawn)] for matrix in (a, b)))
+    def resampled(self, a: Matrix, b: Matrix) -> Callable[[NDArray[np.int64]], float]:
+        """Return a function that passes on whole resampled matrices, which include pairs of an input with itself."""
+        compare = self._comparison(a, b)
+
+        def compare_resample(counts: NDArray[np.int64]) -> float:
+            index = np.ix_(*2 * (np.repeat(np.arange(len(a)), counts),))
+            return compare(a[index], b[index])
+
+        return compare_resample
+
+    def _comparison(self, a: Matrix, b: Matrix) -> Callable[[Matrix, Matrix], float]:
+        return self._call_jointly if np.isnan(a).any() or np.isnan(b).any() else self._call
+
+    def _call_jointly(self, a: Matrix, b: Matrix) -> float:
+        """Call the function with NaN in both matrices where either is NaN."""
+        return self._call(*jointly_missing(a, b))
 
     def _call(self, a: Matrix, b: Matrix) -> float:
         """Call the function with copies, which it may change.
@@ -100,7 +122,7 @@ def described(function: Any, name: str) -> FunctionMethod:
     except TypeError as error:
         raise TypeError(f"method {name!r} must take two matrices, f(a, b) -> number: {error}") from error
     facts = {fact: value for fact in _FACTS if (value := getattr(function, fact, None)) is not None}
-    for fact in facts.keys() & {"larger_is_more_similar", "is_symmetric", "is_metric"}:
+    for fact in facts.keys() & set(_BOOLEAN_FACTS):
         if not isinstance(facts[fact], bool | np.bool_):
             raise ValueError(f"method {name!r} declares {fact}={facts[fact]!r}: expected True or False")
         facts[fact] = bool(facts[fact])

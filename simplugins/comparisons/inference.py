@@ -16,8 +16,19 @@ from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.function_method import FunctionMethod
 from simplugins.comparisons.inputs import aligned
 from simplugins.comparisons.method import ComparisonMethod
-from simplugins.comparisons.resampling import Alternative, draw, interval, null_distribution, p_value
-from simplugins.rsm.matrices import Matrix
+from simplugins.comparisons.resampling import (
+    Alternative,
+    draw,
+    inputs_for_interval,
+    interval,
+    null_distribution,
+    other_orders,
+    p_value,
+)
+from simplugins.rsm.matrices import Matrix, Missing, check_missing
+
+_MEANINGFUL = 0.05
+"""Smallest p-value above which a test cannot be significant by any usual standard."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -37,6 +48,8 @@ class PermutationTest:
         Name of the method.
     alternative : {"greater", "less", "two-sided"}
         The alternative hypothesis on the similarity.
+    exact : bool
+        Whether these are all permutations rather than random ones.
     """
 
     statistic: float
@@ -44,11 +57,12 @@ class PermutationTest:
     null_distribution: NDArray[np.float64]
     method: str
     alternative: Alternative
+    exact: bool = False
 
     def __repr__(self) -> str:
         return (
             f"PermutationTest {self.method} {self.statistic:.4g}: p = {self.p_value:.4g} ({self.alternative}, "
-            f"{self.null_distribution.size} permutations)"
+            f"{'all ' if self.exact else ''}{self.null_distribution.size} permutations)"
         )
 
 
@@ -93,6 +107,7 @@ def permutation_test(
     seed: int | np.random.Generator = 0,
     alternative: Alternative = "greater",
     align: bool = False,
+    missing: Missing = "raise",
     progress: bool | str = False,
 ) -> PermutationTest:
     """Test whether two RSMs are more similar than expected if their inputs were unrelated (the Mantel test).
@@ -107,7 +122,8 @@ def permutation_test(
     method : str or callable, default "cka"
         As for `compare`.
     permutations : int, default 999
-        The number of random permutations. The p-value is at least ``1 / (permutations + 1)``.
+        The number of random permutations; if N inputs have no more than that beside their own order, all
+        ``N! - 1`` are used. The p-value is at least ``1 / (permutations + 1)`` or ``1 / N!``.
     seed : int or Generator, default 0
         Seed of the random permutations.
     alternative : {"greater", "less", "two-sided"}
@@ -116,12 +132,15 @@ def permutation_test(
         the direction counts as a similarity.
     align : bool, default False
         Whether to reorder the inputs of the second RSM by the labels of the first.
+    missing : {"raise", "omit"}, default "raise"
+        As for `compare`.
     progress : bool or str, default False
         Show a progress bar on standard error; a string is its title.
 
     Returns
     -------
     PermutationTest
+        With a RuntimeWarning if there are so few inputs that p-values are never below 0.05.
 
     Raises
     ------
@@ -148,11 +167,19 @@ def permutation_test(
     check_count("permutations", permutations)
     if alternative not in get_args(Alternative):
         raise ValueError(f"alternative must be one of {', '.join(get_args(Alternative))}, got {alternative!r}")
-    a, b, statistic = _prepared(rsm_a, rsm_b, resolved, align=align)
+    a, b, statistic = _prepared(rsm_a, rsm_b, resolved, align=align, missing=missing)
+    orders = 1 + other_orders(len(a), permutations)
+    exact = orders <= permutations
+    if exact and orders * _MEANINGFUL < 1:
+        warnings.warn(
+            f"{len(a)} inputs have only {orders} orders, so p-values are at least {1 / orders:.2g}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     null = null_distribution(resolved, a, b, permutations, np.random.default_rng(seed), progress=progress)
     sign = -1 if resolved.larger_is_more_similar is False else 1
     return PermutationTest(
-        statistic, p_value(sign * statistic, sign * null, alternative), null, resolved.name, alternative
+        statistic, p_value(sign * statistic, sign * null, alternative), null, resolved.name, alternative, exact
     )
 
 
@@ -165,6 +192,7 @@ def bootstrap_interval(
     confidence: float = 0.95,
     seed: int | np.random.Generator = 0,
     align: bool = False,
+    missing: Missing = "raise",
     progress: bool | str = False,
 ) -> BootstrapInterval:
     """Estimate how much a comparison of two RSMs varies with the inputs, by drawing inputs with replacement.
@@ -184,13 +212,17 @@ def bootstrap_interval(
         Seed of the random draws.
     align : bool, default False
         Whether to reorder the inputs of the second RSM by the labels of the first.
+    missing : {"raise", "omit"}, default "raise"
+        As for `compare`.
     progress : bool or str, default False
         Show a progress bar on standard error; a string is its title.
 
     Returns
     -------
     BootstrapInterval
-        Resamples in which an RSM is constant are NaN; they are excluded from the interval, with a RuntimeWarning.
+        Resamples in which an RSM is constant are NaN; they are excluded from the interval, with a RuntimeWarning. The
+        ends are NaN, with a RuntimeWarning, if there are fewer than ``2 / (1 - confidence)`` different resamples. At
+        95 %, "cka-debiased" needs 6 inputs, and the other methods 5.
 
     Raises
     ------
@@ -224,7 +256,7 @@ def bootstrap_interval(
     resolved = resolve_method(method)
     check_count("resamples", resamples)
     check_between("confidence", confidence, 0, 1)
-    a, b, estimate = _prepared(rsm_a, rsm_b, resolved, align=align)
+    a, b, estimate = _prepared(rsm_a, rsm_b, resolved, align=align, missing=missing)
     if isinstance(resolved, FunctionMethod):
         warnings.warn(
             f"{resolved.name} is a plain function: its resamples include pairs of an input with itself, which only a "
@@ -232,17 +264,30 @@ def bootstrap_interval(
             RuntimeWarning,
             stacklevel=2,
         )
-    rng = np.random.default_rng(seed)
+    rng, compare_resample = np.random.default_rng(seed), resolved.resampled(a, b)
     distribution = np.empty(resamples)
     with progress_bar(range(resamples), progress, title="resampling") as numbers:
         for k in numbers:
-            distribution[k] = resolved.resampled(a, b, draw(rng, len(a), resolved.least_inputs))
-    low, high = interval(distribution, confidence)
+            distribution[k] = compare_resample(draw(rng, len(a), resolved.least_inputs))
+    needed = inputs_for_interval(resolved.least_inputs, confidence)
+    if len(a) >= needed:
+        low, high = interval(distribution, confidence)
+    else:
+        low = high = float("nan")
+        warnings.warn(
+            f"an interval of {resolved.name} at {100 * confidence:g} % needs at least {needed} inputs: there are too "
+            f"few different resamples of {len(a)}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return BootstrapInterval(estimate, low, high, distribution, resolved.name, confidence)
 
 
-def _prepared(rsm_a: Any, rsm_b: Any, method: ComparisonMethod, *, align: bool) -> tuple[Matrix, Matrix, float]:
+def _prepared(
+    rsm_a: Any, rsm_b: Any, method: ComparisonMethod, *, align: bool, missing: Missing
+) -> tuple[Matrix, Matrix, float]:
     """Return both matrices, checked, and their comparison."""
+    check_missing(missing)
     second = aligned(rsm_a, rsm_b) if align else rsm_b
-    value = float(method.compare_all({"rsm_a": rsm_a}, {"rsm_b": second})[0, 0])
-    return method.matrix("rsm_a", rsm_a), method.matrix("rsm_b", second), value
+    value = float(method.compare_all({"rsm_a": rsm_a}, {"rsm_b": second}, missing=missing)[0, 0])
+    return method.matrix("rsm_a", rsm_a, missing=missing), method.matrix("rsm_b", second, missing=missing), value

@@ -8,8 +8,9 @@ from typing import Any
 
 from simplugins._common import arrays
 from simplugins._common.validation import error_prefix
+from simplugins.rsm.dissimilarity import check_similarities
 from simplugins.rsm.labelled_matrices import matrix_labels
-from simplugins.rsm.matrices import check_square
+from simplugins.rsm.matrices import Matrix, Missing, check_square, matrix_of, symmetric_matrix_of
 from simplugins.rsm.rsm import RSM
 
 
@@ -65,6 +66,39 @@ def check_same_inputs(matrices: Sequence[tuple[str, Any]], least: int, method: s
     if count < least:
         raise ValueError(f"{method} needs at least {least} inputs, got {count}")
     return count
+
+
+def similarities_of(name: str, rsm: Any, *, missing: Missing | None = "raise") -> Matrix:
+    """Return an RSM, or an array of similarities, as a float64 array; it need not be symmetric.
+
+    Parameters
+    ----------
+    name : str
+        The argument that errors name.
+    rsm : RSM or (N, N) array
+    missing : {"raise", "omit"} or None
+        As for `matrix_of`.
+
+    Raises
+    ------
+    TypeError
+        If it is not an array of real numbers.
+    ValueError
+        If it is an array of dissimilarities, or values are infinite, or NaN where they may not be.
+    """
+    return _told_apart(name, rsm, matrix_of(name, rsm, missing=missing))
+
+
+def symmetric_similarities_of(name: str, rsm: Any, *, missing: Missing | None = "raise") -> Matrix:
+    """Return an RSM, or an array of similarities, as an exactly symmetric float64 array; see `similarities_of`."""
+    return _told_apart(name, rsm, symmetric_matrix_of(name, rsm, missing=missing))
+
+
+def _told_apart(name: str, rsm: Any, matrix: Matrix) -> Matrix:
+    """Return a matrix, after checking that it does not hold dissimilarities, as no RSM does."""
+    if not isinstance(rsm, RSM):
+        check_similarities(name, matrix)
+    return matrix
 
 
 def check_agreement(sides: Sequence[tuple[str, int, Any]], *, hint: str = "") -> int:

@@ -24,16 +24,23 @@ _ENTRY_BYTES = 64
 """Working memory of a thread per entry of a vector."""
 
 
-def _embed_order(matrix: Matrix, counts: Vector) -> Vector:
+def _order_of_pairs(values: Vector, weights: Vector | None) -> Vector:
     """Return dense ranks from 0, each repeated as often as its pair occurs."""
-    ranks = np.unique(off_diagonal(matrix), return_inverse=True)[1].astype(np.float64)
-    weights = pair_counts(counts)
+    ranks = np.unique(values, return_inverse=True)[1].astype(np.float64)
     return ranks if weights is None else np.repeat(ranks, weights.astype(np.int64))
 
 
-def _embed_varying_order(matrix: Matrix, counts: Vector) -> Vector:
-    ranks = _embed_order(matrix, counts)
+def _varying_order_of_pairs(values: Vector, weights: Vector | None) -> Vector:
+    ranks = _order_of_pairs(values, weights)
     return ranks if (ranks != ranks[0]).any() else np.full_like(ranks, np.nan)
+
+
+def _embed_order(matrix: Matrix, counts: Vector) -> Vector:
+    return _order_of_pairs(off_diagonal(matrix), pair_counts(counts))
+
+
+def _embed_varying_order(matrix: Matrix, counts: Vector) -> Vector:
+    return _varying_order_of_pairs(off_diagonal(matrix), pair_counts(counts))
 
 
 def _tau_b(u: Matrix, v: Matrix) -> Matrix:
@@ -60,6 +67,7 @@ def _untied_share(vectors: Matrix) -> Vector:
 tau_a = Method(
     name="rsa-kendall-tau-a",
     embed=_embed_order,
+    embed_pairs=_order_of_pairs,
     relate=_tau_a,
     larger_is_more_similar=True,
     is_metric=False,
@@ -73,6 +81,7 @@ tau_a = Method(
 tau_b = Method(
     name="rsa-kendall-tau-b",
     embed=_embed_varying_order,
+    embed_pairs=_varying_order_of_pairs,
     relate=_tau_b,
     larger_is_more_similar=True,
     is_metric=False,

@@ -21,6 +21,7 @@ from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.inputs import all_aligned, named
 from simplugins.comparisons.method import ComparisonMethod
 from simplugins.comparisons.rsm_options import RsmOptions
+from simplugins.rsm.matrices import Missing, check_missing
 from simplugins.rsm.rsm import RSM
 
 if TYPE_CHECKING:
@@ -210,6 +211,7 @@ def compare_layers(
     method: AnyMethod = "cka",
     *,
     align: bool = False,
+    missing: Missing = "raise",
     measure: Any = "semantic-cosine",
     measure_options: Mapping[str, Any] | None = None,
     layout: str = "auto",
@@ -235,12 +237,15 @@ def compare_layers(
     ----------
     a, b : mapping of str to RSM or activations
         Layers by name: RSMs, which are compared as they are, or activations (see `compute_rsm`), whose RSMs are
-        computed once. All must have the same inputs; channels and positions may differ. Without `b`, the layers of `a`
-        are compared with each other.
+        computed once. All must have the same inputs; channels and positions may differ. Pass matrices of similarities
+        or distances as RSMs (`RSM.from_similarities`, `RSM.from_distances`). Without `b`, the layers of `a` are
+        compared with each other.
     method : str or callable, default "cka"
         As for `compare`.
     align : bool, default False
         Whether to reorder the inputs of all RSMs by the labels of the first. Otherwise a different order is an error.
+    missing : {"raise", "omit"}, default "raise"
+        As for `compare`; pairs of inputs are left out of each comparison of two RSMs for which they are missing.
     measure : str or measure, default "semantic-cosine"
         As for `compute_rsm`, like all options below. They apply to every layer that is given as activations.
     measure_options, layout, labels, drop_tokens, dtype, matching, matching_options, sigma, engine, precision, threads
@@ -279,6 +284,7 @@ def compare_layers(
     (('maps',), ('mirrored',), array([[1.]]))
     """
     options = RsmOptions.among(locals())
+    check_missing(missing)
     resolved = resolve_method(method)
     rows = dict(_rsms(a, "a", options))
     columns = rows if b is None else dict(_rsms(b, "b", options))
@@ -287,7 +293,7 @@ def compare_layers(
         first = next(iter(rows.values()))
         sides = (all_aligned(first, rows), all_aligned(first, columns))
     return Comparison(
-        values=resolved.compare_all(named(sides[0], "a"), None if b is None else named(sides[1], "b")),
+        values=resolved.compare_all(named(sides[0], "a"), None if b is None else named(sides[1], "b"), missing=missing),
         rows=tuple(rows),
         columns=tuple(columns),
         metadata=_metadata(resolved, [*rows.values(), *columns.values()], symmetric=b is None),

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins.comparisons.all_pairs import relate_all
-from simplugins.comparisons.inputs import named
-from simplugins.rsm.matrices import Matrix, Vector, symmetric_matrix_of
+from simplugins.comparisons.inputs import named, symmetric_similarities_of
+from simplugins.comparisons.missing_pairs import any_missing, relate_pairs, relate_present
+from simplugins.rsm.matrices import Matrix, Missing, Vector
 
 Invariance = Literal["scaling", "constant", "translation", "diagonal", "monotone"]
 INVARIANCES = get_args(Invariance)
@@ -35,13 +36,14 @@ class ComparisonMethod(ABC):
     is_symmetric: bool | None
     is_metric: bool | None
     invariances: frozenset[Any] | None
+    omits_missing: bool
 
     @abstractmethod
-    def compare_all(self, a: Mapping[str, Any], b: Mapping[str, Any] | None) -> Matrix:
+    def compare_all(self, a: Mapping[str, Any], b: Mapping[str, Any] | None, *, missing: Missing = "raise") -> Matrix:
         """Compare each matrix of `a` with each of `b`, or of `a` again if `b` is None; keys name matrices in errors."""
 
     @abstractmethod
-    def matrix(self, name: str, rsm: Any) -> Matrix:
+    def matrix(self, name: str, rsm: Any, *, missing: Missing = "raise") -> Matrix:
         """Return an RSM or array as a float64 matrix, after the checks that the method needs."""
 
     @abstractmethod
@@ -49,8 +51,8 @@ class ComparisonMethod(ABC):
         """Return a function that compares `a` with `b` under P orders of the inputs of `b`."""
 
     @abstractmethod
-    def resampled(self, a: Matrix, b: Matrix, counts: NDArray[np.int64]) -> float:
-        """Compare a resample of the inputs: each occurs as often as its count says."""
+    def resampled(self, a: Matrix, b: Matrix) -> Callable[[NDArray[np.int64]], float]:
+        """Return a function that compares a resample of the inputs, given how often each occurs."""
 
     def __call__(self, a: Any, b: Any) -> float:
         """Compare two matrices.
@@ -74,10 +76,10 @@ class ComparisonMethod(ABC):
         """
         return float(self.compare_all({"a": a}, {"b": b})[0, 0])
 
-    def pairwise(self, matrices_a: Any, matrices_b: Any = None) -> Matrix:
+    def pairwise(self, matrices_a: Any, matrices_b: Any = None, *, missing: Missing = "raise") -> Matrix:
         """Compare each matrix with each matrix of a second set; see `simplugins.comparisons.pairwise`."""
         columns = None if matrices_b is None else named(matrices_b, "matrices_b")
-        return self.compare_all(named(matrices_a, "matrices_a"), columns)
+        return self.compare_all(named(matrices_a, "matrices_a"), columns, missing=missing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +120,10 @@ class Method(ComparisonMethod):
         The number of inputs that it needs.
     is_symmetric : bool
         Whether the order of the two matrices does not matter.
+    embed_pairs : callable, optional
+        For methods that depend on pairs of different inputs only, and can do without some of them: maps the (P,)
+        similarities of pairs, and the (P,) number of occurrences of each (None if all are 1), to a vector. With it,
+        ``missing="omit"`` leaves out the pairs that are NaN in either RSM; without it, they are an error.
     """
 
     name: str
@@ -130,26 +136,43 @@ class Method(ComparisonMethod):
     reference: str
     least_inputs: int = 2
     is_symmetric: bool = True
+    embed_pairs: Callable[[Vector, Vector | None], Vector] | None = field(default=None, repr=False)
 
-    def compare_all(self, a: Mapping[str, Any], b: Mapping[str, Any] | None) -> Matrix:
+    @property
+    def omits_missing(self) -> bool:  # type: ignore[override]
+        """Whether pairs that are NaN can be left out."""
+        return self.embed_pairs is not None
+
+    def compare_all(self, a: Mapping[str, Any], b: Mapping[str, Any] | None, *, missing: Missing = "raise") -> Matrix:
         """Embed each matrix once, and relate the vectors; see `relate_all`."""
+        if missing == "omit" and any_missing([*a.items(), *(b or {}).items()], self):
+            return relate_present(self, a, b)
         return relate_all(self, a, b)
 
-    def matrix(self, name: str, rsm: Any) -> Matrix:
-        """Return a symmetric, finite float64 matrix."""
-        return symmetric_matrix_of(name, rsm)
+    def matrix(self, name: str, rsm: Any, *, missing: Missing = "raise") -> Matrix:
+        """Return a symmetric float64 matrix of similarities; it is finite, unless `missing` is "omit"."""
+        return symmetric_similarities_of(name, rsm, missing=missing)
 
     def permuted(self, a: Matrix, b: Matrix) -> Callable[[Orders], Vector]:
         """Embed both matrices, and return a function that permutes the second vector."""
         from simplugins.comparisons.permuting import permuter  # imports Numba
 
         once = np.ones(len(a))
+        if np.isnan(a).any() or np.isnan(b).any():
+            return lambda orders: np.array([relate_pairs(self, a, b[np.ix_(order, order)], once) for order in orders])
         vector, permute = self.embed(a, once)[None], permuter(self.embed(b, once), len(b))
         return lambda orders: self.relate(vector, permute(orders))[0]
 
-    def resampled(self, a: Matrix, b: Matrix, counts: NDArray[np.int64]) -> float:
-        """Embed the inputs that occur, with their counts, and relate the vectors."""
-        distinct = np.flatnonzero(counts)
-        index, occurrences = np.ix_(distinct, distinct), counts[distinct].astype(float)
-        u, v = (self.embed(matrix[index], occurrences)[None] for matrix in (a, b))
-        return float(self.relate(u, v)[0, 0])
+    def resampled(self, a: Matrix, b: Matrix) -> Callable[[NDArray[np.int64]], float]:
+        """Return a function that embeds the inputs that occur, with their counts, and relates the vectors."""
+        incomplete = bool(np.isnan(a).any() or np.isnan(b).any())
+
+        def compare(counts: NDArray[np.int64]) -> float:
+            distinct = np.flatnonzero(counts)
+            index, occurrences = np.ix_(distinct, distinct), counts[distinct].astype(float)
+            if incomplete:
+                return relate_pairs(self, a[index], b[index], occurrences)
+            u, v = (self.embed(matrix[index], occurrences)[None] for matrix in (a, b))
+            return float(self.relate(u, v)[0, 0])
+
+        return compare

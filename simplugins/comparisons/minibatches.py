@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
 
 from simplugins.comparisons.cka import cka_debiased, u_centred
-from simplugins.comparisons.inputs import check_same_inputs
+from simplugins.comparisons.inputs import check_same_inputs, symmetric_similarities_of
 from simplugins.comparisons.vectors import unit
-from simplugins.rsm.matrices import Vector, off_diagonal, symmetric_matrix_of
+from simplugins.rsm.matrices import Vector, off_diagonal
 
 
 def minibatch_cka(batches: Iterable[tuple[Any, Any]]) -> float:
@@ -95,7 +95,7 @@ def cka_of(hsics: NDArray[np.float64]) -> float:
 
 def _centred(name: str, matrix: Any) -> Vector:
     """Return U-centred entries; zeros if the matrix is constant up to rounding."""
-    symmetric = symmetric_matrix_of(name, matrix)
+    symmetric = symmetric_similarities_of(name, matrix, missing=None)
     centred = u_centred(symmetric, np.ones(len(symmetric)))
     constant = np.isnan(unit(centred, off_diagonal(symmetric))).all()
     return np.zeros_like(centred) if constant else centred

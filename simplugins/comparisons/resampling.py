@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
+from collections.abc import Iterator
+from math import ceil, comb, factorial
 from typing import Literal
 
 import numpy as np
@@ -18,6 +21,8 @@ Alternative = Literal["greater", "less", "two-sided"]
 _TIE = 1e-9
 """Two results within this distance of each other are attributed to rounding, and count as equal."""
 
+_MOST_ENUMERATED = 12
+"""Largest number of inputs whose orders are ever enumerated."""
 
 CHUNK_BYTES = 16 * 2**20
 """Memory of the permuted matrices that are held at a time, unless one needs more."""
@@ -33,15 +38,39 @@ def null_distribution(
     progress: bool | str = False,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Vector:
-    """Compare a matrix with another one whose inputs are permuted at random, (N, N) and (N, N) to (permutations,)."""
+    """Compare a matrix with another one whose inputs are permuted.
+
+    Returns
+    -------
+    (P,) float64 array
+        One result per random order of the inputs; if they have no more than `permutations` other orders, one for each
+        of these.
+    """
     compare_permuted = method.permuted(a, b)
-    null = np.empty(permutations)
+    count = min(permutations, other_orders(len(a), permutations))
+    orders = _all_other_orders(len(a)) if count < permutations else (rng.permutation(len(a)) for _ in range(count))
+    null = np.empty(count)
     chunk = max(1, chunk_bytes // (4 * a.size))
-    with progress_bar(range(0, permutations, chunk), progress, title="permuting") as starts:
+    with progress_bar(range(0, count, chunk), progress, title="permuting") as starts:
         for start in starts:
-            stop = min(start + chunk, permutations)
-            null[start:stop] = compare_permuted(np.array([rng.permutation(len(a)) for _ in range(start, stop)]))
+            part = np.array(list(itertools.islice(orders, chunk)))
+            null[start : start + len(part)] = compare_permuted(part)
     return null
+
+
+def other_orders(inputs: int, most: int) -> int:
+    """Return the number of orders of the inputs except the first one, or `most` if there are more.
+
+    Examples
+    --------
+    >>> other_orders(4, 999), other_orders(100, 999)
+    (23, 999)
+    """
+    return most if inputs > _MOST_ENUMERATED else min(most, factorial(inputs) - 1)
+
+
+def _all_other_orders(inputs: int) -> Iterator[tuple[int, ...]]:
+    return itertools.islice(itertools.permutations(range(inputs)), 1, None)
 
 
 def p_value(statistic: float, null: NDArray[np.float64], alternative: Alternative) -> float:
@@ -68,8 +97,49 @@ def draw(rng: np.random.Generator, inputs: int, least: int) -> NDArray[np.int64]
             return counts
 
 
+def least_resamples(confidence: float) -> int:
+    """Return the number of resamples of which at least one lies beyond each end of an interval.
+
+    Examples
+    --------
+    >>> least_resamples(0.95)
+    40
+    """
+    return ceil(2 / (1 - confidence) - 1e-6)
+
+
+def different_resamples(inputs: int, least: int, most: int) -> int:
+    """Return the number of different resamples with at least `least` different inputs, or `most` if there are more.
+
+    Examples
+    --------
+    >>> different_resamples(3, 3, 40), different_resamples(4, 3, 40), different_resamples(5, 3, 40)
+    (1, 13, 40)
+    """
+    count = 0
+    for distinct in range(inputs, least - 1, -1):
+        count += comb(inputs, distinct) * comb(inputs - 1, distinct - 1)
+        if count >= most:
+            return most
+    return count
+
+
+def inputs_for_interval(least: int, confidence: float) -> int:
+    """Return the number of inputs from which an interval can be estimated, if resamples need `least` different ones.
+
+    Examples
+    --------
+    >>> inputs_for_interval(3, 0.95), inputs_for_interval(4, 0.95)
+    (5, 6)
+    """
+    most = least_resamples(confidence)
+    return next(inputs for inputs in itertools.count(least) if different_resamples(inputs, least, most) == most)
+
+
 def interval(distribution: NDArray[np.float64], confidence: float) -> tuple[float, float]:
     """Return the two quantiles that enclose the given share of the results; results that are NaN raise a warning.
+
+    NaN, with a warning, if there are too few results for the quantiles.
 
     Examples
     --------
@@ -77,9 +147,13 @@ def interval(distribution: NDArray[np.float64], confidence: float) -> tuple[floa
     (25.0, 75.0)
     """
     defined = distribution[~np.isnan(distribution)]
-    if missing := distribution.size - defined.size:
-        warnings.warn(f"{missing} of {distribution.size} resamples are NaN", RuntimeWarning, stacklevel=3)
-    if not defined.size:
+    needed = least_resamples(confidence)
+    undefined = distribution.size - defined.size
+    too_few = f"; an interval at {100 * confidence:g} % needs at least {needed}" if defined.size < needed else ""
+    if undefined or too_few:
+        count = f"{undefined} of {distribution.size} resamples are NaN" if undefined else f"{defined.size} resamples"
+        warnings.warn(count + too_few, RuntimeWarning, stacklevel=3)
+    if too_few:
         return float("nan"), float("nan")
     low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)

@@ -47,23 +47,35 @@ def _correlated(values: Vector, weights: Vector | None) -> Vector:
     return unit(weighted(deviations, weights), values)
 
 
+def _values_of_pairs(values: Vector, weights: Vector | None) -> Vector:
+    return _correlated(scaled(values), weights)
+
+
+def _ranks_of_pairs(values: Vector, weights: Vector | None) -> Vector:
+    return _correlated(ranks(values, weights), weights)
+
+
+def _directions_of_pairs(values: Vector, weights: Vector | None) -> Vector:
+    values = scaled(values)
+    return unit(weighted(values, weights), values)
+
+
 def _embed_values(matrix: Matrix, counts: Vector) -> Vector:
-    return _correlated(scaled(off_diagonal(matrix)), pair_counts(counts))
+    return _values_of_pairs(off_diagonal(matrix), pair_counts(counts))
 
 
 def _embed_ranks(matrix: Matrix, counts: Vector) -> Vector:
-    weights = pair_counts(counts)
-    return _correlated(ranks(off_diagonal(matrix), weights), weights)
+    return _ranks_of_pairs(off_diagonal(matrix), pair_counts(counts))
 
 
 def _embed_directions(matrix: Matrix, counts: Vector) -> Vector:
-    values = scaled(off_diagonal(matrix))
-    return unit(weighted(values, pair_counts(counts)), values)
+    return _directions_of_pairs(off_diagonal(matrix), pair_counts(counts))
 
 
 rsa_pearson = Method(
     name="rsa-pearson",
     embed=_embed_values,
+    embed_pairs=_values_of_pairs,
     relate=cosines,
     larger_is_more_similar=True,
     is_metric=False,
@@ -77,6 +89,7 @@ rsa_pearson = Method(
 rsa_spearman = Method(
     name="rsa-spearman",
     embed=_embed_ranks,
+    embed_pairs=_ranks_of_pairs,
     relate=cosines,
     larger_is_more_similar=True,
     is_metric=False,
@@ -90,11 +103,13 @@ rsa_spearman = Method(
 rsa_cosine = Method(
     name="rsa-cosine",
     embed=_embed_directions,
+    embed_pairs=_directions_of_pairs,
     relate=cosines,
     larger_is_more_similar=True,
     is_metric=False,
     range=(-1.0, 1.0),
     invariances=frozenset({"scaling", "diagonal"}),
     reference="Walther et al. 2016; Diedrichsen et al. 2020, arXiv:2007.02789",
+    least_inputs=3,
 )
-"""Cosine of the similarities: a correlation without centring."""
+"""Cosine of the similarities: a correlation without centring. Of the single pair of 2 inputs it would be 1 or -1."""

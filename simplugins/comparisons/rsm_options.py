@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import DTypeLike
 
+from simplugins.rsm.matrices import is_of_pairs
+
 if TYPE_CHECKING:
     from simplugins.activations.activations import Activations
     from simplugins.matching.matcher import Matcher
@@ -82,12 +84,25 @@ class RsmOptions:
         return measure, measure.operation(Options(**{name: getattr(self, name) for name in _MATCHING}))
 
     def read(self, activations: Any) -> Activations:
-        """Read and check the activations of one network or layer."""
+        """Read and check the activations of one network or layer.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `compute_rsm`; also if, without a layout, an array looks like an RSM or RDM of three inputs or more.
+        """
         from simplugins.activations.activations import Activations
         from simplugins.activations.reading import read
 
+        array = read(activations)
+        if self.layout == "auto" and not isinstance(array, Activations) and is_of_pairs(array):
+            raise ValueError(
+                f"expected activations, got a symmetric matrix of shape {tuple(array.shape)}, as of similarities or "
+                f"distances of {len(array)} inputs: pass RSM.from_similarities(…) or RSM.from_distances(…), or "
+                f"layout='nd' if these are activations"
+            )
         return Activations.from_array(
-            read(activations),
+            array,
             layout=self.layout,
             mask=self.mask,
             labels=self.labels,

@@ -12,6 +12,7 @@ from scipy.spatial.distance import cdist
 
 from simplugins.comparisons.inference import BootstrapInterval, bootstrap_interval
 from simplugins.rsm.matrices import matrix_of
+from simplugins.rsm.rsm import RSM, DenseValues
 
 _ROWS = 16
 """Rows computed at a time; Ctrl-C takes effect in between."""
@@ -94,10 +95,9 @@ def output_correlation(
     True
     """
     divergences = jensen_shannon(probabilities)
+    other = RSM(DenseValues(divergences), "jensen-shannon", np.zeros(len(divergences)))  # compared as they are
     pearson, spearman = (
-        bootstrap_interval(
-            rsm, divergences, method, confidence=confidence, resamples=resamples, seed=seed, progress=progress
-        )
+        bootstrap_interval(rsm, other, method, confidence=confidence, resamples=resamples, seed=seed, progress=progress)
         for method in ("rsa-pearson", "rsa-spearman")
     )
     return OutputCorrelation(pearson, spearman, divergences)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from simplugins._common import filesystem
 from simplugins._common.validation import check_between, check_count
-from simplugins.comparisons.resampling import interval
+from simplugins.comparisons.inputs import similarities_of
+from simplugins.comparisons.resampling import inputs_for_interval, interval
 from simplugins.evaluation.label_sets import agreement_of, label_matrices
 from simplugins.evaluation.searching.neighbours import Neighbours
 from simplugins.rsm.matrices import matrix_of
@@ -35,7 +37,7 @@ class Metric:
     mean : float
         NaN if the metric is defined for no query.
     low, high : float
-        Ends of the interval.
+        Ends of the interval; NaN if there are too few queries for one.
     queries : int
         Number of queries for which the metric is defined.
     """
@@ -169,14 +171,17 @@ def retrieval(
     Returns
     -------
     Retrieval
+        The ends of intervals are NaN, with a RuntimeWarning, for fewer than 5 queries (at 95 %), or for fewer than
+        ``2 / (1 - confidence)`` resamples. If all queries have the same value, the interval is the exact one for the
+        share of queries that differ, which may have values of 0 or 1.
 
     Raises
     ------
     TypeError
         If `rsm` is not an array of real numbers.
     ValueError
-        If values are NaN or infinite, labels are missing, there is not one entry per input, or there are fewer than k
-        neighbours.
+        If values are NaN or infinite, a square array holds dissimilarities, labels are missing, there is not one entry
+        per input, or there are fewer than k neighbours.
 
     Notes
     -----
@@ -189,12 +194,13 @@ def retrieval(
 
     Examples
     --------
-    >>> rsm = RSM.from_similarities([[1.0, 0.9, 0.1], [0.9, 1.0, 0.2], [0.1, 0.2, 1.0]], labels=["cat", "cat", "dog"])
+    >>> responses = np.array([[2.0, 0.0], [3.0, 1.0], [2.0, 1.0], [0.0, 3.0], [1.0, 2.0]])
+    >>> rsm = RSM.from_similarities(np.corrcoef(responses @ responses.T), labels=["cat", "cat", "dog", "dog", "dog"])
     >>> result = retrieval(rsm)
     >>> result.neighbours.ravel()
-    array([1, 0, 1])
+    array([1, 2, 1, 4, 3])
     >>> result.per_query["precision@1"]
-    array([1., 1., 0.])
+    array([1., 0., 0., 1., 1.])
     """
     check_count("k", k)
     check_count("resamples", resamples)
@@ -211,10 +217,7 @@ def retrieval(
         other_labels = _labels(rsm, "other_labels", other_labels)
     neighbours, relevant, per_query = _evaluate(rankings, label_matrices(labels, other_labels, *rankings.shape), k)
     rng = np.random.default_rng(seed)
-    metrics = {
-        "mAP" if name == "AP" else name: _metric(values, rng, resamples, confidence)
-        for name, values in per_query.items()
-    }
+    metrics = _metrics(per_query, rng, resamples, confidence)
     return Retrieval(k, neighbours, rankings.similarities(neighbours), relevant, per_query, metrics)
 
 
@@ -256,7 +259,9 @@ def _rankings(rsm: Any) -> _Rankings:
             ranked=lambda queries: rsm.indices[queries],
             similarities=lambda neighbours: rsm.similarities[:, : neighbours.shape[1]],
         )
-    values = matrix_of("rsm", rsm)
+    shape = np.shape(rsm)
+    square = len(shape) == 2 and shape[0] == shape[1]
+    values = (similarities_of if square else matrix_of)("rsm", rsm, missing=None)
     if values.ndim != 2 or not values.size:
         raise ValueError(f"rsm: expected a matrix (queries, gallery), got shape {values.shape}")
     symmetric = rsm.symmetric if isinstance(rsm, RSM) else values.shape[0] == values.shape[1]
@@ -327,10 +332,43 @@ def _per_query(
     return metrics | {f"F1@{k}": f1.mean(1)}
 
 
+def _metrics(
+    per_query: Mapping[str, NDArray[np.float64]], rng: np.random.Generator, resamples: int, confidence: float
+) -> dict[str, Metric]:
+    """Return the means of metrics with their intervals."""
+    names = {name: "mAP" if name == "AP" else name for name in per_query}
+    metrics = {names[name]: _metric(values, rng, resamples, confidence) for name, values in per_query.items()}
+    needed = inputs_for_interval(1, confidence)
+    if few := [f"{name} ({metric.queries})" for name, metric in metrics.items() if 0 < metric.queries < needed]:
+        warnings.warn(
+            f"an interval at {100 * confidence:g} % needs at least {needed} queries with a value, so it is NaN for "
+            f"{', '.join(few)}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return metrics
+
+
 def _metric(values: NDArray[np.float64], rng: np.random.Generator, resamples: int, confidence: float) -> Metric:
     defined = values[~np.isnan(values)]
     if not defined.size:
         return Metric(np.nan, np.nan, np.nan, 0)
-    means = np.array([defined[rng.integers(len(defined), size=len(defined))].mean() for _ in range(resamples)])
-    low, high = interval(means, confidence)
+    low, high = _ends(defined, rng, resamples, confidence)
     return Metric(float(defined.mean()), low, high, len(defined))
+
+
+def _ends(
+    values: NDArray[np.float64], rng: np.random.Generator, resamples: int, confidence: float
+) -> tuple[float, float]:
+    """Return the ends of an interval of the mean of values from 0 to 1.
+
+    The bootstrap cannot vary equal values. What can be said of these is how many other queries may differ: the exact
+    bound of Clopper and Pearson for an event that was never seen, and values of 0 or 1 for them.
+    """
+    if len(values) < inputs_for_interval(1, confidence):
+        return np.nan, np.nan
+    if (values == values[0]).all():
+        equal = ((1 - confidence) / 2) ** (1 / len(values))
+        return float(values[0] * equal), float(values[0] * equal + 1 - equal)
+    means = np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(resamples)])
+    return interval(means, confidence)

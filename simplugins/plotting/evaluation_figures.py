@@ -56,7 +56,7 @@ def plot_translation(
     layer = result.layers[0] if layer is None else layer
     for measure in result.measures:
         shifts, means, errors = result.curve(layer, measure, bins=bins)
-        drawn = axes.errorbar(shifts, means, np.nan_to_num(errors), marker="o", markersize=4, capsize=2, label=measure)
+        drawn = axes.errorbar(shifts, means, errors, marker="o", markersize=4, capsize=2, label=measure)
         axes.axhline(result.apart[layer, measure], color=drawn[0].get_color(), linestyle=":", linewidth=1.2)
     axes.set_xlim(left=0)
     axes.set_xlabel("shift between two crops")

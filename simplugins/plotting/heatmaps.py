@@ -33,8 +33,8 @@ def plot_rsm(rsm: RSM, axes: Axes | None = None, *, title: str | None = None, cm
     """Draw an RSM as a heat map.
 
     Colours span the values off the diagonal, so that a large diagonal does not hide them; an arrow on the colour bar
-    shows that the diagonal lies outside. Consecutive equal labels (such as classes) are named once, with lines between
-    the groups.
+    shows that the diagonal lies outside. Missing values (NaN) are white. Consecutive equal labels (such as classes) are
+    named once, with lines between the groups.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def plot_rsm(rsm: RSM, axes: Axes | None = None, *, title: str | None = None, cm
     low, high = color_limits(rsm)
     image = axes.imshow(rsm.values, cmap=cmap, vmin=low, vmax=high, interpolation="nearest")
     beyond = {(True, False): "max", (False, True): "min", (True, True): "both", (False, False): "neither"}
-    extend = beyond[bool(rsm.values.max() > high), bool(rsm.values.min() < low)]
+    extend = beyond[bool((rsm.values > high).any()), bool((rsm.values < low).any())]
     axes.figure.colorbar(image, ax=axes, label="similarity", extend=extend, shrink=0.85)
     axes.set_title(plain(rsm.measure) if title is None else title)
     label_axis(axes, "y", rsm.labels, "input")
@@ -136,9 +136,9 @@ def _write_numbers(axes: Axes, values: NDArray[np.float64], image: Any) -> None:
 
 
 def color_limits(rsm: RSM) -> tuple[float, float]:
-    """Return the smallest and the largest value; off the diagonal, if rows and columns are the same several inputs."""
+    """Return the smallest and the largest value, off the diagonal if rows and columns are the same several inputs."""
     values = rsm.values[~np.eye(len(rsm), dtype=bool)] if rsm.symmetric and len(rsm) > 1 else rsm.values
-    return float(values.min()), float(values.max())
+    return float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
 
 
 def label_axis(axes: Axes, side: str, labels: NDArray[Any] | None, otherwise: str) -> None:

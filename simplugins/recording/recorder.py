@@ -19,6 +19,7 @@ from simplugins.recording.batches import count_inputs, in_batches
 from simplugins.recording.collector import Collector, Memory
 from simplugins.recording.growing_output import Store
 from simplugins.recording.input_labels import InputLabels
+from simplugins.recording.input_masks import InputMasks
 from simplugins.recording.layer_hooks import hooked
 from simplugins.recording.layer_layouts import RequestedLayouts
 from simplugins.recording.layer_masks import LayerMasks
@@ -27,8 +28,6 @@ from simplugins.recording.loader_order import check_order
 from simplugins.recording.model_errors import explaining_errors
 from simplugins.recording.model_facts import float_type, input_device, named_model, unwrapped
 from simplugins.recording.model_layers import choose_layers
-from simplugins.recording.special_tokens import SPECIAL, SPECIAL_TOKENS_MASK, TextSpecialTokens, without_special
-from simplugins.recording.token_masks import TokenMasks
 from simplugins.recording.token_sources import layers_without_tokens
 
 if TYPE_CHECKING:
@@ -196,14 +195,13 @@ def record(
     batches = in_batches(inputs, batch_size)
     names = InputLabels(labels, inputs, count_inputs(inputs))
     check_order(inputs, order, labels_are_listed=labels is not None and names.key is None)
-    token_masks, layer_masks = TokenMasks(mask), LayerMasks(model, is_default=mask is None)
-    texts, is_special = TextSpecialTokens(model), isinstance(drop_tokens, str) and drop_tokens == SPECIAL
+    masks, layer_masks = InputMasks(model, mask, drop_tokens), LayerMasks(model, is_default=mask is None)
     reader = BatchReader(
         run,
         device=input_device(model, device, is_called=run is model),
         dtype=float_type(model),
         input_key=input_key,
-        other_keys=(names.key, *token_masks.own_keys, SPECIAL_TOKENS_MASK),
+        other_keys=(names.key, *masks.keys),
     )
     with _storing(to) as store:
         collector = Collector(selected, store, drop_tokens=drop_tokens)
@@ -217,21 +215,15 @@ def record(
             for step in steps:
                 batch = reader.read(step)
                 names.add(step, batch.size)
-                masks = token_masks.read(step, batch.size)
-                if is_special:
-                    masks = without_special(masks, texts.read(step, batch.size))
-                elif mask is None and not masks:
-                    texts.warn_of_padding(step)
+                masks_of_batch = masks.read(step, batch.size)
                 hooks.outputs.clear()
                 with explaining_errors(model, batch, step, picked=input_key is not None):
                     runs(batch)
-                layer_masks.begin(masks, partial(layers_without_tokens, hooks, run, batch.keywords))
+                layer_masks.begin(masks_of_batch, partial(layers_without_tokens, hooks, run, batch.keywords))
                 collector.add(hooks.outputs, batch.size, runs.layout, layer_masks)
                 requested.check_applied()
         warn_of_missing_inputs(inputs, names.count)
-        token_masks.finish()
-        if is_special and not (texts.were_found or collector.has_special_tokens):
-            raise ValueError("drop_tokens='special': no layer has special tokens")
+        masks.finish(has_special_layers=collector.has_special_tokens)
         return collector.finish(names)
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from simplugins._common import arrays
 from simplugins.activations.positions import as_booleans
 from simplugins.recording.token_masks import named_values
-from simplugins.recording.token_sources import DECODER
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -26,16 +24,6 @@ _NAMES = ("bos", "eos", "cls", "sep")
 _ASK = "pass the tokenizer's special_tokens_mask with each batch: tokenizer(..., return_special_tokens_mask=True)"
 _WRONG_CLIP_END = 2
 """The end token in early configurations of CLIP, which is not the one that its tokenizer uses."""
-
-
-def without_special(
-    masks: Mapping[str, NDArray[np.bool_]], special: NDArray[np.bool_] | None
-) -> dict[str, NDArray[np.bool_]]:
-    """Return masks of tokens that also exclude special tokens, (n, T), True for special; None for no texts."""
-    if special is None:
-        return dict(masks)
-    same = [name for name, mask in masks.items() if mask.shape == special.shape and not name.startswith(DECODER)]
-    return {**masks, **{name: masks[name] & ~special for name in same}} if same else {**masks, SPECIAL: ~special}
 
 
 def special_indices(special: NDArray[np.bool_] | None) -> list[int]:

@@ -10,10 +10,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from simplugins.rsm.constructors import NEGATIVE
 from simplugins.rsm.matrices import centred
 
 _ROUNDINGS = 16
 """Eigenvalues within this many roundings of the largest count as 0."""
+
+_DISTANCE_ROUNDING = 1e-5
+"""Negative squared distance, relative to the squared norms, that is attributed to the rounding of float32."""
 
 
 class Algebra:
@@ -51,21 +55,35 @@ class Algebra:
         Returns
         -------
         (N, N) or (N, M) float64 array
-            ``sqrt(k(i, i) + k(j, j) - 2 k(i, j))``, at least 0. For the linear kernel this is the smallest distance of
-            two responses over all matchings of their positions; with exact matching it behaves as a metric. For an RSM
-            of inputs with themselves it is exactly symmetric with a diagonal of exactly 0.
+            ``sqrt(k(i, i) + k(j, j) - 2 k(i, j))``. For the linear kernel this is the smallest distance of two
+            responses over all matchings of their positions; with exact matching it behaves as a metric. For an RSM of
+            inputs with themselves it is exactly symmetric with a diagonal of exactly 0. Squared distances are negative
+            where two inputs are more similar to each other than to themselves on average, as cross-validated estimates
+            may be. NaN where the similarity is.
 
         Raises
         ------
         ValueError
-            If the similarity of inputs to themselves is unknown: other inputs, and a measure without a kernel.
+            If the similarity of inputs to themselves is unknown: other inputs, and a measure without a kernel. If a
+            squared distance is negative beyond rounding, and its root is asked for.
         """
         rows, columns = self._self_similarities()
-        distances = np.maximum(rows[:, None] + columns[None, :] - 2 * self.values, 0)
+        distances = rows[:, None] + columns[None, :] - 2 * self.values
         if self.symmetric:
             distances = np.maximum(distances, distances.T)
             np.fill_diagonal(distances, 0)
-        return distances if squared else np.sqrt(distances)
+        if (distances < 0).any() and NEGATIVE not in self.metadata:
+            rounding = _DISTANCE_ROUNDING * (np.abs(rows)[:, None] + np.abs(columns))
+            distances[(distances < 0) & (distances >= -rounding)] = 0
+        if squared:
+            return distances
+        if (distances < 0).any():
+            i, j = np.argwhere(distances < 0)[0]
+            raise ValueError(
+                f"the squared distance of inputs {i} and {j} is {distances[i, j]:.6g}, so it has no root: use "
+                f"squared=True (dissimilarity='squared-distance' in to_tool)"
+            )
+        return np.sqrt(distances)
 
     def _self_similarities(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return k(i, i) of rows and of columns."""
@@ -107,6 +125,8 @@ class Algebra:
     def _symmetrised(self, purpose: str) -> NDArray[np.float64]:
         if not self.symmetric:
             raise ValueError(f"{purpose} need an RSM of inputs with themselves; this one has other inputs as columns")
+        if missing := np.count_nonzero(np.isnan(self.values)):
+            raise ValueError(f"{purpose} need all pairs, but {missing} values are missing (NaN)")
         return (self.values + self.values.T) / 2
 
     def indefiniteness(self) -> float:
@@ -129,8 +149,8 @@ class Algebra:
         Examples
         --------
         >>> from simplugins import RSM
-        >>> RSM.from_similarities([[1.0, 2.0], [2.0, 1.0]]).indefiniteness()  # its eigenvalues are 3 and -1
-        0.3333333333333333
+        >>> RSM.from_similarities([[3.0, 2.0], [2.0, 0.0]]).indefiniteness()  # its eigenvalues are 4 and -1
+        0.25
         """
         return self._indefiniteness(np.linalg.eigvalsh(self._symmetrised("eigenvalues")))
 

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from math import isqrt
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from simplugins.rsm.labelled_matrices import matrix_labels
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
+
+Missing = Literal["raise", "omit"]
+"""What happens to pairs that are NaN: an error, or they are left out."""
 
 _ASYMMETRY = 1e-5
 """Largest difference of two entries that should be equal, relative to the largest entry: the rounding of float32."""
@@ -29,11 +33,59 @@ def check_square(array: Any) -> None:
         If it is not.
     """
     shape = tuple(array.shape)
+    if len(shape) == 1 and (inputs := condensed_inputs(shape[0])):
+        raise ValueError(
+            f"expected a square matrix of N x N inputs, got shape {shape}: if these are the condensed distances of "
+            f"{inputs} inputs, pass them to RSM.from_distances"
+        )
     if len(shape) != 2 or shape[0] != shape[1]:
         raise ValueError(f"expected a square matrix of N x N inputs, got shape {shape}")
 
 
-def matrix_of(name: str, values: Any) -> Matrix:
+def is_of_pairs(array: Any) -> bool:
+    """Return whether an array is a symmetric matrix, as of pairs of inputs; False for a constant or diagonal one.
+
+    Examples
+    --------
+    >>> is_of_pairs(np.array([[5.0, 1.0, 2.0], [1.0, 9.0, 3.0], [2.0, 3.0, 9.0]])), is_of_pairs(np.eye(3))
+    (True, False)
+    """
+    shape = tuple(getattr(array, "shape", ()))
+    if len(shape) != 2 or shape[0] != shape[1] or shape[0] < 3:
+        return False
+    row, column = (np.asarray(arrays.small_numpy(arrays.loaded(array[index]))) for index in (0, np.s_[:, 0]))
+    if row.dtype.kind not in "fiu" or not np.array_equal(row, column):
+        return False
+    matrix = arrays.small_numpy(arrays.loaded(array[:]))
+    pairs = off_diagonal(np.asarray(matrix, np.float64))
+    return np.array_equal(matrix, matrix.T) and bool((pairs != pairs[0]).any())
+
+
+def condensed_inputs(length: int) -> int | None:
+    """Return the number of inputs, N, of which there are `length` pairs; None if there is none.
+
+    Examples
+    --------
+    >>> condensed_inputs(6), condensed_inputs(7)
+    (4, None)
+    """
+    inputs = (1 + isqrt(1 + 8 * length)) // 2
+    return inputs if length and inputs * (inputs - 1) // 2 == length else None
+
+
+def check_missing(missing: Missing) -> None:
+    """Check that an option is one of `Missing`.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if missing not in get_args(Missing):
+        raise ValueError(f"missing must be one of {', '.join(get_args(Missing))}, got {missing!r}")
+
+
+def matrix_of(name: str, values: Any, *, missing: Missing | None = None) -> Matrix:
     """Return a matrix as a float64 array, copied only if necessary.
 
     Parameters
@@ -41,32 +93,36 @@ def matrix_of(name: str, values: Any) -> Matrix:
     name : str
         The argument that errors name.
     values : (N, M) array
+    missing : {"raise", "omit"} or None
+        Whether values may be NaN ("omit"); None if this is not an option where the matrix comes from.
 
     Raises
     ------
     TypeError
         If the values are not real numbers.
     ValueError
-        If they are NaN or infinite.
+        If they are infinite, or NaN where they may not be.
     """
     with error_prefix(name):
         matrix = arrays.to_numpy(arrays.as_array(values), np.dtype(np.float64))
-    finite = np.isfinite(matrix)
-    if not finite.all():
-        row, column = np.unravel_index(finite.argmin(), finite.shape)
+    valid = ~np.isinf(matrix) if missing == "omit" else np.isfinite(matrix)
+    if not valid.all():
+        kind = "infinite" if missing == "omit" else "NaN or infinite"
+        place = zip(("row", "column"), np.argwhere(~valid)[0], strict=False)
+        hint = "; missing='omit' allows NaN" if missing == "raise" and np.isnan(matrix).any() else ""
         raise ValueError(
-            f"{name} holds {finite.size - np.count_nonzero(finite)} NaN or infinite values, the first at row {row}, "
-            f"column {column}"
+            f"{name} holds {valid.size - np.count_nonzero(valid)} {kind} values, the first at "
+            f"{', '.join(f'{axis} {index}' for axis, index in place)}{hint}"
         )
     return matrix  # type: ignore[return-value]
 
 
-def symmetric_matrix_of(name: str, values: Any) -> Matrix:
+def symmetric_matrix_of(name: str, values: Any, *, missing: Missing | None = None) -> Matrix:
     """Return a matrix as an exactly symmetric float64 array: the mean of both halves, if they differ by rounding.
 
     Parameters
     ----------
-    name, values
+    name, values, missing
         As for `matrix_of`.
 
     Raises
@@ -74,20 +130,22 @@ def symmetric_matrix_of(name: str, values: Any) -> Matrix:
     TypeError
         If the values are not real numbers.
     ValueError
-        If the matrix is not square, values are NaN or infinite, or the halves differ by more than the rounding of
-        float32.
+        If the matrix is not square, values are infinite, or NaN where they may not be, or the halves differ by more
+        than the rounding of float32, or in what is NaN.
     """
-    matrix = matrix_of(name, values)
+    matrix = matrix_of(name, values, missing=missing)
     with error_prefix(name):
         check_square(matrix)
         if not arrays.is_plain(values):
             matrix_labels(values)  # raises an error if rows and columns are different inputs
-    if np.array_equal(matrix, matrix.T):
+    if np.array_equal(matrix, matrix.T, equal_nan=missing == "omit"):
         return matrix
     mirrored = matrix / 2 + matrix.T / 2
     differences = np.abs(matrix - mirrored)
+    if missing == "omit":
+        differences = np.where(np.isnan(matrix) == np.isnan(matrix.T), np.nan_to_num(differences), np.inf)
     i, j = np.unravel_index(differences.argmax(), differences.shape)
-    if differences[i, j] > _ASYMMETRY / 2 * np.abs(matrix).max():
+    if differences[i, j] > _ASYMMETRY / 2 * np.fmax.reduce(np.abs(matrix), axis=None):
         raise ValueError(
             f"{name} is not symmetric: at row {i}, column {j} it is {matrix[i, j]:.6g}, at row {j}, column {i} it is "
             f"{matrix[j, i]:.6g}"

@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from simplugins import plugins
 from simplugins.activations.labels import check_labels
 from simplugins.rsm.algebra import Algebra
-from simplugins.rsm.matrices import centred, matrix_of, symmetric_matrix_of
+from simplugins.rsm.constructors import Constructors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,12 +102,8 @@ def index_arrays(shape: tuple[int, int], rows: Any, columns: Any) -> tuple[NDArr
     return i, j
 
 
-_DISTANCE_ROUNDING = 1e-6
-"""Largest distance of an input to itself, relative to the largest distance: the rounding of float32."""
-
-
 @dataclass(frozen=True, eq=False, repr=False)
-class RSM(Algebra):
+class RSM(Algebra, Constructors):
     """Similarities of N inputs to each other, or to M other inputs, under one measure.
 
     `compute_rsm` computes one, `RSM.from_similarities` and `RSM.from_distances` make one from a matrix of another tool,
@@ -133,7 +129,8 @@ class RSM(Algebra):
         Bandwidth of the RBF kernel.
     metadata : mapping
         Provenance: "matching_options", "sigma_rule" ("median" or "given"), "dtype", "engine", "device" (of a GPU),
-        "precision" (of the affinities), "layout", "channels", "positions", "simplugins" (the version).
+        "precision" (of the affinities), "layout", "channels", "positions", "negative_distances" (the number of
+        pairs whose squared distance is negative, in RSMs from cross-validated ones), "simplugins" (the version).
 
     Examples
     --------
@@ -173,118 +170,8 @@ class RSM(Algebra):
             )
 
     @classmethod
-    def from_similarities(
-        cls,
-        values: Any,
-        *,
-        labels: Any = None,
-        other_labels: Any = None,
-        measure: str = "precomputed",
-        squared_norms: Any = None,
-        other_squared_norms: Any = None,
-        gap: Any = None,
-        kernel: str | None = None,
-        matching: str | None = None,
-        sigma: float | None = None,
-        metadata: Mapping[str, Any] | None = None,
-    ) -> RSM:
-        """Make an RSM from similarities computed elsewhere, for example by another tool.
-
-        Parameters
-        ----------
-        values : (N, N) array, or (N, M) with `other_squared_norms`
-            Larger is more similar. An (N, N) matrix must be symmetric up to the rounding of float32. Copied.
-        labels, other_labels : sequences of str or int, optional
-            Labels of rows and columns.
-        measure : str, default "precomputed"
-            Name of the measure.
-        squared_norms : (N,) array, optional
-            Squared norms of the inputs; by default the diagonal.
-        other_squared_norms : (M,) array, optional
-            Squared norms of the inputs in columns, if these are not the inputs in rows.
-        gap, kernel, matching, sigma, metadata
-            See the attributes of `RSM`.
-
-        Returns
-        -------
-        RSM
-
-        Raises
-        ------
-        TypeError
-            If `values` is not an array of real numbers.
-        ValueError
-            If values are not finite, not square and symmetric where they should be, or labels do not fit.
-
-        Examples
-        --------
-        >>> RSM.from_similarities([[1.0, 0.5], [0.5, 1.0]], labels=["cat", "dog"], measure="rated by people")
-        RSM rated by people: 2 x 2, values 0.5 to 0.5 off the diagonal
-        """
-        check = symmetric_matrix_of if other_squared_norms is None else matrix_of
-        matrix = check("values", values).copy()
-        norms = matrix.diagonal().copy() if squared_norms is None else squared_norms
-        source = DenseValues(matrix, None if gap is None else np.array(gap, np.float64))
-        description = {"kernel": kernel, "matching": matching, "sigma": sigma, "metadata": dict(metadata or {})}
-        return cls(source, measure, norms, other_squared_norms, labels, other_labels, **description)  # type: ignore[arg-type]
-
-    @classmethod
-    def from_distances(
-        cls,
-        distances: Any,
-        *,
-        squared: bool = False,
-        labels: Any = None,
-        measure: str = "precomputed",
-        metadata: Mapping[str, Any] | None = None,
-    ) -> RSM:
-        """Make an RSM from distances: the inner products of centred points that have these distances.
-
-        Parameters
-        ----------
-        distances : (N, N) array
-            Non-negative, symmetric, with a zero diagonal; all up to the rounding of float32.
-        squared : bool, default False
-            Whether these are squared distances.
-        labels, measure, metadata
-            As for `from_similarities`.
-
-        Returns
-        -------
-        RSM
-            ``-H D H / 2`` for squared distances D, where ``H = I - 1 / N``. `rdm` returns the distances again, and CKA
-            equals that of the RSM from which the distances came; distances do not determine the origin.
-
-        Raises
-        ------
-        TypeError
-            If `distances` is not an array of real numbers.
-        ValueError
-            If distances are not square, symmetric, finite, non-negative and 0 on the diagonal, or labels do not fit.
-
-        References
-        ----------
-        Gower 1966, "Some distance properties of latent root and vector methods used in multivariate analysis".
-
-        Examples
-        --------
-        >>> rsm = RSM.from_distances([[0.0, 2.0], [2.0, 0.0]])  # points at -1 and 1
-        >>> rsm.values
-        array([[ 1., -1.],
-               [-1.,  1.]])
-        """
-        matrix = symmetric_matrix_of("distances", distances).copy()
-        diagonal = np.abs(matrix.diagonal())
-        if diagonal.max(initial=0) <= _DISTANCE_ROUNDING * np.abs(matrix).max(initial=0):
-            np.fill_diagonal(matrix, 0)
-        if matrix.diagonal().any() or (matrix < 0).any():
-            i, j = np.argwhere((matrix < 0) | (np.eye(len(matrix), dtype=bool) & (matrix != 0)))[0]
-            raise ValueError(
-                f"distances must be at least 0, and 0 on the diagonal; row {i}, column {j} holds {matrix[i, j]:.6g} "
-                f"(for similarities use RSM.from_similarities)"
-            )
-        products = centred(matrix if squared else matrix**2, np.ones(len(matrix))) / -2
-        return cls.from_similarities(products, labels=labels, measure=measure, metadata=metadata)
+    def _from_matrix(cls, matrix: NDArray[np.float64], gap: NDArray[np.float64] | None, **parts: Any) -> Self:
+        return cls(DenseValues(matrix, gap), **parts)
 
     @property
     def values(self) -> NDArray[np.float64]:

@@ -40,6 +40,8 @@ def summarise(rsm: RSM) -> dict[str, str]:
             f"{values.min():.6g} to {values.max():.6g}, mean {values.mean():.6g}" if values.size else "none"
         ),
     }
+    if missing := rsm.values.size - np.count_nonzero(~np.isnan(rsm.values)):
+        summary["missing values"] = f"{missing} of {rsm.values.size}"
     if rsm.matching is not None:
         summary["matching"] = _matching(rsm)
     if rsm.gap is not None:
@@ -63,5 +65,9 @@ def _gap_range(rsm: RSM, gap: NDArray[np.float64]) -> str:
 
 
 def _informative(rsm: RSM, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the entries that differ between RSMs: those off the diagonal, if rows and columns are the same inputs."""
-    return matrix[~np.eye(len(rsm), dtype=bool)] if rsm.symmetric else matrix.ravel()
+    """Return the entries that differ between RSMs: those off the diagonal, if rows and columns are the same inputs.
+
+    Missing values (NaN) are left out.
+    """
+    entries = matrix[~np.eye(len(rsm), dtype=bool)] if rsm.symmetric else matrix.ravel()
+    return entries[~np.isnan(entries)]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from simplugins.comparisons.comparing import compare, resolve_method
 from simplugins.comparisons.function_method import FunctionMethod
 from simplugins.comparisons.method import ComparisonMethod
+from simplugins.rsm.rsm import RSM, DenseValues
 from simplugins.testing.expectations import TOLERANCE, agree, check_repeatable, expect, failing, pickled
 
 _CHANGES: Mapping[str, Callable[[NDArray[np.float64], np.random.Generator], NDArray[np.float64]]] = {
@@ -29,8 +30,9 @@ def check_comparison(comparison: Any, options: Mapping[str, Any] | None = None) 
     """Check a comparison of RSMs: the number it returns, and everything that it declares.
 
     Calls the comparison on RSMs of several sizes; verifies its range, direction, symmetry, triangle inequality, number
-    of inputs and invariances as declared; and checks that it leaves RSMs unchanged, does not depend on the order of
-    inputs, is deterministic, can be pickled, and can be called from several threads.
+    of inputs and invariances as declared, and that it leaves out missing pairs, if it declares that; and checks that it
+    leaves RSMs unchanged, does not depend on the order of inputs, is deterministic, can be pickled, and can be called
+    from several threads.
 
     Parameters
     ----------
@@ -62,6 +64,7 @@ def check_comparison(comparison: Any, options: Mapping[str, Any] | None = None) 
     checks.check_metric()
     checks.check_inputs()
     checks.check_invariances()
+    checks.check_missing()
     checks.check_calls()
 
 
@@ -111,7 +114,8 @@ class _Checks:
         low, high = self.method.range
         for count in (6, 20):
             a, b = random_matrix(self.rng, count), random_matrix(self.rng, count)
-            for other in (a, b, -a, 0.9 * a + 0.1 * b, 100 * b, np.diag(b.diagonal()) + 0.01 * a):
+            opposite = RSM(DenseValues(-a), "opposite", np.zeros(count))
+            for other in (a, b, opposite, 0.9 * a + 0.1 * b, 100 * b, np.diag(b.diagonal()) + 0.01 * a):
                 value = self.method(a, other)
                 slack = TOLERANCE * max(1, abs(value))
                 expect(
@@ -179,6 +183,24 @@ class _Checks:
                 agree(value, expected),
                 f"{self.name} declares the invariance {invariance!r}, but the change turned {expected:.6g} into "
                 f"{value:.6g}",
+            )
+
+    def check_missing(self) -> None:
+        """Check that leaving out all pairs of an input equals leaving out the input, if pairs can be left out."""
+        if not self.method.omits_missing:
+            return
+        a, b = random_matrix(self.rng, 12), random_matrix(self.rng, 12)
+        expected = self.method.compare_all({"a": a[1:, 1:]}, {"b": b[1:, 1:]})[0, 0]
+        for side in (a, b):
+            matrices = {"a": a.copy(), "b": b.copy()}
+            missing = matrices["a" if side is a else "b"]
+            missing[0, 1:] = missing[1:, 0] = np.nan
+            with failing(f"{self.name} leaves out missing pairs, as it declares, but fails on RSMs that hold NaN"):
+                value = self.method.compare_all({"a": matrices["a"]}, {"b": matrices["b"]}, missing="omit")[0, 0]
+            expect(
+                agree(value, expected),
+                f"{self.name} leaves out missing pairs, as it declares, but returned {value:.6g} for RSMs without the "
+                f"pairs of an input, and {expected:.6g} for RSMs without the input",
             )
 
     def check_calls(self) -> None:

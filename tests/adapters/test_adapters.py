@@ -253,7 +253,7 @@ def test_without_any_tool_every_use_names_what_to_install():
         """
         import simplugins
         from simplugins import plugins
-        rsm = simplugins.RSM.from_similarities([[1.0, 0.5], [0.5, 1.0]], labels=["a", "b"])
+        rsm = simplugins.RSM.from_similarities([[1.0, 0.5, 0], [0.5, 1.0, 0], [0, 0, 1]], labels=["a", "b", "c"])
         comparison = simplugins.compare_layers({"layer": rsm})
         items = {"rsm": rsm, "comparison": comparison, "similarity": simplugins.similarity()}
         required = {"scikit-learn": {"estimator": "SVC"}, "repsim": {"m": 2}, "mne-rsa": {"dissimilarity": "distance"}}

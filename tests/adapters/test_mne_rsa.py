@@ -31,7 +31,7 @@ def test_correlations_of_distances_are_rsa_of_distances(indefinite, kernel, diss
     pair = indefinite[kernel]
     rdms = simplugins.to_tool("mne-rsa", pair, dissimilarity=dissimilarity)
     distances = [rsm.rdm(squared=dissimilarity == "squared-distance") for rsm in pair]
-    expected = simplugins.compare(*distances, f"rsa-{correlation}")
+    expected = simplugins.compare(*(-matrix for matrix in distances), f"rsa-{correlation}")
     assert mne_rsa.rsa(*rdms, metric=correlation) == pytest.approx(expected, abs=1e-10)
 
 

@@ -40,7 +40,7 @@ def test_correlations_of_distances_are_rsa_of_distances(indefinite, kernel, diss
     rdms = simplugins.to_tool("neurora", pair, dissimilarity=dissimilarity)
     distances = [rsm.rdm(squared=dissimilarity == "squared-distance") for rsm in pair]
     np.testing.assert_array_equal(rdms, distances)
-    expected = simplugins.compare(*distances, "rsa-spearman")
+    expected = simplugins.compare(*(-matrix for matrix in distances), "rsa-spearman")
     assert rdm_correlation_spearman(*rdms)[0] == pytest.approx(expected, abs=1e-10)
 
 

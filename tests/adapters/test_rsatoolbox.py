@@ -37,7 +37,7 @@ def test_correlations_of_distances_are_rsa_of_distances(indefinite, kernel, diss
     pair = indefinite[kernel]
     rdms = simplugins.to_tool("rsatoolbox", pair, dissimilarity=dissimilarity)
     distances = [rsm.rdm(squared=dissimilarity == "squared-distance") for rsm in pair]
-    expected = simplugins.compare(*distances, "rsa-spearman")
+    expected = simplugins.compare(*(-matrix for matrix in distances), "rsa-spearman")
     assert compare(rdms[0], rdms[1], "spearman").item() == pytest.approx(expected, abs=1e-10)
 
 

@@ -106,7 +106,7 @@ def test_spearman_is_that_of_the_rdm_which_the_id_names(repository, photos, kern
     for maps in (x, y):
         values = simplugins.compute_rsm(maps, f"semantic-{kernel}").values
         rdms.append(values.max() - values)
-    assert result == pytest.approx(simplugins.compare(*rdms, "rsa-spearman"), abs=1e-9)
+    assert result == pytest.approx(simplugins.compare(*(-rdm for rdm in rdms), "rsa-spearman"), abs=1e-9)
 
 
 def test_arrays_of_two_three_and_four_dimensions(repository, photos):

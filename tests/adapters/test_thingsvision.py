@@ -91,7 +91,7 @@ def test_correlations_of_distances_are_rsa_of_distances(indefinite, kernel, diss
     rdms = simplugins.to_tool("thingsvision", pair, dissimilarity=dissimilarity)
     distances = [rsm.rdm(squared=dissimilarity == "squared-distance") for rsm in pair]
     np.testing.assert_array_equal(rdms, distances)
-    expected = simplugins.compare(*distances, "rsa-pearson")
+    expected = simplugins.compare(*(-matrix for matrix in distances), "rsa-pearson")
     assert rsa.correlate_rdms(*rdms) == pytest.approx(expected, abs=1e-10)
 
 

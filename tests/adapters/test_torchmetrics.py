@@ -68,7 +68,7 @@ def test_vectors_of_dissimilarities(indefinite, kernel):
     pair = indefinite[kernel]
     vectors = [rsm.to("torchmetrics", dissimilarity="distance") for rsm in pair]
     np.testing.assert_array_equal(vectors[0].numpy(), pair[0].rdm()[np.triu_indices(118, 1)])
-    expected = simplugins.compare(*(rsm.rdm() for rsm in pair), "rsa-spearman")
+    expected = simplugins.compare(*(-rsm.rdm() for rsm in pair), "rsa-spearman")
     assert spearman_corrcoef(*vectors).item() == pytest.approx(expected, abs=1e-5)
     with pytest.raises(ValueError, match=r"dissimilarity.*'l1'"):
         pair[0].to("torchmetrics", dissimilarity="l1")

@@ -101,6 +101,7 @@ def test_bad_input_is_one_line(folder, arguments, match):
     assert not (folder / "result.txt").exists()
 
 
+@pytest.mark.filterwarnings("ignore:an interval at 95 %:RuntimeWarning")
 def test_retrieval_of_other_inputs(folder):
     options = ["--labels", folder / "four.txt", "--other-labels", folder / "labels.txt"]
     result = run("retrieval", folder / "between.npz", *options)

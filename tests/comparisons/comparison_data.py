@@ -12,6 +12,7 @@ from simplugins.comparisons.cka import angular_cka, cka, cka_debiased
 from simplugins.comparisons.kendall import tau_a, tau_b
 from simplugins.comparisons.norm_difference import norm_difference
 from simplugins.comparisons.rsa import rsa_cosine, rsa_pearson, rsa_spearman
+from simplugins.rsm.rsm import DenseValues
 
 METHODS = [cka, cka_debiased, angular_cka, rsa_pearson, rsa_spearman, tau_a, tau_b, rsa_cosine, norm_difference]
 
@@ -37,8 +38,14 @@ def related_grams():
 
 
 def indefinite(seed, inputs=9):
+    """Return symmetric similarities that are not positive semi-definite, with a positive diagonal."""
     matrix = np.random.default_rng(seed).normal(size=(inputs, inputs))
-    return matrix + matrix.T
+    return np.triu(matrix, 1) + np.triu(matrix, 1).T + np.diag(1 + np.abs(matrix.diagonal()))
+
+
+def unchecked(matrix):
+    """Return any matrix as an RSM, even if it holds dissimilarities."""
+    return simplugins.RSM(DenseValues(matrix), "any", np.zeros(len(matrix)))
 
 
 def squared_distances(matrix):

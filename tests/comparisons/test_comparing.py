@@ -191,7 +191,7 @@ def test_matrices_of_other_types_are_refused(matrix):
 
 
 @pytest.mark.parametrize(
-    ("method", "least"), [("cka", 2), ("cka-debiased", 4), ("rsa-spearman", 3), ("rsa-cosine", 2), (Closeness, 3)]
+    ("method", "least"), [("cka", 3), ("cka-debiased", 4), ("rsa-spearman", 3), ("rsa-cosine", 3), (Closeness, 3)]
 )
 def test_the_least_number_of_inputs_is_checked(method, least):
     a, b = indefinite(0, least), indefinite(1, least)

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, f1_score, ndcg_score, precision_score, recall_score
 
 import simplugins
 from simplugins import RSM
 from simplugins.evaluation import retrieval
+
+few_queries = pytest.mark.filterwarnings("ignore:an interval at 95 % needs:RuntimeWarning")
 
 
 def similarities(inputs, seed=0):
@@ -52,6 +55,7 @@ def test_metrics_equal_those_of_scikit_learn(k):
     assert result.metrics["mAP"].mean == pytest.approx(np.nanmean(result.per_query["AP"]))
 
 
+@few_queries
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 2**16), k=st.integers(1, 4))
 def test_f1_of_sets_equals_that_of_scikit_learn(seed, k):
@@ -71,6 +75,7 @@ def test_f1_of_sets_equals_that_of_scikit_learn(seed, k):
         np.testing.assert_array_equal(same.per_query[name], of_queries)
 
 
+@few_queries
 def test_ties_go_to_the_lower_index_and_no_query_finds_itself():
     result = retrieval(np.ones((4, 4)), list("abab"), k=3)
     np.testing.assert_array_equal(result.neighbours, [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
@@ -101,12 +106,45 @@ def test_intervals_resample_queries():
     assert str(retrieval(values, labels, k=5, seed=3).metrics) == str(retrieval(values, labels, k=5, seed=3).metrics)
 
 
+@pytest.mark.parametrize("inputs", [5, 30])
+def test_equal_values_have_the_exact_interval_of_a_share(inputs):
+    labels = [*"ab"] * inputs
+    values = np.equal.outer(labels, labels) + np.eye(2 * inputs)
+    metric = retrieval(values, labels).metrics["precision@1"]
+    expected = binomtest(2 * inputs, 2 * inputs).proportion_ci(0.95, method="exact")
+    assert (metric.mean, metric.low, metric.high) == pytest.approx((1, expected.low, 1))
+    apart = retrieval(values, range(2 * inputs)).metrics["precision@1"]
+    assert (apart.mean, apart.low, apart.high) == pytest.approx((0, 0, 1 - expected.low))
+
+
+@pytest.mark.parametrize("inputs", [2, 3, 4])
+def test_too_few_queries_have_no_interval(inputs):
+    values = np.ones((inputs, inputs)) + np.eye(inputs)
+    with pytest.warns(RuntimeWarning, match=rf"at least 5 queries.*precision@1 \({inputs}\)") as caught:
+        metrics = retrieval(values, ["a"] * inputs).metrics
+    assert len(caught) == 1
+    assert all(np.isnan([metric.low, metric.high]).all() for metric in metrics.values())
+    assert metrics["precision@1"].mean == 1
+
+
+def test_distances_are_not_ranked_as_similarities():
+    x = np.random.default_rng(0).normal(size=(8, 3))
+    distances = np.linalg.norm(x[:, None] - x, axis=-1)
+    with pytest.raises(ValueError, match=r"rsm.*RSM\.from_distances"):
+        retrieval(distances, [*"aabbccdd"])
+    nearest = retrieval(RSM.from_distances(distances), [*"aabbccdd"]).neighbours
+    assert nearest.shape == (8, 1)
+    np.testing.assert_array_equal(
+        retrieval(-distances, [*"aabbccdd"]).neighbours[:, 0], np.argsort(distances, axis=1, kind="stable")[:, 1]
+    )
+
+
 def test_queries_without_relevant_inputs_have_no_recall():
-    result = retrieval(similarities(4), list("abcd"))
+    result = retrieval(similarities(6), list("abcdef"))
     assert result.metrics["mAP"].queries == 0
     assert np.isnan(result.metrics["mAP"].mean)
     assert result.metrics["precision@1"].mean == 0
-    assert repr(result).startswith("Retrieval of 1 for each of 4 queries: precision@1 0.0000 (0.0000 to 0.0000)")
+    assert repr(result).startswith("Retrieval of 1 for each of 6 queries: precision@1 0.0000 (0.0000 to 0.4593)")
 
 
 @pytest.mark.parametrize("other", [False, True])
@@ -158,6 +196,7 @@ def test_bad_input_raises(values, labels, options, match):
         retrieval(values, labels, **options)
 
 
+@few_queries
 def test_unknown_file_endings_raise(tmp_path):
     with pytest.raises(ValueError, match=r"table\.txt.*\.csv or \.json"):
         retrieval(np.eye(3), list("aab")).save(tmp_path / "table.txt")

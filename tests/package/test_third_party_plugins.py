@@ -116,7 +116,7 @@ MEASURE_FUNCTIONS = {
     "similarity": (simplugins.similarity, lambda m, **options: simplugins.similarity(m, "cka", **options)(X, Y)),
     "estimate_cka": (
         simplugins.estimate_cka,
-        lambda m, **options: simplugins.estimate_cka(X, Y, measure=m, batch_size=4, batches=3, **options).value,
+        lambda m, **options: simplugins.estimate_cka(X, Y, measure=m, batch_size=4, batches=7, **options).value,
     ),
     "estimate": (
         simplugins.estimate,

