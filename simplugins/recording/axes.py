@@ -32,6 +32,10 @@ class Factor:
         Whether positions became channels or vice versa, because a linear map mixed positions.
     is_part : bool
         Whether it is one of several parts into which an axis was split, such as the heads of attention.
+    is_weak : bool
+        Whether it holds channels only because a linear map took an unknown axis for channels.
+    is_given : bool
+        Whether it is an axis of the model's inputs, of which no operation has said anything.
     uses : set of str
         What later operations took an unknown axis for.
     """
@@ -41,6 +45,8 @@ class Factor:
     special: NDArray[np.bool_] | None = None
     exchanged: bool = False
     is_part: bool = False
+    is_weak: bool = False
+    is_given: bool = False
     uses: set[str] = field(default_factory=set)
 
     def resolved(self) -> str:
@@ -102,6 +108,21 @@ def is_partial(dimension: Dimension) -> bool:
     return len(larger) == 1 and larger[0].is_part
 
 
+def is_weak(dimension: Dimension) -> bool:
+    """Return whether a dimension holds channels only because a linear map took an unknown axis for channels."""
+    return any(factor.is_weak for factor in dimension)
+
+
+def is_given(dimension: Dimension) -> bool:
+    """Return whether a dimension is one of the model's inputs, of which no operation has said anything."""
+    return any(factor.is_given for factor in dimension)
+
+
+def given(shape: Iterable[int]) -> Axes:
+    """Return the unknown axes of an input of the model."""
+    return tuple((Factor(UNKNOWN, size, is_given=True),) if size != 1 else () for size in shape)
+
+
 def use(dimension: Dimension, kind: str) -> None:
     """Note that an operation takes an unknown dimension for something."""
     if len(dimension) == 1 and dimension[0].kind == UNKNOWN:
@@ -123,7 +144,16 @@ def resized(dimension: Dimension, size: int) -> Dimension:
     kind = kind_of(dimension)
     if size == 1 and kind not in (INPUTS, CHANNELS, MERGED):
         return ()
-    return (Factor(kind or UNKNOWN, size, exchanged=is_exchanged(dimension), is_part=is_partial(dimension)),)
+    return (
+        Factor(
+            kind or UNKNOWN,
+            size,
+            exchanged=is_exchanged(dimension),
+            is_part=is_partial(dimension),
+            is_weak=is_weak(dimension),
+            is_given=is_given(dimension),
+        ),
+    )
 
 
 def special_of(dimension: Dimension) -> NDArray[np.bool_] | None:
@@ -212,10 +242,13 @@ def mixed(contracted: Dimension, others: Sequence[Dimension], size: int) -> tupl
     The new dimension holds channels. If the map mixes positions, the earlier channels are the positions from then on,
     until a further map turns them back.
     """
-    elsewhere = any(factor.kind == CHANNELS for dimension in others for factor in dimension)
+    elsewhere = [factor for dimension in others for factor in dimension if factor.kind == CHANNELS]
     if kind_of(contracted) == CHANNELS or not elsewhere:
         use(contracted, CHANNELS)
-        return (Factor(CHANNELS, size, exchanged=is_exchanged(contracted)),), list(others)
+        weak = is_weak(contracted) if kind_of(contracted) == CHANNELS else True
+        return (Factor(CHANNELS, size, exchanged=is_exchanged(contracted), is_weak=weak),), list(others)
+    if any(factor.is_weak for factor in elsewhere):
+        use(contracted, CHANNELS)
     back = is_exchanged(contracted)
     turned = [tuple(_turned(factor, back=back) for factor in dimension) for dimension in others]
     return (Factor(CHANNELS, size, exchanged=not back),), turned

@@ -19,6 +19,7 @@ from simplugins.recording.axes import (
     combined,
     is_exchanged,
     is_position,
+    is_weak,
     mixed,
     named,
     size_of,
@@ -73,6 +74,8 @@ def _convolution(op: Operation) -> Result:
     if letters is None:
         return None
     channels, (inputs, *positions) = mixed(axes[1], (axes[0], *axes[2:]), shape[1])
+    if not is_exchanged(channels):
+        channels = named(CHANNELS, shape[1])
     kept = [anchored(each, kind, size) for each, kind, size in zip(positions, letters, shape[2:], strict=True)]
     return (inputs, channels, *kept)
 
@@ -93,6 +96,8 @@ def _normalised_last(op: Operation) -> Result:
     has_channels = any(factor.kind == CHANNELS for dimension in rest for factor in dimension)
     if is_exchanged(last) and is_position(last):
         last, rest = mixed(last, rest, size_of(last))
+    elif is_weak(last):
+        last = (Factor(CHANNELS, size_of(last), exchanged=is_exchanged(last)),)
     elif not has_channels:
         last = anchored(last, CHANNELS, op.shape[-1])
     return _first_of(op, (*rest, last))

@@ -309,7 +309,7 @@ _NAMES: dict[Rule, str] = {
     _split: "split split_with_sizes unsafe_split unsafe_split_with_sizes split_copy split_with_sizes_copy",
     _unbind: "unbind unbind_copy",
     _index_select: "index_select",
-    _index: "index",
+    _index: "index _unsafe_index",
     _gather: "gather take_along_dim sort topk",
     _flip: "flip",
     _roll: "roll",

@@ -17,6 +17,7 @@ from simplugins.recording.axes import (
     UNKNOWN,
     Axes,
     Dimension,
+    given,
     kind_of,
     named,
     resized,
@@ -32,6 +33,7 @@ from simplugins.recording.axis_rules import RULES, Result, Rule, reduced, rule_f
 if TYPE_CHECKING:
     from torch import Tensor
 
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 _ELEMENTWISE = frozenset(
     {
         "add",
@@ -55,6 +57,35 @@ _ELEMENTWISE = frozenset(
 _FACTORIES = frozenset(
     {"lift_fresh", "lift_fresh_copy", "lift", "new_empty", "new_zeros", "new_ones", "new_full", "new_empty_strided"}
 )
+_SHAPE_KEEPING = frozenset(
+    {
+        "_fake_quantize_learnable_per_tensor_affine",
+        "_log_softmax",
+        "_masked_softmax",
+        "_safe_softmax",
+        "_softmax",
+        "alias",
+        "bernoulli",
+        "channel_shuffle",
+        "contiguous",
+        "cummax",
+        "cummin",
+        "cumprod",
+        "cumsum",
+        "detach",
+        "dropout",
+        "log_sigmoid_forward",
+        "log_softmax",
+        "logcumsumexp",
+        "native_channel_shuffle",
+        "native_dropout",
+        "renorm",
+        "softmax",
+        "tril",
+        "triu",
+    }
+)
+"""Further operations whose output has the axes of the input."""
 _WRITING = frozenset(
     {"index_put", "scatter", "scatter_add", "scatter_reduce", "index_add", "index_copy", "index_fill", "masked_scatter"}
 )
@@ -92,7 +123,7 @@ class AxisTracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Note the inputs of the model: those with this length along axis 0 depend on the inputs."""
         for tensor in inputs:
             if tensor.ndim and tensor.shape[0] == size:
-                self._axes[tensor] = (named(INPUTS, size), *unknown(tensor.shape[1:]))
+                self._axes[tensor] = (named(INPUTS, size), *given(tensor.shape[1:]))
 
     def find(self, tensor: Tensor) -> Axes | str | None:
         """Return a tensor's axes; CONSTANT if it does not depend on the inputs; None if nothing is known about it."""
@@ -103,9 +134,7 @@ class AxisTracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if torch.is_inference_mode_enabled() and _is_composite(func):
             with self:
-                result = func.decompose(*args, **kwargs)
-            if result is not NotImplemented:
-                return result
+                return func._op_dk(_COMPOSITE, *args, **kwargs)
         result = func(*args, **kwargs)
         try:
             self._observe(func, args, kwargs, result)
@@ -204,8 +233,14 @@ def _name_of(func: Any) -> str:
 
 
 def _is_composite(func: Any) -> bool:
+    """Return whether an operation without a rule consists of others, which are only seen if it is taken apart."""
     name = _name_of(func)
-    return hasattr(func, "_can_decompose") and name not in RULES and name not in PRODUCTS and func._can_decompose()
+    if name in RULES or name in PRODUCTS or rule_for_maps(name) is not None:
+        return False
+    try:
+        return torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), _COMPOSITE)
+    except AttributeError:  # not an operation of the dispatcher
+        return False
 
 
 def _arguments(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
@@ -229,7 +264,9 @@ def _rule_for(func: Any, op: Operation) -> Rule:
             return _broadcast
         if "keepdim" in op.arguments or ("dim" in op.arguments and len(op.shape) < next(op.tensors()).ndim):
             return reduced
-    return _inherited
+        if op.name in _SHAPE_KEEPING:
+            return _inherited
+    return _inherited_by_size
 
 
 def _broadcast(op: Operation) -> Result:
@@ -245,9 +282,23 @@ def _nothing(op: Operation) -> Result:
 
 
 def _inherited(op: Operation) -> Result:
-    """Operations without a rule: of one tensor to another of the same shape, axes stay what they are."""
+    """Of one tensor to another of the same shape, axes stay what they are."""
     derived = op.derived()
     if len(derived) != 1:
         return None
     tensor, axes = derived[0]
     return [axes if output.shape == tensor.shape else unknown(output.shape) for output in op.outputs]
+
+
+def _inherited_by_size(op: Operation) -> Result:
+    """Operations without a rule may exchange axes, so only axes of a size of their own stay what they are."""
+    derived = op.derived()
+    if len(derived) != 1 or op.shape != derived[0][0].shape:
+        return None
+    return [
+        tuple(
+            axis if op.shape.count(size) == 1 and output.shape == op.shape else named(UNKNOWN, size)
+            for axis, size in zip(derived[0][1], output.shape, strict=False)
+        )
+        for output in op.outputs
+    ]

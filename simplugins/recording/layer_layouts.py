@@ -21,6 +21,7 @@ from simplugins.recording.axes import (
     UNKNOWN,
     Axes,
     is_exchanged,
+    is_given,
     is_partial,
     kind_of,
     special_of,
@@ -215,7 +216,8 @@ def _as_stated(
             f"model they are at axis {traced_channels[0]}; {hint}"
         )
     traced = _traced(axes, INPUTS)
-    inputs = declared.inputs if declared is not None and declared.inputs is not None else (traced or [layout.inputs])[0]
+    said = [declared.inputs] if declared is not None and declared.inputs is not None else [layout.inputs]
+    inputs = (traced or said)[0]
     if inputs != layout.inputs or shape[layout.inputs] != size:
         raise ValueError(
             f"layout {stated!r} says that axis {layout.inputs} of shape {shape} holds the {size} inputs"
@@ -265,9 +267,8 @@ def _channels_axis(
         return declared.channels
     if len(certain) == 1:
         return certain[0]
-    possible = [axis for axis in range(len(shape)) if axis != inputs and not _holds_positions(axes, axis)]
-    is_mixed = axes is not None and any(map(is_exchanged, axes))
-    for scope in islice(around(), 1 if is_mixed else None):
+    possible = [axis for axis in range(len(shape)) if axis != inputs and not _is_ruled_out(axes, axis)]
+    for scope in islice(around(), None if axes is None else 1):  # operations that were seen told nothing: look inside
         sizes = set(channel_sizes(scope))
         fitting = [axis for axis in possible if shape[axis] in sizes]
         if len(fitting) == 1:
@@ -291,11 +292,12 @@ def _traced(axes: Axes | None, kind: str) -> list[int]:
     )
 
 
-def _holds_positions(axes: Axes | None, axis: int) -> bool:
-    """Return whether an axis certainly holds positions, or only part of the channels."""
+def _is_ruled_out(axes: Axes | None, axis: int) -> bool:
+    """Return whether the size of an axis tells nothing: it holds positions, part of the channels, or is an input's."""
     if axes is None or is_exchanged(axes[axis]):
         return False
-    return kind_of(axes[axis]) in tuple(POSITIONS) or (kind_of(axes[axis]) == CHANNELS and is_partial(axes[axis]))
+    kind = kind_of(axes[axis])
+    return kind in tuple(POSITIONS) or (kind == CHANNELS and is_partial(axes[axis])) or is_given(axes[axis])
 
 
 def _laid_out(inputs: int, channels: int, shape: tuple[int, ...], axes: Axes | None) -> OutputLayout:
