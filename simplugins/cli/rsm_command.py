@@ -125,8 +125,7 @@ def rsm(
         **_read_masks((mask, mask_key), (other_mask, other_mask_key)),
     )
     if store is not None:
-        for result in rsms.values():
-            typer.echo(repr(result))
+        typer.echo("\n".join(map(repr, rsms.values())))
     _save(rsms, paths, out, force=force)
 
 

@@ -216,7 +216,6 @@ def record(
                 batch = reader.read(step)
                 names.add(step, batch.size)
                 masks_of_batch = masks.read(step, batch.size)
-                hooks.outputs.clear()
                 with explaining_errors(model, batch, step, picked=input_key is not None):
                     runs(batch)
                 layer_masks.begin(masks_of_batch, partial(layers_without_tokens, hooks, run, batch.keywords))
