@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +34,7 @@ class InputMasks:
     @property
     def keys(self) -> tuple[str, ...]:
         """Fields of batches that are no arguments of models."""
-        return (*self._masks.own_keys, SPECIAL_TOKENS_MASK)
+        return (*self._masks.own_keys, SPECIAL_TOKENS_MASK, f"{DECODER}{SPECIAL_TOKENS_MASK}")
 
     def read(self, batch: Any, size: int) -> dict[str, NDArray[np.bool_]]:
         """Return masks of the tokens of a batch that count, by name; those without a mask all count.
@@ -75,9 +76,12 @@ class InputMasks:
             raise ValueError(f"drop_tokens={SPECIAL!r}: no layer has special tokens")
 
 
-def _without(masks: dict[str, NDArray[np.bool_]], special: NDArray[np.bool_] | None) -> dict[str, NDArray[np.bool_]]:
-    """Return masks that also exclude special tokens, (n, T), True for special; None for no texts."""
-    if special is None:
-        return masks
-    same = [name for name, mask in masks.items() if mask.shape == special.shape and not name.startswith(DECODER)]
-    return masks | ({name: masks[name] & ~special for name in same} or {SPECIAL: ~special})
+def _without(
+    masks: dict[str, NDArray[np.bool_]], special: Mapping[str, NDArray[np.bool_]]
+) -> dict[str, NDArray[np.bool_]]:
+    """Return masks that also exclude special tokens, which are True; by "" for texts, by "decoder_" for a decoder's."""
+    result = dict(masks)
+    for side, values in special.items():
+        same = [name for name in masks if name.startswith(DECODER) == bool(side) and masks[name].shape == values.shape]
+        result |= {name: masks[name] & ~values for name in same} or {f"{side}{SPECIAL}": ~values}
+    return result

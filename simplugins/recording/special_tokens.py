@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from simplugins._common import arrays
 from simplugins.activations.positions import as_booleans
 from simplugins.recording.token_masks import named_values
+from simplugins.recording.token_sources import DECODER
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -59,8 +60,8 @@ class TextSpecialTokens:
         self.were_found = False
         """Whether any text had one."""
 
-    def read(self, batch: Any, size: int) -> NDArray[np.bool_] | None:
-        """Return the (n, T) mask of special tokens, True for special; None for inputs that are not texts.
+    def read(self, batch: Any, size: int) -> dict[str, NDArray[np.bool_]]:
+        """Return the (n, T) masks of special tokens, True for special: of texts by "", of a decoder's by "decoder_".
 
         Parameters
         ----------
@@ -74,22 +75,28 @@ class TextSpecialTokens:
         ValueError
             If neither the batch nor the model's configuration says which tokens are special.
         """
-        named, ids = named_values(batch), _ids(batch)
-        if named.get(SPECIAL_TOKENS_MASK) is not None:
-            special = as_booleans(named[SPECIAL_TOKENS_MASK], SPECIAL_TOKENS_MASK)
+        texts = {side: self._special(batch, size, side) for side in ("", DECODER)}
+        special = {side: values for side, values in texts.items() if values is not None}
+        self.were_found = self.were_found or any(values.any() for values in special.values())
+        return special
+
+    def _special(self, batch: Any, size: int, side: str) -> NDArray[np.bool_] | None:
+        named, ids = named_values(batch), _ids(batch, f"{side}{_IDS}")
+        key = f"{side}{SPECIAL_TOKENS_MASK}"
+        if named.get(key) is not None:
+            special = as_booleans(named[key], key)
         elif ids is None:
             return None
         else:
-            special = np.isin(ids, self._special_ids())
+            special = np.isin(ids, self._special_ids(side))
         expected = (size, *special.shape[1:]) if ids is None else ids.shape
         if special.ndim != 2 or special.shape != expected:
-            raise ValueError(f"{SPECIAL_TOKENS_MASK}: expected shape {expected}, got {special.shape}")
-        self.were_found = self.were_found or bool(special.any())
+            raise ValueError(f"{key}: expected shape {expected}, got {special.shape}")
         return special
 
     def warn_of_padding(self, batch: Any) -> None:
         """Warn once if texts without a mask begin or end with the padding token of the model's configuration."""
-        ids, pad = _ids(batch), getattr(self._config, "pad_token_id", None)
+        ids, pad = _ids(batch, _IDS), getattr(self._config, "pad_token_id", None)
         others = [getattr(self._config, f"{name}_token_id", None) for name in _NAMES]
         if self._has_warned or ids is None or ids.size == 0 or pad is None or pad in others:
             return
@@ -102,8 +109,9 @@ class TextSpecialTokens:
                 stacklevel=3,
             )
 
-    def _special_ids(self) -> list[int]:
-        ids = {name: getattr(self._config, f"{name}_token_id", None) for name in (*_NAMES, "pad")}
+    def _special_ids(self, side: str) -> list[int]:
+        names = (*_NAMES, "pad", *(["decoder_start"] if side else []))
+        ids = {name: getattr(self._config, f"{name}_token_id", None) for name in names}
         is_wrong = "clip" in str(getattr(self._config, "model_type", "")) and ids["eos"] == _WRONG_CLIP_END
         if is_wrong or all(ids[name] is None for name in _NAMES):
             raise ValueError(f"drop_tokens='special': the model's configuration names no special tokens; {_ASK}")
@@ -111,15 +119,17 @@ class TextSpecialTokens:
 
 
 def _text_config(model: Module) -> Any:
-    config = getattr(model, "config", None)
+    """Return the configuration of a text model or of the first of its parts that has one; None if there is none."""
+    configs = (getattr(module, "config", None) for module in model.modules())
+    config = next((each for each in configs if each is not None), None)
     return getattr(config, "text_config", None) or config
 
 
-def _ids(batch: Any) -> NDArray[Any] | None:
+def _ids(batch: Any, key: str) -> NDArray[Any] | None:
     """Return the ids of the tokens of a batch, (n, T); None if it has none."""
     named = named_values(batch)
     first = batch[0] if isinstance(batch, tuple | list) and batch else batch
-    values = named.get(_IDS) if named else first
+    values = named.get(key) if named or key != _IDS else first
     if values is None or not (arrays.is_torch(values) or isinstance(values, np.ndarray)):
         return None
     ids = arrays.small_numpy(values) if arrays.number_kind(values) == "integer" else None

@@ -52,9 +52,10 @@ def layers_without_tokens(
     """
     from torch.random import fork_rng
 
-    tokens = {key for key, value in keywords.items() if _is_sequence(key, value, mask.shape) and _same_side(key, name)}
+    axes = {key: _token_axis(key, value, mask.shape) for key, value in keywords.items() if _same_side(key, name)}
+    tokens = {key: axis for key, axis in axes.items() if axis is not None}
     others = [key for key, value in keywords.items() if key not in tokens and _is_array(value) and len(value.shape) > 1]
-    if not tokens or not others:
+    if not others or all(key.endswith("mask") for key in tokens):
         return frozenset()
     before = {layer: list(map(_shape, tensors)) for layer, tensors in hooks.outputs.items()}
     for change in (_shortened, _lengthened):
@@ -63,7 +64,7 @@ def layers_without_tokens(
         def observe(layer: str, tensor: Tensor | None, after: dict[str, list[Shape | None]] = after) -> None:
             after.setdefault(layer, []).append(_shape(tensor))
 
-        changed = {key: change(value) if key in tokens else value for key, value in keywords.items()}
+        changed = {key: change(value, tokens.get(key)) for key, value in keywords.items()}
         try:
             with fork_rng(devices=[]), hooks.observed(observe, recording=False):
                 run(**changed)
@@ -87,24 +88,30 @@ def _is_array(value: Any) -> bool:
     return arrays.is_torch(value) or isinstance(value, np.ndarray)
 
 
-def _is_sequence(key: str, value: Any, shape: tuple[int, ...]) -> bool:
-    """Return whether an argument has one value, or one embedding, per token."""
-    dimensions = len(value.shape) if _is_array(value) else 0
-    return (dimensions == 2 or (dimensions == 3 and key.endswith("embeds"))) and tuple(value.shape[:2]) == shape
+def _token_axis(key: str, value: Any, shape: tuple[int, ...]) -> int | None:
+    """Return the axis of tokens of an argument that has one value, or one vector, per token; None for others."""
+    sizes = tuple(value.shape) if _is_array(value) else ()
+    if sizes[:1] != shape[:1] or len(shape) != 2:
+        return None
+    if len(sizes) == 2:
+        return 1 if sizes == shape else None
+    is_vectors = len(sizes) == 3 and (key.startswith("input") or key.endswith("embeds"))
+    axes = [axis for axis in (1, 2) if is_vectors and sizes[axis] == shape[1]]
+    return axes[0] if len(axes) == 1 else None
 
 
 def _same_side(key: str, mask: str) -> bool:
     return key.startswith(DECODER) == mask.startswith(DECODER)
 
 
-def _shortened(value: Tensor) -> Tensor:
-    return value[:, :-1]
+def _shortened(value: Any, axis: int | None) -> Any:
+    return value if axis is None else value.narrow(axis, 0, value.shape[axis] - 1)
 
 
-def _lengthened(value: Tensor) -> Tensor:
+def _lengthened(value: Any, axis: int | None) -> Any:
     from torch import cat
 
-    return cat([value, value[:, -1:]], dim=1)
+    return value if axis is None else cat([value, value.narrow(axis, value.shape[axis] - 1, 1)], dim=axis)
 
 
 def _shape(tensor: Tensor | None) -> Shape | None:

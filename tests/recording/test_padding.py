@@ -287,6 +287,33 @@ def test_each_sequence_has_a_mask_of_its_own():
     assert recorded["decoder"].positions.tolist() == MASK.sum(1).tolist()[::-1]
 
 
+def test_special_tokens_of_a_decoder_are_left_out():
+    model, decoder = Translator(), padded(TEXTS[::-1])
+    model.config = SimpleNamespace(cls_token_id=None, eos_token_id=SEP, decoder_start_token_id=CLS, pad_token_id=PAD)
+    inputs = {**BATCH, "decoder_input_ids": decoder["input_ids"]}
+    recorded = record(model, inputs, batch_size=4, drop_tokens="special")
+    assert recorded["encoder"].positions.tolist() == [length + 1 for length in LENGTHS]
+    assert recorded["decoder"].positions.tolist() == LENGTHS[::-1]
+
+
+class Speech(nn.Module):
+    """Features with time last, as in spectrograms, and texts of a decoder, which are as many."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decoder = nn.Conv1d(3, 4, 1), nn.Embedding(50, 6)
+
+    def forward(self, input_features, decoder_input_ids, attention_mask=None):
+        return self.encoder(input_features).mean() + self.decoder(decoder_input_ids)
+
+
+def test_frames_of_features_are_told_from_tokens():
+    inputs = {"input_features": torch.rand(6, 3, 9), "attention_mask": MASK, "decoder_input_ids": BATCH["input_ids"]}
+    recorded = record(Speech(), inputs)
+    assert recorded["encoder"].positions.tolist() == MASK.sum(1).tolist()
+    assert recorded["decoder"].positions.tolist() == [9] * 6
+
+
 def test_patches_of_images_are_no_tokens_of_texts():
     torch.manual_seed(0)
     state = torch.random.get_rng_state()
