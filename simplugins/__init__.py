@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from simplugins import comparisons, data, evaluation, plotting, plugins, recording
     from simplugins.activations.activations import Activations
     from simplugins.activations.formats import read_activations
+    from simplugins.activations.labels import partial_labels
     from simplugins.activations.layouts import Layout, parse_layout
     from simplugins.activations.recordings import read_recorded
     from simplugins.comparisons.cka_estimates import CkaEstimate, estimate_cka
@@ -83,6 +84,7 @@ _MODULES = {
     "load_rsm": "rsm.archive",
     "match": "compute.pair",
     "minibatch_cka": "comparisons.minibatches",
+    "partial_labels": "activations.labels",
     "parse_layout": "activations.layouts",
     "permutation_test": "comparisons.inference",
     "plotting": "plotting",
@@ -139,6 +141,7 @@ __all__ = [
     "match",
     "minibatch_cka",
     "parse_layout",
+    "partial_labels",
     "permutation_test",
     "plotting",
     "plugins",

@@ -21,7 +21,7 @@ from simplugins_adapters.brain_score_assemblies import (
     first_repeated,
     responses_in,
 )
-from simplugins_adapters.descriptions import labels_or_numbers
+from simplugins_adapters.descriptions import check_identified, labels_or_numbers
 from simplugins_adapters.dissimilarities import Dissimilarity, Missing, dissimilarities, matrix_as_rsm
 from simplugins_adapters.similarities import Similarity, all_similarities, check_choice, fact, name_of
 
@@ -294,6 +294,7 @@ def _assembly(rsm: RSM, dissimilarity: Dissimilarity, coords: Mapping[str, Any])
 
 def _presentations(rsm: RSM) -> dict[str, tuple[str, NDArray[Any]]]:
     """Return the coordinates of an RSM's inputs."""
+    check_identified(rsm, TOOL)
     labels = labels_or_numbers(rsm)
     if repeated := first_repeated(labels):
         raise ValueError(

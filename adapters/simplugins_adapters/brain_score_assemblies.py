@@ -118,8 +118,11 @@ def _stimuli(assembly: NeuroidAssembly) -> NDArray[Any]:
             f"assembly: presentations need a coordinate {STIMULUS!r}, they have {', '.join(presentations) or 'none'}; "
             f"xarray drops the name of a dimension's only coordinate, so add a second one"
         )
-    stimuli = np.array(presentations[STIMULUS].tolist())
-    if repeated := first_repeated(stimuli.astype(str)):  # as text, so that missing ones (NaN) are equal
+    names = presentations[STIMULUS].tolist()
+    if without := [number for number, name in enumerate(names) if name is None or name != name or name == ""]:
+        raise ValueError(f"assembly: presentation {without[0]} has no {STIMULUS}: name or drop it")
+    stimuli = np.array(names)
+    if repeated := first_repeated(stimuli):
         raise ValueError(
             f"assembly: {STIMULUS} {repeated[0]!r} has {repeated[1]} presentations: average repetitions first, for "
             f"example with brainscore_vision.benchmark_helpers.neural_common.average_repetition"

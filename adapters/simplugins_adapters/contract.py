@@ -338,6 +338,8 @@ def _named(items: Any) -> dict[str, RSM]:
     """Return several RSMs by name; those of a sequence are numbered."""
     if isinstance(items, Mapping):
         rsms = {str(name): rsm for name, rsm in items.items()}
+        if len(rsms) < len(items):
+            raise ValueError(f"RSMs must have different names, also as text, got {', '.join(map(repr, items))}")
     elif isinstance(items, Sequence):
         rsms = {f"RSM {position}": rsm for position, rsm in enumerate(items)}
     else:
@@ -374,14 +376,16 @@ def _like(first: str, reference: RSM, name: str, rsm: RSM, align: bool) -> RSM:
         if align:
             raise ValueError(f"align=True needs labels, and {first if reference.labels is None else name} has none")
         return rsm
-    if reference.labels.tolist() == rsm.labels.tolist():
-        return rsm
     try:
         reordered = rsm.in_order(reference.labels)
     except ValueError as error:
         raise ValueError(f"labels of {name} differ from those of {first}: {error}") from None
+    if reordered is rsm:
+        return rsm
     if not align:
-        i = next(i for i, pair in enumerate(zip(reference.labels, rsm.labels, strict=True)) if pair[0] != pair[1])
+        i = next(
+            i for i, pair in enumerate(zip(reference.labels, rsm.labels, strict=True)) if len({*map(str, pair)}) > 1
+        )
         raise ValueError(
             f"labels differ: input {i} is {reference.labels[i]!r} in {first} and {rsm.labels[i]!r} in {name}, which "
             f"has the same labels in another order; align=True reorders it"

@@ -3,23 +3,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins import RSM, Comparison
+from simplugins import RSM, Comparison, partial_labels
+
+PARTIAL = "partial_labels"
+"""The attribute that says that some inputs have no label."""
 
 
 def labels_or_numbers(rsm: RSM) -> NDArray[Any]:
     """Return a copy of the labels of rows, or the row numbers if there are none: (N,) str or int64."""
-    return np.arange(len(rsm)) if rsm.labels is None else rsm.labels.copy()
+    return np.arange(len(rsm)) if rsm.labels is None else plain_labels(rsm.labels)
 
 
 def common_labels(rsms: Iterable[RSM]) -> NDArray[Any] | None:
     """Return the labels of RSMs of the same inputs, some of which may have none."""
     return next((rsm.labels for rsm in rsms if rsm.labels is not None), None)
+
+
+def plain_labels(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy of labels as a plain array of NumPy, in which missing ones are empty texts."""
+    return np.array(labels, subok=False)
+
+
+def read_labels(labels: Any, attributes: Mapping[str, Any]) -> Any:
+    """Return labels that a tool has kept; some may be missing if they were before, as attributes say."""
+    return partial_labels(labels) if labels is not None and attributes.get(PARTIAL) else labels
+
+
+def check_identified(rsm: RSM, tool: str) -> None:
+    """Raise a ValueError if an input has no label although others have one."""
+    if rsm.labels is not None and "" in rsm.labels.tolist():
+        raise ValueError(
+            f"{tool} identifies inputs by their labels, and input {rsm.labels.tolist().index('')} has none: label all "
+            f"inputs, or none: dataclasses.replace(rsm, labels=None)"
+        )
 
 
 def axis_names(rsm: RSM) -> tuple[str, str]:
@@ -30,7 +52,9 @@ def axis_names(rsm: RSM) -> tuple[str, str]:
 def attributes_of(rsm: RSM) -> dict[str, Any]:
     """Return the measure, kernel, matching, sigma and metadata of an RSM in one dict, without those that are None."""
     attributes = {"measure": rsm.measure, "kernel": rsm.kernel, "matching": rsm.matching, "sigma": rsm.sigma}
-    return {name: value for name, value in {**attributes, **rsm.metadata}.items() if value is not None}
+    sides = (labels.tolist() for labels in (rsm.labels, rsm.other_labels) if labels is not None)
+    partial = {PARTIAL: True} if any("" in labels for labels in sides) else {}
+    return {name: value for name, value in {**attributes, **rsm.metadata, **partial}.items() if value is not None}
 
 
 def network_names(comparison: Comparison, names: Sequence[str] | None) -> tuple[str, str]:

@@ -68,6 +68,8 @@ def dissimilarities(rsm: RSM, dissimilarity: Dissimilarity, tool: str) -> NDArra
     values = gram(rsm, tool)
     largest = 1.0 if rsm.kernel in ("cosine", "rbf") else float(np.fmax.reduce(values, axis=None))
     matrix = np.maximum(largest - values, 0)
+    if rsm.kernel == "cosine":  # rounding leaves cosines of equal responses below 1, but responses of 0 have cosine 0
+        matrix[(rsm.rdm(squared=True) == 0) & (values > 0)] = 0
     np.fill_diagonal(matrix, 0)
     return matrix
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import squareform
 
 from simplugins import RSM, Adapter, Comparison, read_activations
-from simplugins_adapters.descriptions import common_labels
+from simplugins_adapters.descriptions import common_labels, plain_labels
 from simplugins_adapters.dissimilarities import Dissimilarity, Missing, matrix_as_rsm
 
 TOOL = "numpy"
@@ -21,10 +21,11 @@ TOOL = "numpy"
 def to_arrays(rsm: RSM) -> dict[str, NDArray[Any]]:
     """Return an RSM as named arrays, for `numpy.savez` or `scipy.io.savemat`.
 
-    The names are "rsm" (N x N or N x M, float64), and "labels" and "other_labels", if there are any.
+    The names are "rsm" (N x N or N x M, float64), and "labels" and "other_labels", if there are any; missing labels
+    are empty texts.
     """
     arrays = {"rsm": rsm.values, "labels": rsm.labels, "other_labels": rsm.other_labels}
-    return {name: array.copy() for name, array in arrays.items() if array is not None}
+    return {name: plain_labels(array) for name, array in arrays.items() if array is not None}
 
 
 def to_arrays_by_layer(rsms: Mapping[str, RSM]) -> dict[str, NDArray[Any]]:
@@ -41,7 +42,7 @@ def to_arrays_by_layer(rsms: Mapping[str, RSM]) -> dict[str, NDArray[Any]]:
         return arrays
     if "labels" in arrays:
         raise ValueError("rsms: the layer name 'labels' is taken by the labels of the inputs: rename the layer")
-    return {**arrays, "labels": labels.copy()}
+    return {**arrays, "labels": plain_labels(labels)}
 
 
 def comparison_to_arrays(comparison: Comparison) -> dict[str, NDArray[Any]]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins import RSM, Adapter, Comparison
-from simplugins_adapters.descriptions import attributes_of, axis_names, common_labels
+from simplugins import RSM, Adapter, Comparison, partial_labels
+from simplugins_adapters.descriptions import attributes_of, axis_names, common_labels, plain_labels, read_labels
 from simplugins_adapters.dissimilarities import Dissimilarity, Missing, matrix_as_rsm
 from simplugins_adapters.similarities import check_choice
 
@@ -199,12 +199,16 @@ def _long(rsm: RSM) -> DataFrame:
 def _index(labels: NDArray[Any] | None, count: int, name: str) -> Index:
     import pandas as pd
 
-    return pd.RangeIndex(count, name=name) if labels is None else pd.Index(labels.copy(), name=name)
+    return pd.RangeIndex(count, name=name) if labels is None else pd.Index(plain_labels(labels), name=name)
 
 
 def _labels(axis: Index) -> NDArray[Any]:
     """Return the labels of an axis; those with several levels are joined."""
-    return np.asarray(axis) if axis.nlevels == 1 else np.array([" ".join(map(str, label)) for label in axis])
+    if axis.nlevels == 1:
+        return np.asarray(axis)
+    is_missing = axis.to_frame().isna().any(axis=1)
+    joined = [None if missing else " ".join(map(str, label)) for label, missing in zip(axis, is_missing, strict=True)]
+    return np.array(joined, dtype=object)
 
 
 def _is_numbered(axis: Index) -> bool:
@@ -218,19 +222,20 @@ def _columns_as_rows(values: NDArray[Any], rows: NDArray[Any], columns: NDArray[
     """Return a matrix with its columns in the order of its rows, by their labels."""
     transposed = RSM.from_similarities(
         values.T,
-        labels=columns.astype(str),
+        labels=partial_labels(columns),
         other_squared_norms=np.zeros(len(rows)),
         squared_norms=np.zeros(len(columns)),
         missing="omit",
     )
     try:
-        return transposed.in_order(rows.astype(str)).values.T
+        return transposed.in_order(partial_labels(rows)).values.T
     except ValueError as error:
         raise ValueError(f"columns and rows are not the same inputs: {error}") from error
 
 
 def _rsm_of(frame: DataFrame, dissimilarity: Dissimilarity | None, measure: str, missing: Missing) -> RSM:
     values, labels = matrix_of(frame, missing)
+    labels = read_labels(labels, frame.attrs)
     return matrix_as_rsm(values, dissimilarity, labels=labels, measure=measure, tool=TOOL, missing=missing)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins import RSM, Adapter, Comparison, compare
-from simplugins_adapters.descriptions import network_names, rsms_of
+from simplugins_adapters.descriptions import check_identified, network_names, rsms_of
 from simplugins_adapters.dissimilarities import check_square
 
 if TYPE_CHECKING:
@@ -123,10 +123,11 @@ def _keys(rsms: Mapping[str, RSM]) -> NDArray[np.int64]:
     rsm = next((rsm for rsm in rsms.values() if rsm.labels is not None), next(iter(rsms.values())))
     if rsm.labels is None:
         return np.arange(len(rsm))
+    check_identified(rsm, TOOL)
     seen: Counter[Any] = Counter()
     keys = []
     for label in rsm.labels.tolist():
-        text = f"{label!r} {seen[label]}"
+        text = f"{label} {seen[label]}"
         seen[label] += 1
         keys.append(int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), signed=True))
     return np.array(keys, np.int64)

@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins import RSM, Adapter, Comparison
-from simplugins_adapters.descriptions import attributes_of, axis_names, common_labels
+from simplugins_adapters.descriptions import (
+    PARTIAL,
+    attributes_of,
+    axis_names,
+    common_labels,
+    plain_labels,
+    read_labels,
+)
 from simplugins_adapters.dissimilarities import Dissimilarity, Missing, matrix_as_rsm
 from simplugins_adapters.pandas import matrix_of
 
@@ -156,6 +163,7 @@ def _rsm_of(
         array = array.transpose("stimulus", "other")
         return _with_other_inputs(array, attributes if measure is None else {**attributes, "measure": measure})
     values, labels = matrix_of(array.to_pandas(), missing)
+    labels = read_labels(labels, attributes)
     if dissimilarity or measure or "measure" not in attributes or norms is None:
         name = measure or attributes.get("measure") or array.name or "precomputed"
         return matrix_as_rsm(values, dissimilarity, labels=labels, measure=str(name), tool=TOOL, missing=missing)
@@ -179,8 +187,8 @@ def _with_other_inputs(array: DataArray, attributes: Mapping[str, Any]) -> RSM:
     return _original(
         array.values,
         attributes,
-        labels=None if labels is None else labels.copy(),
-        other_labels=None if other_labels is None else other_labels.copy(),
+        labels=read_labels(labels, attributes),
+        other_labels=read_labels(other_labels, attributes),
         squared_norms=norms,
         other_squared_norms=other_norms,
         gap=None if gap is None else gap.values,
@@ -190,7 +198,7 @@ def _with_other_inputs(array: DataArray, attributes: Mapping[str, Any]) -> RSM:
 def _original(values: NDArray[Any], attributes: Mapping[str, Any], **parts: Any) -> RSM:
     """Return the RSM that an array was made from."""
     named = {name: attributes[name] for name in ("measure", "kernel", "matching", "sigma") if name in attributes}
-    metadata = {name: value for name, value in attributes.items() if name not in named}
+    metadata = {name: value for name, value in attributes.items() if name not in {*named, PARTIAL}}
     return RSM.from_similarities(values, **parts, **named, metadata=metadata)
 
 
@@ -225,7 +233,7 @@ def _labels(rsms: Sequence[RSM]) -> dict[str, NDArray[Any]]:
     labels = common_labels(rsms)
     columns = labels if rsms[0].symmetric else rsms[0].other_labels
     named = zip(axis_names(rsms[0]), (labels, columns), strict=True)
-    return {axis: values.copy() for axis, values in named if values is not None}
+    return {axis: plain_labels(values) for axis, values in named if values is not None}
 
 
 def _gaps(rsms: Sequence[RSM]) -> NDArray[np.float64] | None:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Atomic writes, .npz files with a JSON header, and detection of run stores. Pickled objects are never read."""
+"""Atomic writes, .npz files with a JSON header, links in folders, and detection of run stores."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-import tempfile
+import secrets
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-_HEADER = "header.json"
+from simplugins._common.npz_archives import HEADER, NpzArchive, open_npz
 
 
 def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -60,17 +60,21 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], None]
     """
     check_writable(path, overwrite=overwrite)
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    temporary = unfinished_name(path)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~umask())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def unfinished_name(path: Path) -> Path:
+    """Return a hidden name in the same folder that nobody else uses, for a file or folder that is being written."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
 
 
 def json_text(values: Mapping[str, Any]) -> str:
@@ -101,13 +105,6 @@ def write_text(path: str | os.PathLike[str], text: str, *, overwrite: bool = Fal
     write_whole(path, write, overwrite=overwrite)
 
 
-def umask() -> int:
-    """Return the process's umask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def write_npz(
     path: str | os.PathLike[str],
     arrays: Mapping[str, NDArray[Any]],
@@ -128,7 +125,7 @@ def write_npz(
 
     def write(file: IO[bytes]) -> None:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(_HEADER, text)
+            archive.writestr(HEADER, text)
             for name, array in arrays.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
@@ -144,11 +141,10 @@ def read_npz(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dic
     FileNotFoundError
         If the file does not exist.
     ValueError
-        If it is not a .npz file, is damaged, or contains pickled objects.
+        If it is not a .npz file, is damaged, contains pickled objects, or declares more than it holds.
     """
-    header = read_header(path)
-    with _reading(path), open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files if name != _HEADER}, header
+    with _reading(path) as archive:
+        return archive.read_all(), archive.header()
 
 
 def check_version(version: int, newest: int) -> None:
@@ -165,30 +161,69 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     FileNotFoundError, ValueError
         As for `read_npz`.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    with _reading(path), zipfile.ZipFile(path) as archive:
-        header = json.loads(archive.read(_HEADER)) if _HEADER in archive.namelist() else {}
-    return header if isinstance(header, dict) else {}
+    with _reading(path) as archive:
+        return archive.header()
 
 
 @contextmanager
-def _reading(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn any error into a ValueError that names the file: zipfile and NumPy raise many types for damaged archives."""
+def _reading(path: str | os.PathLike[str]) -> Iterator[NpzArchive]:
+    """Turn any error into a ValueError that names the file: zipfile raises many types for damaged archives."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
     try:
-        yield
+        with open_npz(path) as archive:
+            yield archive
     except Exception as error:
         raise ValueError(f"{path} is not a readable .npz file: {error}") from error
 
 
+def check_tree(folder: str | os.PathLike[str]) -> None:
+    """Check that everything in a folder lies in it: that no link leads out, and that all else is files and folders.
+
+    Raises
+    ------
+    ValueError
+        If a link leads elsewhere, an entry is neither a file nor a folder, or a file of JSON is too large to be read.
+    """
+    pending = [os.path.realpath(folder)]
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                elif entry.is_symlink():
+                    check_inside(folder, entry.path)
+                elif not entry.is_file(follow_symlinks=False):
+                    raise ValueError(f"{entry.path} is neither a file nor a folder")
+                elif entry.name in _METADATA:
+                    check_json_size(entry.path)
+
+
+def check_inside(folder: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+    """Raise a ValueError if a path in a folder is a link that leads out of it; the folder itself may be a link."""
+    root, target = os.path.realpath(folder), os.path.realpath(path)
+    if os.path.commonpath([root, target]) != root:
+        raise ValueError(f"{path} is a link to {target}, outside {folder}: replace it by the file that it stands for")
+
+
+def check_json_size(path: str | os.PathLike[str]) -> None:
+    """Raise a ValueError if a file of JSON is too large to be read."""
+    if (size := os.stat(path).st_size) > _MOST_JSON_BYTES:
+        raise ValueError(f"{path} has {size} bytes, expected at most {_MOST_JSON_BYTES}")
+
+
 STORE_FORMAT = "simplugins run"
 MANIFEST = "zarr.json"
+_METADATA = {MANIFEST, ".zarray", ".zgroup", ".zattrs", ".zmetadata"}
+_MOST_JSON_BYTES = 2**28
 
 
 def is_store(path: str | os.PathLike[str]) -> bool:
     """Return whether a path is a store (the Zarr folder of a run), without importing Zarr."""
     try:
-        attributes = json.loads((Path(path) / MANIFEST).read_text(encoding="utf-8"))["attributes"]
+        manifest = Path(path) / MANIFEST
+        check_json_size(manifest)
+        attributes = json.loads(manifest.read_bytes())["attributes"]
         return bool(attributes["simplugins"]["format"] == STORE_FORMAT)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from simplugins._common.texts import printable
 
 
 @contextmanager
@@ -13,13 +16,12 @@ def progress_counter(
     total: int, progress: bool | str, *, title: str, unit: str, done: int = 0
 ) -> Iterator[Callable[[int], object]]:
     """Yield a function that updates the bar to a number of completed units; `done` of `total` are complete already."""
-    if not progress:
+    if not progress or sys.stderr is None:
         yield lambda done: None
         return
     from tqdm import tqdm
 
-    title = progress if isinstance(progress, str) else title
-    with tqdm(total=total, initial=done, desc=title, unit=unit, unit_scale=True) as bar:
+    with tqdm(total=total, initial=done, desc=_title(progress, title), unit=unit, unit_scale=True) as bar:
         yield lambda done: bar.update(done - bar.n)  # tqdm counts increments
 
 
@@ -28,10 +30,14 @@ def progress_bar(
     steps: Iterable[Any], progress: bool | str, *, title: str, unit: str = "it"
 ) -> Iterator[Iterable[Any]]:
     """Yield an iterable of the steps that advances the bar."""
-    if not progress:
+    if not progress or sys.stderr is None:
         yield steps
         return
     from tqdm import tqdm
 
-    with tqdm(steps, desc=progress if isinstance(progress, str) else title, unit=unit) as bar:
+    with tqdm(steps, desc=_title(progress, title), unit=unit) as bar:
         yield bar
+
+
+def _title(progress: bool | str, title: str) -> str:
+    return printable(progress) if isinstance(progress, str) else title

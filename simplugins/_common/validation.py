@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,3 +31,12 @@ def check_between(name: str, value: Any, low: float, high: float) -> None:
     is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if not is_number or not low < value < high:
         raise ValueError(f"{name} must be a number above {low:g} and below {high:g}, got {value!r}")
+
+
+def check_names(parameter: str, names: Iterable[Any]) -> None:
+    """Raise a ValueError if two names, which will be used as texts, are the same text, such as 1 and "1"."""
+    texts: dict[str, Any] = {}
+    for name in names:
+        if str(name) in texts:
+            raise ValueError(f"{parameter}: {texts[str(name)]!r} and {name!r} are the same name")
+        texts[str(name)] = name

@@ -62,6 +62,8 @@ class Activations:
         overflow nor underflow; zero for ordinary values.
     gpu : int or None
         The index of the GPU that holds the values; None for the CPU, or if CuPy is not installed.
+    widened : bool
+        Whether float64 replaces float32, which would lose the differences of inputs that share a large mean.
 
     Examples
     --------
@@ -86,6 +88,7 @@ class Activations:
     exponents: NDArray[np.int64]
     gpu: int | None
     _reader: Reader
+    widened: bool = False
 
     @classmethod
     def from_array(
@@ -119,9 +122,9 @@ class Activations:
             True for positions to use; for maps also (N, H, W). Masked positions are ignored and may be NaN (unless
             `array` is Activations, whose values have been checked).
         labels : sequence of N str or int, optional
-            Names of the inputs.
+            Names of the inputs, from any library. None, NaN and blank texts are errors, which `partial_labels` allows.
         dtype : float32 or float64, optional
-            The type to compute in; by default float64 for float64 values, else float32.
+            The type to compute in; by default float64 for float64 values, else float32 (but see `widened`).
         drop_tokens : int or sequence of int, default 0
             Tokens to drop: the number of leading tokens (1 for a vision transformer's class token), or the indices.
         subset : int or sequence of int, optional
@@ -192,7 +195,7 @@ class Activations:
         seed: int = 0,
     ) -> Activations:
         """Construct from a reader: select the subset, check all values once, and keep small data in memory."""
-        computed = reader.dtype if dtype is None else read_dtype(dtype)
+        requested = reader.dtype if dtype is None else read_dtype(dtype)
         count, channels, gpu = len(positions), reader.channels, reader.gpu
         if count == 0 or channels == 0:
             raise ValueError(f"expected at least one input and one channel, got {count} inputs of {channels} channels")
@@ -206,7 +209,7 @@ class Activations:
         with arrays.on_gpu(gpu):
             if positions.sum() * channels * reader.dtype.itemsize <= CHUNK_BYTES:
                 reader = BlockReader(reader(0, len(positions)))
-            exponents, squared_norms = measure_norms(reader, positions, channels, computed)
+            computed, exponents, squared_norms = measure_norms(reader, positions, channels, requested)
         return cls(
             layout=layout,
             channels=channels,
@@ -217,6 +220,7 @@ class Activations:
             exponents=exponents,
             gpu=gpu,
             _reader=reader,
+            widened=computed != requested,
         )
 
     def __len__(self) -> int:
@@ -231,8 +235,8 @@ class Activations:
     def __repr__(self) -> str:
         size = f"{counted(len(self), 'input')}, {self.describe_positions()}, {counted(self.channels, 'channel')}"
         gpu = "" if self.gpu is None else f", on GPU {self.gpu}"
-        labelled = "" if self.labels is None else ", labelled"
-        return f"Activations({size}, {self.dtype}, layout {self.layout!r}{gpu}{labelled})"
+        reason, labelled = " for a large common mean" * self.widened, ", labelled" * (self.labels is not None)
+        return f"Activations({size}, {self.dtype}{reason}, layout {self.layout!r}{gpu}{labelled})"
 
     def describe_positions(self) -> str:
         """Return the number of positions as text, such as "49 positions" or "3 to 7 positions"."""
@@ -380,8 +384,7 @@ class Activations:
 
     def on_cpu(self) -> Activations:
         """Return the same activations, converted and held in host memory, for sending to other processes."""
-        whole = self.in_memory()._reader(0, len(self))
-        return replace(self, gpu=None, _reader=BlockReader(whole.on_cpu()))
+        return replace(self, gpu=None, _reader=BlockReader(self.in_memory()._reader(0, len(self)).on_cpu()))
 
     def digest(self) -> str:
         """Return the SHA-256 of the converted values and the numbers of positions, computed in chunks.

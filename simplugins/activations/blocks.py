@@ -14,7 +14,13 @@ from numpy.typing import DTypeLike, NDArray
 from simplugins._common import arrays, ondisk
 from simplugins.activations.layouts import AUTO, COLOURS, Layout, layout_of
 from simplugins.activations.positions import read_mask, remaining_tokens
-from simplugins.activations.scaling import read_dtype, scaling_exponents
+from simplugins.activations.scaling import (
+    LEAST_SPREAD,
+    SINGLE_POSITION,
+    read_dtype,
+    scaling_exponents,
+    sufficient_dtype,
+)
 
 CHUNK_BYTES = 16 * 2**20
 """Size of the chunks in which values are read one after the other, as float64."""
@@ -60,13 +66,25 @@ class Block:
     def squares(self) -> NDArray[np.float64]:
         """Return the (T,) squared norms of the vectors."""
         with arrays.on_gpu(arrays.gpu_of(self.vectors)):
-            return arrays.small_numpy(arrays.namespace(self.vectors).square(self.vectors.astype(np.float64)).sum(1))
+            values, xp = self.vectors.astype(np.float64, copy=False), arrays.namespace(self.vectors)
+            return np.einsum("ij,ij->i", values, values) if xp is np else arrays.small_numpy(xp.square(values).sum(1))
 
     def squared_norms(self, powers: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
         """Return the (n,) squared Frobenius norms of the inputs; with `powers`, of the inputs `scaled` in float64."""
         block = self if powers is None else Block(self.vectors.astype(np.float64), self.offsets).scaled(powers)
         with np.errstate(over="ignore", invalid="ignore"):
             return np.add.reduceat(block.squares(), self.offsets[:-1])
+
+    def weighted_sum(self, weights: NDArray[np.float64], *, by_input: bool) -> Any:
+        """Return the sum of the flattened inputs, or else of all vectors, with one weight per input."""
+        rows = weights if by_input else np.repeat(weights, np.diff(self.offsets))
+        return arrays.namespace(self.vectors).asarray(rows) @ self.vectors.reshape(len(rows), -1)
+
+    def squares_along(self, direction: Any, *, by_input: bool) -> NDArray[np.float64]:
+        """Return the (n,) squared norms of the inputs' projections, or else of their vectors', on a direction."""
+        length = float(arrays.small_numpy(direction @ direction)) ** 0.5 or 1.0
+        squares = np.square(arrays.small_numpy(self.vectors.reshape(-1, len(direction)) @ (direction / length)))
+        return squares if by_input else np.add.reduceat(squares, self.offsets[:-1])
 
     def largest(self) -> NDArray[np.float64]:
         """Return the (n,) largest absolute values of the inputs, NaN for an input that contains one."""
@@ -271,8 +289,8 @@ def chunks(positions: NDArray[np.int64], channels: int) -> Iterator[tuple[int, i
 
 def measure_norms(
     reader: Reader, positions: NDArray[np.int64], channels: int, dtype: np.dtype[np.floating]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Read all inputs once, check that their values are finite, and return their exponents and squared norms.
+) -> tuple[np.dtype[np.floating], NDArray[np.int64], NDArray[np.float64]]:
+    """Read all inputs once, check that their values are finite, and return the type, exponents and squared norms.
 
     Parameters
     ----------
@@ -285,6 +303,8 @@ def measure_norms(
 
     Returns
     -------
+    dtype : numpy dtype
+        float64 if float32 would lose the differences of the inputs: see `LEAST_SPREAD`.
     exponents : (N,) int64 array
         The power of two by which each input is divided, to keep its inner products in the range of `dtype`; 0 for
         ordinary values.
@@ -298,8 +318,11 @@ def measure_norms(
     """
     exponents = np.zeros(len(positions), np.int64)
     squared_norms = np.empty(len(positions))
+    by_input = len(positions) > 1 and bool((positions == positions[0]).all())
+    shared, total = np.empty(len(positions)), 0.0  # of the inputs read so far
     for start, stop in chunks(positions, channels):
         block = reader(start, stop)
+        block = Block(block.vectors.astype(np.float64, order="C", copy=False), block.offsets)
         squares = block.squared_norms()
         if not ((squares > 2.0**-_SAFE_SQUARE) & (squares < 2.0**_SAFE_SQUARE)).all():
             largest = block.largest()
@@ -308,7 +331,47 @@ def measure_norms(
             exponents[start:stop] = scaling_exponents(largest, dtype, start)
             squares = block.squared_norms(-exponents[start:stop])
         squared_norms[start:stop] = np.ldexp(squares, 2 * exponents[start:stop])
-    return exponents, squared_norms
+        weights = _weights(squared_norms[start:stop], positions[start:stop])
+        total = total + block.weighted_sum(weights, by_input=by_input)
+        shared[start:stop] = block.squares_along(total, by_input=by_input)
+    spread = _spread(shared, squared_norms, len(positions) if by_input else int(positions.sum()))
+    if spread < LEAST_SPREAD[dtype] * (SINGLE_POSITION if positions.max() == 1 else 1):
+        least = LEAST_SPREAD[np.dtype(np.float64)]
+        if spread > least or not _all_equal(reader, positions, channels, by_input=by_input):
+            dtype = sufficient_dtype(spread, squared_norms / positions)
+    return dtype, exponents, squared_norms
+
+
+def _weights(squared_norms: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return factors that make the mean squared norm of each input's vectors 1, so that none outweighs the others."""
+    lengths = np.sqrt(squared_norms / positions)
+    return np.divide(1, lengths, out=np.zeros(len(lengths)), where=lengths > 0)
+
+
+def _spread(shared: NDArray[np.float64], squared_norms: NDArray[np.float64], count: int) -> float:
+    """Return the share of the median input's squared norm that is not along the mean; 1 for a single vector or zeros.
+
+    A common mean of r standard deviations leaves about ``1 / (1 + r**2)``. The median ignores a few other inputs.
+
+    Parameters
+    ----------
+    shared : (N,) array
+        Squared norms along the mean of `count` inputs or vectors.
+    squared_norms : (N,) array
+    count : int
+    """
+    present = squared_norms > 0
+    if count < 2 or not present.any():
+        return 1.0
+    return float(1 - np.median(shared[present] / squared_norms[present])) * count / (count - 1)
+
+
+def _all_equal(reader: Reader, positions: NDArray[np.int64], channels: int, *, by_input: bool) -> bool:
+    """Return whether all inputs, or else all concept vectors, equal the first."""
+    first = reader(0, 1).vectors
+    first = (first if by_input else first[:1]).reshape(1, -1)
+    blocks = (reader(start, stop).vectors.reshape(-1, first.shape[1]) for start, stop in chunks(positions, channels))
+    return all(bool((vectors == first).all()) for vectors in blocks)
 
 
 def _report_not_finite(reader: Reader, positions: NDArray[np.int64], channels: int) -> None:

@@ -4,17 +4,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from simplugins._common import filesystem
+from simplugins._common.npy_headers import read_npy_header
+from simplugins._common.npz_archives import open_npz
 from simplugins._common.optional import import_extra
+from simplugins._common.texts import listed
 from simplugins.activations import matlab
 from simplugins.activations.activations import FORMAT, FORMAT_VERSION, Activations
 from simplugins.activations.blocks import Block, BlockReader, offsets_of
+from simplugins.activations.hdf5_checks import check_values, is_in_file
+from simplugins.activations.labels import saved_labels
+from simplugins.activations.saved_checks import check_saved
+from simplugins.activations.torch_checks import check_tensor, load_tensors
+from simplugins.activations.zarr_checks import check_zarr_array, open_zarr
 
 
 def read_activations(path: str | os.PathLike[str], key: str | None = None) -> Any:
@@ -52,72 +60,127 @@ def read_activations(path: str | os.PathLike[str], key: str | None = None) -> An
         raise ValueError(f"{path}: unknown format {path.suffix!r}, expected one of {', '.join(_READERS)}")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
+    if suffix != ".zarr" and not path.is_file():
+        raise ValueError(f"{path} is not a file")
     try:
         return _READERS[suffix](path, key)
-    except (ImportError, _ArrayKeyError):
+    except (ImportError, ArrayKeyError):
         raise
     except matlab.UnreadableVariableError as error:
         raise ValueError(f"{path}: {error}") from error
     except Exception as error:
-        raise ValueError(f"{path} could not be read as {path.suffix}: {error}") from error
+        raise ValueError(f"{path} could not be read as {suffix}: {error}") from error
 
 
-class _ArrayKeyError(ValueError):
-    """The key does not identify one array of the file."""
+def array_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Return the names of the arrays in a file; none if its only array has no name.
+
+    Raises
+    ------
+    FileNotFoundError, ImportError, ValueError
+        As for `read_activations`.
+    """
+    try:
+        read_activations(path, _NO_NAME)
+    except ArrayKeyError as error:
+        return error.names
+    raise AssertionError(f"{path} holds an array named {_NO_NAME!r}")
+
+
+_NO_NAME = "<the names of the arrays>"
+
+
+class ArrayKeyError(ValueError):
+    """The key does not identify one array of the file.
+
+    Parameters
+    ----------
+    before, after : str
+        The message around the name of the option that holds the key, which `with_option` replaces.
+    names : sequence of str
+        The arrays of the file; empty if its only array has no name.
+    """
+
+    def __init__(self, before: str, after: str = "", names: Sequence[str] = ()) -> None:
+        super().__init__(f"{before}key{after}" if after else before)
+        self.before, self.after, self.names = before, after, tuple(names)
+
+    def with_option(self, option: str) -> ValueError:
+        """Return an error that names another option, such as one of the command line."""
+        return ValueError(f"{self.before}{option}{self.after}" if self.after else self.before)
 
 
 def _choose(path: Path, names: list[str], key: str | None) -> str:
-    listed = ", ".join(names) or "nothing"
+    if not names:
+        raise ValueError("it holds no arrays")
+    present = listed(names)
     if key is None:
         if len(names) != 1:
-            raise _ArrayKeyError(f"{path} holds {len(names)} arrays: pass one of their names as key ({listed})")
+            raise ArrayKeyError(
+                f"{path} holds {len(names)} arrays: pass one of their names as ", f" ({present})", names
+            )
         return names[0]
     if key not in names:
-        raise _ArrayKeyError(f"{path} holds no array {key!r}; it holds {listed}")
+        raise ArrayKeyError(f"{path} holds no array {key!r}; it holds {present}", names=names)
     return key
 
 
 def _no_key(path: Path, key: str | None) -> None:
     if key is not None:
-        raise _ArrayKeyError(f"{path} holds one array without a name: leave out key={key!r}")
+        raise ArrayKeyError(f"{path} holds one array without a name: leave out ", f"={key!r}")
 
 
 def _read_npy(path: Path, key: str | None) -> Any:
     _no_key(path, key)
+    with path.open("rb") as file:
+        read_npy_header(file).check_size(path.stat().st_size)
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def _read_npz(path: Path, key: str | None) -> Any:
-    if filesystem.read_header(path).get("format") == FORMAT:
+    with open_npz(path) as archive:
+        header = archive.header()
+        if header.get("format") != FORMAT:
+            return archive.read(_choose(path, archive.names, key))
         _no_key(path, key)
-        return _read_saved(path)
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        return archive[_choose(path, archive.files, key)]
+        filesystem.check_version(header["format_version"], FORMAT_VERSION)
+        return _saved_activations(archive.read_all(), header)
 
 
-def _read_saved(path: Path) -> Activations:
-    """Read a file written by `Activations.save`."""
-    contents, header = filesystem.read_npz(path)
-    filesystem.check_version(header["format_version"], FORMAT_VERSION)
+def _saved_activations(contents: Mapping[str, Any], header: Mapping[str, Any]) -> Activations:
+    """Return what `Activations.save` wrote."""
+    check_saved(contents, header)
     vectors, positions = contents["vectors"], contents["positions"]
-    if positions.sum() != len(vectors):
-        raise ValueError(f"it holds {len(vectors)} concept vectors, expected {positions.sum()}")
     return Activations.from_reader(
         BlockReader(Block(vectors, offsets_of(positions))),
         positions,
         layout=header["layout"],
         dtype=header["dtype"],
-        labels=contents.get("labels"),
+        labels=saved_labels(contents.get("labels")),
     )
 
 
 def _read_torch(path: Path, key: str | None) -> Any:
     torch = import_extra("torch", extra="torch", purpose=f"reading {path.suffix} files")
-    loaded = torch.load(path, map_location="cpu", weights_only=True)
+    loaded = load_tensors(torch, path)
     if isinstance(loaded, Mapping):
-        return loaded[_choose(path, [k for k, v in loaded.items() if torch.is_tensor(v)], key)]
+        tensors = _by_name(loaded, torch.is_tensor)
+        return check_tensor(tensors[_choose(path, list(tensors), key)], path)
     _no_key(path, key)
-    return loaded
+    return check_tensor(loaded, path)
+
+
+def _by_name(loaded: Mapping[Any, Any], is_tensor: Callable[[Any], bool], prefix: str = "") -> dict[str, Any]:
+    """Return the tensors of nested mappings, with the parts of their names joined by dots."""
+    tensors: dict[str, Any] = {}
+    for name, value in loaded.items():
+        entry = f"{prefix}{name}"
+        part = _by_name(value, is_tensor, f"{entry}.") if isinstance(value, Mapping) else {entry: value}
+        for key in (key for key, tensor in part.items() if is_tensor(tensor)):
+            if key in tensors:
+                raise ValueError(f"two of its tensors are named {key!r} as text")
+            tensors[key] = part[key]
+    return tensors
 
 
 def _read_safetensors(path: Path, key: str | None) -> Any:
@@ -134,12 +197,21 @@ def _read_safetensors(path: Path, key: str | None) -> Any:
 def _read_hdf5(path: Path, key: str | None) -> Any:
     h5py = import_extra("h5py", extra="hdf5", purpose=f"reading {path.suffix} files")
     file = h5py.File(path, "r")
+    try:
+        return _read_hdf5_variable(file, path, key)
+    except Exception:
+        file.close()
+        raise
+
+
+def _read_hdf5_variable(file: Any, path: Path, key: str | None) -> Any:
     names = matlab.dataset_names(file)
-    if key is not None and key not in names and key in file:
+    if key is not None and key not in names and is_in_file(file, key):
         matlab.read_hdf5_variable(file[key])  # raises an error that names the fields of a struct
     item = matlab.read_hdf5_variable(file[_choose(path, names, key)])
-    is_text = isinstance(item, h5py.Dataset) and h5py.check_string_dtype(item.dtype)
-    return item.asstr()[()].astype(str) if is_text else item
+    if not hasattr(item, "asstr"):
+        return item
+    return item.asstr()[()].astype(str) if check_values(item) == "text" else item
 
 
 def _read_mat(path: Path, key: str | None) -> Any:
@@ -152,11 +224,12 @@ def _read_mat(path: Path, key: str | None) -> Any:
 
 def _read_zarr(path: Path, key: str | None) -> Any:
     zarr = import_extra("zarr", extra="zarr", purpose=f"reading {path.suffix} folders")
-    opened = zarr.open(path, mode="r")
+    opened = open_zarr(zarr, path)
     if isinstance(opened, zarr.Array):
         _no_key(path, key)
-        return opened
-    return opened[_choose(path, sorted(name for name, _ in opened.arrays()), key)]
+        return check_zarr_array(opened)
+    names = sorted(name for name, member in opened.members(max_depth=None) if isinstance(member, zarr.Array))
+    return check_zarr_array(opened[_choose(path, names, key)])
 
 
 _READERS: dict[str, Callable[[Path, str | None], Any]] = {

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common.reversed_datasets import ReversedDataset
+from simplugins.activations.hdf5_checks import check_storage, read_whole
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _USER_BLOCKS = (0, 512, 1024, 2048)
@@ -109,6 +110,8 @@ def read_hdf5_variable(item: Any) -> Any:
         If the class is not one of numbers, texts or cells, or numbers are complex.
     """
     kind, name = class_of(item), item.name.lstrip("/")
+    if not hasattr(item, "keys"):
+        check_storage(item)
     if kind is None:
         if "ref" in (getattr(item.dtype, "metadata", None) or {} if hasattr(item, "dtype") else {}):
             raise UnreadableVariableError(f"{name!r} holds references, as in an array of structs, not numbers")
@@ -120,15 +123,18 @@ def read_hdf5_variable(item: Any) -> Any:
     if kind in _ADVICE or kind not in {*_NUMBERS, "logical", "char", "cell", "octave"}:
         raise _unreadable(name, kind)
     if item.attrs.get(_EMPTY, 0):  # the dataset holds the size
-        return np.empty([int(size) for size in item[()].ravel()], _NUMBERS.get(kind, "float64"))
+        sizes = [int(size) for size in read_whole(item).ravel()]
+        if 0 not in sizes:
+            raise UnreadableVariableError(f"{name!r} is called empty, but is of size {' x '.join(map(str, sizes))}")
+        return np.empty(sizes, _NUMBERS.get(kind, "float64"))
     if kind == "cell":
-        return _cell(name, item.shape[::-1], [_referenced(name, item.file, ref) for ref in item[()].ravel()])
+        return _cell(name, item.shape[::-1], [_referenced(name, item.file, ref) for ref in read_whole(item).ravel()])
     if kind == "char":
-        rows = item[()].T.astype("<u2").reshape(item.shape[-1], -1)
+        rows = read_whole(item).T.astype("<u2").reshape(item.shape[-1], -1)
         return np.array([row.tobytes().decode("utf-16-le").rstrip() for row in rows])
     if item.dtype.kind == "V":
         raise _complex(name)
-    return item[()].T.astype(bool) if kind == "logical" else ReversedDataset(item)
+    return read_whole(item).T.astype(bool) if kind == "logical" else ReversedDataset(item)
 
 
 def dataset_names(file: Any) -> list[str]:

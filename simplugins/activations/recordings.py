@@ -19,12 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common import filesystem
+from simplugins._common.json_objects import parse_object
+from simplugins._common.texts import listed
 from simplugins._common.validation import error_prefix
 from simplugins.activations import formats
 from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import CHUNK_BYTES
+from simplugins.activations.labels import saved_labels
 from simplugins.activations.layer_names import select
 from simplugins.activations.readers import open_concatenated
+from simplugins.activations.saved_checks import check_index
 
 INDEX = "recording.json"
 _FORMAT = "simplugins recording"
@@ -52,7 +56,7 @@ def read_recorded(folder: str | os.PathLike[str], layers: str | Sequence[str] | 
     FileNotFoundError
         If the folder does not exist.
     ValueError
-        If the folder contains no complete recording, files are missing or damaged (the error lists all of them), or a
+        If the folder contains no complete recording, files are missing or damaged (the error lists up to 20), or a
         requested layer does not exist.
     """
     folder = Path(folder)
@@ -61,8 +65,9 @@ def read_recorded(folder: str | os.PathLike[str], layers: str | Sequence[str] | 
         described = index["layers"]
         names = described if layers is None else select(described, layers, owner=f"the recording {folder}")
         opened = _open_arrays(folder, {name: described[name] for name in names})
+        labels = saved_labels(index["labels"])
         options = {name: _options(described[name], index) for name in names}
-        return {name: layer_activations(name, array, **options[name]) for name, array in opened.items()}
+        return {name: layer_activations(name, array, **options[name], labels=labels) for name, array in opened.items()}
     except (KeyError, IndexError, TypeError) as error:
         raise ValueError(f"{folder / INDEX} is damaged: {type(error).__name__}: {error}") from error
 
@@ -88,9 +93,11 @@ def read_layer(folder: str | os.PathLike[str], name: str | None = None) -> Activ
     """
     layers = list(_read_index(Path(folder)).get("layers", ()))
     if name is None and len(layers) != 1:
-        raise ValueError(f"{folder} holds {len(layers)} layers: pass one of their names as key ({', '.join(layers)})")
+        raise formats.ArrayKeyError(
+            f"{folder} holds {len(layers)} layers: pass one of their names as ", f" ({listed(layers)})", layers
+        )
     if name is not None and name not in layers:
-        raise ValueError(f"{folder} holds no layer {name!r}; it holds {', '.join(layers)}")
+        raise ValueError(f"{folder} holds no layer {name!r}; it holds {listed(layers)}")
     (layer,) = read_recorded(folder, name or layers[0]).values()
     return layer
 
@@ -123,8 +130,10 @@ def layer_activations(
 
 def _options(entry: Mapping[str, Any], index: Mapping[str, Any]) -> dict[str, Any]:
     """Return how a layer's array is to be read, by its entry in the index."""
-    options = {"layout": entry["layout"], "drop_tokens": entry["drop_tokens"], "labels": index["labels"]}
+    options = {"layout": entry["layout"], "drop_tokens": entry["drop_tokens"]}
     if "positions" in entry:
+        if type(entry["positions"]) is not int or entry["positions"] < 0:
+            raise TypeError(f"positions: expected the number of a list of sizes, got {entry['positions']!r}")
         options["positions"] = _sizes(index["positions"][entry["positions"]])
     return options
 
@@ -145,17 +154,21 @@ def _read_index(folder: Path) -> dict[str, Any]:
         unfinished = [part for part in folder.iterdir() if part.name.endswith(_UNFINISHED)]
         reason = "it is incomplete: recording is in progress or was killed" if unfinished else f"it has no {INDEX}"
         raise ValueError(f"{folder} is not a recording: {reason}")
+    filesystem.check_inside(folder, path)
+    filesystem.check_json_size(path)
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
+        index = parse_object(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
-    if not isinstance(index, dict) or index.get("format") != _FORMAT:
+    if index.get("format") != _FORMAT:
         raise ValueError(f"{path} is not the index of a recording by simplugins")
     if index.get("format_version") != _FORMAT_VERSION:
         raise ValueError(
             f"{path}: format version {index.get('format_version')}, this simplugins reads version {_FORMAT_VERSION}: "
             f"upgrade simplugins"
         )
+    with error_prefix(f"{path} is damaged"):
+        check_index(index)
     return index
 
 
@@ -165,6 +178,7 @@ def _open_arrays(folder: Path, described: Mapping[str, Any]) -> dict[str, NDArra
     for name, entry in described.items():
         path = folder / _file_name(name)
         try:
+            filesystem.check_inside(folder, path)
             array = opened[name] = formats.read_activations(path)
         except (OSError, ValueError) as error:
             errors.append(str(error))
@@ -173,7 +187,7 @@ def _open_arrays(folder: Path, described: Mapping[str, Any]) -> dict[str, NDArra
             expected, actual = f"{entry['dtype']} {entry['shape']}", f"{array.dtype} {list(array.shape)}"
             errors.append(f"{path}: expected {expected}, got {actual}")
     if errors:
-        raise ValueError(f"{len(errors)} of {len(described)} layers cannot be read: {'; '.join(errors)}")
+        raise ValueError(f"{len(errors)} of {len(described)} layers cannot be read: {listed(errors, separator='; ')}")
     return opened
 
 

@@ -44,7 +44,7 @@ def refine(
         reader if positions is None else PositionsReader(reader, positions),
         activations.positions if positions is None else positions.sum(1),
         layout=activations.layout,
-        dtype=computed,
+        dtype=np.float32 if dtype is None and activations.widened else computed,
         labels=activations.labels if labels is None else labels,
         subset=subset,
         seed=seed,

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scaling of extreme inputs, which keeps their inner products in the range of the computation's dtype."""
+"""The type that inputs are computed in: its range, for which extreme inputs are scaled, and its precision."""
 
 from __future__ import annotations
+
+import warnings
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -9,6 +11,13 @@ from numpy.typing import DTypeLike, NDArray
 _PLAIN_EXPONENTS = {np.dtype(np.float32): 30, np.dtype(np.float64): 400}
 """By dtype: inputs whose largest magnitude lies between two to minus and plus this power need no scaling."""
 _LARGEST_EXPONENT = 480
+LEAST_SPREAD = {np.dtype(np.float32): 2.0**-6, np.dtype(np.float64): 2.0**-36}
+"""By dtype: the smallest share of squared norms that inputs may not have in common, for inner products of this type.
+
+Squared distances lose about ``eps / share``: at these limits 1e-6 to 1e-5 in float32, and 2e-5 in float64.
+"""
+SINGLE_POSITION = 8
+"""Factor of `LEAST_SPREAD` for single positions, of which errors do not average, and float64 costs next to nothing."""
 _NORM_TOLERANCE = 1e-5
 """Allowed relative difference of an input's squared norm when it is read again, possibly in float32."""
 
@@ -42,3 +51,25 @@ def check_norms(squared_norms: NDArray[np.float64], expected: NDArray[np.float64
             f"the first of them number {int(np.argmax(differs))}; was the file modified, or does a worker have a "
             f"different file at the same path?"
         )
+
+
+def sufficient_dtype(spread: float, squares: NDArray[np.float64]) -> np.dtype[np.floating]:
+    """Return float64, the type for inputs that differ little, with a RuntimeWarning if not even that is sufficient.
+
+    Parameters
+    ----------
+    spread : float
+        Share of squared norms that the inputs do not have in common.
+    squares : (N,) float64 array
+        Mean squared norm of the vectors of each input.
+    """
+    variance = np.sqrt(squares).var() / squares.mean()
+    if len(squares) > 1 and spread + variance < LEAST_SPREAD[np.dtype(np.float64)]:
+        warnings.warn(
+            f"the inputs have so much in common, such as a large mean, that they differ by only "
+            f"{np.sqrt(max(spread + variance, 0)):.1g} of their size: too little even for float64. Subtract what they "
+            f"have in common, such as the mean over all inputs, first",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return np.dtype(np.float64)

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,6 +36,9 @@ MatchingOption = Annotated[
     ),
 ]
 Key = Annotated[str | None, typer.Option(help="Name of the array, if the file holds several.")]
+PartialLabels = Annotated[
+    bool, typer.Option("--partial-labels", help="Inputs may lack a label (a blank line), and are then in no class.")
+]
 Layout = Annotated[str, typer.Option(help="auto, or a letter per dimension: nd, ntd, nchw, nhwc, nct, ...")]
 DropTokens = Annotated[int, typer.Option(help="Leave out the first N tokens (1 for a class token).", min=0)]
 Dtype = Annotated[str | None, typer.Option(help="Compute in float32 or float64.")]
@@ -42,6 +47,17 @@ Engine = Annotated[str, typer.Option(help="auto (a GPU if CuPy finds one), cpu o
 Threads = Annotated[int | None, typer.Option(help="CPU threads.", show_default="one per core", min=1)]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bar.")]
+
+
+@contextmanager
+def key_option(option: str) -> Iterator[None]:
+    """Name the option of the command that selects an array of a file, in the errors of functions that read it."""
+    from simplugins.activations.formats import ArrayKeyError
+
+    try:
+        yield
+    except ArrayKeyError as error:
+        raise error.with_option(option) from error
 
 
 def check_output(path: Path, *, force: bool) -> None:

@@ -24,9 +24,9 @@ from simplugins.cli.command_options import (
     read_matching,
     read_measures,
 )
-from simplugins.cli.terminal import one_line_errors, print_table
+from simplugins.cli.terminal import one_line_errors, print_table, say
 
-_A = Annotated[Path, typer.Argument(help="RSMs or activations: a file, or a folder or .npz file of layers.")]
+_A = Annotated[Path, typer.Argument(help="RSMs or activations: a file, or a folder or file of layers.")]
 _B = Annotated[Path | None, typer.Argument(help="The same for another network.", show_default="A itself")]
 _Method = Annotated[
     str, typer.Option(help="A comparison; `simplugins plugins` lists them under simplugins.comparisons.")
@@ -89,7 +89,7 @@ def compare(
         progress=not quiet,
     )
     if comparison.values.size == 1:
-        typer.echo(f"{comparison.method}: {comparison.values.item():.10g}")
+        say(f"{comparison.method}: {comparison.values.item():.10g}")
     else:
         rows = zip(comparison.rows, comparison.values.tolist(), strict=True)
         cells = [[name, *(f"{value:.4f}" for value in values)] for name, values in rows]
@@ -99,4 +99,4 @@ def compare(
             comparison.save(path, overwrite=force)
         else:
             save_figure(comparison_figure(comparison), path, overwrite=force)
-        typer.echo(f"written: {path}")
+        say(f"written: {path}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from simplugins.cli.command_options import Force, check_output
-from simplugins.cli.terminal import one_line_errors, print_table
+from simplugins.cli.terminal import one_line_errors, print_table, say
 
 if TYPE_CHECKING:
     from simplugins.rsm.rsm import RSM
@@ -28,13 +28,13 @@ def demo(
     out.mkdir(exist_ok=True)
     for figure in figures:
         check_output(figure, force=force)
-    typer.echo("Responses of EfficientNet-Lite0 to 4 overlapping crops of each of 6 photographs.")
+    say("Responses of EfficientNet-Lite0 to 4 overlapping crops of each of 6 photographs.")
     rsms = tour.photo_rsms(progress=True)
-    typer.echo("Crops whose nearest neighbour is a crop of the same photograph:")
+    say("Crops whose nearest neighbour is a crop of the same photograph:")
     print_table(["kernel", *(f"{layer}, {kind}" for layer in tour.LAYERS for kind in tour.KINDS)], _hits(rsms))
     save_figure(tour.rsms_figure(rsms), figures[0], overwrite=force)
     save_figure(tour.match_figure(tour.match_crops()), figures[1], overwrite=force)
-    typer.echo(f"figures: {figures[0]} (the RSMs), {figures[1]} (two crops and their matching)")
+    say(f"figures: {figures[0]} (the RSMs), {figures[1]} (two crops and their matching)")
 
 
 def _hits(rsms: dict[tuple[str, str], RSM]) -> list[list[str]]:

@@ -21,6 +21,7 @@ from simplugins.cli.command_options import (
     MeasureName,
     MeasureOption,
     Threads,
+    key_option,
     read_matching,
     read_measures,
 )
@@ -79,7 +80,9 @@ def estimate(
             "with a file of activations", {"--positions": positions is not None, "--channels": channels is not None}
         )
         options |= {"inputs": inputs, "layout": layout, "drop_tokens": drop_tokens}
-        result = estimates.estimate_for(read(activations, key), **options)
+        with key_option("--key"):
+            array = read(activations, key)
+        result = estimates.estimate_for(array, **options)
     else:
         flags = {"--key": key is not None, "--layout": layout != "auto", "--drop-tokens": drop_tokens > 0}
         _reject("without a file of activations", flags)

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from simplugins.cli.command_options import Force, Key, Quiet, check_output
-from simplugins.cli.terminal import one_line_errors, print_table
+from simplugins.cli.command_options import Force, Key, PartialLabels, Quiet, check_output, key_option
+from simplugins.cli.terminal import one_line_errors, print_table, say
 
 app = typer.Typer(
     help="Evaluate RSMs: retrieval, and correlation with the predictions of a network.", no_args_is_help=True
@@ -34,6 +34,7 @@ def retrieval(
     path: _Rsm,
     labels: _Labels = None,
     other_labels: _OtherLabels = None,
+    partial_labels: PartialLabels = False,
     k: _Neighbours = 1,
     resamples: _Resamples = 1000,
     out: _Out = None,
@@ -45,7 +46,6 @@ def retrieval(
     """Measure how many of the inputs most similar to each query share its label."""
     from simplugins import evaluation
     from simplugins.activations.formats import read_activations
-    from simplugins.activations.labels import read_label_sets
     from simplugins.evaluation.retrieval_metrics import TABLES
     from simplugins.plotting.evaluation_figures import neighbours_figure
     from simplugins.plotting.heatmaps import save_figure
@@ -63,8 +63,8 @@ def retrieval(
         raise ValueError("--figure draws inputs that find each other, but this RSM compares them with other inputs")
     result = evaluation.retrieval(
         rsm,
-        None if labels is None else read_label_sets(labels),
-        other_labels=None if other_labels is None else read_label_sets(other_labels),
+        _read_label_sets(labels, partial=partial_labels),
+        other_labels=_read_label_sets(other_labels, partial=partial_labels),
         k=k,
         resamples=resamples,
     )
@@ -74,12 +74,23 @@ def retrieval(
     print_table(["", "mean", "95 % interval", "queries"], rows)
     if out is not None:
         result.save(out, overwrite=force)
-        typer.echo(f"written: {out}")
+        say(f"written: {out}")
     if figure is not None and images is not None:
-        thumbnails = read_activations(images, images_key)
+        with key_option("--images-key"):
+            thumbnails = read_activations(images, images_key)
         drawing = neighbours_figure(thumbnails, result.neighbours, relevant=result.relevant, title=rsm.measure)
         save_figure(drawing, figure, overwrite=force)
-        typer.echo(f"written: {figure}")
+        say(f"written: {figure}")
+
+
+def _read_label_sets(path: Path | None, *, partial: bool) -> Any:
+    from simplugins.activations import label_files, labels
+
+    if path is None:
+        return None
+    if partial:
+        return labels.partial_labels(label_files.read_partial_label_sets(path))
+    return label_files.read_label_sets(path)
 
 
 @app.command(name="output-correlation")
@@ -96,9 +107,10 @@ def output_correlation(
     from simplugins.activations.formats import read_activations
     from simplugins.rsm.archive import load_rsm
 
-    result = evaluation.output_correlation(
-        load_rsm(path), read_activations(probabilities, key), resamples=resamples, progress=not quiet
-    )
+    rsm = load_rsm(path)
+    with key_option("--key"):
+        outputs = read_activations(probabilities, key)
+    result = evaluation.output_correlation(rsm, outputs, resamples=resamples, progress=not quiet)
     rows = [
         [name, f"{interval.estimate:.4f}", f"{interval.low:.4f} to {interval.high:.4f}"]
         for name, interval in (("Pearson", result.pearson), ("Spearman", result.spearman))

@@ -19,13 +19,15 @@ from simplugins.cli.command_options import (
     MatchingName,
     MatchingOption,
     MeasureOption,
+    PartialLabels,
     Quiet,
     Threads,
     check_output,
+    key_option,
     read_matching,
     read_measures,
 )
-from simplugins.cli.terminal import one_line_errors
+from simplugins.cli.terminal import one_line_errors, say
 
 if TYPE_CHECKING:
     from simplugins.rsm.kernels import Sigma
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 _SOURCE_HELP = "A .npy, .npz, .pt, .pth, .safetensors, .h5, .mat or .zarr file, or the folder of a recording."
 _OUT_HELP = "A new .npz file; for several measures, a folder with one file per measure."
-_MASK_HELP = "A file of booleans, or of 0 and 1, (inputs, positions): True or 1 for positions that count."
+_MASK_HELP = "A .npy or .npz file of booleans (inputs, positions), True for positions that count."
 _STORE_HELP = "A .zarr folder for finished tiles; the same command continues from it."
 _SCHEDULER_HELP = "The address of a Dask scheduler whose workers compute, such as tcp://10.0.0.1:8786."
 
@@ -53,9 +55,10 @@ _OtherKey = Annotated[str | None, typer.Option(help="Name of the array in the fi
 _Labels = Annotated[Path | None, typer.Option(help="A text file with the label of each input on a line of its own.")]
 _OtherLabels = Annotated[Path | None, typer.Option(help="Labels of the other inputs.")]
 _Mask = Annotated[Path | None, typer.Option(help=_MASK_HELP)]
-_MaskKey = Annotated[str | None, typer.Option(help="Name of the mask, if its file holds several arrays.")]
+_MaskKey = Annotated[str | None, typer.Option(help="Name of the array, if the file of the mask holds several.")]
 _OtherMask = Annotated[Path | None, typer.Option(help="Mask of the other inputs.")]
-_OtherMaskKey = Annotated[str | None, typer.Option(help="Name of the mask in the file of the other inputs' mask.")]
+_OtherMaskKey = Annotated[str | None, typer.Option(help="Name of the array in the file of the other mask.")]
+_File = tuple[Path | None, str | None]
 _Sigma = Annotated[str, typer.Option(help="Bandwidth of the RBF kernel: median, or a number.")]
 _Precision = Annotated[str | None, typer.Option(help="On a GPU: float32, float16x3 or tf32.")]
 _Subset = Annotated[int | None, typer.Option(help="Use only N inputs, drawn at random.", min=2)]
@@ -76,6 +79,7 @@ def rsm(
     other_key: _OtherKey = None,
     labels: _Labels = None,
     other_labels: _OtherLabels = None,
+    partial_labels: PartialLabels = False,
     mask: _Mask = None,
     mask_key: _MaskKey = None,
     other_mask: _OtherMask = None,
@@ -121,46 +125,46 @@ def rsm(
         scheduler=scheduler,
         progress=not quiet,
         # last, so that options are checked before anything is read
-        **_read_inputs((activations, key, labels), (other, other_key, other_labels)),
-        **_read_masks((mask, mask_key), (other_mask, other_mask_key)),
+        **_read_side("", (activations, key), (mask, mask_key), labels, partial=partial_labels),
+        **_read_side("other_", (other, other_key), (other_mask, other_mask_key), other_labels, partial=partial_labels),
     )
-    if store is not None:
-        typer.echo("\n".join(map(repr, rsms.values())))
-    _save(rsms, paths, out, force=force)
+    _save(rsms, paths, out, store, force=force)
 
 
-def _save(rsms: dict[str, RSM], paths: dict[str, Path], out: Path | None, *, force: bool) -> None:
+def _save(rsms: dict[str, RSM], paths: dict[str, Path], out: Path | None, store: Path | None, *, force: bool) -> None:
+    for result in rsms.values() if store is not None else ():
+        say(repr(result))
     for name, path in paths.items():
         if path.parent == out:
             path.parent.mkdir(exist_ok=True)
         rsms[name].save(path, overwrite=force)
-        typer.echo(f"{path}: {rsms[name]!r}")
+        say(f"{path}: {rsms[name]!r}")
 
 
-def _read_inputs(*sides: tuple[Path | None, str | None, Path | None]) -> dict[str, Any]:
-    """Read the activations and labels of the inputs and of the other inputs, each by path; None for missing."""
-    from simplugins.activations.labels import read_labels
+def _read_side(side: str, array: _File, mask: _File, labels: Path | None, *, partial: bool) -> dict[str, Any]:
+    """Read the activations, mask and labels of the inputs, or of the "other_" inputs; None for missing files."""
+    from simplugins.activations import label_files
+    from simplugins.activations.labels import partial_labels
+
+    read_labels = label_files.read_partial_labels if partial else label_files.read_labels
+    names = None if labels is None else read_labels(labels)
+    return {
+        side.removesuffix("_") or "activations": _read_array(f"{side}key", array),
+        f"{side}mask": _read_array(f"{side}mask_key", mask),
+        f"{side}labels": partial_labels(names) if partial and names is not None else names,
+    }
+
+
+def _read_array(parameter: str, file: _File) -> Any:
+    """Read the array of a file, which a key, the value of an option, selects; None if there is no file."""
     from simplugins.activations.reading import read
 
-    inputs: dict[str, Any] = {}
-    for names, (path, key, labels) in zip((("activations", "labels"), ("other", "other_labels")), sides, strict=True):
-        inputs[names[0]] = None if path is None else read(path, key)
-        inputs[names[1]] = None if labels is None else read_labels(labels)
-    return inputs
-
-
-def _read_masks(*sides: tuple[Path | None, str | None]) -> dict[str, Any]:
-    """Read the masks of the inputs and of the other inputs, each by path and key; None for missing."""
-    from simplugins._common.validation import error_prefix
-    from simplugins.activations.formats import read_activations
-
-    masks: dict[str, Any] = {}
-    for name, option, (path, key) in zip(("mask", "other_mask"), ("--mask", "--other-mask"), sides, strict=True):
-        if path is None and key is not None:
-            raise ValueError(f"{option}-key is the name of an array in the file of {option}, which is missing")
-        with error_prefix(option):
-            masks[name] = None if path is None else read_activations(path, key)
-    return masks
+    path, key = file
+    option = f"--{parameter.replace('_', '-')}"
+    if path is None and key is not None:
+        raise ValueError(f"{option} selects an array of a file, which {option.removesuffix('-key')} must name")
+    with key_option(option):
+        return None if path is None else read(path, key)
 
 
 def _output_paths(out: Path | None, store: Path | None, names: list[str], *, force: bool) -> dict[str, Path]:

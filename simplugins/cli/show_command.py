@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from simplugins.cli.command_options import Force, check_output
-from simplugins.cli.terminal import one_line_errors, print_table
+from simplugins.cli.terminal import one_line_errors, print_table, say
 
 
 @one_line_errors
@@ -29,4 +29,4 @@ def show(
     check_output(figure, force=force)
     print_table(["", str(path)], [[name, text] for name, text in rsm.summary().items()])
     save_figure(rsm_figure(rsm), figure, overwrite=force)
-    typer.echo(f"figure: {figure}")
+    say(f"figure: {figure}")

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Output of all commands: tables, and errors of one line."""
+"""Output of all commands: lines, tables, warnings and errors of one line, in which names and labels are only text."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import typer
 
@@ -19,33 +21,70 @@ _PIPED_WIDTH = 240
 
 
 def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Print errors that users can fix as one line on standard error, without a traceback."""
+    """Print errors that users can fix, and warnings, as one line each on standard error, without a traceback."""
 
     @wraps(command)
     def run(*arguments: P.args, **options: P.kwargs) -> R:
         from simplugins.plugins import PluginError
 
+        _escape_what_cannot_be_encoded()
         try:
-            return command(*arguments, **options)
+            with _one_line_warnings():
+                return command(*arguments, **options)
+        except BrokenPipeError:
+            raise  # whoever reads the output has seen enough: Click ends the process
         except (ValueError, TypeError, OSError, ImportError, MemoryError, PluginError) as error:
-            text = " ".join(str(error).split()) or type(error).__name__
-            typer.secho(f"error: {text}", err=True, fg="red")
+            _complain("error", str(error) or type(error).__name__)
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt as interrupt:
-            typer.secho(f"interrupted: {str(interrupt) or 'nothing was written'}", err=True, fg="red")
+            _complain("interrupted", str(interrupt) or "nothing was written")
             raise typer.Exit(INTERRUPTED) from None
 
     return run
 
 
+def say(text: str) -> None:
+    """Print one line."""
+    from simplugins._common.texts import printable
+
+    typer.echo(printable(text))
+
+
+def _complain(kind: str, text: str, color: str = "red") -> None:
+    from simplugins._common.texts import printable
+
+    typer.secho(f"{kind}: {printable(' '.join(text.split()))}", err=True, fg=color)
+
+
+@contextmanager
+def _one_line_warnings() -> Iterator[None]:
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        _complain("warning", str(message), "yellow")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+def _escape_what_cannot_be_encoded() -> None:
+    """Let streams whose encoding lacks a character print its escape in place of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure") and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def print_table(header: list[str], rows: list[list[str]]) -> None:
     """Print a table as wide as the terminal, or wide enough for all cells if the output is piped."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(*map(escape, header), header_style="bold")
+    from simplugins._common.texts import printable
+
+    table = Table(header_style="bold")
+    for name in header:
+        table.add_column(Text(printable(name)))
     for row in rows:
-        table.add_row(*map(escape, row))
-    console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
-    console.print(table)
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    Console(width=None if is_terminal else _PIPED_WIDTH).print(table)

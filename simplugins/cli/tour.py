@@ -57,7 +57,8 @@ def nearest_neighbour_hits(rsm: RSM) -> int:
     if rsm.labels is None:
         raise ValueError("the RSM has no labels to count nearest neighbours by")
     off_diagonal = np.where(np.eye(len(rsm), dtype=bool), -np.inf, rsm.values)
-    return int((rsm.labels[off_diagonal.argmax(1)] == rsm.labels).sum())
+    labels = np.asarray(rsm.labels)
+    return int(((labels[off_diagonal.argmax(1)] == labels) & (labels != "")).sum())
 
 
 def rsms_figure(rsms: dict[tuple[str, str], RSM], kernel: str = "rbf") -> Figure:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from simplugins._common import arrays
 from simplugins._common.validation import error_prefix
+from simplugins.activations.labels import comparable
 from simplugins.rsm.dissimilarity import check_similarities
 from simplugins.rsm.labelled_matrices import matrix_labels
 from simplugins.rsm.matrices import Matrix, Missing, check_square, matrix_of, symmetric_matrix_of
@@ -59,10 +61,11 @@ def check_same_inputs(matrices: Sequence[tuple[str, Any]], least: int, method: s
         If one is not square or has different inputs in rows and columns, if numbers of inputs or labels differ, or if
         there are too few inputs.
     """
-    count = check_agreement(
-        [(name, _size(name, matrix), _labels_of(name, matrix)) for name, matrix in matrices],
-        hint="; the labels are the same in another order, which compare(..., align=True) undoes",
-    )
+    sides = [(name, _size(name, matrix), _labels_of(name, matrix)) for name, matrix in matrices]
+    hint = "; the labels are the same in another order, which compare(..., align=True) undoes"
+    count = check_agreement(sides, hint=hint)
+    if unlabelled := next((name for name, _, labels in sides if labels is None), None):
+        _warn_of_sorted_inputs(matrices, unlabelled)
     if count < least:
         raise ValueError(f"{method} needs at least {least} inputs, got {count}")
     return count
@@ -125,18 +128,37 @@ def check_agreement(sides: Sequence[tuple[str, int, Any]], *, hint: str = "") ->
     for name, size, _ in sides:
         if size != count:
             raise ValueError(f"only the same inputs can be compared: {first} has {count} inputs, {name} has {size}")
-    labelled = [(name, labels.tolist()) for name, _, labels in sides if labels is not None]
-    for name, labels in labelled[1:]:
-        reference, expected = labelled[0]
+    labelled = [(name, labels) for name, _, labels in sides if labels is not None]
+    for name, others in labelled[1:]:
+        reference, first_labels = labelled[0]
+        expected, labels = (values.tolist() for values in comparable(first_labels, others))
         if labels == expected:
             continue
         i = next(i for i, pair in enumerate(zip(expected, labels, strict=True)) if pair[0] != pair[1])
-        reordered = sorted(map(repr, expected)) == sorted(map(repr, labels))
+        reordered = sorted(expected) == sorted(labels)
         raise ValueError(
-            f"labels differ: input {i} is {expected[i]!r} in {reference}, {labels[i]!r} in {name}"
+            f"labels differ: input {i} is {_named(expected[i])} in {reference}, {_named(labels[i])} in {name}"
             f"{hint if reordered else ''}"
         )
     return count
+
+
+def _warn_of_sorted_inputs(matrices: Sequence[tuple[str, Any]], unlabelled: str) -> None:
+    """Warn if a tool has sorted the inputs of an RSM by labels that another matrix lacks, so that nobody can check."""
+    for name, rsm in matrices:
+        if isinstance(rsm, RSM) and rsm.labels is not None and "sorted_by" in rsm.metadata:
+            warnings.warn(
+                f"{rsm.metadata.get('source')} sorts inputs by {rsm.metadata['sorted_by']!r}, the labels of {name}, "
+                f"and {unlabelled} has no labels, so inputs are compared by their places: label both, or confirm the "
+                f"order with dataclasses.replace(rsm, labels=None)",
+                UserWarning,
+                stacklevel=4,
+            )
+            return
+
+
+def _named(label: int | str) -> str:
+    return "without a label" if label == "" else repr(label)
 
 
 def aligned(rsm_a: Any, rsm_b: Any) -> RSM:
@@ -149,7 +171,7 @@ def aligned(rsm_a: Any, rsm_b: Any) -> RSM:
     """
     first, second = _labelled("rsm_a", rsm_a), _labelled("rsm_b", rsm_b)
     with error_prefix("align: rsm_b"):
-        return second.in_order(first.labels.tolist())  # type: ignore[union-attr]
+        return second.in_order(first.labels)
 
 
 def all_aligned(first: RSM, rsms: Mapping[str, RSM]) -> dict[str, RSM]:

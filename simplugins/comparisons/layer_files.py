@@ -9,7 +9,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from simplugins._common import filesystem
 from simplugins.activations import formats, recordings
 from simplugins.activations.layer_names import select
 from simplugins.rsm.archive import is_rsm, load_rsm
@@ -21,8 +20,10 @@ def read_layers(path: str | PathLike[str], patterns: Sequence[str] = ()) -> dict
     Parameters
     ----------
     path : path
-        A folder that `simplugins.record` wrote; a folder with one file per layer, named after it; a .npz file with one
-        array per layer; or a file of one layer (see `simplugins.read_activations`).
+        A folder that `simplugins.record` wrote; a folder with one file per layer, named after it; a file with one array
+        per layer, such as .npz, .pt, .safetensors, .h5 or .zarr; or a file of one layer (see
+        `simplugins.read_activations`). In folders, files of other kinds and hidden files, whose names begin with a dot,
+        are left out.
     patterns : sequence of str
         Names of layers, or patterns such as ``"block*"``, as for `simplugins.record`; by default all layers.
 
@@ -37,21 +38,37 @@ def read_layers(path: str | PathLike[str], patterns: Sequence[str] = ()) -> dict
     FileNotFoundError
         If the path does not exist.
     ValueError
-        If a file cannot be read, two files of a folder differ only in their endings, or a pattern matches no layer.
+        If a file cannot be read, two files of a folder differ only in their endings, a file of a folder holds several
+        arrays, or a pattern matches no layer.
     """
     path = Path(path)
     if recordings.is_recording(path):
         return dict(recordings.read_recorded(path, list(patterns) or None))
-    if path.is_dir() and path.suffix != ".zarr":
-        files: dict[str, Path] = {}
-        for file in sorted(path.iterdir(), key=_natural):
-            if file.suffix in formats.FORMATS and files.setdefault(file.stem, file) != file:
-                raise ValueError(f"{path}: {files[file.stem].name} and {file.name} are both named {file.stem!r}")
-        return {name: _read_layer(files[name]) for name in _selected(files, patterns, path)}
-    if path.suffix == ".npz" and not is_rsm(path):
-        arrays, _ = filesystem.read_npz(path)
-        return {name: arrays[name] for name in _selected(arrays, patterns, path)}
-    return {path.stem: _read_layer(path)}
+    if path.is_dir() and not is_rsm(path) and path.suffix.lower() != ".zarr":
+        return _read_folder(path, patterns)
+    names = () if is_rsm(path) else formats.array_names(path)
+    if not names:
+        return {name: _read_layer(path) for name in _selected([path.stem], patterns, path)}
+    return {name: formats.read_activations(path, name) for name in _selected(names, patterns, path)}
+
+
+def _read_folder(folder: Path, patterns: Sequence[str]) -> dict[str, Any]:
+    files: dict[str, Path] = {}
+    for file in sorted(sorted(folder.iterdir()), key=_natural):
+        if file.suffix.lower() not in formats.FORMATS or file.name.startswith("."):
+            continue
+        if files.setdefault(file.stem, file) != file:
+            raise ValueError(f"{folder}: {files[file.stem].name} and {file.name} are both named {file.stem!r}")
+    layers = {}
+    for name in _selected(files, patterns, folder):
+        try:
+            layers[name] = _read_layer(files[name])
+        except formats.ArrayKeyError as error:
+            raise ValueError(
+                f"{files[name]} holds {len(error.names)} arrays ({', '.join(error.names)}), but each file in a folder "
+                f"of layers must hold one; compare the file itself, or move the arrays to files of their own"
+            ) from None
+    return layers
 
 
 def _read_layer(path: Path) -> Any:

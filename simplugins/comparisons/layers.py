@@ -16,7 +16,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from simplugins import __version__, plugins
 from simplugins._common import filesystem
-from simplugins._common.validation import error_prefix
+from simplugins._common.texts import spreadsheet_cell
+from simplugins._common.validation import check_names, error_prefix
 from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.inputs import all_aligned, named
 from simplugins.comparisons.method import ComparisonMethod
@@ -166,9 +167,9 @@ class Comparison:
 def _as_csv(comparison: Comparison) -> str:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow([comparison.method, *comparison.columns])
+    writer.writerow(map(spreadsheet_cell, [comparison.method, *comparison.columns]))
     for name, row in zip(comparison.rows, comparison.values.tolist(), strict=True):
-        writer.writerow([name, *map(repr, row)])
+        writer.writerow([spreadsheet_cell(name), *map(repr, row)])
     return table.getvalue()
 
 
@@ -200,9 +201,20 @@ def load_comparison(path: str | PathLike[str]) -> Comparison:
         raise ValueError(f"{path} is not a comparison of layers saved by simplugins")
     try:
         filesystem.check_version(header["format_version"], _FORMAT_VERSION)
-        return Comparison(arrays["values"], header["rows"], header["columns"], dict(header["metadata"]))
+        return _from_archive(arrays["values"], header)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as a comparison of layers: {error}") from error
+
+
+def _from_archive(values: NDArray[Any], header: Mapping[str, Any]) -> Comparison:
+    rows, columns, metadata = header["rows"], header["columns"], header["metadata"]
+    if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in (rows, columns)):
+        raise ValueError("rows and columns: expected lists of names")
+    if not isinstance(metadata, dict) or not {"method", "symmetric", "inputs"} <= set(metadata):
+        raise ValueError("metadata: expected entries by name, among them method, symmetric and inputs")
+    if values.dtype.kind not in "iuf":
+        raise ValueError(f"values: expected numbers, got {values.dtype}")
+    return Comparison(values, tuple(rows), tuple(columns), metadata)
 
 
 def compare_layers(
@@ -318,6 +330,7 @@ def _rsms(layers: Mapping[str, Any], parameter: str, options: RsmOptions) -> Ite
         raise TypeError(f"{parameter}: expected a mapping of names to layers, got {type(layers).__name__}")
     if not layers:
         raise ValueError(f"{parameter}: expected at least one layer, got none")
+    check_names(parameter, layers)
     if any(not isinstance(layer, RSM) for layer in layers.values()):
         options.resolved()
     for name, layer in layers.items():

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,10 @@ class RsmOptions:
     @classmethod
     def among(cls, arguments: Mapping[str, Any]) -> RsmOptions:
         """Return the options among the arguments of a function, its ``locals()`` on entry."""
-        return cls(**{field.name: arguments[field.name] for field in fields(cls) if field.name in arguments})
+        options = {field.name: arguments[field.name] for field in fields(cls) if field.name in arguments}
+        if isinstance(options.get("labels"), Iterator):  # read once, for several layers
+            options["labels"] = list(options["labels"])
+        return cls(**options)
 
     def changed(self) -> dict[str, Any]:
         """Return the options, except the measure, that differ from their defaults."""

@@ -121,6 +121,22 @@ class Job:
             )
         return self.operation.compute(self.x, self.y, threads=threads, progress=progress)
 
+    def description(self) -> dict[str, Any]:
+        """Return metadata of the inputs and the operation, whatever computes the job, as JSON types."""
+        sides = self.x, self.columns
+        fewest, *more = np.unique([(side.positions.min(), side.positions.max()) for side in sides]).tolist()
+        operation = self.operation.describe()
+        return {
+            **({"measure_options": operation["measure_options"]} if operation.get("measure_options") else {}),
+            "matching_options": operation["matching_options"],
+            "dtype": str(np.result_type(*(side.dtype for side in sides))),
+            **({"dtype_reason": "large common mean"} if any(side.widened for side in sides) else {}),
+            "layout": self.x.layout,
+            "channels": self.x.channels,
+            "positions": [fewest, more[-1]] if more else fewest,
+            "simplugins": __version__,
+        }
+
 
 def check_pair(x: Activations, y: Activations, matcher: Matcher) -> None:
     """Check that the inputs of two sets can be matched.

@@ -94,6 +94,11 @@ class Tiling:
                 last = min(start + panel, column + 1 if self.symmetric else rows, rows)
                 yield from (Tile(row, column) for row in range(start, last))
 
+    def contains(self, tile: Tile) -> bool:
+        """Whether a tile is one of these."""
+        rows, columns = self.blocks
+        return (tile.row if self.symmetric else 0) <= tile.column < columns and tile.row < rows
+
     def slices(self, tile: Tile) -> tuple[slice, slice]:
         """Return a tile's rows and columns of the result."""
         return self.block(tile.row, self.rows), self.block(tile.column, self.columns)

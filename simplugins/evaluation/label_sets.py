@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from simplugins._common import arrays
+from simplugins._common.validation import error_prefix
+from simplugins.activations.label_values import check_distinct, read_label
+from simplugins.activations.labels import PartialLabels, as_labels
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,14 +44,14 @@ def agreement(labels: Any, other_labels: Any, queries: int, gallery: int) -> Agr
     ----------
     labels, other_labels : sequences
         One label (str or int) per input; one collection of labels per input, such as a set; or an (N, L) bool array,
-        True for the labels that an input has. Both of the same kind.
+        True for the labels that an input has. Both are names, or both are bool arrays.
     queries, gallery : int
         Expected numbers of inputs.
 
     Raises
     ------
     ValueError
-        If there is not one entry per input.
+        If there is not one entry per input, or a label is missing without `simplugins.partial_labels`.
 
     Examples
     --------
@@ -56,15 +59,35 @@ def agreement(labels: Any, other_labels: Any, queries: int, gallery: int) -> Agr
     array([[0.66666667],
            [0.5       ]])
     """
-    return agreement_of(*label_matrices(labels, other_labels, queries, gallery))
+    return agreement_of(*label_matrices(labels, other_labels, queries, gallery)[:2])
 
 
-def label_matrices(labels: Any, other_labels: Any, queries: int, gallery: int) -> tuple[csr_array, csr_array]:
-    """Return the labels of queries and gallery as sparse matrices of ones, (Q, L) and (G, L); as for `agreement`."""
+def label_matrices(
+    labels: Any, other_labels: Any, queries: int, gallery: int
+) -> tuple[csr_array, csr_array, NDArray[np.bool_]]:
+    """Return the labels of queries and gallery as sparse matrices of ones; the options are those of `agreement`.
+
+    Returns
+    -------
+    rows, columns : (Q, L) and (G, L) sparse arrays
+        An input whose label is missing has one that no other input has.
+    missing : (Q,) bool array
+        Whether the label of each query is missing.
+    """
+    rows = _sets("labels", labels, queries)
+    columns = rows if other_labels is labels else _sets("other_labels", other_labels, gallery)
+    if rows.width != columns.width:
+        raise ValueError(
+            "labels and other_labels: expected bool arrays with the same labels as columns, or names in both; got "
+            + " and ".join("names" if side.width is None else f"{side.width} columns" for side in (rows, columns))
+        )
+    as_text = any(isinstance(label, str) for side in (rows, columns) for label in side.labels())
     vocabulary: dict[Any, int] = {}
-    rows = _members("labels", labels, queries, vocabulary)
-    columns = rows if other_labels is labels else _members("other_labels", other_labels, gallery, vocabulary)
-    return _matrix(rows, len(vocabulary)), _matrix(columns, len(vocabulary))
+    numbered = [
+        side.numbered(vocabulary, as_text=as_text) for side in ((rows,) if columns is rows else (rows, columns))
+    ]
+    missing = np.array([members is None for members in rows.members])
+    return _matrix(numbered[0], len(vocabulary)), _matrix(numbered[-1], len(vocabulary)), missing
 
 
 def agreement_of(rows: csr_array, columns: csr_array) -> Agreement:
@@ -74,28 +97,64 @@ def agreement_of(rows: csr_array, columns: csr_array) -> Agreement:
     return Agreement(shared > 0, np.where(sizes > 0, 2 * shared / np.maximum(sizes, 1), 1.0))
 
 
-def _members(name: str, labels: Any, count: int, vocabulary: dict[Any, int]) -> list[list[int]]:
-    """Return the numbers of each input's labels; new labels are added to the vocabulary."""
-    sets = _as_sets(name, labels)
-    if len(sets) != count:
-        raise ValueError(f"{name}: expected {count} (one per input), got {len(sets)}")
-    return [[vocabulary.setdefault(label, len(vocabulary)) for label in dict.fromkeys(members)] for members in sets]
+@dataclass(frozen=True)
+class _Sets:
+    """The set of labels of each input, None if it is missing; `width` is the number of labels of a bool array."""
+
+    members: Sequence[Collection[int | str] | None]
+    width: int | None = None
+
+    def labels(self) -> Iterator[int | str]:
+        return (label for members in self.members if members is not None for label in members)
+
+    def numbered(self, vocabulary: dict[Any, int], *, as_text: bool) -> list[list[int]]:
+        """Return the numbers of each input's labels; new labels are added to the vocabulary."""
+        sets = ([object()] if members is None else members for members in self.members)
+        return [
+            [
+                vocabulary.setdefault(str(label) if as_text and isinstance(label, int) else label, len(vocabulary))
+                for label in dict.fromkeys(members)
+            ]
+            for members in sets
+        ]
 
 
-def _as_sets(name: str, labels: Any) -> list[Collection[Any]]:
-    if isinstance(labels, Sequence) and not isinstance(labels, str) and any(_is_collection(entry) for entry in labels):
-        if not all(_is_collection(entry) for entry in labels):
-            raise ValueError(f"{name}: expected either one label per input or one collection of labels per input")
-        return [list(entry) for entry in labels]
-    array = arrays.small_numpy(labels)
-    if array.ndim == 2 and array.dtype == np.bool_:
-        return [np.flatnonzero(row).tolist() for row in array]
-    if array.ndim != 1:
-        raise ValueError(
-            f"{name}: expected labels, collections of labels, or a bool array of shape (inputs, labels); got an array "
-            f"of {array.dtype} of shape {array.shape}"
-        )
-    return [[label] for label in array.tolist()]
+def _sets(name: str, labels: Any, count: int) -> _Sets:
+    with error_prefix(name):
+        sets = _as_sets(labels)
+        if len(sets.members) != count:
+            raise ValueError(f"expected {count} (one per input), got {len(sets.members)}")
+        if sets.width is None:
+            check_distinct(set(sets.labels()))
+    return sets
+
+
+def _as_sets(labels: Any) -> _Sets:
+    is_partial = isinstance(labels, PartialLabels)
+    if (is_partial and labels.dtype == object) or (isinstance(labels, Sequence) and any(map(_is_collection, labels))):
+        if not is_partial and not all(map(_is_collection, labels)):
+            raise ValueError("expected either one label per input or one collection of labels per input")
+        return _Sets([_members(entry, number) for number, entry in enumerate(labels)])
+    if not is_partial and hasattr(labels, "shape"):
+        array = arrays.small_numpy(labels)
+        if array.ndim == 2 and array.dtype == np.bool_:
+            return _Sets([np.flatnonzero(row).tolist() for row in array], array.shape[1])
+        if array.ndim > 1 and 1 not in array.shape:
+            raise ValueError(
+                f"expected labels, collections of labels, or a bool array of shape (inputs, labels); got an array of "
+                f"{array.dtype} of shape {array.shape}"
+            )
+    return _Sets([None if label == "" else (label,) for label in as_labels(labels).tolist()])
+
+
+def _members(entry: Any, number: int) -> list[int | str] | None:
+    """Return the labels of an input."""
+    if isinstance(entry, str):
+        return None
+    members = [read_label(label, number) for label in entry]
+    if None in members:
+        raise ValueError(f"input {number} has a missing label among its labels, {list(entry)!r:.60}: leave it out")
+    return members  # type: ignore[return-value]
 
 
 def _is_collection(entry: Any) -> bool:

@@ -69,7 +69,7 @@ class Retrieval:
         By metric: "precision@k", the share of the k neighbours that are relevant; "recall@k", the share of all relevant
         inputs that are among them; "AP", the average precision of the whole ranking (missing where only the nearest
         neighbours are known); "F1@k", the mean over the k neighbours of the F1 between the query's set of labels and
-        theirs. Recall and AP are NaN for queries without relevant inputs.
+        theirs. Recall and AP are NaN for queries without relevant inputs, all metrics for queries without a label.
     metrics : mapping of str to Metric
         Means over queries; that of AP is called "mAP".
     """
@@ -157,7 +157,8 @@ def retrieval(
     labels : sequence, optional
         Labels of the queries; by default those of the RSM. One label per input; one collection of labels per input,
         such as the set of objects in an image; or an (N, L) bool array, True for the labels that an input has. Two
-        inputs are relevant to each other if they share a label.
+        inputs are relevant to each other if they share a label. Those whose label is missing, which
+        `simplugins.partial_labels` allows, are relevant to no query, and NaN as queries.
     other_labels : sequence, optional
         Labels of the gallery, if the queries are not the gallery.
     k : int, default 1
@@ -180,8 +181,8 @@ def retrieval(
     TypeError
         If `rsm` is not an array of real numbers.
     ValueError
-        If values are NaN or infinite, a square array holds dissimilarities, labels are missing, there is not one entry
-        per input, or there are fewer than k neighbours.
+        If values are NaN or infinite, a square array holds dissimilarities, labels are missing (unless
+        `simplugins.partial_labels` allows it), there is not one entry per input, or there are fewer than k neighbours.
 
     Notes
     -----
@@ -291,11 +292,11 @@ def _labels(rsm: Any, which: str, labels: Any) -> Any:
 
 
 def _evaluate(
-    rankings: _Rankings, labels: tuple[Any, Any], k: int
+    rankings: _Rankings, labels: tuple[Any, Any, NDArray[np.bool_]], k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], dict[str, NDArray[np.float64]]]:
     """Return neighbours, their relevance, and the metrics of each query, computed in blocks of queries."""
     queries, gallery = rankings.shape
-    rows, columns = labels
+    rows, columns, missing = labels
     size = max(1, _BLOCK_ENTRIES // gallery)
     blocks = []
     for start in range(0, queries, size):
@@ -311,11 +312,11 @@ def _evaluate(
         metrics = _per_query(relevant, agreement.relevant.sum(1), f1, complete=rankings.complete)
         blocks.append((nearest, relevant[:, :k], metrics))
     neighbours, relevant = (np.concatenate([block[part] for block in blocks]) for part in (0, 1))
-    return (
-        neighbours,
-        relevant,
-        {name: np.concatenate([metrics[name] for _, _, metrics in blocks]) for name in blocks[0][2]},
-    )
+    per_query = {
+        name: np.where(missing, np.nan, np.concatenate([metrics[name] for _, _, metrics in blocks]))
+        for name in blocks[0][2]
+    }
+    return neighbours, relevant, per_query
 
 
 def _per_query(

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from simplugins._common import arrays
-from simplugins._common.validation import error_prefix
+from simplugins._common.validation import check_names, error_prefix
+from simplugins.activations.labels import check_labels
 from simplugins.comparisons.rsm_options import RsmOptions
 from simplugins.matching.matcher import Matcher
 from simplugins.measures.computation import compute_rsms
@@ -165,10 +166,9 @@ def translation(
         raise TypeError(f"layers: expected a mapping from names to activations, got {type(layers).__name__}")
     if not layers:
         raise ValueError("layers: expected at least one layer, got none")
+    check_names("layers", layers)
     corners = _corners(places)
-    images = np.zeros(len(corners), np.int64) if images is None else arrays.small_numpy(images)
-    if images.shape != (len(corners),):
-        raise ValueError(f"images: expected {len(corners)} (one per place), got an array of shape {images.shape}")
+    images = np.zeros(len(corners), np.int64) if images is None else check_labels(images, len(corners), "images")
     first, second = np.triu_indices(len(corners), 1)
     same = images[first] == images[second]
     if not same.any():

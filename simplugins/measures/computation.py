@@ -7,10 +7,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import DTypeLike
 
-from simplugins import __version__
 from simplugins._common.validation import error_prefix
 from simplugins.activations.activations import Activations
 from simplugins.activations.reading import read
@@ -78,13 +76,14 @@ def compute_rsm(
         reads two, three and four of them as "nd", "ntd" and "nchw".
     mask, other_mask : (N, S) and (M, S) bool arrays, optional
         True for positions that count; for maps also (N, H, W). Masked positions are ignored and may be NaN.
-    labels, other_labels : sequences of str or int, optional
+    labels, other_labels : sequences of str or int, or `partial_labels`, optional
         Labels of the inputs.
     drop_tokens : int or sequence of int, default 0
         Tokens to leave out: the first n, or those at the given places (1 drops a class token).
     dtype : float32 or float64, optional
-        The type to compute in: by default float64 for float64 activations, else float32. Similarities are summed and
-        returned in float64.
+        The type to compute in: by default float64 for float64 activations, else float32. float32 becomes float64 if
+        inputs share so much, such as a large mean, that float32 would lose their differences; ``metadata`` says so.
+        Similarities are float64.
     measure_options : mapping, optional
         Options of the measure, if it has any: the fields of its dataclass.
     matching : str or Matcher, optional
@@ -353,7 +352,12 @@ def _rsm(
         kernel=similarities.kernel,
         matching=operation.describe()["matching"],
         sigma=similarities.sigma,
-        metadata={"sigma_rule": similarities.sigma_rule, **_provenance(operation, x, y), **result.metadata},
+        metadata={
+            "sigma_rule": similarities.sigma_rule,
+            **Job(x, y, operation).description(),
+            **({} if similarities.kernel is None else {"rounding": result.rounding}),
+            **result.metadata,
+        },
     )
 
 
@@ -374,27 +378,11 @@ def _stored(
     if any(operation != operations[0] for operation in operations):
         names = ", ".join(repr(measure.name) for measure in measures)
         raise ValueError(f"a store holds one matching, and measures {names} have several: use one store per matching")
+    job = Job(x, y, operations[0])
     description = {
         "measure": measures[0].name,
         "sigma": options.sigma if options.sigma == "median" else float(options.sigma),
-        "metadata": _provenance(operations[0], x, y),
+        "metadata": job.description(),
     }
-    store = compute_into(path, Job(x, y, operations[0]), resources, description=description, progress=progress)
+    store = compute_into(path, job, resources, description=description, progress=progress)
     return {measure.name: stored_rsm(store, measure.name, measure.kernel, options.sigma) for measure in measures}
-
-
-def _provenance(operation: Operation, x: Activations, y: Activations | None) -> dict[str, Any]:
-    """Return the provenance metadata common to all engines."""
-    other = x if y is None else y
-    counts = np.concatenate([x.positions, other.positions])
-    fewest, most = int(counts.min()), int(counts.max())
-    description = operation.describe()
-    return {
-        **({"measure_options": description["measure_options"]} if description.get("measure_options") else {}),
-        "matching_options": description["matching_options"],
-        "dtype": str(np.result_type(x.dtype, other.dtype)),
-        "layout": x.layout,
-        "channels": x.channels,
-        "positions": fewest if fewest == most else [fewest, most],
-        "simplugins": __version__,
-    }

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from simplugins._common import arrays
 from simplugins._common.optional import import_extra
+from simplugins.activations.scaling import LEAST_SPREAD
 from simplugins.matching.matcher import Matcher
 from simplugins.measures.measure import Options, resolve_measure
 from simplugins.measures.semantic import MatchedPairs
@@ -54,7 +55,7 @@ def semantic_similarity(
     -------
     (B,) tensor
         In the wider type of `x` and `y`, at least float32; float16 and bfloat16 are computed in float32, also under
-        autocast.
+        autocast, and responses that share a large mean in float64, as by `compute_rsm`.
 
     Raises
     ------
@@ -94,7 +95,7 @@ def semantic_similarity(
     torch = import_extra("torch", extra="torch", purpose=_PURPOSE)
     kernel, matcher = _kernel_and_matcher(measure)
     _check_sigma(sigma)
-    x, y = _of_one_type(_sets("x", x), _sets("y", y))
+    x, y, dtype = _of_one_type(_sets("x", x), _sets("y", y))
     if len(x) != len(y):
         raise ValueError(
             f"x and y must have equal numbers of responses, got {len(x)} and {len(y)}; semantic_rsm compares all pairs"
@@ -103,7 +104,7 @@ def semantic_similarity(
     with torch.autocast(x.device.type, enabled=False):
         norms_x, norms_y = _squared_norms("x", x), _squared_norms("y", y)
         products = (x * y).sum((1, 2)) if matcher.positionwise else _aligned_products(x, y, matcher)
-        return _similarities(kernel, products, norms_x, norms_y, sigma, x.shape[2])
+        return _similarities(kernel, products, norms_x, norms_y, sigma, x.shape[2]).to(dtype)
 
 
 def semantic_rsm(
@@ -150,12 +151,12 @@ def semantic_rsm(
     kernel, matcher = _kernel_and_matcher(measure)
     _check_sigma(sigma)
     x = _sets("x", x)
-    x, y = _of_one_type(x, x if other is None else _sets("other", other))
+    x, y, dtype = _of_one_type(x, x if other is None else _sets("other", other))
     _check_positions(x, y, matcher)
     with torch.autocast(x.device.type, enabled=False):
         norms_x, norms_y = _squared_norms("x", x), _squared_norms("other", y)
         products = _products_of_all(x, norms_x, matcher) if other is None else _products_with(x, y, matcher)
-        return _similarities(kernel, products, norms_x[:, None], norms_y[None, :], sigma, x.shape[2])
+        return _similarities(kernel, products, norms_x[:, None], norms_y[None, :], sigma, x.shape[2]).to(dtype)
 
 
 def _kernel_and_matcher(measure: Any) -> tuple[str, Matcher]:
@@ -193,14 +194,35 @@ def _sets(name: str, responses: Tensor) -> Tensor:
     return responses if responses.dim() == 3 else responses[:, None]
 
 
-def _of_one_type(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Check that sets (N, S, C) and (M, T, C) can be compared, and return them in float32 or float64."""
+def _of_one_type(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Any]:
+    """Check that sets (N, S, C) and (M, T, C) can be compared; return them in the type to compute in, and the result's.
+
+    Like `compute_rsm`, float64 replaces float32 where responses share so much that their differences would be lost.
+    """
+    import torch
+
     if x.shape[2] != y.shape[2]:
         raise ValueError(f"concept vectors must have equal channels, got {x.shape[2]} and {y.shape[2]}")
     if x.device != y.device:
         raise ValueError(f"responses must be on the same device, got {x.device} and {y.device}")
-    wide = x.dtype.itemsize == 8 or y.dtype.itemsize == 8
-    return (x.double(), y.double()) if wide else (x.float(), y.float())
+    dtype = torch.float64 if x.dtype.itemsize == 8 or y.dtype.itemsize == 8 else torch.float32
+    same = y is x
+    computed, x = dtype, x.to(dtype)
+    y = x if same else y.to(dtype)
+    if min(_spread(x), _spread(y)) < LEAST_SPREAD[np.dtype(np.float32)]:
+        computed = torch.float64
+    x = x.to(computed)
+    return x, x if same else y.to(computed), dtype
+
+
+def _spread(sets: Tensor) -> float:
+    """Return the share of squared norms that is not along the mean of responses, or of the vectors of a single one."""
+    vectors = sets.detach().flatten(1) if len(sets) > 1 else sets.detach()[0]
+    norms = vectors.square().sum(1)
+    mean = vectors.T @ _inverse_roots(norms)
+    shared = (vectors @ mean).square() / (norms * mean.square().sum())
+    count = len(vectors)
+    return (1 - shared.nanmedian().item()) * count / (count - 1) if count > 1 else 1.0
 
 
 def _check_positions(x: Tensor, y: Tensor, matcher: Matcher) -> None:

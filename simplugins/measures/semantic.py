@@ -86,8 +86,9 @@ class MatchedPairs:
 
     def _check_precision(self, engine: str, *activations: Activations) -> None:
         if any(side.dtype == "float64" for side in activations):
+            reason = "since they share a large mean" if any(side.widened for side in activations) else "see dtype"
             raise ValueError(
-                f"precision={self.precision!r} is for float32 activations; these are computed in float64 (see dtype)"
+                f"precision={self.precision!r} is for float32 activations; these are computed in float64 ({reason})"
             )
         if engine == "cpu" and self.precision != "float32":
             raise ValueError(f"precision={self.precision!r} needs engine='cuda'; the CPU computes in float32")
@@ -208,7 +209,9 @@ class SemanticMeasure(Measure):
 
 def _median(result: TileResult, norms: tuple[Any, Any], *, symmetric: bool) -> float:
     distances = kernels.squared_distances(result.values, *norms, rounding=result.rounding)
-    return kernels.median_sigma(distances, symmetric=symmetric)
+    sigma = kernels.median_sigma(distances, symmetric=symmetric)
+    kernels.warn_of_rounding(sigma, *norms, rounding=result.rounding)
+    return sigma
 
 
 semantic_linear = SemanticMeasure("semantic-linear", "linear", Optimal())

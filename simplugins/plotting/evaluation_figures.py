@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.plotting.heatmaps import plain
+from simplugins.plotting.figure_texts import as_data, write_as_data
+from simplugins.plotting.heatmaps import set_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,15 +55,18 @@ def plot_translation(
 
         axes = plt.figure(figsize=(5, 4), layout="constrained").add_subplot()
     layer = result.layers[0] if layer is None else layer
+    curves = []
     for measure in result.measures:
         shifts, means, errors = result.curve(layer, measure, bins=bins)
-        drawn = axes.errorbar(shifts, means, errors, marker="o", markersize=4, capsize=2, label=measure)
+        drawn = axes.errorbar(shifts, means, errors, marker="o", markersize=4, capsize=2)
+        curves.append(drawn)
         axes.axhline(result.apart[layer, measure], color=drawn[0].get_color(), linestyle=":", linewidth=1.2)
     axes.set_xlim(left=0)
     axes.set_xlabel("shift between two crops")
     axes.set_ylabel("similarity")
-    axes.set_title(plain(layer) if title is None else title)
-    axes.legend(frameon=False)
+    set_title(axes, title, layer)
+    names = [str(number) for number in range(len(curves))]  # Matplotlib omits names that begin with an underscore
+    write_as_data(axes.legend(curves, names, frameon=False).get_texts(), result.measures)
     return axes
 
 
@@ -119,7 +123,8 @@ def neighbours_figure(
     for place, axes in enumerate(grid[0][1:]):
         axes.set_title(f"{place + 1}", fontsize=9)
     if title:
-        figure.suptitle(plain(title), fontsize=10)
+        (text,), style = as_data([title])
+        figure.suptitle(text, fontsize=10, **style)
     return figure
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import warnings
 from html import escape
 from io import BytesIO
 from os import PathLike
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common import filesystem
+from simplugins._common.texts import printable
+from simplugins.plotting.figure_texts import as_data
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +62,7 @@ def plot_rsm(rsm: RSM, axes: Axes | None = None, *, title: str | None = None, cm
     beyond = {(True, False): "max", (False, True): "min", (True, True): "both", (False, False): "neither"}
     extend = beyond[bool((rsm.values > high).any()), bool((rsm.values < low).any())]
     axes.figure.colorbar(image, ax=axes, label="similarity", extend=extend, shrink=0.85)
-    axes.set_title(plain(rsm.measure) if title is None else title)
+    set_title(axes, title, rsm.measure)
     label_axis(axes, "y", rsm.labels, "input")
     label_axis(
         axes, "x", rsm.labels if rsm.symmetric else rsm.other_labels, "input" if rsm.symmetric else "other input"
@@ -102,8 +105,9 @@ def plot_comparison(
         axes = plt.figure(figsize=size, layout="constrained").add_subplot()
     low, high = (None, None) if limits is None else limits
     image = axes.imshow(comparison.values, cmap=cmap, vmin=low, vmax=high, origin="lower", interpolation="nearest")
-    axes.figure.colorbar(image, ax=axes, label=comparison.method, shrink=0.85)
-    axes.set_title(plain(comparison.method) if title is None else title)
+    (method,), style = as_data([comparison.method])
+    axes.figure.colorbar(image, ax=axes, shrink=0.85).set_label(method, **style)
+    set_title(axes, title, comparison.method)
     _name_layers(axes, comparison)
     if max(comparison.values.shape) <= _MOST_NUMBERS:
         _write_numbers(axes, comparison.values, image)
@@ -113,15 +117,20 @@ def plot_comparison(
 def _name_layers(axes: Axes, comparison: Comparison) -> None:
     for axis, names in ((axes.yaxis, comparison.rows), (axes.xaxis, comparison.columns)):
         every = -(-len(names) // _MOST_TICKS)
-        axis.set_ticks(range(0, len(names), every), [plain(name) for name in names[::every]])
+        texts, style = as_data(names[::every])
+        axis.set_ticks(range(0, len(names), every), texts, **style)
         axis.set_tick_params(length=0, labelsize=_SMALL if len(names) > _MOST_NUMBERS else None)
     if max(map(len, comparison.columns)) * len(comparison.columns) > 40:
         axes.tick_params(axis="x", rotation=90)
 
 
-def plain(name: str) -> str:
-    """Escape a name so that Matplotlib does not read it as a formula."""
-    return name.replace("$", r"\$")
+def set_title(axes: Axes, title: str | None, name: str) -> None:
+    """Set the title that a user passed, or else a name."""
+    if title is not None:
+        axes.set_title(title)
+        return
+    (text,), style = as_data([name])
+    axes.set_title(text, **style)
 
 
 def _write_numbers(axes: Axes, values: NDArray[np.float64], image: Any) -> None:
@@ -158,8 +167,9 @@ def label_axis(axes: Axes, side: str, labels: NDArray[Any] | None, otherwise: st
         axis.set_label_text(otherwise)
         return
     ends = np.r_[starts[1:], len(labels)]
-    axis.set_ticks((starts + ends - 1) / 2, [plain(str(labels[start])) for start in starts])
-    if side == "x" and max(len(str(label)) for label in labels) * len(starts) > 40:
+    texts, style = as_data(labels[starts])
+    axis.set_ticks((starts + ends - 1) / 2, texts, **style)
+    if side == "x" and max(map(len, texts), default=0) * len(starts) > 40:
         axes.tick_params(axis="x", rotation=90)
     axis.set_tick_params(length=0)
     if len(starts) < len(labels):
@@ -170,21 +180,32 @@ def label_axis(axes: Axes, side: str, labels: NDArray[Any] | None, otherwise: st
 def rsm_html(rsm: RSM) -> str:
     """Return an HTML fragment with the heat map and the summary of an RSM, for notebooks."""
     rows = "".join(
-        f"<tr><th style='text-align:left'>{escape(name)}</th><td style='text-align:left'>{escape(text)}</td></tr>"
+        f"<tr><th style='text-align:left'>{_html(name)}</th><td style='text-align:left'>{_html(text)}</td></tr>"
         for name, text in rsm.summary().items()
     )
     return (
         "<div style='display:flex;gap:1em;align-items:center'>"
-        f"<img alt='{escape(repr(rsm))}' src='data:image/png;base64,{rsm_png(rsm)}' height='240'>"
+        f"<img alt='{_html(repr(rsm))}' src='data:image/png;base64,{rsm_png(rsm)}' height='240'>"
         f"<table>{rows}</table></div>"
     )
+
+
+def _html(text: str) -> str:
+    return escape(printable(text))
 
 
 def rsm_png(rsm: RSM) -> str:
     """Return a small heat map as a PNG in base64, for HTML."""
     file = BytesIO()
-    rsm_figure(rsm, width=4).savefig(file, format="png", dpi=100)
+    _draw(rsm_figure(rsm, width=4), file, "png", dpi=100)
     return base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def _draw(figure: Figure, file: IO[bytes], image_format: str, *, dpi: int) -> None:
+    """Draw a figure; where labels leave no space for its axes, in Matplotlib's simpler layout, without its warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "constrained_layout not applied", UserWarning)
+        figure.savefig(file, format=image_format, dpi=dpi)
 
 
 def rsm_figure(rsm: RSM, *, width: float = 7) -> Figure:
@@ -227,6 +248,6 @@ def save_figure(figure: Figure, path: str | PathLike[str], *, overwrite: bool = 
         raise ValueError(f"{path}: unknown image format {suffix!r}, expected one of {', '.join(sorted(known))}")
 
     def write(file: IO[bytes]) -> None:
-        figure.savefig(file, format=suffix, dpi=150)
+        _draw(figure, file, suffix, dpi=150)
 
     filesystem.write_whole(path, write, overwrite=overwrite)

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common import arrays
-from simplugins.activations.labels import check_labels
+from simplugins._common.validation import error_prefix
+from simplugins.activations.labels import as_labels, check_labels
 from simplugins.recording.batch_fields import NoFieldError, field, is_array
 from simplugins.recording.loader_counts import drawn_indices
 from simplugins.recording.loader_order import is_loader, order_doubts
@@ -61,7 +62,7 @@ class InputLabels:
             if isinstance(inputs, Mapping) or is_array(inputs):
                 self._all = check_labels(_in_batch(inputs, self.key), count or 0)
         elif labels is not None:
-            self._all = check_labels(labels, len(labels) if count is None else count)
+            self._all = _read(labels) if count is None else check_labels(labels, count)
 
     def add(self, batch: Any, size: int) -> None:
         """Take the labels of a batch.
@@ -112,7 +113,12 @@ class InputLabels:
                 f"labels: {self.key!r} of the data set cannot be assigned to the DataLoader's inputs: {reason}. "
                 f"Return the labels with each input, so that they are in the batches"
             )
-        return np.asarray([labels[index] for index in indices])
+        return _read([labels[index] for index in indices])
+
+
+def _read(labels: Any) -> NDArray[Any]:
+    with error_prefix("labels"):
+        return as_labels(labels)
 
 
 def data_set_labels(dataset: Any, name: str) -> Sequence[Any] | None:

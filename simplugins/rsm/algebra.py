@@ -10,8 +10,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from simplugins.activations.labels import as_labels, comparable
 from simplugins.rsm.constructors import NEGATIVE
 from simplugins.rsm.matrices import centred
+
+_ROUNDING_OF_VALUES = 2.0**-45
+"""Bound on the relative rounding error of values of unknown origin, from sums in float64."""
 
 _ROUNDINGS = 16
 """Eigenvalues within this many roundings of the largest count as 0."""
@@ -55,11 +59,12 @@ class Algebra:
         Returns
         -------
         (N, N) or (N, M) float64 array
-            ``sqrt(k(i, i) + k(j, j) - 2 k(i, j))``. For the linear kernel this is the smallest distance of two
-            responses over all matchings of their positions; with exact matching it behaves as a metric. For an RSM of
-            inputs with themselves it is exactly symmetric with a diagonal of exactly 0. Squared distances are negative
-            where two inputs are more similar to each other than to themselves on average, as cross-validated estimates
-            may be. NaN where the similarity is.
+            ``sqrt(k(i, i) + k(j, j) - 2 k(i, j))``; exactly 0 where equal responses are matched, since squares within
+            the rounding error of ``k(i, i) + k(j, j)`` count as 0. For the linear kernel this is the smallest distance
+            of two responses over all matchings of their positions; with exact matching it behaves as a metric. For an
+            RSM of inputs with themselves it is exactly symmetric with a diagonal of exactly 0. Squared distances are
+            negative where two inputs are more similar to each other than to themselves on average, as cross-validated
+            estimates may be. NaN where the similarity is.
 
         Raises
         ------
@@ -69,12 +74,13 @@ class Algebra:
         """
         rows, columns = self._self_similarities()
         distances = rows[:, None] + columns[None, :] - 2 * self.values
+        sizes = np.abs(rows)[:, None] + np.abs(columns)
+        distances[np.abs(distances) <= self._rounding() * sizes] = 0
         if self.symmetric:
             distances = np.maximum(distances, distances.T)
             np.fill_diagonal(distances, 0)
         if (distances < 0).any() and NEGATIVE not in self.metadata:
-            rounding = _DISTANCE_ROUNDING * (np.abs(rows)[:, None] + np.abs(columns))
-            distances[(distances < 0) & (distances >= -rounding)] = 0
+            distances[(distances < 0) & (distances >= -_DISTANCE_ROUNDING * sizes)] = 0
         if squared:
             return distances
         if (distances < 0).any():
@@ -84,6 +90,13 @@ class Algebra:
                 f"squared=True (dissimilarity='squared-distance' in to_tool)"
             )
         return np.sqrt(distances)
+
+    def _rounding(self) -> float:
+        """Return a bound on the rounding error of values, relative to the mean of the two self-similarities."""
+        if self.kernel == "rbf":  # applied to squared distances that are 0 within rounding already
+            return 0.0
+        known = self.metadata.get("rounding") if self.kernel else None
+        return _ROUNDING_OF_VALUES if known is None else float(known)
 
     def _self_similarities(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return k(i, i) of rows and of columns."""
@@ -211,8 +224,8 @@ class Algebra:
         Parameters
         ----------
         labels : (N,) array of str or int
-            The labels of all inputs in the order requested. Each label must name one input, unless the order is already
-            that of the RSM.
+            The labels of all inputs in the order requested; 1 and "1" are the same label. Each
+            label must name one input, unless the order is already that of the RSM.
 
         Returns
         -------
@@ -222,7 +235,8 @@ class Algebra:
         Raises
         ------
         ValueError
-            If the RSM has no labels, the labels differ from those requested, or one of them names several inputs.
+            If the RSM has no labels, the labels differ from those requested, or one of them names several inputs; or
+            if the order differs and an input has no label.
 
         Examples
         --------
@@ -233,9 +247,14 @@ class Algebra:
         """
         if self.labels is None:
             raise ValueError("the RSM has no labels to order its inputs by")
-        requested, present = np.asarray(labels).tolist(), self.labels.tolist()
+        requested, present = (values.tolist() for values in comparable(as_labels(labels), self.labels))
         if requested == present:
             return self
+        for name, values in (("the labels requested", requested), ("the RSM", present)):
+            if "" in values:
+                raise ValueError(
+                    f"input {values.index('')} of {name} has no label, so inputs cannot be ordered by labels"
+                )
         places = {label: place for place, label in enumerate(present)}
         if missing := [label for label in requested if label not in places]:
             raise ValueError(f"{len(missing)} of the labels requested are missing, the first is {missing[0]!r}")

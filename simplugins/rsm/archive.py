@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from simplugins._common import filesystem
+from simplugins._common.texts import listed
+from simplugins.activations.labels import saved_labels
 from simplugins.rsm.kernels import Sigma
 from simplugins.rsm.rsm import RSM, DenseValues
 
@@ -90,11 +91,42 @@ def load_rsm(path: str | PathLike[str], *, measure: str | None = None, sigma: Si
         raise ValueError(f"{path} cannot be read as an RSM: {error}") from error
 
 
-def _from_archive(arrays: dict[str, NDArray[np.generic]], header: dict[str, Any]) -> RSM:
-    if missing := set(header["arrays"]) - set(arrays):
+def _from_archive(arrays: dict[str, Any], header: dict[str, Any]) -> RSM:
+    declared = header["arrays"]
+    if not isinstance(declared, list) or not set(map(str, declared)) | set(arrays) <= set(_ARRAYS):
+        raise ValueError(
+            f"arrays: expected some of {', '.join(_ARRAYS)}; it declares {declared}, holds {listed(arrays)}"
+        )
+    if missing := set(declared) - set(arrays):
         raise ValueError(f"its arrays {sorted(missing)} are missing")
-    content: dict[str, Any] = {**arrays, **{name: header[name] for name in (*_DESCRIPTION, "metadata")}}
+    for name, array in arrays.items():
+        kinds = "iuUS" if name.endswith("labels") else "iuf"
+        if array.dtype.kind not in kinds:
+            raise ValueError(f"{name}: unexpected values of type {array.dtype}")
+    arrays |= {name: saved_labels(arrays[name]) for name in ("labels", "other_labels") if name in arrays}
+    content: dict[str, Any] = {**arrays, **_description_of(header)}
     return RSM(DenseValues(content.pop("values"), content.pop("gap", None)), **content)
+
+
+def _description_of(header: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of an RSM that a header holds as JSON, after checking their types.
+
+    Raises
+    ------
+    KeyError
+        If one is missing.
+    ValueError
+        If one has another type than an RSM's.
+    """
+    sigma, metadata = header["sigma"], header["metadata"]
+    for name in ("measure", "kernel", "matching"):
+        if not isinstance(header[name], str) and (name == "measure" or header[name] is not None):
+            raise ValueError(f"{name}: expected a name, got {header[name]!r}")
+    if sigma is not None and not (type(sigma) in (int, float) and 0 < sigma < math.inf):
+        raise ValueError(f"sigma: expected a positive number, got {sigma!r}")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("matching_options") or {}, dict):
+        raise ValueError("metadata: expected entries by name")
+    return {name: header[name] for name in (*_DESCRIPTION, "metadata")}
 
 
 def is_rsm(path: str | PathLike[str]) -> bool:
@@ -109,4 +141,4 @@ def is_rsm(path: str | PathLike[str]) -> bool:
     """
     if Path(path).is_dir():
         return filesystem.is_store(path)
-    return Path(path).suffix == ".npz" and filesystem.read_header(path).get("format") == _FORMAT
+    return Path(path).suffix.lower() == ".npz" and filesystem.read_header(path).get("format") == _FORMAT

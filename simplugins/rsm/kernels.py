@@ -8,6 +8,7 @@ product m and squared norms n and n', the squared distance after matching is ``d
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,10 @@ from numpy.typing import NDArray
 
 Sigma = float | Literal["median"]
 KERNELS = ("linear", "cosine", "rbf")
+_RESOLVED = 16
+"""Squared distances of at least this many rounding errors are told apart."""
+_EQUAL = 2.0**-40
+"""Relative difference of squared norms that is attributed to rounding."""
 
 
 def check_sigma(sigma: Sigma) -> None:
@@ -179,3 +184,28 @@ def median_sigma(distances: NDArray[np.float64], *, symmetric: bool) -> float:
         return 0.0
     middle = (positive.size - 1) // 2
     return float(np.sqrt(np.partition(positive, middle)[middle]))
+
+
+def warn_of_rounding(
+    sigma: float, norms_x: NDArray[np.float64], norms_y: NDArray[np.float64], *, rounding: float
+) -> None:
+    """Issue a RuntimeWarning if squared distances are lost in the rounding error of aligned inner products.
+
+    Parameters
+    ----------
+    sigma : float
+        Square root of the median squared distance; 0 if responses are equal.
+    norms_x, norms_y, rounding
+        As for `squared_distances`.
+    """
+    norms = np.concatenate([norms_x, norms_y])
+    error = rounding * 2 * float(np.median(norms))
+    unequal = sigma > 0 or np.ptp(norms) > _EQUAL * norms.max()
+    if unequal and sigma * sigma < _RESOLVED * error:
+        warnings.warn(
+            f"half of the squared distances are at most {sigma * sigma:.2g}, of which up to {error:.1g} may be "
+            f"rounding, since the responses are so similar: pass dtype='float64' or, if they are in float64, subtract "
+            f"from all inputs what they have in common, such as their mean",
+            RuntimeWarning,
+            stacklevel=3,
+        )

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from simplugins._common import refusals
 from simplugins._common.data_frames import is_frame
+from simplugins._common.validation import error_prefix
+from simplugins.activations.labels import as_labels, comparable
 
 
 def matrix_labels(matrix: Any) -> NDArray[Any] | None:
@@ -25,7 +27,7 @@ def matrix_labels(matrix: Any) -> NDArray[Any] | None:
     Raises
     ------
     ValueError
-        If rows and columns have different labels, or the same in another order.
+        If rows and columns have different labels, or the same in another order; or a label is missing.
     """
     if is_frame(matrix):
         axes = [matrix.index, matrix.columns]
@@ -33,14 +35,19 @@ def matrix_labels(matrix: Any) -> NDArray[Any] | None:
         axes = [matrix.indexes.get(dimension) for dimension in matrix.dims]
     else:
         return None
-    labels = [_labels(axis) for axis in axes if axis is not None and not _is_default(axis)]
+    with error_prefix("labels"):
+        labels = [as_labels(_labels(axis)) for axis in axes if axis is not None and not _is_default(axis)]
     if len(labels) == 2:
-        _check_equal(*(axis.astype(str) for axis in labels))
+        _check_equal(*comparable(*labels))
     return labels[0] if labels else None
 
 
 def _labels(axis: Any) -> NDArray[Any]:
-    return axis.to_numpy() if axis.nlevels == 1 else np.array([" ".join(map(str, label)) for label in axis])
+    if axis.nlevels == 1:
+        return np.asarray(axis)
+    missing = axis.to_frame().isna().any(axis=1)
+    joined = [None if lacks else " ".join(map(str, label)) for label, lacks in zip(axis, missing, strict=True)]
+    return np.array(joined, dtype=object)
 
 
 def _is_default(axis: Any) -> bool:

@@ -128,9 +128,10 @@ class RSM(Algebra, Constructors):
     sigma : float or None
         Bandwidth of the RBF kernel.
     metadata : mapping
-        Provenance: "matching_options", "sigma_rule" ("median" or "given"), "dtype", "engine", "device" (of a GPU),
-        "precision" (of the affinities), "layout", "channels", "positions", "negative_distances" (the number of
-        pairs whose squared distance is negative, in RSMs from cross-validated ones), "simplugins" (the version).
+        Provenance: "matching_options", "sigma_rule" ("median" or "given"), "dtype", "dtype_reason", "engine", "device"
+        (of a GPU), "precision" (of affinities), "rounding" (of aligned inner products, relative to the mean of two
+        squared norms), "layout", "channels", "positions", "negative_distances" (the number of pairs whose squared
+        distance is negative, in RSMs from cross-validated ones), "simplugins" (the version).
 
     Examples
     --------
@@ -162,7 +163,7 @@ class RSM(Algebra, Constructors):
         for norms, labels, count in sides:
             object.__setattr__(self, norms, _check_norms(norms, getattr(self, norms), count))
             if getattr(self, labels) is not None:
-                object.__setattr__(self, labels, check_labels(getattr(self, labels), count))
+                object.__setattr__(self, labels, check_labels(getattr(self, labels), count, labels))
         if self.other_squared_norms is None and (rows != columns or self.other_labels is not None):
             raise ValueError(
                 f"an RSM without other_squared_norms compares inputs with themselves, so it is square and takes no "
@@ -177,8 +178,7 @@ class RSM(Algebra, Constructors):
     def values(self) -> NDArray[np.float64]:
         """All values, (N, N) or (N, M) float64; larger is more similar. Read into memory once, if they are stored.
 
-        Symmetric for a symmetric measure without other inputs; not positive semi-definite in general where positions
-        were matched.
+        Symmetric for a symmetric measure without other inputs; after matching, not positive semi-definite in general.
         """
         return self.source.matrix
 

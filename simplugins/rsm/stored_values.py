@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simplugins.activations.labels import saved_labels
 from simplugins.compute.sinks.zarr_store import Store
 from simplugins.compute.tiling import Tile
 from simplugins.rsm import kernels
@@ -121,6 +122,8 @@ class StoredValues:
         if (known := self.store.read_sigma()) is not None:
             return known
         sigma = float(np.sqrt(lower_median(self._distances)))
+        rounding = float(self.store.manifest["computed"]["rounding"])
+        kernels.warn_of_rounding(sigma, self.squared_norms, self._column_norms, rounding=rounding)
         self.store.write_sigma(sigma)
         return sigma
 
@@ -133,15 +136,14 @@ def stored_rsm(store: Store, measure: str, kernel: str | None, sigma: Sigma) -> 
     """Return the RSM of a finished store under one of the measures that share its matching."""
     values = StoredValues(store, kernel, sigma)
     manifest = store.manifest
-    computed = {name: value for name, value in manifest["computed"].items() if name != "rounding"}
+    computed = {name: value for name, value in manifest["computed"].items() if kernel or name != "rounding"}
     rule = None if kernel != "rbf" else "median" if sigma == "median" else "given"
     return RSM(
         source=values,
         measure=measure,
         squared_norms=values.squared_norms,
         other_squared_norms=values.other_squared_norms,
-        labels=manifest["labels"],
-        other_labels=manifest["other_labels"],
+        **{name: saved_labels(manifest[name]) for name in ("labels", "other_labels") if manifest[name] is not None},
         kernel=kernel,
         matching=manifest["run"]["matching"],
         sigma=values.sigma,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from simplugins._common.formatting import counted
 from simplugins.rsm.rsm import RSM
 
 
@@ -31,11 +32,12 @@ def summarise(rsm: RSM) -> dict[str, str]:
     where = " off the diagonal" if rsm.symmetric else ""
     values = _informative(rsm, rsm.values)
     details = {"kernel": rsm.kernel, "sigma": rsm.sigma, **rsm.metadata}
-    details.pop("matching_options", None)
+    for name in ("matching_options", "rounding"):
+        details.pop(name, None)
     summary = {
         "measure": rsm.measure,
         "inputs": f"{rows}" if rsm.symmetric else f"{rows} x {columns}",
-        "labels": "none" if rsm.labels is None else f"{len(np.unique(rsm.labels))} different",
+        "labels": _labels(rsm),
         "similarity" + where: (
             f"{values.min():.6g} to {values.max():.6g}, mean {values.mean():.6g}" if values.size else "none"
         ),
@@ -48,6 +50,14 @@ def summarise(rsm: RSM) -> dict[str, str]:
         summary["optimality gap" + where] = _gap_range(rsm, rsm.gap)
     texts = {name: f"{value:.6g}" if isinstance(value, float) else str(value) for name, value in details.items()}
     return summary | {name: text for name, text in texts.items() if details[name] is not None}
+
+
+def _labels(rsm: RSM) -> str:
+    if rsm.labels is None:
+        return "none"
+    labels = rsm.labels.tolist()
+    without = labels.count("")
+    return f"{len({*labels} - {''})} different" + (f", {counted(without, 'input')} without a label" if without else "")
 
 
 def _matching(rsm: RSM) -> str:

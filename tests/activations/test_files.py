@@ -13,7 +13,6 @@ from safetensors.torch import save_file
 
 from simplugins import Activations, compute_rsm, read_activations
 from simplugins._common import filesystem
-from simplugins.activations import labels
 
 VALUES = np.arange(12, dtype=np.float32).reshape(3, 4)
 
@@ -119,30 +118,6 @@ def test_a_missing_file_or_an_unknown_format_is_an_error(tmp_path):
         read_activations(tmp_path / "none.npy")
     with pytest.raises(ValueError, match=r"unknown format '.csv', expected one of .npy, .npz"):
         read_activations(tmp_path / "none.csv")
-
-
-def test_labels_are_read_from_lines(tmp_path):
-    path = tmp_path / "labels.txt"
-    path.write_text("chelsea\ncoffee  \n", encoding="utf-8")
-    assert labels.read_labels(path) == ["chelsea", "coffee"]
-    path.write_text("chelsea\n\ncoffee\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"labels\.txt.*line 2\b"):
-        labels.read_labels(path)
-    path.write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match=r"labels\.txt.*UTF-8"):
-        labels.read_labels(path)
-    with pytest.raises(FileNotFoundError):
-        labels.read_labels(tmp_path / "none.txt")
-
-
-def test_sets_of_labels_are_separated_by_commas_and_may_be_empty(tmp_path):
-    (tmp_path / "sets.txt").write_text("cup, dog\n\ncat\n , cup,\n", encoding="utf-8")
-    assert labels.read_label_sets(tmp_path / "sets.txt") == [["cup", "dog"], [], ["cat"], ["cup"]]
-    with pytest.raises(FileNotFoundError, match="no such file"):
-        labels.read_label_sets(tmp_path / "other.txt")
-    (tmp_path / "bad.txt").write_bytes(b"\xff\xfe\xff")
-    with pytest.raises(ValueError, match=r"bad\.txt.*UTF-8"):
-        labels.read_label_sets(tmp_path / "bad.txt")
 
 
 # Saved activations

@@ -8,7 +8,9 @@ import sys
 from textwrap import dedent
 
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 from simplugins_adapters.contract import Availability
 from simplugins_adapters.similarities import name_of
 from typer.testing import CliRunner
@@ -375,3 +377,63 @@ def test_a_plugin_of_another_type_is_a_plugin_error(tmp_path):
     )
     assert re.search(r"'odd'.*simplugins\.Adapter.*int", error)
     assert re.search(r"odd 1\.0.*AttributeError.*'int'.*'available'", reason)
+
+
+@pytest.mark.parametrize("tool", ["pandas", "xarray", "rsatoolbox"])
+def test_allowed_missing_labels_come_back(tool, tmp_path):
+    values = np.diag([3.0, 4.0, 5.0]) + 1
+    rsm = simplugins.RSM.from_similarities(values, labels=simplugins.partial_labels(["cat", None, "dog"]))
+    for converted in (rsm.to(tool), simplugins.to_tool(tool, {"a": rsm, "b": rsm})):
+        back = simplugins.from_tool(tool, converted)
+        for each in back.values() if isinstance(back, dict) else [back]:
+            assert each.labels.tolist() == ["cat", "", "dog"]
+            assert each.labels.missing.tolist() == [False, True, False]
+            assert "partial_labels" not in each.metadata
+    if tool == "xarray":
+        rsm.to(tool).to_netcdf(tmp_path / "rsm.nc")
+        assert simplugins.from_tool(tool, tmp_path / "rsm.nc").labels.missing.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        lambda names: ("pandas", pd.DataFrame(np.eye(3), index=names, columns=names)),
+        lambda names: ("xarray", xr.DataArray(np.eye(3), dims=("i", "j"), coords={"i": names, "j": names})),
+    ],
+)
+@pytest.mark.parametrize("names", [["cat", None, "dog"], [1.0, np.nan, 2.0], ["cat", "", "dog"]])
+def test_missing_labels_of_tools_are_an_error(source, names):
+    tool, table = source(names)
+    with pytest.raises(ValueError, match="labels: input 1 has no label"):
+        simplugins.from_tool(tool, table)
+
+
+@pytest.mark.parametrize("name", [None, np.nan])
+def test_a_missing_level_of_a_label_is_an_error(name):
+    index = pd.MultiIndex.from_product([["a"], ["cat", name, "dog"]])
+    with pytest.raises(ValueError, match="labels: input 1 has no label"):
+        simplugins.from_tool("pandas", pd.DataFrame(np.eye(3), index=index, columns=index))
+
+
+@pytest.mark.parametrize("tool", ["torch-cka", "pandas", "rsatoolbox"])
+def test_numbers_and_texts_are_the_same_labels_for_every_tool(tool):
+    values = rsm_of("abcde").values
+    numbers = simplugins.RSM.from_similarities(values, labels=[0, 1, 2, 3, 4])
+    texts = simplugins.RSM.from_similarities(values[::-1, ::-1], labels=list("43210"))
+    with pytest.raises(ValueError, match=r"labels differ: input 0.*align=True"):
+        simplugins.to_tool(tool, {"a": numbers, "b": texts})
+    simplugins.to_tool(tool, {"a": numbers, "b": texts}, align=True)
+    simplugins.to_tool(tool, {"a": numbers, "b": texts.in_order(range(5))})
+
+
+def test_inputs_that_a_tool_identifies_by_labels_need_them():
+    values = np.diag([3.0, 4.0, 5.0, 6.0]) + 1
+    rsm = simplugins.RSM.from_similarities(values, labels=simplugins.partial_labels(["a", None, "b", "c"]))
+    with pytest.raises(ValueError, match="input 1 has none"):
+        simplugins.to_tool("torch-cka", {"a": rsm})
+
+
+def test_rsms_whose_names_are_the_same_text_are_an_error():
+    rsm = simplugins.RSM.from_similarities(np.eye(3))
+    with pytest.raises(ValueError, match="1, '1'"):
+        simplugins.to_tool("pandas", {1: rsm, "1": rsm})

@@ -34,6 +34,17 @@ def test_correlations_are_rsa(indefinite, kernel, unchanged):
         rdm[:] = 7
 
 
+@pytest.mark.parametrize("dissimilarity", ["distance", "squared-distance", "complement"])
+def test_dissimilarities_of_equal_inputs_are_0(kernel, dissimilarity):
+    maps = np.random.default_rng(0).normal(size=(6, 8, 3, 3)).astype(np.float32)
+    maps[3], maps[4], maps[5] = maps[0], 0, 0
+    rdm = simplugins.compute_rsm(maps, f"semantic-{kernel}").to("neurora", dissimilarity=dissimilarity)
+    if (kernel, dissimilarity) != ("linear", "complement"):  # the largest value minus each value
+        assert rdm[0, 3] == 0 < rdm[0, 1]
+    if (kernel, dissimilarity) == ("cosine", "complement"):
+        assert rdm[4, 5] == 1  # responses of 0 have cosine 0 to everything
+
+
 @pytest.mark.parametrize("dissimilarity", ["distance", "squared-distance"])
 def test_correlations_of_distances_are_rsa_of_distances(indefinite, kernel, dissimilarity):
     pair = indefinite[kernel]

@@ -10,6 +10,7 @@ from rsatoolbox.rdm.rdms import load_rdm
 import simplugins
 
 
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:rsatoolbox")  # it multiplies uninitialised memory
 def test_the_page_prints_what_it_shows(run_page):
     run_page("rsatoolbox")
 
@@ -106,6 +107,61 @@ def test_rdms_of_the_tool_are_read(method, measure):
     else:
         np.testing.assert_allclose(rsm.values, np.corrcoef(x), atol=1e-12)
     assert rsm.labels.tolist() == list("abcdef")
+
+
+@pytest.fixture
+def recordings():
+    """Responses to six stimuli, in an order that is not sorted."""
+    rng = np.random.default_rng(0)
+    return {"values": rng.normal(size=(6, 9)), "stimulus": ["f", "b", "d", "a", "c", "e"], "kind": list("xyxyxx")}
+
+
+def rdms_of(recordings, *descriptors, by="stimulus"):
+    dataset = Dataset(recordings["values"], obs_descriptors={name: recordings[name] for name in descriptors})
+    return calc_rdm(dataset, descriptor=by)
+
+
+@pytest.mark.parametrize("descriptors", [("stimulus",), ("stimulus", "kind")])
+def test_sorted_conditions_are_compared_by_label(recordings, descriptors):
+    ours = simplugins.compute_rsm(recordings["values"], labels=recordings["stimulus"])
+    theirs = simplugins.from_tool("rsatoolbox", rdms_of(recordings, *descriptors))
+    assert theirs.labels.tolist() == list("abcdef")
+    in_our_order = simplugins.from_tool("rsatoolbox", rdms_of(recordings, *descriptors, by=None), label="stimulus")
+    expected = simplugins.compare(ours, in_our_order, "rsa-spearman")
+    assert simplugins.compare(ours, theirs, "rsa-spearman", align=True) == pytest.approx(expected, abs=1e-12)
+    with pytest.raises(ValueError, match=r"labels differ: input 0 is 'f'.*'a'.*align=True"):
+        simplugins.compare(ours, theirs, "rsa-spearman")
+
+
+@pytest.mark.parametrize("other", [lambda values: simplugins.compute_rsm(values), lambda values: values @ values.T])
+def test_labels_that_cannot_be_compared_are_a_warning(recordings, other):
+    theirs = simplugins.from_tool("rsatoolbox", rdms_of(recordings, "stimulus"))
+    with pytest.warns(UserWarning, match="rsatoolbox sorts inputs by 'stimulus'.*rsm_a.*rsm_b has no labels"):
+        simplugins.compare(theirs, other(recordings["values"]))
+
+
+def test_several_descriptors_that_identify_conditions_are_an_error_that_asks(recordings):
+    rdms = rdms_of({**recordings, "number": [3, 4, 0, 5, 2, 1]}, "stimulus", "number")
+    with pytest.raises(ValueError, match=r"label.*\(stimulus, number\)"):
+        simplugins.from_tool("rsatoolbox", rdms)
+    assert simplugins.from_tool("rsatoolbox", rdms, label="number").labels.tolist() == [5, 4, 2, 0, 1, 3]
+    with pytest.raises(ValueError, match=r"'name'.*stimulus, number"):
+        simplugins.from_tool("rsatoolbox", rdms, label="name")
+
+
+def test_numbers_of_conditions_are_labels_only_if_they_were_reordered(recordings):
+    rdms = rdms_of(recordings, "stimulus")
+    del rdms.pattern_descriptors["stimulus"]
+    assert simplugins.from_tool("rsatoolbox", rdms).labels is None
+    rdms.reorder(np.array([2, 0, 1, 5, 4, 3]))
+    assert simplugins.from_tool("rsatoolbox", rdms).labels.tolist() == [2, 0, 1, 5, 4, 3]
+
+
+def test_a_condition_without_a_name_is_an_error(recordings):
+    rdms = rdms_of(recordings, "stimulus")
+    rdms.pattern_descriptors["stimulus"] = ["a", "b", None, "d", "e", "f"]
+    with pytest.raises(ValueError, match="labels: input 2 has no label"):
+        simplugins.from_tool("rsatoolbox", rdms)
 
 
 def test_unknown_kinds_of_dissimilarities_are_an_error(photo_rsms):

@@ -230,7 +230,7 @@ def test_activations_bring_masks_and_labels():
     assert estimate_cka(labelled, b, **options).value == expected
     assert estimate_cka(a, b[:, :1], mask=None, **options).value != expected
     assert estimate_cka(a, a, mask=mask, **options).value == pytest.approx(1)
-    with pytest.raises(ValueError, match=r"labels.* 0 is 'input 0' in a, 0 in b$"):
+    with pytest.raises(ValueError, match=r"labels.* 0 is 'input 0' in a, '0' in b$"):
         estimate_cka(labelled, Activations.from_array(b, labels=range(30)), **options)
 
 

@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, f1_score, ndcg_score, precision_score, recall_score
 
 import simplugins
-from simplugins import RSM
+from simplugins import RSM, partial_labels
 from simplugins.evaluation import retrieval
 
 few_queries = pytest.mark.filterwarnings("ignore:an interval at 95 % needs:RuntimeWarning")
@@ -173,6 +173,51 @@ def test_a_complete_search_has_average_precision(photos):
     np.testing.assert_array_equal(result.per_query["AP"], expected.per_query["AP"])
 
 
+@pytest.mark.parametrize("how", ["rsm", "labels", "sets", "search"])
+def test_inputs_without_a_label_are_neither_queries_nor_relevant(how):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(9, 6))
+    x[5:] = x[5] + 0.01 * rng.normal(size=(4, 6))  # those without a label are alike
+    names = ["cat", "dog", "cat", "dog", "cat", None, None, None, None]
+    labels = partial_labels([None if name is None else {name} for name in names] if how == "sets" else names)
+    rsm = simplugins.compute_rsm(x, labels=labels if how == "rsm" else None)
+    if how == "search":
+        result = retrieval(simplugins.search(x, k=8, labels=labels), k=3)
+    else:
+        result = retrieval(rsm, None if how == "rsm" else labels, k=3)
+    unique = [name or str(i) for i, name in enumerate(names)]  # each in a class of its own
+    expected = retrieval(rsm, unique, k=3)
+    np.testing.assert_array_equal(result.relevant, expected.relevant)
+    assert not result.relevant[5:].any()
+    for name, values in result.per_query.items():
+        np.testing.assert_array_equal(values[:5], expected.per_query[name][:5])
+        assert np.isnan(values[5:]).all()
+    assert result.metrics["precision@3"].queries == 5
+    assert result.metrics["precision@3"].mean == expected.per_query["precision@3"][:5].mean()
+
+
+def test_a_gallery_may_have_inputs_without_labels():
+    values = similarities(4)[:2]
+    labels = partial_labels(["a", None])
+    result = retrieval(values, labels, other_labels=partial_labels(["b", None, "a", "a"]), k=4)
+    relevant = np.array([False, False, True, True])
+    np.testing.assert_array_equal(result.relevant[0], relevant[result.neighbours[0]])
+    assert result.per_query["recall@4"].tolist()[0] == 1
+    assert np.isnan(result.per_query["precision@4"][1])
+
+
+@pytest.mark.parametrize("sets", [False, True])
+def test_numbers_and_their_texts_are_one_class(sets):
+    values = similarities(4)[:2]
+    numbers, texts = ([1, 2], ["1", "2", "02", "1"])
+    if sets:
+        numbers, texts = [{1, 3}, [2.0]], [["1"], ("2", "x"), {"02"}, {"1"}]
+    relevant = np.array([[True, False, False, True], [False, True, False, False]])
+    for labels, others in ((numbers, texts), (list(map(str, [1, 2])), [1, 2, "02", 1] if not sets else texts)):
+        result = retrieval(values, labels, other_labels=others, k=4)
+        np.testing.assert_array_equal(result.relevant, np.take_along_axis(relevant, result.neighbours, 1))
+
+
 @pytest.mark.parametrize(
     ("values", "labels", "options", "match"),
     [
@@ -181,6 +226,13 @@ def test_a_complete_search_has_average_precision(photos):
         (np.ones((2, 3)), ["a", "b"], {}, "other_labels must be given"),
         (np.eye(3), ["a", "b"], {}, r"labels: expected 3\b.*\b2\b"),
         (np.eye(3), ["a", {"b"}, "c"], {}, "labels: expected either"),
+        (np.eye(3), ["a", None, "c"], {}, "labels: input 1 has no label .*partial_labels"),
+        (np.eye(3), [{"a"}, None, {"c"}], {}, "labels: expected either"),
+        (np.eye(3), [{"a"}, {"b", None}, {"c"}], {}, "labels: input 1 has a missing label"),
+        (np.eye(3), [{"a"}, ["b", float("nan")], {"c"}], {}, "labels: input 1 has a missing label"),
+        (np.eye(3), [{1}, {"1"}, {"c"}], {}, "labels: both the number 1 and the text '1'"),
+        (np.ones((2, 3)), np.eye(2, dtype=bool), {"other_labels": list("abc")}, "2 columns and names"),
+        (np.ones((2, 3)), np.eye(2, dtype=bool), {"other_labels": np.eye(3, dtype=bool)}, "2 columns and 3 columns"),
         (np.eye(3), np.ones((3, 2)), {}, r"labels: .*float64.*\(3, 2\)"),
         (np.eye(3), list("abc"), {"k": 3}, r"k must be at most 2\b.*\b3\b"),
         (np.eye(3), list("abc"), {"k": 0}, r"k must be .*\b0\b"),

@@ -102,3 +102,11 @@ def test_options_and_third_party_measures_reach_the_rsms(shifted):
 def test_bad_input_raises(layers, places, images, error, match):
     with pytest.raises(error, match=match):
         translation(layers, places, images)
+
+
+def test_crops_of_unknown_images_are_an_error(shifted):
+    crops, places, images = shifted
+    with pytest.raises(ValueError, match="images: input 3 has no label"):
+        translation({"maps": crops}, places, [None if i == 3 else int(image) for i, image in enumerate(images)])
+    with pytest.raises(ValueError, match="layers: 1 and '1'"):
+        translation({1: crops, "1": crops}, places, images)

@@ -154,6 +154,7 @@ def test_rsms_have_metadata(sets):
         "dtype": "float32",
         "engine": "cpu",
         "precision": "float32",
+        "rounding": 2.0**-21,
         "layout": "ntd",
         "channels": 5,
         "positions": 15,

@@ -24,7 +24,8 @@ def test_translation_has_a_curve_and_a_baseline_per_measure(result):
     assert result.plot(axes, bins=5) is axes
     assert pyplot.get_fignums() == []
     assert [text.get_text() for text in axes.get_legend().get_texts()] == MEASURES
-    assert axes.get_title() == r"block\$10"  # the first layer, not read as a formula
+    assert axes.get_title() == "block$10"  # the first layer
+    assert not axes.title.get_parse_math()
     baselines = [line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == ":"]
     assert baselines == [result.apart["block$10", measure] for measure in MEASURES]
     axes.figure.canvas.draw()

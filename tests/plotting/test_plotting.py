@@ -62,4 +62,12 @@ def test_labels_are_not_read_as_formulas():
     rsm = replace(simplugins.compute_rsm(np.eye(3), labels=["$a", "$b_", "c"]), measure="$m_")
     figure = rsm_figure(rsm)
     figure.canvas.draw()
-    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [r"\$a", r"\$b_", "c"]
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["$a", "$b_", "c"]
+    assert not any(tick.get_parse_math() for tick in figure.axes[0].get_yticklabels())
+
+
+def test_inputs_without_a_label_are_in_no_group():
+    labels = simplugins.partial_labels(["cat", "cat", None, None, "cup"])
+    axes = plot_rsm(simplugins.RSM.from_similarities(np.eye(5), labels=labels), Figure().add_subplot())
+    named = {tick.get_text(): tick.get_position()[1] for tick in axes.get_yticklabels() if tick.get_text()}
+    assert named == {"cat": 0.5, "cup": 4}

@@ -38,8 +38,8 @@ class SemanticCKA(CKANumPy):
         expected = len(one) if self.m is None else self.m
         if (len(one), len(other)) != (expected, expected):
             raise ValueError(f"expected {expected} inputs in X and in Y, got {len(one)} and {len(other)}")
-        if one.labels is not None and other.labels is not None and not np.array_equal(one.labels, other.labels):
-            raise ValueError("labels of X and Y differ, so they hold different inputs")
+        if one.labels is not None and other.labels is not None and other.in_order(one.labels) is not other:
+            raise ValueError("labels of X and Y are the same in another order: reorder Y, as rsm.in_order does")
         least = 4 if self.unbiased else 2
         if expected < least:
             raise ValueError(f"CKA needs at least {least} inputs here, got {expected}")

@@ -11,8 +11,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from simplugins._common import filesystem
 from simplugins.activations.activations import Activations
+from simplugins.activations.labels import comparable
 from simplugins.compute.job import Job, TileResult, check_consistent, provenance
 from simplugins.compute.run import Resources, execute, make_tiling
 from simplugins.compute.sinks.zarr_store import Store
@@ -174,6 +177,8 @@ def check_same_run(store: Store, run: Mapping[str, Any]) -> None:
 def _check_labels(store: Store, name: str, labels: list[Any] | None) -> None:
     """Raise a ValueError if labels differ from those of the store."""
     stored = store.manifest[name]
+    if labels is not None and stored is not None:
+        stored, labels = (values.tolist() for values in comparable(np.asarray(stored), np.asarray(labels)))
     if labels == stored:
         return
     if labels is None or stored is None:

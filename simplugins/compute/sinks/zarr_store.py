@@ -13,7 +13,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -29,12 +28,12 @@ from simplugins._common import filesystem
 from simplugins._common.filesystem import MANIFEST, STORE_FORMAT
 from simplugins._common.optional import import_extra
 from simplugins.compute.job import TileResult
+from simplugins.compute.sinks.store_manifest import read_tiling
 from simplugins.compute.tiling import Tile, Tiling
 
 _FORMAT_VERSION = 1
 _VALUES, _GAP = "values", "gap"
 _SIGMA = "median_sigma"
-_ENTRIES = {"measure", "sigma", "run", "metadata", "computed", "labels", "other_labels"}
 _NORMS, _OTHER_NORMS = "squared_norms", "other_squared_norms"
 _LOCK = ".lock"
 
@@ -68,8 +67,9 @@ def check_storable(path: str | os.PathLike[str]) -> None:
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     """Read the manifest of the store at a path; it is empty for any other Zarr folder."""
+    filesystem.check_tree(path)
     try:
-        group = _zarr().open_group(path, mode="r")
+        group = _zarr().open_group(path, mode="r", use_consolidated=False)
         return dict(group.attrs.get("simplugins", {}))
     except ImportError:
         raise
@@ -115,11 +115,9 @@ class Store:
             raise ValueError(f"{path} is a Zarr folder, but not the store of a run by simplugins")
         try:
             filesystem.check_version(manifest["format_version"], _FORMAT_VERSION)
-            if missing := _ENTRIES - set(manifest):
-                raise ValueError(f"its manifest lacks {', '.join(sorted(missing))}")
-            store = Store(path, manifest, Tiling(**manifest["tiling"]))
+            store = Store(path, manifest, read_tiling(manifest))
             store._check_arrays()
-        except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} cannot be read as a store: {error}; its tiles are untouched") from error
         return store
 
@@ -143,9 +141,9 @@ class Store:
         zarr = _zarr()
         entries = {"format": STORE_FORMAT, "format_version": _FORMAT_VERSION, "tiling": vars(tiling), **manifest}
         with _explained(lambda: f"{path} could not be created"):
-            unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+            unfinished = filesystem.unfinished_name(path)
+            unfinished.mkdir()
             try:
-                unfinished.chmod(0o777 & ~filesystem.umask())
                 group = zarr.create_group(unfinished, attributes={"simplugins": entries}, zarr_format=3)
                 for name in [_VALUES, _GAP] if manifest["run"]["certify"] else [_VALUES]:
                     _create_array(group, name, (tiling.rows, tiling.columns), tiling.tile_shape)
@@ -160,11 +158,11 @@ class Store:
 
     @cached_property
     def _group(self) -> Any:
-        return _zarr().open_group(self.path, mode="r")
+        return _zarr().open_group(self.path, mode="r", use_consolidated=False)
 
     @cached_property
     def _writable_group(self) -> Any:
-        return _zarr().open_group(self.path, mode="r+")
+        return _zarr().open_group(self.path, mode="r+", use_consolidated=False)
 
     @property
     def certified(self) -> bool:
@@ -177,15 +175,18 @@ class Store:
         for name in [_VALUES, _GAP] if self.certified else [_VALUES]:
             try:
                 array = self._group[name]
-                fits = (array.shape, array.chunks) == (shape, tile)
+                layout = array.shape, array.chunks, array.shards, str(array.dtype), len(array.filters)
+                codecs = [type(codec).__name__ for codec in array.compressors]
             except Exception as error:  # as in `_read_manifest`
                 raise ValueError(f"{name}/{MANIFEST} is missing or damaged: {error}") from error
-            if not fits:
+            if layout[:2] != (shape, tile):
                 raise ValueError(f"{name} is {array.shape} in tiles of {array.chunks}, expected {shape} in {tile}")
+            if layout[2:] != (None, "float64", 0) or codecs != ["Crc32cCodec"]:
+                raise ValueError(f"{name} is {array.dtype}, coded by {codecs}; expected float64 with a checksum only")
 
     def done(self) -> set[Tile]:
         """Return the stored tiles."""
-        tiles = self._chunks(_VALUES) & set(self.tiling.tiles())
+        tiles = set(filter(self.tiling.contains, self._chunks(_VALUES)))
         return tiles & self._chunks(_GAP) if self.certified else tiles
 
     def _chunks(self, name: str) -> set[Tile]:
@@ -195,9 +196,9 @@ class Store:
         return {
             Tile(int(row.name), int(column.name))
             for row in os.scandir(folder)
-            if row.name.isdigit() and row.is_dir()
+            if row.name.isdecimal() and row.is_dir()
             for column in os.scandir(row.path)
-            if column.name.isdigit() and column.is_file()
+            if column.name.isdecimal() and column.is_file()
         }
 
     def state(self) -> str:
@@ -243,12 +244,14 @@ class Store:
 
     def norms(self) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
         """Return the squared norms of rows, and of columns if they are other inputs; raises as `read`."""
-        other = self.manifest["run"]["other"]
-        return self._read_norms(_NORMS), None if other is None else self._read_norms(_OTHER_NORMS)
+        rows = self._read_norms(_NORMS, self.tiling.rows)
+        return rows, None if self.manifest["run"]["other"] is None else self._read_norms(
+            _OTHER_NORMS, self.tiling.columns
+        )
 
-    def _read_norms(self, name: str) -> NDArray[np.float64]:
-        norms = self._read(name, ..., part=name)
-        if np.isnan(norms).any():
+    def _read_norms(self, name: str, count: int) -> NDArray[np.float64]:
+        norms = self._read(name, slice(count + 1), part=name)
+        if norms.shape != (count,) or np.isnan(norms).any():
             raise DamagedError(
                 f"{self.path}: {name} are missing; repeat the call that created the store to restore them"
             )
@@ -260,7 +263,7 @@ class Store:
             if values is None:
                 continue
             try:
-                intact = np.array_equal(self._read_norms(name), values)
+                intact = np.array_equal(self._read_norms(name, len(values)), values)
             except DamagedError:
                 intact = False
             if not intact:

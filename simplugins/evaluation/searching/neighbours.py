@@ -197,6 +197,7 @@ def search(
             "matching_options": matcher_options(matcher),
             "sigma": sigma,
             "dtype": str(run.dtype),
+            **({"dtype_reason": "large common mean"} if x.widened or y.widened else {}),
             "simplugins": __version__,
         },
     )

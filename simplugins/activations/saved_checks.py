@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of files that `Activations.save` and `record` wrote: what they say of their contents may be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def check_saved(contents: Mapping[str, Any], header: Mapping[str, Any]) -> None:
+    """Check the arrays and the header of a file by `Activations.save` against each other.
+
+    Raises
+    ------
+    KeyError
+        If one is missing.
+    ValueError
+        If types or sizes do not fit.
+    """
+    vectors, positions = contents["vectors"], contents["positions"]
+    if vectors.ndim != 2 or vectors.dtype.kind != "f":
+        raise ValueError(f"vectors: expected a matrix of floats, got {vectors.dtype} of shape {vectors.shape}")
+    if positions.ndim != 1 or positions.dtype.kind not in "iu" or (positions < 0).any():
+        raise ValueError(f"positions: expected a count per input, got {positions.dtype} of shape {positions.shape}")
+    if sum(positions.tolist()) != len(vectors):
+        raise ValueError(f"it holds {len(vectors)} concept vectors, expected {sum(positions.tolist())}")
+    for name in ("layout", "dtype"):
+        if not isinstance(header[name], str):
+            raise ValueError(f"{name}: expected a text, got {header[name]!r}")
+
+
+def check_index(index: Mapping[str, Any]) -> None:
+    """Check the types of what the index of a recording says of its layers and labels.
+
+    Raises
+    ------
+    ValueError
+        If an entry has another type than `record` writes.
+    """
+    layers, labels = index.get("layers"), index.get("labels")
+    if not isinstance(layers, Mapping):
+        raise ValueError(f"layers: expected entries by name, got {type(layers).__name__}")
+    if labels is not None and not (isinstance(labels, list) and all(type(label) in (str, int) for label in labels)):
+        raise ValueError("labels: expected a list of texts or whole numbers")
+    for name, entry in layers.items():
+        if not isinstance(entry, Mapping):
+            raise ValueError(f"layer {name!r}: expected its description, got {type(entry).__name__}")
+        shape = entry.get("shape")
+        if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
+            raise ValueError(f"layer {name!r}: expected a shape of whole numbers, got {shape!r}")
+        if not _is_text(name) or not _is_text(entry.get("layout")) or not _is_text(entry.get("dtype")):
+            raise ValueError(f"layer {name!r}: expected a layout and a dtype as texts")
+
+
+def _is_text(value: Any) -> bool:
+    """Return whether a value is a text without lone surrogates, which no file name can hold."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names and labels in figures: drawn as they are, never as formulas or TeX, in fonts that have their characters."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from typing import Any
+
+from simplugins._common.texts import printable
+
+_BOX = "\u25a1"
+_LONGEST = 64
+_LIKELY = ("CJK", "Noto", "Han", "Unicode", "Gothic", "Hei", "Ming", "Song")
+"""Words in the names of fonts with many characters, which are searched first."""
+
+
+def as_data(names: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
+    """Return names as they are drawn, and the properties of Matplotlib texts with which they are drawn so.
+
+    Long names are shortened in the middle. Characters that no installed font has become boxes, with a warning.
+    """
+    texts = [_shortened(printable(str(name))) for name in names]
+    style: dict[str, Any] = {"parse_math": False, "usetex": False}
+    characters = {character for text in texts if not text.isascii() for character in text}
+    if not characters:
+        return texts, style
+    families, missing = _fonts_for(characters)
+    if families:
+        from matplotlib import rcParams
+
+        style["fontfamily"] = [*rcParams["font.family"], *families]
+    if missing:
+        _report("".join(sorted(missing)[:12]))
+        boxes = dict.fromkeys(map(ord, missing), _BOX)
+        texts = [text.translate(boxes) for text in texts]
+    return texts, style
+
+
+@cache
+def _report(characters: str) -> None:
+    """Warn of characters once per process: figures have the same labels on both axes."""
+    warnings.warn(
+        f"no installed font has {characters}, drawn as boxes: install one that does, such as Noto Sans CJK",
+        UserWarning,
+        stacklevel=2,
+    )
+
+
+def write_as_data(texts: Sequence[Any], names: Iterable[str]) -> None:
+    """Set the names of existing Matplotlib texts, such as those of a legend; see `as_data`."""
+    names, style = as_data(names)
+    for text, name in zip(texts, names, strict=True):
+        text.update({"text": name, **style})
+
+
+def _shortened(text: str) -> str:
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[: half - 1]}\u2026{text[-half:]}"
+
+
+def _fonts_for(characters: set[str]) -> tuple[list[str], set[str]]:
+    """Return families of installed fonts that add characters to those of the current font, and those that none has."""
+    from matplotlib import font_manager
+
+    missing = characters - _characters_of(font_manager.findfont(font_manager.FontProperties()))
+    families: list[str] = []
+    for family, path in _candidates(font_manager) if missing else ():
+        if added := missing & _characters_of(path):
+            families.append(family)
+            missing = missing - added
+        if not missing:
+            break
+    return families, missing
+
+
+def _candidates(font_manager: Any) -> Iterator[tuple[str, str]]:
+    """Yield the name and path of one upright font of each installed family, likely ones first."""
+    fonts = {font.name: font.fname for font in font_manager.fontManager.ttflist if font.style == "normal"}
+    likely = [name for name in fonts if any(word in name for word in _LIKELY)]
+    for name in dict.fromkeys([*sorted(likely), *sorted(fonts)]):
+        if "Last Resort" not in name:  # it has a box for every character
+            yield name, fonts[name]
+
+
+def _characters_of(path: Any) -> set[str]:
+    from matplotlib import font_manager
+
+    try:
+        font = font_manager.get_font(path)
+        return set(map(chr, font.get_charmap())) if font.scalable else set()
+    except (OSError, RuntimeError):  # a font that has been removed, or is damaged
+        return set()
