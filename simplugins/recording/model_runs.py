@@ -146,7 +146,8 @@ class ModelRuns:
         shapes: dict[str, list[Shape]] = {}
 
         def observe(layer: str, tensor: Tensor | None) -> None:
-            shapes.setdefault(layer, []).append(() if tensor is None else tuple(tensor.shape))
+            shape = () if tensor is None or tensor.is_nested else tuple(tensor.shape)
+            shapes.setdefault(layer, []).append(shape)
 
         with _apart(compiled=False) as outcome, self._hooks.observed(observe, recording=False):
             self._run(_resized(self._first))

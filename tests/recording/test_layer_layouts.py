@@ -218,6 +218,26 @@ def test_encoder_and_decoder_are_recorded_with_the_inputs_first(batch_first, siz
     assert recorded["transformer.encoder"].shape == (size, N, N)
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_an_encoder_with_a_padding_mask_is_recorded():
+    class Padded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+            self.encoder = nn.TransformerEncoder(layer, 2)
+
+        def forward(self, x, mask):
+            return self.encoder(x, src_key_padding_mask=mask)
+
+    model, mask = Padded().eval(), torch.zeros(N, N, dtype=bool)
+    mask[1:, 4:] = True
+    batch = {"x": torch.randn(N, N, 8), "mask": mask}
+    recorded = record(model, batch)["encoder"]
+    with torch.no_grad():
+        np.testing.assert_allclose(recorded, model(**batch), atol=1e-5)
+    assert recorded.layout == "ntd"
+
+
 def mixer_block(norm, tokens, mixed, channels, x):
     x = x + mixed(tokens(norm(x).transpose(1, 2)).transpose(1, 2))
     return x + channels(x)
