@@ -185,5 +185,7 @@ def open_concatenated(vectors: Any, positions: NDArray[np.int64]) -> Concatenate
         If the sizes do not add up to T.
     """
     if (positions > vectors.shape[0]).any() or positions.sum() != vectors.shape[0]:  # sums of huge sizes overflow
-        raise ValueError(f"expected {sum(positions.tolist())} concept vectors, the sum of the sizes; got {vectors.shape[0]}")
+        raise ValueError(
+            f"expected {sum(positions.tolist())} concept vectors, the sum of the sizes; got {vectors.shape[0]}"
+        )
     return ConcatenatedReader(open_array(vectors, "nc", None, None, None), offsets_of(positions))

@@ -54,7 +54,7 @@ def test_a_mask_applies_to_a_recording(tmp_path, run):
     ("options", "words"),
     [
         (["--mask", "masks.npz"], ["--mask", "mask, ids"]),
-        (["--mask", "masks.npz", "--mask-key", "none"], ["--mask", "'none'"]),
+        (["--mask", "masks.npz", "--mask-key", "none"], ["'none'", "mask, ids"]),
         (["--mask", "masks.npz", "--mask-key", "ids"], ["mask", "2"]),
         (["--mask-key", "mask"], ["--mask-key"]),
         (["--other", "in.npy", "--other-mask-key", "mask"], ["--other-mask-key"]),

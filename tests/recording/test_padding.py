@@ -426,7 +426,7 @@ def test_nothing_is_left_of_an_interrupted_recording_of_sets(tmp_path, error):
         [[5, 6, 9, 7, 9, 2, 1]],
         [[5, 6, 9, 7, 9, 4]],
         [[5, 6, 9, 7, 12, 0]],
-        [[2**62, 2**62, 2**62, 2**62 + 39]],
+        [[2**62, 2**62, 2**62, 2**62 + 34, 4, 1]],
         [[5, 6, 9, 7, 9, 2**70]],
         [[5.5, 5.5, 9, 7, 9, 3]],
         [["5"]],
@@ -435,7 +435,7 @@ def test_nothing_is_left_of_an_interrupted_recording_of_sets(tmp_path, error):
     ],
 )
 def test_sizes_that_do_not_fit_are_named(tmp_path, sizes):
-    record(MODEL, BATCH, "mix", to=tmp_path / "to")
+    record(MODEL, BATCH, "mix", to=tmp_path / "to", labels=range(6))
     path = tmp_path / "to" / "recording.json"
     index = json.loads(path.read_text())
     is_right = index["positions"] == sizes
