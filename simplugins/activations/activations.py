@@ -118,7 +118,7 @@ class Activations:
             One letter per dimension, such as "nhwc" or "nct" (see `simplugins.parse_layout`). "auto" reads two, three
             and four dimensions as "nd", "ntd" and "nchw"; shapes such as (N, 32, 32, 3), which look like images with
             channels last, need a layout.
-        mask : (N, S) bool array, optional
+        mask : (N, S) array of bool, or of 0 and 1, optional
             True for positions to use; for maps also (N, H, W). Masked positions are ignored and may be NaN (unless
             `array` is Activations, whose values have been checked).
         labels : sequence of N str or int, optional

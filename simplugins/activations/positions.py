@@ -17,6 +17,8 @@ from simplugins.activations.layouts import Layout
 
 def read_drop_tokens(drop_tokens: int | Sequence[int]) -> NDArray[np.int64] | None:
     """Return the indices of the tokens to drop, given as a count or a list; None if there are none."""
+    if isinstance(drop_tokens, str) and drop_tokens == "special":
+        raise ValueError("drop_tokens='special' is an option of simplugins.record, which sees the model and its inputs")
     values = arrays.small_numpy(drop_tokens)
     if values.size == 0:
         return None
@@ -46,7 +48,8 @@ def read_mask(
 
     Parameters
     ----------
-    mask : (N, S) bool array, or (N, ...) with one dimension per dimension of positions, in the array's order
+    mask : (N, S) array, or (N, ...) with one dimension per dimension of positions, in the array's order
+        As for `as_booleans`.
     count, positions : int
         N and S.
     axes : Layout or None
@@ -59,19 +62,54 @@ def read_mask(
     ValueError
         If the mask has another shape or type.
     """
-    if isinstance(mask, np.ma.MaskedArray):
-        with error_prefix("mask"):
-            mask = arrays.unmasked(mask)
-    values = arrays.small_numpy(mask)
+    values = as_booleans(mask)
     expected: list[tuple[int, ...]] = [(count, positions)]
     if axes is not None and len(axes.positions) > 1:
         sizes = values.shape[1:] if shape is None else tuple(shape[axis] for axis in sorted(axes.positions))
         expected.append((count, *sizes))
         if values.shape == (count, *sizes) and values.ndim == len(axes.mask_axes):
             values = values.transpose(axes.mask_axes).reshape(count, math.prod(sizes))
-    if values.dtype != np.bool_ or values.shape != (count, positions):
+    if values.shape != (count, positions):
         raise ValueError(
-            f"mask: expected booleans of shape {' or '.join(map(str, expected))}, True for positions to use; "
-            f"got {values.dtype} of shape {tuple(np.shape(mask))}"
+            f"mask: expected shape {' or '.join(map(str, expected))}, True or 1 for positions to use; "
+            f"got shape {values.shape}"
         )
     return values
+
+
+def as_booleans(mask: Any, name: str = "mask") -> NDArray[np.bool_]:
+    """Return a mask as booleans.
+
+    Parameters
+    ----------
+    mask : array of bool, or of numbers that are all 0 or 1, such as a tokenizer's attention mask
+    name : str
+        Its name in error messages.
+
+    Raises
+    ------
+    TypeError
+        If it has masked values.
+    ValueError
+        If it is not an array, or has other values: 0 and -inf, which are added to attention scores, say nothing about
+        positions.
+
+    Examples
+    --------
+    >>> as_booleans([[1, 1, 0], [1, 0, 0]])
+    array([[ True,  True, False],
+           [ True, False, False]])
+    """
+    if isinstance(mask, np.ma.MaskedArray):
+        with error_prefix(name):
+            mask = arrays.unmasked(mask)
+    try:
+        values = arrays.small_numpy(mask.float() if arrays.is_torch(mask) and mask.is_floating_point() else mask)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected an array, got a {type(mask).__name__} that is not one: {error}") from error
+    if values.dtype == np.bool_:
+        return values
+    if values.dtype.kind not in "iuf" or not np.isin(values, (0, 1)).all():
+        listed = ", ".join(map(str, np.unique(values)[:3])) if values.dtype.kind in "iuf" else str(values.dtype)
+        raise ValueError(f"{name}: expected booleans, or 1 for positions to use and 0 for the others; got {listed}")
+    return values.astype(np.bool_)

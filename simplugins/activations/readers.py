@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from simplugins._common import arrays
 from simplugins._common.validation import error_prefix
-from simplugins.activations.blocks import Block, Reader, offsets_of, type_to_read
+from simplugins.activations.blocks import Block, Reader, offsets_of, open_array, type_to_read
 from simplugins.activations.layouts import RAGGED
 from simplugins.activations.sources import read_set
 
@@ -152,3 +152,40 @@ class PositionsReader(_DerivedReader):
     def part(self, start: int, stop: int) -> Self:
         """Return a reader of the inputs from `start` to `stop`."""
         return replace(self, reader=self.reader.part(start, stop), mask=self.mask[start:stop])
+
+
+@dataclass(frozen=True)
+class ConcatenatedReader(_DerivedReader):
+    """Reads sets that lie one after the other in another reader, each of whose inputs is one concept vector."""
+
+    offsets: NDArray[np.int64]
+
+    def __call__(self, start: int, stop: int) -> Block:
+        """Read the inputs from `start` to `stop`."""
+        offsets = self.offsets[start : stop + 1]
+        return Block(self.reader(int(offsets[0]), int(offsets[-1])).vectors, offsets - offsets[0])
+
+    def part(self, start: int, stop: int) -> Self:
+        """Return a reader of the inputs from `start` to `stop`."""
+        return replace(self, offsets=self.offsets[start : stop + 1])
+
+
+def open_concatenated(vectors: Any, positions: NDArray[np.int64]) -> ConcatenatedReader:
+    """Return the reader of sets that lie one after the other in a (T, C) array.
+
+    Parameters
+    ----------
+    vectors : (T, C) array
+    positions : (N,) int64 array
+        The sizes of the sets.
+
+    Raises
+    ------
+    ValueError
+        If the sizes do not add up to T.
+    """
+    if (positions > vectors.shape[0]).any() or positions.sum() != vectors.shape[0]:  # sums of huge sizes overflow
+        raise ValueError(
+            f"expected {sum(positions.tolist())} concept vectors, the sum of the sizes; got {vectors.shape[0]}"
+        )
+    return ConcatenatedReader(open_array(vectors, "nc", None, None, None), offsets_of(positions))

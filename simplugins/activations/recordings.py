@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -24,14 +24,16 @@ from simplugins._common.texts import listed
 from simplugins._common.validation import error_prefix
 from simplugins.activations import formats
 from simplugins.activations.activations import Activations
+from simplugins.activations.blocks import CHUNK_BYTES
 from simplugins.activations.labels import saved_labels
 from simplugins.activations.layer_names import select
+from simplugins.activations.readers import open_concatenated
 from simplugins.activations.saved_checks import check_index
 
 INDEX = "recording.json"
 _FORMAT = "simplugins recording"
 _FORMAT_VERSION = 1
-_UNFINISHED = ".part"
+_UNFINISHED, _CONVERTED = ".part", ".sets"
 
 
 def read_recorded(folder: str | os.PathLike[str], layers: str | Sequence[str] | None = None) -> dict[str, Activations]:
@@ -64,8 +66,9 @@ def read_recorded(folder: str | os.PathLike[str], layers: str | Sequence[str] | 
         names = described if layers is None else select(described, layers, owner=f"the recording {folder}")
         opened = _open_arrays(folder, {name: described[name] for name in names})
         labels = saved_labels(index["labels"])
-        return {name: _activations(name, array, described[name], labels) for name, array in opened.items()}
-    except (KeyError, TypeError) as error:
+        options = {name: _options(described[name], index) for name in names}
+        return {name: layer_activations(name, array, **options[name], labels=labels) for name, array in opened.items()}
+    except (KeyError, IndexError, TypeError) as error:
         raise ValueError(f"{folder / INDEX} is damaged: {type(error).__name__}: {error}") from error
 
 
@@ -99,9 +102,48 @@ def read_layer(folder: str | os.PathLike[str], name: str | None = None) -> Activ
     return layer
 
 
-def _activations(name: str, array: NDArray[Any], entry: Mapping[str, Any], labels: Any) -> Activations:
+def layer_activations(
+    name: str,
+    array: NDArray[Any],
+    *,
+    layout: str,
+    drop_tokens: int | Sequence[int],
+    positions: NDArray[np.int64] | None = None,
+    labels: Any = None,
+) -> Activations:
+    """Return the activations of a layer in a recorded array.
+
+    Parameters
+    ----------
+    name : str
+    array : array
+    layout, drop_tokens, labels
+        As for `Activations.from_array`.
+    positions : (N,) int64 array, optional
+        The sizes of the sets that lie one after the other in a (T, C) array.
+    """
     with error_prefix(f"layer {name!r}"):
-        return Activations.from_array(array, layout=entry["layout"], drop_tokens=entry["drop_tokens"], labels=labels)
+        if positions is None:
+            return Activations.from_array(array, layout=layout, drop_tokens=drop_tokens, labels=labels)
+        return Activations.from_reader(open_concatenated(array, positions), positions, layout=layout, labels=labels)
+
+
+def _options(entry: Mapping[str, Any], index: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a layer's array is to be read, by its entry in the index."""
+    options = {"layout": entry["layout"], "drop_tokens": entry["drop_tokens"]}
+    if "positions" in entry:
+        if type(entry["positions"]) is not int or entry["positions"] < 0:
+            raise TypeError(f"positions: expected the number of a list of sizes, got {entry['positions']!r}")
+        options["positions"] = _sizes(index["positions"][entry["positions"]])
+    return options
+
+
+def _sizes(positions: Any) -> NDArray[np.int64]:
+    """Return the sizes of concatenated sets, after checking them."""
+    sizes = np.asarray(positions)
+    if sizes.dtype.kind != "i" or sizes.ndim != 1 or sizes.size == 0 or sizes.min() < 1:
+        raise TypeError(f"positions: expected the number of positions of each input, got {str(positions)[:60]}")
+    return sizes
 
 
 def _read_index(folder: Path) -> dict[str, Any]:
@@ -190,12 +232,24 @@ class RecordingFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._growing: dict[str, _GrowingFile] = {}
+        self._replaced: list[_GrowingFile] = []
 
     def append(self, name: str, values: NDArray[np.floating]) -> None:
         """Append activations of more inputs to a layer; type and shape must match those of its earlier inputs."""
         if name not in self._growing:
             self._growing[name] = _GrowingFile(self.path / _file_name(name), values.dtype, values.shape[1:])
         self._growing[name].append(values)
+
+    def convert(self, name: str, function: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
+        """Replace a layer's file by the function's results for parts of it, one after the other."""
+        before = self._growing[name]
+        self._replaced.append(before)
+        for part in before.parts():
+            values = function(part)
+            if self._growing[name] is before:
+                self._growing[name] = _GrowingFile(before.path, values.dtype, values.shape[1:], _CONVERTED)
+            self._growing[name].append(values)
+        before.discard()
 
     def arrays(self) -> dict[str, NDArray[np.floating]]:
         """Complete all files and open them as memmaps."""
@@ -209,14 +263,22 @@ class RecordingFolder:
         Parameters
         ----------
         layers : mapping of str to mapping
-            "shape", "dtype", "layout" and "drop_tokens" by layer.
+            "shape", "dtype", "layout" and "drop_tokens" by layer, and "positions" if it is an array of concatenated
+            sets. Sizes that layers have in common are written once.
         labels : (N,) array or None
         """
+        sizes: dict[bytes, list[int]] = {}
+        numbers = {}
+        for name, entry in layers.items():
+            if (positions := entry.get("positions")) is not None:
+                sizes.setdefault(positions.tobytes(), positions.tolist())
+                numbers[name] = {"positions": list(sizes).index(positions.tobytes())}
         index = {
             "format": _FORMAT,
             "format_version": _FORMAT_VERSION,
             "labels": None if labels is None else labels.tolist(),
-            "layers": layers,
+            "positions": list(sizes.values()),
+            "layers": {name: {**entry, **numbers.get(name, {})} for name, entry in layers.items()},
         }
         text = json.dumps(index, indent=1).encode()
 
@@ -227,7 +289,7 @@ class RecordingFolder:
 
     def discard(self) -> None:
         """Remove everything written so far."""
-        for file in self._growing.values():
+        for file in (*self._growing.values(), *self._replaced):
             file.discard()
         (self.path / INDEX).unlink(missing_ok=True)
 
@@ -235,9 +297,9 @@ class RecordingFolder:
 class _GrowingFile:
     """A .npy file that grows input by input under a temporary name, and is closed between writes."""
 
-    def __init__(self, path: Path, dtype: np.dtype[np.floating], shape: tuple[int, ...]) -> None:
+    def __init__(self, path: Path, dtype: np.dtype[np.floating], shape: tuple[int, ...], version: str = "") -> None:
         self.path = path
-        self._unfinished = path.with_name(f".{path.name}{_UNFINISHED}")
+        self._unfinished = path.with_name(f".{path.name}{version}{_UNFINISHED}")
         self._dtype, self._shape = dtype, shape
         self._inputs = 0
 
@@ -248,12 +310,23 @@ class _GrowingFile:
             file.write(values.data)
         self._inputs += len(values)
 
+    def parts(self) -> Iterator[NDArray[Any]]:
+        """Yield what has been written, in parts of a few megabytes."""
+        self._write_final_header()
+        array = np.load(self._unfinished, mmap_mode="r", allow_pickle=False)
+        step = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
+        for start in range(0, len(array), step):
+            yield array[start : start + step]
+
     def complete(self) -> None:
+        self._write_final_header()
+        self._unfinished.rename(self.path)
+
+    def _write_final_header(self) -> None:
         with self._unfinished.open("r+b") as file:
             self._write_header(file)
             file.flush()
             os.fsync(file.fileno())
-        self._unfinished.rename(self.path)
 
     def discard(self) -> None:
         self._unfinished.unlink(missing_ok=True)

@@ -62,7 +62,8 @@ def _remaining_positions(
     if size is None:
         raise ValueError(
             f"{option} needs inputs with equal numbers of positions, but these Activations have "
-            f"{activations.describe_positions()}: pass {option} together with the original array"
+            f"{activations.describe_positions()}, some of which a mask may have left out already: pass {option} to "
+            f"record, or to from_array together with the original array"
         )
     axes = None if activations.layout == RAGGED else parse_layout(activations.layout)
     tokens = None if dropped is None else remaining_tokens(dropped, axes, size)

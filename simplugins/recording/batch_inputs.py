@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,17 +53,23 @@ class BatchReader:
         The type that floating-point inputs are converted to; None leaves it.
     input_key : str, int or None
         The field of each batch that is the input.
-    label_key : str, int or None
-        The field that holds labels of inputs: only passed if the function needs it.
+    other_keys : collection of str or int
+        Fields that are not the model's, such as labels: passed only to a parameter of this name.
     """
 
     def __init__(
-        self, run: Callable[..., Any], *, device: Any, dtype: Any, input_key: str | int | None, label_key: Any = None
+        self,
+        run: Callable[..., Any],
+        *,
+        device: Any,
+        dtype: Any,
+        input_key: str | int | None,
+        other_keys: Collection[Any] = (),
     ) -> None:
         if input_key is not None and (isinstance(input_key, bool) or not isinstance(input_key, str | int | np.integer)):
             raise TypeError(f"input_key: expected a string or an int, got {input_key!r}")
         self._device, self._dtype = device, dtype
-        self._input_key, self._label_key = input_key, label_key
+        self._input_key, self._other_keys = input_key, other_keys
         self._name = type(run).__name__ if hasattr(run, "forward") else getattr(run, "__name__", "forward")
         self._signature = _signature(run)
 
@@ -122,11 +128,11 @@ class BatchReader:
     def _accepts(self, name: str, value: Any) -> bool:
         parameter = self._parameters().get(name)
         if parameter is not None:
-            return name != self._label_key or parameter.default is inspect.Parameter.empty
+            return name not in self._other_keys or parameter.default is inspect.Parameter.empty
         kinds = () if self._signature is None else [x.kind for x in self._signature.parameters.values()]
         any_keyword = self._signature is None or inspect.Parameter.VAR_KEYWORD in kinds
         is_option = value is None or is_array(value) or isinstance(value, bool | int | float)
-        return any_keyword and is_option and name != self._label_key
+        return any_keyword and is_option and name not in self._other_keys
 
     def _check_names(self, named: Mapping[str, Any], keywords: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
         has = ", ".join(map(str, named)) or "nothing"

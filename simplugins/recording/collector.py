@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,15 @@ from simplugins._common import arrays
 from simplugins._common.formatting import counted
 from simplugins._common.validation import error_prefix
 from simplugins.activations.activations import Activations
-from simplugins.activations.layouts import parse_layout
+from simplugins.activations.layouts import Layout, parse_layout
+from simplugins.activations.recordings import layer_activations
+from simplugins.recording.growing_output import GrowingOutput, Store
 from simplugins.recording.input_labels import InputLabels
 from simplugins.recording.layer_layouts import OutputLayout
+from simplugins.recording.layer_masks import LayerMasks
 from simplugins.recording.layer_outputs import NoActivationsError, activations_in, check_activations
 from simplugins.recording.model_layers import Layer, is_container
+from simplugins.recording.special_tokens import SPECIAL, special_indices
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,19 +34,6 @@ _MOST_REASONS = 5
 _DID_NOT_RUN = "did not run in the forward pass: it is unused, a container, or part of something fused or compiled"
 
 
-class Store(Protocol):
-    """Storage of recorded activations by name, in memory or on disk."""
-
-    def append(self, name: str, values: NDArray[np.floating]) -> None:
-        """Append activations of more inputs, with the type and shape of the earlier ones."""
-
-    def arrays(self) -> dict[str, NDArray[np.floating]]:
-        """Complete the store and return its arrays."""
-
-    def describe(self, layers: Mapping[str, Mapping[str, Any]], labels: NDArray[Any] | None) -> None:
-        """Store "shape", "dtype", "layout" and "drop_tokens" of each array, and the labels."""
-
-
 class Memory:
     """A store in memory."""
 
@@ -52,6 +43,10 @@ class Memory:
     def append(self, name: str, values: NDArray[np.floating]) -> None:
         """Append the activations of more inputs."""
         self._parts.setdefault(name, []).append(values)
+
+    def convert(self, name: str, function: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
+        """Convert each part of what is stored under a name."""
+        self._parts[name] = [function(part) for part in self._parts[name]]
 
     def arrays(self) -> dict[str, NDArray[np.floating]]:
         """Concatenate the parts layer by layer, to release the memory of each."""
@@ -83,8 +78,9 @@ class Collector:
         self._layouts: dict[str, OutputLayout] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._dtypes: dict[str, np.dtype[np.floating]] = {}
+        self._growing: dict[str, GrowingOutput] = {}
 
-    def add(self, outputs: Outputs, size: int, find_layout: FindLayout) -> None:
+    def add(self, outputs: Outputs, size: int, find_layout: FindLayout, masks: LayerMasks | None = None) -> None:
         """Add the outputs of a batch.
 
         Parameters
@@ -95,6 +91,8 @@ class Collector:
             Number of inputs in the batch.
         find_layout : callable
             Returns the layout of an output in the first batch, by its layer and the number of the run.
+        masks : LayerMasks or None
+            The positions that count; None for all.
 
         Raises
         ------
@@ -117,7 +115,14 @@ class Collector:
                 raise ValueError(f"layer {layer!r} ran {len(tensors)} times for {inputs}, {len(names)} times before")
             for name, tensor in zip(names, tensors, strict=True):
                 with error_prefix(f"layer {name!r}, {inputs}"):
-                    self._store.append(name, self._checked(name, tensor, size))
+                    values = self._checked(name, tensor, size)
+                    growing = self._growing[name]
+                    special = self._layouts[name].special
+                    growing.append(
+                        values, None if masks is None else masks.of(name, values.shape, growing.axes, special)
+                    )
+        if masks is not None:
+            masks.end()
         self._inputs += size
 
     def finish(self, labels: InputLabels) -> dict[str, Activations]:
@@ -137,9 +142,8 @@ class Collector:
         names = labels.finish()
         activations, descriptions = {}, {}
         for name, array in self._store.arrays().items():
-            options = self._options(name)
-            with error_prefix(f"layer {name!r}"):
-                activations[name] = Activations.from_array(array, labels=names, **options)
+            options = self._growing[name].options
+            activations[name] = layer_activations(name, array, labels=names, **options)
             descriptions[name] = {"shape": list(array.shape), "dtype": str(array.dtype), **options}
         self._store.describe(descriptions, names)
         return activations
@@ -159,6 +163,9 @@ class Collector:
         self._check_patterns(reasons)
         if missing := self._describe_missing(reasons, outputs):
             warnings.warn(missing, UserWarning, stacklevel=4)
+        for name, layout in self._layouts.items():
+            axes = parse_layout(layout.name)
+            self._growing[name] = GrowingOutput(name, self._store, axes, self._drop_tokens_of(name))
 
     def _begin_layer(self, layer: Layer, outputs: Sequence[Tensor | None], find_layout: FindLayout) -> None:
         if not outputs:
@@ -201,22 +208,38 @@ class Collector:
         """Return the activations of a batch, after checking them against the first batch."""
         values = activations_in(tensor, size, self._layouts[name].inputs)
         dtype, shape = self._dtypes[name], self._shapes[name]
-        if (values.dtype, values.shape[1:]) != (dtype, shape):
+        if values.dtype != dtype or not _differ_in_tokens_at_most(
+            values.shape, (size, *shape), self._growing[name].axes
+        ):
             raise ValueError(
                 f"returned {values.dtype} of shape {values.shape[1:]} per input, and {dtype} of shape {shape} before; "
-                f"activations must have the same type and shape for all inputs"
+                f"activations must have the same type for all inputs, and the same shape but for the number of tokens"
             )
-        is_first = self._inputs == 0
-        if is_first or not np.isfinite(values).all():  # report bad options and values early
-            Activations.from_array(values, **self._options(name))
         return values
 
-    def _options(self, name: str) -> dict[str, Any]:
-        """Return the options that apply to an output.
+    def _drop_tokens_of(self, name: str) -> int | list[int]:
+        """Return the tokens to drop from an output.
 
-        Dropped tokens apply to outputs with tokens; to all if there is none, so that constructing Activations explains
-        why.
+        A number or indices apply to outputs that have tokens from parameters; to outputs with tokens if there is none;
+        and to all if there is none of these either, so that constructing Activations explains why.
         """
-        layout = self._layouts[name].name
-        with_tokens = {each.name for each in self._layouts.values() if parse_layout(each.name).has_tokens}
-        return {"layout": layout, "drop_tokens": self._drop_tokens if layout in with_tokens or not with_tokens else 0}
+        layout = self._layouts[name]
+        if isinstance(self._drop_tokens, str) and self._drop_tokens == SPECIAL:
+            return special_indices(layout.special)
+        is_needed = [parse_layout(each.name).has_tokens for each in self._layouts.values()]
+        if self.has_special_tokens:
+            is_needed = [each.special is not None for each in self._layouts.values()]
+        return self._drop_tokens if dict(zip(self._layouts, is_needed, strict=True))[name] or not any(is_needed) else 0
+
+    @property
+    def has_special_tokens(self) -> bool:
+        """Whether an output has tokens that come from parameters."""
+        return any(layout.special is not None for layout in self._layouts.values())
+
+
+def _differ_in_tokens_at_most(shape: Sequence[int], before: Sequence[int], axes: Layout) -> bool:
+    """Return whether two shapes are equal, except for the tokens' axis if there is one."""
+    tokens = axes.positions if axes.has_tokens else ()
+    return len(shape) == len(before) and all(
+        one == other or axis in tokens for axis, (one, other) in enumerate(zip(shape, before, strict=True))
+    )

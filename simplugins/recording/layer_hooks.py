@@ -22,7 +22,7 @@ class LayerHooks:
     Attributes
     ----------
     outputs : dict of str to list
-        By layer, a copy of the first tensor of each output; cleared by the caller before each batch.
+        By layer, a copy of the first tensor of each output; cleared before each batch.
     """
 
     def __init__(self) -> None:

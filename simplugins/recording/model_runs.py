@@ -55,6 +55,7 @@ class ModelRuns:
 
     def __call__(self, batch: Batch) -> None:
         """Run the model, so that the hooks have its outputs."""
+        self._hooks.outputs.clear()
         if self._batch is None:
             self._batch = batch
             self._run_first(batch)

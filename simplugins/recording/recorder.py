@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from simplugins._common.optional import import_extra
@@ -15,15 +16,19 @@ from simplugins.activations.activations import Activations
 from simplugins.activations.recordings import writing
 from simplugins.recording.batch_inputs import BatchReader
 from simplugins.recording.batches import count_inputs, in_batches
-from simplugins.recording.collector import Collector, Memory, Store
+from simplugins.recording.collector import Collector, Memory
+from simplugins.recording.growing_output import Store
 from simplugins.recording.input_labels import InputLabels
+from simplugins.recording.input_masks import InputMasks
 from simplugins.recording.layer_hooks import hooked
 from simplugins.recording.layer_layouts import RequestedLayouts
+from simplugins.recording.layer_masks import LayerMasks
 from simplugins.recording.loader_counts import warn_of_missing_inputs
 from simplugins.recording.loader_order import check_order
 from simplugins.recording.model_errors import explaining_errors
 from simplugins.recording.model_facts import float_type, input_device, named_model, unwrapped
 from simplugins.recording.model_layers import choose_layers
+from simplugins.recording.token_sources import layers_without_tokens
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -36,7 +41,8 @@ def record(
     *,
     to: str | os.PathLike[str] | None = None,
     layout: str | Mapping[str, str] = "auto",
-    drop_tokens: int | Sequence[int] = 0,
+    mask: Any = None,
+    drop_tokens: int | Sequence[int] | Literal["special"] = 0,
     labels: Any = None,
     input_key: str | int | None = None,
     order: Literal["fixed", "any"] = "fixed",
@@ -70,9 +76,16 @@ def record(
         Meaning of the dimensions of what layers return, one letter per dimension (see `simplugins.parse_layout`): for
         all layers with this number of dimensions, or by name or pattern, such as ``{"blocks.*": "nhwc"}``. "auto",
         which applies to all other layers, follows the axes of inputs and channels through the model.
-    drop_tokens : int or sequence of int, default 0
-        Tokens to drop from every layer that has tokens: the number of leading tokens (1 drops a class token), or the
-        indices of tokens. Files contain all tokens.
+    mask : str, (N, T) array, callable or False, optional
+        The tokens of the inputs that count, True or 1, as booleans or zeros and ones; padding is no position of the
+        layers. The key of the mask in each batch; a mask of all inputs, also (N, H, W) for maps; or a function of a
+        batch that returns its mask. By default the batch's ``"attention_mask"`` and ``"decoder_attention_mask"``, if
+        there are any; False counts all positions.
+    drop_tokens : int, sequence of int or "special", default 0
+        Tokens to drop from layers that have tokens: the number of leading tokens (1 drops a class token), the indices
+        of tokens, or "special": class, register and distillation tokens, which come from the model's parameters, and
+        the special tokens of texts (see Notes). If some layers have tokens from parameters, a number or indices apply
+        only to these, and not to the patches before. Files of layers without a mask contain all tokens.
     labels : sequence of N str or int, str or int, optional
         Names of the inputs: a sequence; the key (a string) or position (an int) of the labels in each batch; or, if
         batches have no such key, the name of the data set's own labels: a column of a Hugging Face data set, an
@@ -111,9 +124,9 @@ def record(
         or returns no floating-point tensor with an axis of inputs; its axis of channels cannot be told, or what
         operations, the module or `layout` say of it differs; the shape or type
         of a layer's output changes between batches; a value is NaN or infinite; there are no inputs; the order of a
-        DataLoader is not known to be fixed; the fields of a batch do not determine the model's input; the model raises
-        an error that the type, device or shape of the inputs explains; or `layout`, `drop_tokens` or `labels` do not
-        fit.
+        DataLoader is not known to be fixed; a mask fits no layer, or leaves an input without positions; the fields of
+        a batch do not determine the model's input; the model raises an error that the type, device or shape of the
+        inputs explains; or `layout`, `drop_tokens` or `labels` do not fit.
     FileExistsError
         If `to` exists and is not an empty folder.
 
@@ -121,10 +134,22 @@ def record(
     -----
     UserWarning
         If layers that match a pattern cannot be recorded.
+        If a mask excludes padding, but does not fit some layers, in which padding counts.
         If a DataLoader yields more or fewer inputs than it reads from, for example because of ``drop_last=True``.
 
     Notes
     -----
+    A mask applies to layers with as many tokens as it has, not counting a prefix from the model's parameters, and to
+    the frames of Hugging Face's audio models, which state how many they make of a signal padded on the right. In models
+    of several sequences, such as texts and images, a further run of the first batch with one token less shows which
+    layers have the text's tokens. Layers of which some positions are masked, and layers whose number of tokens differs
+    between batches, are sets of unequal size. Without a mask, `record` cannot tell padding from tokens; it warns if
+    texts begin or end with the padding token that the model's configuration names.
+
+    The special tokens of texts are those of the batch's ``"special_tokens_mask"``, which is not passed to the model
+    (``tokenizer(..., return_special_tokens_mask=True)``), or else the beginning, end, class, separator and padding
+    tokens that the model's configuration names.
+
     The order of a DataLoader is known to be fixed if it draws sequentially, by a sequence of indices, or by a sampler
     with an attribute ``shuffle=False``; data sets and other iterables of batches are trusted unless they show that
     they shuffle. A model in DataParallel or DistributedDataParallel runs outside the wrapper, on one device; its layers
@@ -170,12 +195,13 @@ def record(
     batches = in_batches(inputs, batch_size)
     names = InputLabels(labels, inputs, count_inputs(inputs))
     check_order(inputs, order, labels_are_listed=labels is not None and names.key is None)
+    masks, layer_masks = InputMasks(model, mask, drop_tokens), LayerMasks(model, is_default=mask is None)
     reader = BatchReader(
         run,
         device=input_device(model, device, is_called=run is model),
         dtype=float_type(model),
         input_key=input_key,
-        label_key=names.key,
+        other_keys=(names.key, *masks.keys),
     )
     with _storing(to) as store:
         collector = Collector(selected, store, drop_tokens=drop_tokens)
@@ -189,12 +215,14 @@ def record(
             for step in steps:
                 batch = reader.read(step)
                 names.add(step, batch.size)
-                hooks.outputs.clear()
+                masks_of_batch = masks.read(step, batch.size)
                 with explaining_errors(model, batch, step, picked=input_key is not None):
                     runs(batch)
-                collector.add(hooks.outputs, batch.size, runs.layout)
+                layer_masks.begin(masks_of_batch, partial(layers_without_tokens, hooks, run, batch.keywords))
+                collector.add(hooks.outputs, batch.size, runs.layout, layer_masks)
                 requested.check_applied()
         warn_of_missing_inputs(inputs, names.count)
+        masks.finish(has_special_layers=collector.has_special_tokens)
         return collector.finish(names)
 
 

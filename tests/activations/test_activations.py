@@ -409,7 +409,7 @@ def nan_at(index):
         (TOKENS, {"labels": ["a"]}, ValueError, r"labels.*\b4\b.*\(1,\)"),
         (TOKENS, {"mask": np.ones((4, 5), bool)}, ValueError, r"mask.*\(4, 6\).*\(4, 5\)"),
         (MAPS, {"mask": np.ones((4, 5, 2), bool)}, ValueError, r"mask.*\(4, 10\) or \(4, 2, 5\).*\(4, 5, 2\)"),
-        (TOKENS, {"mask": np.ones((4, 6))}, ValueError, "mask.*float64"),
+        (TOKENS, {"mask": np.full((4, 6), 2)}, ValueError, r"mask.*\b2\b"),
         (TOKENS, {"mask": np.zeros((4, 6), bool)}, ValueError, "input 0 "),
         ([TOKENS[0], TOKENS[1, :, :2]], {}, ValueError, r"set 1\b.* 3 .* 2\b"),
         ([TOKENS[0], TOKENS[1]], {"mask": np.ones((2, 6), bool)}, ValueError, "mask.*list of sets"),

@@ -594,10 +594,10 @@ def test_layers_without_activations_are_named_in_one_warning_and_by_name_in_an_e
         (nan_in(1), {}, ValueError, r"layer '0', inputs 0 to 2: .*\b40 NaN .* input 1 of 3"),
         (nan_in(5), {}, ValueError, r"layer '0', inputs 3 to 5: .*\b40 NaN .* input 2 of 3"),
         (
-            [TOKENS, TOKENS[:2, 1:]],
+            [TOKENS, TOKENS[:2, :, 1:]],
             {},
             ValueError,
-            r"layer '0', inputs 7 to 8: .*float32 .*\(4, 8\).*float32 .*\(5, 8\)",
+            r"layer '0', inputs 7 to 8: .*float32 .*\(5, 7\).*float32 .*\(5, 8\)",
         ),
         ([TOKENS, TOKENS.double()], {}, ValueError, r"float64 .*\(5, 8\).*float32"),
         ([], {}, ValueError, "inputs"),
