@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from simplugins._common import arrays, filesystem
+from simplugins._common import arrays
 from simplugins._common.formatting import counted
 from simplugins.activations.blocks import (
     CHUNK_BYTES,
@@ -34,8 +34,6 @@ from simplugins.activations.scaling import check_norms, read_dtype
 from simplugins.activations.sources import read_source
 from simplugins.activations.subsets import choose_inputs
 
-FORMAT, FORMAT_VERSION = "simplugins activations", 1
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Activations:
@@ -52,14 +50,17 @@ class Activations:
         Length of the concept vectors, C.
     positions : (N,) int64 array
         Number of concept vectors of each input, S_i; masked positions and dropped tokens do not count.
+    grid : tuple of int or None
+        Sizes of the dimensions of positions, such as (height, width); None for sets or if positions were left out.
+    same_positions : bool
+        False if a mask left out different positions of different inputs.
     dtype : numpy dtype
         The type to compute in, float32 or float64.
     labels : (N,) array of str or int64, or None
     squared_norms : (N,) float64 array
         Squared Frobenius norm of each input's response.
     exponents : (N,) int64 array
-        Blocks hold each input divided by two to this power, so that inner products of huge or tiny values neither
-        overflow nor underflow; zero for ordinary values.
+        Blocks hold each input divided by two to this power, so that inner products fit; zero for ordinary values.
     gpu : int or None
         The index of the GPU that holds the values; None for the CPU, or if CuPy is not installed.
     widened : bool
@@ -89,6 +90,8 @@ class Activations:
     gpu: int | None
     _reader: Reader
     widened: bool = False
+    grid: tuple[int, ...] | None = None
+    same_positions: bool = True
 
     @classmethod
     def from_array(
@@ -152,9 +155,8 @@ class Activations:
             reader: ArrayReader | SetsReader = open_sets(array, dtype, layout, mask, dropped)
         else:
             reader = open_array(arrays.as_array(array), layout, mask, dropped, dtype)
-        return cls.from_reader(
-            reader, reader.positions, layout=reader.layout, dtype=dtype, labels=labels, subset=subset, seed=seed
-        )
+        facts: Any = {"layout": reader.layout, "grid": reader.grid, "same_positions": reader.same_positions}
+        return cls.from_reader(reader, reader.positions, dtype=dtype, labels=labels, subset=subset, seed=seed, **facts)
 
     @classmethod
     def from_sets(cls, sets: Iterable[Any], *, labels: Any = None, dtype: DTypeLike | None = None) -> Activations:
@@ -193,6 +195,8 @@ class Activations:
         labels: Any = None,
         subset: Any = None,
         seed: int = 0,
+        grid: tuple[int, ...] | None = None,
+        same_positions: bool = True,
     ) -> Activations:
         """Construct from a reader: select the subset, check all values once, and keep small data in memory."""
         requested = reader.dtype if dtype is None else read_dtype(dtype)
@@ -221,6 +225,8 @@ class Activations:
             gpu=gpu,
             _reader=reader,
             widened=computed != requested,
+            grid=grid,
+            same_positions=same_positions,
         )
 
     def __len__(self) -> int:
@@ -308,15 +314,9 @@ class Activations:
         ValueError
             If the path does not end in .npz.
         """
-        filesystem.check_writable(path, overwrite=overwrite)
-        vectors = np.concatenate(
-            [self._values(start, stop)[0] for start, stop in chunks(self.positions, self.channels)]
-        )
-        contents = {"vectors": vectors, "positions": self.positions}
-        if self.labels is not None:
-            contents["labels"] = self.labels
-        header = {"format": FORMAT, "format_version": FORMAT_VERSION, "layout": self.layout, "dtype": str(self.dtype)}
-        filesystem.write_npz(path, contents, header, overwrite=overwrite)
+        from simplugins.activations.saved_activations import save
+
+        save(self, path, overwrite=overwrite)
 
     @property
     def input_bytes(self) -> int:

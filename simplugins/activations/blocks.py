@@ -214,6 +214,17 @@ class ArrayReader:
         return self.axes.name
 
     @property
+    def grid(self) -> tuple[int, ...] | None:
+        """The sizes of the dimensions of positions, as they are numbered; None if some positions are left out."""
+        is_whole = self.mask is None and self.tokens is None
+        return tuple(int(self.array.shape[axis]) for axis in self.axes.positions) if is_whole else None
+
+    @property
+    def same_positions(self) -> bool:
+        """Whether the mask leaves out the same positions of all inputs."""
+        return self.mask is None or bool((self.mask == self.mask[:1]).all())
+
+    @property
     def positions(self) -> NDArray[np.int64]:
         """The number of positions of each input, (N,)."""
         if self.mask is not None:
@@ -264,7 +275,7 @@ def open_array(
     count, size = shape[axes.inputs], _positions(shape, axes)
     tokens = None if dropped is None else remaining_tokens(dropped, axes, size)
     if mask is not None:
-        mask = read_mask(mask, count, size, axes, shape)
+        mask = read_mask(mask, count, size, axes, tuple(shape[axis] for axis in axes.positions))
         mask = mask if tokens is None else mask[:, tokens]
     return ArrayReader(array, axes, tokens, mask, type_to_read(dtype, is_float64=arrays.is_float64(array)))
 

@@ -10,17 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from simplugins._common import filesystem
 from simplugins._common.npy_headers import read_npy_header
 from simplugins._common.npz_archives import open_npz
 from simplugins._common.optional import import_extra
 from simplugins._common.texts import listed
 from simplugins.activations import matlab
-from simplugins.activations.activations import FORMAT, FORMAT_VERSION, Activations
-from simplugins.activations.blocks import Block, BlockReader, offsets_of
 from simplugins.activations.hdf5_checks import check_values, is_in_file
-from simplugins.activations.labels import saved_labels
-from simplugins.activations.saved_checks import check_saved
+from simplugins.activations.saved_activations import FORMAT, load
 from simplugins.activations.torch_checks import check_tensor, load_tensors
 from simplugins.activations.zarr_checks import check_zarr_array, open_zarr
 
@@ -143,21 +139,7 @@ def _read_npz(path: Path, key: str | None) -> Any:
         if header.get("format") != FORMAT:
             return archive.read(_choose(path, archive.names, key))
         _no_key(path, key)
-        filesystem.check_version(header["format_version"], FORMAT_VERSION)
-        return _saved_activations(archive.read_all(), header)
-
-
-def _saved_activations(contents: Mapping[str, Any], header: Mapping[str, Any]) -> Activations:
-    """Return what `Activations.save` wrote."""
-    check_saved(contents, header)
-    vectors, positions = contents["vectors"], contents["positions"]
-    return Activations.from_reader(
-        BlockReader(Block(vectors, offsets_of(positions))),
-        positions,
-        layout=header["layout"],
-        dtype=header["dtype"],
-        labels=saved_labels(contents.get("labels")),
-    )
+        return load(archive.read_all(), header)
 
 
 def _read_torch(path: Path, key: str | None) -> Any:

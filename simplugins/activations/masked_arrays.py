@@ -42,8 +42,9 @@ def plain_and_mask(array: Any, layout: str, mask: Any) -> tuple[Any, Any]:
     if not (masked.any() or partly.any()):
         return data, mask
     count, positions = masked.shape
-    used = np.ones((count, positions), bool) if mask is None else read_mask(mask, count, positions, axes, shape)
-    _check_whole_positions(partly & used, [shape[axis] for axis in axes.positions])
+    grid = tuple(shape[axis] for axis in axes.positions)
+    used = np.ones((count, positions), bool) if mask is None else read_mask(mask, count, positions, axes, grid)
+    _check_whole_positions(partly & used, grid)
     remaining = used & ~masked
     if not remaining.any(1).all():
         number = int(np.argmin(remaining.any(1)))
@@ -85,7 +86,7 @@ def _masked_positions(array: Any, axes: Layout) -> tuple[NDArray[np.bool_], NDAr
     return every, some & ~every
 
 
-def _check_whole_positions(partly: NDArray[np.bool_], sizes: list[int]) -> None:
+def _check_whole_positions(partly: NDArray[np.bool_], sizes: tuple[int, ...]) -> None:
     if not partly.any():
         return
     number, position = (int(axis[0]) for axis in np.nonzero(partly))

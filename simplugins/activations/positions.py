@@ -42,7 +42,7 @@ def remaining_tokens(dropped: NDArray[np.int64], axes: Layout | None, tokens: in
 
 
 def read_mask(
-    mask: Any, count: int, positions: int, axes: Layout | None, shape: tuple[int, ...] | None = None
+    mask: Any, count: int, positions: int, axes: Layout | None, grid: tuple[int, ...] | None
 ) -> NDArray[np.bool_]:
     """Return a mask as an (N, S) array, after checking its type and shape.
 
@@ -54,8 +54,8 @@ def read_mask(
         N and S.
     axes : Layout or None
         The layout of the array; None for sets.
-    shape : tuple of int, optional
-        The shape of the array; by default any sizes whose product is S are accepted.
+    grid : tuple of int or None
+        Sizes of the dimensions of positions, in the order in which positions are numbered; None if there are none.
 
     Raises
     ------
@@ -64,10 +64,10 @@ def read_mask(
     """
     values = as_booleans(mask)
     expected: list[tuple[int, ...]] = [(count, positions)]
-    if axes is not None and len(axes.positions) > 1:
-        sizes = values.shape[1:] if shape is None else tuple(shape[axis] for axis in sorted(axes.positions))
+    if axes is not None and grid is not None and len(grid) > 1:
+        sizes = [grid[axes.mask_axes.index(axis) - 1] for axis in range(1, len(axes.mask_axes))]
         expected.append((count, *sizes))
-        if values.shape == (count, *sizes) and values.ndim == len(axes.mask_axes):
+        if values.shape == (count, *sizes):
             values = values.transpose(axes.mask_axes).reshape(count, math.prod(sizes))
     if values.shape != (count, positions):
         raise ValueError(

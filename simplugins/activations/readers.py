@@ -24,6 +24,8 @@ class SetsReader:
     sets: Sequence[Any]
     dtype: np.dtype[np.floating]
     layout = RAGGED
+    grid = None
+    same_positions = True
     is_on_disk = False
     chunk_bytes = 0
 

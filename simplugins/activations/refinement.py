@@ -48,6 +48,8 @@ def refine(
         labels=activations.labels if labels is None else labels,
         subset=subset,
         seed=seed,
+        grid=activations.grid if positions is None else None,
+        same_positions=activations.same_positions and (positions is None or bool((positions == positions[:1]).all())),
     )
 
 
@@ -67,5 +69,5 @@ def _remaining_positions(
         )
     axes = None if activations.layout == RAGGED else parse_layout(activations.layout)
     tokens = None if dropped is None else remaining_tokens(dropped, axes, size)
-    remaining = np.ones((count, size), bool) if mask is None else read_mask(mask, count, size, axes)
+    remaining = np.ones((count, size), bool) if mask is None else read_mask(mask, count, size, axes, activations.grid)
     return remaining if tokens is None else remaining & np.isin(np.arange(size), tokens)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +30,18 @@ def check_saved(contents: Mapping[str, Any], header: Mapping[str, Any]) -> None:
     for name in ("layout", "dtype"):
         if not isinstance(header[name], str):
             raise ValueError(f"{name}: expected a text, got {header[name]!r}")
+    if not isinstance(header["same_positions"], bool):
+        raise ValueError(f"same_positions: expected true or false, got {header['same_positions']!r}")
+    _check_grid(header["grid"], positions.tolist())
+
+
+def _check_grid(grid: Any, positions: list[int]) -> None:
+    if grid is None:
+        return
+    if not isinstance(grid, list) or not all(type(size) is int and size > 0 for size in grid):
+        raise ValueError(f"grid: expected sizes of the dimensions of positions, got {grid!r}")
+    if any(count != math.prod(grid) for count in positions):
+        raise ValueError(f"grid: {grid} does not have the {positions[0]} positions of the inputs")
 
 
 def check_index(index: Mapping[str, Any]) -> None:

@@ -144,11 +144,16 @@ def check_pair(x: Activations, y: Activations, matcher: Matcher) -> None:
     Raises
     ------
     ValueError
-        If channels differ, or the matcher is positionwise and numbers of positions differ.
+        If channels differ, or the matcher is positionwise and inputs have different positions.
     """
     if x.channels != y.channels:
         raise ValueError(f"concept vectors must have equal channels to be compared: got {x.channels} and {y.channels}")
     if matcher.positionwise:
+        if not (x.same_positions and y.same_positions):
+            raise ValueError(
+                f"matching {matcher.name!r} pairs position s with position s, but a mask left out different positions "
+                f"of different inputs; a semantic measure compares such sets"
+            )
         counts = np.unique(np.concatenate([x.positions, y.positions]))
         if counts.size > 1:
             raise ValueError(

@@ -72,6 +72,46 @@ def test_masks_follow_the_order_of_the_arrays_positions(letters, shape):
     assert_same_sets(Activations.from_array(Activations.from_array(array, layout=letters), mask=mask), expected)
 
 
+def test_a_mask_in_the_wrong_order_is_an_error_for_activations_as_for_arrays():
+    mask = RNG.random((4, 2, 5)) > 0.3
+    for source in (MAPS, Activations.from_array(MAPS), Activations.from_array(MAPS, subset=[3, 1, 0, 2])):
+        assert_same_sets(
+            Activations.from_array(source, mask=mask),
+            [one[use] for one, use in zip(source_maps(source), mask, strict=True)],
+        )
+        with pytest.raises(ValueError, match=r"mask.*\(4, 2, 5\).*\(4, 5, 2\)"):
+            Activations.from_array(source, mask=mask.transpose(0, 2, 1))
+
+
+def source_maps(source):
+    return np.asarray(Activations.from_array(source)).reshape(4, 2, 5, 3)
+
+
+@pytest.mark.parametrize(("source", "grid"), [(MAPS, (2, 5)), (TOKENS, (6,)), (TOKENS[:, 0], ()), (SETS, None)])
+def test_the_grid_of_positions_is_kept(source, grid, tmp_path):
+    x = Activations.from_array(source)
+    assert (x.grid, x.same_positions) == (grid, True)
+    x.save(tmp_path / "x.npz")
+    assert simplugins.read_activations(tmp_path / "x.npz").grid == grid
+    assert x.part(1, 3).grid == x.chosen(np.array([2, 0])).grid == x.in_memory().grid == grid
+    if grid not in (None, ()):
+        assert Activations.from_array(x, mask=np.arange(x.shape[1])[None] > np.zeros((len(x), 1))).grid is None
+
+
+def test_positions_that_masks_leave_out_differently_are_not_compared_by_position(tmp_path):
+    mask = np.ones((4, 10), bool)
+    mask[:, 3] = False
+    assert simplugins.compute_rsm(MAPS, "spatio-semantic-cosine", mask=mask).shape == (4, 4)
+    mask[2, [3, 7]] = True, False
+    masked = Activations.from_array(MAPS, mask=mask)
+    assert not masked.same_positions
+    masked.save(tmp_path / "x.npz")
+    for source in (masked, Activations.from_array(Activations.from_array(MAPS), mask=mask), tmp_path / "x.npz"):
+        with pytest.raises(ValueError, match="different positions"):
+            simplugins.compute_rsm(source, "spatio-semantic-cosine")
+        assert simplugins.compute_rsm(source, "semantic-cosine").shape == (4, 4)
+
+
 @pytest.mark.parametrize(("letters", "axes"), [("tnc", (1, 0, 2)), ("ncl", (0, 2, 1)), ("cns", (2, 0, 1))])
 def test_tokens_are_dropped_whatever_the_layout(letters, axes):
     array = TOKENS.transpose(axes)
