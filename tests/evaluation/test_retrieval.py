@@ -196,6 +196,7 @@ def test_inputs_without_a_label_are_neither_queries_nor_relevant(how):
     assert result.metrics["precision@3"].mean == expected.per_query["precision@3"][:5].mean()
 
 
+@pytest.mark.filterwarnings("ignore:an interval at:RuntimeWarning")
 def test_a_gallery_may_have_inputs_without_labels():
     values = similarities(4)[:2]
     labels = partial_labels(["a", None])
@@ -206,6 +207,7 @@ def test_a_gallery_may_have_inputs_without_labels():
     assert np.isnan(result.per_query["precision@4"][1])
 
 
+@pytest.mark.filterwarnings("ignore:an interval at:RuntimeWarning")
 @pytest.mark.parametrize("sets", [False, True])
 def test_numbers_and_their_texts_are_one_class(sets):
     values = similarities(4)[:2]
