@@ -78,12 +78,14 @@ class Block:
     def weighted_sum(self, weights: NDArray[np.float64], *, by_input: bool) -> Any:
         """Return the sum of the flattened inputs, or else of all vectors, with one weight per input."""
         rows = weights if by_input else np.repeat(weights, np.diff(self.offsets))
-        return arrays.namespace(self.vectors).asarray(rows) @ self.vectors.reshape(len(rows), -1)
+        xp = arrays.namespace(self.vectors)
+        return _contract("i,ij->j", xp.asarray(rows), self.vectors.reshape(len(rows), -1))
 
     def squares_along(self, direction: Any, *, by_input: bool) -> NDArray[np.float64]:
         """Return the (n,) squared norms of the inputs' projections, or else of their vectors', on a direction."""
-        length = float(arrays.small_numpy(direction @ direction)) ** 0.5 or 1.0
-        squares = np.square(arrays.small_numpy(self.vectors.reshape(-1, len(direction)) @ (direction / length)))
+        length = float(arrays.small_numpy(_contract("i,i->", direction, direction))) ** 0.5 or 1.0
+        projections = _contract("ij,j->i", self.vectors.reshape(-1, len(direction)), direction / length)
+        squares = np.square(arrays.small_numpy(projections))
         return squares if by_input else np.add.reduceat(squares, self.offsets[:-1])
 
     def largest(self) -> NDArray[np.float64]:
@@ -96,6 +98,11 @@ class Block:
         order = self.norm_order()
         with arrays.on_gpu(arrays.gpu_of(self.vectors)):
             return Block(self.vectors[arrays.namespace(self.vectors).asarray(order)], self.offsets), order
+
+
+def _contract(subscripts: str, a: Any, b: Any) -> Any:
+    """Return a product of arrays without the threads of BLAS, which keep cores busy for a while after it."""
+    return np.einsum(subscripts, a, b) if arrays.namespace(b) is np else a @ b
 
 
 def offsets_of(sizes: Sequence[int] | NDArray[np.integer]) -> NDArray[np.int64]:
