@@ -19,7 +19,6 @@ from simplugins.activations.scaling import (
     SINGLE_POSITION,
     read_dtype,
     scaling_exponents,
-    sufficient_dtype,
 )
 
 CHUNK_BYTES = 16 * 2**20
@@ -354,9 +353,9 @@ def measure_norms(
         shared[start:stop] = block.squares_along(total, by_input=by_input)
     spread = _spread(shared, squared_norms, len(positions) if by_input else int(positions.sum()))
     if spread < LEAST_SPREAD[dtype] * (SINGLE_POSITION if positions.max() == 1 else 1):
-        least = LEAST_SPREAD[np.dtype(np.float64)]
-        if spread > least or not _all_equal(reader, positions, channels, by_input=by_input):
-            dtype = sufficient_dtype(spread, squared_norms / positions)
+        from simplugins.activations.common_means import sufficient_dtype
+
+        dtype = sufficient_dtype(reader, positions, channels, dtype, spread, by_input=by_input)
     return dtype, exponents, squared_norms
 
 
@@ -382,14 +381,6 @@ def _spread(shared: NDArray[np.float64], squared_norms: NDArray[np.float64], cou
     if count < 2 or not present.any():
         return 1.0
     return float(1 - np.median(shared[present] / squared_norms[present])) * count / (count - 1)
-
-
-def _all_equal(reader: Reader, positions: NDArray[np.int64], channels: int, *, by_input: bool) -> bool:
-    """Return whether all inputs, or else all concept vectors, equal the first."""
-    first = reader(0, 1).vectors
-    first = (first if by_input else first[:1]).reshape(1, -1)
-    blocks = (reader(start, stop).vectors.reshape(-1, first.shape[1]) for start, stop in chunks(positions, channels))
-    return all(bool((vectors == first).all()) for vectors in blocks)
 
 
 def _report_not_finite(reader: Reader, positions: NDArray[np.int64], channels: int) -> None:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
@@ -51,25 +49,3 @@ def check_norms(squared_norms: NDArray[np.float64], expected: NDArray[np.float64
             f"the first of them number {int(np.argmax(differs))}; was the file modified, or does a worker have a "
             f"different file at the same path?"
         )
-
-
-def sufficient_dtype(spread: float, squares: NDArray[np.float64]) -> np.dtype[np.floating]:
-    """Return float64, the type for inputs that differ little, with a RuntimeWarning if not even that is sufficient.
-
-    Parameters
-    ----------
-    spread : float
-        Share of squared norms that the inputs do not have in common.
-    squares : (N,) float64 array
-        Mean squared norm of the vectors of each input.
-    """
-    variance = np.sqrt(squares).var() / squares.mean()
-    if len(squares) > 1 and spread + variance < LEAST_SPREAD[np.dtype(np.float64)]:
-        warnings.warn(
-            f"the inputs have so much in common, such as a large mean, that they differ by only "
-            f"{np.sqrt(max(spread + variance, 0)):.1g} of their size: too little even for float64. Subtract what they "
-            f"have in common, such as the mean over all inputs, first",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    return np.dtype(np.float64)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import simplugins
 from simplugins import Activations, read_activations
 from simplugins.activations import blocks
 
@@ -144,3 +145,22 @@ def test_extreme_values_are_examined_without_overflow(scale):
 def test_inputs_that_differ_in_size_only_differ_enough():
     assert Activations.from_array(np.arange(1.0, 9.0)[:, None]).dtype == np.float64
     assert Activations.from_array(MAPS[:1] * np.arange(1.0, 9.0)[IMAGES]).dtype == np.float64
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "values",
+    [
+        [-2, 2, -2, -2],
+        [0, 1, 1, 1],
+        [1, 2, 3, 4],
+        [5, 5, 5, 5],
+        [[1, 2], [2, 4], [-1, -2]],
+        [[0, 0, 1], [0, 0, 1], [0, 0, 3]],
+    ],
+    ids=str,
+)
+def test_inputs_along_one_direction_are_no_reason_to_warn(values):
+    array = np.array(values, np.float32).reshape(len(values), -1)
+    expected = ((array[:, None] - array) ** 2).sum(-1)
+    np.testing.assert_allclose(simplugins.compute_rsm(array, "semantic-linear").rdm(squared=True), expected, atol=1e-5)
