@@ -188,7 +188,8 @@ def to_numpy(array: Any, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
 def small_numpy(array: Any) -> NDArray[Any]:
     """Return labels, a mask or another small array as NumPy, with its type unchanged."""
     if is_torch(array):
-        array = array.detach().cpu().numpy()
+        tensor = array.detach().cpu()
+        array = (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
     elif is_cupy(array):
         with on_gpu(gpu_of(array)):
             array = array.get()

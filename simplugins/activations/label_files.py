@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from typing import TypeVar
 
+from simplugins.activations.label_values import stripped
+
 T = TypeVar("T")
 
 _MARKS = (
@@ -19,6 +21,8 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_MISSING = {"nan", "NaN", "NaT", "None", "<NA>", "NA", "N/A", "#N/A", "null", "NULL"}
+"""How Python, R, spreadsheets and databases write a missing value."""
 _TABLES = {".csv": ",;\t", ".tsv": ",;\t"}
 
 
@@ -29,14 +33,16 @@ def read_labels(path: str | os.PathLike[str]) -> list[str]:
     ----------
     path : path
         UTF-8, or UTF-16 or UTF-32 with a byte-order mark. A line in double quotes is a label without them, as
-        spreadsheets write labels that contain commas. Blank lines at the end are ignored.
+        spreadsheets write labels that contain commas. Blank lines at the end are ignored, and so are white space and
+        invisible characters around labels.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is not such a text file, another line is blank, or lines have several columns.
+        If it is not such a text file, another line is blank, lines have several columns, or a line is a word for
+        missing values, such as NA, without quotes.
     """
     return _check_complete(path, read_partial_labels(path))
 
@@ -83,7 +89,18 @@ def read_partial_label_sets(path: str | os.PathLike[str]) -> list[list[str] | No
             raise ValueError(f"{path}, line {number}: expected labels separated by commas, got {line[:60]!r}")
         fields = _fields(path, number, line) if line else []
         sets.append([label for field in fields if (label := field.strip())] if line else None)
+    _check_not_numbered(path, sets)
     return sets
+
+
+def _check_not_numbered(path: str | os.PathLike[str], sets: list[list[str] | None]) -> None:
+    """Check that the first label of each line is not the number of the line."""
+    first = [labels[0] if labels and len(labels) > 1 else None for labels in sets]
+    if len(sets) > 1 and any(first == [str(number + start) for number in range(len(sets))] for start in (0, 1)):
+        raise ValueError(
+            f"{path}: the first column numbers the lines, so it is an index rather than a label: leave it out, for "
+            f"example with frame.to_csv(path, index=False, header=False)"
+        )
 
 
 def _check_complete(path: str | os.PathLike[str], labels: list[T]) -> list[T]:
@@ -109,14 +126,24 @@ def _fields(path: str | os.PathLike[str], number: int, line: str) -> list[str]:
 
 
 def _lines(path: str | os.PathLike[str]) -> list[str]:
-    """Return the lines of a text file without the white space around them, and without blank lines at its end."""
-    if not Path(path).is_file():
+    """Return the lines of a text file without what surrounds them, and without blank lines at its end."""
+    if not Path(path).exists():
         raise FileNotFoundError(f"{path}: no such file")
-    lines = [line.strip() for line in re.split(r"\r\n|\n|\r", _text(path, Path(path).read_bytes()))]
+    if Path(path).is_dir():
+        raise ValueError(f"{path} is a folder: expected a text file with one line per input")
+    text = _text(path, Path(path).read_bytes()).rstrip("\x1a")  # the end of a file of DOS
+    lines = [stripped(line) for line in re.split(r"\r\n|\n|\r", text)]
     while lines and not lines[-1]:
         lines.pop()
     if not lines:
         raise ValueError(f"{path} is empty: expected one line per input")
+    if missing := next((number for number, line in enumerate(lines, 1) if line in _MISSING), None):
+        word = lines[missing - 1]
+        raise ValueError(
+            f"{path}, line {missing}: {word} stands for a missing value in many files: leave the line blank if the "
+            f"input has no label (and allow it, with --partial-labels on the command line); put it in double quotes, "
+            f'"{word}", if this is the label'
+        )
     return lines
 
 

@@ -8,6 +8,7 @@ import decimal
 import math
 import numbers
 import os
+import re
 import unicodedata
 import uuid
 from collections.abc import Collection, Iterable, Sequence
@@ -23,6 +24,9 @@ from simplugins._common import arrays
 _INT64 = np.iinfo(np.int64)
 _FROM_FLOATS = 32
 """The width of NumPy's texts if an array was made from texts and floats, and NaN became "nan"."""
+_INVISIBLE = "\ufeff\u200b\u200e\u200f\u2060\u061c\u00ad\u202a-\u202e\u2066-\u2069"
+"""Byte-order marks, zero-width spaces, direction marks and soft hyphens, which copied texts begin or end with."""
+_AROUND = re.compile(rf"\A[\s{_INVISIBLE}]+|[\s{_INVISIBLE}]+\Z")
 
 
 def collect(values: NDArray[Any] | Sequence[Any], *, missing: str) -> NDArray[Any]:
@@ -136,8 +140,18 @@ def _is_missing(value: Any) -> bool:
     return isinstance(value, numbers.Number) and bool(value != value)
 
 
+def stripped(text: str) -> str:
+    """Return a text without the white space and the invisible characters around it."""
+    return _AROUND.sub("", text)
+
+
 def _number(value: Any, number: int) -> int | str:
     """Return whole numbers as int, other numbers as the shortest text that gives them again."""
+    if isinstance(value, float | np.floating) and 2.0 ** (np.finfo(type(value)).nmant + 1) < abs(value) < math.inf:
+        raise ValueError(
+            f"input {number}: the label {value!r} is larger than the whole numbers that {type(value).__name__} holds "
+            f"exactly, so different labels may have become one: pass integers or texts"
+        )
     return int(value) if math.isfinite(value) and value == int(value) else str(value)
 
 
@@ -173,7 +187,7 @@ def _duration(value: Any, number: int) -> str:
 def _text(text: str, number: int) -> str:
     if "\0" in text:
         raise ValueError(f"input {number}: the label {text!r} contains a NUL character, which NumPy would drop")
-    return unicodedata.normalize("NFC", str.__str__(text)).lstrip("\ufeff").strip()
+    return stripped(unicodedata.normalize("NFC", str.__str__(text)))
 
 
 _CONVERSIONS: tuple[tuple[Any, Any], ...] = (

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common import arrays
+from simplugins._common import arrays, refusals
 from simplugins._common.validation import error_prefix
 from simplugins.activations.label_values import collect, read_label
 
@@ -123,7 +123,7 @@ def check_labels(labels: Any, count: int, name: str = "labels") -> NDArray[Any] 
         if values.dtype == object:
             raise ValueError("expected one label per input, got collections, which only retrieval takes")
         if values.shape != (count,):
-            raise ValueError(f"expected {count} (one per input), got an array of shape {values.shape}")
+            raise ValueError(f"expected {count} (one per input), got {len(values)}")
     return values
 
 
@@ -164,10 +164,23 @@ def _entries(labels: Any, most: int | None = None) -> NDArray[Any] | list[Any]:
         raise TypeError(f"expected a sequence with one label per input, got {kind}: {labels!r:.60}")
     if not (hasattr(labels, "shape") or hasattr(labels, "__array__")):
         return list(islice(labels, most))
+    if "bfloat16" in str(getattr(labels, "dtype", "")):
+        raise TypeError("expected texts or whole numbers, got numbers of bfloat16, which are rounded: pass integers")
+    if (listed := _with_nulls(labels)) is not None:
+        return listed
     mask = np.ma.getmaskarray(labels).ravel() if np.ma.is_masked(labels) else None
     values = arrays.small_numpy(labels)
     if values.ndim == 2 and 1 in values.shape:
         values = values.ravel()
     if values.ndim != 1:
-        raise ValueError(f"expected one label per input, got an array of shape {values.shape}")
+        reason = refusals.refusal(labels) or f"got an array of shape {values.shape}"
+        raise ValueError(f"expected one label per input; {reason}")
     return values if mask is None else [None if hidden else v for v, hidden in zip(values, mask, strict=True)]
+
+
+def _with_nulls(labels: Any) -> list[Any] | None:
+    """Return labels of Polars or Arrow as a list if some are null: NumPy would make floats of integers."""
+    nulls = getattr(labels, "null_count", 0)
+    if not (nulls() if callable(nulls) else nulls):
+        return None
+    return list(labels.to_pylist() if hasattr(labels, "to_pylist") else labels.to_list())

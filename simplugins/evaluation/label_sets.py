@@ -131,6 +131,8 @@ def _sets(name: str, labels: Any, count: int) -> _Sets:
 
 def _as_sets(labels: Any) -> _Sets:
     is_partial = isinstance(labels, PartialLabels)
+    if not is_partial and getattr(labels, "ndim", 0) == 1 and getattr(labels.dtype, "kind", "") == "O":
+        labels = list(labels)
     if (is_partial and labels.dtype == object) or (isinstance(labels, Sequence) and any(map(_is_collection, labels))):
         if not is_partial and not all(map(_is_collection, labels)):
             raise ValueError("expected either one label per input or one collection of labels per input")

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 
 import pytest
 
@@ -95,3 +96,39 @@ def test_a_missing_file_is_an_error(tmp_path):
     for read in (read_labels, read_label_sets):
         with pytest.raises(FileNotFoundError, match="no such file"):
             read(tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", "\u200b", "\u200e", "\u202a", "\u00ad", "\u2060 \ufeff"])
+def test_invisible_characters_around_labels_do_not_make_other_labels(file, mark):
+    assert read_labels(file(f'{mark}cat\ncat{mark}\n{mark}"cat"\n')) == ["cat"] * 3
+    assert read_label_sets(file(f"{mark}cat,dog{mark}\n")) == [["cat", "dog"]]
+
+
+@pytest.mark.parametrize("word", ["nan", "NaN", "None", "NA", "<NA>", "NaT", "#N/A", "NULL"])
+def test_words_for_missing_values_are_labels_only_in_quotes(file, word):
+    for read in (read_labels, read_label_sets, read_partial_labels, read_partial_label_sets):
+        with pytest.raises(ValueError, match=rf"labels\.txt, line 2: {word}"):
+            read(file(f"cat\n{word}\n"))
+    assert read_labels(file(f'cat\n"{word}"\n{word}e\n')) == ["cat", word, f"{word}e"]
+    assert read_label_sets(file(f'cat\n"{word}"\n')) == [["cat"], [word]]
+
+
+@pytest.mark.parametrize("start", [0, 1])
+def test_a_column_of_line_numbers_is_not_a_label(file, start):
+    rows = "".join(f"{number + start},cat\n" for number in range(3))
+    with pytest.raises(ValueError, match=r"sets\.csv: the first column numbers the lines"):
+        read_label_sets(file(rows, "sets.csv"))
+    assert read_label_sets(file("".join(f"{number}\n" for number in range(3)))) == [["0"], ["1"], ["2"]]
+    assert read_label_sets(file("3,cat\n1,dog\n", "sets.csv")) == [["3", "cat"], ["1", "dog"]]
+
+
+def test_labels_are_read_from_pipes_but_not_from_folders(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for read in (read_labels, read_label_sets):
+        with pytest.raises(ValueError, match="folder is a folder"):
+            read(tmp_path / "folder")
+    source, target = os.pipe()
+    with os.fdopen(target, "wb") as pipe:
+        pipe.write(b"cat\r\ndog\r\n\x1a")
+    with os.fdopen(source, "rb"):
+        assert read_labels(f"/dev/fd/{source}") == ["cat", "dog"]

@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 import torch
 import xarray as xr
 from hypothesis import given
@@ -195,6 +196,32 @@ def test_missing_labels_are_an_error_or_allowed(labels):
     assert labels_of(allowed).tolist() == allowed.tolist()
 
 
+class Column:
+    """Integers of a table, some of them null, which become floats in NumPy, as those of Polars and Arrow do."""
+
+    def __init__(self, values):
+        self.to_list = lambda: values
+        self.null_count = lambda: values.count(None)
+
+    def __iter__(self):
+        return iter(self.to_list())
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.to_list(), float)
+
+
+def test_integers_with_nulls_stay_exact():
+    assert partial_labels(Column([2**53 + 1, None, 2**53])).tolist() == [str(2**53 + 1), "", str(2**53)]
+    assert as_labels(Column([2, 1])).tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", "\u200b", "\u200e", "\u202a", "\u00ad", " \u2060\ufeff\n"])
+def test_invisible_characters_around_texts_do_not_make_other_labels(mark):
+    assert as_labels([f"{mark}cat", f"cat{mark}", f"{mark}cat{mark}".encode(), "cat"]).tolist() == ["cat"] * 4
+    assert as_labels([f"a{mark}b"]).tolist() == [f"a{mark}b"]
+    assert partial_labels([mark, "a"]).missing.tolist() == [True, False]
+
+
 def test_allowed_missing_labels_of_numbers_are_the_texts_of_the_others():
     assert partial_labels([1, 2.0, None]).tolist() == ["1", "2", ""]
     assert partial_labels([1, 2]).tolist() == ["1", "2"]
@@ -217,7 +244,11 @@ def test_allowed_missing_labels_of_numbers_are_the_texts_of_the_others():
         ([b"a", b"\xfc", b"c"], ValueError, r"input 1.*xfc.*UTF-8"),
         ([1, "1", 2], ValueError, "number 1 and the text '1'"),
         (np.zeros((3, 2)), ValueError, r"\(3, 2\)"),
-        (list("ab"), ValueError, r"\b3\b.*\(2,\)"),
+        (list("ab"), ValueError, r"\b3\b.*\b2\b"),
+        (scipy.sparse.csr_array(np.eye(3)), ValueError, "sparse"),
+        (torch.arange(3).bfloat16(), TypeError, "bfloat16"),
+        ([2.0**53 + 2, 1, 2], ValueError, r"input 0.*9007199254740994"),
+        (np.array([1, 2**24 + 2, 3], np.float32), ValueError, r"input 1.*6777218e.07.*float32"),
         (pd.DataFrame({"a": list("abc"), "b": 1}), ValueError, r"\(3, 2\)"),
         (partial_labels([{"a"}, None, {"b"}]), ValueError, "collections"),
     ],

@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -269,3 +270,11 @@ def test_importing_evaluation_loads_no_engine():
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert process.stdout.strip() == "[]"
+
+
+def test_columns_of_collections_are_read_as_lists_of_them():
+    rsm, labels = np.eye(6) + 1, [["a"], ["b"], ["a", "b"], [], ["a"], ["c"]]
+    expected = evaluation.retrieval(rsm, labels).per_query["precision@1"]
+    column = pd.Series(labels)
+    for values in (column, column.to_numpy()):
+        np.testing.assert_array_equal(evaluation.retrieval(rsm, values).per_query["precision@1"], expected)
