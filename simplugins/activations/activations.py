@@ -30,7 +30,7 @@ from simplugins.activations.labels import check_labels
 from simplugins.activations.positions import read_drop_tokens
 from simplugins.activations.readers import SelectionReader, SetsReader, is_list_of_sets, open_sets, read_sets
 from simplugins.activations.refinement import refine
-from simplugins.activations.scaling import check_norms, read_dtype
+from simplugins.activations.scaling import check_norms, read_dtype, type_to_compute
 from simplugins.activations.sources import read_source
 from simplugins.activations.subsets import choose_inputs
 
@@ -122,8 +122,7 @@ class Activations:
             and four dimensions as "nd", "ntd" and "nchw"; shapes such as (N, 32, 32, 3), which look like images with
             channels last, need a layout.
         mask : (N, S) array of bool, or of 0 and 1, optional
-            True for positions to use; for maps also (N, H, W). Masked positions are ignored and may be NaN (unless
-            `array` is Activations, whose values have been checked).
+            True for positions to use; for maps also (N, H, W). Other positions may be NaN, except in Activations.
         labels : sequence of N str or int, optional
             Names of the inputs, from any library. None, NaN and blank texts are errors, which `partial_labels` allows.
         dtype : float32 or float64, optional
@@ -141,8 +140,7 @@ class Activations:
         TypeError
             If the values are not real numbers, or the dtype is neither float32 nor float64.
         ValueError
-            If the dimensions do not match the layout, a value is NaN or infinite, an input has no positions left, or
-            an option does not fit the array.
+            If dimensions do not match the layout, values are NaN or infinite, or options do not fit the array.
         """
         dropped = read_drop_tokens(drop_tokens) if np.ndim(drop_tokens) or drop_tokens != 0 else None
         if isinstance(array, Activations):
@@ -153,8 +151,10 @@ class Activations:
             array, layout, mask, labels = read_source(array, layout, mask, labels)
         if isinstance(array, list | tuple) and is_list_of_sets(array):
             reader: ArrayReader | SetsReader = open_sets(array, dtype, layout, mask, dropped)
+            dtype = type_to_compute(dtype, reader.sets)
         else:
             reader = open_array(arrays.as_array(array), layout, mask, dropped, dtype)
+            dtype = type_to_compute(dtype, [reader.array])
         facts: Any = {"layout": reader.layout, "grid": reader.grid, "same_positions": reader.same_positions}
         return cls.from_reader(reader, reader.positions, dtype=dtype, labels=labels, subset=subset, seed=seed, **facts)
 

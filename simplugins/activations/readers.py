@@ -12,8 +12,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from simplugins._common import arrays
 from simplugins._common.validation import error_prefix
-from simplugins.activations.blocks import Block, Reader, offsets_of, open_array, type_to_read
+from simplugins.activations.blocks import Block, Reader, offsets_of, open_array
 from simplugins.activations.layouts import RAGGED
+from simplugins.activations.scaling import type_to_read
 from simplugins.activations.sources import read_set
 
 
@@ -84,7 +85,7 @@ def open_sets(
     if unsuitable := [name for name, is_set in options.items() if is_set]:
         raise ValueError(f"{unsuitable[0]} does not apply to a list of sets (S_i, C)")
     checked = read_sets(sets)
-    return SetsReader(checked, type_to_read(dtype, is_float64=any(map(arrays.is_float64, checked))))
+    return SetsReader(checked, type_to_read(dtype, checked))
 
 
 @dataclass(frozen=True)
