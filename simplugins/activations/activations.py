@@ -30,7 +30,7 @@ from simplugins.activations.labels import check_labels
 from simplugins.activations.positions import read_drop_tokens
 from simplugins.activations.readers import SelectionReader, SetsReader, is_list_of_sets, open_sets, read_sets
 from simplugins.activations.refinement import refine
-from simplugins.activations.scaling import check_norms, read_dtype, type_to_compute
+from simplugins.activations.scaling import check_norms, read_dtype
 from simplugins.activations.sources import read_source
 from simplugins.activations.subsets import choose_inputs
 
@@ -151,10 +151,10 @@ class Activations:
             array, layout, mask, labels = read_source(array, layout, mask, labels)
         if isinstance(array, list | tuple) and is_list_of_sets(array):
             reader: ArrayReader | SetsReader = open_sets(array, dtype, layout, mask, dropped)
-            dtype = type_to_compute(dtype, reader.sets)
+            dtype = arrays.type_of_integers(reader.sets) if dtype is None else dtype
         else:
             reader = open_array(arrays.as_array(array), layout, mask, dropped, dtype)
-            dtype = type_to_compute(dtype, [reader.array])
+            dtype = arrays.type_of_integers([reader.array]) if dtype is None else dtype
         facts: Any = {"layout": reader.layout, "grid": reader.grid, "same_positions": reader.same_positions}
         return cls.from_reader(reader, reader.positions, dtype=dtype, labels=labels, subset=subset, seed=seed, **facts)
 

@@ -17,8 +17,8 @@ from simplugins.activations.positions import read_mask, remaining_tokens
 from simplugins.activations.scaling import (
     LEAST_SPREAD,
     SINGLE_POSITION,
+    read_dtype,
     scaling_exponents,
-    type_to_read,
 )
 
 CHUNK_BYTES = 16 * 2**20
@@ -288,6 +288,13 @@ def open_array(
 
 def _positions(shape: tuple[int, ...], axes: Layout) -> int:
     return math.prod(int(shape[axis]) for axis in axes.positions)
+
+
+def type_to_read(dtype: DTypeLike | None, parts: Sequence[Any]) -> np.dtype[np.floating]:
+    """Return the type to convert arrays to: float64 if float32 cannot hold them, whatever they are computed in."""
+    if any(map(arrays.exceeds_float32, parts)):
+        return np.dtype(np.float64)
+    return np.dtype(np.float32) if dtype is None else read_dtype(dtype)
 
 
 def chunks(positions: NDArray[np.int64], channels: int) -> Iterator[tuple[int, int]]:

@@ -12,9 +12,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from simplugins._common import arrays
 from simplugins._common.validation import error_prefix
-from simplugins.activations.blocks import Block, Reader, offsets_of, open_array
+from simplugins.activations.blocks import Block, Reader, offsets_of, open_array, type_to_read
 from simplugins.activations.layouts import RAGGED
-from simplugins.activations.scaling import type_to_read
 from simplugins.activations.sources import read_set
 
 

@@ -3,13 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-
-from simplugins._common import arrays
 
 _PLAIN_EXPONENTS = {np.dtype(np.float32): 30, np.dtype(np.float64): 400}
 """By dtype: inputs whose largest magnitude lies between two to minus and plus this power need no scaling."""
@@ -31,20 +26,6 @@ def read_dtype(dtype: DTypeLike) -> np.dtype[np.floating]:
     if result not in _PLAIN_EXPONENTS:
         raise TypeError(f"dtype must be float32 or float64, got {result}")
     return result  # type: ignore[return-value]
-
-
-def type_to_read(dtype: DTypeLike | None, parts: Sequence[Any]) -> np.dtype[np.floating]:
-    """Return the type to convert arrays to: float64 if float32 cannot hold them, whatever they are computed in."""
-    if any(map(arrays.exceeds_float32, parts)):
-        return np.dtype(np.float64)
-    return np.dtype(np.float32) if dtype is None else read_dtype(dtype)
-
-
-def type_to_compute(dtype: DTypeLike | None, parts: Sequence[Any]) -> np.dtype[np.floating]:
-    """Return the type to compute in: as given, or float64 for float64 arrays, else float32."""
-    if dtype is not None:
-        return read_dtype(dtype)
-    return np.dtype(np.float64 if any(map(arrays.is_float64, parts)) else np.float32)
 
 
 def scaling_exponents(largest: NDArray[np.float64], dtype: np.dtype[np.floating], start: int) -> NDArray[np.int64]:

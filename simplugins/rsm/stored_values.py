@@ -39,9 +39,10 @@ class StoredValues:
         self.squared_norms, norms = store.norms()
         self._column_norms = self.squared_norms if norms is None else norms
         self.other_squared_norms = norms
-        self.sigma, self.sigma_is_given = None, sigma not in ("median", None)
+        self.sigma_is_given = not (sigma is None or sigma == "median")
+        self.sigma = None
         if kernel == "rbf":
-            self.sigma = float(sigma) if self.sigma_is_given else self._median_sigma()
+            self.sigma = self._median_sigma() if sigma is None or sigma == "median" else float(sigma)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self.store.path, self.kernel, self.sigma)
