@@ -164,6 +164,17 @@ def is_float64(array: Any) -> bool:
     return number_kind(array) == "float" and int(array.dtype.itemsize) >= 8
 
 
+def exceeds_float32(array: Any) -> bool:
+    """Return whether float32 does not hold all values of an array's type: floats of 64 bits, integers of 32 or more."""
+    return int(array.dtype.itemsize) >= {"float": 8, "integer": 4}.get(number_kind(array), math.inf)
+
+
+def type_of_integers(parts: Sequence[Any]) -> np.dtype[np.floating] | None:
+    """Return float32, the type to compute in, if arrays hold integers that float32 rounds, and none holds float64."""
+    needed = any(map(exceeds_float32, parts)) and not any(map(is_float64, parts))
+    return np.dtype(np.float32) if needed else None
+
+
 def to_float(array: Any, dtype: np.dtype[np.floating]) -> Any:
     """Return an array as float32 or float64 on its own device, copied only if necessary.
 

@@ -122,8 +122,7 @@ class Activations:
             and four dimensions as "nd", "ntd" and "nchw"; shapes such as (N, 32, 32, 3), which look like images with
             channels last, need a layout.
         mask : (N, S) array of bool, or of 0 and 1, optional
-            True for positions to use; for maps also (N, H, W). Masked positions are ignored and may be NaN (unless
-            `array` is Activations, whose values have been checked).
+            True for positions to use; for maps also (N, H, W). Other positions may be NaN, except in Activations.
         labels : sequence of N str or int, optional
             Names of the inputs, from any library. None, NaN and blank texts are errors, which `partial_labels` allows.
         dtype : float32 or float64, optional
@@ -141,8 +140,7 @@ class Activations:
         TypeError
             If the values are not real numbers, or the dtype is neither float32 nor float64.
         ValueError
-            If the dimensions do not match the layout, a value is NaN or infinite, an input has no positions left, or
-            an option does not fit the array.
+            If dimensions do not match the layout, values are NaN or infinite, or options do not fit the array.
         """
         dropped = read_drop_tokens(drop_tokens) if np.ndim(drop_tokens) or drop_tokens != 0 else None
         if isinstance(array, Activations):
@@ -153,8 +151,10 @@ class Activations:
             array, layout, mask, labels = read_source(array, layout, mask, labels)
         if isinstance(array, list | tuple) and is_list_of_sets(array):
             reader: ArrayReader | SetsReader = open_sets(array, dtype, layout, mask, dropped)
+            dtype = arrays.type_of_integers(reader.sets) if dtype is None else dtype
         else:
             reader = open_array(arrays.as_array(array), layout, mask, dropped, dtype)
+            dtype = arrays.type_of_integers([reader.array]) if dtype is None else dtype
         facts: Any = {"layout": reader.layout, "grid": reader.grid, "same_positions": reader.same_positions}
         return cls.from_reader(reader, reader.positions, dtype=dtype, labels=labels, subset=subset, seed=seed, **facts)
 

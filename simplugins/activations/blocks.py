@@ -283,18 +283,18 @@ def open_array(
     if mask is not None:
         mask = read_mask(mask, count, size, axes, tuple(shape[axis] for axis in axes.positions))
         mask = mask if tokens is None else mask[:, tokens]
-    return ArrayReader(array, axes, tokens, mask, type_to_read(dtype, is_float64=arrays.is_float64(array)))
+    return ArrayReader(array, axes, tokens, mask, type_to_read(dtype, [array]))
 
 
 def _positions(shape: tuple[int, ...], axes: Layout) -> int:
     return math.prod(int(shape[axis]) for axis in axes.positions)
 
 
-def type_to_read(dtype: DTypeLike | None, *, is_float64: bool) -> np.dtype[np.floating]:
-    """Return the type to convert values to; float64 stays, as float32 could overflow before values are scaled."""
-    if is_float64 or dtype is None:
-        return np.dtype(np.float64 if is_float64 else np.float32)
-    return read_dtype(dtype)
+def type_to_read(dtype: DTypeLike | None, parts: Sequence[Any]) -> np.dtype[np.floating]:
+    """Return the type to convert arrays to: float64 if float32 cannot hold them, whatever they are computed in."""
+    if any(map(arrays.exceeds_float32, parts)):
+        return np.dtype(np.float64)
+    return np.dtype(np.float32) if dtype is None else read_dtype(dtype)
 
 
 def chunks(positions: NDArray[np.int64], channels: int) -> Iterator[tuple[int, int]]:

@@ -84,7 +84,7 @@ def open_sets(
     if unsuitable := [name for name, is_set in options.items() if is_set]:
         raise ValueError(f"{unsuitable[0]} does not apply to a list of sets (S_i, C)")
     checked = read_sets(sets)
-    return SetsReader(checked, type_to_read(dtype, is_float64=any(map(arrays.is_float64, checked))))
+    return SetsReader(checked, type_to_read(dtype, checked))
 
 
 @dataclass(frozen=True)

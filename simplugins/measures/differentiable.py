@@ -95,14 +95,19 @@ def semantic_similarity(
     torch = import_extra("torch", extra="torch", purpose=_PURPOSE)
     kernel, matcher = _kernel_and_matcher(measure)
     _check_sigma(sigma)
-    x, y, dtype = _of_one_type(_sets("x", x), _sets("y", y))
+    x, y = _sets("x", x), _sets("y", y)
     if len(x) != len(y):
         raise ValueError(
             f"x and y must have equal numbers of responses, got {len(x)} and {len(y)}; semantic_rsm compares all pairs"
         )
+    x, y, dtype = _of_one_type(x, y)
     _check_positions(x, y, matcher)
     with torch.autocast(x.device.type, enabled=False):
+        x, y = _sufficient(x, y, [_by_response(x), _by_response(y), torch.cat([x, y], 1)])
         norms_x, norms_y = _squared_norms("x", x), _squared_norms("y", y)
+        if kernel == "rbf":
+            distances = _aligned_distances(x, y, matcher)
+            return _rbf(distances, _bandwidth(distances, sigma)).to(dtype)
         products = (x * y).sum((1, 2)) if matcher.positionwise else _aligned_products(x, y, matcher)
         return _similarities(kernel, products, norms_x, norms_y, sigma, x.shape[2]).to(dtype)
 
@@ -154,6 +159,7 @@ def semantic_rsm(
     x, y, dtype = _of_one_type(x, x if other is None else _sets("other", other))
     _check_positions(x, y, matcher)
     with torch.autocast(x.device.type, enabled=False):
+        x, y = _sufficient(x, y, [_by_response(x), _by_response(y)])
         norms_x, norms_y = _squared_norms("x", x), _squared_norms("other", y)
         products = _products_of_all(x, norms_x, matcher) if other is None else _products_with(x, y, matcher)
         return _similarities(kernel, products, norms_x[:, None], norms_y[None, :], sigma, x.shape[2]).to(dtype)
@@ -195,10 +201,7 @@ def _sets(name: str, responses: Tensor) -> Tensor:
 
 
 def _of_one_type(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Any]:
-    """Check that sets (N, S, C) and (M, T, C) can be compared; return them in the type to compute in, and the result's.
-
-    Like `compute_rsm`, float64 replaces float32 where responses share so much that their differences would be lost.
-    """
+    """Check that sets (N, S, C) and (M, T, C) can be compared; return them in the type of the result, and that type."""
     import torch
 
     if x.shape[2] != y.shape[2]:
@@ -207,22 +210,41 @@ def _of_one_type(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Any]:
         raise ValueError(f"responses must be on the same device, got {x.device} and {y.device}")
     dtype = torch.float64 if x.dtype.itemsize == 8 or y.dtype.itemsize == 8 else torch.float32
     same = y is x
-    computed, x = dtype, x.to(dtype)
-    y = x if same else y.to(dtype)
-    if min(_spread(x), _spread(y)) < LEAST_SPREAD[np.dtype(np.float32)]:
-        computed = torch.float64
-    x = x.to(computed)
-    return x, x if same else y.to(computed), dtype
+    x = x.to(dtype)
+    return x, x if same else y.to(dtype), dtype
 
 
-def _spread(sets: Tensor) -> float:
-    """Return the share of squared norms that is not along the mean of responses, or of the vectors of a single one."""
-    vectors = sets.detach().flatten(1) if len(sets) > 1 else sets.detach()[0]
-    norms = vectors.square().sum(1)
-    mean = vectors.T @ _inverse_roots(norms)
-    shared = (vectors @ mean).square() / (norms * mean.square().sum())
-    count = len(vectors)
-    return (1 - shared.nanmedian().item()) * count / (count - 1) if count > 1 else 1.0
+def _sufficient(x: Tensor, y: Tensor, groups: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return sets in the type to compute in: as in `compute_rsm`, float64 if vectors that are compared share too much.
+
+    Parameters
+    ----------
+    groups : list of (G, V, D) tensors
+        G groups of V vectors.
+    """
+    if min(map(_spread, groups)) >= LEAST_SPREAD[np.dtype(np.float32)]:
+        return x, y
+    same = y is x
+    x = x.double()
+    return x, x if same else y.double()
+
+
+def _by_response(sets: Tensor) -> Tensor:
+    """Return all responses as a group of vectors, or the vectors of a single one."""
+    return sets.flatten(1)[None] if len(sets) > 1 else sets
+
+
+def _spread(groups: Tensor) -> float:
+    """Return the share of squared norms that is not along the mean of each group of vectors, (G, V, D)."""
+    count = groups.shape[1]
+    if count < 2:
+        return 1.0
+    groups = groups.detach()
+    norms = groups.square().sum(2)
+    means = (_inverse_roots(norms)[:, None] @ groups).mT
+    shared = (groups @ means)[:, :, 0].square() / (norms * means.square().sum(1))
+    spread = (1 - float(shared.nanmedian())) * count / (count - 1)
+    return 1.0 if math.isnan(spread) else spread  # zeros, or squared norms beyond the range of the type
 
 
 def _check_positions(x: Tensor, y: Tensor, matcher: Matcher) -> None:
@@ -276,6 +298,24 @@ def _aligned_products(x: Tensor, y: Tensor, matcher: Matcher) -> Tensor:
     return affinities.gather(2, torch.from_numpy(columns).to(x.device)[:, :, None]).sum((1, 2))
 
 
+def _aligned_distances(x: Tensor, y: Tensor, matcher: Matcher) -> Tensor:
+    """Return the (P,) squared distances of matched responses (P, S, C) and (P, T, C), summed over differences."""
+    import torch
+
+    if matcher.positionwise:
+        return (x - y).square().sum((1, 2))
+    if x.shape[1] > y.shape[1]:
+        x, y = y, x
+    affinities = x.detach() @ y.detach().mT
+    columns = torch.from_numpy(_match(affinities.cpu().contiguous().numpy(), matcher)).to(x.device)
+    matched = y.gather(1, columns[:, :, None].expand(-1, -1, y.shape[2]))
+    distances = (x - matched).square().sum((1, 2))
+    if x.shape[1] == y.shape[1]:
+        return distances
+    unmatched = torch.ones_like(y[:, :, 0]).scatter(1, columns, 0)
+    return distances + (y.square().sum(2) * unmatched).sum(1)
+
+
 def _match(affinities: NDArray[np.floating], matcher: Matcher) -> NDArray[np.int64]:
     """Return the columns matched to the rows, (P, S), of P problems with affinities (P, S, T), where S <= T."""
     import torch
@@ -301,8 +341,17 @@ def _similarities(
     if kernel == "cosine":
         return products * (_inverse_roots(norms_x) * _inverse_roots(norms_y))
     sums = norms_x + norms_y
+    rounding = _ROUNDING * math.sqrt(channels) * float(np.finfo(str(sums.dtype).removeprefix("torch.")).eps)
     distances = (sums - 2 * products).clamp(min=0)
-    bandwidth = _median_sigma(distances.detach(), sums.detach(), channels) if isinstance(sigma, str) else sigma
+    unequal = distances.detach().where(distances.detach() > rounding * sums.detach(), 0)
+    bandwidth = _bandwidth(unequal, sigma)
+    if not isinstance(sigma, str):
+        values = (values.detach().cpu().double().numpy() for values in (unequal, norms_x, norms_y))
+        kernels.warn_of_unresolved(next(values), float(bandwidth), *values, rounding=rounding)
+    return _rbf(distances, bandwidth)
+
+
+def _rbf(distances: Tensor, bandwidth: float | Tensor) -> Tensor:
     return (distances * 0 if bandwidth == 0 else distances / bandwidth / bandwidth / -2).exp()
 
 
@@ -312,13 +361,12 @@ def _inverse_roots(norms: Tensor) -> Tensor:
     return norms.where(present, 1).rsqrt().where(present, 0)
 
 
-def _median_sigma(distances: Tensor, sums: Tensor, channels: int) -> float:
-    import torch
-
-    rounding = _ROUNDING * math.sqrt(channels) * torch.finfo(sums.dtype).eps
-    unequal = distances.where(distances > rounding * sums, 0)
+def _bandwidth(distances: Tensor, sigma: Sigma | Tensor) -> float | Tensor:
+    """Return a bandwidth as given, or from the median of squared distances."""
+    if not isinstance(sigma, str):
+        return sigma
     # Counting each pair of a symmetric matrix twice does not change the lower median.
-    return kernels.median_sigma(unequal.reshape(1, -1).cpu().double().numpy(), symmetric=False)
+    return kernels.median_sigma(distances.detach().reshape(1, -1).cpu().double().numpy(), symmetric=False)
 
 
 def _check_sigma(sigma: Any) -> None:

@@ -199,19 +199,18 @@ class SemanticMeasure(Measure):
     def similarities(self, result: TileResult, x: Activations, y: Activations | None, sigma: Sigma) -> Similarities:
         """Apply the kernel to aligned inner products."""
         norms = x.squared_norms, (x if y is None else y).squared_norms
-        bandwidth, rule = None, None
         if self.kernel == "rbf":
             rule = "median" if sigma == "median" else "given"
-            bandwidth = float(sigma) if sigma != "median" else _median(result, norms, symmetric=y is None)
-        values = kernels.similarities(self.kernel, result.values, *norms, rounding=result.rounding, sigma=bandwidth)
-        return Similarities(values, self.kernel, bandwidth, rule)
-
-
-def _median(result: TileResult, norms: tuple[Any, Any], *, symmetric: bool) -> float:
-    distances = kernels.squared_distances(result.values, *norms, rounding=result.rounding)
-    sigma = kernels.median_sigma(distances, symmetric=symmetric)
-    kernels.warn_of_rounding(sigma, *norms, rounding=result.rounding)
-    return sigma
+            distances = kernels.squared_distances(result.values, *norms, rounding=result.rounding)
+            if sigma == "median":
+                bandwidth = kernels.median_sigma(distances, symmetric=y is None)
+                kernels.warn_of_rounding(bandwidth, *norms, rounding=result.rounding)
+            else:
+                bandwidth = float(sigma)
+                kernels.warn_of_unresolved(distances, bandwidth, *norms, rounding=result.rounding)
+            return Similarities(kernels.rbf(distances, bandwidth), self.kernel, bandwidth, rule)
+        values = kernels.similarities(self.kernel, result.values, *norms, rounding=result.rounding, sigma=None)
+        return Similarities(values, self.kernel, None, None)
 
 
 semantic_linear = SemanticMeasure("semantic-linear", "linear", Optimal())

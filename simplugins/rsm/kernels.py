@@ -18,6 +18,8 @@ Sigma = float | Literal["median"]
 KERNELS = ("linear", "cosine", "rbf")
 _RESOLVED = 16
 """Squared distances of at least this many rounding errors are told apart."""
+_NEGLIGIBLE = 20
+"""Squared distance, in squared bandwidths, from which the RBF kernel is below 1e-4."""
 _EQUAL = 2.0**-40
 """Relative difference of squared norms that is attributed to rounding."""
 
@@ -206,6 +208,42 @@ def warn_of_rounding(
             f"half of the squared distances are at most {sigma * sigma:.2g}, of which up to {error:.1g} may be "
             f"rounding, since the responses are so similar: pass dtype='float64' or, if they are in float64, subtract "
             f"from all inputs what they have in common, such as their mean",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def warn_of_unresolved(
+    distances: NDArray[np.float64],
+    sigma: float,
+    norms_x: NDArray[np.float64],
+    norms_y: NDArray[np.float64],
+    *,
+    rounding: float,
+) -> None:
+    """Issue a RuntimeWarning if a bandwidth is so small that rounding errors of squared distances change RBF values.
+
+    Parameters
+    ----------
+    distances : (N, M) array
+        Squared distances, as `squared_distances` returns them.
+    sigma : float
+        Bandwidth.
+    norms_x, norms_y, rounding
+        As for `squared_distances`; norms may also broadcast to the shape of `distances`.
+    """
+    limit = sigma * sigma / _RESOLVED
+    if rounding * (norms_x.max(initial=0) + norms_y.max(initial=0)) <= limit:
+        return
+    rows, columns = (norms_x[:, None], norms_y[None, :]) if norms_x.ndim == norms_y.ndim == 1 else (norms_x, norms_y)
+    sums = rows + columns
+    unequal = (distances > 0) | (np.abs(rows - columns) > _EQUAL * sums)
+    count = np.count_nonzero((rounding * sums > limit) & unequal & (distances < _NEGLIGIBLE * sigma * sigma))
+    if count:
+        warnings.warn(
+            f"sigma={sigma:.4g} is so small, relative to the size of the responses, that {count} RBF similarities "
+            f"hold rounding errors: pass dtype='float64' or, if the responses are in float64, subtract from the inputs "
+            f"what they have in common",
             RuntimeWarning,
             stacklevel=3,
         )

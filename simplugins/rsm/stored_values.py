@@ -39,9 +39,10 @@ class StoredValues:
         self.squared_norms, norms = store.norms()
         self._column_norms = self.squared_norms if norms is None else norms
         self.other_squared_norms = norms
+        self.sigma_is_given = not (sigma is None or sigma == "median")
         self.sigma = None
         if kernel == "rbf":
-            self.sigma = self._median_sigma() if sigma in ("median", None) else float(sigma)
+            self.sigma = self._median_sigma() if sigma is None or sigma == "median" else float(sigma)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self.store.path, self.kernel, self.sigma)
@@ -101,7 +102,12 @@ class StoredValues:
         if self.kernel is None:
             return self.store.read(tile)
         products, norms, rounding = self._products(tile)
-        return kernels.similarities(self.kernel, products, *norms, rounding=rounding, sigma=self.sigma)
+        if self.sigma is None:
+            return kernels.similarities(self.kernel, products, *norms, rounding=rounding, sigma=None)
+        distances = kernels.squared_distances(products, *norms, rounding=rounding)
+        if self.sigma_is_given:
+            kernels.warn_of_unresolved(distances, self.sigma, *norms, rounding=rounding)
+        return kernels.rbf(distances, self.sigma)
 
     def _products(self, tile: Tile) -> tuple[NDArray[np.float64], tuple[Any, Any], float]:
         """Return the aligned inner products of a tile, the norms of its rows and columns, and the rounding error."""

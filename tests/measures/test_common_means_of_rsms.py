@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -148,3 +150,66 @@ def test_a_warning_says_that_distances_are_lost_in_rounding(difference):
         compute_rsm(x.astype(np.float32), "semantic-rbf")
     compute_rsm(x.astype(np.float32), "semantic-rbf", dtype="float64")  # without a warning
     compute_rsm(np.stack([rng.permutation(concepts) for _ in range(6)]).astype(np.float32), "semantic-rbf")
+
+
+GROUPS = (3000 * np.random.default_rng(1).normal(size=(3, 16, 1, 1)))[np.arange(12) // 4]
+
+
+def test_a_bandwidth_within_rounding_warns(tmp_path):
+    measure = "semantic-rbf"
+    x = (MAPS + GROUPS).astype(np.float32)  # three groups of inputs, each with a mean of its own
+    with pytest.warns(RuntimeWarning, match=r"sigma=20 .* 36 RBF similarities"):
+        compute_rsm(x, measure, sigma=20)
+    with pytest.warns(RuntimeWarning, match="sigma=20"):
+        assert compute_rsm(x, measure, sigma=20, store=tmp_path / "store").values.shape == (12, 12)
+    exact = compute_rsm(x, measure, sigma=20, dtype="float64")
+    expected = compute_rsm(x.astype(float) - GROUPS.astype(np.float32), measure, sigma=20)
+    within = GROUPS[:, 0, 0] == GROUPS[:, 0, 0].T
+    np.testing.assert_allclose(exact.values[within], expected.values[within], atol=1e-3)
+
+
+def test_a_bandwidth_within_rounding_warns_in_searches():
+    with pytest.warns(RuntimeWarning, match=r"sigma=20 .* 24 RBF similarities"):
+        simplugins.search((MAPS + GROUPS).astype(np.float32), k=2, measure="semantic-rbf", sigma=20)
+
+
+def test_single_vectors_warn_of_a_bandwidth_within_rounding():
+    x, y = (RNG.normal(size=(2, 1, 16)) + 5000).astype(np.float32)
+    with pytest.warns(RuntimeWarning, match="sigma=5"):
+        compute_rsm(x, "semantic-rbf", other=y, sigma=5)
+
+
+@pytest.mark.parametrize(
+    ("x", "sigma"),
+    [
+        (MAPS, 1e-3),  # all similarities are 0
+        (MAPS, 20),
+        (np.concatenate([MAPS, MAPS, MAPS[:, :, ::-1]]), 1e-2),  # equal inputs have similarity 1
+        (MAPS + 3000, 20),
+        (0 * MAPS, 1e-5),
+    ],
+)
+def test_bandwidths_do_not_warn_where_rounding_does_not_matter(x, sigma):
+    rsm = compute_rsm(x.astype(np.float32), "semantic-rbf", sigma=sigma)
+    np.testing.assert_allclose(
+        rsm, compute_rsm(x.astype(np.float32), "semantic-rbf", sigma=sigma, dtype="float64"), atol=2e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("library", "dtype"),
+    [*itertools.product([np.asarray], ["int32", "uint32", "int64", ">i4"]), (torch.tensor, "int32")],
+)
+def test_wide_integers_with_a_common_mean_keep_their_differences(library, dtype):
+    values = np.random.default_rng(2).integers(2**24, 2**24 + 5000, size=(8, 6, 3, 3))
+    expected = compute_rsm(values - 2.0**24, "semantic-rbf")
+    np.testing.assert_allclose(compute_rsm(library(values.astype(dtype)), "semantic-rbf"), expected, atol=1e-6)
+    sets = [library(each.reshape(6, -1).T.astype(dtype)) for each in values]
+    np.testing.assert_allclose(compute_rsm(sets, "semantic-rbf"), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32", "int64", "uint8"])
+def test_ordinary_integers_are_computed_in_float32(dtype):
+    values = np.random.default_rng(2).integers(0, 50, size=(8, 6, 3, 3)).astype(dtype)
+    assert compute_rsm(values).metadata["dtype"] == "float32"
+    np.testing.assert_allclose(compute_rsm(values), compute_rsm(values.astype(float)), atol=1e-6)

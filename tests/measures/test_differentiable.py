@@ -247,3 +247,40 @@ def test_measures_without_gradients_raise():
         semantic_rsm(X, "semantic-cosin")
     with pytest.raises(ValueError, match=r"'theirs'.*gradient"):
         semantic_rsm(X, theirs)
+
+
+@pytest.mark.parametrize("measure", ["semantic-rbf", "spatio-semantic-rbf"])
+@pytest.mark.parametrize(("positions", "batch"), [(1, 5), (4, 5), (1, 1), (4, 1)])
+@pytest.mark.parametrize("mean", ["all", "response", "response and position"])
+def test_similar_pairs_of_large_responses_keep_their_distances(measure, positions, batch, mean):
+    shapes = {"all": (1, 1, 1), "response": (batch, 1, 8), "response and position": (batch, positions, 8)}
+    large = 3000 * responses(*shapes[mean], seed=2)
+    x, y = responses(batch, positions, 8), responses(batch, positions, 8, seed=1)
+    x, y = (large + x).float(), (large + y).float()
+    result = semantic_similarity(x, y, measure, sigma=5.0)
+    assert result.dtype == torch.float32
+    torch.testing.assert_close(result, semantic_similarity(x.double(), y.double(), measure, sigma=5.0).float())
+    assert (result > 1e-6).all()
+    assert (result < 0.95).all()
+
+
+def test_distances_of_sets_of_unequal_sizes_count_unmatched_positions():
+    x, y = responses(4, 3, 5), responses(4, 6, 5, seed=1)
+    for first, second in ((x, y), (y, x)):
+        result = semantic_similarity(first, second, "semantic-rbf", sigma=3.0)
+        expected = compute_rsm(first, "semantic-rbf", other=second, sigma=3.0).values.diagonal()
+        np.testing.assert_allclose(result, expected, rtol=1e-12)
+
+
+def test_a_bandwidth_within_rounding_warns():
+    x = (3000 * responses(2, 1, 8).repeat_interleave(2, 0) + responses(4, 1, 8, seed=1)).float()
+    with pytest.warns(RuntimeWarning, match="sigma=5"):
+        semantic_rsm(x, "semantic-rbf", sigma=5.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast_does_not_change_the_type_that_is_computed_in(dtype):
+    x, y = 1000 * responses(4, 9, 5).float(), 1000 * responses(4, 9, 5, seed=1).float()
+    expected = semantic_similarity(x, y, "semantic-rbf", sigma=1000.0)
+    with torch.autocast("cpu", dtype=dtype):
+        assert torch.equal(semantic_similarity(x, y, "semantic-rbf", sigma=1000.0), expected)

@@ -335,7 +335,11 @@ class _Search:
         scores: NDArray[np.float64] = np.empty_like(self.products)
         for i, products in enumerate(self.products):
             scores[i] = self._score(i)(products, self.indices[i])
-        return scores if sigma is None else kernels.rbf(-scores, sigma)
+        if sigma is None:
+            return scores
+        norms = self.x.squared_norms[:, None], self.y.squared_norms[self.indices]
+        kernels.warn_of_unresolved(-scores, sigma, *norms, rounding=self.rounding)
+        return kernels.rbf(-scores, sigma)
 
 
 def _whole(activations: Activations, dtype: np.dtype[np.floating], matcher: Matcher) -> Block:
