@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The layout of each layer's output: requested, declared by its module, traced, or told by sizes."""
+"""The layout of each layer's output: requested, declared by its module, traced, or inferred from sizes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from simplugins.recording.axes import (
     CHANNELS,
     INPUTS,
     MERGED,
+    POSITION_LETTERS,
     POSITIONS,
     UNKNOWN,
     Axes,
     is_exchanged,
-    is_given,
     is_partial,
+    is_untouched,
     kind_of,
     special_of,
 )
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 _MOST_LISTED = 5
 Layouts = str | Mapping[str, str]
-_LETTERS = {0: "", 1: "t", 2: "hw", 3: "dhw", 4: "tdhw", 5: "tldhw", 6: "tlsdhw"}
-"""Letters of positions by their number."""
 
 
 @dataclass(frozen=True)
@@ -297,14 +296,14 @@ def _is_ruled_out(axes: Axes | None, axis: int) -> bool:
     if axes is None or is_exchanged(axes[axis]):
         return False
     kind = kind_of(axes[axis])
-    return kind in tuple(POSITIONS) or (kind == CHANNELS and is_partial(axes[axis])) or is_given(axes[axis])
+    return kind in tuple(POSITIONS) or (kind == CHANNELS and is_partial(axes[axis])) or is_untouched(axes[axis])
 
 
 def _laid_out(inputs: int, channels: int, shape: tuple[int, ...], axes: Axes | None) -> OutputLayout:
     positions = [axis for axis in range(len(shape)) if axis not in (inputs, channels)]
-    if len(positions) not in _LETTERS:
+    if len(positions) not in POSITION_LETTERS:
         raise NoActivationsError(f"returned shape {shape}: more dimensions than layouts have letters")
-    letters = _LETTERS[len(positions)]
+    letters = POSITION_LETTERS[len(positions)]
     traced = "".join(kind_of(axes[axis], resolve=True) for axis in positions) if axes is not None else ""
     if len(positions) > 1 and sorted(traced) == sorted(letters):
         letters = traced
@@ -335,7 +334,7 @@ def _ambiguous(shape: tuple[int, ...], inputs: int, channels: Sequence[int], pro
     names = []
     for channel in dict.fromkeys(channels):
         if channel != inputs:
-            letters = iter(_LETTERS.get(len(shape) - 2, ""))
+            letters = iter(POSITION_LETTERS.get(len(shape) - 2, ""))
             names.append("".join(_letter(axis, inputs, channel, letters) for axis in range(len(shape))))
     if not names:
         return NoActivationsError(f"returned shape {shape}: {problem}")
