@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of pandas as arrays of numbers, recognised without importing pandas."""
+"""DataFrames of pandas as arrays of numbers, recognised without importing pandas."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common.refusals import libraries
+from simplugins._common.texts import listed
 
 _MOST_NAMES = 4
 
@@ -31,8 +32,8 @@ def frame_values(frame: Any) -> NDArray[Any]:
     Parameters
     ----------
     frame : pandas.DataFrame
-        Of floats and integers; nullable types (``Float32``, ``Int64``, those of Arrow) become those of NumPy, and
-        missing values NaN.
+        Columns of floats and integers; nullable types (``Float32``, ``Int64``, Arrow) become NumPy types, and missing
+        values NaN.
 
     Raises
     ------
@@ -45,11 +46,9 @@ def frame_values(frame: Any) -> NDArray[Any]:
     ]
     if not all(real):
         others = [(name, t) for name, t, is_real in zip(frame.columns, frame.dtypes, real, strict=True) if not is_real]
-        listed = ", ".join(f"{name!r} ({t})" for name, t in others[:_MOST_NAMES]) + (
-            ", ..." if len(others) > _MOST_NAMES else ""
-        )
+        columns = listed([f"{name!r} ({t})" for name, t in others], most=_MOST_NAMES)
         raise TypeError(
-            f"expected a table of real numbers, but {len(others)} of its {len(real)} columns are not: {listed}. Names "
+            f"expected a table of real numbers, but {len(others)} of its {len(real)} columns are not: {columns}. Names "
             f"of inputs belong into the index, frame.set_index(...); frame.select_dtypes('number') drops other columns"
         )
     plain = [getattr(t, "numpy_dtype", getattr(t, "subtype", t)) for t in frame.dtypes]
@@ -66,7 +65,7 @@ def check_complete(frame: Any) -> None:
     Raises
     ------
     ValueError
-        If one is; the error names its row and column.
+        If a value is missing; the error names its row and column.
     """
     missing = frame.isna().to_numpy()
     if missing.any():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reasons why an object is not an array of real numbers, each with what to pass instead."""
+"""Error messages for objects that are not arrays of real numbers: the reason, and what to pass instead."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from simplugins._common.texts import listed
+
 _MOST_NAMES = 6
 _HINTS = {
     "b": "convert it, for example with array.astype('float32')",
     "c": "pass their absolute values, or real and imaginary parts as two channels",
-    "O": "arrays of Python objects are not read: pass one array of numbers, or a list of arrays (S_i, C)",
+    "O": "arrays of Python objects are not supported: pass one array of numbers, or a list of arrays (S_i, C)",
     "U": "texts can be labels=, but not activations",
     "S": "texts can be labels=, but not activations",
 }
@@ -31,7 +33,7 @@ def libraries(value: Any) -> set[str]:
 
 
 def refusal(value: Any) -> str | None:
-    """Return why an object cannot be read as one array, and what to pass instead; None if nothing speaks against it."""
+    """Return why an object cannot be read as one array, and what to pass instead; None if no reason is known."""
     for reason in (_not_one_array, _image, _tensor, _sparse, _delayed_table):
         if text := reason(value):
             return text
@@ -57,9 +59,9 @@ def _not_one_array(value: Any) -> str | None:
         return f"expected an array, got the number {value}"
     if isinstance(value, Mapping) or (hasattr(value, "keys") and {"h5py", "zarr"} & libraries(value)):
         names = list(value.keys())
-        listed = ", ".join(map(repr, names[:_MOST_NAMES])) + (", ..." if len(names) > _MOST_NAMES else "")
+        present = f"the keys {listed(list(map(repr, names)), most=_MOST_NAMES)}" if names else "no keys"
         choice = f": choose one, such as activations[{names[0]!r}]" if names else ""
-        return f"expected one array, got a {type(value).__name__} of {len(names)} by name ({listed}){choice}"
+        return f"expected one array, got a {type(value).__name__} with {present}{choice}"
     if isinstance(value, Iterator | set | frozenset):
         return f"expected an array, got a {type(value).__name__}: pass a list of its elements"
     return None
@@ -70,8 +72,8 @@ def _image(value: Any) -> str | None:
     if "PIL" not in libraries(first):
         return None
     return (
-        "expected activations, got images of Pillow: for pixels, pass one array (inputs, height, width, channels) with "
-        "layout='nhwc'; for the activations of a network, use simplugins.record"
+        "expected activations, got Pillow images: to compare pixels, pass one array (inputs, height, width, channels) "
+        "with layout='nhwc'; to record the activations of a network, use simplugins.record"
     )
 
 
@@ -79,26 +81,29 @@ def _tensor(value: Any) -> str | None:
     if "torch" not in libraries(value) or not hasattr(value, "is_sparse"):
         return None
     if value.is_nested:
-        return "expected one tensor, got a nested one: pass a list of its parts, list(tensor.unbind())"
+        return "expected one tensor, got a nested one: pass a list of its tensors, list(tensor.unbind())"
     if str(value.layout) != "torch.strided":
-        return f"sparse tensors ({value.layout}) are not read: pass tensor.to_dense()"
+        return f"sparse tensors ({value.layout}) are not supported: pass tensor.to_dense()"
     if hasattr(value, "has_names") and value.has_names():
-        return f"tensors with named dimensions {value.names} are not read: pass tensor.rename(None), and the layout"
+        return (
+            f"tensors with named dimensions {value.names} are not supported: pass tensor.rename(None), and the layout"
+        )
     if value.is_quantized:
-        return "quantized tensors are not read: pass tensor.dequantize()"
+        return "quantized tensors are not supported: pass tensor.dequantize()"
     return "expected a tensor with values, got one on the device 'meta'" if value.is_meta else None
 
 
 def _sparse(value: Any) -> str | None:
-    """Return the refusal of the sparse arrays of SciPy, CuPy, PyData, JAX and TensorFlow."""
-    kinds = [value, getattr(value, "_meta", None)]  # Dask arrays have an example of their blocks
+    """Return the message for sparse arrays of SciPy, CuPy, PyData, JAX and TensorFlow."""
+    kinds = [value, getattr(value, "_meta", None)]  # Dask arrays have a sample of their blocks
     sparse = next((kind for kind in kinds if kind is not None and _is_sparse(kind)), None)
     if sparse is None:
         return None
     ways = ("toarray", "todense", "to_dense")
     way = next((f"array.{way}()" for way in ways if hasattr(sparse, way)), "a dense array")
-    of = "Dask arrays of sparse blocks" if sparse is not value else f"sparse arrays ({type(value).__name__})"
-    return f"{of} are not read: pass {'array.map_blocks(lambda b: b.todense())' if sparse is not value else way}"
+    if sparse is not value:
+        return "Dask arrays of sparse blocks are not supported: pass array.map_blocks(lambda b: b.todense())"
+    return f"sparse arrays ({type(value).__name__}) are not supported: pass {way}"
 
 
 def _is_sparse(value: Any) -> bool:
@@ -113,5 +118,5 @@ def _is_sparse(value: Any) -> bool:
 
 def _delayed_table(value: Any) -> str | None:
     if {"dask", "dask_expr"} & libraries(value) and hasattr(value, "to_dask_array"):
-        return "tables of Dask are not read: pass frame.compute(), or frame.to_dask_array(lengths=True)"
+        return "Dask data frames are not supported: pass frame.compute(), or frame.to_dask_array(lengths=True)"
     return None

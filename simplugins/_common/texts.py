@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names and labels as data: text for terminals, figures and spreadsheets that none of them can mistake for commands."""
+"""Names and labels as text that terminals, figures and spreadsheets cannot mistake for commands."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from itertools import islice
 
 _CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
@@ -13,8 +14,6 @@ _CONTROL = re.compile(
 
 _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 """The beginnings of cells that spreadsheets read as a formula, in ASCII or full width."""
-
-_MOST_LISTED = 20
 
 
 def printable(text: str) -> str:
@@ -40,16 +39,15 @@ def spreadsheet_cell(text: str) -> str:
     return f"'{text}" if _FORMULA.match(text) else text
 
 
-def listed(names: Collection[str], separator: str = ", ") -> str:
-    """Join names: at most 20, and how many more there are.
+def listed(names: Collection[str], separator: str = ", ", *, most: int = 20) -> str:
+    """Join the first names, and say how many more there are.
 
     Examples
     --------
     >>> listed(["a", "b"])
     'a, b'
-    >>> listed([str(number) for number in range(1000)])
-    '0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19 and 980 more'
+    >>> listed([str(number) for number in range(1000)], most=3)
+    '0, 1, 2 and 997 more'
     """
-    shown = [name for name, _ in zip(names, range(_MOST_LISTED), strict=False)]
-    more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
-    return separator.join(shown) + more
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return separator.join(islice(names, most)) + more

@@ -7,6 +7,8 @@ import re
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 
+from simplugins._common.texts import listed
+
 _WILDCARDS = {"**.": r"(?:.*\.)?", "**": ".*", "*": r"[^.]*", "?": r"[^.]"}
 _MOST_LISTED = 12
 
@@ -64,11 +66,10 @@ def _expression(pattern: str) -> re.Pattern[str]:
 
 def _unknown(pattern: str, names: Collection[str], owner: str) -> str:
     nearest = ", ".join(get_close_matches(pattern, names, cutoff=0.5))
-    listed = [name for name in names if "." not in name] or list(names)
-    more = ", ..." if len(listed) > _MOST_LISTED else ""
+    top = [name for name in names if "." not in name] or names
     return (
         f"{owner} has no layer {pattern!r}"
         + (f" (nearest: {nearest})" if nearest else "")
-        + f"; it has {', '.join(listed[:_MOST_LISTED])}{more} "
+        + f"; it has {listed(top, most=_MOST_LISTED)} "
         + "(in patterns, * matches one part of a name, ** any number of parts)"
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Named axes of a tensor: which dimension holds inputs, positions and channels, also after views."""
+"""Named axes: which dimensions of a tensor hold inputs, positions and channels, also after reshaping."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 INPUTS, CHANNELS, UNKNOWN, MERGED = "n", "c", "?", "x"
-"""Kinds of factors; MERGED is for inputs mixed with something else. All other kinds are letters of positions."""
+"""Kinds of factors; MERGED means inputs merged with something else. All other kinds are letters of positions."""
 POSITIONS = "tdhw"
 TOKENS = "t"
-IMAGE = {1: "t", 2: "hw", 3: "dhw"}
-"""Letters of positions by their number."""
+POSITION_LETTERS = {0: "", 1: "t", 2: "hw", 3: "dhw", 4: "tdhw", 5: "tldhw", 6: "tlsdhw"}
+"""Letters of positions, by the number of dimensions that hold positions."""
 
 
 @dataclass(eq=False)
@@ -34,10 +34,10 @@ class Factor:
         Whether it is one of several parts into which an axis was split, such as the heads of attention.
     is_weak : bool
         Whether it holds channels only because a linear map took an unknown axis for channels.
-    is_given : bool
-        Whether it is an axis of the model's inputs, of which no operation has said anything.
+    is_untouched : bool
+        Whether it is an axis of the model's input that no operation has interpreted yet.
     uses : set of str
-        What later operations took an unknown axis for.
+        The kinds that later operations expect an unknown axis to be.
     """
 
     kind: str
@@ -46,11 +46,11 @@ class Factor:
     exchanged: bool = False
     is_part: bool = False
     is_weak: bool = False
-    is_given: bool = False
+    is_untouched: bool = False
     uses: set[str] = field(default_factory=set)
 
     def resolved(self) -> str:
-        """Return the kind, by the use that later operations made of it if it is unknown."""
+        """Return the kind; if it is unknown, the kind that later operations expect, provided they agree."""
         return next(iter(self.uses)) if self.kind == UNKNOWN and len(self.uses) == 1 else self.kind
 
 
@@ -64,7 +64,7 @@ def named(kind: str, size: int) -> Dimension:
 
 
 def unknown(shape: Iterable[int]) -> Axes:
-    """Return unknown axes; those of size 1 have no factor, because they may be anything."""
+    """Return unknown axes; those of size 1 have no factor, because they may hold anything."""
     return tuple(named(UNKNOWN, size) if size != 1 else () for size in shape)
 
 
@@ -74,10 +74,10 @@ def size_of(dimension: Dimension) -> int:
 
 
 def kind_of(dimension: Dimension, *, resolve: bool = False) -> str:
-    """Return what a dimension holds: a kind, or "" for a dimension of size 1 that may be anything.
+    """Return the kind of a dimension; "" for a dimension of size 1 that may hold anything.
 
     Channels merged with positions are channels; positions of several kinds are tokens. Factors of size 1 only count
-    where there is no other. With `resolve`, unknown factors count as what later operations used them for.
+    where there is no other. With `resolve`, unknown factors have the kind that later operations expect.
     """
     larger = [factor for factor in dimension if factor.size != 1]
     kinds = {factor.resolved() if resolve else factor.kind for factor in larger or dimension}
@@ -113,27 +113,27 @@ def is_weak(dimension: Dimension) -> bool:
     return any(factor.is_weak for factor in dimension)
 
 
-def is_given(dimension: Dimension) -> bool:
-    """Return whether a dimension is one of the model's inputs, of which no operation has said anything."""
-    return any(factor.is_given for factor in dimension)
+def is_untouched(dimension: Dimension) -> bool:
+    """Return whether a dimension is one of the model's input that no operation has interpreted yet."""
+    return any(factor.is_untouched for factor in dimension)
 
 
-def given(shape: Iterable[int]) -> Axes:
+def untouched(shape: Iterable[int]) -> Axes:
     """Return the unknown axes of an input of the model."""
-    return tuple((Factor(UNKNOWN, size, is_given=True),) if size != 1 else () for size in shape)
+    return tuple((Factor(UNKNOWN, size, is_untouched=True),) if size != 1 else () for size in shape)
 
 
-def use(dimension: Dimension, kind: str) -> None:
-    """Note that an operation takes an unknown dimension for something."""
+def note_use(dimension: Dimension, kind: str) -> None:
+    """Note that an operation expects an unknown dimension to be of this kind."""
     if len(dimension) == 1 and dimension[0].kind == UNKNOWN:
         dimension[0].uses.add(kind)
 
 
 def anchored(dimension: Dimension, kind: str, size: int) -> Dimension:
-    """Return a dimension as an operation takes it: of this kind if it was unknown."""
+    """Return the output dimension of an operation that expects this kind; a known dimension keeps its own kind."""
     if kind_of(dimension) not in (UNKNOWN, ""):
         return resized(dimension, size)
-    use(dimension, kind)
+    note_use(dimension, kind)
     return named(kind, size)
 
 
@@ -151,7 +151,7 @@ def resized(dimension: Dimension, size: int) -> Dimension:
             exchanged=is_exchanged(dimension),
             is_part=is_partial(dimension),
             is_weak=is_weak(dimension),
-            is_given=is_given(dimension),
+            is_untouched=is_untouched(dimension),
         ),
     )
 
@@ -172,53 +172,53 @@ def with_special(dimension: Dimension, special: NDArray[np.bool_] | None, size: 
 
 
 def selected(dimension: Dimension, index: Sequence[int] | NDArray[np.integer] | slice, size: int) -> Dimension:
-    """Return a dimension of which some elements, or all in another order, have been selected."""
+    """Return a dimension after indexing, which selects or reorders its elements."""
     special = special_of(dimension)
     return with_special(dimension, None if special is None else special[index], size)
 
 
 def joined(dimensions: Sequence[Dimension | int]) -> Dimension:
     """Return the concatenation of dimensions; an int is a number of tokens from parameters."""
-    sizes = [part if isinstance(part, int) else size_of(part) for part in dimensions]
-    kinds = {kind_of(part) for part in dimensions if not isinstance(part, int)} - {""}
-    if UNKNOWN in kinds and len(kinds) > 1:
-        for part in dimensions:
-            if not isinstance(part, int) and len(known := kinds - {UNKNOWN}) == 1:
-                use(part, next(iter(known)))
-        kinds -= {UNKNOWN}
-    if kinds <= set(POSITIONS):
-        kind = kinds.pop() if len(kinds) == 1 else TOKENS if kinds else UNKNOWN
-    else:
-        kind = kinds.pop() if len(kinds) == 1 else UNKNOWN
-    if kind == INPUTS and any(isinstance(part, int) for part in dimensions):
+    derived = [part for part in dimensions if not isinstance(part, int)]
+    kinds = {kind_of(part) for part in derived} - {""}
+    kinds = kinds - {UNKNOWN} or kinds
+    kind = next(iter(kinds)) if len(kinds) == 1 else TOKENS if kinds and kinds <= set(POSITIONS) else UNKNOWN
+    if len(kinds) == 1 and kind != UNKNOWN:
+        for part in derived:
+            note_use(part, kind)
+    if kind == INPUTS and len(derived) < len(dimensions):
         kind = MERGED
-    parts = []
-    for part, size in zip(dimensions, sizes, strict=True):
-        special = None if isinstance(part, int) else special_of(part)
-        parts.append(np.full(size, isinstance(part, int)) if special is None else special)
-    special = np.concatenate(parts)
-    exchanged = any(is_exchanged(part) for part in dimensions if not isinstance(part, int))
+    special = np.concatenate([_special_part(part) for part in dimensions])
     is_tokens = kind == UNKNOWN or kind in POSITIONS
-    return (Factor(kind, sum(sizes), special if is_tokens and special.any() else None, exchanged),)
+    return (
+        Factor(kind, len(special), special if is_tokens and special.any() else None, any(map(is_exchanged, derived))),
+    )
+
+
+def _special_part(part: Dimension | int) -> NDArray[np.bool_]:
+    if isinstance(part, int):
+        return np.ones(part, bool)
+    special = special_of(part)
+    return np.zeros(size_of(part), bool) if special is None else special
 
 
 def combined(dimensions: Sequence[Dimension], size: int) -> Dimension:
     """Return the dimension of an elementwise operation on several tensors.
 
-    Known dimensions win over unknown ones, and both over those that a mixing of positions exchanged. A contradiction
-    is unknown.
+    Known dimensions win over unknown ones, and both over exchanged ones. If the kinds contradict each other, the
+    result is unknown.
     """
     full = [dimension for dimension in dimensions if size_of(dimension) == size and dimension]
     if not full:
-        kept = [dimension for dimension in dimensions if dimension]
-        return resized(kept[0], size) if kept else (unknown([size])[0])
+        broadcast = [dimension for dimension in dimensions if dimension]
+        return resized(broadcast[0], size) if broadcast else unknown([size])[0]
     known = [dimension for dimension in full if kind_of(dimension) != UNKNOWN]
     plain = [dimension for dimension in known if not is_exchanged(dimension)]
     candidates = plain or [dimension for dimension in full if dimension not in known] or known
     kinds = {kind_of(dimension) for dimension in candidates}
     for dimension in full:
         if len(kinds) == 1 and UNKNOWN not in kinds:
-            use(dimension, next(iter(kinds)))
+            note_use(dimension, next(iter(kinds)))
     special = _common_special(full)
     if len(kinds) == 1:
         chosen = next((each for each in candidates if special_of(each) is special), candidates[0])
@@ -237,18 +237,18 @@ def _common_special(dimensions: Sequence[Dimension]) -> NDArray[np.bool_] | None
 
 
 def mixed(contracted: Dimension, others: Sequence[Dimension], size: int) -> tuple[Dimension, list[Dimension]]:
-    """Return the new dimension and the other ones after a linear map of one dimension to another with this size.
+    """Return the new dimension of this size and the other dimensions, after a linear map of one dimension.
 
-    The new dimension holds channels. If the map mixes positions, the earlier channels are the positions from then on,
-    until a further map turns them back.
+    The new dimension holds channels. If the map mixes positions, the former channels become the positions, until
+    another such map turns them back.
     """
     elsewhere = [factor for dimension in others for factor in dimension if factor.kind == CHANNELS]
     if kind_of(contracted) == CHANNELS or not elsewhere:
-        use(contracted, CHANNELS)
+        note_use(contracted, CHANNELS)
         weak = is_weak(contracted) if kind_of(contracted) == CHANNELS else True
         return (Factor(CHANNELS, size, exchanged=is_exchanged(contracted), is_weak=weak),), list(others)
     if any(factor.is_weak for factor in elsewhere):
-        use(contracted, CHANNELS)
+        note_use(contracted, CHANNELS)
     back = is_exchanged(contracted)
     turned = [tuple(_turned(factor, back=back) for factor in dimension) for dimension in others]
     return (Factor(CHANNELS, size, exchanged=not back),), turned
@@ -273,7 +273,7 @@ def reshaped(axes: Axes, shape: tuple[int, ...]) -> Axes:
 
 
 def _take(factors: list[Factor], size: int) -> Dimension | None:
-    """Remove the factors of the next dimension from the list; split the last one if need be."""
+    """Remove the factors of the next dimension from the list, splitting the last one if necessary; None if none fit."""
     if size == 1:
         return (factors.pop(0),) if factors and factors[0].size == 1 else ()
     taken: list[Factor] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operation of Torch got and returned, as the rules for its axes see it."""
+"""A call of a Torch operation, with the axes of its arguments, and elementwise operations."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CONSTANT = "constant"
-"""In place of axes, for tensors that do not depend on the inputs."""
+"""Stands for the axes of tensors that do not depend on the inputs."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A call of an operation.
+    """A call of a Torch operation.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Operation:
         return [(tensor, axes) for tensor in self.tensors() if (axes := self.axes(tensor)) is not None]
 
     def axis(self, name: str = "dim", *, dimensions: int | None = None) -> int:
-        """Return an argument that is a dimension, counted from the front."""
+        """Return the dimension that an argument names, counted from the front."""
         count = dimensions or len(next(self.tensors()).shape)
         return int(self.arguments[name]) % count
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from simplugins.recording.axes import (
     CHANNELS,
-    IMAGE,
+    MERGED,
+    POSITION_LETTERS,
     TOKENS,
     UNKNOWN,
     Axes,
@@ -30,7 +31,7 @@ from simplugins.recording.axis_rules import Result, Rule
 
 
 def _matrix_product(op: Operation) -> Result:
-    """Products of matrices, or of stacks of matrices, with or without something added."""
+    """Products of matrices or stacks of matrices, with or without a summand."""
     names = [name for name in op.arguments if name in _OPERANDS]
     left, right = (op.arguments[name] for name in names[-2:])
     return _product(op, left, right)
@@ -55,7 +56,7 @@ def _product(op: Operation, left: Any, right: Any) -> Axes:
 def _rows(contracted: Dimension, size: int, origin: Axes | str | None) -> Dimension:
     """Return the rows of a product whose left matrix does not depend on the inputs.
 
-    They mix positions; or they are learned queries, or new channels, which only shows later.
+    They are mixed positions, learned queries or new channels; later operations show which.
     """
     if is_position(contracted):
         return named(TOKENS, size)
@@ -70,14 +71,14 @@ def _linear(op: Operation) -> Result:
 
 def _convolution(op: Operation) -> Result:
     axes, shape = op.first(), op.shape
-    letters = IMAGE.get(len(shape) - 2)
-    if letters is None:
+    letters = POSITION_LETTERS.get(len(shape) - 2)
+    if not letters:
         return None
     channels, (inputs, *positions) = mixed(axes[1], (axes[0], *axes[2:]), shape[1])
     if not is_exchanged(channels):
         channels = named(CHANNELS, shape[1])
-    kept = [anchored(each, kind, size) for each, kind, size in zip(positions, letters, shape[2:], strict=True)]
-    return (inputs, channels, *kept)
+    anchors = zip(positions, letters, shape[2:], strict=True)
+    return (inputs, channels, *(anchored(each, kind, size) for each, kind, size in anchors))
 
 
 def _normalised_channels(op: Operation) -> Result:
@@ -88,7 +89,7 @@ def _normalised_channels(op: Operation) -> Result:
 
 
 def _normalised_last(op: Operation) -> Result:
-    """Layer and RMS normalisation: their channels are the last axis, unless they normalise over several."""
+    """Layer and RMS normalisation, whose channels are the last axis, unless they normalise over several axes."""
     axes, shape = op.first(), op.arguments["normalized_shape"]
     if len(shape) != 1 or not axes:
         return _first_of(op, axes)
@@ -113,7 +114,7 @@ def _embedding(op: Operation) -> Result:
 
 
 def _attention(op: Operation) -> Result:
-    """Scaled dot-product attention: queries name the rows, values the channels."""
+    """Scaled dot-product attention: the rows are those of the queries, the channels those of the values."""
     query, value = op.axes(op.arguments["query"]), op.axes(op.arguments["value"])
     shape = op.shape
     if query is None and value is None:
@@ -156,7 +157,7 @@ def _cell(op: Operation) -> Result:
 
 def _packed(op: Operation) -> Result:
     axes = op.first()
-    return _first_of(op, (named("x", op.shape[0]), axes[-1]))
+    return _first_of(op, (named(MERGED, op.shape[0]), axes[-1]))
 
 
 _NAMES: dict[Rule, str] = {

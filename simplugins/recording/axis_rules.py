@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Axes after operations that rearrange, select, join or reduce."""
+"""Rules for the axes after operations that rearrange, select, join or reduce dimensions."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from simplugins.recording.axes import (
     CHANNELS,
-    IMAGE,
     INPUTS,
     MERGED,
+    POSITION_LETTERS,
     TOKENS,
     UNKNOWN,
     Axes,
@@ -34,7 +34,7 @@ from simplugins.recording.axes import (
 from simplugins.recording.axis_operations import CONSTANT, Operation, elementwise
 
 Result = Axes | list[Axes] | None
-"""The axes of one output, or of each; None if they are unknown."""
+"""The axes of all outputs, or of each one; None if they are unknown."""
 
 
 def _view(op: Operation) -> Result:
@@ -61,8 +61,7 @@ def _swap_last(op: Operation) -> Result:
 
 
 def _expand(op: Operation) -> Result:
-    axes = op.first()
-    return elementwise([axes], op.shape)
+    return elementwise([op.first()], op.shape)
 
 
 def _unsqueeze(op: Operation) -> Result:
@@ -72,7 +71,7 @@ def _unsqueeze(op: Operation) -> Result:
 
 
 def _without_selected_token(dimension: Dimension) -> tuple[Dimension, Dimension]:
-    """Separate a special token that has been selected, as the last factor, from a dimension."""
+    """Split off the last factor of a dimension if it is a special token that has been selected."""
     has_token = len(dimension) > 1 and dimension[-1].size == 1 and dimension[-1].special is not None
     return (dimension[:-1], dimension[-1:]) if has_token else (dimension, ())
 
@@ -84,22 +83,23 @@ def _squeeze(op: Operation) -> Result:
     return tuple(axes[dim] for dim in range(len(shape)) if dim not in chosen or shape[dim] != 1)
 
 
-def _replaced(axes: Axes, dim: int, *dimensions: Dimension) -> Axes:
+def replaced(axes: Axes, dim: int, *dimensions: Dimension) -> Axes:
+    """Return axes with other dimensions in place of one."""
     return (*axes[:dim], *dimensions, *axes[dim + 1 :])
 
 
 def _select(op: Operation) -> Result:
     axes, dim = op.first(), op.axis()
     special = special_of(axes[dim])
-    if dim and special is not None and special[op.arguments["index"]]:  # it may become one of several tokens again
+    if dim and special is not None and special[op.arguments["index"]]:  # it may be concatenated with other tokens again
         return (*axes[: dim - 1], (*axes[dim - 1], Factor(TOKENS, 1, np.ones(1, bool))), *axes[dim + 1 :])
-    return _replaced(axes, dim)
+    return replaced(axes, dim)
 
 
 def _slice(op: Operation) -> Result:
     axes, dim = op.first(), op.axis()
     part = slice(op.arguments["start"], op.arguments["end"], op.arguments["step"])
-    return _replaced(axes, dim, selected(axes[dim], part, op.shape[dim]))
+    return replaced(axes, dim, selected(axes[dim], part, op.shape[dim]))
 
 
 def _split(op: Operation) -> Result:
@@ -107,18 +107,18 @@ def _split(op: Operation) -> Result:
     parts, start = [], 0
     for output in op.outputs:
         size = output.shape[dim]
-        parts.append(_replaced(axes, dim, selected(axes[dim], slice(start, start + size), size)))
+        parts.append(replaced(axes, dim, selected(axes[dim], slice(start, start + size), size)))
         start += size
     return parts
 
 
 def _unbind(op: Operation) -> Result:
-    return [_replaced(op.first(), op.axis())] * len(op.outputs)
+    return [replaced(op.first(), op.axis())] * len(op.outputs)
 
 
 def _index_select(op: Operation) -> Result:
     axes, dim = op.first(), op.axis()
-    return _replaced(axes, dim, _indexed(op, axes[dim], op.arguments["index"], op.shape[dim]))
+    return replaced(axes, dim, _indexed(op, axes[dim], op.arguments["index"], op.shape[dim]))
 
 
 def _indexed(op: Operation, dimension: Dimension, index: Any, size: int) -> Dimension:
@@ -140,7 +140,7 @@ def _index(op: Operation) -> Result:
     axes, indices = op.first(), op.arguments["indices"]
     used = [dim for dim, index in enumerate(indices) if index is not None]
     if len(used) == 1 and indices[used[0]].ndim == 1:
-        return _replaced(axes, used[0], _indexed(op, axes[used[0]], indices[used[0]], op.shape[used[0]]))
+        return replaced(axes, used[0], _indexed(op, axes[used[0]], indices[used[0]], op.shape[used[0]]))
     if used != list(range(used[0], used[0] + len(used))) or any(indices[dim].dtype.itemsize == 1 for dim in used):
         return None
     rank = max(indices[dim].ndim for dim in used)
@@ -151,12 +151,8 @@ def _index(op: Operation) -> Result:
 
 
 def _counts_up(index: Any, size: int) -> bool:
-    """Return whether an index is 0, 1, 2 and so on, so that each input keeps its own values."""
+    """Return whether an index is 0, 1, 2 and so on, so that inputs keep their order."""
     return index.numel() == size and bool((index.flatten().cpu().numpy() == np.arange(size)).all())
-
-
-def _gather(op: Operation) -> Result:
-    return tuple(_without_special(resized(each, size)) for each, size in zip(op.first(), op.shape, strict=True))
 
 
 def _flip(op: Operation) -> Result:
@@ -214,12 +210,13 @@ def _stack(op: Operation) -> Result:
 
 
 def _resized(op: Operation) -> Result:
+    """Operations that keep the order of dimensions, but not their sizes or the order of tokens."""
     return tuple(_without_special(resized(each, size)) for each, size in zip(op.first(), op.shape, strict=True))
 
 
 def _map(op: Operation) -> Result:
-    """Pooling, upsampling and the like, which take (inputs, channels, positions ...)."""
-    letters, axes = IMAGE.get(_map_rank(op.name), ""), op.first()
+    """Pooling, upsampling and other operations on maps, which are (inputs, channels, positions ...)."""
+    letters, axes = POSITION_LETTERS[_map_rank(op.name)], op.first()
     if len(axes) != len(letters) + 2:
         return _resized(op)
     kinds = UNKNOWN + CHANNELS + letters
@@ -230,7 +227,7 @@ def _map(op: Operation) -> Result:
 
 
 def _map_rank(name: str) -> int:
-    return next((rank for rank in IMAGE if f"{rank}d" in name), 2)
+    return next((rank for rank in (1, 2, 3) if f"{rank}d" in name), 2)
 
 
 def _pad(op: Operation) -> Result:
@@ -241,25 +238,21 @@ def _pad(op: Operation) -> Result:
         special = special_of(axes[dim])
         if special is not None and min(before, after) >= 0:
             special = np.pad(special, (before, after), constant_values=True)
-        axes[dim] = (
-            with_special(axes[dim], special, op.shape[dim])
-            if special is not None
-            else resized(axes[dim], op.shape[dim])
-        )
+        axes[dim] = with_special(axes[dim], special, op.shape[dim])
     return tuple(axes)
 
 
 def _unfold(op: Operation) -> Result:
     axes = list(op.first())
     dim = int(op.arguments["dimension"]) % len(axes)
-    kind, size = kind_of(axes[dim]), op.shape[-1]
+    kind = kind_of(axes[dim]) or UNKNOWN
     axes[dim] = resized(axes[dim], op.shape[dim])
-    return (*axes, named(kind or UNKNOWN, size) if kind not in (INPUTS, MERGED) else named(MERGED, size))
+    return (*axes, named(MERGED if kind == INPUTS else kind, op.shape[-1]))
 
 
 def _columns(op: Operation) -> Result:
     axes = op.first()
-    return (axes[0], named(CHANNELS, op.shape[1]), named("t", op.shape[2])) if len(axes) == 4 else None
+    return (axes[0], named(CHANNELS, op.shape[1]), named(TOKENS, op.shape[2])) if len(axes) == 4 else None
 
 
 def _image(op: Operation) -> Result:
@@ -286,7 +279,7 @@ def reduced(op: Operation) -> Result:
     """Return the axes after a reduction, such as a mean, over some or all dimensions."""
     axes = op.first()
     dims = op.arguments.get("dim")
-    dims = list(range(len(axes))) if dims is None or dims == [] else [dims] if isinstance(dims, int) else dims
+    dims = [dims] if isinstance(dims, int) else dims or range(len(axes))
     chosen = {dim % len(axes) for dim in dims} if axes else set()
     keep = op.arguments.get("keepdim", False)
     result = tuple(
@@ -310,7 +303,6 @@ _NAMES: dict[Rule, str] = {
     _unbind: "unbind unbind_copy",
     _index_select: "index_select",
     _index: "index _unsafe_index",
-    _gather: "gather take_along_dim sort topk",
     _flip: "flip",
     _roll: "roll",
     _repeat: "repeat",
@@ -323,7 +315,7 @@ _NAMES: dict[Rule, str] = {
     _shuffled: "pixel_shuffle pixel_unshuffle",
     _as_complex: "view_as_complex",
     _as_real: "view_as_real",
-    _resized: "glu _fft_r2c _fft_c2c _fft_c2r upsample_linear1d",
+    _resized: "gather take_along_dim sort topk glu _fft_r2c _fft_c2c _fft_c2r upsample_linear1d",
 }
 RULES: dict[str, Rule] = {name: rule for rule, names in _NAMES.items() for name in names.split()}
 MAPS = (
@@ -340,9 +332,9 @@ MAPS = (
     "upsample_",
     "_upsample_",
 )
-"""How names of operations on maps begin."""
+"""Prefixes of the names of operations on maps."""
 
 
 def rule_for_maps(name: str) -> Rule | None:
-    """Return the rule of an operation on maps, by the beginning of its name; None if it is another operation."""
+    """Return the rule of an operation on maps, by the prefix of its name; None for other operations."""
     return _map if name.startswith(MAPS) else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Follows named axes through the operations of a model's forward pass."""
+"""Follow named axes through the operations of a model's forward pass."""
 
 from __future__ import annotations
 
@@ -16,87 +16,32 @@ from simplugins.recording.axes import (
     INPUTS,
     UNKNOWN,
     Axes,
-    Dimension,
-    given,
     kind_of,
     named,
     resized,
     size_of,
     special_of,
     unknown,
+    untouched,
     with_special,
 )
 from simplugins.recording.axis_operations import CONSTANT, Operation, elementwise, tensors_in
 from simplugins.recording.axis_products import PRODUCTS
-from simplugins.recording.axis_rules import RULES, Result, Rule, reduced, rule_for_maps
+from simplugins.recording.axis_rules import RULES, Result, Rule, reduced, replaced, rule_for_maps
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
-_ELEMENTWISE = frozenset(
-    {
-        "add",
-        "sub",
-        "mul",
-        "div",
-        "pow",
-        "where",
-        "masked_fill",
-        "lerp",
-        "addcmul",
-        "addcdiv",
-        "maximum",
-        "minimum",
-        "clamp",
-        "copy",
-        "_to_copy",
-        "clone",
-    }
-)
 _FACTORIES = frozenset(
     {"lift_fresh", "lift_fresh_copy", "lift", "new_empty", "new_zeros", "new_ones", "new_full", "new_empty_strided"}
 )
-_SHAPE_KEEPING = frozenset(
-    {
-        "_fake_quantize_learnable_per_tensor_affine",
-        "_log_softmax",
-        "_masked_softmax",
-        "_safe_softmax",
-        "_softmax",
-        "alias",
-        "bernoulli",
-        "channel_shuffle",
-        "contiguous",
-        "cummax",
-        "cummin",
-        "cumprod",
-        "cumsum",
-        "detach",
-        "dropout",
-        "log_sigmoid_forward",
-        "log_softmax",
-        "logcumsumexp",
-        "native_channel_shuffle",
-        "native_dropout",
-        "renorm",
-        "softmax",
-        "tril",
-        "triu",
-    }
-)
-"""Further operations whose output has the axes of the input."""
-_WRITING = frozenset(
-    {"index_put", "scatter", "scatter_add", "scatter_reduce", "index_add", "index_copy", "index_fill", "masked_scatter"}
-)
-"""Operations that write into part of their first argument."""
 
 
 class AxisTracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While active, follows the axes of all tensors that depend on the inputs.
 
-    Only observes: results are those of the operations, and whatever goes wrong here leaves axes unknown. Tensors are
-    referenced weakly.
+    Results do not change, and an error in the bookkeeping leaves axes unknown. Tensors are referenced weakly.
 
     Parameters
     ----------
@@ -110,7 +55,7 @@ class AxisTracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self._axes: Any = WeakTensorKeyDictionary()
         self._parts: Any = WeakTensorKeyDictionary()
-        """By tensor that is part of another one: that one, the dimension and the part."""
+        """For a view of part of a tensor: that tensor, the dimension, and the index or slice."""
         for tensor in constants:
             self._axes[tensor] = CONSTANT
 
@@ -120,10 +65,10 @@ class AxisTracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return True
 
     def start(self, inputs: Iterable[Tensor], size: int) -> None:
-        """Note the inputs of the model: those with this length along axis 0 depend on the inputs."""
+        """Note the arguments of the model: tensors of this length along axis 0 hold one element per input."""
         for tensor in inputs:
             if tensor.ndim and tensor.shape[0] == size:
-                self._axes[tensor] = (named(INPUTS, size), *given(tensor.shape[1:]))
+                self._axes[tensor] = (named(INPUTS, size), *untouched(tensor.shape[1:]))
 
     def find(self, tensor: Tensor) -> Axes | str | None:
         """Return a tensor's axes; CONSTANT if it does not depend on the inputs; None if nothing is known about it."""
@@ -138,7 +83,7 @@ class AxisTracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **kwargs)
         try:
             self._observe(func, args, kwargs, result)
-        except Exception:  # bookkeeping never breaks a model: what it returned is unknown
+        except Exception:  # bookkeeping never breaks a model: the axes are unknown
             with suppress(Exception):
                 for tensor in tensors_in(result):
                     self._axes[tensor] = unknown(tensor.shape)
@@ -183,7 +128,7 @@ class AxisTracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._note(op.outputs, elementwise([source], op.shape) if isinstance(source, tuple) else source)
 
     def _note_part(self, op: Operation) -> None:
-        """Note that the output is a view of part of the first argument, in case that something is written into it."""
+        """Note that the output is a view of part of the first argument, in case values are written into it later."""
         base, dim = op.arguments["self"], op.axis()
         if op.name == "select":
             part: Any = op.arguments["index"]
@@ -192,40 +137,36 @@ class AxisTracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._parts[op.outputs[0]] = base, dim, part
 
     def _write_through(self, view: Tensor) -> None:
-        """Note what has been written into a view of part of another tensor, there."""
+        """Update the axes of the tensor that a view is part of, after values were written into the view."""
         if view not in self._parts:
             return
         base, dim, part = self._parts[view]
-        written, earlier, size = self.find(view), self.find(base), base.shape[dim]
-        is_selection = isinstance(part, int)
-        if isinstance(written, tuple):
-            axes = [*written]
-            if is_selection:
-                axes.insert(dim, ())
-            special = special_of(earlier[dim]) if isinstance(earlier, tuple) else np.full(size, earlier == CONSTANT)
-            special = np.zeros(size, bool) if special is None else special.copy()
-            there = None if is_selection else special_of(axes[dim])
-            special[part] = False if there is None else there
-            axes[dim] = with_special(resized(axes[dim], size) or named(UNKNOWN, size), special, size)
-            known = [axes, earlier] if isinstance(earlier, tuple) else [axes]
-            others = elementwise([tuple(each) for each in known], base.shape)
-            self._axes[base] = (*others[:dim], _merged(axes[dim], others[dim]), *others[dim + 1 :])
-        elif written == CONSTANT and isinstance(earlier, tuple):
-            special = special_of(earlier[dim])
-            special = np.zeros(size, bool) if special is None else special.copy()
-            special[part] = True
-            self._axes[base] = (*earlier[:dim], with_special(earlier[dim], special, size), *earlier[dim + 1 :])
-        else:
-            return
-        self._write_through(base)
+        axes = _after_writing(self.find(view), self.find(base), dim, part, base.shape)
+        if axes is not None:
+            self._axes[base] = axes
+            self._write_through(base)
 
 
-def _merged(written: Dimension, combined: Dimension) -> Dimension:
-    return with_special(_plain(combined), special_of(written), size_of(written))
-
-
-def _plain(dimension: Dimension) -> Dimension:
-    return named(kind_of(dimension) or UNKNOWN, size_of(dimension))
+def _after_writing(
+    written: Axes | str | None, before: Axes | str | None, dim: int, part: int | slice, shape: tuple[int, ...]
+) -> Axes | None:
+    """Return the axes of a tensor after values were written into part of a dimension; None if they do not change."""
+    size = shape[dim]
+    former = special_of(before[dim]) if isinstance(before, tuple) else np.full(size, before == CONSTANT)
+    special = np.zeros(size, bool) if former is None else former.copy()
+    if not isinstance(written, tuple):
+        if written != CONSTANT or not isinstance(before, tuple):
+            return None
+        special[part] = True
+        return replaced(before, dim, with_special(before[dim], special, size))
+    axes = [*written[:dim], (), *written[dim:]] if isinstance(part, int) else [*written]
+    special_part = special_of(axes[dim])
+    special[part] = False if special_part is None else special_part
+    axes[dim] = with_special(resized(axes[dim], size) or named(UNKNOWN, size), special, size)
+    known = [tuple(axes), before] if isinstance(before, tuple) else [tuple(axes)]
+    combined = elementwise(known, shape)
+    kind = kind_of(combined[dim]) or UNKNOWN
+    return replaced(combined, dim, with_special(named(kind, size), special_of(axes[dim]), size))
 
 
 def _name_of(func: Any) -> str:
@@ -233,7 +174,7 @@ def _name_of(func: Any) -> str:
 
 
 def _is_composite(func: Any) -> bool:
-    """Return whether an operation without a rule consists of others, which are only seen if it is taken apart."""
+    """Return whether an operation has no rule and must be decomposed into others to be traced."""
     name = _name_of(func)
     if name in RULES or name in PRODUCTS or rule_for_maps(name) is not None:
         return False
@@ -250,22 +191,18 @@ def _arguments(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
         return {**{str(number): value for number, value in enumerate(args)}, **kwargs}
     names = [argument.name for argument in schema.arguments]
     defaults = {each.name: each.default_value for each in schema.arguments if each.has_default_value()}
-    given = {**dict(zip(names, args, strict=False)), **kwargs}
-    return {name: given.get(name, defaults.get(name)) for name in names if name in given or name in defaults}
+    values = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
+    return {name: values[name] for name in names if name in values}
 
 
 def _rule_for(func: Any, op: Operation) -> Rule:
     if str(getattr(func, "namespace", "")) in ("aten", "prims"):
-        if rule := RULES.get(op.name) or PRODUCTS.get(op.name) or rule_for_maps(op.name):
+        if rule := RULES.get(op.name) or PRODUCTS.get(op.name) or rule_for_maps(op.name) or _KEEPING.get(op.name):
             return rule
-        if op.name in _WRITING:
-            return _unchanged if op.axes(op.arguments["self"]) else _nothing
-        if torch.Tag.pointwise in func.tags or op.name in _ELEMENTWISE:
+        if torch.Tag.pointwise in func.tags:
             return _broadcast
         if "keepdim" in op.arguments or ("dim" in op.arguments and len(op.shape) < next(op.tensors()).ndim):
             return reduced
-        if op.name in _SHAPE_KEEPING:
-            return _inherited
     return _inherited_by_size
 
 
@@ -273,16 +210,13 @@ def _broadcast(op: Operation) -> Result:
     return elementwise([axes for _, axes in op.derived()], op.shape)
 
 
-def _unchanged(op: Operation) -> Result:
-    return op.first()
-
-
-def _nothing(op: Operation) -> Result:
-    return None
+def _written(op: Operation) -> Result:
+    """Operations that write into part of their first argument."""
+    return op.axes(op.arguments["self"])
 
 
 def _inherited(op: Operation) -> Result:
-    """Of one tensor to another of the same shape, axes stay what they are."""
+    """Operations on one traced tensor whose outputs of the same shape have its axes."""
     derived = op.derived()
     if len(derived) != 1:
         return None
@@ -291,7 +225,7 @@ def _inherited(op: Operation) -> Result:
 
 
 def _inherited_by_size(op: Operation) -> Result:
-    """Operations without a rule may exchange axes, so only axes of a size of their own stay what they are."""
+    """Operations without a rule may exchange axes, so only axes of unique size keep their kind."""
     derived = op.derived()
     if len(derived) != 1 or op.shape != derived[0][0].shape:
         return None
@@ -302,3 +236,14 @@ def _inherited_by_size(op: Operation) -> Result:
         )
         for output in op.outputs
     ]
+
+
+_NAMES: dict[Rule, str] = {
+    _broadcast: "add sub mul div pow where masked_fill lerp addcmul addcdiv maximum minimum clamp copy _to_copy clone",
+    _inherited: "_fake_quantize_learnable_per_tensor_affine _log_softmax _masked_softmax _safe_softmax _softmax alias "
+    "bernoulli channel_shuffle contiguous cummax cummin cumprod cumsum detach dropout log_sigmoid_forward "
+    "log_softmax logcumsumexp native_channel_shuffle native_dropout renorm softmax tril triu",
+    _written: "index_put scatter scatter_add scatter_reduce index_add index_copy index_fill masked_scatter",
+}
+_KEEPING: dict[str, Rule] = {name: rule for rule, names in _NAMES.items() for name in names.split()}
+"""Rules of further operations that keep the shape of an argument."""

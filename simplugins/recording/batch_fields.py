@@ -34,12 +34,12 @@ def named_fields(batch: Any) -> Mapping[str, Any] | None:
     return None
 
 
-def field_names(batch: Any) -> list[str]:
-    """Return the names of a batch's fields, or of those of a tuple's first element; empty if they have none."""
+def named_values(batch: Any) -> Mapping[str, Any]:
+    """Return the named fields of a batch, or of the first element of a tuple or list; an empty mapping if none."""
     named = named_fields(batch)
     if named is None and isinstance(batch, tuple | list) and batch:
         named = named_fields(batch[0])
-    return [] if named is None else list(map(str, named))
+    return {} if named is None else named
 
 
 def field(batch: Any, key: str | int) -> Any:
@@ -49,28 +49,23 @@ def field(batch: Any, key: str | int) -> Any:
     ----------
     batch : mapping, dataclass, tuple or list
     key : str or int
-        The name of a field, also of the first element of a tuple or list; or the number of an element.
+        The name of a field of the batch, or of the first element of a tuple or list; or the number of an element.
 
     Raises
     ------
     NoFieldError
         If there is none.
     """
-    named = named_fields(batch)
-    if named is not None and key in named:
+    named = named_values(batch)
+    is_sequence = isinstance(batch, tuple | list)
+    if is_sequence and isinstance(key, int | np.integer):
+        if -len(batch) <= key < len(batch):
+            return batch[key]
+    elif key in named:
         return named[key]  # type: ignore[index]
-    if isinstance(batch, tuple | list):
-        if isinstance(key, int | np.integer):
-            if -len(batch) <= key < len(batch):
-                return batch[key]
-        elif batch and named is None:
-            inner = named_fields(batch[0])
-            if inner is not None and key in inner:
-                return inner[key]
-    names = field_names(batch)
-    if names:
-        has = ", ".join(names)
-    elif isinstance(batch, tuple | list):
+    if named:
+        has = ", ".join(map(str, named))
+    elif is_sequence:
         has = f"{len(batch)} elements without names"
     else:
         has = "no fields"

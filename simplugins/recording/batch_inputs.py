@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arguments of the model from batches in many forms."""
+"""Reads the arguments of the model from batches: arrays, mappings, dataclasses or tuples."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ class Batch:
     keywords: Mapping[str, Any]
 
     def arrays(self) -> dict[str, Any]:
-        """Return the tensors among the arguments, by name; that of a positional argument is "input"."""
+        """Return the tensors among the arguments by name; the positional argument is named "input"."""
         named = dict(zip(("input",), self.arguments, strict=False)) | dict(self.keywords)
         return {name: value for name, value in named.items() if arrays.is_torch(value)}
 
 
 class BatchReader:
-    """Reads batches: picks the inputs, and converts them to tensors on a device.
+    """Picks the inputs in batches, and converts them to tensors on a device.
 
     Parameters
     ----------
     run : callable
-        The model, or the function called in its place. Keywords are passed as far as its signature accepts them.
+        The model, or the function called in its place. Only keywords that its signature accepts are passed.
     device : torch.device or None
         The device that tensors and arrays are moved to; None leaves tensors where they are.
     dtype : torch.dtype or None
-        The type that floating-point inputs are converted to; None leaves it.
+        The type that floating-point inputs are converted to; None keeps their type.
     input_key : str, int or None
         The field of each batch that is the input.
     other_keys : collection of str or int
-        Fields that are not the model's, such as labels: passed only to a parameter of this name.
+        Fields that are not meant for the model, such as labels: passed only if a parameter of this name is required.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class BatchReader:
         TypeError
             If the batch is none of these.
         ValueError
-            If it cannot be told which of its fields are the model's inputs.
+            If its fields do not determine the model's inputs.
         """
         value = self._pick(batch)
         if is_array(value):
@@ -100,7 +100,7 @@ class BatchReader:
                 return field(batch, self._input_key)
         named = named_fields(batch)
         if isinstance(batch, tuple) and named is not None and not any(name in self._parameters() for name in named):
-            named = None  # a named tuple like any other tuple
+            named = None  # its names mean nothing to the model
         if named is not None or not isinstance(batch, tuple | list) or not batch:
             return batch
         _check_first(batch)
@@ -120,7 +120,7 @@ class BatchReader:
         if len(sizes) > 1:
             listed = ", ".join(f"{name} {size}" for name, size in lengths.items())
             raise ValueError(
-                f"inputs: expected arrays of equal length in a batch, got {listed}; pass one of them by input_key"
+                f"inputs: expected arrays of equal length in a batch, got {listed}; choose one of them with input_key"
             )
         values = {name: self._tensor(name, value) for name, value in keywords.items()}
         return Batch(sizes.pop(), (), values)
@@ -165,12 +165,12 @@ class BatchReader:
 def length(array: Any) -> int:
     """Return the number of inputs in an array."""
     if len(array.shape) == 0:
-        raise TypeError("inputs: expected arrays whose first dimension is the batch, got a single number")
+        raise TypeError("inputs: expected arrays whose first dimension is the inputs, got a single number")
     try:
         return int(array.shape[0])
     except (TypeError, ValueError):
         raise TypeError(
-            "inputs: expected an array of known length (of a Dask array, call compute_chunk_sizes)"
+            "inputs: expected an array of known length: call compute_chunk_sizes() of a Dask array first"
         ) from None
 
 
@@ -193,9 +193,9 @@ def _check_first(batch: tuple[Any, ...] | list[Any]) -> None:
     for number, element in enumerate(batch[1:], 1):
         if _has_length(element) and len(element.shape) > 1 and len(element) == len(batch[0]):
             raise ValueError(
-                f"inputs: the first element of the batch has one number per input, which looks like an index or a "
-                f"target; element {number} has shape {tuple(element.shape)}: pass input_key={number} if that is the "
-                f"input, or input_key=0"
+                f"inputs: the first element of the batch has one number per input, like indices or targets, but "
+                f"element {number} has shape {tuple(element.shape)}: pass input_key={number} if that is the input, or "
+                f"input_key=0"
             )
 
 
@@ -205,17 +205,17 @@ def _native(name: str, value: Any) -> NDArray[Any]:
     if array.dtype == object and array is not value:
         array = arrays.as_array(value)
     if np.ma.is_masked(value) or np.ma.is_masked(array):
-        raise TypeError(f"inputs: {name!r} is a masked array: fill the masked values, such as by filled(0)")
+        raise TypeError(f"inputs: {name!r} is a masked array: fill the masked values, for example with filled(0)")
     if array.dtype.name == "bfloat16" or array.dtype == np.longdouble:
         return array.astype(np.float32 if array.dtype.name == "bfloat16" else np.float64)
     if array.dtype.kind in "OUSVMm":
         raise TypeError(
-            f"inputs: expected numbers, got an array of {array.dtype} for {name!r}: convert it, such as by "
-            f"numpy.stack of its elements or astype(numpy.float32)"
+            f"inputs: expected numbers, got an array of {array.dtype} for {name!r}: convert it, for "
+            f"example with numpy.stack(list(array)) or array.astype(numpy.float32)"
         )
-    if array.dtype.kind == "u" and array.dtype.itemsize > 1:  # types that most of Torch's functions lack
+    if array.dtype.kind == "u" and array.dtype.itemsize > 1:  # most Torch functions lack these types
         if array.size and array.max() > np.iinfo(np.int64).max:
-            raise ValueError(f"inputs: {name!r} has integers that exceed 64 bits with sign")
+            raise ValueError(f"inputs: {name!r} has integers that do not fit in 64 bits (int64)")
         return array.astype(np.int64)
     return np.array(array, dtype=array.dtype.newbyteorder("="), order="C", copy=True, subok=False)
 
@@ -225,7 +225,7 @@ def _advice(value: Any) -> str:
     if isinstance(first, str):
         return ": pass texts through the model's tokenizer first, with return_tensors='pt'"
     if type(first).__module__.split(".")[0] == "PIL":
-        return ": pass images through the model's preprocessing first, which makes tensors, and stack these"
+        return ": convert images to tensors with the model's preprocessing first, and stack them"
     if is_array(first):
-        return ": stack the arrays of the inputs, such as by torch.stack"
+        return ": stack the arrays of the inputs, for example with torch.stack"
     return ""

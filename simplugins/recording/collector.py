@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Collects the outputs of layers: checks and stores each batch, and finally constructs Activations."""
+"""Collects the outputs of layers: checks and stores each batch, and constructs Activations at the end."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from simplugins._common import arrays
 from simplugins._common.formatting import counted
+from simplugins._common.texts import listed
 from simplugins._common.validation import error_prefix
 from simplugins.activations.activations import Activations
 from simplugins.activations.layouts import Layout, parse_layout
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     FindLayout = Callable[[Layer, int, Tensor], OutputLayout]
 
 _MOST_REASONS = 5
-_DID_NOT_RUN = "did not run in the forward pass: it is unused, a container, or part of something fused or compiled"
+_DID_NOT_RUN = "did not run in the forward pass: it is unused, a container, or part of a fused or compiled module"
 
 
 class Memory:
@@ -45,7 +46,7 @@ class Memory:
         self._parts.setdefault(name, []).append(values)
 
     def convert(self, name: str, function: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
-        """Convert each part of what is stored under a name."""
+        """Convert each part stored under a name."""
         self._parts[name] = [function(part) for part in self._parts[name]]
 
     def arrays(self) -> dict[str, NDArray[np.floating]]:
@@ -98,8 +99,8 @@ class Collector:
         ------
         ValueError
             If the number of a layer's runs, or the type or shape of its output, has changed; if values are NaN or
-            infinite; or if, in the first batch, a layer requested by name cannot be recorded, or none that matches a
-            pattern.
+            infinite; or if, in the first batch, a layer requested by name or all layers that match a pattern cannot be
+            recorded.
 
         Warns
         -----
@@ -185,51 +186,48 @@ class Collector:
         for pattern in dict.fromkeys(layer.pattern for layer in reasons):
             if pattern not in recorded:
                 missing = {layer.name: reason for layer, reason in reasons.items() if layer.pattern == pattern}
-                listed = [f"layer {name!r} {reason}{reason.advice(name)}" for name, reason in missing.items()]
-                more = ["..."] if len(listed) > _MOST_REASONS else []
-                raise ValueError(f"layers: no activations in {pattern!r}: {'; '.join(listed[:_MOST_REASONS] + more)}")
+                causes = [f"layer {name!r} {reason}{reason.advice(name)}" for name, reason in missing.items()]
+                text = listed(causes, "; ", most=_MOST_REASONS)
+                raise ValueError(f"layers: no activations in {pattern!r}: {text}")
 
     def _describe_missing(self, reasons: Mapping[Layer, NoActivationsError], outputs: Outputs) -> str | None:
-        """Return the layers that cannot be recorded, by reason, but for containers with parts."""
+        """Return the layers that cannot be recorded, by reason, except containers whose parts are requested."""
         by_reason: dict[str, list[str]] = {}
+        advice: dict[str, str] = {}
         for layer, reason in reasons.items():
             has_parts = any(other.name.startswith(f"{layer.name}.") for other in self._layers)
             is_empty = is_container(layer.module) and not any(layer.module.children())
             if layer.name in outputs or not (has_parts or is_empty):
                 by_reason.setdefault(str(reason), []).append(layer.name)
-        advice = {str(reason): reason for reason in reasons.values()}
-        listed = (
-            f"{', '.join(map(repr, names))} {text}{advice[text].advice(names[0])}" for text, names in by_reason.items()
-        )
+                advice.setdefault(str(reason), reason.advice(layer.name))
+        entries = [f"{', '.join(map(repr, names))} {text}{advice[text]}" for text, names in by_reason.items()]
         count = counted(sum(map(len, by_reason.values())), "layer")
-        return f"{count} cannot be recorded: {'; '.join(listed)}" if by_reason else None
+        return f"{count} cannot be recorded: {'; '.join(entries)}" if by_reason else None
 
     def _checked(self, name: str, tensor: Tensor | None, size: int) -> NDArray[np.floating]:
         """Return the activations of a batch, after checking them against the first batch."""
         values = activations_in(tensor, size, self._layouts[name].inputs)
         dtype, shape = self._dtypes[name], self._shapes[name]
-        if values.dtype != dtype or not _differ_in_tokens_at_most(
-            values.shape, (size, *shape), self._growing[name].axes
-        ):
+        if values.dtype != dtype or not _same_but_tokens(values.shape, (size, *shape), self._growing[name].axes):
             raise ValueError(
-                f"returned {values.dtype} of shape {values.shape[1:]} per input, and {dtype} of shape {shape} before; "
-                f"activations must have the same type for all inputs, and the same shape but for the number of tokens"
+                f"returned {values.dtype} of shape {values.shape[1:]} per input, but {dtype} of shape {shape} before; "
+                f"activations must have the same type and shape for all inputs, except for the number of tokens"
             )
         return values
 
     def _drop_tokens_of(self, name: str) -> int | list[int]:
         """Return the tokens to drop from an output.
 
-        A number or indices apply to outputs that have tokens from parameters; to outputs with tokens if there is none;
-        and to all if there is none of these either, so that constructing Activations explains why.
+        A number or indices apply to outputs with tokens from parameters; if there are none, to all outputs with tokens;
+        and otherwise to all outputs, so that constructing Activations raises the error.
         """
         layout = self._layouts[name]
         if isinstance(self._drop_tokens, str) and self._drop_tokens == SPECIAL:
             return special_indices(layout.special)
-        is_needed = [parse_layout(each.name).has_tokens for each in self._layouts.values()]
-        if self.has_special_tokens:
-            is_needed = [each.special is not None for each in self._layouts.values()]
-        return self._drop_tokens if dict(zip(self._layouts, is_needed, strict=True))[name] or not any(is_needed) else 0
+        layouts = self._layouts.items()
+        suitable = [output for output, each in layouts if each.special is not None]
+        suitable = suitable or [output for output, each in layouts if parse_layout(each.name).has_tokens]
+        return self._drop_tokens if name in suitable or not suitable else 0
 
     @property
     def has_special_tokens(self) -> bool:
@@ -237,8 +235,8 @@ class Collector:
         return any(layout.special is not None for layout in self._layouts.values())
 
 
-def _differ_in_tokens_at_most(shape: Sequence[int], before: Sequence[int], axes: Layout) -> bool:
-    """Return whether two shapes are equal, except for the tokens' axis if there is one."""
+def _same_but_tokens(shape: Sequence[int], before: Sequence[int], axes: Layout) -> bool:
+    """Return whether two shapes are equal, except for the axis of tokens if there is one."""
     tokens = axes.positions if axes.has_tokens else ()
     return len(shape) == len(before) and all(
         one == other or axis in tokens for axis, (one, other) in enumerate(zip(shape, before, strict=True))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What modules themselves say about the dimensions of their outputs."""
+"""Axes of channels and inputs that modules declare for their own outputs."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ _MAPS = {
     "PixelUnshuffle",
     "LocalResponseNorm",
 }
-"""Modules of Torch, without their number of dimensions, that take maps with the channels at axis 1."""
+"""Torch modules (names without the number of dimensions) that take maps with channels at axis 1."""
 
 
 @dataclass(frozen=True)
 class Declaration:
-    """What a module says about its output.
+    """The axes that a module declares for its output.
 
     Attributes
     ----------
     channels : int
         The axis of channels.
     size : int or None
-        Their number, if the module says it.
+        Number of channels, if declared.
     inputs : int or None
-        The axis of inputs, if the module says it.
+        The axis of inputs, if declared.
     """
 
     channels: int
@@ -61,10 +61,10 @@ class Declaration:
 
 
 def declaration(module: Module, dimensions: int) -> Declaration | None:
-    """Return what a module says about its output with this number of dimensions; None if it says nothing.
+    """Return what a module declares for an output with this number of dimensions; None if nothing.
 
-    Only modules that run Torch's own code, and timm's ``output_fmt``, are taken at their word: a subclass with a
-    forward pass of its own, such as a LayerNorm for maps, may differ.
+    Only modules that run Torch's own code and timm's ``output_fmt`` are trusted, because a subclass that defines
+    `forward`, such as a LayerNorm for maps, may differ.
     """
     if (stated := _output_format(module, dimensions)) is not None:
         return stated
@@ -92,11 +92,8 @@ def _of_maps(module: Module, dimensions: int) -> Declaration | None:
         rank, size = len(module.kernel_size), module.out_channels
         return Declaration(1, size, 0) if dimensions == rank + 2 else Declaration(0, size)
     if isinstance(module, nn.modules.batchnorm._NormBase):
-        return (
-            Declaration(1, module.num_features, 0)
-            if dimensions >= _rank(module, "Norm") + 2 or (isinstance(module, nn.BatchNorm1d))
-            else None
-        )
+        is_batch = isinstance(module, nn.BatchNorm1d) or dimensions >= _rank(module, "Norm") + 2
+        return Declaration(1, module.num_features, 0) if is_batch else None
     if isinstance(module, nn.GroupNorm):
         return Declaration(1, module.num_channels, 0)
     if isinstance(module, nn.PReLU) and module.num_parameters > 1:
@@ -109,7 +106,7 @@ def _of_maps(module: Module, dimensions: int) -> Declaration | None:
 
 
 def _rank(module: Module, base: str) -> int:
-    """Return the number of dimensions of maps in a name such as MaxPool2d; 0 if there is none."""
+    """Return the number of spatial dimensions in a name such as MaxPool2d; 0 if it has none."""
     digits = [int(letter) for letter in type(module).__name__ if letter in "123"]
     return digits[-1] if digits else 2 if base.startswith("Pixel") else 0
 
@@ -142,7 +139,7 @@ def _of_sequences(module: Module, dimensions: int) -> Declaration | None:
 
 
 def _attention_of(module: Any) -> Any:
-    """Return the attention that a transformer's module is made of; None if it is another module."""
+    """Return the attention module of a transformer module; None for other modules."""
     from torch import nn
 
     if isinstance(module, nn.MultiheadAttention):
@@ -155,7 +152,7 @@ def _attention_of(module: Any) -> Any:
 
 
 def channel_sizes(module: Module) -> Iterator[int]:
-    """Yield the numbers of channels that a module and its parts state."""
+    """Yield the numbers of channels in the attributes of a module and its parts."""
     for part in module.modules():
         for name in _CHANNEL_ATTRIBUTES:
             if isinstance(value := getattr(part, name, None), int):

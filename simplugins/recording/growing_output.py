@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Activations of one output of a layer, as they grow batch by batch: an array, or sets of unequal size."""
+"""Activations of one output of a layer, appended batch by batch: an array, or sets of unequal size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Store(Protocol):
         """Append activations of more inputs, with the type and shape of the earlier ones."""
 
     def convert(self, name: str, function: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
-        """Replace what is stored under a name by the function's results for parts of it, one after the other."""
+        """Replace the values stored under a name by the function's results for their parts, one after the other."""
 
     def arrays(self) -> dict[str, NDArray[np.floating]]:
         """Complete the store and return its arrays."""
@@ -37,16 +37,15 @@ class Store(Protocol):
 class GrowingOutput:
     """The activations of one output of a layer.
 
-    They are stored as the layer returned them as long as all positions of all inputs count and all inputs have equally
-    many. From the first batch for which this is not so, only the concept vectors that count are stored, one after the
-    other.
+    Values are stored as the layer returned them while all positions count and all inputs have the same number. From the
+    first batch for which this does not hold, only the concept vectors that count are stored, concatenated.
 
     Parameters
     ----------
     name : str
     store : Store
     axes : Layout
-        The meaning of the dimensions, of which the first is the inputs.
+        The layout of the values, inputs first.
     drop_tokens : int or list of int
         The number of leading tokens, or the indices of tokens, that do not count.
     """
@@ -62,7 +61,7 @@ class GrowingOutput:
 
     @property
     def options(self) -> dict[str, Any]:
-        """How the stored array is to be read: layout, dropped tokens, and for concatenated sets their sizes."""
+        """Options for reading the stored array: layout, dropped tokens and, for concatenated sets, their sizes."""
         if self._sizes is None:
             return {"layout": self.axes.name, "drop_tokens": self._drop_tokens}
         return {"layout": RAGGED, "drop_tokens": 0, "positions": np.concatenate(self._sizes)}
@@ -79,8 +78,8 @@ class GrowingOutput:
         Raises
         ------
         ValueError
-            If an input has no positions left, a value that counts is NaN or infinite, or the mask and the dropped
-            tokens contradict each other.
+            If an input has no positions left, a value that counts is NaN or infinite, or the dropped tokens are
+            ambiguous because of the mask.
         """
         is_first = self._inputs == 0
         if self._sizes is None and mask is None and (is_first or values.shape[1:] == self._shape):
@@ -116,7 +115,7 @@ class GrowingOutput:
     def _sets(
         self, values: NDArray[np.floating], mask: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-        """Return the concept vectors that count, one after the other, and the numbers of them."""
+        """Return the concept vectors that count, concatenated, and the number per input."""
         vectors = values.transpose(self.axes.order).reshape(len(values), -1, values.shape[self.axes.channels])
         mask = np.ones(vectors.shape[:2], np.bool_) if mask is None else mask
         if self._dropped is not None:
@@ -127,13 +126,13 @@ class GrowingOutput:
 
 
 def _check_dropped(dropped: NDArray[np.int64], mask: NDArray[np.bool_], tokens: NDArray[np.int64]) -> None:
-    """Check that dropped tokens are the same, counted among all of a layer's tokens or among those that count."""
+    """Check that indices drop the same tokens, whether they count all tokens of a layer or only the unmasked ones."""
     for number, counts in enumerate(mask):
-        own = np.flatnonzero(counts)
-        places = dropped[(dropped >= -len(own)) & (dropped < len(own))]
-        if set(np.delete(own, places)) != set(tokens[counts[tokens]]):
+        unmasked = np.flatnonzero(counts)
+        indices = dropped[(dropped >= -len(unmasked)) & (dropped < len(unmasked))]
+        if set(np.delete(unmasked, indices)) != set(tokens[counts[tokens]]):
             raise ValueError(
-                f"drop_tokens counts all tokens of a layer, but the mask excludes other tokens of input {number} than "
-                f"those at the end (padding on the left?): exclude these tokens by the mask, or pass "
+                f"drop_tokens counts all tokens of a layer, but the mask of input {number} excludes tokens that are "
+                f"not at the end (padding on the left?): exclude the tokens to drop with the mask, or pass "
                 f"drop_tokens='special'"
             )

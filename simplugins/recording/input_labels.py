@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Labels of inputs: a list, or taken from the batches or the data set."""
+"""Labels of inputs: from a list, the batches or the data set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from simplugins.recording.loader_order import is_loader, order_doubts
 
 
 def is_key(labels: Any) -> bool:
-    """Return whether `labels` says where labels are, and is not a list of them.
+    """Return whether `labels` is a key or position of labels in the batches, rather than a list of labels.
 
     Raises
     ------
@@ -38,7 +38,7 @@ class InputLabels:
     Parameters
     ----------
     labels : sequence, str, int or None
-        One label per input; or the key or position of the labels in each batch, or the name of the data set's own.
+        One label per input; or the key or position of the labels in each batch, or their name in the data set.
     inputs : object
         All inputs, as given to `simplugins.recording.record`.
     count : int or None
@@ -47,7 +47,7 @@ class InputLabels:
     Attributes
     ----------
     key : str, int or None
-        Where the labels are in each batch, or the name of the data set's own.
+        The key or position of the labels in each batch, or their name in the data set.
     count : int
         Number of inputs so far.
     """
@@ -65,12 +65,12 @@ class InputLabels:
             self._all = _read(labels) if count is None else check_labels(labels, count)
 
     def add(self, batch: Any, size: int) -> None:
-        """Take the labels of a batch.
+        """Add the labels of a batch.
 
         Raises
         ------
         ValueError
-            If the batch and the data set have no such labels, or their number is not that of the inputs.
+            If neither the batch nor the data set has such labels, or there is not one per input.
         """
         self.count += size
         if self.key is not None and self._all is None:
@@ -79,9 +79,9 @@ class InputLabels:
             except NoFieldError as error:
                 if self._parts:
                     raise
-                self._all = self._of_data_set(error)
+                self._all = self._from_data_set(error)
             else:
-                self._parts.append(_one_each(values, size, self.key))
+                self._parts.append(_one_per_input(values, size, self.key))
         if self._all is not None and self.count > len(self._all):
             raise ValueError(f"labels: expected one per input, got {len(self._all)} for at least {self.count}")
 
@@ -96,22 +96,23 @@ class InputLabels:
         labels = list(chain.from_iterable(self._parts)) if self._parts else self._all
         return check_labels(labels, self.count)
 
-    def _of_data_set(self, error: NoFieldError) -> NDArray[Any]:
-        """Return the data set's own labels, in the order in which the loader draws."""
+    def _from_data_set(self, error: NoFieldError) -> NDArray[Any]:
+        """Return the data set's labels, in the order in which the loader draws its inputs."""
         if not isinstance(self.key, str) or not is_loader(self._inputs):
             raise error
         labels = data_set_labels(self._inputs.dataset, self.key)
         if labels is None:
             raise NoFieldError(
-                f"{error}; nor has its data set, a {type(self._inputs.dataset).__name__}, {self.key!r} for each input"
+                f"{error}; nor does its data set, a {type(self._inputs.dataset).__name__}, have one {self.key!r} per "
+                f"input"
             ) from None
         doubt = next(order_doubts(self._inputs), None)
         indices = None if doubt else drawn_indices(self._inputs)
         if indices is None:
             reason = doubt.reason if doubt else "it does not draw by index"
             raise ValueError(
-                f"labels: {self.key!r} of the data set cannot be assigned to the DataLoader's inputs: {reason}. "
-                f"Return the labels with each input, so that they are in the batches"
+                f"labels: {self.key!r} of the data set cannot be matched to the DataLoader's inputs: {reason}. Let "
+                f"the data set return the labels with each input, so that they are in the batches"
             )
         return _read([labels[index] for index in indices])
 
@@ -122,15 +123,15 @@ def _read(labels: Any) -> NDArray[Any]:
 
 
 def data_set_labels(dataset: Any, name: str) -> Sequence[Any] | None:
-    """Return a data set's own labels by name, one per item; None if it has none.
+    """Return a data set's labels by name, one per item; None if it has none.
 
     Parameters
     ----------
     dataset : object
-        The labels are a column of a Hugging Face data set, or an attribute of as many values as there are items. A
-        subset has those of its data set, a concatenation those of all its data sets.
+        The labels are a column of a Hugging Face data set, or an attribute with one value per item; subsets and
+        concatenations look them up in their data sets.
     name : str
-        "paths" are, if there is no such attribute, the files of torchvision's ImageFolder, relative to its root.
+        "paths" falls back on the files of torchvision's ImageFolder, relative to its root.
     """
     if hasattr(dataset, "indices") and hasattr(dataset, "dataset"):
         inner = data_set_labels(dataset.dataset, name)
@@ -161,11 +162,15 @@ def _in_batch(batch: Any, key: str | int) -> Any:
         raise NoFieldError(f"labels: {error}") from None
 
 
-def _one_each(values: Any, size: int, key: str | int) -> list[Any]:
+def _one_per_input(values: Any, size: int, key: str | int) -> list[Any]:
     listed = arrays.small_numpy(values).tolist() if is_array(values) else values
     if size == 1 and isinstance(listed, str | int | PurePath):
         return [listed]
-    if not isinstance(listed, list | tuple) or len(listed) != size or any(isinstance(x, list | tuple) for x in listed):
+    if (
+        not isinstance(listed, list | tuple)
+        or len(listed) != size
+        or any(isinstance(label, list | tuple) for label in listed)
+    ):
         shape = getattr(values, "shape", None)
         kind = type(values).__name__ + ("" if shape is None else f" of shape {tuple(shape)}")
         raise ValueError(f"labels: expected one {key!r} per input in a batch of {size}, got a {kind}")

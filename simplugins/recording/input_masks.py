@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which tokens of each batch count: neither padding nor, if they are to be left out, special tokens."""
+"""Masks of the tokens of each batch that count: no padding and, if requested, no special tokens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class InputMasks:
-    """Reads which tokens of each batch count.
+    """Reads the masks of the tokens of each batch that count.
 
     Parameters
     ----------
@@ -33,11 +33,11 @@ class InputMasks:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Fields of batches that are no arguments of models."""
+        """Fields of batches that are not arguments of the model."""
         return (*self._masks.own_keys, SPECIAL_TOKENS_MASK, f"{DECODER}{SPECIAL_TOKENS_MASK}")
 
     def read(self, batch: Any, size: int) -> dict[str, NDArray[np.bool_]]:
-        """Return masks of the tokens of a batch that count, by name; those without a mask all count.
+        """Return masks of the tokens of a batch that count, by name; without a mask, all tokens count.
 
         Parameters
         ----------
@@ -49,7 +49,7 @@ class InputMasks:
         Raises
         ------
         ValueError
-            If a mask does not fit the inputs, or it is not known which tokens are special.
+            If a mask does not fit the inputs, or the special tokens are not known.
 
         Warns
         -----
@@ -64,7 +64,7 @@ class InputMasks:
         return masks
 
     def finish(self, *, has_special_layers: bool) -> None:
-        """Check that a mask had one row per input, and that there were special tokens if they are to be left out.
+        """Check that an array of masks has one row per input, and that there were special tokens if they are dropped.
 
         Parameters
         ----------
@@ -79,7 +79,7 @@ class InputMasks:
 def _without(
     masks: dict[str, NDArray[np.bool_]], special: Mapping[str, NDArray[np.bool_]]
 ) -> dict[str, NDArray[np.bool_]]:
-    """Return masks that also exclude special tokens, which are True; by "" for texts, by "decoder_" for a decoder's."""
+    """Return masks that also exclude special tokens, given as (n, T) masks under "" and "decoder_"."""
     result = dict(masks)
     for side, values in special.items():
         same = [name for name in masks if name.startswith(DECODER) == bool(side) and masks[name].shape == values.shape]

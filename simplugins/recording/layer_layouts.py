@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The layout of each layer's output: requested, declared by its module, traced, or told by sizes."""
+"""The layout of each layer's output: requested, declared by its module, traced, or inferred from sizes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from simplugins.recording.axes import (
     CHANNELS,
     INPUTS,
     MERGED,
+    POSITION_LETTERS,
     POSITIONS,
     UNKNOWN,
     Axes,
     is_exchanged,
-    is_given,
     is_partial,
+    is_untouched,
     kind_of,
     special_of,
 )
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 _MOST_LISTED = 5
 Layouts = str | Mapping[str, str]
-_LETTERS = {0: "", 1: "t", 2: "hw", 3: "dhw", 4: "tdhw", 5: "tldhw", 6: "tlsdhw"}
-"""Letters of positions by their number."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +54,14 @@ class Observation:
 
 @dataclass(frozen=True)
 class OutputLayout:
-    """How an output of a layer is laid out, and stored.
+    """The layout of a layer's output, and of its stored activations.
 
     Attributes
     ----------
     inputs : int
-        The axis of inputs in the output, which is moved to the front.
+        The axis of inputs in the output.
     name : str
-        The layout after that, such as "nchw".
+        The layout after this axis has been moved to the front, such as "nchw".
     special : (S,) bool array or None
         True for tokens that come from parameters rather than from the input, such as class and register tokens; None
         if the output has none, or no tokens.
@@ -79,14 +78,15 @@ class RequestedLayouts:
     Parameters
     ----------
     layout : str or mapping of str to str
-        For all outputs with this number of dimensions, or by name or pattern; "auto" states nothing.
+        One layout for all outputs with this number of dimensions, or layouts by name or pattern of layers; "auto"
+        states none.
     names : sequence of str
         The names of the requested layers.
 
     Raises
     ------
     TypeError, ValueError
-        If a layout is none, or a name or pattern matches no layer.
+        If a layout is invalid, or a name or pattern matches no layer.
     """
 
     def __init__(self, layout: Layouts, names: Sequence[str]) -> None:
@@ -116,7 +116,7 @@ class RequestedLayouts:
         return text
 
     def check_applied(self) -> None:
-        """Raise a ValueError if the layout for all has applied to none of the outputs."""
+        """Raise a ValueError if the layout for all outputs has applied to none of them."""
         text = self._for_all
         if text != "auto" and self._shapes and all(len(shape) != len(text) for shape in self._shapes.values()):
             listed = ", ".join(f"{name!r} {shape}" for name, shape in list(self._shapes.items())[:_MOST_LISTED])
@@ -156,16 +156,16 @@ def find_layout(
         Number of inputs in the batch.
     requested : RequestedLayouts
     around : callable
-        Yields the modules that contain this one, from the inside out.
+        Yields the modules that contain this one, innermost first.
     probe : callable
-        Returns the axes that change with the number of inputs.
+        Returns the axes whose size changes with the number of inputs.
 
     Raises
     ------
     NoActivationsError
-        If the output has no axis of inputs of its own, or its axis of channels cannot be told.
+        If the output has no separate axis of inputs, or its axis of channels cannot be determined.
     ValueError
-        If the stated layout contradicts what the module declares, or what is known of the output.
+        If the stated layout contradicts the module or the traced axes.
     """
     shape, axes = observation.shape, observation.axes
     stated = requested.of(layer, shape)
@@ -175,7 +175,11 @@ def find_layout(
         return _as_stated(stated, layer, module, observation, declared, size, explicit=requested.is_mapping)
     inputs = _inputs_axis(observation, size, probe)
     if declared is not None and declared.inputs not in (None, inputs):
-        raise _ambiguous(shape, inputs, [declared.channels], _says_inputs(module, declared, inputs))
+        problem = (
+            f"{type(module).__name__} has the inputs at axis {declared.inputs} (see batch_first), but in this model "
+            f"they are at axis {inputs}"
+        )
+        raise _ambiguous(shape, inputs, [declared.channels], problem)
     if len(shape) == 2:
         return OutputLayout(inputs, "nd")
     channels = _channels_axis(module, observation, inputs, declared, around)
@@ -185,8 +189,8 @@ def find_layout(
 def _check_size(declared: Declaration | None, shape: tuple[int, ...], module: Module) -> None:
     if declared is not None and declared.size is not None and shape[declared.channels] != declared.size:
         raise NoActivationsError(
-            f"returned shape {shape}, but {type(module).__name__} says that axis {declared.channels} has "
-            f"{declared.size} channels"
+            f"returned shape {shape}, but {type(module).__name__} declares {declared.size} channels at axis "
+            f"{declared.channels}"
         )
 
 
@@ -200,7 +204,7 @@ def _as_stated(
     *,
     explicit: bool,
 ) -> OutputLayout:
-    """Return the layout that the user states, unless the module or the trace contradicts it."""
+    """Return the layout that the user states, after checking it against the module and the traced axes."""
     layout, shape, axes = parse_layout(stated), observation.shape, observation.axes
     name = type(module).__name__
     hint = f"state the layouts of single layers, as in layout={{{layer!r}: ...}}"
@@ -215,9 +219,8 @@ def _as_stated(
             f"layout {stated!r} says that axis {layout.channels} of shape {shape} holds the channels, but in this "
             f"model they are at axis {traced_channels[0]}; {hint}"
         )
-    traced = _traced(axes, INPUTS)
-    said = [declared.inputs] if declared is not None and declared.inputs is not None else [layout.inputs]
-    inputs = (traced or said)[0]
+    declared_inputs = None if declared is None else declared.inputs
+    inputs = (_traced(axes, INPUTS) or [layout.inputs if declared_inputs is None else declared_inputs])[0]
     if inputs != layout.inputs or shape[layout.inputs] != size:
         raise ValueError(
             f"layout {stated!r} says that axis {layout.inputs} of shape {shape} holds the {size} inputs"
@@ -227,7 +230,7 @@ def _as_stated(
 
 
 def _inputs_axis(observation: Observation, size: int, probe: Callable[[], Sequence[int]]) -> int:
-    """Return the axis of inputs: traced, or the only one of their number, or found by another number of inputs."""
+    """Return the axis of inputs: traced, or the only one of this size, or the one that changes with their number."""
     shape, axes = observation.shape, observation.axes
     if axes is not None:
         traced = [axis for axis, each in enumerate(axes) if kind_of(each) in (INPUTS, MERGED)]
@@ -243,7 +246,7 @@ def _inputs_axis(observation: Observation, size: int, probe: Callable[[], Sequen
         return candidates[0]
     changing = list(probe()) if candidates else []
     if len(changing) != 1 or changing[0] not in candidates:
-        raise NoActivationsError(f"returned shape {shape}, which has no axis of its own for the {size} inputs")
+        raise NoActivationsError(f"returned shape {shape}, in which no axis holds only the {size} inputs")
     return changing[0]
 
 
@@ -254,21 +257,19 @@ def _channels_axis(
     declared: Declaration | None,
     around: Callable[[], Iterator[Module]],
 ) -> int:
-    """Return the axis of channels: declared by the module, traced, or the only one of a known number of channels."""
+    """Return the axis of channels: declared by the module, traced, or the only one with a known number of channels."""
     shape, axes = observation.shape, observation.axes
     certain = _traced(axes, CHANNELS)
     if declared is not None:
         if declared.channels == inputs or (certain and declared.channels not in certain):
-            problem = (
-                f"{type(module).__name__} has its channels at axis {declared.channels}, but in this model they are "
-            )
-            problem += f"at axis {certain[0]}" if certain else "inputs"
+            actual = f"they are at axis {certain[0]}" if certain else "this axis holds the inputs"
+            problem = f"{type(module).__name__} has channels at axis {declared.channels}, but in this model {actual}"
             raise _ambiguous(shape, inputs, [declared.channels, *certain], problem)
         return declared.channels
     if len(certain) == 1:
         return certain[0]
     possible = [axis for axis in range(len(shape)) if axis != inputs and not _is_ruled_out(axes, axis)]
-    for scope in islice(around(), None if axes is None else 1):  # operations that were seen told nothing: look inside
+    for scope in islice(around(), None if axes is None else 1):  # with traced axes, only sizes within the layer count
         sizes = set(channel_sizes(scope))
         fitting = [axis for axis in possible if shape[axis] in sizes]
         if len(fitting) == 1:
@@ -276,35 +277,31 @@ def _channels_axis(
         if fitting:
             break
     candidates = [axis for axis in range(len(shape)) if axis != inputs]
-    raise _ambiguous(shape, inputs, candidates, "its axis of channels cannot be told")
+    raise _ambiguous(shape, inputs, candidates, "its axis of channels is not known")
 
 
 def _traced(axes: Axes | None, kind: str) -> list[int]:
     """Return the axes that certainly hold inputs or channels."""
-    return (
-        []
-        if axes is None
-        else [
-            axis
-            for axis, dimension in enumerate(axes)
-            if kind_of(dimension, resolve=True) == kind and not is_exchanged(dimension) and not is_partial(dimension)
-        ]
-    )
+    return [
+        axis
+        for axis, dimension in enumerate(axes or ())
+        if kind_of(dimension, resolve=True) == kind and not is_exchanged(dimension) and not is_partial(dimension)
+    ]
 
 
 def _is_ruled_out(axes: Axes | None, axis: int) -> bool:
-    """Return whether the size of an axis tells nothing: it holds positions, part of the channels, or is an input's."""
+    """Return whether an axis cannot hold the channels: positions, part of the channels, or an untouched axis."""
     if axes is None or is_exchanged(axes[axis]):
         return False
     kind = kind_of(axes[axis])
-    return kind in tuple(POSITIONS) or (kind == CHANNELS and is_partial(axes[axis])) or is_given(axes[axis])
+    return kind in tuple(POSITIONS) or (kind == CHANNELS and is_partial(axes[axis])) or is_untouched(axes[axis])
 
 
 def _laid_out(inputs: int, channels: int, shape: tuple[int, ...], axes: Axes | None) -> OutputLayout:
     positions = [axis for axis in range(len(shape)) if axis not in (inputs, channels)]
-    if len(positions) not in _LETTERS:
-        raise NoActivationsError(f"returned shape {shape}: more dimensions than layouts have letters")
-    letters = _LETTERS[len(positions)]
+    if len(positions) not in POSITION_LETTERS:
+        raise NoActivationsError(f"returned shape {shape}: more dimensions than there are letters for layouts")
+    letters = POSITION_LETTERS[len(positions)]
     traced = "".join(kind_of(axes[axis], resolve=True) for axis in positions) if axes is not None else ""
     if len(positions) > 1 and sorted(traced) == sorted(letters):
         letters = traced
@@ -323,19 +320,12 @@ def _special(axes: Axes | None, positions: Sequence[int]) -> NDArray[np.bool_] |
     return None if special is None or special.all() else special
 
 
-def _says_inputs(module: Module, declared: Declaration, inputs: int) -> str:
-    return (
-        f"{type(module).__name__} has the inputs at axis {declared.inputs} (see batch_first), but in this model they "
-        f"are at axis {inputs}"
-    )
-
-
 def _ambiguous(shape: tuple[int, ...], inputs: int, channels: Sequence[int], problem: str) -> NoActivationsError:
     """Return an error that names the possible layouts."""
     names = []
     for channel in dict.fromkeys(channels):
         if channel != inputs:
-            letters = iter(_LETTERS.get(len(shape) - 2, ""))
+            letters = iter(POSITION_LETTERS.get(len(shape) - 2, ""))
             names.append("".join(_letter(axis, inputs, channel, letters) for axis in range(len(shape))))
     if not names:
         return NoActivationsError(f"returned shape {shape}: {problem}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Masks of layers' positions that follow from the mask of the inputs' tokens."""
+"""Masks of the positions of layers, derived from the masks of the inputs' tokens."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simplugins._common.texts import listed
 from simplugins.activations.layouts import Layout
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _MOST_LISTED = 12
 
 
 class LayerMasks:
-    """Finds the positions of layers that count, by the masks of the inputs' tokens.
+    """Finds the masks of layers from the masks of the inputs' tokens.
 
     Parameters
     ----------
@@ -35,9 +36,9 @@ class LayerMasks:
         self._model, self._is_default = model, is_default
         self._masks: list[_TokenMask] = []
         self._independent: dict[str, frozenset[str]] = {}
-        """By name of a mask: the outputs of layers whose positions are not its tokens."""
+        """For each mask by name, the outputs of layers whose positions are not its tokens."""
         self._unmasked: dict[str, str] = {}
-        """Layers in which positions count that a mask may exclude, with a description."""
+        """Layers that no mask fits, with a description."""
         self._has_masked = self._has_warned = False
 
     def begin(
@@ -50,7 +51,7 @@ class LayerMasks:
         Parameters
         ----------
         masks : mapping of str to (n, T) bool array
-            By name, the masks of the inputs' tokens, or (n, ...) of the positions of maps.
+            The masks of the inputs' tokens by name; or masks (n, ...) of the positions of maps.
         find_independent : callable
             Finds the outputs of layers whose positions are not the tokens of a mask, by the mask and its name.
         """
@@ -71,7 +72,7 @@ class LayerMasks:
         shape : tuple of int
         axes : Layout
         special : (S,) bool array or None
-            True for tokens that come from parameters; a mask may be without a prefix of such tokens.
+            True for tokens that come from parameters; the masks may lack such tokens at the beginning.
         """
         size = math.prod(shape[axis] for axis in axes.positions)
         masks = [mask for mask in self._masks if size > 1 and name not in mask.independent]
@@ -84,20 +85,19 @@ class LayerMasks:
         return None
 
     def end(self) -> None:
-        """End a batch: warn once of layers in which positions count that a mask of the inputs excludes.
+        """End a batch, and warn once of layers without a mask although the inputs have padding.
 
         Raises
         ------
         ValueError
-            If the caller asked for a mask that fits no layer.
+            If the caller requested a mask and it fits no layer.
         """
         if not self._unmasked:
             return
-        listed = list(self._unmasked.values())
-        layers = ", ".join([*listed[:_MOST_LISTED], *(["..."] if len(listed) > _MOST_LISTED else [])])
+        layers = listed(self._unmasked.values(), most=_MOST_LISTED)
         tokens = " and ".join(" × ".join(map(str, mask.values.shape[1:])) for mask in self._masks)
         if not self._is_default and not self._has_masked:
-            raise ValueError(f"mask: it is for {tokens} positions, which no layer has: {layers}")
+            raise ValueError(f"mask: it has {tokens} positions per input, but the layers have others: {layers}")
         if not self._has_warned and not all(mask.values.all() for mask in self._masks):
             self._has_warned = True
             warnings.warn(
@@ -143,9 +143,9 @@ class _TokenMask:
 
 
 def _frame_masks(model: Module, mask: NDArray[np.bool_]) -> dict[int, NDArray[np.bool_]]:
-    """Return the masks of the frames that a model makes of masked samples of a signal, by their number of frames.
+    """Return masks of the frames that an audio model computes from masked samples, by the number of frames.
 
-    Hugging Face's audio models state how many frames they make of n samples, which must be padded on the right.
+    Hugging Face's audio models state their number of frames for n samples; padding must be on the right.
     """
     lengths = mask.reshape(len(mask), -1).sum(1)
     if mask.ndim != 2 or not np.array_equal(mask, np.arange(mask.shape[1]) < lengths[:, None]):
@@ -158,7 +158,7 @@ def _frame_masks(model: Module, mask: NDArray[np.bool_]) -> dict[int, NDArray[np
 
 
 def _frame_counts(model: Module, samples: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Yield the numbers of frames that come of these numbers of samples, after each convolution and at the end."""
+    """Yield the numbers of frames for these numbers of samples, after each convolution and at the end."""
     import torch
 
     for module in model.modules():

@@ -19,7 +19,7 @@ _HIDDEN_STATES = "last_hidden_state"
 
 
 class NoActivationsError(ValueError):
-    """The output of a layer contains no activations, or its axes cannot be told.
+    """The output of a layer contains no activations, or its axes are not known.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class NoActivationsError(ValueError):
         self.layout = layout
 
     def advice(self, layer: str) -> str:
-        """Return how to state the layout of a layer, to be appended to the reason; empty if that does not help."""
+        """Return how to state the layer's layout, to append to the reason; empty if that does not help."""
         return f": pass layout={{{layer!r}: {self.layout!r}}}" if self.layout is not None else ""
 
 
@@ -121,5 +121,5 @@ def activations_in(tensor: Tensor | None, inputs: int, axis: int) -> NDArray[np.
     checked = check_activations(tensor)
     shape = tuple(checked.shape)
     if axis >= len(shape) or shape[axis] != inputs:
-        raise NoActivationsError(f"returned shape {shape}, expected the batch of {inputs} inputs at axis {axis}")
+        raise NoActivationsError(f"returned shape {shape}, expected the {inputs} inputs of the batch at axis {axis}")
     return np.ascontiguousarray(np.moveaxis(checked.numpy(), axis, 0))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which inputs of a data set a DataLoader draws, and how many it should yield."""
+"""The indices that a DataLoader draws from its data set, and the number of inputs it should yield."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def drawn_indices(loader: Any) -> list[int] | None:
 
 
 def warn_of_missing_inputs(inputs: Any, recorded: int) -> None:
-    """Warn if a loader yielded more or fewer inputs than its data set holds, or its list of indices names."""
+    """Warn if a loader yielded more or fewer inputs than its data set, or its list of indices, has."""
     loaders = [inputs] if is_loader(inputs) else inputs if isinstance(inputs, list | tuple) else []
     if not loaders or not all(map(is_loader, loaders)):
         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check that DataLoaders, and what wraps them, yield inputs in a fixed order."""
+"""Checks that DataLoaders and their wrappers yield inputs in a fixed order."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TRUSTED = {
     *("torch", "torchdata", "torch_geometric", "accelerate", "transformers", "datasets", "timm"),
     *("lightning", "lightning_fabric", "pytorch_lightning"),
 }
-"""Packages whose loaders and wrappers of samplers keep the order that their parts define."""
+"""Packages whose loaders and sampler wrappers keep the order of what they wrap."""
 _BUILTIN_ITERATORS = (enumerate, filter, map, zip)
 _RANDOM_SAMPLER = re.compile("random|shuffl|weighted", re.IGNORECASE)
 _RANDOM_STREAM = re.compile("shuffl|resampl|randomly", re.IGNORECASE)
@@ -37,7 +37,7 @@ class Doubt:
     Attributes
     ----------
     kind : {"random", "unknown", "part"}
-        "part": only a part of the data set, or some inputs twice.
+        "part" means only part of the data set, or repeated inputs.
     reason : str
     """
 
@@ -46,7 +46,7 @@ class Doubt:
 
 
 def is_loader(source: Any) -> bool:
-    """Return whether an object is a DataLoader, or has a data set and a loader's attributes."""
+    """Return whether an object is a DataLoader or resembles one: a data set and another attribute of loaders."""
     return hasattr(source, "dataset") and any(hasattr(source, name) for name in _LOADER_ATTRIBUTES)
 
 
@@ -57,7 +57,7 @@ def check_order(inputs: Any, order: str, *, labels_are_listed: bool) -> None:
     ----------
     inputs : iterable
     order : {"fixed", "any"}
-        "any" permits any order, unless it is random and the labels are a list.
+        "any" permits any order, except a random one with a list of labels.
     labels_are_listed : bool
         Whether the labels are a list, and do not come with each batch.
     """
@@ -68,15 +68,15 @@ def check_order(inputs: Any, order: str, *, labels_are_listed: bool) -> None:
     if order == "any":
         if random and labels_are_listed:
             raise ValueError(
-                f"labels: a list does not fit inputs in random order ({random[0].reason}): take the labels from the "
-                f"batches, such as labels='id' or labels=1, or construct the DataLoader with shuffle=False"
+                f"labels: a list cannot be matched to inputs in random order ({random[0].reason}): take the labels "
+                f"from the batches, such as labels='id' or labels=1, or construct the DataLoader with shuffle=False"
             )
         return
     if doubts:
         doubt = (random or doubts)[0]
         remedy = {
             "random": "construct the DataLoader with shuffle=False",
-            "unknown": "use a DataLoader of Torch with shuffle=False, or a list of indices as sampler",
+            "unknown": "use a torch.utils.data.DataLoader with shuffle=False, or a list of indices as sampler",
             "part": "record all inputs in one process, with a plain DataLoader with shuffle=False",
         }[doubt.kind]
         raise ValueError(
@@ -94,7 +94,7 @@ def order_doubts(source: Any, seen: set[int] | None = None) -> Iterator[Doubt]:
     source : object
         A DataLoader, a data set, or something that wraps one. An iterable without any of these is trusted.
     seen : set of int, optional
-        Identities of the objects that have been visited.
+        Identities of objects already visited.
     """
     seen = set() if seen is None else seen
     if source is None or id(source) in seen or isinstance(source, str | bytes) or is_torch(source):
@@ -123,7 +123,7 @@ def _is_map_style(source: Any) -> bool:
 
 
 def _parts(source: Any, names: Sequence[str]) -> Iterator[Any]:
-    """Yield what a source reads from."""
+    """Yield the objects that a source reads from."""
     if isinstance(source, _BUILTIN_ITERATORS):
         yield from source.__reduce__()[1]
     elif inspect.isgenerator(source):
@@ -144,9 +144,9 @@ def _stream_doubts(source: Any) -> Iterator[Doubt]:
     if shuffle is True:
         yield Doubt("random", f"{name} has shuffle=True")
     elif _RANDOM_STREAM.search(f"{name} {function}") and shuffle is not False and _enabled(source):
-        yield Doubt("random", f"{function or name} shuffles them")
+        yield Doubt("random", f"{function or name} shuffles the inputs")
     if is_loader(source) and shuffle is not False and _iterating_class(source) not in (None, *_trusted_bases(source)):
-        yield Doubt("unknown", f"{name} defines __iter__ itself, and may have any order")
+        yield Doubt("unknown", f"{name} defines __iter__ itself and may yield any order")
     yield from _worker_doubts(source)
     yield from _part_doubts(source)
 
@@ -157,10 +157,10 @@ def _worker_doubts(source: Any) -> Iterator[Doubt]:
         return
     in_order = getattr(source, "in_order", getattr(source, "_in_order", True))
     if in_order is False:
-        yield Doubt("random", f"{workers} workers deliver batches as they are ready (in_order=False)")
+        yield Doubt("random", f"{workers} workers deliver batches as soon as they are ready (in_order=False)")
     dataset = getattr(source, "dataset", getattr(source, "_dataset", None))
     if dataset is not None and not _is_map_style(dataset) and not is_loader(dataset):
-        yield Doubt("unknown", f"{workers} workers interleave, and may repeat, what an iterable data set yields")
+        yield Doubt("unknown", f"{workers} workers interleave, and may repeat, the items of an iterable data set")
 
 
 def _part_doubts(source: Any) -> Iterator[Doubt]:
@@ -168,7 +168,7 @@ def _part_doubts(source: Any) -> Iterator[Doubt]:
         for name in ("num_replicas", "num_processes", "world_size"):
             number = getattr(owner, name, None)
             if isinstance(number, int) and number > 1:
-                yield Doubt("part", f"{_name(source)} draws only the part of one of {number} processes ({name})")
+                yield Doubt("part", f"{_name(source)} draws only the share of one of {number} processes ({name})")
                 return
 
 
@@ -184,7 +184,7 @@ def _sampler_doubts(sampler: Any, seen: set[int]) -> Iterator[Doubt]:
     owner = _iterating_class(sampler)
     owner_name = "" if owner is None else owner.__name__
     if shuffle is True or (shuffle is not False and _RANDOM_SAMPLER.search(owner_name)):
-        yield Doubt("random", f"its {_name(sampler)} draws them in random order")
+        yield Doubt("random", f"its {_name(sampler)} draws inputs in random order")
         return
     yield from _part_doubts(sampler)
     inner = [getattr(sampler, name, None) for name in ("batch_sampler", "sampler")]
@@ -193,7 +193,7 @@ def _sampler_doubts(sampler: Any, seen: set[int]) -> Iterator[Doubt]:
         for part in inner:
             yield from _sampler_doubts(part, seen)
     elif owner not in (SequentialSampler, _InfiniteConstantSampler):
-        yield Doubt("unknown", f"its sampler, a {_name(sampler)}, may have any order")
+        yield Doubt("unknown", f"its sampler, a {_name(sampler)}, may draw any order")
 
 
 def is_index_sequence(sampler: Any) -> bool:
@@ -211,7 +211,7 @@ def _trusted_bases(source: Any) -> list[type]:
 
 
 def _enabled(source: Any) -> bool:
-    return getattr(source, "_enabled", True) is not False  # Torch's data pipes switch shuffling off by this
+    return getattr(source, "_enabled", True) is not False  # the switch of Torch's data pipes
 
 
 def _name(source: Any) -> str:

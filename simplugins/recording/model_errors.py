@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Explanations of errors that a model raises because its inputs have another type, device or order of dimensions."""
+"""Explanations of errors that a model raises because of its inputs' type, device or order of dimensions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ARGUMENTS = re.compile(r"missing \d+ required positional")
 
 @contextmanager
 def explaining_errors(model: Module, batch: Batch, source: Any, *, picked: bool) -> Iterator[None]:
-    """Replace an error of the model that its inputs explain by a ValueError that says what to change.
+    """Replace an error that the model's inputs explain with a ValueError that says what to change.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def explaining_errors(model: Module, batch: Batch, source: Any, *, picked: bool)
     batch : Batch
         The arguments of the model.
     source : object
-        The batch that they were read from.
+        The batch from which they were read.
     picked : bool
         Whether the user named the field of the batch that is the input.
     """
@@ -44,7 +44,7 @@ def explaining_errors(model: Module, batch: Batch, source: Any, *, picked: bool)
         reasons = list(_reasons(model, batch, str(error)))
         has_more = isinstance(source, tuple | list) and any(map(is_array, source[1:]))
         if has_more and not picked and _INPUT.search(str(error)):
-            reasons.append("only the first element of each batch was passed: name another by input_key=1")
+            reasons.append("only the first element of each batch was passed: choose another with input_key=1")
         if not reasons:
             raise
         cause = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
@@ -52,7 +52,7 @@ def explaining_errors(model: Module, batch: Batch, source: Any, *, picked: bool)
 
 
 def _is_ours(error: Exception) -> bool:
-    """Return whether this package raised an error, for example in a hook."""
+    """Return whether simplugins.recording raised the error, for example in a hook."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
@@ -84,7 +84,7 @@ def _reasons(model: Module, batch: Batch, message: str) -> Iterator[str]:
 
 
 def _type_reasons(name: str, dtype: str, types: list[str], message: str) -> Iterator[str]:
-    """Yield why inputs of a type do not fit a model whose parameters have floating-point types."""
+    """Yield reasons why inputs of a type do not fit a model whose parameters have floating-point types."""
     if "'indices'" in message and "Long, Int" in message:
         yield f"{name} is {dtype}, but the model has an embedding, which expects token ids in int64 or int32"
     elif _TYPE.search(message) and types not in ([], [dtype]):

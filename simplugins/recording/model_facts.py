@@ -18,7 +18,7 @@ _PREFIX = "module."
 def unwrapped(model: Any) -> Any:
     """Return the model in a DataParallel or DistributedDataParallel; other objects unchanged.
 
-    Replicas on several GPUs would run the same layer side by side, each on a part of the batch.
+    Replicas on several GPUs would run the same layer concurrently, each on part of the batch.
     """
     from torch.nn import DataParallel
     from torch.nn.parallel import DistributedDataParallel
@@ -29,7 +29,7 @@ def unwrapped(model: Any) -> Any:
 
 
 def named_model(model: Module, layers: str | Sequence[str] | None) -> Module:
-    """Return the model that layers are named in: the wrapper if all names have its prefix, else the model inside."""
+    """Return the model in which layers are named: the wrapper if all names have its prefix, else the wrapped model."""
     inner: Module = unwrapped(model)
     if inner is model or layers is None or hasattr(inner, "module"):
         return inner

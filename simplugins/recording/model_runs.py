@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a model such that the axes of all outputs are known from the first batch on."""
+"""Runs a model on batches, and traces the axes of all layer outputs in the first one."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ Shape = tuple[int, ...]
 
 
 class ModelRuns:
-    """Runs a model on batches, and finds the layouts of what layers return for the first one.
+    """Runs a model on batches, and finds the layouts of its layers' outputs in the first one.
 
-    The first batch runs once, while its operations are traced; a second time if compiled parts must not be traced, if
-    it has a single input, or if an axis of inputs only shows with another number of inputs. If tracing is not possible,
-    axes are unknown.
+    The first batch runs once, with its operations traced. It runs again if the model has compiled parts, if the batch
+    has a single input, or if the axis of inputs can only be found with another number of inputs. If tracing fails, axes
+    are unknown.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class ModelRuns:
             restore = _random_state()
             try:
                 self._trace(batch, recording=True)
-            except Exception:  # perhaps because of the tracing: the model decides, without it
+            except Exception:  # tracing may have caused it: run again without, so that only errors of the model remain
                 self._axes = {}
                 self._hooks.outputs.clear()
                 restore()
@@ -79,9 +79,9 @@ class ModelRuns:
                 return
         self._run(batch)
         if not is_compiled or hasattr(torch.compiler, "set_stance"):
-            with _apart(compiled=is_compiled) as outcome:
+            with _isolated(compiled=is_compiled) as errors:
                 self._trace(_resized(batch) if batch.size == 1 else batch, recording=False)
-            if outcome:
+            if errors:
                 self._axes = {}
 
     def _trace(self, batch: Batch, *, recording: bool) -> None:
@@ -101,7 +101,7 @@ class ModelRuns:
         return self._batch
 
     def layout(self, layer: Layer, number: int, tensor: Tensor) -> OutputLayout:
-        """Return the layout of what a layer returned in its run of this number.
+        """Return the layout of a layer's output in its run of this number.
 
         Raises
         ------
@@ -135,8 +135,8 @@ class ModelRuns:
             self._other_shapes = self._run_resized()
         if isinstance(self._other_shapes, str):
             raise NoActivationsError(
-                f"returned shape {shape}: which axis holds the {self._first.size} inputs cannot be told, because the "
-                f"model does not run with another number of inputs ({self._other_shapes}): pass its layout"
+                f"returned shape {shape}: the axis of the {self._first.size} inputs is not known, because the model "
+                f"does not run with another number of inputs ({self._other_shapes}): pass its layout"
             )
         others = self._other_shapes.get(layer, [])
         other = others[number] if number < len(others) else ()
@@ -149,9 +149,9 @@ class ModelRuns:
             shape = () if tensor is None or tensor.is_nested else tuple(tensor.shape)
             shapes.setdefault(layer, []).append(shape)
 
-        with _apart(compiled=False) as outcome, self._hooks.observed(observe, recording=False):
+        with _isolated(compiled=False) as errors, self._hooks.observed(observe, recording=False):
             self._run(_resized(self._first))
-        return f"{type(outcome[0]).__name__}: {outcome[0]}" if outcome else shapes
+        return f"{type(errors[0]).__name__}: {errors[0]}" if errors else shapes
 
 
 def has_compiled_parts(model: Module, run: Any) -> bool:
@@ -169,16 +169,16 @@ def has_compiled_parts(model: Module, run: Any) -> bool:
 
 
 @contextmanager
-def _apart(*, compiled: bool) -> Iterator[list[Exception]]:
-    """Run something in addition: without effect on random numbers, and on compiled code; yield a list of its error."""
+def _isolated(*, compiled: bool) -> Iterator[list[Exception]]:
+    """Run the block without effect on random numbers and compiled code; yield a list that receives its exception."""
     restore = _random_state()
-    outcome: list[Exception] = []
+    errors: list[Exception] = []
     stance = torch.compiler.set_stance("force_eager") if compiled else nullcontext()
     try:
         with stance:
-            yield outcome
+            yield errors
     except Exception as error:
-        outcome.append(error)
+        errors.append(error)
     finally:
         restore()
 
@@ -197,7 +197,7 @@ def _random_state() -> Callable[[], None]:
 
 
 def _resized(batch: Batch) -> Batch:
-    """Return the batch without its last input; a single input twice."""
+    """Return the batch without its last input, or with a single input repeated."""
     size = batch.size
 
     def resized(value: Any) -> Any:

@@ -77,26 +77,27 @@ def record(
         all layers with this number of dimensions, or by name or pattern, such as ``{"blocks.*": "nhwc"}``. "auto",
         which applies to all other layers, follows the axes of inputs and channels through the model.
     mask : str, (N, T) array, callable or False, optional
-        The tokens of the inputs that count, True or 1, as booleans or zeros and ones; padding is no position of the
-        layers. The key of the mask in each batch; a mask of all inputs, also (N, H, W) for maps; or a function of a
-        batch that returns its mask. By default the batch's ``"attention_mask"`` and ``"decoder_attention_mask"``, if
-        there are any; False counts all positions.
+        True or 1 for the tokens of the inputs that count, False or 0 for padding, whose positions are left out. The key
+        of the mask in each batch; a mask of all inputs, for maps also (N, H, W); or a function that returns the mask of
+        a batch. By default the batch's ``"attention_mask"`` and ``"decoder_attention_mask"``, if any; False counts all
+        positions.
     drop_tokens : int, sequence of int or "special", default 0
         Tokens to drop from layers that have tokens: the number of leading tokens (1 drops a class token), the indices
         of tokens, or "special": class, register and distillation tokens, which come from the model's parameters, and
         the special tokens of texts (see Notes). If some layers have tokens from parameters, a number or indices apply
-        only to these, and not to the patches before. Files of layers without a mask contain all tokens.
+        only to these layers, and not to those before the tokens are added. Files of layers without a mask contain all
+        tokens.
     labels : sequence of N str or int, str or int, optional
         Names of the inputs: a sequence; the key (a string) or position (an int) of the labels in each batch; or, if
-        batches have no such key, the name of the data set's own labels: a column of a Hugging Face data set, an
-        attribute with one value per input, or ``"paths"`` of an ImageFolder. To compare recordings with
-        ``align=True``, each input needs a label of its own: an identifier or path, not its class.
+        batches have no such key, the name of the data set's labels: a column of a Hugging Face data set, an attribute
+        with one value per input, or ``"paths"`` of an ImageFolder. To compare recordings with ``align=True``, each
+        input needs a unique label: an identifier or path, not its class.
     input_key : str or int, optional
         The key or position of the model's input in each batch, such as ``"image"`` or ``1``.
     order : {"fixed", "any"}, default "fixed"
-        "fixed" raises an error if a DataLoader's order is not known to be fixed, or it draws only a part of the inputs.
-        "any" accepts both: if you know that the order of your own sampler is fixed, or if the labels come with the
-        inputs, so that recordings can be compared with ``align=True``.
+        "fixed" raises an error if a DataLoader's order is not known to be fixed, or it draws only part of the inputs.
+        "any" accepts both. Use it if you know that the order of your own sampler is fixed, or if the labels come with
+        the inputs, so that recordings can be compared with ``align=True``.
     batch_size : int, default 32
         Number of inputs per batch, unless `inputs` is an iterable of batches.
     device : torch.device or str, optional
@@ -111,22 +112,22 @@ def record(
     -------
     dict of str to Activations
         By layer, in the order requested; the inputs keep their order. A shared layer that runs several times in a
-        forward pass has one entry per run: ``name#0``, ``name#1`` and so on. The inputs come first in each layout, also
-        if the layer has them elsewhere. Values keep the type that the layer
-        returned, except that types that NumPy lacks, such as bfloat16, become float32.
+        forward pass has one entry per run: ``name#0``, ``name#1`` and so on. The inputs come first in each layout, even
+        if the layer has them elsewhere. Values keep the type that the layer returned, except that types that NumPy
+        lacks, such as bfloat16, become float32.
 
     Raises
     ------
     TypeError
         If the model is not a Torch module, or `inputs` or a batch has none of the forms above.
     ValueError
-        If a requested layer does not exist; a layer given by name, or every layer that matches a pattern, does not run
-        or returns no floating-point tensor with an axis of inputs; its axis of channels cannot be told, or what
-        operations, the module or `layout` say of it differs; the shape or type
-        of a layer's output changes between batches; a value is NaN or infinite; there are no inputs; the order of a
-        DataLoader is not known to be fixed; a mask fits no layer, or leaves an input without positions; the fields of
-        a batch do not determine the model's input; the model raises an error that the type, device or shape of the
-        inputs explains; or `layout`, `drop_tokens` or `labels` do not fit.
+        If a requested layer does not exist; a layer requested by name, or all layers that match a pattern, do not run
+        or return no floating-point tensor with an axis of inputs; an axis of channels is not known, or operations,
+        module and `layout` contradict each other; the shape or type of a layer's output changes between batches; a
+        value is NaN or infinite; there are no inputs; the order of a DataLoader is not known to be fixed; a mask fits
+        no layer, or leaves an input without positions; the fields of a batch do not determine the model's input; the
+        model raises an error that the type, device or shape of the inputs explains; or `layout`, `drop_tokens` or
+        `labels` do not fit.
     FileExistsError
         If `to` exists and is not an empty folder.
 
@@ -134,33 +135,33 @@ def record(
     -----
     UserWarning
         If layers that match a pattern cannot be recorded.
-        If a mask excludes padding, but does not fit some layers, in which padding counts.
+        If a mask does not fit some layers, so that padding counts in them.
         If a DataLoader yields more or fewer inputs than it reads from, for example because of ``drop_last=True``.
 
     Notes
     -----
-    A mask applies to layers with as many tokens as it has, not counting a prefix from the model's parameters, and to
-    the frames of Hugging Face's audio models, which state how many they make of a signal padded on the right. In models
-    of several sequences, such as texts and images, a further run of the first batch with one token less shows which
-    layers have the text's tokens. Layers of which some positions are masked, and layers whose number of tokens differs
-    between batches, are sets of unequal size. Without a mask, `record` cannot tell padding from tokens; it warns if
-    texts begin or end with the padding token that the model's configuration names.
+    A mask applies to layers with the same number of tokens, not counting leading tokens from the model's parameters,
+    and to the frames of Hugging Face's audio models, which state how many frames a signal padded on the right has. In
+    models of several sequences, such as texts and images, another run of the first batch with one token less shows
+    which layers have the text's tokens. Layers with masked positions, and layers whose number of tokens differs between
+    batches, become sets of unequal size. Without a mask, `record` cannot tell padding from tokens; it warns if texts
+    begin or end with the padding token in the model's configuration.
 
     The special tokens of texts are those of the batch's ``"special_tokens_mask"``, which is not passed to the model
     (``tokenizer(..., return_special_tokens_mask=True)``), or else the beginning, end, class, separator and padding
-    tokens that the model's configuration names.
+    tokens in the model's configuration.
 
-    The order of a DataLoader is known to be fixed if it draws sequentially, by a sequence of indices, or by a sampler
-    with an attribute ``shuffle=False``; data sets and other iterables of batches are trusted unless they show that
-    they shuffle. A model in DataParallel or DistributedDataParallel runs outside the wrapper, on one device; its layers
-    have their names in that model, unless all are requested with the wrapper's prefix ``module.``.
+    The order of a DataLoader is known to be fixed if it draws sequentially, from a sequence of indices, or with a
+    sampler whose attribute ``shuffle`` is False; data sets and other iterables of batches are trusted unless they are
+    known to shuffle. A model in DataParallel or DistributedDataParallel runs outside the wrapper, on one device; layers
+    have their names in the wrapped model, unless all are requested with the wrapper's prefix ``module.``.
 
     The axes of a layer's output are those that `layout` states; else those that Torch's own modules declare (such as
-    ``Conv1d``, ``Linear``, ``batch_first`` or timm's ``output_fmt``); else those that operations of the first batch
-    show, from the inputs through convolutions, products, reshapes and so on; else the only axis of the size of a number
-    of channels known in or around the layer. Where none of these tells, or two of them contradict each other, an error
-    names the possible layouts. Where the axis of inputs is not certain, and for a single input, the model runs once
-    more, with another number of inputs.
+    ``Conv1d``, ``Linear``, ``batch_first`` or timm's ``output_fmt``); else those traced through the operations of the
+    first batch, such as convolutions, products and reshapes; else channels are the only axis whose size is a number of
+    channels known in or around the layer. If the axes remain unknown or contradict each other, an error names the
+    possible layouts. If the axis of inputs is uncertain, or there is a single input, the model runs once more with
+    another number of inputs.
 
     If a layer returns a tuple, list, mapping or dataclass, its ``last_hidden_state`` is recorded, or else its first
     tensor. Outputs are copied as soon as their layer returns, so later layers may modify them in place. Parts of a

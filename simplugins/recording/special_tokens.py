@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from simplugins._common import arrays
 from simplugins.activations.positions import as_booleans
-from simplugins.recording.token_masks import named_values
+from simplugins.recording.batch_fields import named_values
 from simplugins.recording.token_sources import DECODER
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ _IDS = "input_ids"
 _NAMES = ("bos", "eos", "cls", "sep")
 _ASK = "pass the tokenizer's special_tokens_mask with each batch: tokenizer(..., return_special_tokens_mask=True)"
 _WRONG_CLIP_END = 2
-"""The end token in early configurations of CLIP, which is not the one that its tokenizer uses."""
+"""The end token in early CLIP configurations, which differs from the one that its tokenizer uses."""
 
 
 def special_indices(special: NDArray[np.bool_] | None) -> list[int]:
-    """Return the indices of special tokens; of those at the end, counted from the end.
+    """Return the indices of special tokens; negative indices for those at the end.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def special_indices(special: NDArray[np.bool_] | None) -> list[int]:
 
 
 class TextSpecialTokens:
-    """Finds the special tokens of texts, by the batch or by the ids in the model's configuration.
+    """Finds the special tokens of texts, from the batch or the token ids in the model's configuration.
 
     Parameters
     ----------
@@ -58,10 +58,10 @@ class TextSpecialTokens:
         self._config = _text_config(model)
         self._has_warned = False
         self.were_found = False
-        """Whether any text had one."""
+        """Whether any text had special tokens."""
 
     def read(self, batch: Any, size: int) -> dict[str, NDArray[np.bool_]]:
-        """Return the (n, T) masks of special tokens, True for special: of texts by "", of a decoder's by "decoder_".
+        """Return the (n, T) masks of special tokens (True): texts under "", the decoder's texts under "decoder_".
 
         Parameters
         ----------
@@ -104,7 +104,7 @@ class TextSpecialTokens:
             self._has_warned = True
             warnings.warn(
                 f"texts begin or end with the padding token {pad}, and the batch has no attention_mask, so padding "
-                f"counts as positions: pass the tokenizer's attention_mask, or mask=False if that is meant",
+                f"counts as positions: pass the tokenizer's attention_mask, or mask=False if this is intended",
                 UserWarning,
                 stacklevel=3,
             )

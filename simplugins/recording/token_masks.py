@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simplugins.activations.positions import as_booleans
-from simplugins.recording.batch_fields import named_fields
+from simplugins.recording.batch_fields import named_values
 
 _DEFAULT = ("attention_mask", "decoder_attention_mask")
 
@@ -45,7 +45,7 @@ class TokenMasks:
 
     @property
     def own_keys(self) -> list[str]:
-        """Names of masks in the batch that are not arguments of models."""
+        """Names of masks in the batch that are not arguments of the model."""
         return [key for key in self._keys if key not in _DEFAULT]
 
     def read(self, batch: Any, size: int) -> dict[str, NDArray[np.bool_]]:
@@ -61,7 +61,7 @@ class TokenMasks:
         Raises
         ------
         ValueError
-            If a mask that was asked for is missing, or a mask does not fit the inputs.
+            If a requested mask is missing, or a mask does not fit the inputs.
         """
         start, self._inputs = self._inputs, self._inputs + size
         if self._rows is not None:
@@ -79,17 +79,9 @@ class TokenMasks:
         return {key: _read_mask(named[key], size, key) for key in self._keys if key not in missing}
 
     def finish(self) -> None:
-        """Raise a ValueError if an array has not exactly one row per input."""
+        """Raise a ValueError if an array does not have exactly one row per input."""
         if self._rows is not None and len(self._rows) != self._inputs:
             raise ValueError(f"mask: expected one row per input, got {len(self._rows)} for {self._inputs}")
-
-
-def named_values(batch: Any) -> Mapping[str, Any]:
-    """Return the named fields of a batch, or of the first element of a tuple or list; an empty mapping if none."""
-    named = named_fields(batch)
-    if named is None and isinstance(batch, tuple | list) and batch:
-        named = named_fields(batch[0])
-    return {} if named is None else named
 
 
 def _read_rows(mask: Any) -> NDArray[np.bool_]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which layers have the tokens of a mask, in models of several sequences such as texts and images."""
+"""Finds the layers whose positions are the tokens of a mask, in models of several sequences (texts, images)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 DECODER = "decoder_"
-"""The beginning of the names of arguments that are for the tokens of a decoder."""
+"""Prefix of the names of arguments for the tokens of a decoder."""
 
 
 def layers_without_tokens(
@@ -28,22 +28,22 @@ def layers_without_tokens(
     mask: NDArray[np.bool_],
     name: str,
 ) -> frozenset[str]:
-    """Return the outputs of layers that do not depend on the number of tokens that a mask is for.
+    """Return the layer outputs whose shape does not depend on the number of tokens of a mask.
 
-    If the model takes further sequences, runs it again with one token more or less. A layer of an image's patches or of
-    a decoder may have as many positions as the text has tokens.
+    A layer of image patches or of a decoder may happen to have as many positions as the text has tokens. So if the
+    model takes other sequences as well, it runs again with one token less, or else one more.
 
     Parameters
     ----------
     hooks : LayerHooks
-        Hooks that have the outputs of layers.
+        Hooks with the outputs of the layers.
     run : callable
         Runs the model.
     keywords : mapping
         The arguments of the model, by name.
     mask : (n, T) bool array
     name : str
-        The name of the mask. A name that begins with "decoder_" is that of the decoder's tokens.
+        The name of the mask, which begins with "decoder_" for the tokens of a decoder.
 
     Returns
     -------
@@ -68,14 +68,14 @@ def layers_without_tokens(
         try:
             with fork_rng(devices=[]), hooks.observed(observe, recording=False):
                 run(**changed)
-        except (RuntimeError, ValueError, IndexError):  # for example too few positional embeddings
+        except (RuntimeError, ValueError, IndexError):  # for example, no more positional embeddings
             continue
         return _unchanged(before, after)
     return frozenset()
 
 
 def _unchanged(before: Mapping[str, list[Shape | None]], after: Mapping[str, list[Shape | None]]) -> frozenset[str]:
-    """Return the names of outputs whose shapes are the same; numbered if a layer has several."""
+    """Return the names of outputs whose shapes have not changed, numbered if a layer has several."""
     return frozenset(
         layer if len(shapes) == 1 else f"{layer}#{number}"
         for layer, shapes in before.items()
