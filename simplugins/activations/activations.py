@@ -151,10 +151,10 @@ class Activations:
             array, layout, mask, labels = read_source(array, layout, mask, labels)
         if isinstance(array, list | tuple) and is_list_of_sets(array):
             reader: ArrayReader | SetsReader = open_sets(array, dtype, layout, mask, dropped)
-            dtype = arrays.type_of_integers(reader.sets) if dtype is None else dtype
         else:
             reader = open_array(arrays.as_array(array), layout, mask, dropped, dtype)
-            dtype = arrays.type_of_integers([reader.array]) if dtype is None else dtype
+        if dtype is None:
+            dtype = arrays.type_of_integers(reader.sets if isinstance(reader, SetsReader) else [reader.array])
         facts: Any = {"layout": reader.layout, "grid": reader.grid, "same_positions": reader.same_positions}
         return cls.from_reader(reader, reader.positions, dtype=dtype, labels=labels, subset=subset, seed=seed, **facts)
 

@@ -80,12 +80,11 @@ class Block:
         xp = arrays.namespace(self.vectors)
         return _contract("i,ij->j", xp.asarray(rows), self.vectors.reshape(len(rows), -1))
 
-    def squares_along(self, direction: Any, *, by_input: bool) -> NDArray[np.float64]:
-        """Return the (n,) squared norms of the inputs' projections, or else of their vectors', on a direction."""
-        length = float(arrays.small_numpy(_contract("i,i->", direction, direction))) ** 0.5 or 1.0
-        projections = _contract("ij,j->i", self.vectors.reshape(-1, len(direction)), direction / length)
-        squares = np.square(arrays.small_numpy(projections))
-        return squares if by_input else np.add.reduceat(squares, self.offsets[:-1])
+    def squares_along(self, direction: Any, *, by_input: bool) -> Any:
+        """Return the (n,) or (T,) squared norms of the inputs', or else of the vectors', projections on a direction."""
+        projections = _contract("ij,j->i", self.vectors.reshape(-1, len(direction)), direction)
+        xp = arrays.namespace(direction)
+        return xp.square(projections) / xp.maximum(_contract("i,i->", direction, direction), np.finfo(float).tiny)
 
     def largest(self) -> NDArray[np.float64]:
         """Return the (n,) largest absolute values of the inputs, NaN for an input that contains one."""
@@ -336,7 +335,7 @@ def measure_norms(
     exponents = np.zeros(len(positions), np.int64)
     squared_norms = np.empty(len(positions))
     by_input = len(positions) > 1 and bool((positions == positions[0]).all())
-    shared, total = np.empty(len(positions)), 0.0  # of the inputs read so far
+    shared, total = [], 0.0  # of the inputs read so far
     for start, stop in chunks(positions, channels):
         block = reader(start, stop)
         block = Block(block.vectors.astype(np.float64, order="C", copy=False), block.offsets)
@@ -350,8 +349,11 @@ def measure_norms(
         squared_norms[start:stop] = np.ldexp(squares, 2 * exponents[start:stop])
         weights = _weights(squared_norms[start:stop], positions[start:stop])
         total = total + block.weighted_sum(weights, by_input=by_input)
-        shared[start:stop] = block.squares_along(total, by_input=by_input)
-    spread = _spread(shared, squared_norms, len(positions) if by_input else int(positions.sum()))
+        shared.append(block.squares_along(total, by_input=by_input))
+    along = np.concatenate([arrays.small_numpy(squares) for squares in shared])  # only now, as a GPU waits for each
+    if not by_input:
+        along = np.add.reduceat(along, offsets_of(positions)[:-1])
+    spread = _spread(along, squared_norms, len(positions) if by_input else int(positions.sum()))
     if spread < LEAST_SPREAD[dtype] * (SINGLE_POSITION if positions.max() == 1 else 1):
         from simplugins.activations.common_means import sufficient_dtype
 

@@ -147,7 +147,7 @@ def stripped(text: str) -> str:
 
 def _number(value: Any, number: int) -> int | str:
     """Return whole numbers as int, other numbers as the shortest text that gives them again."""
-    if isinstance(value, float | np.floating) and 2.0 ** (np.finfo(type(value)).nmant + 1) < abs(value) < math.inf:
+    if isinstance(value, float | np.floating) and 2 << np.finfo(type(value)).nmant < abs(float(value)) < math.inf:
         raise ValueError(
             f"input {number}: the label {value!r} is larger than the whole numbers that {type(value).__name__} holds "
             f"exactly, so different labels may have become one: pass integers or texts"

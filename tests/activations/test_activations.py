@@ -446,7 +446,7 @@ def nan_at(index):
         ([[1, 2], [3]], {}, TypeError, "list"),
         (np.ma.masked_greater(TOKENS, 0), {}, ValueError, "masked.*mask="),
         (TOKENS, {"dtype": "f2"}, TypeError, "dtype.*float16"),
-        (TOKENS, {"labels": ["a"]}, ValueError, r"labels.*\b4\b.*\(1,\)"),
+        (TOKENS, {"labels": ["a"]}, ValueError, r"labels.*\b4\b.*got 1"),
         (TOKENS, {"mask": np.ones((4, 5), bool)}, ValueError, r"mask.*\(4, 6\).*\(4, 5\)"),
         (MAPS, {"mask": np.ones((4, 5, 2), bool)}, ValueError, r"mask.*\(4, 10\) or \(4, 2, 5\).*\(4, 5, 2\)"),
         (TOKENS, {"mask": np.full((4, 6), 2)}, ValueError, r"mask.*\b2\b"),
