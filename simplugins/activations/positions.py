@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 from simplugins._common import arrays
 from simplugins._common.validation import error_prefix
 from simplugins.activations.layouts import Layout
+from simplugins.activations.named_dimensions import dimension_names, known_letter
+
+_ONE_LETTER = str.maketrans("lsz", "ttd")
+"""Names of the same dimension: tokens, times and positions; depth."""
 
 
 def read_drop_tokens(drop_tokens: int | Sequence[int]) -> NDArray[np.int64] | None:
@@ -62,6 +66,8 @@ def read_mask(
     ValueError
         If the mask has another shape or type.
     """
+    if axes is not None and not arrays.is_plain(mask) and (names := dimension_names(mask)):
+        mask = _in_array_order(mask, names, axes)
     values = as_booleans(mask)
     expected: list[tuple[int, ...]] = [(count, positions)]
     if axes is not None and grid is not None and len(grid) > 1:
@@ -75,6 +81,17 @@ def read_mask(
             f"got shape {values.shape}"
         )
     return values
+
+
+def _in_array_order(mask: Any, names: tuple[str, ...], axes: Layout) -> Any:
+    """Return a mask whose dimensions have known names with inputs first and positions as in the array."""
+    expected = "".join(["n", *(axes.name[axis] for axis in sorted(axes.positions))]).translate(_ONE_LETTER)
+    letters = "".join(known_letter(name) or "?" for name in names).translate(_ONE_LETTER)
+    if "?" in letters or letters == expected:
+        return mask
+    if sorted(letters) != sorted(expected):
+        raise ValueError(f"mask: expected dimensions of the layout {axes.name!r} but its channels, got {names}")
+    return np.asarray(mask).transpose([letters.index(letter) for letter in expected])
 
 
 def as_booleans(mask: Any, name: str = "mask") -> NDArray[np.bool_]:

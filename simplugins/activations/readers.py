@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -14,7 +14,7 @@ from simplugins._common import arrays
 from simplugins._common.validation import error_prefix
 from simplugins.activations.blocks import Block, Reader, offsets_of, open_array, type_to_read
 from simplugins.activations.layouts import RAGGED
-from simplugins.activations.sources import read_set
+from simplugins.activations.sources import check_channels_of_elements, read_set
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,12 @@ def is_list_of_sets(elements: Sequence[Any]) -> bool:
 
 def read_sets(sets: Iterable[Any]) -> list[Any]:
     """Return sets as a list of arrays, after checking that each is (S_i, C) and that C is the same for all."""
+    if isinstance(sets, Mapping):
+        raise TypeError("expected a list of sets (S_i, C), got sets by name: pass list(sets.values()), and labels=")
     result = []
-    for number, vectors in enumerate(sets):
+    elements = list(sets)
+    check_channels_of_elements(elements)
+    for number, vectors in enumerate(elements):
         with error_prefix(f"set {number}"):
             result.append(arrays.as_array(vectors if arrays.is_plain(vectors) else read_set(vectors)))
     if not result:

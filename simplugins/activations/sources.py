@@ -14,6 +14,7 @@ from simplugins.activations.coordinates import check_one_position, labels_along,
 from simplugins.activations.layouts import parse_layout
 from simplugins.activations.masked_arrays import is_masked, plain_and_mask, rows_with_values
 from simplugins.activations.named_dimensions import dimension_names, known_letter, layout_by_name
+from simplugins.activations.named_orders import check_labels_order, check_same_places, index_along
 
 
 class Source(NamedTuple):
@@ -76,6 +77,47 @@ def read_set(vectors: Any) -> Any:
     return vectors
 
 
+def check_channel_order(first: Any, second: Any, layout: str = "auto", *, one_input: bool = False) -> None:
+    """Check that the channels of two arrays, or responses of one input, do not have names in different orders.
+
+    Raises
+    ------
+    ValueError
+        If they have.
+    """
+    expected, names = (_channel_names(array, layout, one_input=one_input) for array in (first, second))
+    check_same_places(expected, names, "channels are in another order than in the first array")
+
+
+def check_channels_of_elements(elements: Sequence[Any], layout: str = "auto") -> None:
+    """Check that the channels of the elements of a list do not have names in different orders.
+
+    Raises
+    ------
+    ValueError
+        If they have.
+    """
+    named = [number for number, element in enumerate(elements) if not arrays.is_plain(element)]
+    if not named:
+        return
+    first = _channel_names(elements[named[0]], layout, one_input=True)
+    for number in named[1:] if first is not None else ():
+        names = _channel_names(elements[number], layout, one_input=True)
+        check_same_places(first, names, f"channels of elements {named[0]} and {number} are in different orders")
+
+
+def _channel_names(array: Any, layout: str, *, one_input: bool) -> list[str] | None:
+    """Return the names of the channels of an array, or of the response of one input; None if they have none."""
+    if one_input and np.ndim(array) == 2:
+        layout = "auto"  # a set
+    if is_frame(array):
+        return index_along(array, 1 if one_input else parse_layout(_frame_layout(array, layout)).channels)
+    if names := dimension_names(array):
+        letters = layout_by_name(("n", *names) if one_input else names, layout)
+        return index_along(array, parse_layout(letters).channels - one_input)
+    return index_along(array, 0) if one_input and getattr(array, "ndim", 0) == 1 else None
+
+
 def read_response(response: Any, layout: str = "auto") -> tuple[Any, str]:
     """Return the response of one input without names, and its layout, which is that of several without the n."""
     if not (names := dimension_names(response)):
@@ -90,6 +132,7 @@ def _read_list(source: Source) -> Source:
     named = [names for names in map(dimension_names, elements) if names]
     if all(np.ndim(element) == 2 for element in elements):
         return source
+    check_channels_of_elements(elements, source.layout)
     if named:
         if len(named) < len(elements) or len(set(named)) > 1:
             raise ValueError(
@@ -120,6 +163,9 @@ def _read_named(source: Source, names: tuple[str, ...]) -> Source:
     check_one_position(array, parsed.channels, source.layout)
     if labels is None:
         labels = labels_along(array, parsed.inputs, names[parsed.inputs])
+    else:
+        index = index_along(array, parsed.inputs)
+        check_labels_order(index, index, labels)
     if mask is not None and (mask_names := dimension_names(mask)):
         mask = _ordered_mask(array, mask, mask_names, names, parsed.inputs, parsed.channels)
     return Source(_values(array), layout, mask, labels)
@@ -148,8 +194,12 @@ def _read_frame(source: Source) -> Source:
             f"frame.to_numpy() to read all columns as channels"
         )
     layout = _frame_layout(frame, source.layout)
-    index = frame.index if parse_layout(layout).inputs == 0 else frame.columns
-    labels = labels_of_index(index) if source.labels is None else source.labels
+    axis = parse_layout(layout).inputs
+    if (labels := source.labels) is None:
+        labels = labels_of_index(frame.columns if axis else frame.index)
+    else:
+        index = index_along(frame, axis)
+        check_labels_order(index, index, labels)
     values = frame_values(frame)
     check_complete(frame)
     return Source(values, layout, source.mask, labels)

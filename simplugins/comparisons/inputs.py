@@ -61,11 +61,9 @@ def check_same_inputs(matrices: Sequence[tuple[str, Any]], least: int, method: s
         If one is not square or has different inputs in rows and columns, if numbers of inputs or labels differ, or if
         there are too few inputs.
     """
-    sides = [(name, _size(name, matrix), _labels_of(name, matrix)) for name, matrix in matrices]
+    sides = [(name, _size(name, matrix), labels_of(name, matrix)) for name, matrix in matrices]
     hint = "; the labels are the same in another order, which compare(..., align=True) undoes"
     count = check_agreement(sides, hint=hint)
-    if unlabelled := next((name for name, _, labels in sides if labels is None), None):
-        _warn_of_sorted_inputs(matrices, unlabelled)
     if count < least:
         raise ValueError(f"{method} needs at least {least} inputs, got {count}")
     return count
@@ -123,12 +121,20 @@ def check_agreement(sides: Sequence[tuple[str, int, Any]], *, hint: str = "") ->
     ------
     ValueError
         If the sides disagree.
+
+    Warns
+    -----
+    UserWarning
+        If some sides have labels and others none, so that nobody can check their order; unless the labels are the
+        numbers of the inputs.
     """
     first, count, _ = sides[0]
     for name, size, _ in sides:
         if size != count:
             raise ValueError(f"only the same inputs can be compared: {first} has {count} inputs, {name} has {size}")
     labelled = [(name, labels) for name, _, labels in sides if labels is not None]
+    if unlabelled := next((name for name, _, labels in sides if labels is None), None):
+        _warn_of_places(labelled, unlabelled)
     for name, others in labelled[1:]:
         reference, first_labels = labelled[0]
         expected, labels = (values.tolist() for values in comparable(first_labels, others))
@@ -143,16 +149,15 @@ def check_agreement(sides: Sequence[tuple[str, int, Any]], *, hint: str = "") ->
     return count
 
 
-def _warn_of_sorted_inputs(matrices: Sequence[tuple[str, Any]], unlabelled: str) -> None:
-    """Warn if a tool has sorted the inputs of an RSM by labels that another matrix lacks, so that nobody can check."""
-    for name, rsm in matrices:
-        if isinstance(rsm, RSM) and rsm.labels is not None and "sorted_by" in rsm.metadata:
+def _warn_of_places(labelled: Sequence[tuple[str, Any]], unlabelled: str) -> None:
+    """Warn of labels that cannot be checked against those of another side, which has none."""
+    for name, labels in labelled:
+        if [str(label) for label in labels] != [str(number) for number in range(len(labels))]:
             warnings.warn(
-                f"{rsm.metadata.get('source')} sorts inputs by {rsm.metadata['sorted_by']!r}, the labels of {name}, "
-                f"and {unlabelled} has no labels, so inputs are compared by their places: label both, or confirm the "
-                f"order with dataclasses.replace(rsm, labels=None)",
+                f"{name} has labels and {unlabelled} has none, so inputs are compared by their places, in whatever "
+                f"order they are: label both, or confirm the order with dataclasses.replace(rsm, labels=None)",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
             return
 
@@ -205,7 +210,7 @@ def _size(name: str, matrix: Any) -> int:
     return int(array.shape[0])
 
 
-def _labels_of(name: str, matrix: Any) -> Any:
+def labels_of(name: str, matrix: Any) -> Any:
     """Return the labels of an RSM or of a labelled matrix; None if it has none."""
     if isinstance(matrix, RSM):
         return matrix.labels
@@ -216,7 +221,7 @@ def _labels_of(name: str, matrix: Any) -> Any:
 def _labelled(name: str, matrix: Any) -> RSM:
     """Return a matrix with labels as an RSM."""
     _size(name, matrix)
-    labels = _labels_of(name, matrix)
+    labels = labels_of(name, matrix)
     if labels is None:
         raise ValueError(f"align=True orders inputs by their labels, but {name} has none")
     return matrix if isinstance(matrix, RSM) else RSM.from_similarities(matrix, labels=labels)

@@ -14,7 +14,7 @@ from simplugins._common import arrays
 from simplugins._common.validation import error_prefix
 from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import Block
-from simplugins.activations.sources import read_response
+from simplugins.activations.sources import check_channel_order, read_response
 from simplugins.compute.engines import check_engine, choose_engine
 from simplugins.matching.certificates import Certified, match_and_certify
 from simplugins.matching.matcher import Matcher
@@ -115,6 +115,8 @@ def match(
     23.0
     """
     check_engine(engine)
+    if not (arrays.is_plain(x) or arrays.is_plain(y)):
+        check_channel_order(x, y, layout if layout == "auto" else f"n{layout}", one_input=True)
     with error_prefix("x"):
         one = _single(x, layout, dtype)
     with error_prefix("y"):

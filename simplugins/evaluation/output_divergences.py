@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from simplugins.activations.named_orders import check_same_places, index_along
 from simplugins.comparisons.inference import BootstrapInterval, bootstrap_interval
+from simplugins.comparisons.inputs import labels_of
 from simplugins.rsm.matrices import matrix_of
 from simplugins.rsm.rsm import RSM, DenseValues
 
@@ -95,7 +97,12 @@ def output_correlation(
     True
     """
     divergences = jensen_shannon(probabilities)
-    other = RSM(DenseValues(divergences), "jensen-shannon", np.zeros(len(divergences)))  # compared as they are
+    if (labels := labels_of("rsm", rsm)) is not None:
+        message = "probabilities: inputs are in another order than in the RSM"
+        check_same_places(list(map(str, labels)), index_along(probabilities, 0), message)
+        labels = labels if len(labels) == len(divergences) else None
+    norms = np.zeros(len(divergences))  # compared as they are
+    other = RSM(DenseValues(divergences), "jensen-shannon", norms, labels=labels)
     pearson, spearman = (
         bootstrap_interval(rsm, other, method, confidence=confidence, resamples=resamples, seed=seed, progress=progress)
         for method in ("rsa-pearson", "rsa-spearman")

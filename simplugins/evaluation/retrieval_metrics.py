@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from simplugins._common import filesystem
 from simplugins._common.validation import check_between, check_count
+from simplugins.activations.named_orders import check_same_places, index_along
 from simplugins.comparisons.inputs import similarities_of
 from simplugins.comparisons.resampling import inputs_for_interval, interval
 from simplugins.evaluation.label_sets import agreement_of, label_matrices
@@ -285,7 +286,11 @@ def _rankings(rsm: Any) -> _Rankings:
 
 
 def _labels(rsm: Any, which: str, labels: Any) -> Any:
-    labels = getattr(rsm, which, None) if labels is None else labels
+    own = getattr(rsm, which, None)
+    if labels is not None and own is not None:
+        message = f"{which}: they are in another order than the inputs of the RSM"
+        check_same_places(list(map(str, own)), index_along(labels, 0), message)
+    labels = own if labels is None else labels
     if labels is None:
         raise ValueError(f"{which} must be given, since the RSM has no {which}")
     return labels

@@ -9,9 +9,11 @@ from typing import Any
 
 from numpy.typing import DTypeLike
 
+from simplugins._common import arrays
 from simplugins._common.validation import error_prefix
 from simplugins.activations.activations import Activations
 from simplugins.activations.reading import read
+from simplugins.activations.sources import check_channel_order
 from simplugins.compute.engines import check_engine, check_names
 from simplugins.compute.job import Job, Operation, TileResult
 from simplugins.compute.run import Resources, compute_matrix
@@ -306,7 +308,10 @@ def read_inputs(
     x = Activations.from_array(activations, mask=masks[0], labels=labels[0], subset=subset, seed=seed, **common)
     if other is not None:
         with error_prefix("other"):
-            return x, Activations.from_array(read(other), mask=masks[1], labels=labels[1], **common)
+            other = read(other)
+            if not (arrays.is_plain(activations) or arrays.is_plain(other)):
+                check_channel_order(activations, other, layout)
+            return x, Activations.from_array(other, mask=masks[1], labels=labels[1], **common)
     if masks[1] is not None or labels[1] is not None:
         raise ValueError("other_mask and other_labels need other=, which is missing")
     if len(x) < 2:

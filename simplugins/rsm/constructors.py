@@ -13,6 +13,7 @@ from scipy.spatial.distance import squareform
 from simplugins._common import arrays
 from simplugins._common.validation import error_prefix
 from simplugins.rsm.dissimilarity import check_similarities
+from simplugins.rsm.labelled_matrices import axis_labels, with_own_labels
 from simplugins.rsm.matrices import (
     Matrix,
     Missing,
@@ -62,7 +63,8 @@ class Constructors:
         values : (N, N) array, or (N, M) with `other_squared_norms`
             Larger is more similar. An (N, N) matrix must be symmetric up to the rounding of float32. Copied.
         labels, other_labels : sequences of str or int, optional
-            Labels of rows and columns.
+            Labels of rows and columns; by default those of the index and columns of a pandas DataFrame, or of the
+            coordinates of an xarray DataArray.
         measure : str, default "precomputed"
             Name of the measure.
         squared_norms : (N,) array, optional
@@ -96,6 +98,8 @@ class Constructors:
         check_missing(missing)
         check = symmetric_matrix_of if other_squared_norms is None else matrix_of
         matrix = check("values", values, missing=missing).copy()
+        if not arrays.is_plain(values):
+            labels, other_labels = _labels(values, labels, other_labels, square=other_squared_norms is None)
         description = dict(metadata or {})
         if other_squared_norms is None and NEGATIVE not in description:
             check_similarities("values", matrix)
@@ -165,6 +169,8 @@ class Constructors:
                [-1.,  1.]])
         """
         matrix = _distance_matrix(distances)
+        if not arrays.is_plain(distances):
+            labels = with_own_labels(distances, labels)
         negative = matrix < 0
         if not squared and negative.any():
             i, j = np.argwhere(negative)[0]
@@ -183,6 +189,14 @@ class Constructors:
             labels=labels,
             metadata={**(metadata or {}), **count},
         )
+
+
+def _labels(values: Any, labels: Any, other_labels: Any, *, square: bool) -> tuple[Any, Any]:
+    """Return the labels of rows and columns: those that were passed, or else those of the matrix."""
+    if square:
+        return with_own_labels(values, labels), other_labels
+    rows, columns = axis_labels(values)
+    return rows if labels is None else labels, columns if other_labels is None else other_labels
 
 
 def _distance_matrix(distances: Any) -> Matrix:

@@ -12,6 +12,7 @@ from simplugins._common import refusals
 from simplugins._common.data_frames import is_frame
 from simplugins._common.validation import error_prefix
 from simplugins.activations.labels import as_labels, comparable
+from simplugins.activations.named_orders import check_labels_order, index_along
 
 
 def matrix_labels(matrix: Any) -> NDArray[Any] | None:
@@ -29,17 +30,38 @@ def matrix_labels(matrix: Any) -> NDArray[Any] | None:
     ValueError
         If rows and columns have different labels, or the same in another order; or a label is missing.
     """
+    rows, columns = axis_labels(matrix)
+    if rows is not None and columns is not None:
+        _check_equal(*comparable(rows, columns))
+    return columns if rows is None else rows
+
+
+def axis_labels(matrix: Any) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
+    """Return the labels of rows and of columns, which may be different inputs; None for those that have none."""
     if is_frame(matrix):
         axes = [matrix.index, matrix.columns]
-    elif "xarray" in refusals.libraries(matrix) and hasattr(matrix, "indexes"):
+    elif "xarray" in refusals.libraries(matrix) and getattr(matrix, "ndim", 0) == 2 and hasattr(matrix, "indexes"):
         axes = [matrix.indexes.get(dimension) for dimension in matrix.dims]
     else:
-        return None
+        return None, None
     with error_prefix("labels"):
-        labels = [as_labels(_labels(axis)) for axis in axes if axis is not None and not _is_default(axis)]
-    if len(labels) == 2:
-        _check_equal(*comparable(*labels))
-    return labels[0] if labels else None
+        rows, columns = (None if axis is None or _is_default(axis) else as_labels(_labels(axis)) for axis in axes)
+    return rows, columns
+
+
+def with_own_labels(matrix: Any, labels: Any) -> Any:
+    """Return the labels that were passed with a square matrix, or else its own.
+
+    Raises
+    ------
+    ValueError
+        If they are the matrix's own in another order; or as for `matrix_labels`.
+    """
+    own = matrix_labels(matrix)
+    if labels is None or own is None:
+        return own if labels is None else labels
+    check_labels_order(index_along(matrix, 0), own, labels)
+    return labels
 
 
 def _labels(axis: Any) -> NDArray[Any]:

@@ -227,7 +227,8 @@ def test_activations_bring_masks_and_labels():
     labelled = Activations.from_array(a, mask=mask, labels=[f"input {i}" for i in range(30)])
     options = {"batch_size": 7, "batches": 4}
     expected = estimate_cka(a[:, [0, 2]], b, **options).value
-    assert estimate_cka(labelled, b, **options).value == expected
+    with pytest.warns(UserWarning, match="a has labels and b has none"):
+        assert estimate_cka(labelled, b, **options).value == expected
     assert estimate_cka(a, b[:, :1], mask=None, **options).value != expected
     assert estimate_cka(a, a, mask=mask, **options).value == pytest.approx(1)
     with pytest.raises(ValueError, match=r"labels.* 0 is 'input 0' in a, '0' in b$"):

@@ -109,9 +109,18 @@ def rsms():
 def test_rsms_are_compared_by_their_values(rsms):
     expected = compare(rsms[0].values, rsms[1].values)
     assert compare(*rsms) == expected
-    assert compare(rsms[0], rsms[1].values) == expected
     assert cka(*rsms) == expected
-    assert compare(rsms[0], relabelled(rsms[1], None)) == expected
+
+
+@pytest.mark.parametrize("other", [lambda rsm: rsm.values, lambda rsm: relabelled(rsm, None)])
+def test_a_side_without_labels_is_compared_by_places_with_a_warning(rsms, other):
+    expected = compare(*rsms)
+    with pytest.warns(UserWarning, match="rsm_a has labels and rsm_b has none") as warned:
+        assert compare(rsms[0], other(rsms[1])) == expected
+    assert len(warned) == 1
+    with pytest.warns(UserWarning, match="rsm_b has labels and rsm_a has none"):
+        compare(other(rsms[0]), relabelled(rsms[1], [1, 0, 2, 3, 4]))
+    assert compare(other(rsms[0]), relabelled(rsms[1], range(5))) == expected  # the labels are the places
 
 
 def test_different_labels_are_refused(rsms):

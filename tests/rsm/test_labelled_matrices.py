@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ import xarray
 
 import simplugins
 from simplugins import RSM
+from simplugins.rsm.labelled_matrices import matrix_labels
 
 RNG = np.random.default_rng(0)
 A, B = (np.cov(RNG.normal(size=(5, 9))) for _ in range(2))
@@ -37,7 +40,9 @@ def data_array(rows=LABELS, columns=LABELS):
     ],
 )
 def test_labelled_matrices_are_compared(matrix):
-    assert simplugins.compare(A, matrix, "cka") == pytest.approx(CKA)
+    labelled = matrix_labels(matrix) is not None
+    with pytest.warns(UserWarning, match="rsm_b has labels") if labelled else nullcontext():
+        assert simplugins.compare(A, matrix, "cka") == pytest.approx(CKA)
 
 
 @pytest.mark.parametrize("make", [frame, data_array])
@@ -67,3 +72,27 @@ def test_matrices_in_different_orders_are_compared_by_label(make):
     )
     with pytest.raises(ValueError, match="rsm_a has none"):
         simplugins.compare(A, shuffled, "cka", align=True)
+
+
+@pytest.mark.parametrize("make", [frame, data_array])
+def test_rsms_have_the_labels_of_the_matrix(make):
+    matrix = make()
+    distances = (matrix - matrix) + 1 - np.eye(5)
+    assert RSM.from_similarities(matrix).labels.tolist() == LABELS
+    assert RSM.from_distances(distances).labels.tolist() == LABELS
+    assert RSM.from_similarities(matrix, labels=list("vwxyz")).labels.tolist() == list("vwxyz")
+    rectangular = RSM.from_similarities(
+        matrix[matrix.columns[:2]] if make is frame else matrix[:, :2],
+        squared_norms=np.diag(B),
+        other_squared_norms=np.diag(B)[:2],
+    )
+    assert (rectangular.labels.tolist(), rectangular.other_labels.tolist()) == (LABELS, LABELS[:2])
+    for construct, values in ((RSM.from_similarities, matrix), (RSM.from_distances, distances)):
+        with pytest.raises(ValueError, match=r"labels: .*another order"):
+            construct(values, labels=[LABELS[i] for i in ORDER])
+
+
+@pytest.mark.parametrize("make", [frame, data_array])
+def test_distances_whose_columns_are_in_another_order_are_an_error(make):
+    with pytest.raises(ValueError, match="columns are in another order"):
+        RSM.from_distances((make(columns=list("dbace")) * 0) + 1 - np.eye(5))
