@@ -93,7 +93,7 @@ def open_npz(path: str | os.PathLike[str]) -> Iterator[NpzArchive]:
     Raises
     ------
     ValueError
-        If it is not an archive, or a member appears twice, is encrypted, has a path that leads outside the archive, or
+        If it is not an archive, or a member appears twice, is encrypted, is named after a place outside the archive, or
         declares more than its compressed bytes can hold.
     """
     with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
@@ -106,7 +106,7 @@ def _checked(members: list[zipfile.ZipInfo]) -> Iterator[zipfile.ZipInfo]:
     for info in members:
         name = info.filename
         if _OUTSIDE.match(name) or "\0" in info.orig_filename:
-            raise ValueError(f"its member {info.orig_filename!r} has a path that leads outside the archive")
+            raise ValueError(f"its member {info.orig_filename!r} is named after a place outside the archive")
         if name.removesuffix(".npy") in names:
             raise ValueError(f"it holds {name!r} twice")
         if info.flag_bits & 1:

@@ -117,7 +117,7 @@ def choose_name(path: Path, names: list[str], key: str | None, noun: str = "arra
         If the key is not among them, or there are several and no key.
     """
     if not names:
-        raise ValueError(f"{path} holds no {noun}s")
+        raise ValueError(f"it holds no {noun}s")
     if key is None and len(names) > 1:
         before = f"{path} holds {len(names)} {noun}s: pass one of their names as "
         raise ArrayKeyError(before, f" ({listed(names)})", names)
