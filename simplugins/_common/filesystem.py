@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Atomic writes, .npz files with a JSON header, links in folders, and detection of run stores."""
+"""Atomic writes, .npz files with a JSON header, checks of links in folders, and detection of run stores."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], None]
 
 
 def unfinished_name(path: Path) -> Path:
-    """Return a hidden name in the same folder that nobody else uses, for a file or folder that is being written."""
+    """Return a unique hidden name in the same folder, for a file or folder that is being written."""
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
 
 
@@ -167,7 +167,7 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 @contextmanager
 def _reading(path: str | os.PathLike[str]) -> Iterator[NpzArchive]:
-    """Turn any error into a ValueError that names the file: zipfile raises many types for damaged archives."""
+    """Open a .npz file; any error becomes a ValueError that names the file, because zipfile raises many types."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
@@ -178,12 +178,12 @@ def _reading(path: str | os.PathLike[str]) -> Iterator[NpzArchive]:
 
 
 def check_tree(folder: str | os.PathLike[str]) -> None:
-    """Check that everything in a folder lies in it: that no link leads out, and that all else is files and folders.
+    """Check that a folder holds only files and folders, and no links that lead out of it.
 
     Raises
     ------
     ValueError
-        If a link leads elsewhere, an entry is neither a file nor a folder, or a file of JSON is too large to be read.
+        If a link leads elsewhere, an entry is neither a file nor a folder, or a JSON file of metadata is too large.
     """
     pending = [os.path.realpath(folder)]
     while pending:
@@ -203,11 +203,11 @@ def check_inside(folder: str | os.PathLike[str], path: str | os.PathLike[str]) -
     """Raise a ValueError if a path in a folder is a link that leads out of it; the folder itself may be a link."""
     root, target = os.path.realpath(folder), os.path.realpath(path)
     if os.path.commonpath([root, target]) != root:
-        raise ValueError(f"{path} is a link to {target}, outside {folder}: replace it by the file that it stands for")
+        raise ValueError(f"{path} is a link to {target}, outside {folder}: replace it with a copy of its target")
 
 
 def check_json_size(path: str | os.PathLike[str]) -> None:
-    """Raise a ValueError if a file of JSON is too large to be read."""
+    """Raise a ValueError if a JSON file is too large to be read."""
     if (size := os.stat(path).st_size) > _MOST_JSON_BYTES:
         raise ValueError(f"{path} has {size} bytes, expected at most {_MOST_JSON_BYTES}")
 

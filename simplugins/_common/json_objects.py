@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parsing of JSON from files: one object, each of whose keys is there once."""
+"""Parses JSON objects from files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def parse_object(text: str | bytes) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If the text is not JSON, not an object, nested too deeply, or has a key twice.
+        If the text is not JSON, not an object, nested too deeply, or has a duplicate key.
 
     Examples
     --------
@@ -34,5 +34,5 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
         ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"key {name!r} is there twice")
+        raise ValueError(f"key {name!r} appears twice")
     return result

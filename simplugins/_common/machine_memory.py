@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The memory of this machine, and a check of declared sizes against it."""
+"""The memory of this machine, and checks of declared sizes against it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _GROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limi
 
 @cache
 def physical_memory() -> int:
-    """Return the bytes of memory of this machine, or of the container, if that has less."""
+    """Return the bytes of memory of this machine, or of its container if that has less."""
     sizes = [sys.maxsize]
     with suppress(AttributeError, ValueError, OSError):  # not on Windows
         sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -34,7 +34,7 @@ def check_fits(size: int, content: str) -> None:
     size : int
         In bytes.
     content : str
-        What has this size, for the error.
+        What declares this size, for the error.
     """
     if size > physical_memory():
         declared, memory = (human_bytes(count) for count in (size, physical_memory()))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Headers of .npy files, checked before anything is allocated or mapped. Pickled objects are never read."""
+"""Reads the headers of .npy files, checked before memory is allocated. Pickled objects are never read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _VERSIONS = {
 
 @dataclass(frozen=True)
 class NpyHeader:
-    """What a .npy file says of itself.
+    """The header of a .npy file.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class NpyHeader:
     fortran_order : bool
     dtype : numpy dtype
     offset : int
-        Where the values begin.
+        The byte at which the values begin.
     """
 
     shape: tuple[int, ...]
@@ -54,7 +54,7 @@ class NpyHeader:
 
 
 def read_npy_header(file: IO[bytes]) -> NpyHeader:
-    """Read the header at the beginning of a .npy file, and no more than that.
+    """Read the header at the beginning of a .npy file, and nothing further.
 
     Raises
     ------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading .npz archives: each member is checked against its own header before memory is allocated, and read once."""
+"""Reads .npz archives: members are checked against their own headers before memory is allocated, and read once."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from simplugins._common.npy_headers import read_npy_header
 HEADER = "header.json"
 
 _MOST_HEADER_BYTES = 64 * 2**20
-_MOST_DEFLATED = 1032
-"""The format of deflate can compress no more than this."""
+LARGEST_RATIO = 1032
+"""The largest compression ratio of deflate."""
 
 _OUTSIDE = re.compile(r"[/\\]|[a-zA-Z]:[/\\]|(.*[/\\])?\.\.([/\\]|$)", re.DOTALL)
 _READ_BYTES = 2**20
@@ -70,7 +70,7 @@ class NpzArchive:
         return values.reshape(header.shape[::-1]).T if header.fortran_order else values.reshape(header.shape)
 
     def read_all(self) -> dict[str, NDArray[Any]]:
-        """Read all arrays; raises as `read`, and if together they exceed the memory of this machine."""
+        """Read all arrays; raise a ValueError as `read`, and if together they exceed the memory of this machine."""
         check_fits(sum(self._members[name].file_size for name in self.names), "its list of arrays")
         return {name: self.read(name) for name in self.names}
 
@@ -93,7 +93,7 @@ def open_npz(path: str | os.PathLike[str]) -> Iterator[NpzArchive]:
     Raises
     ------
     ValueError
-        If it is not an archive, or a member is there twice, encrypted, named after a place outside the archive, or
+        If it is not an archive, or a member appears twice, is encrypted, is named after a place outside the archive, or
         declares more than its compressed bytes can hold.
     """
     with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
@@ -101,7 +101,7 @@ def open_npz(path: str | os.PathLike[str]) -> Iterator[NpzArchive]:
 
 
 def _checked(members: list[zipfile.ZipInfo]) -> Iterator[zipfile.ZipInfo]:
-    """Yield the members of an archive, after checking what its directory says of them."""
+    """Yield the members of an archive, after checking their entries in its directory."""
     names: set[str] = set()
     for info in members:
         name = info.filename
@@ -122,4 +122,4 @@ def _checked(members: list[zipfile.ZipInfo]) -> Iterator[zipfile.ZipInfo]:
 def _can_hold(info: zipfile.ZipInfo) -> bool:
     if info.compress_type == zipfile.ZIP_STORED:
         return info.file_size == info.compress_size
-    return info.compress_type != zipfile.ZIP_DEFLATED or info.file_size <= _MOST_DEFLATED * info.compress_size + 64
+    return info.compress_type != zipfile.ZIP_DEFLATED or info.file_size <= LARGEST_RATIO * info.compress_size + 64

@@ -15,7 +15,7 @@ from simplugins._common.texts import printable
 def progress_counter(
     total: int, progress: bool | str, *, title: str, unit: str, done: int = 0
 ) -> Iterator[Callable[[int], object]]:
-    """Yield a function that updates the bar to a number of completed units; `done` of `total` are complete already."""
+    """Yield a function that sets the number of completed units, starting with `done` of `total`."""
     if not progress or sys.stderr is None:
         yield lambda done: None
         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HDF5 datasets of MATLAB, with their dimensions in MATLAB's order."""
+"""HDF5 datasets written by MATLAB, with their dimensions in MATLAB's order."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from numpy.typing import DTypeLike, NDArray
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ReversedDataset:
-    """An HDF5 dataset with its dimensions in reverse, read only when it is sliced.
+    """An HDF5 dataset with its dimensions reversed, read only when it is sliced.
 
-    MATLAB stores arrays column by column, so that HDF5 lists their dimensions from the last to the first.
+    MATLAB stores arrays in column-major order, so HDF5 lists their dimensions from the last to the first.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class ReversedDataset:
     dataset: Any
 
     def __repr__(self) -> str:
-        return f"<array of MATLAB {self.dataset.name!r}: shape {self.shape}, type {self.dtype}>"
+        return f"<MATLAB array {self.dataset.name!r}: shape {self.shape}, type {self.dtype}>"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -61,15 +61,15 @@ class ReversedDataset:
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> Any:
-        """Read a part, as of a NumPy array with slices, numbers and at most one list of numbers."""
+        """Read a part, selected by slices, numbers and at most one list of numbers as in NumPy."""
         keys = key if isinstance(key, tuple) else (key,)
         if Ellipsis in [part for part in keys if not isinstance(part, np.ndarray)]:
-            place = next(i for i, part in enumerate(keys) if part is Ellipsis)
-            keys = (*keys[:place], *[slice(None)] * (self.ndim - len(keys) + 1), *keys[place + 1 :])
+            dots = next(i for i, part in enumerate(keys) if part is Ellipsis)
+            keys = (*keys[:dots], *[slice(None)] * (self.ndim - len(keys) + 1), *keys[dots + 1 :])
         keys = (*keys, *[slice(None)] * (self.ndim - len(keys)))
         return np.asarray(self.dataset[keys[::-1]]).T[()]
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
-            raise ValueError("a dataset becomes a NumPy array by copying: leave out copy=False")
+            raise ValueError("a dataset can only become a NumPy array by copying: leave out copy=False")
         return np.asarray(self[...], dtype)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Labels of inputs from the coordinates of arrays with named dimensions, and from the index of tables."""
+"""Labels of inputs from coordinates of named dimensions and from the index of data frames."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from simplugins._common.validation import error_prefix
 from simplugins.activations.labels import check_labels
 
 IDENTIFIERS = ("stimulus_id", "image_id", "stimulus", "image", "filename", "label", "id")
-"""Coordinates that identify inputs, if a dimension has several; the first of them is taken."""
-_PLACES = ("channel_x", "channel_y", "channel_temporal")
+"""Coordinates that identify inputs, in order of precedence, for dimensions with several coordinates."""
+_POSITIONS = ("channel_x", "channel_y", "channel_temporal")
 
 
 def labels_along(array: Any, axis: int, name: str) -> NDArray[Any] | None:
-    """Return the labels that the coordinates of a dimension give its inputs; None if there are none.
+    """Return the labels of inputs from the coordinates of their dimension; None if there are none.
 
     Parameters
     ----------
@@ -28,12 +28,12 @@ def labels_along(array: Any, axis: int, name: str) -> NDArray[Any] | None:
     axis : int
         The axis of inputs.
     name : str
-        Its name.
+        The name of this axis.
 
     Raises
     ------
     ValueError
-        If the dimension has several coordinates, of which none is known to identify inputs; or if labels are missing.
+        If the dimension has several coordinates and none is known to identify inputs, or if labels are missing.
     """
     count = int(array.shape[axis])
     if "netCDF4" in libraries(array):
@@ -56,12 +56,12 @@ def _of_data_array(array: Any, dimension: Any) -> Any:
 
 
 def labels_of_index(index: Any) -> Any:
-    """Return the labels of an index of pandas; None for the default numbers.
+    """Return the labels of a pandas index; None for default numbers.
 
     Raises
     ------
     ValueError
-        If it has several levels, of which none is known to identify inputs and not exactly one differs for all inputs.
+        If it has several levels, none is known to identify inputs, and not exactly one has unique values.
     """
     if index.nlevels == 1:
         numbered = sys.modules["pandas"].RangeIndex
@@ -77,14 +77,14 @@ def _identifying(levels: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     distinct = [name for name, values in levels.items() if len(set(values.tolist())) == len(values)]
     if len(distinct) != 1:
         raise ValueError(
-            f"inputs have several names each ({', '.join(levels)}), and which of them are their labels is not known: "
-            f"pass labels=, for example one of these, or numbers, range({len(next(iter(levels.values())))})"
+            f"each input has several names ({', '.join(levels)}), and it is not known which are the labels: pass "
+            f"labels=, for example one of these, or numbers, range({len(next(iter(levels.values())))})"
         )
     return levels[distinct[0]]
 
 
 def check_one_position(array: Any, axis: int, layout: str) -> None:
-    """Check that the coordinates of channels do not place them at positions, unless a layout was stated.
+    """Check that channels have no coordinates of positions, unless a layout was stated.
 
     Raises
     ------
@@ -96,13 +96,13 @@ def check_one_position(array: Any, axis: int, layout: str) -> None:
     dimension = array.dims[axis]
     placed = [
         name
-        for name in _PLACES
+        for name in _POSITIONS
         if name in array.coords and array[name].dims == (dimension,) and _has_values(array[name])
     ]
     if placed:
         raise ValueError(
             f"{dimension!r} has coordinates of positions ({', '.join(placed)}), so its channels are spread over "
-            f"positions: reshape the array to (inputs, channels, height, width), or pass the layout to read all as "
+            f"positions: reshape the array to (inputs, channels, height, width), or pass a layout to treat all as "
             f"channels of one position"
         )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Readers of file formats that hold activations. Pickled objects are never read."""
+"""Reads activations from files. Pickled objects are never read."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_activations(path: str | os.PathLike[str], key: str | None = None) -> An
     -------
     array or Activations
         A NumPy array or memmap, a Torch tensor, an HDF5 dataset or a Zarr array; `Activations` from a file that
-        `Activations.save` wrote. Arrays of MATLAB have MATLAB's dimensions, also where h5py shows them in reverse.
+        `Activations.save` wrote. MATLAB arrays have their dimensions in MATLAB's order, which h5py shows in reverse.
         Texts in HDF5 and MATLAB files (char, cellstr), such as labels, are arrays of str; a cell array of arrays is a
         list.
 
@@ -106,19 +106,24 @@ class ArrayKeyError(ValueError):
         return ValueError(f"{self.before}{option}{self.after}" if self.after else self.before)
 
 
-def _choose(path: Path, names: list[str], key: str | None) -> str:
+def choose_name(path: Path, names: list[str], key: str | None, noun: str = "array") -> str:
+    """Return the key, after checking that there is such an array (or other noun), or by default the only name.
+
+    Raises
+    ------
+    ValueError
+        If there are no names.
+    ArrayKeyError
+        If the key is not among them, or there are several and no key.
+    """
     if not names:
-        raise ValueError("it holds no arrays")
-    present = listed(names)
-    if key is None:
-        if len(names) != 1:
-            raise ArrayKeyError(
-                f"{path} holds {len(names)} arrays: pass one of their names as ", f" ({present})", names
-            )
-        return names[0]
-    if key not in names:
-        raise ArrayKeyError(f"{path} holds no array {key!r}; it holds {present}", names=names)
-    return key
+        raise ValueError(f"it holds no {noun}s")
+    if key is None and len(names) > 1:
+        before = f"{path} holds {len(names)} {noun}s: pass one of their names as "
+        raise ArrayKeyError(before, f" ({listed(names)})", names)
+    if key is not None and key not in names:
+        raise ArrayKeyError(f"{path} holds no {noun} {key!r}; it holds {listed(names)}", names=names)
+    return names[0] if key is None else key
 
 
 def _no_key(path: Path, key: str | None) -> None:
@@ -137,7 +142,7 @@ def _read_npz(path: Path, key: str | None) -> Any:
     with open_npz(path) as archive:
         header = archive.header()
         if header.get("format") != FORMAT:
-            return archive.read(_choose(path, archive.names, key))
+            return archive.read(choose_name(path, archive.names, key))
         _no_key(path, key)
         return load(archive.read_all(), header)
 
@@ -147,20 +152,20 @@ def _read_torch(path: Path, key: str | None) -> Any:
     loaded = load_tensors(torch, path)
     if isinstance(loaded, Mapping):
         tensors = _by_name(loaded, torch.is_tensor)
-        return check_tensor(tensors[_choose(path, list(tensors), key)], path)
+        return check_tensor(tensors[choose_name(path, list(tensors), key)], path)
     _no_key(path, key)
     return check_tensor(loaded, path)
 
 
 def _by_name(loaded: Mapping[Any, Any], is_tensor: Callable[[Any], bool], prefix: str = "") -> dict[str, Any]:
-    """Return the tensors of nested mappings, with the parts of their names joined by dots."""
+    """Return the tensors in nested mappings, whose keys are joined by dots."""
     tensors: dict[str, Any] = {}
     for name, value in loaded.items():
         entry = f"{prefix}{name}"
         part = _by_name(value, is_tensor, f"{entry}.") if isinstance(value, Mapping) else {entry: value}
         for key in (key for key, tensor in part.items() if is_tensor(tensor)):
             if key in tensors:
-                raise ValueError(f"two of its tensors are named {key!r} as text")
+                raise ValueError(f"two of its tensors have the name {key!r} as text")
             tensors[key] = part[key]
     return tensors
 
@@ -173,7 +178,7 @@ def _read_safetensors(path: Path, key: str | None) -> Any:
     except ImportError:
         framework = "np"
     with safetensors.safe_open(path, framework=framework) as archive:
-        return archive.get_tensor(_choose(path, list(archive.keys()), key))
+        return archive.get_tensor(choose_name(path, list(archive.keys()), key))
 
 
 def _read_hdf5(path: Path, key: str | None) -> Any:
@@ -190,7 +195,7 @@ def _read_hdf5_variable(file: Any, path: Path, key: str | None) -> Any:
     names = matlab.dataset_names(file)
     if key is not None and key not in names and is_in_file(file, key):
         matlab.read_hdf5_variable(file[key])  # raises an error that names the fields of a struct
-    item = matlab.read_hdf5_variable(file[_choose(path, names, key)])
+    item = matlab.read_hdf5_variable(file[choose_name(path, names, key)])
     if not hasattr(item, "asstr"):
         return item
     return item.asstr()[()].astype(str) if check_values(item) == "text" else item
@@ -200,7 +205,7 @@ def _read_mat(path: Path, key: str | None) -> Any:
     if matlab.is_hdf5(path):
         return _read_hdf5(path, key)
     variables = matlab.list_variables(path)
-    name = _choose(path, list(variables), key)
+    name = choose_name(path, list(variables), key)
     return matlab.read_variable(path, name, variables[name])
 
 
@@ -211,7 +216,7 @@ def _read_zarr(path: Path, key: str | None) -> Any:
         _no_key(path, key)
         return check_zarr_array(opened)
     names = sorted(name for name, member in opened.members(max_depth=None) if isinstance(member, zarr.Array))
-    return check_zarr_array(opened[_choose(path, names, key)])
+    return check_zarr_array(opened[choose_name(path, names, key)])
 
 
 _READERS: dict[str, Callable[[Path, str | None], Any]] = {

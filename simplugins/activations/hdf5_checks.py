@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of HDF5 datasets: their values lie in the file itself, and no library is loaded to read them."""
+"""Checks of HDF5 datasets: values must be in the file itself, and readable without loading further libraries."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from simplugins._common.texts import listed
 from simplugins.activations.extents import check_extent
 
 _BUILT_IN = {1, 2, 3, 4, 5, 6, 32000}
-"""Deflate, shuffle, Fletcher 32, szip, n-bit, scale-offset; and LZF, which h5py brings."""
+"""Filters: deflate, shuffle, Fletcher 32, szip, n-bit, scale-offset; and LZF, which h5py includes."""
 
 
 def is_in_file(file: Any, key: str) -> bool:
-    """Return whether a name leads to an object in an HDF5 file without following links to other names or files."""
+    """Return whether a name leads to an object in an HDF5 file without soft or external links."""
     import h5py
 
     group: Any = file
@@ -28,12 +28,12 @@ def is_in_file(file: Any, key: str) -> bool:
 
 
 def check_storage(dataset: Any) -> None:
-    """Check how the values of an h5py dataset are stored; none is read.
+    """Check how the values of an h5py dataset are stored, without reading them.
 
     Raises
     ------
     ValueError
-        If values lie in other files (external storage, virtual datasets), need a filter that would be loaded as a
+        If values are in other files (external storage, virtual datasets), need a filter that would be loaded as a
         library, or exceed what the file can hold.
     """
     name = dataset.name
@@ -41,7 +41,7 @@ def check_storage(dataset: Any) -> None:
         raise ValueError(f"dataset {name} keeps its values in another file, {dataset.external[0][0]!r}")
     if dataset.is_virtual:
         sources = listed(sorted({source.file_name for source in dataset.virtual_sources()}))
-        raise ValueError(f"dataset {name} is virtual, put together from {sources}: store a copy of its values")
+        raise ValueError(f"dataset {name} is virtual, assembled from {sources}: store a copy of its values")
     if dataset.shape is None:
         raise ValueError(f"dataset {name} is empty")
     _check_filters(dataset)
@@ -56,7 +56,7 @@ def read_whole(dataset: Any) -> Any:
 
 
 def check_values(dataset: Any) -> str:
-    """Return what an h5py dataset holds, "text" or "numbers".
+    """Return the kind of an h5py dataset's values, "text" or "numbers".
 
     Raises
     ------
@@ -73,7 +73,7 @@ def check_values(dataset: Any) -> str:
 
 
 def _check_filters(dataset: Any) -> None:
-    """Raise a ValueError for a filter that HDF5 would look for in its folder of plugins."""
+    """Raise a ValueError for filters that HDF5 would load from its plugin folder."""
     creation = dataset.id.get_create_plist()
     known = _BUILT_IN | set(getattr(sys.modules.get("hdf5plugin"), "FILTERS", {}).values())
     for number in range(creation.get_nfilters()):

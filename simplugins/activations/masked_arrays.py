@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Masked arrays: masks of whole positions become the mask of the activations."""
+"""Masked arrays as activations: whole masked positions become a mask."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def is_masked(array: Any) -> bool:
 
 
 def plain_and_mask(array: Any, layout: str, mask: Any) -> tuple[Any, Any]:
-    """Return the data of a masked array, and the mask of the positions to use: `mask` without the masked positions.
+    """Return the data of a masked array, and the mask of the positions to use that are not masked.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ def plain_and_mask(array: Any, layout: str, mask: Any) -> tuple[Any, Any]:
     Raises
     ------
     ValueError
-        If only some channels of a position are masked, and `mask` does not exclude the position; or if an input is
-        masked altogether.
+        If only some channels of a position are masked and `mask` does not exclude the position, or if an input has no
+        positions left.
     """
     shape = tuple(map(int, array.shape))
     axes = layout_of(shape, layout)
@@ -48,9 +48,10 @@ def plain_and_mask(array: Any, layout: str, mask: Any) -> tuple[Any, Any]:
     remaining = used & ~masked
     if not remaining.any(1).all():
         number = int(np.argmin(remaining.any(1)))
+        left_out = "" if mask is None else " or left out"
         raise ValueError(
-            f"input {number} has no positions left: all of its values are "
-            f"masked{'' if mask is None else ' or left out'}: leave the input out of the array"
+            f"input {number} has no positions left, because all its values are masked{left_out}: leave the input out "
+            f"of the array"
         )
     return data, remaining
 
@@ -67,14 +68,14 @@ def rows_with_values(vectors: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
     masked = hidden.all(1)
     if (partly := hidden.any(1) & ~masked).any():
         raise ValueError(
-            f"position {int(np.argmax(partly))} is masked in some channels but not in all: a position counts or not, "
-            f"so fill the masked values, or leave the position out"
+            f"position {int(np.argmax(partly))} is masked in some channels but not in all: fill the masked values, or "
+            f"leave the position out"
         )
     return np.asarray(np.ma.getdata(vectors))[~masked]
 
 
 def _masked_positions(array: Any, axes: Layout) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which positions are masked in all channels, and which in some, both (N, S)."""
+    """Return the (N, S) masks of positions masked in all channels, and of those masked only in some."""
     if isinstance(array, np.ma.MaskedArray):
         hidden = np.ma.getmaskarray(array)
         some, every = hidden.any(axes.channels), hidden.all(axes.channels)
@@ -93,8 +94,8 @@ def _check_whole_positions(partly: NDArray[np.bool_], sizes: tuple[int, ...]) ->
     place = ", ".join(str(int(index)) for index in np.unravel_index(position, sizes)) if len(sizes) > 1 else position
     where = f"position {place} of input {number}" if sizes else f"input {number}"
     raise ValueError(
-        f"{int(partly.sum())} positions are masked in some channels but not in all, the first of them {where}: a "
-        f"position counts or not, so fill the masked values, or leave the positions out with mask="
+        f"{int(partly.sum())} positions are masked in some channels but not in all, the first of them {where}: "
+        f"fill the masked values, or leave the positions out with mask="
     )
 
 

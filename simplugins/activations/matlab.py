@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Variables that MATLAB wrote: files of version 7.3, which are HDF5, and earlier ones, which SciPy reads."""
+"""Reads variables from MATLAB files: version 7.3, which is HDF5, and earlier versions, with SciPy."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from simplugins.activations.hdf5_checks import check_storage, read_whole
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _USER_BLOCKS = (0, 512, 1024, 2048)
-"""Where HDF5 begins in a file; MATLAB writes a header of 512 bytes before it."""
+"""Offsets at which HDF5 may begin; MATLAB writes a header of 512 bytes before it."""
 _INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 _NUMBERS = {"double": "float64", "single": "float32"} | dict(zip(_INTEGERS, _INTEGERS, strict=True))
 _ADVICE = {
     "struct": "save a field as a variable of its own",
     "sparse": "save full(x)",
-    "function": "function handles are no data",
-    "function_handle": "function handles are no data",
+    "function": "function handles hold no data",
+    "function_handle": "function handles hold no data",
     "object": "save its numbers as an array; texts with cellstr(x)",
-    "opaque": "save its numbers as an array; texts, as of a string array or categories, with cellstr(x)",
+    "opaque": "save its numbers as an array; texts, such as string arrays or categories, with cellstr(x)",
     "string": "save cellstr(x)",
 }
 _CLASS, _EMPTY, _SPARSE = "MATLAB_class", "MATLAB_empty", "MATLAB_sparse"
@@ -65,13 +65,13 @@ def read_variable(path: Path, name: str, kind: str) -> Any:
     Returns
     -------
     array or list of arrays
-        Numbers as an array of the class's type; texts as an array of str; a cell array as an array of str or int64, or
-        as a list of arrays.
+        Numbers as an array of the class's type; texts as an array of str; cell arrays as an array of str or int64, or a
+        list of arrays.
 
     Raises
     ------
     UnreadableVariableError
-        If the class is another one, or numbers are complex.
+        If the class is none of these, or numbers are complex.
     """
     from scipy.io import loadmat
 
@@ -101,8 +101,8 @@ def read_hdf5_variable(item: Any) -> Any:
     Returns
     -------
     ReversedDataset, array, list of arrays or h5py.Dataset
-        Numbers as a dataset, which stays on disk, with dimensions as in MATLAB; logical values, texts and cell arrays
-        as for `read_variable`.
+        Numbers as a dataset, which stays on disk, with MATLAB's order of dimensions; logical values, texts and cell
+        arrays as for `read_variable`.
 
     Raises
     ------
@@ -125,7 +125,9 @@ def read_hdf5_variable(item: Any) -> Any:
     if item.attrs.get(_EMPTY, 0):  # the dataset holds the size
         sizes = [int(size) for size in read_whole(item).ravel()]
         if 0 not in sizes:
-            raise UnreadableVariableError(f"{name!r} is called empty, but is of size {' x '.join(map(str, sizes))}")
+            raise UnreadableVariableError(
+                f"{name!r} is marked as empty, but has the size {' x '.join(map(str, sizes))}"
+            )
         return np.empty(sizes, _NUMBERS.get(kind, "float64"))
     if kind == "cell":
         return _cell(name, item.shape[::-1], [_referenced(name, item.file, ref) for ref in read_whole(item).ravel()])
@@ -138,7 +140,7 @@ def read_hdf5_variable(item: Any) -> Any:
 
 
 def dataset_names(file: Any) -> list[str]:
-    """Return the names of the arrays in an HDF5 file, without the hidden ones to which cell arrays of MATLAB refer.
+    """Return the names of the arrays in an HDF5 file, without the hidden elements of MATLAB's cell arrays.
 
     Sparse arrays of MATLAB, which are groups of three datasets, are listed as one.
     """
@@ -154,7 +156,7 @@ def dataset_names(file: Any) -> list[str]:
 
 
 def class_of(item: Any) -> str | None:
-    """Return the MATLAB class of an HDF5 dataset or group, "octave" for Octave's; None if neither wrote it."""
+    """Return the MATLAB class of an HDF5 dataset or group, or "octave"; None if neither program wrote it."""
     if _CLASS in item.attrs:
         return bytes(np.asarray(item.attrs[_CLASS]).astype("S").item()).decode("ascii")
     is_octave = item.name.endswith("/value") and "OCTAVE_NEW_FORMAT" in item.parent.attrs
@@ -183,13 +185,15 @@ def _element(name: str, value: NDArray[Any]) -> Any:
     if value.dtype.kind == "c":
         raise _complex(name)
     if value.dtype.kind not in "fiub":
-        raise UnreadableVariableError(f"{name!r} is a cell array of other things than texts and arrays of numbers")
+        raise UnreadableVariableError(f"{name!r} is a cell array of elements other than texts and arrays of numbers")
     return value
 
 
 def _single_text(name: str, rows: Sequence[str]) -> str:
     if len(rows) > 1:
-        raise UnreadableVariableError(f"{name!r} is a cell array with texts of several rows: save one cell per row")
+        raise UnreadableVariableError(
+            f"{name!r} is a cell array with texts of several rows: save each row in a cell of its own"
+        )
     return rows[0] if rows else ""
 
 
@@ -211,7 +215,7 @@ def _cell(name: str, shape: Sequence[int], elements: list[Any]) -> Any:
 
 
 def _stripped(rows: NDArray[Any]) -> NDArray[Any]:
-    """Return the rows of a char array without the blanks that MATLAB fills them with."""
+    """Return the rows of a char array without the blanks with which MATLAB pads them."""
     return np.array([str(row).rstrip() for row in rows.ravel()])
 
 
@@ -220,8 +224,9 @@ def _complex(name: str) -> UnreadableVariableError:
 
 
 def _unreadable(name: str, kind: str, fields: Sequence[str] = ()) -> UnreadableVariableError:
-    of = f" with {', '.join(fields)}" if fields else ""
-    advice = (
-        "choose one of these as key" if fields else _ADVICE.get(kind, "save it as an array of numbers, or cellstr(x)")
-    )
-    return UnreadableVariableError(f"{name!r} is of the MATLAB class {kind}{of}: {advice}")
+    if fields:
+        return UnreadableVariableError(
+            f"{name!r} is a MATLAB {kind} with {', '.join(fields)}: pass one of these as key"
+        )
+    advice = _ADVICE.get(kind, "save it as an array of numbers, or cellstr(x)")
+    return UnreadableVariableError(f"{name!r} is of the MATLAB class {kind}: {advice}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dimensions by name: layouts of arrays whose dimensions have names, and the names that are known."""
+"""Layouts of arrays with named dimensions, from a table of known names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMES = {
     "z": "depth z level slice",
     "d": "d",
 }
-"""Known names of dimensions by the letter of their layout, in any case, singular or plural; z is the d of maps."""
+"""Known names of dimensions by letter, in any case, singular or plural; z stands for d as the depth of maps."""
 _LETTERS = {name: letter for letter, names in NAMES.items() for name in names.split()}
 _TIMES = ("time", "time_bin", "timestep", "time_step", "t")
 _DEFAULT_NAME = re.compile(r"(phony_)?dim_?\d+|")
@@ -67,9 +67,9 @@ def layout_by_name(names: Sequence[str], layout: str = "auto") -> str:
     Parameters
     ----------
     names : sequence of str
-        One per dimension; known are those in `NAMES`.
+        One per dimension, all of them in `NAMES` if the layout is "auto".
     layout : str
-        The layout that was asked for: "auto", or letters that the known names must not contradict.
+        The requested layout: "auto", or letters that the known names must not contradict.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def layout_by_name(names: Sequence[str], layout: str = "auto") -> str:
     if "n" not in letters and len(times) == 1:
         letters[times[0]] = "n"
     channel = "c" if "c" in letters else "d"
-    rename = "rename a dimension, or pass the values alone, with layout="
+    rename = "rename a dimension, or pass only the values and layout="
     for letter in ("n", channel):
         if letter not in letters:
             raise ValueError(f"none of the dimensions {', '.join(names)} is that of {_ROLES[letter]}: {rename}")

@@ -91,14 +91,8 @@ def read_layer(folder: str | os.PathLike[str], name: str | None = None) -> Activ
     FileNotFoundError, ValueError
         As for `read_recorded`; and if the name does not identify one layer.
     """
-    layers = list(_read_index(Path(folder)).get("layers", ()))
-    if name is None and len(layers) != 1:
-        raise formats.ArrayKeyError(
-            f"{folder} holds {len(layers)} layers: pass one of their names as ", f" ({listed(layers)})", layers
-        )
-    if name is not None and name not in layers:
-        raise ValueError(f"{folder} holds no layer {name!r}; it holds {listed(layers)}")
-    (layer,) = read_recorded(folder, name or layers[0]).values()
+    layers = list(_read_index(Path(folder))["layers"])
+    (layer,) = read_recorded(folder, formats.choose_name(Path(folder), layers, name, "layer")).values()
     return layer
 
 
@@ -120,7 +114,7 @@ def layer_activations(
     layout, drop_tokens, labels
         As for `Activations.from_array`.
     positions : (N,) int64 array, optional
-        The sizes of the sets that lie one after the other in a (T, C) array.
+        The sizes of sets concatenated in a (T, C) array.
     """
     with error_prefix(f"layer {name!r}"):
         if positions is None:
@@ -129,11 +123,11 @@ def layer_activations(
 
 
 def _options(entry: Mapping[str, Any], index: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how a layer's array is to be read, by its entry in the index."""
+    """Return the options for reading a layer's array, from its entry in the index."""
     options = {"layout": entry["layout"], "drop_tokens": entry["drop_tokens"]}
     if "positions" in entry:
         if type(entry["positions"]) is not int or entry["positions"] < 0:
-            raise TypeError(f"positions: expected the number of a list of sizes, got {entry['positions']!r}")
+            raise TypeError(f"positions: expected the index of a list of sizes, got {entry['positions']!r}")
         options["positions"] = _sizes(index["positions"][entry["positions"]])
     return options
 
@@ -221,7 +215,7 @@ def writing(folder: str | os.PathLike[str]) -> Iterator[RecordingFolder]:
 
 
 class RecordingFolder:
-    """A folder that recorded activations are written to.
+    """A folder to which recorded activations are written.
 
     Parameters
     ----------
@@ -235,13 +229,13 @@ class RecordingFolder:
         self._replaced: list[_GrowingFile] = []
 
     def append(self, name: str, values: NDArray[np.floating]) -> None:
-        """Append activations of more inputs to a layer; type and shape must match those of its earlier inputs."""
+        """Append activations of more inputs to a layer, with the type and shape of the earlier ones."""
         if name not in self._growing:
             self._growing[name] = _GrowingFile(self.path / _file_name(name), values.dtype, values.shape[1:])
         self._growing[name].append(values)
 
     def convert(self, name: str, function: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
-        """Replace a layer's file by the function's results for parts of it, one after the other."""
+        """Replace the values of a layer's file by the function's results for their parts, one after the other."""
         before = self._growing[name]
         self._replaced.append(before)
         for part in before.parts():
@@ -263,8 +257,8 @@ class RecordingFolder:
         Parameters
         ----------
         layers : mapping of str to mapping
-            "shape", "dtype", "layout" and "drop_tokens" by layer, and "positions" if it is an array of concatenated
-            sets. Sizes that layers have in common are written once.
+            "shape", "dtype", "layout" and "drop_tokens" by layer, and "positions" for arrays of concatenated sets.
+            Positions that layers have in common are written once.
         labels : (N,) array or None
         """
         sizes: dict[bytes, list[int]] = {}
@@ -311,7 +305,7 @@ class _GrowingFile:
         self._inputs += len(values)
 
     def parts(self) -> Iterator[NDArray[Any]]:
-        """Yield what has been written, in parts of a few megabytes."""
+        """Yield the values written so far, in parts of a few megabytes."""
         self._write_final_header()
         array = np.load(self._unfinished, mmap_mode="r", allow_pickle=False)
         step = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))

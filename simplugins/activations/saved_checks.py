@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of files that `Activations.save` and `record` wrote: what they say of their contents may be wrong."""
+"""Checks of the metadata in files by `Activations.save` and `record`, which may be damaged or hostile."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 
 def check_saved(contents: Mapping[str, Any], header: Mapping[str, Any]) -> None:
-    """Check the arrays and the header of a file by `Activations.save` against each other.
+    """Check that the arrays and the header of a file by `Activations.save` fit each other.
 
     Raises
     ------
     KeyError
-        If one is missing.
+        If an entry is missing.
     ValueError
         If types or sizes do not fit.
     """
@@ -39,32 +39,37 @@ def _check_grid(grid: Any, positions: list[int]) -> None:
     if grid is None:
         return
     if not isinstance(grid, list) or not all(type(size) is int and size > 0 for size in grid):
-        raise ValueError(f"grid: expected sizes of the dimensions of positions, got {grid!r}")
+        raise ValueError(f"grid: expected the sizes of the dimensions of positions, got {grid!r}")
     if any(count != math.prod(grid) for count in positions):
         raise ValueError(f"grid: {grid} does not have the {positions[0]} positions of the inputs")
 
 
 def check_index(index: Mapping[str, Any]) -> None:
-    """Check the types of what the index of a recording says of its layers and labels.
+    """Check the types of the entries for layers and labels in the index of a recording.
 
     Raises
     ------
     ValueError
         If an entry has another type than `record` writes.
     """
-    layers, labels = index.get("layers"), index.get("labels")
+    layers = index.get("layers")
     if not isinstance(layers, Mapping):
         raise ValueError(f"layers: expected entries by name, got {type(layers).__name__}")
-    if labels is not None and not (isinstance(labels, list) and all(type(label) in (str, int) for label in labels)):
-        raise ValueError("labels: expected a list of texts or whole numbers")
+    check_label_list("labels", index.get("labels"))
     for name, entry in layers.items():
         if not isinstance(entry, Mapping):
-            raise ValueError(f"layer {name!r}: expected its description, got {type(entry).__name__}")
+            raise ValueError(f"layer {name!r}: expected entries by name, got {type(entry).__name__}")
         shape = entry.get("shape")
         if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
             raise ValueError(f"layer {name!r}: expected a shape of whole numbers, got {shape!r}")
         if not _is_text(name) or not _is_text(entry.get("layout")) or not _is_text(entry.get("dtype")):
             raise ValueError(f"layer {name!r}: expected a layout and a dtype as texts")
+
+
+def check_label_list(name: str, labels: Any) -> None:
+    """Raise a ValueError unless labels from JSON are None or a list of texts and whole numbers."""
+    if labels is not None and not (isinstance(labels, list) and all(type(label) in (str, int) for label in labels)):
+        raise ValueError(f"{name}: expected a list of texts or whole numbers")
 
 
 def _is_text(value: Any) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loading Torch files: tensors only, of the kinds that hold plain numbers, and no larger than the file."""
+"""Loads tensors from Torch files: only dense ones of real numbers, and no larger than the file."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _REFUSED = re.compile(r"(?:GLOBAL|class|type) ([\w.]+)")
 
 
 def load_tensors(torch: Any, path: Path) -> Any:
-    """Load what `torch.save` wrote; only tensors, numbers, texts and containers of them.
+    """Load a file by `torch.save`, if it holds only tensors, numbers, texts and containers of them.
 
     Raises
     ------
     ValueError
-        If the file holds code or other Python objects, which are never loaded, or its archive is not one by Torch.
+        If the file holds code or other Python objects, which are never loaded, or its archive is not Torch's.
     """
     _check_archive(path)
     try:
@@ -38,7 +38,7 @@ def load_tensors(torch: Any, path: Path) -> Any:
 
 
 def check_tensor(tensor: Any, path: Path) -> Any:
-    """Return a loaded tensor, after checking that it is a plain one; other objects unchanged.
+    """Return a loaded tensor, after checking that it is a dense one of real numbers; other objects unchanged.
 
     Raises
     ------
@@ -57,13 +57,13 @@ def check_tensor(tensor: Any, path: Path) -> Any:
     if kind := next((kind for kind, holds in kinds.items() if holds), None):
         raise ValueError(f"it holds a {kind} tensor, expected a dense one of real numbers")
     if not _holds(path, tensor.untyped_storage().nbytes()):
-        raise ValueError("its tensor declares other values than the file holds")
+        raise ValueError("its tensor declares a size that differs from the values in the file")
     check_fits(tensor.numel() * tensor.element_size(), "its tensor")
     return tensor
 
 
 def _check_nesting(loaded: Any) -> None:
-    """Raise a ValueError if mappings hold each other so often that listing their tensors would not end."""
+    """Raise a ValueError if mappings are nested so deeply, or repeat so often, that listing them would not end."""
     pending, entries = [(loaded, 0)], 0
     while pending:
         mapping, depth = pending.pop()
@@ -76,7 +76,7 @@ def _check_nesting(loaded: Any) -> None:
 
 
 def _holds(path: Path, size: int) -> bool:
-    """Return whether a file has a storage of a number of bytes; any that fits, if it is not an archive."""
+    """Return whether an archive has a storage of this size, or any other file is large enough for it."""
     if not zipfile.is_zipfile(path):
         return size <= path.stat().st_size
     with zipfile.ZipFile(path) as archive:
@@ -84,7 +84,7 @@ def _holds(path: Path, size: int) -> bool:
 
 
 def _check_archive(path: Path) -> None:
-    """Check the archive of a file, if it is one: members as Torch writes them, that together fit the file."""
+    """Check a file that is an archive: its members must be as Torch writes them, and together fit into the file."""
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
@@ -93,7 +93,7 @@ def _check_archive(path: Path) -> None:
     if any(name.endswith("/constants.pkl") for name in names):
         raise ValueError(f"it holds a TorchScript program, which is never run: {_SAFE_ADVICE}")
     if len(set(names)) < len(names):
-        raise ValueError("its archive holds a member twice")
+        raise ValueError("a member of its archive appears twice")
     if any(info.compress_type != zipfile.ZIP_STORED for info in members):
         raise ValueError("its archive is compressed, unlike those that torch.save writes")
     if sum(info.file_size for info in members) > path.stat().st_size:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opening Zarr folders: no links that lead out, no metadata of the group in place of the arrays' own, no pickles."""
+"""Opens Zarr folders without links that lead out, consolidated metadata or pickled objects."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from simplugins.activations.extents import check_extent
 
 _OBJECT_CODECS = {"pickle", "msgpack", "msgpack2", "json", "json2", "categorize"}
 _INDEX_BYTES = 16
-"""Bytes that a shard's index takes for each of its chunks."""
+"""Bytes of a shard's index for each of its chunks."""
 
 
 def open_zarr(zarr: Any, path: Path) -> Any:
-    """Open a Zarr folder as an array or a group, each array by its own metadata.
+    """Open a Zarr folder as an array or a group, each array with its own metadata.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def _is_array(path: Path) -> bool:
 
 
 def check_zarr_array(array: Any) -> Any:
-    """Return a Zarr array, after checking how its values are stored; none is read.
+    """Return a Zarr array, after checking how its values are stored, without reading them.
 
     Raises
     ------

@@ -109,7 +109,7 @@ def test_an_index_that_is_no_json_object_is_an_error(folder, text):
 def test_a_key_that_is_there_twice_is_an_error(folder):
     text = (folder / "recording.json").read_text()
     (folder / "recording.json").write_text(text.replace('"b": {', '"a": {'))
-    with pytest.raises(ValueError, match=r"recording\.json.*'a' is there twice"):
+    with pytest.raises(ValueError, match=r"recording\.json.*'a' appears twice"):
         simplugins.read_recorded(folder)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The manifest of a store: checks of what it says, before anything is allocated or computed from it."""
+"""Checks of a store's manifest, before memory is allocated or anything computed from it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from simplugins._common.machine_memory import check_fits
+from simplugins.activations.saved_checks import check_label_list
 from simplugins.compute.tiling import Tiling
 
 _ENTRIES = {"measure", "sigma", "run", "metadata", "computed", "labels", "other_labels", "tiling"}
 _MOST_ORDINARY = 2**24
-"""Values that fit any memory."""
+"""A number of values that fits into any memory."""
 
 _TILING = {"rows": int, "columns": int, "size": int, "symmetric": bool}
 
@@ -23,7 +24,7 @@ def read_tiling(manifest: Mapping[str, Any]) -> Tiling:
     Raises
     ------
     ValueError
-        If an entry is missing, has another type than those of a store, or contradicts another.
+        If an entry is missing, has the wrong type, or contradicts another.
     """
     if missing := _ENTRIES - set(manifest):
         raise ValueError(f"its manifest lacks {', '.join(sorted(missing))}")
@@ -35,7 +36,7 @@ def read_tiling(manifest: Mapping[str, Any]) -> Tiling:
     for name, count in (("labels", tiling.rows), ("other_labels", tiling.columns)):
         _check_labels(name, manifest[name], count)
     if manifest["run"]["other"] is None and tiling.rows != tiling.columns:
-        raise ValueError(f"it compares inputs with themselves, but is {tiling.rows} x {tiling.columns}")
+        raise ValueError(f"it compares inputs with each other, but has {tiling.rows} rows and {tiling.columns} columns")
     return tiling
 
 
@@ -68,9 +69,6 @@ def _is_number(value: Any, *, least: float) -> bool:
 
 
 def _check_labels(name: str, labels: Any, count: int) -> None:
-    if labels is None:
-        return
-    if not isinstance(labels, list) or not all(type(label) in (str, int) for label in labels):
-        raise ValueError(f"{name}: expected a list of texts or whole numbers")
-    if len(labels) != count:
+    check_label_list(name, labels)
+    if labels is not None and len(labels) != count:
         raise ValueError(f"{name}: expected {count} (one per input), got {len(labels)}")
