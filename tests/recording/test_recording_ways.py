@@ -132,7 +132,7 @@ def conv_next():
 
 
 CONV_NEXT = {
-    **{name: "nchw" for name in ("0", "1", "1.out", "2", "1.parts.0", "1.parts.0.0", "1.parts.0.6")},
+    **dict.fromkeys(("0", "1", "1.out", "2", "1.parts.0", "1.parts.0.0", "1.parts.0.6"), "nchw"),
     **{f"1.parts.0.{number}": "nhwc" for number in range(1, 6)},
 }
 IMAGES = torch.randn(N, 3, 8, 8, generator=torch.Generator().manual_seed(0))
