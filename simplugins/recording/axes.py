@@ -38,6 +38,11 @@ class Factor:
         Whether it is an axis of the model's input that no operation has interpreted yet.
     uses : set of str
         The kinds that later operations expect an unknown axis to be.
+    places : (size,) int array or None
+        Of inputs, their indices in the batch; of a part of an axis, indices to add to those of the other part. None
+        for 0, 1, 2 and so on.
+    by_data : bool
+        Whether the order of inputs depends on the inputs themselves, and may differ in the next batch.
     """
 
     kind: str
@@ -48,6 +53,8 @@ class Factor:
     is_weak: bool = False
     is_untouched: bool = False
     uses: set[str] = field(default_factory=set)
+    places: NDArray[np.int64] | None = None
+    by_data: bool = False
 
     def resolved(self) -> str:
         """Return the kind; if it is unknown, the kind that later operations expect, provided they agree."""
@@ -118,6 +125,30 @@ def is_untouched(dimension: Dimension) -> bool:
     return any(factor.is_untouched for factor in dimension)
 
 
+def places_of(dimension: Dimension) -> NDArray[np.int64]:
+    """Return the indices of the inputs that a dimension of inputs holds."""
+    places = np.zeros(1, np.int64)
+    for factor in dimension:
+        places = np.add.outer(places, np.arange(factor.size) if factor.places is None else factor.places).ravel()
+    return places
+
+
+def is_by_data(dimension: Dimension) -> bool:
+    """Return whether the order of inputs depends on the inputs themselves."""
+    return any(factor.by_data for factor in dimension)
+
+
+def inputs_at(places: NDArray[np.int64], *, by_data: bool = False) -> Dimension:
+    """Return a dimension of the inputs with these indices."""
+    is_plain = not by_data and np.array_equal(places, np.arange(len(places)))
+    return (Factor(INPUTS, len(places), places=None if is_plain else places, by_data=by_data),)
+
+
+def is_in_order(dimension: Dimension) -> bool:
+    """Return whether a dimension holds all inputs in their order, in any batch."""
+    return not is_by_data(dimension) and np.array_equal(places_of(dimension), np.arange(size_of(dimension)))
+
+
 def untouched(shape: Iterable[int]) -> Axes:
     """Return the unknown axes of an input of the model."""
     return tuple((Factor(UNKNOWN, size, is_untouched=True),) if size != 1 else () for size in shape)
@@ -173,6 +204,8 @@ def with_special(dimension: Dimension, special: NDArray[np.bool_] | None, size: 
 
 def selected(dimension: Dimension, index: Sequence[int] | NDArray[np.integer] | slice, size: int) -> Dimension:
     """Return a dimension after indexing, which selects or reorders its elements."""
+    if kind_of(dimension) == INPUTS:
+        return inputs_at(places_of(dimension)[index], by_data=is_by_data(dimension))
     special = special_of(dimension)
     return with_special(dimension, None if special is None else special[index], size)
 
@@ -180,6 +213,8 @@ def selected(dimension: Dimension, index: Sequence[int] | NDArray[np.integer] | 
 def joined(dimensions: Sequence[Dimension | int]) -> Dimension:
     """Return the concatenation of dimensions; an int is a number of tokens from parameters."""
     derived = [part for part in dimensions if not isinstance(part, int)]
+    if len(derived) == len(dimensions) and all(kind_of(part) == INPUTS for part in derived):
+        return inputs_at(np.concatenate(list(map(places_of, derived))), by_data=any(map(is_by_data, derived)))
     kinds = {kind_of(part) for part in derived} - {""}
     kinds = kinds - {UNKNOWN} or kinds
     kind = next(iter(kinds)) if len(kinds) == 1 else TOKENS if kinds and kinds <= set(POSITIONS) else UNKNOWN
@@ -219,11 +254,22 @@ def combined(dimensions: Sequence[Dimension], size: int) -> Dimension:
     for dimension in full:
         if len(kinds) == 1 and UNKNOWN not in kinds:
             note_use(dimension, next(iter(kinds)))
+    if kinds == {INPUTS} and (inputs := _common_inputs(candidates)) is not None:
+        return inputs
     special = _common_special(full)
     if len(kinds) == 1:
         chosen = next((each for each in candidates if special_of(each) is special), candidates[0])
         return chosen if special_of(chosen) is special else with_special(chosen, special, size)
     return (Factor(TOKENS if kinds <= set(POSITIONS) else UNKNOWN, size, special),)
+
+
+def _common_inputs(dimensions: Sequence[Dimension]) -> Dimension | None:
+    """Return a dimension of inputs in an order of their own; None if all are in their order."""
+    moved = [dimension for dimension in dimensions if not is_in_order(dimension)]
+    if not moved:
+        return None
+    same = all(np.array_equal(places_of(moved[0]), places_of(dimension)) for dimension in dimensions)
+    return moved[0] if same else named(MERGED, size_of(moved[0]))
 
 
 def _common_special(dimensions: Sequence[Dimension]) -> NDArray[np.bool_] | None:
@@ -256,60 +302,3 @@ def mixed(contracted: Dimension, others: Sequence[Dimension], size: int) -> tupl
 
 def _turned(factor: Factor, *, back: bool) -> Factor:
     return Factor(TOKENS, factor.size, exchanged=not back) if factor.kind == CHANNELS else factor
-
-
-def reshaped(axes: Axes, shape: tuple[int, ...]) -> Axes:
-    """Return the axes after a view or reshape, which splits and merges dimensions."""
-    factors = [factor for dimension in axes for factor in dimension]
-    result: list[Dimension] = []
-    for position, size in enumerate(shape):
-        taken = _take(factors, size)
-        if taken is None:
-            return (*result, *_mixture(factors, shape[position:]))
-        while factors and factors[0].size == 1 and shape[position + 1 : position + 2] != (1,):
-            taken = (*taken, factors.pop(0))
-        result.append(taken)
-    return tuple(result)
-
-
-def _take(factors: list[Factor], size: int) -> Dimension | None:
-    """Remove the factors of the next dimension from the list, splitting the last one if necessary; None if none fit."""
-    if size == 1:
-        return (factors.pop(0),) if factors and factors[0].size == 1 else ()
-    taken: list[Factor] = []
-    missing = size
-    while missing > 1:
-        if not factors:
-            return None
-        factor = factors[0]
-        if missing % factor.size == 0:
-            taken.append(factors.pop(0))
-            missing //= factor.size
-        elif factor.size % missing == 0:
-            inner = factor.size // missing
-            taken.append(Factor(factor.kind, missing, exchanged=factor.exchanged, is_part=True))
-            factors[0] = Factor(factor.kind, inner, exchanged=factor.exchanged, is_part=True)
-            missing = 1
-        elif not _fuse(factors):
-            factors[:0] = taken
-            return None
-    return tuple(taken)
-
-
-def _fuse(factors: list[Factor]) -> bool:
-    """Fuse the first two factors of the list if both are positions or both channels; return whether they are."""
-    if len(factors) < 2:
-        return False
-    pair = tuple(factors[:2])
-    kind = kind_of(pair)
-    if not (kind in POSITIONS or all(factor.kind == CHANNELS for factor in pair)):
-        return False
-    factors[:2] = [Factor(kind, size_of(pair), exchanged=is_exchanged(pair))]
-    return True
-
-
-def _mixture(factors: Sequence[Factor], shape: Sequence[int]) -> Axes:
-    kind = kind_of(tuple(factors))
-    if kind == INPUTS:
-        kind = MERGED
-    return tuple(named(kind or UNKNOWN, size) if size != 1 else () for size in shape)

@@ -20,10 +20,12 @@ from simplugins.recording.axes import (
     Factor,
     anchored,
     combined,
+    inputs_at,
+    is_by_data,
     joined,
     kind_of,
     named,
-    reshaped,
+    places_of,
     resized,
     selected,
     size_of,
@@ -32,6 +34,7 @@ from simplugins.recording.axes import (
     with_special,
 )
 from simplugins.recording.axis_operations import CONSTANT, Operation, elementwise
+from simplugins.recording.axis_reshaping import reshaped
 
 Result = Axes | list[Axes] | None
 """The axes of all outputs, or of each one; None if they are unknown."""
@@ -124,10 +127,19 @@ def _index_select(op: Operation) -> Result:
 def _indexed(op: Operation, dimension: Dimension, index: Any, size: int) -> Dimension:
     """Return a dimension indexed by a tensor with one dimension."""
     if kind_of(dimension) == INPUTS:
-        return dimension if size == size_of(dimension) else named(MERGED, size)
+        return _indexed_inputs(op, dimension, index)
     if special_of(dimension) is None or op.find(index) != CONSTANT:
         return _without_special(resized(dimension, size))
     return selected(dimension, index.cpu().numpy(), size)
+
+
+def _indexed_inputs(op: Operation, dimension: Dimension, index: Any) -> Dimension:
+    """Return inputs in the order of an index; one that depends on the inputs is only undone by another such index."""
+    before, places = places_of(dimension), places_of(dimension)[index.cpu().numpy()]
+    if op.find(index) == CONSTANT:
+        return inputs_at(places, by_data=is_by_data(dimension))
+    is_restored = is_by_data(dimension) and np.array_equal(places, np.arange(len(before)))
+    return inputs_at(places, by_data=not is_restored)
 
 
 def _without_special(dimension: Dimension) -> Dimension:
@@ -153,6 +165,13 @@ def _index(op: Operation) -> Result:
 def _counts_up(index: Any, size: int) -> bool:
     """Return whether an index is 0, 1, 2 and so on, so that inputs keep their order."""
     return index.numel() == size and bool((index.flatten().cpu().numpy() == np.arange(size)).all())
+
+
+def _gather(op: Operation) -> Result:
+    axes, dim = op.first(), op.axis()
+    if kind_of(axes[dim]) == INPUTS:
+        axes = replaced(axes, dim, named(MERGED, size_of(axes[dim])))
+    return tuple(_without_special(resized(each, size)) for each, size in zip(axes, op.shape, strict=True))
 
 
 def _flip(op: Operation) -> Result:
@@ -315,7 +334,8 @@ _NAMES: dict[Rule, str] = {
     _shuffled: "pixel_shuffle pixel_unshuffle",
     _as_complex: "view_as_complex",
     _as_real: "view_as_real",
-    _resized: "gather take_along_dim sort topk glu _fft_r2c _fft_c2c _fft_c2r upsample_linear1d",
+    _gather: "gather take_along_dim sort topk",
+    _resized: "glu _fft_r2c _fft_c2c _fft_c2r upsample_linear1d",
 }
 RULES: dict[str, Rule] = {name: rule for rule, names in _NAMES.items() for name in names.split()}
 MAPS = (

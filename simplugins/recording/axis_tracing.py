@@ -16,8 +16,12 @@ from simplugins.recording.axes import (
     INPUTS,
     UNKNOWN,
     Axes,
+    Dimension,
+    inputs_at,
+    is_by_data,
     kind_of,
     named,
+    places_of,
     resized,
     size_of,
     special_of,
@@ -28,6 +32,7 @@ from simplugins.recording.axes import (
 from simplugins.recording.axis_operations import CONSTANT, Operation, elementwise, tensors_in
 from simplugins.recording.axis_products import PRODUCTS
 from simplugins.recording.axis_rules import RULES, Result, Rule, reduced, replaced, rule_for_maps
+from simplugins.recording.batch_effects import Effect, effect_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,6 +61,8 @@ class AxisTracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._axes: Any = WeakTensorKeyDictionary()
         self._parts: Any = WeakTensorKeyDictionary()
         """For a view of part of a tensor: that tensor, the dimension, and the index or slice."""
+        self._effects: Any = WeakTensorKeyDictionary()
+        """What else than their input tensors depend on."""
         for tensor in constants:
             self._axes[tensor] = CONSTANT
 
@@ -74,6 +81,11 @@ class AxisTracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Return a tensor's axes; CONSTANT if it does not depend on the inputs; None if nothing is known about it."""
         result: Axes | str | None = self._axes.get(tensor)
         return None if isinstance(result, tuple) and len(result) != tensor.ndim else result
+
+    def effect_on(self, tensor: Tensor) -> Effect | None:
+        """Return what else than its input a tensor depends on; None if nothing is known."""
+        effect: Effect | None = self._effects.get(tensor)
+        return effect
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -95,6 +107,7 @@ class AxisTracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return
         name = _name_of(func)
         op = Operation(name, _arguments(func, args, kwargs), outputs, self.find)
+        self._note_effect(op)
         in_place = any(outputs[0] is tensor for tensor in op.tensors())
         if name in _FACTORIES or name.endswith("_like") or (in_place and name in ("fill", "zero")):
             self._note(outputs, CONSTANT)
@@ -108,6 +121,15 @@ class AxisTracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._write_through(outputs[0])
         elif name in ("slice", "select"):
             self._note_part(op)
+
+    def _note_effect(self, op: Operation) -> None:
+        effect = next((each for tensor in op.tensors() if (each := self.effect_on(tensor))), None) or effect_of(op)
+        if effect is None:
+            return
+        for tensor in op.outputs:
+            while tensor is not None:
+                self._effects[tensor] = effect
+                tensor = self._parts.get(tensor, (None,))[0]
 
     def _note(self, outputs: Iterable[Tensor], axes: Axes | str | None) -> None:
         for tensor in outputs:
@@ -160,6 +182,10 @@ def _after_writing(
         special[part] = True
         return replaced(before, dim, with_special(before[dim], special, size))
     axes = [*written[:dim], (), *written[dim:]] if isinstance(part, int) else [*written]
+    if isinstance(part, slice) and kind_of(axes[dim]) == INPUTS:
+        inputs = _after_writing_inputs(axes[dim], before[dim] if isinstance(before, tuple) else (), part, size)
+        known = [replaced(each, dim, inputs) for each in (tuple(axes), before) if isinstance(each, tuple)]
+        return elementwise(known, shape)
     special_part = special_of(axes[dim])
     special[part] = False if special_part is None else special_part
     axes[dim] = with_special(resized(axes[dim], size) or named(UNKNOWN, size), special, size)
@@ -167,6 +193,13 @@ def _after_writing(
     combined = elementwise(known, shape)
     kind = kind_of(combined[dim]) or UNKNOWN
     return replaced(combined, dim, with_special(named(kind, size), special_of(axes[dim]), size))
+
+
+def _after_writing_inputs(written: Dimension, before: Dimension, part: slice, size: int) -> Dimension:
+    """Return the inputs of a dimension after some have been written into part of it."""
+    places = places_of(before).copy() if kind_of(before) == INPUTS else np.arange(size)
+    places[part] = places_of(written)
+    return inputs_at(places, by_data=is_by_data(written) or is_by_data(before))
 
 
 def _name_of(func: Any) -> str:

@@ -157,6 +157,8 @@ class BatchReader:
         import torch
 
         tensor = value if arrays.is_torch(value) else torch.from_numpy(_native(name, value))
+        if tensor.is_meta:
+            raise ValueError(f"inputs: {name!r} is on the meta device, without values")
         floats = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
         dtype = self._dtype if tensor.dtype in floats and self._dtype is not None else tensor.dtype
         return tensor.to(device=self._device, dtype=dtype)

@@ -17,6 +17,8 @@ from simplugins._common.validation import error_prefix
 from simplugins.activations.activations import Activations
 from simplugins.activations.layouts import Layout, parse_layout
 from simplugins.activations.recordings import layer_activations
+from simplugins.recording.batch_effects import Effect
+from simplugins.recording.effect_reports import check_effects, warn_of_effects
 from simplugins.recording.growing_output import GrowingOutput, Store
 from simplugins.recording.input_labels import InputLabels
 from simplugins.recording.layer_layouts import OutputLayout
@@ -32,7 +34,9 @@ if TYPE_CHECKING:
     FindLayout = Callable[[Layer, int, Tensor], OutputLayout]
 
 _MOST_REASONS = 5
-_DID_NOT_RUN = "did not run in the forward pass: it is unused, a container, or part of a fused or compiled module"
+_DID_NOT_RUN = (
+    "did not run in the forward pass: it is unused, a container, or part of a fused, compiled or scripted module"
+)
 
 
 class Memory:
@@ -99,16 +103,19 @@ class Collector:
         ------
         ValueError
             If the number of a layer's runs, or the type or shape of its output, has changed; if values are NaN or
-            infinite; or if, in the first batch, a layer requested by name or all layers that match a pattern cannot be
-            recorded.
+            infinite; if a layer depends on which inputs share a batch, and this is the second; or if, in the first batch,
+            a layer requested by name or all layers that match a pattern cannot be recorded.
 
         Warns
         -----
         UserWarning
-            If other layers that match a pattern cannot be recorded.
+            If other layers that match a pattern cannot be recorded, or layers depend on more than their input.
         """
-        if not self._names:
+        if self._names:
+            check_effects(self._effects)
+        else:
             self._begin(outputs, find_layout)
+            warn_of_effects(self._effects, are_masked=masks is not None and masks.are_given)
         inputs = f"inputs {self._inputs} to {self._inputs + size - 1}"
         for layer, names in self._names.items():
             tensors = outputs.get(layer, [])
@@ -125,6 +132,16 @@ class Collector:
         if masks is not None:
             masks.end()
         self._inputs += size
+
+    @property
+    def _effects(self) -> dict[str, Effect | None]:
+        """What else than their input outputs depend on; outputs without positions have no padding."""
+        effects = {name: layout.effect for name, layout in self._layouts.items()}
+        pooled = {name for name, layout in self._layouts.items() if len(layout.name) == 2}
+        return {
+            name: None if effect is not None and effect.kind == "padding" and name in pooled else effect
+            for name, effect in effects.items()
+        }
 
     def finish(self, labels: InputLabels) -> dict[str, Activations]:
         """Return the activations of all inputs, and complete the store.

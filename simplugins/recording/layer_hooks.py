@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from simplugins.recording.layer_outputs import copy_first_tensor, first_tensor
@@ -57,5 +57,8 @@ def hooked(layers: Iterable[Layer]) -> Iterator[LayerHooks]:
 
     with ExitStack() as attached:
         for layer in layers:
-            attached.callback(layer.module.register_forward_hook(hook(layer.name)).remove)
+            with suppress(
+                RuntimeError
+            ):  # scripted modules take no hooks, so they are reported like those that do not run
+                attached.callback(layer.module.register_forward_hook(hook(layer.name)).remove)
         yield hooks

@@ -21,12 +21,16 @@ from simplugins.recording.axes import (
     POSITIONS,
     UNKNOWN,
     Axes,
+    is_by_data,
     is_exchanged,
+    is_in_order,
     is_partial,
     is_untouched,
     kind_of,
+    size_of,
     special_of,
 )
+from simplugins.recording.batch_effects import Effect
 from simplugins.recording.declared_layouts import Declaration, channel_sizes, declaration
 from simplugins.recording.layer_outputs import NoActivationsError
 
@@ -65,11 +69,14 @@ class OutputLayout:
     special : (S,) bool array or None
         True for tokens that come from parameters rather than from the input, such as class and register tokens; None
         if the output has none, or no tokens.
+    effect : Effect or None
+        What else than the input the values depend on; None if nothing is known.
     """
 
     inputs: int
     name: str
     special: NDArray[np.bool_] | None = None
+    effect: Effect | None = None
 
 
 class RequestedLayouts:
@@ -168,6 +175,7 @@ def find_layout(
         If the stated layout contradicts the module or the traced axes.
     """
     shape, axes = observation.shape, observation.axes
+    _check_order(axes, shape, size)
     stated = requested.of(layer, shape)
     declared = declaration(module, len(shape))
     _check_size(declared, shape, module)
@@ -184,6 +192,13 @@ def find_layout(
         return OutputLayout(inputs, "nd")
     channels = _channels_axis(module, observation, inputs, declared, around)
     return _laid_out(inputs, channels, shape, axes)
+
+
+def _check_order(axes: Axes | None, shape: tuple[int, ...], size: int) -> None:
+    inputs = [each for each in axes or () if kind_of(each) == INPUTS and size_of(each) == size]
+    if inputs and not is_in_order(inputs[0]):
+        cause = "which depends on the inputs" if is_by_data(inputs[0]) else "which the model changes"
+        raise NoActivationsError(f"returned shape {shape}, in which the inputs are in another order, {cause}")
 
 
 def _check_size(declared: Declaration | None, shape: tuple[int, ...], module: Module) -> None:
@@ -238,9 +253,7 @@ def _inputs_axis(observation: Observation, size: int, probe: Callable[[], Sequen
         if len(traced) == 1 and whole == traced:
             return traced[0]
         if traced:
-            raise NoActivationsError(
-                f"returned shape {shape}, in which the {size} inputs are merged with something else"
-            )
+            raise NoActivationsError(_describe_merged(shape, traced, size))
     candidates = [axis for axis, length in enumerate(shape) if length == size]
     if axes is not None and len(candidates) == 1 and size > 1:
         return candidates[0]
@@ -248,6 +261,12 @@ def _inputs_axis(observation: Observation, size: int, probe: Callable[[], Sequen
     if len(changing) != 1 or changing[0] not in candidates:
         raise NoActivationsError(f"returned shape {shape}, in which no axis holds only the {size} inputs")
     return changing[0]
+
+
+def _describe_merged(shape: tuple[int, ...], axes: Sequence[int], size: int) -> str:
+    as_many = [axis for axis in axes if shape[axis] == size]
+    hint = f" (pass its layout if axis {as_many[0]} holds the inputs, in their order)" if as_many else ""
+    return f"returned shape {shape}, in which the {size} inputs are merged with something else{hint}"
 
 
 def _channels_axis(

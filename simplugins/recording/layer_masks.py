@@ -41,6 +41,11 @@ class LayerMasks:
         """Layers that no mask fits, with a description."""
         self._has_masked = self._has_warned = False
 
+    @property
+    def are_given(self) -> bool:
+        """Whether the batch has a mask."""
+        return bool(self._masks)
+
     def begin(
         self,
         masks: Mapping[str, NDArray[np.bool_]],

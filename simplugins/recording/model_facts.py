@@ -51,16 +51,20 @@ def input_device(model: Module, device: Any, *, is_called: bool) -> torch.device
     Raises
     ------
     ValueError
-        If the whole model is on another device.
+        If the whole model is on another device, or weights are on the meta device.
     """
     import torch
 
-    tensors = chain(model.parameters(), model.buffers())
+    tensors = list(chain(model.parameters(), model.buffers()))
+    if is_called and any(tensor.is_meta for tensor in tensors) and not _is_dispatched(model):
+        raise ValueError(
+            "model: its weights are on the meta device, without values: move it by model.to_empty(device='cpu') and "
+            "load its weights"
+        )
     if device is None:
-        if hasattr(model, "hf_device_map") or hasattr(model, "_hf_hook"):
+        if _is_dispatched(model):
             return None  # Accelerate moves them to the part of the model that needs them
-        first = next(tensors, None)
-        return torch.device("cpu") if first is None else first.device
+        return tensors[0].device if tensors else torch.device("cpu")
     chosen = torch.device(device)
     devices = {tensor.device for tensor in model.parameters()}
     if is_called and len(devices) == 1 and not any(_same(chosen, each) for each in devices):
@@ -69,6 +73,11 @@ def input_device(model: Module, device: Any, *, is_called: bool) -> torch.device
             f"device: the model is on {actual}, not on {chosen}: move it there first, by model.to({device!r})"
         )
     return chosen
+
+
+def _is_dispatched(model: Module) -> bool:
+    """Return whether Accelerate loads weights and moves inputs to where they are needed."""
+    return hasattr(model, "hf_device_map") or hasattr(model, "_hf_hook")
 
 
 def _same(one: torch.device, two: torch.device) -> bool:

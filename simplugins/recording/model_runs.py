@@ -13,6 +13,7 @@ import torch
 from simplugins.recording.axes import Axes
 from simplugins.recording.axis_operations import tensors_in
 from simplugins.recording.axis_tracing import AxisTracing
+from simplugins.recording.batch_effects import Effect
 from simplugins.recording.layer_hooks import LayerHooks
 from simplugins.recording.layer_layouts import Observation, OutputLayout, RequestedLayouts, find_layout
 from simplugins.recording.layer_outputs import NoActivationsError
@@ -51,6 +52,7 @@ class ModelRuns:
         self._batch: Batch | None = None
         """The first batch."""
         self._axes: dict[str, list[Axes | None]] = {}
+        self._effects: dict[str, list[Effect | None]] = {}
         self._other_shapes: dict[str, list[Shape]] | str | None = None
 
     def __call__(self, batch: Batch) -> None:
@@ -72,7 +74,7 @@ class ModelRuns:
             try:
                 self._trace(batch, recording=True)
             except Exception:  # tracing may have caused it: run again without, so that only errors of the model remain
-                self._axes = {}
+                self._forget()
                 self._hooks.outputs.clear()
                 restore()
             else:
@@ -82,7 +84,10 @@ class ModelRuns:
             with _isolated(compiled=is_compiled) as errors:
                 self._trace(_resized(batch) if batch.size == 1 else batch, recording=False)
             if errors:
-                self._axes = {}
+                self._forget()
+
+    def _forget(self) -> None:
+        self._axes, self._effects = {}, {}
 
     def _trace(self, batch: Batch, *, recording: bool) -> None:
         tracing = AxisTracing([*self._model.parameters(), *self._model.buffers()])
@@ -91,6 +96,7 @@ class ModelRuns:
         def observe(layer: str, tensor: Tensor | None) -> None:
             axes = None if tensor is None else tracing.find(tensor)
             self._axes.setdefault(layer, []).append(axes if isinstance(axes, tuple) else None)
+            self._effects.setdefault(layer, []).append(None if tensor is None else tracing.effect_on(tensor))
 
         with self._hooks.observed(observe, recording=recording), tracing:
             self._run(batch)
@@ -109,11 +115,12 @@ class ModelRuns:
             As for `find_layout`.
         """
         shape = tuple(tensor.shape)
-        runs = self._axes.get(layer.name, [])
-        axes = runs[number] if len(runs) == len(self._hooks.outputs[layer.name]) else None
+        runs, count = self._axes.get(layer.name, []), len(self._hooks.outputs[layer.name])
+        axes = runs[number] if len(runs) == count else None
+        effect = self._effects[layer.name][number] if len(runs) == count else None
         if axes is not None and len(axes) != len(shape):
             axes = None
-        return find_layout(
+        layout = find_layout(
             layer.name,
             layer.module,
             Observation(shape, axes),
@@ -122,6 +129,7 @@ class ModelRuns:
             around=lambda: self._around(layer),
             probe=lambda: self._changing(layer.name, number, shape),
         )
+        return replace(layout, effect=effect)
 
     def _around(self, layer: Layer) -> Iterator[Module]:
         yield layer.module

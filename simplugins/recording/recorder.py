@@ -124,9 +124,10 @@ def record(
         If a requested layer does not exist; a layer requested by name, or all layers that match a pattern, do not run
         or return no floating-point tensor with an axis of inputs; an axis of channels is not known, or operations,
         module and `layout` contradict each other; the shape or type of a layer's output changes between batches; a
-        value is NaN or infinite; there are no inputs; the order of a DataLoader is not known to be fixed; a mask fits
-        no layer, or leaves an input without positions; the fields of a batch do not determine the model's input; the
-        model raises an error that the type, device or shape of the inputs explains; or `layout`, `drop_tokens` or
+        value is NaN or infinite; there are no inputs; the order of a DataLoader is not known to be fixed; layers depend
+        on which inputs share a batch, for example by statistics of the batch, and there are several batches; a mask
+        fits no layer, or leaves an input without positions; the fields of a batch do not determine the model's input;
+        the model raises an error that the type, device or shape of the inputs explains; or `layout`, `drop_tokens` or
         `labels` do not fit.
     FileExistsError
         If `to` exists and is not an empty folder.
@@ -135,6 +136,8 @@ def record(
     -----
     UserWarning
         If layers that match a pattern cannot be recorded.
+        If layers depend on random numbers that the model draws in evaluation mode, on which inputs share a batch, or,
+        without a mask, on the length to which packed sequences are padded.
         If a mask does not fit some layers, so that padding counts in them.
         If a DataLoader yields more or fewer inputs than it reads from, for example because of ``drop_last=True``.
 
