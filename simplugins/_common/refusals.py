@@ -34,7 +34,7 @@ def libraries(value: Any) -> set[str]:
 
 def refusal(value: Any) -> str | None:
     """Return why an object cannot be read as one array, and what to pass instead; None if no reason is known."""
-    for reason in (_not_one_array, _image, _tensor, _sparse, _delayed_table):
+    for reason in (_not_one_array, _image, _tensor, _sparse, _delayed_table, _neuroscience):
         if text := reason(value):
             return text
     return None
@@ -120,3 +120,13 @@ def _delayed_table(value: Any) -> str | None:
     if {"dask", "dask_expr"} & libraries(value) and hasattr(value, "to_dask_array"):
         return "Dask data frames are not supported: pass frame.compute(), or frame.to_dask_array(lengths=True)"
     return None
+
+
+def _neuroscience(value: Any) -> str | None:
+    """Return the refusal of the objects of rsatoolbox, which hold an array and descriptors."""
+    if "rsatoolbox" not in libraries(value):
+        return None
+    name = type(value).__name__
+    if hasattr(value, "dissimilarities"):
+        return f"expected an array, got {name} of rsatoolbox: read them with simplugins.from_tool('rsatoolbox', ...)"
+    return f"expected an array, got a {name} of rsatoolbox: pass its array, such as dataset.measurements"

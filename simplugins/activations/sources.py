@@ -44,6 +44,11 @@ def read_source(array: Any, layout: str = "auto", mask: Any = None, labels: Any 
     ValueError
         If names are unknown or contradict the layout, or masked values are not whole positions.
     """
+    if "simplugins" in refusals.libraries(array):
+        raise TypeError(
+            f"expected activations, got {array!r:.60}, which simplugins computed of them: compare RSMs with "
+            f"simplugins.compare, or pass np.asarray(...) if its rows are meant as activations"
+        )
     source = Source(array, layout, mask, labels)
     if isinstance(array, list | tuple):
         return _read_list(source)

@@ -96,11 +96,12 @@ class RsmOptions:
         """
         from simplugins.activations.activations import Activations
         from simplugins.activations.reading import read
+        from simplugins.rsm.rsm import RSM
 
         array = read(activations)
-        if self.layout == "auto" and not isinstance(array, Activations) and is_of_pairs(array):
+        if self.layout == "auto" and not isinstance(array, Activations | RSM) and is_of_pairs(array):
             raise ValueError(
-                f"expected activations, got a symmetric matrix of shape {tuple(array.shape)}, as of similarities or "
+                f"expected activations, got a symmetric {len(array)} x {len(array)} matrix, as of similarities or "
                 f"distances of {len(array)} inputs: pass RSM.from_similarities(…) or RSM.from_distances(…), or "
                 f"layout='nd' if these are activations"
             )

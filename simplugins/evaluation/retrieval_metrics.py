@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common import filesystem
-from simplugins._common.validation import check_between, check_count
+from simplugins._common import arrays, filesystem
+from simplugins._common.validation import check_between, check_count, error_prefix
 from simplugins.activations.named_orders import check_same_places, index_along
 from simplugins.comparisons.inputs import similarities_of
 from simplugins.comparisons.resampling import inputs_for_interval, interval
@@ -261,7 +261,8 @@ def _rankings(rsm: Any) -> _Rankings:
             ranked=lambda queries: rsm.indices[queries],
             similarities=lambda neighbours: rsm.similarities[:, : neighbours.shape[1]],
         )
-    shape = np.shape(rsm)
+    with error_prefix("rsm"):
+        shape = rsm.shape if isinstance(rsm, RSM) else tuple(arrays.as_array(rsm).shape)
     square = len(shape) == 2 and shape[0] == shape[1]
     values = (similarities_of if square else matrix_of)("rsm", rsm, missing=None)
     if values.ndim != 2 or not values.size:

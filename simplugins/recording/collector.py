@@ -103,8 +103,8 @@ class Collector:
         ------
         ValueError
             If the number of a layer's runs, or the type or shape of its output, has changed; if values are NaN or
-            infinite; if a layer depends on which inputs share a batch, and this is the second; or if, in the first batch,
-            a layer requested by name or all layers that match a pattern cannot be recorded.
+            infinite; if a layer depends on which inputs share a batch, and this is the second; or if, in the first
+            batch, a layer requested by name or all layers that match a pattern cannot be recorded.
 
         Warns
         -----

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
 
 from simplugins._common import arrays
+from simplugins._common.data_frames import is_frame
 from simplugins._common.validation import error_prefix
 from simplugins.rsm.labelled_matrices import matrix_labels
 
@@ -50,9 +51,11 @@ def is_of_pairs(array: Any) -> bool:
     >>> is_of_pairs(np.array([[5.0, 1.0, 2.0], [1.0, 9.0, 3.0], [2.0, 3.0, 9.0]])), is_of_pairs(np.eye(3))
     (True, False)
     """
-    shape = tuple(getattr(array, "shape", ()))
+    is_list = isinstance(array, list | tuple) and {np.ndim(row) for row in array} == {1}
+    shape = (len(array), *{len(row) for row in array}) if is_list else tuple(getattr(array, "shape", ()))
     if len(shape) != 2 or shape[0] != shape[1] or shape[0] < 3:
         return False
+    array = arrays.as_array(array) if is_list or is_frame(array) else array
     row, column = (np.asarray(arrays.small_numpy(arrays.loaded(array[index]))) for index in (0, np.s_[:, 0]))
     if row.dtype.kind not in "fiu" or not np.array_equal(row, column):
         return False

@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import rsatoolbox
 import torch
 import xarray as xr
 from hypothesis import given, settings
@@ -146,7 +147,18 @@ def test_similarities_are_not_read_as_distances(values, squared):
         RSM.from_distances(values, squared=squared)
 
 
-@pytest.mark.parametrize("matrix", [SIMILARITIES, EUCLIDEAN, torch.from_numpy(EUCLIDEAN)])
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        SIMILARITIES,
+        EUCLIDEAN,
+        torch.from_numpy(EUCLIDEAN),
+        EUCLIDEAN.tolist(),
+        tuple(torch.from_numpy(EUCLIDEAN)),
+        pd.DataFrame(EUCLIDEAN),
+        pd.DataFrame(EUCLIDEAN, index=list("abcdefghijkl")),
+    ],
+)
 def test_matrices_of_pairs_are_not_read_as_activations(matrix, tmp_path):
     calls = [
         lambda: simplugins.compare_layers({"layer": matrix}),
@@ -155,10 +167,37 @@ def test_matrices_of_pairs_are_not_read_as_activations(matrix, tmp_path):
         lambda: simplugins.estimate_cka(X, matrix, batch_size=5),
     ]
     for call in calls:
-        with pytest.raises(ValueError, match=r"symmetric matrix.*\(12, 12\).*RSM\.from_distances.*layout='nd'"):
+        with pytest.raises(ValueError, match=r"symmetric 12 x 12 matrix.*RSM\.from_distances.*layout='nd'"):
             call()
     assert simplugins.compare_layers({"layer": matrix}, layout="nd").values == pytest.approx(1)
 
 
-def test_symmetric_activations_that_are_no_matrix_of_pairs_are_activations():
+@pytest.mark.parametrize("activations", [X[:8], X[:8].tolist(), pd.DataFrame(X[:8], index=list("abcdefgh"))])
+def test_square_activations_that_are_no_matrix_of_pairs_are_activations(activations):
+    assert simplugins.compare_layers({"layer": activations}).values == pytest.approx(1)
+    assert simplugins.estimate_cka(activations, activations, batch_size=5, batches=1).value == pytest.approx(1)
+
+
+@pytest.mark.parametrize("result", [RSM.from_similarities(SIMILARITIES), simplugins.compare_layers({"layer": X})])
+def test_results_are_not_read_as_activations(result):
+    calls = [simplugins.compute_rsm, simplugins.search, lambda x: simplugins.estimate_cka(x, x, batch_size=5)]
+    for call in calls:
+        with pytest.raises(TypeError, match=r"expected activations, got .*np\.asarray"):
+            call(result)
+
+
+def test_objects_of_rsatoolbox_are_read_by_their_adapter():
+    objects = {"from_tool": rsatoolbox.rdm.RDMs(EUCLIDEAN[None]), "measurements": rsatoolbox.data.Dataset(X)}
+    for hint, value in objects.items():
+        for call in (
+            simplugins.compute_rsm,
+            lambda x: simplugins.compare(x, SIMILARITIES),
+            retrieval,
+            RSM.from_distances,
+        ):
+            with pytest.raises(TypeError, match=f"of rsatoolbox.*{hint}"):
+                call(value)
+
+
+def test_one_hot_responses_are_activations():
     assert simplugins.compare_layers({"one-hot": np.eye(5)}).values == pytest.approx(1)
