@@ -63,7 +63,7 @@ def check_same_inputs(matrices: Sequence[tuple[str, Any]], least: int, method: s
     """
     sides = [(name, _size(name, matrix), labels_of(name, matrix)) for name, matrix in matrices]
     hint = "; the labels are the same in another order, which compare(..., align=True) undoes"
-    count = check_agreement(sides, hint=hint)
+    count = check_agreement(sides, hint=hint, sorting=_sorting(matrices))
     if count < least:
         raise ValueError(f"{method} needs at least {least} inputs, got {count}")
     return count
@@ -102,7 +102,15 @@ def _told_apart(name: str, rsm: Any, matrix: Matrix) -> Matrix:
     return matrix
 
 
-def check_agreement(sides: Sequence[tuple[str, int, Any]], *, hint: str = "") -> int:
+def _sorting(matrices: Sequence[tuple[str, Any]]) -> str:
+    """Return, for a warning, which tool has sorted the inputs of an RSM by their labels; "" if none has."""
+    for _, rsm in matrices:
+        if isinstance(rsm, RSM) and "sorted_by" in rsm.metadata:
+            return f" ({rsm.metadata.get('source')} sorts inputs by {rsm.metadata['sorted_by']!r})"
+    return ""
+
+
+def check_agreement(sides: Sequence[tuple[str, int, Any]], *, hint: str = "", sorting: str = "") -> int:
     """Check that all sides have the same number of inputs, and the same labels where they have labels.
 
     Parameters
@@ -111,6 +119,8 @@ def check_agreement(sides: Sequence[tuple[str, int, Any]], *, hint: str = "") ->
         A name for errors, the number of inputs, and their labels.
     hint : str
         Appended to the error if labels only differ in order.
+    sorting : str
+        What is known of the order of inputs, for the warning.
 
     Returns
     -------
@@ -134,7 +144,7 @@ def check_agreement(sides: Sequence[tuple[str, int, Any]], *, hint: str = "") ->
             raise ValueError(f"only the same inputs can be compared: {first} has {count} inputs, {name} has {size}")
     labelled = [(name, labels) for name, _, labels in sides if labels is not None]
     if unlabelled := next((name for name, _, labels in sides if labels is None), None):
-        _warn_of_places(labelled, unlabelled)
+        _warn_of_places(labelled, unlabelled, sorting)
     for name, others in labelled[1:]:
         reference, first_labels = labelled[0]
         expected, labels = (values.tolist() for values in comparable(first_labels, others))
@@ -149,13 +159,14 @@ def check_agreement(sides: Sequence[tuple[str, int, Any]], *, hint: str = "") ->
     return count
 
 
-def _warn_of_places(labelled: Sequence[tuple[str, Any]], unlabelled: str) -> None:
+def _warn_of_places(labelled: Sequence[tuple[str, Any]], unlabelled: str, sorting: str) -> None:
     """Warn of labels that cannot be checked against those of another side, which has none."""
     for name, labels in labelled:
         if [str(label) for label in labels] != [str(number) for number in range(len(labels))]:
             warnings.warn(
-                f"{name} has labels and {unlabelled} has none, so inputs are compared by their places, in whatever "
-                f"order they are: label both, or confirm the order with dataclasses.replace(rsm, labels=None)",
+                f"{name} has labels and {unlabelled} has none, so inputs are compared by their places, and whether "
+                f"they are in the same order is not known{sorting}: label both, or confirm the order by leaving out "
+                f"the labels, dataclasses.replace(rsm, labels=None)",
                 UserWarning,
                 stacklevel=5,
             )

@@ -68,7 +68,7 @@ def test_files_come_back(indefinite, kernel, tmp_path):
     np.testing.assert_allclose(result.rdm(), other.rdm(), atol=1e-7 * other.rdm().max())
     assert (result.measure, result.metadata) == (rsm.measure, {"source": "numpy"})
     np.save(tmp_path / "distances.npy", rsm.rdm().astype(np.float32))
-    result = simplugins.from_tool("numpy", str(tmp_path / "distances.npy"), dissimilarity="distance")
+    result = simplugins.from_tool("numpy", str(tmp_path / "distances.npy"), labels=rsm.labels, dissimilarity="distance")
     assert simplugins.compare(result, rsm, "cka") == pytest.approx(1, abs=1e-6)
 
 

@@ -136,7 +136,7 @@ def test_sorted_conditions_are_compared_by_label(recordings, descriptors):
 @pytest.mark.parametrize("other", [lambda values: simplugins.compute_rsm(values), lambda values: values @ values.T])
 def test_labels_that_cannot_be_compared_are_a_warning(recordings, other):
     theirs = simplugins.from_tool("rsatoolbox", rdms_of(recordings, "stimulus"))
-    with pytest.warns(UserWarning, match="rsatoolbox sorts inputs by 'stimulus'.*rsm_a.*rsm_b has no labels"):
+    with pytest.warns(UserWarning, match="rsm_a has labels and rsm_b has none.*rsatoolbox sorts inputs by 'stimulus'"):
         simplugins.compare(theirs, other(recordings["values"]))
 
 

@@ -69,6 +69,8 @@ def _is_number(value: Any, *, least: float) -> bool:
 
 
 def _check_labels(name: str, labels: Any, count: int) -> None:
+    if labels is None:
+        return
     check_label_list(name, labels)
-    if labels is not None and len(labels) != count:
+    if len(labels) != count:
         raise ValueError(f"{name}: expected {count} (one per input), got {len(labels)}")
