@@ -343,12 +343,19 @@ def _similarities(
     sums = norms_x + norms_y
     rounding = _ROUNDING * math.sqrt(channels) * float(np.finfo(str(sums.dtype).removeprefix("torch.")).eps)
     distances = (sums - 2 * products).clamp(min=0)
-    unequal = distances.detach().where(distances.detach() > rounding * sums.detach(), 0)
+    unequal = _unequal(distances.detach(), norms_x.detach(), norms_y.detach(), rounding)
     bandwidth = _bandwidth(unequal, sigma)
     if not isinstance(sigma, str):
         values = (values.detach().cpu().double().numpy() for values in (unequal, norms_x, norms_y))
         kernels.warn_of_unresolved(next(values), float(bandwidth), *values, rounding=rounding)
     return _rbf(distances, bandwidth)
+
+
+def _unequal(distances: Tensor, norms_x: Tensor, norms_y: Tensor, rounding: float) -> Tensor:
+    """Return squared distances, 0 for equal responses, as `kernels.squared_distances` does."""
+    limit = rounding * (norms_x + norms_y)
+    least = (norms_x.sqrt() - norms_y.sqrt()).square().where((norms_x - norms_y).abs() > limit, 0)
+    return distances.where(distances > limit, least)
 
 
 def _rbf(distances: Tensor, bandwidth: float | Tensor) -> Tensor:

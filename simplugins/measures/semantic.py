@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from simplugins.activations.activations import Activations
 from simplugins.compute.engines import check_engine, choose_engine
 from simplugins.compute.job import Job, TileResult, check_pair
 from simplugins.compute.memory import SOLVER_BYTES
+from simplugins.matching.auction import Auction
 from simplugins.matching.identity import Identity
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.matcher_options import matcher_options, resolve_matcher
@@ -69,7 +71,10 @@ class MatchedPairs:
         if engine == "cpu":
             from simplugins.compute.engines import cpu
 
-            return cpu.aligned_products(x, y, self.matcher, threads=threads, certify=self.certify, progress=progress)
+            result = cpu.aligned_products(x, y, self.matcher, threads=threads, certify=self.certify, progress=progress)
+            if isinstance(self.matcher, Auction):
+                _warn_of_tolerance(result, x, y, self.matcher.tolerance)
+            return result
         from simplugins.compute.engines.cuda.cupy_device import CupyDevice
         from simplugins.compute.engines.cuda.engine import aligned_products
 
@@ -211,6 +216,21 @@ class SemanticMeasure(Measure):
             return Similarities(kernels.rbf(distances, bandwidth), self.kernel, bandwidth, rule)
         values = kernels.similarities(self.kernel, result.values, *norms, rounding=result.rounding, sigma=None)
         return Similarities(values, self.kernel, None, None)
+
+
+def _warn_of_tolerance(result: TileResult, x: Activations, y: Activations | None, tolerance: float) -> None:
+    """Issue a RuntimeWarning if inputs differ so little that the tolerance of an auction may exceed their distances."""
+    norms = x.squared_norms, (x if y is None else y).squared_norms
+    distances = kernels.squared_distances(result.values, *norms, rounding=result.rounding)
+    pairs = distances[np.tril_indices(len(distances), -1)] if y is None else distances.ravel()
+    if pairs.size and np.median(pairs) < 4 * tolerance * np.median(np.concatenate(norms)) and pairs.any():
+        warnings.warn(
+            f"half of the pairs are so similar that the tolerance of the auction, {tolerance:g} of the aligned inner "
+            f"product, may be half of their squared distance or more: use matching='optimal', a smaller tolerance, or "
+            f"subtract from the inputs what they have in common, such as their mean",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 semantic_linear = SemanticMeasure("semantic-linear", "linear", Optimal())

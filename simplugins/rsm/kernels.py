@@ -60,7 +60,8 @@ def squared_distances(
     Returns
     -------
     (N, M) float64 array
-        At least 0; exactly 0 where two responses differ by no more than rounding.
+        At least 0; exactly 0 where two responses are equal within rounding. Where only their norms tell them apart, the
+        squared difference of these, so that `median_sigma` counts the pair.
 
     Examples
     --------
@@ -69,7 +70,11 @@ def squared_distances(
     """
     sums = norms_x[:, None] + norms_y[None, :]
     distances = sums - 2 * products
-    distances[distances <= rounding * sums] = 0
+    rows, columns = np.nonzero(distances <= rounding * sums)
+    norms, other_norms = norms_x[rows], norms_y[columns]
+    least = np.square(np.sqrt(norms) - np.sqrt(other_norms))
+    least[np.abs(norms - other_norms) <= _EQUAL * (norms + other_norms)] = 0
+    distances[rows, columns] = least
     return distances
 
 
@@ -235,10 +240,9 @@ def warn_of_unresolved(
     limit = sigma * sigma / _RESOLVED
     if rounding * (norms_x.max(initial=0) + norms_y.max(initial=0)) <= limit:
         return
-    rows, columns = (norms_x[:, None], norms_y[None, :]) if norms_x.ndim == norms_y.ndim == 1 else (norms_x, norms_y)
-    sums = rows + columns
-    unequal = (distances > 0) | (np.abs(rows - columns) > _EQUAL * sums)
-    count = np.count_nonzero((rounding * sums > limit) & unequal & (distances < _NEGLIGIBLE * sigma * sigma))
+    sums = norms_x[:, None] + norms_y if norms_x.ndim == norms_y.ndim == 1 else norms_x + norms_y
+    near = (distances > 0) & (distances < _NEGLIGIBLE * sigma * sigma)
+    count = np.count_nonzero((rounding * sums > limit) & near)
     if count:
         warnings.warn(
             f"sigma={sigma:.4g} is so small, relative to the size of the responses, that {count} RBF similarities "

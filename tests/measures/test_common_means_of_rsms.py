@@ -52,6 +52,7 @@ def test_rbf_equals_that_of_the_inputs_without_their_mean(offset):
     np.testing.assert_allclose(linear[0].rdm(), linear[1].rdm(), rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:half of the pairs .* tolerance of the auction")
 @pytest.mark.parametrize("matching", ["optimal", "auction", "batch-optimal", "greedy", "topk-greedy"])
 @pytest.mark.parametrize("certify", [False, True])
 def test_every_matching_is_that_of_float64(matching, certify):
@@ -213,3 +214,21 @@ def test_ordinary_integers_are_computed_in_float32(dtype):
     values = np.random.default_rng(2).integers(0, 50, size=(8, 6, 3, 3)).astype(dtype)
     assert compute_rsm(values).metadata["dtype"] == "float32"
     np.testing.assert_allclose(compute_rsm(values), compute_rsm(values.astype(float)), atol=1e-6)
+
+
+@pytest.mark.parametrize("noise", [1e-6, 1e-3])
+def test_bandwidths_count_pairs_whose_distance_is_within_rounding(tmp_path, noise):
+    rng = np.random.default_rng(3)
+    x = (np.repeat(rng.normal(size=(8, 8)), 2, axis=0) + noise * rng.normal(size=(16, 8))).astype(np.float32)
+    expected = compute_rsm(x.astype(float), "semantic-rbf")
+    results = compute_rsm(x, "semantic-rbf"), compute_rsm(x, "semantic-rbf", store=tmp_path / "store")
+    for result in results:
+        assert result.sigma == pytest.approx(expected.sigma, rel=1e-6)
+        np.testing.assert_allclose(result, expected, atol=1e-6)
+
+
+def test_auctions_warn_of_inputs_that_differ_less_than_their_tolerance():
+    with pytest.warns(RuntimeWarning, match=r"tolerance of the auction, 0\.01"):
+        compute_rsm((MAPS + 30).astype(np.float32), matching="auction")
+    for array in (MAPS, MAPS + 2, np.repeat(MAPS[:6], 2, axis=0), np.repeat(MAPS[:1], 4, axis=0)):
+        compute_rsm(array.astype(np.float32), matching="auction")  # warnings are errors
