@@ -32,7 +32,7 @@ def changed(name, values):
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-@settings(max_examples=20, **EXAMPLES)
+@settings(max_examples=5, **EXAMPLES)
 @given(data=st.data())
 def test_two_ways_of_recording_a_model_are_the_same(name, data):
     model, inputs = small_models.build(getattr(small_models, name))
