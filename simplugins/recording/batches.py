@@ -23,11 +23,12 @@ def in_batches(inputs: Any, size: int) -> Iterable[Any]:
     Raises
     ------
     TypeError
-        If the inputs are none of these.
+        If the inputs are none of these, or tensors that cannot be split.
     ValueError
         If the arrays of a mapping differ in length.
     """
     if is_array(inputs):
+        _check_dense("input", inputs)
         return [inputs[start : start + size] for start in range(0, length(inputs), size)]
     if isinstance(inputs, Mapping):
         return _cut_mapping(inputs, size)
@@ -57,6 +58,8 @@ def _check_batches(inputs: Any) -> None:
 
 
 def _cut_mapping(inputs: Mapping[str, Any], size: int) -> list[dict[str, Any]]:
+    for name, value in inputs.items():
+        _check_dense(name, value)
     lengths = _lengths(inputs)
     if not lengths:
         raise TypeError(f"inputs: expected {ARRAYS}; got a mapping of {', '.join(map(str, inputs)) or 'nothing'}")
@@ -69,6 +72,17 @@ def _cut_mapping(inputs: Mapping[str, Any], size: int) -> list[dict[str, Any]]:
         {name: value[start : start + size] if name in cut else value for name, value in inputs.items()}
         for start in range(0, total, size)
     ]
+
+
+def _check_dense(name: str, array: Any) -> None:
+    """Raise a TypeError if an array is a tensor of a kind that cannot be split into batches."""
+    import torch
+
+    if isinstance(array, torch.Tensor) and (array.is_nested or array.layout != torch.strided):
+        raise TypeError(
+            f"inputs: {name!r} is a sparse or nested tensor, which cannot be split: pass a list of batches, or a dense "
+            f"tensor, such as {name}.to_dense() or torch.nested.to_padded_tensor with a mask"
+        )
 
 
 def _lengths(inputs: Mapping[str, Any]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -84,7 +85,9 @@ class GrowingOutput:
         is_first = self._inputs == 0
         if self._sizes is None and mask is None and (is_first or values.shape[1:] == self._shape):
             if is_first or not np.isfinite(values).all():  # report bad options and values early
-                Activations.from_array(values, layout=self.axes.name, drop_tokens=self._drop_tokens)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", RuntimeWarning)  # precision is a matter of all inputs
+                    Activations.from_array(values, layout=self.axes.name, drop_tokens=self._drop_tokens)
             self._shape = values.shape[1:]
             self._store.append(self.name, values)
         else:

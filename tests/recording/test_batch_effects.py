@@ -233,3 +233,13 @@ def test_scripted_models_say_so(compile_model):
     model = compile_model(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU()).eval())
     with pytest.raises(ValueError, match=r"layer '0' did not run .*scripted"):
         record(model, MAPS)
+
+
+def test_similar_tokens_of_the_first_batch_are_no_matter_of_precision():
+    recorded = record(
+        nn.Sequential(nn.Identity()),
+        1 + 1e-7 * TOKENS[:1].expand(3, -1, -1) + torch.eye(3)[:, :1, None],
+        layout="ntc",
+        batch_size=1,
+    )
+    assert recorded["0"].shape == (3, 4, 5)

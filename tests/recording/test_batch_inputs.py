@@ -164,6 +164,22 @@ def test_what_is_the_input_is_asked_rather_than_guessed(network, batch, message)
         record(network, [batch])
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors", "ignore:Sparse CSR tensor support")
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda x: x.to_sparse(),
+        lambda x: x.flatten(1).to_sparse_csr(),
+        lambda x: torch.nested.nested_tensor(list(x)),
+        lambda x: torch.nested.nested_tensor(list(x), layout=torch.jagged),
+    ],
+)
+def test_tensors_that_cannot_be_split_are_refused(convert):
+    for inputs in (convert(IMAGES), {"x": convert(IMAGES)}):
+        with pytest.raises(TypeError, match="sparse or nested tensor.*list of batches"):
+            record(nn.Sequential(nn.ReLU()), inputs)
+
+
 @pytest.mark.parametrize(
     ("batch", "message"),
     [

