@@ -120,7 +120,7 @@ def _stimuli(assembly: NeuroidAssembly) -> NDArray[Any]:
         )
     names = presentations[STIMULUS].tolist()
     if without := [number for number, name in enumerate(names) if name is None or name != name or name == ""]:
-        raise ValueError(f"assembly: presentation {without[0]} has no {STIMULUS}: name or drop it")
+        raise ValueError(f"assembly: presentation {without[0]} has no {STIMULUS}: add it, or drop the presentation")
     stimuli = np.array(names)
     if repeated := first_repeated(stimuli):
         raise ValueError(

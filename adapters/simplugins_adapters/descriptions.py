@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names and metadata of RSMs and comparisons, as tools with labels show them."""
+"""Names, labels and metadata of RSMs and comparisons for tools with labelled data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from simplugins import RSM, Comparison, partial_labels
 
 PARTIAL = "partial_labels"
-"""The attribute that says that some inputs have no label."""
+"""The name of the attribute that is True if some inputs have no label."""
 
 
 def labels_or_numbers(rsm: RSM) -> NDArray[Any]:
@@ -21,17 +21,17 @@ def labels_or_numbers(rsm: RSM) -> NDArray[Any]:
 
 
 def common_labels(rsms: Iterable[RSM]) -> NDArray[Any] | None:
-    """Return the labels of RSMs of the same inputs, some of which may have none."""
+    """Return the labels of the first RSM that has labels, of several RSMs of the same inputs."""
     return next((rsm.labels for rsm in rsms if rsm.labels is not None), None)
 
 
 def plain_labels(labels: NDArray[Any]) -> NDArray[Any]:
-    """Return a copy of labels as a plain array of NumPy, in which missing ones are empty texts."""
+    """Return a copy of labels as a plain NumPy array, in which missing labels are empty texts."""
     return np.array(labels, subok=False)
 
 
 def read_labels(labels: Any, attributes: Mapping[str, Any]) -> Any:
-    """Return labels that a tool has kept; some may be missing if they were before, as attributes say."""
+    """Return labels from a tool; some may be missing if the attributes say so."""
     return partial_labels(labels) if labels is not None and attributes.get(PARTIAL) else labels
 
 
@@ -39,8 +39,8 @@ def check_identified(rsm: RSM, tool: str) -> None:
     """Raise a ValueError if an input has no label although others have one."""
     if rsm.labels is not None and "" in rsm.labels.tolist():
         raise ValueError(
-            f"{tool} identifies inputs by their labels, and input {rsm.labels.tolist().index('')} has none: label all "
-            f"inputs, or none: dataclasses.replace(rsm, labels=None)"
+            f"{tool} identifies inputs by their labels, but input {rsm.labels.tolist().index('')} has none: label all "
+            f"inputs, or remove the labels with dataclasses.replace(rsm, labels=None)"
         )
 
 

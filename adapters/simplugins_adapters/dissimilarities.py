@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RSMs as the dissimilarities and Gram matrices that other tools take, and their matrices as RSMs."""
+"""RSMs as dissimilarities and Gram matrices for other tools, and matrices of other tools as RSMs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ largest possible similarity (1 for cosine and RBF kernels, otherwise the largest
 reverses their order under any kernel."""
 
 Missing = Literal["raise", "omit"]
-"""What happens to pairs that are NaN: an error, or the RSM holds them, and comparisons can leave them out."""
+"""How to treat pairs that are NaN: raise an error, or keep them as missing values that comparisons can omit."""
 
 _ROUNDING = 1e-6
-"""Largest diagonal entry of dissimilarities that float32 rounding explains."""
+"""Largest diagonal entry of dissimilarities that counts as float32 rounding."""
 
 
 def check_square(rsm: RSM, tool: str) -> None:
@@ -52,14 +52,14 @@ def dissimilarities(rsm: RSM, dissimilarity: Dissimilarity, tool: str) -> NDArra
     Returns
     -------
     (N, N) float64 array
-        Exactly symmetric, with a diagonal of exactly 0. At least 0, except for squared distances of an RSM that came
-        from cross-validated ones. NaN where the RSM is.
+        Exactly symmetric, with a diagonal of exactly 0. At least 0, except for cross-validated squared distances. NaN
+        where the RSM is NaN.
 
     Raises
     ------
     ValueError
-        If the RSM compares inputs with other inputs, the kind of dissimilarity is unknown, or distances are asked for
-        and squared distances are negative.
+        If the RSM compares inputs with other inputs, the kind of dissimilarity is unknown, or distances are requested
+        but squared distances are negative.
     """
     check_square(rsm, tool)
     check_choice("dissimilarity", dissimilarity, Dissimilarity)
@@ -106,9 +106,8 @@ def matrix_as_rsm(
     Raises
     ------
     ValueError
-        If the kind of dissimilarity is unknown, or the values are not of that kind: similarities whose diagonal is that
-        of dissimilarities, or complements and distances with another diagonal than 0; or if values are missing that may
-        not be.
+        If the kind of dissimilarity is unknown; if the diagonal shows that similarities are dissimilarities, or is not
+        0 for dissimilarities; or if values are missing and `missing` is "raise".
     """
     description: dict[str, Any] = {"labels": labels, "measure": measure, "metadata": {"source": tool}}
     if dissimilarity is None:

@@ -79,9 +79,9 @@ def from_rdms(
     layer : str, default "layer"
         The descriptor that names RDMs; if it is missing, they are numbered.
     label : str, optional
-        The descriptor that identifies patterns, which rsatoolbox sorts by it. By default "label", which simplugins
-        writes; or else the only descriptor that differs for all patterns ("index", the numbers of patterns, is only
-        used if patterns were reordered); or else the only descriptor. Without any, there are no labels.
+        The descriptor that identifies patterns, by which rsatoolbox sorts them. By default "label", which simplugins
+        writes; else the only descriptor with unique values ("index", the numbers of patterns, is only used if patterns
+        were reordered); else the only descriptor. Without any, there are no labels.
     missing : {"raise", "omit"}, default "raise"
         With "omit", complements may be NaN, as between copies of a pattern in rsatoolbox's bootstrap samples; see
         `simplugins.RSM.from_similarities`.
@@ -96,9 +96,8 @@ def from_rdms(
     Raises
     ------
     ValueError
-        If the kind of dissimilarities is unknown, or values are not of that kind: negative distances that are not
-        squared; if values are NaN that may not be; or if `label` is not a descriptor, or several descriptors may
-        identify patterns.
+        If the kind of dissimilarities is unknown; if distances are negative and not squared; if values are NaN and
+        `missing` is "raise"; or if `label` is not a descriptor, or several descriptors may identify patterns.
     """
     descriptors = rdms.rdm_descriptors
     kinds = descriptors.get("dissimilarity", [None] * rdms.n_rdm)

@@ -51,7 +51,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bar
 
 @contextmanager
 def key_option(option: str) -> Iterator[None]:
-    """Name the option of the command that selects an array of a file, in the errors of functions that read it."""
+    """Name the command's option for the key of an array in errors of functions that read a file."""
     from simplugins.activations.formats import ArrayKeyError
 
     try:

@@ -156,7 +156,7 @@ def _read_side(side: str, array: _File, mask: _File, labels: Path | None, *, par
 
 
 def _read_array(parameter: str, file: _File) -> Any:
-    """Read the array of a file, which a key, the value of an option, selects; None if there is no file."""
+    """Read the array that a key (the value of an option) selects in a file; None if there is no file."""
     from simplugins.activations.reading import read
 
     path, key = file

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Output of all commands: lines, tables, warnings and errors of one line, in which names and labels are only text."""
+"""Output of all commands: lines, tables, and one-line warnings and errors, with control characters escaped."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
     def run(*arguments: P.args, **options: P.kwargs) -> R:
         from simplugins.plugins import PluginError
 
-        _escape_what_cannot_be_encoded()
+        _escape_unencodable()
         try:
             with _one_line_warnings():
                 return command(*arguments, **options)
         except BrokenPipeError:
-            raise  # whoever reads the output has seen enough: Click ends the process
+            raise  # the reader of the output has closed it: Click ends the process
         except (ValueError, TypeError, OSError, ImportError, MemoryError, PluginError) as error:
             _complain("error", str(error) or type(error).__name__)
             raise typer.Exit(BAD_INPUT) from None
@@ -66,8 +66,8 @@ def _one_line_warnings() -> Iterator[None]:
         yield
 
 
-def _escape_what_cannot_be_encoded() -> None:
-    """Let streams whose encoding lacks a character print its escape in place of failing."""
+def _escape_unencodable() -> None:
+    """Let output streams escape characters that their encoding lacks, rather than fail."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure") and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="backslashreplace")

@@ -31,7 +31,7 @@ _SIGMA_INPUTS = 128
 """Number of inputs from which the bandwidth of an RBF kernel is estimated."""
 
 _LEAST_INFLUENCES = 5
-"""Number of different influences of inputs from which their variance can be estimated; the 4 of a batch are equal."""
+"""Least number of different influences from which a variance is estimated; those of a batch of 4 are equal."""
 
 _ONE = 1e-13
 """Distance from 1 that is attributed to rounding."""
@@ -149,8 +149,8 @@ def estimate_cka(
     -------
     CkaEstimate
         NaN, with a RuntimeWarning, if RSMs are constant in every batch. The ends of the interval are NaN, with a
-        RuntimeWarning, if fewer than 5 inputs contribute differently: with fewer inputs, or fewer than 5 batches of 4,
-        whose inputs contribute alike.
+        RuntimeWarning, if there are fewer than 5 inputs, or fewer than 5 batches of 4 (whose inputs contribute
+        equally).
 
     Raises
     ------
@@ -328,7 +328,7 @@ def _interval(value: float, influences: Vector, confidence: float) -> tuple[floa
     if not np.isnan(value) and (len(influences) if same else different) < _LEAST_INFLUENCES:
         warnings.warn(
             f"an interval of CKA needs at least {_LEAST_INFLUENCES} inputs that contribute differently, got "
-            f"{len(influences) if same else different}: use more inputs, and batches of more than 4 or more of them",
+            f"{len(influences) if same else different}: use more inputs, in batches of more than 4, or in more batches",
             RuntimeWarning,
             stacklevel=4,
         )

@@ -28,7 +28,7 @@ from simplugins.comparisons.resampling import (
 from simplugins.rsm.matrices import Matrix, Missing, check_missing
 
 _MEANINGFUL = 0.05
-"""Smallest p-value above which a test cannot be significant by any usual standard."""
+"""The largest usual level of significance."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -122,7 +122,7 @@ def permutation_test(
     method : str or callable, default "cka"
         As for `compare`.
     permutations : int, default 999
-        The number of random permutations; if N inputs have no more than that beside their own order, all
+        The number of random permutations; if N inputs have at most this many orders other than their own, all
         ``N! - 1`` are used. The p-value is at least ``1 / (permutations + 1)`` or ``1 / N!``.
     seed : int or Generator, default 0
         Seed of the random permutations.
@@ -275,8 +275,8 @@ def bootstrap_interval(
     else:
         low = high = float("nan")
         warnings.warn(
-            f"an interval of {resolved.name} at {100 * confidence:g} % needs at least {needed} inputs: there are too "
-            f"few different resamples of {len(a)}",
+            f"an interval of {resolved.name} at {100 * confidence:g} % needs at least {needed} inputs: {len(a)} inputs "
+            f"have too few different resamples",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Comparing RSMs some of whose pairs are missing (NaN), by leaving out pairs that are missing in either."""
+"""Comparisons of RSMs with missing pairs (NaN), without the pairs that are missing in either RSM."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def any_missing(items: Sequence[tuple[str, Any]], method: ComparisonMethod) -> b
     Raises
     ------
     TypeError, ValueError
-        If a matrix is not one that the method takes, or it holds NaN and the method cannot leave pairs out.
+        If the method does not accept a matrix, or a matrix holds NaN and the method cannot leave out pairs.
     """
     check_same_inputs(items, method.least_inputs, method.name)
     for name, rsm in items:
         if count := np.count_nonzero(np.isnan(method.matrix(name, rsm, missing="omit"))):
             if not method.omits_missing:
                 raise ValueError(
-                    f"{method.name} needs whole matrices, and cannot leave pairs out: {name} holds {count} missing "
+                    f"{method.name} needs whole matrices and cannot leave pairs out, but {name} has {count} missing "
                     f"values (NaN). Use a method of RSA, such as 'rsa-spearman', or select inputs without missing pairs"
                 )
             return True

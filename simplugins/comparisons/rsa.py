@@ -112,4 +112,4 @@ rsa_cosine = Method(
     reference="Walther et al. 2016; Diedrichsen et al. 2020, arXiv:2007.02789",
     least_inputs=3,
 )
-"""Cosine of the similarities: a correlation without centring. Of the single pair of 2 inputs it would be 1 or -1."""
+"""Cosine of the similarities: a correlation without centring. For the single pair of 2 inputs it is 1 or -1."""

@@ -122,7 +122,7 @@ class Job:
         return self.operation.compute(self.x, self.y, threads=threads, progress=progress)
 
     def description(self) -> dict[str, Any]:
-        """Return metadata of the inputs and the operation, whatever computes the job, as JSON types."""
+        """Return the metadata of the inputs and the operation as JSON types, the same for all executors."""
         sides = self.x, self.columns
         fewest, *more = np.unique([(side.positions.min(), side.positions.max()) for side in sides]).tolist()
         operation = self.operation.describe()

@@ -100,10 +100,10 @@ def semantic_similarity(
         raise ValueError(
             f"x and y must have equal numbers of responses, got {len(x)} and {len(y)}; semantic_rsm compares all pairs"
         )
-    x, y, dtype = _of_one_type(x, y)
+    x, y, dtype = _in_common_dtype(x, y)
     _check_positions(x, y, matcher)
     with torch.autocast(x.device.type, enabled=False):
-        x, y = _sufficient(x, y, [_by_response(x), _by_response(y), torch.cat([x, y], 1)])
+        x, y = _in_sufficient_dtype(x, y, [_by_response(x), _by_response(y), torch.cat([x, y], 1)])
         norms_x, norms_y = _squared_norms("x", x), _squared_norms("y", y)
         if kernel == "rbf":
             distances = _aligned_distances(x, y, matcher)
@@ -156,10 +156,10 @@ def semantic_rsm(
     kernel, matcher = _kernel_and_matcher(measure)
     _check_sigma(sigma)
     x = _sets("x", x)
-    x, y, dtype = _of_one_type(x, x if other is None else _sets("other", other))
+    x, y, dtype = _in_common_dtype(x, x if other is None else _sets("other", other))
     _check_positions(x, y, matcher)
     with torch.autocast(x.device.type, enabled=False):
-        x, y = _sufficient(x, y, [_by_response(x), _by_response(y)])
+        x, y = _in_sufficient_dtype(x, y, [_by_response(x), _by_response(y)])
         norms_x, norms_y = _squared_norms("x", x), _squared_norms("other", y)
         products = _products_of_all(x, norms_x, matcher) if other is None else _products_with(x, y, matcher)
         return _similarities(kernel, products, norms_x[:, None], norms_y[None, :], sigma, x.shape[2]).to(dtype)
@@ -200,8 +200,8 @@ def _sets(name: str, responses: Tensor) -> Tensor:
     return responses if responses.dim() == 3 else responses[:, None]
 
 
-def _of_one_type(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Any]:
-    """Check that sets (N, S, C) and (M, T, C) can be compared; return them in the type of the result, and that type."""
+def _in_common_dtype(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Any]:
+    """Check that sets (N, S, C) and (M, T, C) can be compared; return them in the dtype of the result, and it."""
     import torch
 
     if x.shape[2] != y.shape[2]:
@@ -214,8 +214,8 @@ def _of_one_type(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Any]:
     return x, x if same else y.to(dtype), dtype
 
 
-def _sufficient(x: Tensor, y: Tensor, groups: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return sets in the type to compute in: as in `compute_rsm`, float64 if vectors that are compared share too much.
+def _in_sufficient_dtype(x: Tensor, y: Tensor, groups: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return sets in the dtype to compute in: as in `compute_rsm`, float64 if compared vectors share a large mean.
 
     Parameters
     ----------
@@ -244,7 +244,7 @@ def _spread(groups: Tensor) -> float:
     means = (_inverse_roots(norms)[:, None] @ groups).mT
     shared = (groups @ means)[:, :, 0].square() / (norms * means.square().sum(1))
     spread = (1 - float(shared.nanmedian())) * count / (count - 1)
-    return 1.0 if math.isnan(spread) else spread  # zeros, or squared norms beyond the range of the type
+    return 1.0 if math.isnan(spread) else spread  # all zero, or squared norms that overflow
 
 
 def _check_positions(x: Tensor, y: Tensor, matcher: Matcher) -> None:

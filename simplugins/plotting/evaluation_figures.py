@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.plotting.figure_texts import as_data, write_as_data
+from simplugins.plotting.figure_texts import literal_texts, set_literal_texts
 from simplugins.plotting.heatmaps import set_title
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def plot_translation(
     axes.set_ylabel("similarity")
     set_title(axes, title, layer)
     names = [str(number) for number in range(len(curves))]  # Matplotlib omits names that begin with an underscore
-    write_as_data(axes.legend(curves, names, frameon=False).get_texts(), result.measures)
+    set_literal_texts(axes.legend(curves, names, frameon=False).get_texts(), result.measures)
     return axes
 
 
@@ -123,7 +123,7 @@ def neighbours_figure(
     for place, axes in enumerate(grid[0][1:]):
         axes.set_title(f"{place + 1}", fontsize=9)
     if title:
-        (text,), style = as_data([title])
+        (text,), style = literal_texts([title])
         figure.suptitle(text, fontsize=10, **style)
     return figure
 

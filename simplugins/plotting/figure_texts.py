@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names and labels in figures: drawn as they are, never as formulas or TeX, in fonts that have their characters."""
+"""Names and labels in figures, drawn literally rather than as formulas or TeX, in fonts with their characters."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from simplugins._common.texts import printable
 _BOX = "\u25a1"
 _LONGEST = 64
 _LIKELY = ("CJK", "Noto", "Han", "Unicode", "Gothic", "Hei", "Ming", "Song")
-"""Words in the names of fonts with many characters, which are searched first."""
+"""Words in the names of fonts with many characters; these are searched first."""
 
 
-def as_data(names: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
-    """Return names as they are drawn, and the properties of Matplotlib texts with which they are drawn so.
+def literal_texts(names: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
+    """Return names to draw, and the properties of Matplotlib texts that draw them literally.
 
     Long names are shortened in the middle. Characters that no installed font has become boxes, with a warning.
     """
@@ -40,17 +40,17 @@ def as_data(names: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
 
 @cache
 def _report(characters: str) -> None:
-    """Warn of characters once per process: figures have the same labels on both axes."""
+    """Warn once per process, because figures often have the same labels on both axes."""
     warnings.warn(
-        f"no installed font has {characters}, drawn as boxes: install one that does, such as Noto Sans CJK",
+        f"no installed font has {characters}, drawn as boxes: install a font that does, such as Noto Sans CJK",
         UserWarning,
         stacklevel=2,
     )
 
 
-def write_as_data(texts: Sequence[Any], names: Iterable[str]) -> None:
-    """Set the names of existing Matplotlib texts, such as those of a legend; see `as_data`."""
-    names, style = as_data(names)
+def set_literal_texts(texts: Sequence[Any], names: Iterable[str]) -> None:
+    """Set the names of existing Matplotlib texts, such as those of a legend; see `literal_texts`."""
+    names, style = literal_texts(names)
     for text, name in zip(texts, names, strict=True):
         text.update({"text": name, **style})
 
@@ -61,7 +61,7 @@ def _shortened(text: str) -> str:
 
 
 def _fonts_for(characters: set[str]) -> tuple[list[str], set[str]]:
-    """Return families of installed fonts that add characters to those of the current font, and those that none has."""
+    """Return font families with characters that the current font lacks, and the characters that no font has."""
     from matplotlib import font_manager
 
     missing = characters - _characters_of(font_manager.findfont(font_manager.FontProperties()))
@@ -80,7 +80,7 @@ def _candidates(font_manager: Any) -> Iterator[tuple[str, str]]:
     fonts = {font.name: font.fname for font in font_manager.fontManager.ttflist if font.style == "normal"}
     likely = [name for name in fonts if any(word in name for word in _LIKELY)]
     for name in dict.fromkeys([*sorted(likely), *sorted(fonts)]):
-        if "Last Resort" not in name:  # it has a box for every character
+        if "Last Resort" not in name:  # has a placeholder for every character
             yield name, fonts[name]
 
 

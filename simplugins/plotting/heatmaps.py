@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from simplugins._common import filesystem
 from simplugins._common.texts import printable
-from simplugins.plotting.figure_texts import as_data
+from simplugins.plotting.figure_texts import literal_texts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,7 +105,7 @@ def plot_comparison(
         axes = plt.figure(figsize=size, layout="constrained").add_subplot()
     low, high = (None, None) if limits is None else limits
     image = axes.imshow(comparison.values, cmap=cmap, vmin=low, vmax=high, origin="lower", interpolation="nearest")
-    (method,), style = as_data([comparison.method])
+    (method,), style = literal_texts([comparison.method])
     axes.figure.colorbar(image, ax=axes, shrink=0.85).set_label(method, **style)
     set_title(axes, title, comparison.method)
     _name_layers(axes, comparison)
@@ -117,7 +117,7 @@ def plot_comparison(
 def _name_layers(axes: Axes, comparison: Comparison) -> None:
     for axis, names in ((axes.yaxis, comparison.rows), (axes.xaxis, comparison.columns)):
         every = -(-len(names) // _MOST_TICKS)
-        texts, style = as_data(names[::every])
+        texts, style = literal_texts(names[::every])
         axis.set_ticks(range(0, len(names), every), texts, **style)
         axis.set_tick_params(length=0, labelsize=_SMALL if len(names) > _MOST_NUMBERS else None)
     if max(map(len, comparison.columns)) * len(comparison.columns) > 40:
@@ -129,7 +129,7 @@ def set_title(axes: Axes, title: str | None, name: str) -> None:
     if title is not None:
         axes.set_title(title)
         return
-    (text,), style = as_data([name])
+    (text,), style = literal_texts([name])
     axes.set_title(text, **style)
 
 
@@ -167,7 +167,7 @@ def label_axis(axes: Axes, side: str, labels: NDArray[Any] | None, otherwise: st
         axis.set_label_text(otherwise)
         return
     ends = np.r_[starts[1:], len(labels)]
-    texts, style = as_data(labels[starts])
+    texts, style = literal_texts(labels[starts])
     axis.set_ticks((starts + ends - 1) / 2, texts, **style)
     if side == "x" and max(map(len, texts), default=0) * len(starts) > 40:
         axes.tick_params(axis="x", rotation=90)
@@ -202,7 +202,7 @@ def rsm_png(rsm: RSM) -> str:
 
 
 def _draw(figure: Figure, file: IO[bytes], image_format: str, *, dpi: int) -> None:
-    """Draw a figure; where labels leave no space for its axes, in Matplotlib's simpler layout, without its warning."""
+    """Write a figure, without Matplotlib's warning that labels leave too little space for its constrained layout."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "constrained_layout not applied", UserWarning)
         figure.savefig(file, format=image_format, dpi=dpi)

@@ -86,7 +86,7 @@ class Algebra:
         if (distances < 0).any():
             i, j = np.argwhere(distances < 0)[0]
             raise ValueError(
-                f"the squared distance of inputs {i} and {j} is {distances[i, j]:.6g}, so it has no root: use "
+                f"the squared distance of inputs {i} and {j} is {distances[i, j]:.6g}, so it has no square root: pass "
                 f"squared=True (dissimilarity='squared-distance' in to_tool)"
             )
         return np.sqrt(distances)
@@ -224,8 +224,8 @@ class Algebra:
         Parameters
         ----------
         labels : (N,) array of str or int
-            The labels of all inputs in the order requested; 1 and "1" are the same label. Each
-            label must name one input, unless the order is already that of the RSM.
+            The labels of all inputs in the order requested; 1 and "1" are the same label. Each label must name one
+            input, unless the order is already that of the RSM.
 
         Returns
         -------

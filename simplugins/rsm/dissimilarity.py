@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Telling dissimilarities from similarities, where a matrix of either comes in."""
+"""Detects matrices of dissimilarities where similarities are expected."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _HOLLOW = 1e-3
 
 
 def check_similarities(name: str, matrix: Matrix) -> None:
-    """Check that a matrix of inputs by the same inputs is not one of dissimilarities, as far as its diagonal shows.
+    """Check that a matrix does not hold dissimilarities, as far as its diagonal shows.
 
-    Of all similarities with ``|k(i, j)| <= sqrt(k(i, i) k(j, j))``, as of kernels and aligned inner products, only
-    constant ones look like dissimilarities. Nothing is known about a matrix whose diagonal is NaN.
+    Similarities with ``|k(i, j)| <= sqrt(k(i, i) k(j, j))``, such as kernels and aligned inner products, pass unless
+    they are constant. So does a matrix whose diagonal is NaN.
 
     Parameters
     ----------
     name : str
         The argument that errors name.
     matrix : (N, N) array
-        May hold NaN. O(N) for most similarities, O(N^2) otherwise.
+        May hold NaN. The check takes O(N) for most similarities, O(N^2) otherwise.
 
     Raises
     ------
@@ -50,13 +50,13 @@ def check_similarities(name: str, matrix: Matrix) -> None:
 
 
 def _is_kernel_like(matrix: Matrix, diagonal: Matrix) -> bool:
-    """Return True if the row with the largest diagonal entry alone shows that a matrix is none of dissimilarities."""
+    """Return whether the row with the largest diagonal entry rules out dissimilarities."""
     row = matrix[int(diagonal.argmax())]
     return bool(diagonal.max() > max(row.min(), 4 * _HOLLOW * np.abs(row).max()))
 
 
 def _reason(matrix: Matrix, diagonal: Matrix) -> str | None:
-    """Return what shows that a matrix holds dissimilarities, or None."""
+    """Return why a matrix must hold dissimilarities; None if nothing shows it."""
     known = ~np.isnan(diagonal)
     if not known.any():
         return None

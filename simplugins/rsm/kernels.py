@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Sigma = float | Literal["median"]
 KERNELS = ("linear", "cosine", "rbf")
 _RESOLVED = 16
-"""Squared distances of at least this many rounding errors are told apart."""
+"""Number of rounding errors from which squared distances count as resolved."""
 _NEGLIGIBLE = 20
 """Squared distance, in squared bandwidths, from which the RBF kernel is below 1e-4."""
 _EQUAL = 2.0**-40

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 import simplugins
 from simplugins.evaluation import translation
 from simplugins.plotting import figure_texts
-from simplugins.plotting.figure_texts import as_data
+from simplugins.plotting.figure_texts import literal_texts
 from simplugins.plotting.heatmaps import comparison_figure, rsm_figure, save_figure
 
 HOSTILE = [
@@ -132,7 +132,7 @@ def font(tmp_path):
 
 
 def test_a_font_that_has_the_characters_is_chosen(font):
-    texts, style = as_data(["\u8c93", "cat"])
+    texts, style = literal_texts(["\u8c93", "cat"])
     assert texts == ["\u8c93", "cat"]
     assert style["fontfamily"] == [*mpl.rcParams["font.family"], font]
     figure = Figure()
@@ -155,4 +155,4 @@ def test_characters_that_no_font_has_are_boxes_with_one_warning(monkeypatch):
 
 @pytest.mark.parametrize("name", ["cat", "caf\u00e9", "\u03b1\u03b2", "\u043a\u043e\u0442"])
 def test_characters_of_the_own_font_need_no_other(name):
-    assert as_data([name]) == ([name], {"parse_math": False, "usetex": False})
+    assert literal_texts([name]) == ([name], {"parse_math": False, "usetex": False})

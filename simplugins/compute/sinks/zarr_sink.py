@@ -50,7 +50,7 @@ class ZarrSink:
         if self.store is None:
             self.store = self._create(result)
         check_consistent(self.store.manifest["computed"], result)
-        with ThreadPoolExecutor(1) as writer:  # leaving it waits for the tile, also when an interrupt arrives
+        with ThreadPoolExecutor(1) as writer:  # waits for the tile even when interrupted
             writer.submit(self.store.write, tile, result).result()
 
     def _create(self, result: TileResult) -> Store:
