@@ -176,7 +176,7 @@ def test_what_is_the_input_is_asked_rather_than_guessed(network, batch, message)
 )
 def test_tensors_that_cannot_be_split_are_refused(convert):
     for inputs in (convert(IMAGES), {"x": convert(IMAGES)}):
-        with pytest.raises(TypeError, match="sparse or nested tensor.*list of batches"):
+        with pytest.raises(TypeError, match=r"sparse or nested tensor.*list of batches"):
             record(nn.Sequential(nn.ReLU()), inputs)
 
 
