@@ -63,6 +63,8 @@ class AxisTracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """For a view of part of a tensor: that tensor, the dimension, and the index or slice."""
         self._effects: Any = WeakTensorKeyDictionary()
         """What else than their input tensors depend on."""
+        self.adds_tokens = False
+        """Whether a tensor has had tokens that come from constants."""
         for tensor in constants:
             self._axes[tensor] = CONSTANT
 
@@ -141,8 +143,11 @@ class AxisTracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _note_axes(self, outputs: list[Tensor], result: Result) -> None:
         each = result if isinstance(result, list) else [result] * len(outputs)
         for tensor, axes in zip(outputs, each, strict=True):
-            fits = axes is not None and tuple(map(size_of, axes)) == tuple(tensor.shape)
-            self._axes[tensor] = axes if fits else unknown(tensor.shape)
+            if axes is None or tuple(map(size_of, axes)) != tuple(tensor.shape):
+                self._axes[tensor] = unknown(tensor.shape)
+            else:
+                self._axes[tensor] = axes
+                self.adds_tokens = self.adds_tokens or any(special_of(each) is not None for each in axes)
 
     def _copy_into(self, op: Operation) -> None:
         """Note that a tensor now has the values of another one."""

@@ -181,6 +181,7 @@ class Collector:
         self._check_patterns(reasons)
         if missing := self._describe_missing(reasons, outputs):
             warnings.warn(missing, UserWarning, stacklevel=4)
+        self._check_drop_tokens()
         for name, layout in self._layouts.items():
             axes = parse_layout(layout.name)
             self._growing[name] = GrowingOutput(name, self._store, axes, self._drop_tokens_of(name))
@@ -235,16 +236,28 @@ class Collector:
     def _drop_tokens_of(self, name: str) -> int | list[int]:
         """Return the tokens to drop from an output.
 
-        A number or indices apply to outputs with tokens from parameters; if there are none, to all outputs with tokens;
-        and otherwise to all outputs, so that constructing Activations raises the error.
+        A number or indices apply to outputs with tokens from parameters; if the model has no such tokens, to all
+        outputs with tokens; and if there are none, to all outputs, so that constructing Activations raises the error.
         """
-        layout = self._layouts[name]
         if isinstance(self._drop_tokens, str) and self._drop_tokens == SPECIAL:
-            return special_indices(layout.special)
+            return special_indices(self._layouts[name].special)
         layouts = self._layouts.items()
         suitable = [output for output, each in layouts if each.special is not None]
-        suitable = suitable or [output for output, each in layouts if parse_layout(each.name).has_tokens]
-        return self._drop_tokens if name in suitable or not suitable else 0
+        if not any(each.model_adds_tokens for _, each in layouts):
+            suitable = suitable or [output for output, each in layouts if parse_layout(each.name).has_tokens]
+            return self._drop_tokens if name in suitable or not suitable else 0
+        return self._drop_tokens if name in suitable else 0
+
+    def _check_drop_tokens(self) -> None:
+        """Warn if tokens should be dropped by number, but only layers that are not recorded have some to drop."""
+        if self._drop_tokens in (0, [], SPECIAL) or any(self._drop_tokens_of(name) for name in self._layouts):
+            return
+        warnings.warn(
+            f"drop_tokens={self._drop_tokens} drops nothing: the model adds class or register tokens, but after the "
+            f"recorded layers, {listed(self._layouts)}, or before them",
+            UserWarning,
+            stacklevel=5,
+        )
 
     @property
     def has_special_tokens(self) -> bool:

@@ -71,12 +71,15 @@ class OutputLayout:
         if the output has none, or no tokens.
     effect : Effect or None
         What else than the input the values depend on; None if nothing is known.
+    model_adds_tokens : bool
+        Whether tokens that come from parameters have been seen anywhere in the model.
     """
 
     inputs: int
     name: str
     special: NDArray[np.bool_] | None = None
     effect: Effect | None = None
+    model_adds_tokens: bool = False
 
 
 class RequestedLayouts:

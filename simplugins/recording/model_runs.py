@@ -53,6 +53,7 @@ class ModelRuns:
         """The first batch."""
         self._axes: dict[str, list[Axes | None]] = {}
         self._effects: dict[str, list[Effect | None]] = {}
+        self._adds_tokens = False
         self._other_shapes: dict[str, list[Shape]] | str | None = None
 
     def __call__(self, batch: Batch) -> None:
@@ -100,6 +101,7 @@ class ModelRuns:
 
         with self._hooks.observed(observe, recording=recording), tracing:
             self._run(batch)
+        self._adds_tokens = tracing.adds_tokens
 
     @property
     def _first(self) -> Batch:
@@ -129,7 +131,7 @@ class ModelRuns:
             around=lambda: self._around(layer),
             probe=lambda: self._changing(layer.name, number, shape),
         )
-        return replace(layout, effect=effect)
+        return replace(layout, effect=effect, model_adds_tokens=self._adds_tokens)
 
     def _around(self, layer: Layer) -> Iterator[Module]:
         yield layer.module

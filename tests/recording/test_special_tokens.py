@@ -83,6 +83,13 @@ def test_tokens_are_dropped_from_layers_that_have_them(tmp_path, dropped, batch_
     assert np.load(tmp_path / "to" / "blocks.0.npy").shape == (6, 21, 8)
 
 
+@pytest.mark.parametrize("dropped", [5, [0, 1], [-1]])
+def test_a_layer_before_the_special_tokens_keeps_its_tokens_also_if_recorded_alone(dropped):
+    with pytest.warns(UserWarning, match=r"drop_tokens=.* drops nothing.*patch_embed"):
+        (recorded,) = record(Vision(), PATCHES, "patch_embed", drop_tokens=dropped).values()
+    assert recorded.shape == (6, 16, 8)
+
+
 def test_fewer_tokens_may_be_dropped_than_there_are():
     recorded = record(Vision(), PATCHES, drop_tokens=1)
     assert sizes(recorded) == {"patch_embed": [16], "blocks.0": [20], "blocks.1": [20], "head": [1]}
