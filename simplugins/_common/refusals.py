@@ -62,6 +62,8 @@ def _not_one_array(value: Any) -> str | None:
         present = f"the keys {listed(list(map(repr, names)), most=_MOST_NAMES)}" if names else "no keys"
         choice = f": choose one, such as activations[{names[0]!r}]" if names else ""
         return f"expected one array, got a {type(value).__name__} with {present}{choice}"
+    if "netCDF4" in libraries(value) and hasattr(type(value), "variables"):
+        return f"expected one array, got a file of netCDF: choose a variable, {', '.join(map(repr, value.variables))}"
     if isinstance(value, Iterator | set | frozenset):
         return f"expected an array, got a {type(value).__name__}: pass a list of its elements"
     return None
@@ -119,6 +121,8 @@ def _is_sparse(value: Any) -> bool:
 def _delayed_table(value: Any) -> str | None:
     if {"dask", "dask_expr"} & libraries(value) and hasattr(value, "to_dask_array"):
         return "Dask data frames are not supported: pass frame.compute(), or frame.to_dask_array(lengths=True)"
+    if "polars" in libraries(value) and hasattr(value, "collect"):
+        return "lazy frames of Polars are not supported: pass frame.collect()"
     return None
 
 

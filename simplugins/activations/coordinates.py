@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,8 @@ from simplugins.activations.labels import check_labels
 
 IDENTIFIERS = ("stimulus_id", "image_id", "stimulus", "image", "filename", "label", "id")
 """Coordinates that identify inputs, in order of precedence, for dimensions with several coordinates."""
+_INDEX = re.compile(r"Unnamed: \d+|index|level_\d+|__index_level_\d+__")
+"""Columns that were the index of a table, before a file or `reset_index`."""
 _POSITIONS = ("channel_x", "channel_y", "channel_temporal")
 
 
@@ -67,7 +70,10 @@ def labels_of_index(index: Any) -> Any:
         numbered = sys.modules["pandas"].RangeIndex
         is_default = isinstance(index, numbered) and index.equals(numbered(len(index)))
         return None if is_default else index.to_numpy()
-    levels = {str(name): index.get_level_values(level).to_numpy() for level, name in enumerate(index.names)}
+    levels = {
+        f"level {level}" if name is None else str(name): index.get_level_values(level).to_numpy()
+        for level, name in enumerate(index.names)
+    }
     return _identifying(levels)
 
 
@@ -81,6 +87,25 @@ def _identifying(levels: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
             f"labels=, for example one of these, or numbers, range({len(next(iter(levels.values())))})"
         )
     return levels[distinct[0]]
+
+
+def check_columns(table: Any) -> None:
+    """Check that no column of a table of pandas, Polars or Arrow identifies its inputs, by its name.
+
+    Raises
+    ------
+    ValueError
+        If the name of a column is one of `IDENTIFIERS`, or that of an index which a file held.
+    """
+    if not {"pandas", "polars", "pyarrow"} & libraries(table):
+        return
+    names = getattr(table, "column_names", getattr(table, "columns", ())) if hasattr(table, "shape") else ()
+    known = (name for name in names if isinstance(name, str) and (name in IDENTIFIERS or _INDEX.fullmatch(name)))
+    if (name := next(known, None)) is not None:
+        raise ValueError(
+            f"the column {name!r} of the table names the inputs, but all columns are read as channels: drop it, and "
+            f"pass it as labels= (a table of pandas: frame.set_index({name!r})); if it is a channel, rename it"
+        )
 
 
 def check_one_position(array: Any, axis: int, layout: str) -> None:

@@ -52,6 +52,8 @@ def read_activations(path: str | os.PathLike[str], key: str | None = None) -> An
     """
     path = Path(path)
     suffix = path.suffix.lower()
+    if suffix != ".zarr" and path.is_dir():
+        raise ValueError(f"{path} is a folder: expected a file, or the folder of a recording or a Zarr array")
     if suffix not in _READERS:
         raise ValueError(f"{path}: unknown format {path.suffix!r}, expected one of {', '.join(_READERS)}")
     if not path.exists():
@@ -150,6 +152,8 @@ def _read_npz(path: Path, key: str | None) -> Any:
 def _read_torch(path: Path, key: str | None) -> Any:
     torch = import_extra("torch", extra="torch", purpose=f"reading {path.suffix} files")
     loaded = load_tensors(torch, path)
+    if isinstance(loaded, list | tuple) and len({part.ndim if torch.is_tensor(part) else None for part in loaded}) > 1:
+        loaded = {str(number): part for number, part in enumerate(loaded)}
     if isinstance(loaded, Mapping):
         tensors = _by_name(loaded, torch.is_tensor)
         return check_tensor(tensors[choose_name(path, list(tensors), key)], path)

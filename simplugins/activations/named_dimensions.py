@@ -45,7 +45,7 @@ def dimension_names(array: Any) -> tuple[str, ...] | None:
     if "xarray" in known:
         names = array.dims if hasattr(array, "dtype") else None
     elif "netCDF4" in known:
-        names = getattr(array, "dimensions", None)
+        names = None if hasattr(type(array), "variables") else getattr(array, "dimensions", None)
     elif "zarr" in known:
         stored = getattr(getattr(array, "metadata", None), "dimension_names", None)
         names = stored or getattr(array, "attrs", {}).get("_ARRAY_DIMENSIONS")

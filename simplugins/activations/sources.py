@@ -10,11 +10,12 @@ import numpy as np
 
 from simplugins._common import arrays, refusals
 from simplugins._common.data_frames import check_complete, frame_values, is_frame
-from simplugins.activations.coordinates import check_one_position, labels_along, labels_of_index
+from simplugins.activations.coordinates import check_columns, check_one_position, labels_along, labels_of_index
 from simplugins.activations.layouts import parse_layout
 from simplugins.activations.masked_arrays import is_masked, plain_and_mask, rows_with_values
 from simplugins.activations.named_dimensions import dimension_names, known_letter, layout_by_name
 from simplugins.activations.named_orders import check_labels_order, check_same_places, index_along
+from simplugins.activations.packed_values import check_unpacked
 
 
 class Source(NamedTuple):
@@ -54,6 +55,8 @@ def read_source(array: Any, layout: str = "auto", mask: Any = None, labels: Any 
         return _read_list(source)
     if _is_nested_tensor(array):
         return _read_list(source._replace(array=list(array.unbind())))
+    check_unpacked(array)
+    check_columns(array)
     if is_frame(array):
         source = _read_frame(source)
     elif names := dimension_names(array):
@@ -69,6 +72,8 @@ def read_source(array: Any, layout: str = "auto", mask: Any = None, labels: Any 
 
 def read_set(vectors: Any) -> Any:
     """Return one set (S, C) without names, and without the positions that are masked."""
+    check_unpacked(vectors)
+    check_columns(vectors)
     if is_frame(vectors):
         return frame_values(vectors)
     if names := dimension_names(vectors):
@@ -239,11 +244,16 @@ def _values(array: Any) -> Any:
     known = refusals.libraries(array)
     if "xarray" in known:
         return array.data if hasattr(array, "dtype") else array
-    return _netcdf_values(array) if "netCDF4" in known else array
+    return _netcdf_values(array) if "netCDF4" in known and not hasattr(type(array), "variables") else array
 
 
 def _netcdf_values(variable: Any) -> Any:
     """Return the values of a netCDF variable, masked where they are missing."""
+    if not variable.scale and {"scale_factor", "add_offset"} & set(variable.ncattrs()):
+        raise ValueError(
+            f"variable {variable.name!r} is not unpacked, set_auto_scale(False): call set_auto_scale(True), or pass "
+            f"its values, variable[:]"
+        )
     if not variable.mask:
         raise ValueError(
             f"variable {variable.name!r} hides which values are missing, set_auto_mask(False): call "

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,6 +36,8 @@ MatchingOption = Annotated[
     ),
 ]
 Key = Annotated[str | None, typer.Option(help="Name of the array, if the file holds several.")]
+LabelsKey = Annotated[str | None, typer.Option(help="Name of the array, if the file of labels holds several.")]
+OtherLabelsKey = Annotated[str | None, typer.Option(help="Name of the array in the file of other labels.")]
 PartialLabels = Annotated[
     bool, typer.Option("--partial-labels", help="Inputs may lack a label (a blank line), and are then in no class.")
 ]
@@ -58,6 +60,35 @@ def key_option(option: str) -> Iterator[None]:
         yield
     except ArrayKeyError as error:
         raise error.with_option(option) from error
+
+
+def read_labels(
+    option: str,
+    file: tuple[Path | None, str | None],
+    readers: tuple[Callable[[Any], Any], Callable[[Any], Any]],
+    *,
+    partial: bool,
+) -> Any:
+    """Read the labels of a file, None if there is none.
+
+    Parameters
+    ----------
+    option : str
+        The option that names the file; that of its key ends in ``-key``.
+    file : (path, str), or None in place of either
+        The file, and the array in it.
+    readers : pair of callables
+        Read a text file, without and with inputs that lack a label.
+    partial : bool
+        Whether inputs may lack a label.
+    """
+    from simplugins.activations.label_arrays import read_label_file
+
+    path, key = file
+    if path is None and key is not None:
+        raise ValueError(f"{option}-key selects an array of a file, which {option} must name")
+    with key_option(f"{option}-key"):
+        return None if path is None else read_label_file(path, key, read_text=readers[partial], partial=partial)
 
 
 def check_output(path: Path, *, force: bool) -> None:

@@ -69,10 +69,12 @@ def compare(
     """Compare the layers of two networks, or of one network with each other, by their RSMs."""
     from simplugins.comparisons.layer_files import read_layers
     from simplugins.comparisons.layers import TABLES, compare_layers
-    from simplugins.plotting.heatmaps import comparison_figure, save_figure
+    from simplugins.plotting.heatmaps import check_format, comparison_figure, save_figure
 
     for path in out or []:
         check_output(path, force=force)
+        if path.suffix not in TABLES:
+            check_format(path)
     comparison = compare_layers(
         measure=read_measures([measure], measure_option)[0],
         matching=read_matching(matching, matching_option),

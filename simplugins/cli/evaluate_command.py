@@ -8,7 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from simplugins.cli.command_options import Force, Key, PartialLabels, Quiet, check_output, key_option
+from simplugins.cli.command_options import (
+    Force,
+    Key,
+    LabelsKey,
+    OtherLabelsKey,
+    PartialLabels,
+    Quiet,
+    check_output,
+    key_option,
+    read_labels,
+)
 from simplugins.cli.terminal import one_line_errors, print_table, say
 
 app = typer.Typer(
@@ -18,7 +28,10 @@ app = typer.Typer(
 _Rsm = Annotated[Path, typer.Argument(help="An RSM that simplugins saved.", metavar="RSM")]
 _Resamples = Annotated[int, typer.Option(help="Bootstrap resamples for the intervals.", min=1)]
 _Labels = Annotated[
-    Path | None, typer.Option(help="A text file with one line per input: its label, or several separated by commas.")
+    Path | None,
+    typer.Option(
+        help="A text file with one line per input, its label or several separated by commas; or a file of arrays."
+    ),
 ]
 _OtherLabels = Annotated[Path | None, typer.Option(help="The same for the gallery, if it is not the queries.")]
 _Neighbours = Annotated[int, typer.Option("-k", help="Number of neighbours per query.", min=1)]
@@ -33,7 +46,9 @@ _Figure = Annotated[Path | None, typer.Option(help="A figure of the first querie
 def retrieval(
     path: _Rsm,
     labels: _Labels = None,
+    labels_key: LabelsKey = None,
     other_labels: _OtherLabels = None,
+    other_labels_key: OtherLabelsKey = None,
     partial_labels: PartialLabels = False,
     k: _Neighbours = 1,
     resamples: _Resamples = 1000,
@@ -48,7 +63,7 @@ def retrieval(
     from simplugins.activations.formats import read_activations
     from simplugins.evaluation.retrieval_metrics import TABLES
     from simplugins.plotting.evaluation_figures import neighbours_figure
-    from simplugins.plotting.heatmaps import save_figure
+    from simplugins.plotting.heatmaps import check_format, save_figure
     from simplugins.rsm.archive import load_rsm
 
     if (images is None) != (figure is None):
@@ -58,13 +73,15 @@ def retrieval(
             check_output(output, force=force)
     if out is not None and out.suffix not in TABLES:
         raise ValueError(f"--out {out}: expected a name that ends in {' or '.join(TABLES)}")
+    if figure is not None:
+        check_format(figure)
     rsm = load_rsm(path)
     if images is not None and not rsm.symmetric:
         raise ValueError("--figure draws inputs that find each other, but this RSM compares them with other inputs")
     result = evaluation.retrieval(
         rsm,
-        _read_label_sets(labels, partial=partial_labels),
-        other_labels=_read_label_sets(other_labels, partial=partial_labels),
+        _read_label_sets("--labels", (labels, labels_key), partial=partial_labels),
+        other_labels=_read_label_sets("--other-labels", (other_labels, other_labels_key), partial=partial_labels),
         k=k,
         resamples=resamples,
     )
@@ -83,14 +100,11 @@ def retrieval(
         say(f"written: {figure}")
 
 
-def _read_label_sets(path: Path | None, *, partial: bool) -> Any:
-    from simplugins.activations import label_files, labels
+def _read_label_sets(option: str, file: tuple[Path | None, str | None], *, partial: bool) -> Any:
+    from simplugins.activations import label_files
 
-    if path is None:
-        return None
-    if partial:
-        return labels.partial_labels(label_files.read_partial_label_sets(path))
-    return label_files.read_label_sets(path)
+    readers = label_files.read_label_sets, label_files.read_partial_label_sets
+    return read_labels(option, file, readers, partial=partial)
 
 
 @app.command(name="output-correlation")

@@ -15,15 +15,18 @@ from simplugins.cli.command_options import (
     Engine,
     Force,
     Key,
+    LabelsKey,
     Layout,
     MatchingName,
     MatchingOption,
     MeasureOption,
+    OtherLabelsKey,
     PartialLabels,
     Quiet,
     Threads,
     check_output,
     key_option,
+    read_labels,
     read_matching,
     read_measures,
 )
@@ -52,7 +55,9 @@ _Measures = Annotated[
 ]
 _Other = Annotated[Path | None, typer.Option(help="Other inputs to compare IN with.")]
 _OtherKey = Annotated[str | None, typer.Option(help="Name of the array in the file of other inputs.")]
-_Labels = Annotated[Path | None, typer.Option(help="A text file with the label of each input on a line of its own.")]
+_Labels = Annotated[
+    Path | None, typer.Option(help="A text file with a line per input, its label; or a file of arrays, as IN.")
+]
 _OtherLabels = Annotated[Path | None, typer.Option(help="Labels of the other inputs.")]
 _Mask = Annotated[Path | None, typer.Option(help=_MASK_HELP)]
 _MaskKey = Annotated[str | None, typer.Option(help="Name of the array, if the file of the mask holds several.")]
@@ -78,7 +83,9 @@ def rsm(
     other: _Other = None,
     other_key: _OtherKey = None,
     labels: _Labels = None,
+    labels_key: LabelsKey = None,
     other_labels: _OtherLabels = None,
+    other_labels_key: OtherLabelsKey = None,
     partial_labels: PartialLabels = False,
     mask: _Mask = None,
     mask_key: _MaskKey = None,
@@ -125,8 +132,14 @@ def rsm(
         scheduler=scheduler,
         progress=not quiet,
         # last, so that options are checked before anything is read
-        **_read_side("", (activations, key), (mask, mask_key), labels, partial=partial_labels),
-        **_read_side("other_", (other, other_key), (other_mask, other_mask_key), other_labels, partial=partial_labels),
+        **_read_side("", (activations, key), (mask, mask_key), (labels, labels_key), partial=partial_labels),
+        **_read_side(
+            "other_",
+            (other, other_key),
+            (other_mask, other_mask_key),
+            (other_labels, other_labels_key),
+            partial=partial_labels,
+        ),
     )
     _save(rsms, paths, out, store, force=force)
 
@@ -141,17 +154,16 @@ def _save(rsms: dict[str, RSM], paths: dict[str, Path], out: Path | None, store:
         say(f"{path}: {rsms[name]!r}")
 
 
-def _read_side(side: str, array: _File, mask: _File, labels: Path | None, *, partial: bool) -> dict[str, Any]:
+def _read_side(side: str, array: _File, mask: _File, labels: _File, *, partial: bool) -> dict[str, Any]:
     """Read the activations, mask and labels of the inputs, or of the "other_" inputs; None for missing files."""
     from simplugins.activations import label_files
-    from simplugins.activations.labels import partial_labels
 
-    read_labels = label_files.read_partial_labels if partial else label_files.read_labels
-    names = None if labels is None else read_labels(labels)
+    readers = label_files.read_labels, label_files.read_partial_labels
+    option = f"--{side.replace('_', '-')}labels"
     return {
         side.removesuffix("_") or "activations": _read_array(f"{side}key", array),
         f"{side}mask": _read_array(f"{side}mask_key", mask),
-        f"{side}labels": partial_labels(names) if partial and names is not None else names,
+        f"{side}labels": read_labels(option, labels, readers, partial=partial),
     }
 
 

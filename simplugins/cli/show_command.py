@@ -21,12 +21,13 @@ def show(
     force: Force = False,
 ) -> None:
     """Draw an RSM, and summarise it in the terminal."""
-    from simplugins.plotting.heatmaps import rsm_figure, save_figure
+    from simplugins.plotting.heatmaps import check_format, rsm_figure, save_figure
     from simplugins.rsm.archive import load_rsm
 
     rsm = load_rsm(path)
     figure = path.with_suffix(".png") if out is None else out
     check_output(figure, force=force)
+    check_format(figure)
     print_table(["", str(path)], [[name, text] for name, text in rsm.summary().items()])
     save_figure(rsm_figure(rsm), figure, overwrite=force)
     say(f"figure: {figure}")

@@ -49,7 +49,7 @@ def read_layers(path: str | PathLike[str], patterns: Sequence[str] = ()) -> dict
     names = () if is_rsm(path) else formats.array_names(path)
     if not names:
         return {name: _read_layer(path) for name in _selected([path.stem], patterns, path)}
-    return {name: formats.read_activations(path, name) for name in _selected(names, patterns, path)}
+    return {name: _read_array(path, name) for name in _selected(names, patterns, path)}
 
 
 def _read_folder(folder: Path, patterns: Sequence[str]) -> dict[str, Any]:
@@ -69,6 +69,16 @@ def _read_folder(folder: Path, patterns: Sequence[str]) -> dict[str, Any]:
                 f"of layers must hold one; compare the file itself, or move the arrays to files of their own"
             ) from None
     return layers
+
+
+def _read_array(path: Path, name: str) -> Any:
+    array = formats.read_activations(path, name)
+    if getattr(getattr(array, "dtype", None), "kind", "") in ("U", "S"):
+        raise ValueError(
+            f"{path}: {name!r} holds texts, which are no layer: name the layers to compare, with --layer on the "
+            f"command line"
+        )
+    return array
 
 
 def _read_layer(path: Path) -> Any:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common import arrays
+from simplugins._common import arrays, refusals
 from simplugins._common.optional import import_extra
+from simplugins.activations.layouts import may_be_channels_last
 from simplugins.activations.scaling import LEAST_SPREAD
 from simplugins.matching.matcher import Matcher
 from simplugins.measures.measure import Options, resolve_measure
@@ -181,6 +182,8 @@ def _kernel_and_matcher(measure: Any) -> tuple[str, Matcher]:
 
 def _sets(name: str, responses: Tensor) -> Tensor:
     """Check responses, and return them as sets of concept vectors (N, S, C)."""
+    if (reason := refusals.refusal(responses)) is not None:
+        raise TypeError(f"{name}: {reason}")
     if not arrays.is_torch(responses) or not responses.is_floating_point():
         kind = f"a tensor of {responses.dtype}" if arrays.is_torch(responses) else type(responses).__name__
         raise TypeError(f"{name}: expected a tensor of floating-point numbers, got {kind}")
@@ -188,6 +191,11 @@ def _sets(name: str, responses: Tensor) -> Tensor:
         raise ValueError(
             f"{name}: expected responses (inputs, channels, height, width), (inputs, positions, channels) or "
             f"(inputs, channels), without empty dimensions; got shape {tuple(responses.shape)}"
+        )
+    if may_be_channels_last(tuple(responses.shape)):
+        raise ValueError(
+            f"{name}: shape {tuple(responses.shape)} looks like images (inputs, height, width, channels): pass "
+            f"responses.movedim(-1, 1), or responses.flatten(2).mT if they have {responses.shape[1]} channels"
         )
     bad = ~responses.detach().isfinite()
     if bad.any():

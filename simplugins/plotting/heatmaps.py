@@ -232,6 +232,15 @@ def _size_for_layers(rows: int, columns: int) -> tuple[float, float]:
     return 2.5 + 0.45 * min(columns, _MOST_TICKS), 1.8 + 0.45 * min(rows, _MOST_TICKS)
 
 
+def check_format(path: str | PathLike[str]) -> None:
+    """Raise a ValueError if figures cannot be written in the format that the ending of a path names."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    suffix, known = Path(path).suffix.lstrip(".").lower(), FigureCanvasBase.get_supported_filetypes()
+    if suffix not in known:
+        raise ValueError(f"{path}: unknown image format {suffix!r}, expected one of {', '.join(sorted(known))}")
+
+
 def save_figure(figure: Figure, path: str | PathLike[str], *, overwrite: bool = False) -> None:
     """Write a figure in the format given by the ending of the path (.png, .pdf, .svg …), atomically.
 
@@ -243,9 +252,7 @@ def save_figure(figure: Figure, path: str | PathLike[str], *, overwrite: bool = 
         If Matplotlib does not support the format.
     """
     suffix = Path(path).suffix.lstrip(".").lower()
-    known = figure.canvas.get_supported_filetypes()
-    if suffix not in known:
-        raise ValueError(f"{path}: unknown image format {suffix!r}, expected one of {', '.join(sorted(known))}")
+    check_format(path)
 
     def write(file: IO[bytes]) -> None:
         _draw(figure, file, suffix, dpi=150)

@@ -87,3 +87,24 @@ def test_tables_are_sets_and_single_responses_too():
     sets = [FRAME.iloc[: i + 1] for i in range(3)]
     assert Activations.from_sets(sets).digest() == Activations.from_sets([one.to_numpy() for one in sets]).digest()
     assert simplugins.match(FRAME, FRAME).value == pytest.approx(simplugins.match(X, X).value)
+
+
+@pytest.mark.parametrize(
+    "name", ["Unnamed: 0", "index", "level_0", "__index_level_0__", "label", "stimulus_id", "filename"]
+)
+def test_columns_that_name_the_inputs_are_not_channels(name):
+    table = pd.DataFrame(X).assign(**{name: range(1, 6)})
+    for read in (Activations.from_array, lambda frame: Activations.from_sets([frame])):
+        with pytest.raises(ValueError, match=f"column '{name}'"):
+            read(table)
+    assert Activations.from_array(table.set_index(name)).labels.tolist() == list(range(1, 6))
+    assert Activations.from_array(table.rename(columns={name: "unit"})).channels == 8
+
+
+def test_unnamed_levels_of_an_index_are_all_looked_at():
+    def labels_of(*levels):
+        return Activations.from_array(pd.DataFrame(X, pd.MultiIndex.from_arrays(levels))).labels
+
+    assert labels_of(LABELS, [1] * 5).tolist() == labels_of([1] * 5, LABELS).tolist() == LABELS
+    with pytest.raises(ValueError, match="level 0, level 1"):
+        labels_of(LABELS, range(5))

@@ -185,3 +185,18 @@ def test_damaged_files_of_activations_are_errors(tmp_path):
         with pytest.raises(ValueError, match=rf"bad\.npz.*{message}"):
             read_activations(tmp_path / "bad.npz")
         (tmp_path / "bad.npz").unlink()
+
+
+def test_tuples_in_torch_files_have_their_numbers_as_keys(tmp_path):
+    path, values = tmp_path / "saved.pt", torch.tensor(VALUES)
+    torch.save((values, ["cat"] * len(values)), path)
+    np.testing.assert_array_equal(read_activations(path), VALUES)
+    torch.save((values, torch.arange(len(values))), path)
+    np.testing.assert_array_equal(read_activations(path, "0"), VALUES)
+    with pytest.raises(ValueError, match="2 arrays.*0, 1"):
+        read_activations(path)
+
+
+def test_a_folder_is_called_a_folder(tmp_path):
+    with pytest.raises(ValueError, match="is a folder"):
+        read_activations(tmp_path)

@@ -12,6 +12,7 @@ import torch
 import typer.main
 import zarr
 from safetensors.numpy import save_file
+from scipy.io import savemat
 from typer.testing import CliRunner
 
 import simplugins
@@ -200,3 +201,48 @@ def test_labels_of_files_are_those_of_numbers(run, tmp_path):
     refused = run(command, tmp_path / "out.npz")
     assert (refused.exit_code, "labels differ" in refused.output) == (2, True)
     assert run(command, tmp_path / "out.npz", "--align").output.strip() == "cka: 1"
+
+
+def invoke(arguments):
+    return CliRunner().invoke(app, arguments)
+
+
+@pytest.mark.parametrize("name", ["labels.npz", "labels.mat", "labels.h5"])
+def test_labels_come_from_arrays_of_files(tmp_path, name):
+    labels, numbers = ["K\u00e4tze", *"bcadb"], np.arange(6)
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(6, 3)))
+    if name.endswith(".npz"):
+        np.savez(tmp_path / name, names=np.array(labels), numbers=numbers)
+    elif name.endswith(".mat"):
+        savemat(tmp_path / name, {"names": np.array(labels, object), "numbers": numbers[:, None]})
+    else:
+        with h5py.File(tmp_path / name, "w") as file:
+            file["names"], file["numbers"] = np.array(labels, object), numbers
+    source, out, file = (str(tmp_path / each) for each in ("x.npy", "out.npz", name))
+    command = ["rsm", source, "-q", "-o", out, "--force", "--labels", file]
+    for key, expected in (("names", labels), ("numbers", numbers.tolist())):
+        assert invoke([*command, "--labels-key", key]).exit_code == 0
+        assert simplugins.load_rsm(out).labels.tolist() == expected
+    assert "--labels-key (" in invoke(command).stderr
+    retrieval = invoke(["evaluate", "retrieval", out, "--labels", file, "--labels-key", "names"])
+    assert retrieval.exit_code == 0
+    for option in ("--labels-key", "--other-labels-key"):
+        result = invoke(["rsm", source, "-o", str(tmp_path / "new.npz"), option, "names"])
+        assert result.exit_code == 2
+        assert option in result.stderr
+
+
+def test_texts_beside_layers_are_not_compared(tmp_path):
+    np.savez(tmp_path / "net.npz", layer=np.random.default_rng(0).normal(size=(4, 3)), names=np.array(list("abcd")))
+    assert "'names' holds texts" in invoke(["compare", str(tmp_path / "net.npz"), "-q"]).stderr
+    assert invoke(["compare", str(tmp_path / "net.npz"), "-q", "--layer", "layer"]).exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["compare", "show"])
+def test_unknown_formats_of_figures_are_one_line_before_any_result(tmp_path, command):
+    path = tmp_path / "saved.npz"
+    simplugins.RSM.from_similarities(np.eye(4)).save(path)
+    result = invoke([command, str(path), "-o", str(tmp_path / "figure.xlsx")])
+    assert result.exit_code == 2
+    assert "xlsx" in result.stderr
+    assert not result.stdout

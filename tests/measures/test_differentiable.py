@@ -284,3 +284,22 @@ def test_autocast_does_not_change_the_type_that_is_computed_in(dtype):
     expected = semantic_similarity(x, y, "semantic-rbf", sigma=1000.0)
     with torch.autocast("cpu", dtype=dtype):
         assert torch.equal(semantic_similarity(x, y, "semantic-rbf", sigma=1000.0), expected)
+
+
+@pytest.mark.parametrize(
+    ("responses", "match"),
+    [
+        (torch.rand(3, 4).to_sparse(), r"sparse.*to_dense\(\)"),
+        (torch.rand(3, 4, device="meta"), "meta"),
+        (torch.nested.nested_tensor([torch.rand(3, 4), torch.rand(2, 4)], layout=torch.jagged), "nested"),
+    ],
+)
+def test_tensors_of_other_kinds_are_refused(responses, match):
+    with pytest.raises(TypeError, match=f"x: .*{match}"):
+        semantic_rsm(responses)
+
+
+def test_images_with_channels_last_are_refused():
+    with pytest.raises(ValueError, match=r"x: shape \(2, 16, 16, 3\).*movedim"):
+        semantic_rsm(torch.rand(2, 16, 16, 3))
+    assert semantic_rsm(torch.rand(2, 16, 16, 3).movedim(-1, 1)).shape == (2, 2)
