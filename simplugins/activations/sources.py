@@ -17,6 +17,9 @@ from simplugins.activations.named_dimensions import dimension_names, known_lette
 from simplugins.activations.named_orders import check_labels_order, check_same_places, index_along
 from simplugins.activations.packed_values import check_unpacked
 
+_RESULTS = {"simplugins.rsm", "simplugins.comparisons", "simplugins.evaluation"}
+"""Packages whose objects are results of activations, such as RSMs."""
+
 
 class Source(NamedTuple):
     """An array, and the options of `Activations.from_array` that it determines."""
@@ -45,7 +48,7 @@ def read_source(array: Any, layout: str = "auto", mask: Any = None, labels: Any 
     ValueError
         If names are unknown or contradict the layout, or masked values are not whole positions.
     """
-    if "simplugins" in refusals.libraries(array):
+    if {".".join(base.__module__.split(".")[:2]) for base in type(array).__mro__} & _RESULTS:
         raise TypeError(
             f"expected activations, got {array!r:.60}, which simplugins computed of them: compare RSMs with "
             f"simplugins.compare, or pass np.asarray(...) if its rows are meant as activations"
