@@ -115,7 +115,8 @@ class Collector:
             check_effects(self._effects)
         else:
             self._begin(outputs, find_layout)
-            warn_of_effects(self._effects, are_masked=masks is not None and masks.are_given)
+            are_masked = masks is not None and masks.are_given
+            warn_of_effects(self._effects, "random", *([] if are_masked else ["padding"]))
         inputs = f"inputs {self._inputs} to {self._inputs + size - 1}"
         for layer, names in self._names.items():
             tensors = outputs.get(layer, [])
@@ -154,10 +155,16 @@ class Collector:
         ------
         ValueError
             If there were no inputs, or there is not exactly one label per input.
+
+        Warns
+        -----
+        UserWarning
+            If layers depend on which inputs share a batch, and there was one.
         """
         if not self._inputs:
             raise ValueError("inputs: expected at least one, got none")
         names = labels.finish()
+        warn_of_effects(self._effects, "batch")
         activations, descriptions = {}, {}
         for name, array in self._store.arrays().items():
             options = self._growing[name].options

@@ -22,20 +22,19 @@ _TEXTS = {
 }
 
 
-def warn_of_effects(effects: Effects, *, are_masked: bool) -> None:
+def warn_of_effects(effects: Effects, *kinds: str) -> None:
     """Warn of outputs that depend on more than their input.
 
     Parameters
     ----------
     effects : mapping of str to Effect or None
         By output.
-    are_masked : bool
-        Whether there is a mask of the inputs' tokens, so that padding is no surprise.
+    *kinds : str
+        The kinds of effects to warn of.
     """
-    for kind, text in _TEXTS.items():
-        names = _named(effects, kind)
-        if names and not (kind == "padding" and are_masked):
-            warnings.warn(f"layers {text}: {names}", UserWarning, stacklevel=4)
+    for kind in kinds:
+        if names := _named(effects, kind):
+            warnings.warn(f"layers {_TEXTS[kind]}: {names}", UserWarning, stacklevel=4)
 
 
 def check_effects(effects: Effects) -> None:
