@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Warnings and errors about layers whose outputs for an input depend on more than the input."""
+"""Warnings and errors about layers whose outputs depend on more than their own input."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def warn_of_effects(effects: Effects, *, are_masked: bool) -> None:
     effects : mapping of str to Effect or None
         By output.
     are_masked : bool
-        Whether there is a mask of the inputs' tokens, so that padding is no surprise.
+        Whether there is a mask of the inputs' tokens, so that no warning of padding is needed.
     """
     for kind, text in _TEXTS.items():
         names = _named(effects, kind)
@@ -42,8 +42,8 @@ def check_effects(effects: Effects) -> None:
     """Raise a ValueError if outputs depend on the other inputs of their batch."""
     if names := _named(effects, "batch"):
         raise ValueError(
-            f"layers depend on which inputs share a batch, so recordings in several batches are not those of the "
-            f"inputs: {names}. Pass all inputs in one batch (batch_size), or layers before these"
+            f"layers depend on which inputs share a batch, so recording in several batches would change them: "
+            f"{names}. Pass all inputs in one batch (batch_size), or record earlier layers"
         )
 
 
