@@ -26,6 +26,11 @@ def is_frame(value: Any) -> bool:
     return "pandas" in libraries(value) and hasattr(value, "columns")
 
 
+def is_default_index(index: Any) -> bool:
+    """Return whether an index of pandas is the default one, the numbers 0, 1, 2 and so on."""
+    return type(index).__name__ == "RangeIndex" and (index.start, index.step) == (0, 1)
+
+
 def frame_values(frame: Any) -> NDArray[Any]:
     """Return the values of a table as an array of real numbers.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The type to compute in for inputs that share so much, such as a large mean, that float32 would lose the rest."""
+"""The dtype to compute in for inputs with so much in common, such as a large mean, that float32 loses the rest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sufficient_dtype(
     *,
     by_input: bool,
 ) -> np.dtype[np.floating]:
-    """Return float64, or `dtype` if all inputs are equal; warn if not even float64 can tell inputs apart.
+    """Return float64, or `dtype` if all inputs are equal; warn if even float64 cannot distinguish the inputs.
 
     Parameters
     ----------
@@ -32,14 +32,14 @@ def sufficient_dtype(
         The share of squared norms that the inputs do not have in common along the direction of their mean. If it is
         very small, all inputs are read once more.
     by_input : bool
-        Whether to compare inputs; or else single vectors, if inputs have unequal numbers of them.
+        Whether to compare inputs; otherwise single vectors, for inputs with unequal numbers of them.
     """
     if spread > LEAST_SPREAD[np.dtype(np.float64)]:
         return np.dtype(np.float64)
     steps = _steps(reader, positions, channels, by_input=by_input)
     if not steps.any():
         return dtype
-    typical = float(np.median(steps[steps > 0]))  # equal inputs are no matter of precision
+    typical = float(np.median(steps[steps > 0]))  # equal inputs need no precision
     if typical < LEAST_SPREAD[np.dtype(np.float64)]:
         warnings.warn(
             f"the inputs have so much in common, such as a large mean, that they differ by only {np.sqrt(typical):.1g} "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Orders of inputs and channels that the indexes of pandas and xarray tell, and whether they contradict each other."""
+"""Checks that indexes of pandas and xarray objects list inputs and channels in the same order."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from simplugins._common import refusals
+from simplugins._common.data_frames import is_default_index
 
 
 def index_along(array: Any, axis: int) -> list[str] | None:
-    """Return the names along an axis of a table, a column of pandas or a DataArray; None if it has none.
-
-    The default numbers of pandas are no names.
-    """
+    """Return the names along an axis of a pandas DataFrame or Series, or a DataArray; None for default numbers."""
     if getattr(array, "ndim", 0) <= axis:
         return None
     known = refusals.libraries(array)
@@ -23,24 +21,23 @@ def index_along(array: Any, axis: int) -> list[str] | None:
         index = array.indexes.get(array.dims[axis])
     else:
         return None
-    is_default = index is None or (type(index).__name__ == "RangeIndex" and (index.start, index.step) == (0, 1))
-    return None if is_default else list(map(str, index))
+    return None if index is None or is_default_index(index) else list(map(str, index))
 
 
 def check_same_places(first: Sequence[str] | None, second: Sequence[str] | None, message: str) -> None:
-    """Check that no name of one index is at another place in the other index.
+    """Check that two indexes do not list the same names at different places.
 
     Parameters
     ----------
     first, second : sequences of str or None
-        Two indexes; without one of them there is nothing to check.
+        Two indexes; None passes.
     message : str
         The beginning of the error.
 
     Raises
     ------
     ValueError
-        If a name, which occurs once in each, is at different places; or if all names are the same in another order.
+        If all names are unique and one of them is at different places, or if the names are the same in another order.
     """
     if first is None or second is None or list(first) == list(second):
         return
@@ -53,19 +50,19 @@ def check_same_places(first: Sequence[str] | None, second: Sequence[str] | None,
     if moved is not None:
         raise ValueError(
             f"{message}: {moved!r} is at place {list(first).index(moved)} in one and {list(second).index(moved)} in "
-            f"the other; bring them into one order (reindex), or pass values without names (.to_numpy())"
+            f"the other; put them in the same order (reindex), or pass values without names (.to_numpy())"
         )
 
 
 def check_labels_order(index: Sequence[str] | None, own: Any, labels: Any) -> None:
-    """Check that labels are in the order of an array, as far as the index of both, or the labels themselves, tell.
+    """Check that labels are in the order of an array, as far as their indexes or the labels themselves show.
 
     Parameters
     ----------
     index : sequence of str or None
         The names of the array's inputs.
     own : array or None
-        The labels that the array itself gives its inputs.
+        The labels that the array itself has for its inputs.
     labels : array or None
         The labels that were passed.
 

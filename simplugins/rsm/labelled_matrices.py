@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Matrices whose rows and columns have labels: tables of pandas and arrays of xarray."""
+"""Labels of square matrices in pandas DataFrames and xarray DataArrays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common import refusals
-from simplugins._common.data_frames import is_frame
+from simplugins._common.data_frames import is_default_index, is_frame
 from simplugins._common.validation import error_prefix
 from simplugins.activations.labels import as_labels, comparable
 from simplugins.activations.named_orders import check_labels_order, index_along
@@ -45,7 +45,7 @@ def axis_labels(matrix: Any) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
     else:
         return None, None
     with error_prefix("labels"):
-        rows, columns = (None if axis is None or _is_default(axis) else as_labels(_labels(axis)) for axis in axes)
+        rows, columns = (None if axis is None or is_default_index(axis) else as_labels(_labels(axis)) for axis in axes)
     return rows, columns
 
 
@@ -70,10 +70,6 @@ def _labels(axis: Any) -> NDArray[Any]:
     missing = axis.to_frame().isna().any(axis=1)
     joined = [None if lacks else " ".join(map(str, label)) for label, lacks in zip(axis, missing, strict=True)]
     return np.array(joined, dtype=object)
-
-
-def _is_default(axis: Any) -> bool:
-    return type(axis).__name__ == "RangeIndex" and (axis.start, axis.step) == (0, 1)
 
 
 def _check_equal(rows: NDArray[Any], columns: NDArray[Any]) -> None:
