@@ -193,7 +193,7 @@ def test_tuples_in_torch_files_have_their_numbers_as_keys(tmp_path):
     np.testing.assert_array_equal(read_activations(path), VALUES)
     torch.save((values, torch.arange(len(values))), path)
     np.testing.assert_array_equal(read_activations(path, "0"), VALUES)
-    with pytest.raises(ValueError, match="2 arrays.*0, 1"):
+    with pytest.raises(ValueError, match=r"2 arrays.*0, 1"):
         read_activations(path)
 
 
