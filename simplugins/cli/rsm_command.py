@@ -114,6 +114,14 @@ def rsm(
 
     names = list(dict.fromkeys(measure or ["semantic-cosine"]))
     paths = _output_paths(out, store, names, force=force)
+    run: dict[str, Any] = {
+        "engine": engine,
+        "precision": precision,
+        "threads": threads,
+        "memory": memory,
+        "scheduler": scheduler,
+    }
+    others = (other, other_key), (other_mask, other_mask_key), (other_labels, other_labels_key)
     rsms = compute_rsms(
         measures=read_measures(names, measure_option),
         matching=read_matching(matching, matching_option),
@@ -122,24 +130,14 @@ def rsm(
         drop_tokens=drop_tokens,
         dtype=dtype,
         certify=certify,
-        engine=engine,
-        precision=precision,
-        threads=threads,
         subset=subset,
         seed=seed,
         store=store,
-        memory=memory,
-        scheduler=scheduler,
+        **run,
         progress=not quiet,
         # last, so that options are checked before anything is read
         **_read_side("", (activations, key), (mask, mask_key), (labels, labels_key), partial=partial_labels),
-        **_read_side(
-            "other_",
-            (other, other_key),
-            (other_mask, other_mask_key),
-            (other_labels, other_labels_key),
-            partial=partial_labels,
-        ),
+        **_read_side("other_", *others, partial=partial_labels),
     )
     _save(rsms, paths, out, store, force=force)
 

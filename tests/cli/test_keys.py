@@ -212,20 +212,23 @@ def test_labels_come_from_arrays_of_files(tmp_path, name):
     labels, numbers = ["K\u00e4tze", *"bcadb"], np.arange(6)
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(6, 3)))
     if name.endswith(".npz"):
-        np.savez(tmp_path / name, names=np.array(labels), numbers=numbers)
+        np.savez(tmp_path / name, names=np.array(labels), numbers=numbers, classes=numbers // 3)
     elif name.endswith(".mat"):
-        savemat(tmp_path / name, {"names": np.array(labels, object), "numbers": numbers[:, None]})
+        savemat(
+            tmp_path / name, {"names": np.array(labels, object), "numbers": numbers[:, None], "classes": numbers // 3}
+        )
     else:
         with h5py.File(tmp_path / name, "w") as file:
-            file["names"], file["numbers"] = np.array(labels, object), numbers
+            file["names"], file["numbers"], file["classes"] = np.array(labels, object), numbers, numbers // 3
     source, out, file = (str(tmp_path / each) for each in ("x.npy", "out.npz", name))
     command = ["rsm", source, "-q", "-o", out, "--force", "--labels", file]
     for key, expected in (("names", labels), ("numbers", numbers.tolist())):
         assert invoke([*command, "--labels-key", key]).exit_code == 0
         assert simplugins.load_rsm(out).labels.tolist() == expected
     assert "--labels-key (" in invoke(command).stderr
-    retrieval = invoke(["evaluate", "retrieval", out, "--labels", file, "--labels-key", "names"])
-    assert retrieval.exit_code == 0
+    classes = ["evaluate", "retrieval", out, "--labels", file, "--labels-key"]
+    assert "none" in invoke([*classes, "none"]).stderr
+    assert "precision@1" in invoke([*classes, "classes"]).stdout
     for option in ("--labels-key", "--other-labels-key"):
         result = invoke(["rsm", source, "-o", str(tmp_path / "new.npz"), option, "names"])
         assert result.exit_code == 2
