@@ -112,15 +112,7 @@ def rsm(
     """Compute the RSM of activations in a file, under one or several measures."""
     from simplugins.measures.computation import compute_rsms
 
-    names = list(dict.fromkeys(measure or ["semantic-cosine"]))
-    paths = _output_paths(out, store, names, force=force)
-    run: dict[str, Any] = {
-        "engine": engine,
-        "precision": precision,
-        "threads": threads,
-        "memory": memory,
-        "scheduler": scheduler,
-    }
+    paths = _output_paths(out, store, names := list(dict.fromkeys(measure or ["semantic-cosine"])), force=force)
     others = (other, other_key), (other_mask, other_mask_key), (other_labels, other_labels_key)
     rsms = compute_rsms(
         measures=read_measures(names, measure_option),
@@ -130,10 +122,14 @@ def rsm(
         drop_tokens=drop_tokens,
         dtype=dtype,
         certify=certify,
+        engine=engine,
+        precision=precision,
+        threads=threads,
         subset=subset,
         seed=seed,
         store=store,
-        **run,
+        memory=memory,
+        scheduler=scheduler,
         progress=not quiet,
         # last, so that options are checked before anything is read
         **_read_side("", (activations, key), (mask, mask_key), (labels, labels_key), partial=partial_labels),
