@@ -113,7 +113,8 @@ def rsm(
     from simplugins.measures.computation import compute_rsms
 
     paths = _output_paths(out, store, names := list(dict.fromkeys(measure or ["semantic-cosine"])), force=force)
-    others = (other, other_key), (other_mask, other_mask_key), (other_labels, other_labels_key)
+    side = (activations, key), (mask, mask_key), (labels, labels_key)
+    other_side = (other, other_key), (other_mask, other_mask_key), (other_labels, other_labels_key)
     rsms = compute_rsms(
         measures=read_measures(names, measure_option),
         matching=read_matching(matching, matching_option),
@@ -131,9 +132,8 @@ def rsm(
         memory=memory,
         scheduler=scheduler,
         progress=not quiet,
-        # last, so that options are checked before anything is read
-        **_read_side("", (activations, key), (mask, mask_key), (labels, labels_key), partial=partial_labels),
-        **_read_side("other_", *others, partial=partial_labels),
+        **_read_side("", *side, partial=partial_labels),  # last, so that options are checked before anything is read
+        **_read_side("other_", *other_side, partial=partial_labels),
     )
     _save(rsms, paths, out, store, force=force)
 
