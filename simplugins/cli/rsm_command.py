@@ -114,13 +114,8 @@ def rsm(
 
     names = list(dict.fromkeys(measure or ["semantic-cosine"]))
     paths = _output_paths(out, store, names, force=force)
-    run: dict[str, Any] = {
-        "engine": engine,
-        "precision": precision,
-        "threads": threads,
-        "memory": memory,
-        "scheduler": scheduler,
-    }
+    drawn: dict[str, Any] = {"subset": subset, "seed": seed, "certify": certify, "progress": not quiet}
+    run: dict[str, Any] = {"engine": engine, "threads": threads, "memory": memory, "scheduler": scheduler}
     others = (other, other_key), (other_mask, other_mask_key), (other_labels, other_labels_key)
     rsms = compute_rsms(
         measures=read_measures(names, measure_option),
@@ -129,12 +124,10 @@ def rsm(
         layout=layout,
         drop_tokens=drop_tokens,
         dtype=dtype,
-        certify=certify,
-        subset=subset,
-        seed=seed,
+        precision=precision,
         store=store,
+        **drawn,
         **run,
-        progress=not quiet,
         # last, so that options are checked before anything is read
         **_read_side("", (activations, key), (mask, mask_key), (labels, labels_key), partial=partial_labels),
         **_read_side("other_", *others, partial=partial_labels),
