@@ -132,8 +132,7 @@ def rsm(
         memory=memory,
         scheduler=scheduler,
         progress=not quiet,
-        **_read_side("", *side, partial=partial_labels),  # last, so that options are checked before anything is read
-        **_read_side("other_", *other_side, partial=partial_labels),
+        **_read_sides(side, other_side, partial=partial_labels),  # last, as options are checked before files are read
     )
     _save(rsms, paths, out, store, force=force)
 
@@ -146,6 +145,11 @@ def _save(rsms: dict[str, RSM], paths: dict[str, Path], out: Path | None, store:
             path.parent.mkdir(exist_ok=True)
         rsms[name].save(path, overwrite=force)
         say(f"{path}: {rsms[name]!r}")
+
+
+def _read_sides(*sides: tuple[_File, _File, _File], partial: bool) -> dict[str, Any]:
+    """Read the activations, mask and labels of the inputs, and of the other inputs."""
+    return _read_side("", *sides[0], partial=partial) | _read_side("other_", *sides[1], partial=partial)
 
 
 def _read_side(side: str, array: _File, mask: _File, labels: _File, *, partial: bool) -> dict[str, Any]:
