@@ -80,7 +80,7 @@ print(int(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1]
     [
         ("npy", True, "5"),
         ("zarr", False, "5"),
-        ("h5", True, "5"),
+        pytest.param("h5", True, "5", marks=pytest.mark.slow),
         pytest.param("npy", False, "", marks=pytest.mark.slow),
     ],
 )

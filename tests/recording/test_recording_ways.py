@@ -236,7 +236,7 @@ def check_two_ways(data, name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@settings(max_examples=10, **EXAMPLES)
+@settings(max_examples=6, **EXAMPLES)
 @given(data=st.data())
 def test_two_ways_of_recording_a_network_are_the_same(name, data):
     check_two_ways(data, name)

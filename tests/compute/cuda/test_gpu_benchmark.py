@@ -8,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCHMARK = Path(__file__).resolve().parents[3] / "benchmarks" / "gpu.py"
 KINDS = ["environment", "bandwidth", "product", "agreement", "accuracy", "first calls", "throughput", "peer"]
 KINDS += ["long run", "large run"]
 
 
+@pytest.mark.slow
 def test_all_steps_of_the_gpu_benchmark_succeed(tmp_path):
     command = [sys.executable, str(BENCHMARK), "--emulated", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
