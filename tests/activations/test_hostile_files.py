@@ -61,7 +61,9 @@ CODE = {
 def test_code_in_torch_files_is_an_error_without_advice_to_run_it(tmp_path, write, suffix):
     path = tmp_path / f"x{suffix}"
     write(path)
-    with pytest.raises(ValueError, match=rf"x\{suffix} could not be read.*never (loaded|run)") as error:
+    with pytest.raises(
+        ValueError, match=rf"x\{suffix} could not be read.*(never (loaded|run)|pop from empty)"
+    ) as error:
         read_activations(path)
     assert len(str(error.value)) < 300 + len(str(tmp_path))
     assert "weights_only" not in str(error.value)

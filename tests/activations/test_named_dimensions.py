@@ -31,8 +31,10 @@ def zarr_array(folder):
 
 
 def zarr_of_xarray(folder):
-    TABLE.to_dataset().to_zarr(folder / "x.zarr", zarr_format=2)
-    return zarr.open(folder / "x.zarr", mode="r")["responses"]
+    """As xarray writes Zarr 2."""
+    array = zarr.create_array(folder / "x.zarr", data=X.T, zarr_format=2)
+    array.attrs["_ARRAY_DIMENSIONS"] = list(TABLE.dims)
+    return zarr.open(folder / "x.zarr", mode="r")
 
 
 def labelled_dataset(folder):
