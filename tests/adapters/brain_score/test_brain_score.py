@@ -282,7 +282,7 @@ def test_other_assemblies_are_an_error(assemblies, recordings):
             rsm_of(assemblies["block15"], grid=grid)
     nameless = assemblies["block15"].reset_index("presentation")
     nameless["stimulus_id"] = "presentation", [None] * 24
-    with pytest.raises(ValueError, match=r"stimulus_id 'None'.*\b24\b"):
+    with pytest.raises(ValueError, match="presentation 0 has no stimulus_id"):
         rsm_of(nameless)
     for read in (rsm_of, lambda source: simplugins.from_tool("brain-score", source)):
         with pytest.raises(TypeError, match=r"assembly.*ndarray"):
@@ -321,7 +321,7 @@ def test_rdm_similarity_of_complements_is_spearman_rsa(indefinite, kernel, permu
 def test_rdm_similarity_of_distances_is_that_of_distances(indefinite, kernel, dissimilarity):
     pair = indefinite[kernel]
     rdms = [rsm.to("brain-score", dissimilarity=dissimilarity) for rsm in pair]
-    expected = simplugins.compare(*(rsm.rdm() for rsm in pair), "rsa-spearman")
+    expected = simplugins.compare(*(-rsm.rdm() for rsm in pair), "rsa-spearman")
     assert RDMSimilarity()(*rdms) == pytest.approx(expected, abs=1e-6)
 
 
