@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from simplugins.measures.differentiable import semantic_rsm, semantic_similarity
     from simplugins.recording.recorder import record
     from simplugins.rsm.archive import load_rsm
+    from simplugins.rsm.labelled_matrices import index_labels
     from simplugins.rsm.rsm import RSM
 
 __version__ = "0.1.0"
@@ -80,6 +81,7 @@ _MODULES = {
     "estimate_cka": "comparisons.cka_estimates",
     "estimate_for": "measures.cost.estimates",
     "evaluation": "evaluation",
+    "index_labels": "rsm.labelled_matrices",
     "load_comparison": "comparisons.layers",
     "load_rsm": "rsm.archive",
     "match": "compute.pair",
@@ -136,6 +138,7 @@ __all__ = [
     "estimate_for",
     "evaluation",
     "from_tool",
+    "index_labels",
     "load_comparison",
     "load_rsm",
     "match",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins import RSM, Adapter, Comparison, partial_labels
+from simplugins import RSM, Adapter, Comparison, index_labels, partial_labels
 from simplugins_adapters.descriptions import attributes_of, axis_names, common_labels, plain_labels, read_labels
 from simplugins_adapters.dissimilarities import Dissimilarity, Missing, matrix_as_rsm
 from simplugins_adapters.similarities import check_choice
@@ -114,7 +114,7 @@ def from_frame(
     ----------
     frame : pandas.DataFrame
         (N, N), with the labels of inputs as index and columns, in any order; or (L N, N), whose index has one more
-        level than its columns, which names L tables. Labels with several levels are joined by blanks.
+        level than its columns, which names L tables. Labels with several levels are joined (`simplugins.index_labels`).
     dissimilarity : {"squared-distance", "distance", "complement"}, optional
         The kind of dissimilarities; by default the values are similarities.
     measure : str, optional
@@ -168,12 +168,12 @@ def matrix_of(frame: DataFrame, missing: Missing = "raise") -> tuple[NDArray[Any
             f"of them have, or pass missing='omit'"
         )
     values, rows, columns = frame.to_numpy(), frame.index, frame.columns
-    labels = [_labels(axis) for axis in (rows, columns) if not _is_numbered(axis)]
+    labels = [index_labels(axis) for axis in (rows, columns) if not _is_numbered(axis)]
     if len(labels) < 2 and rows.equals(columns):
         return values, None
     if len(labels) == 1 and set(rows) != set(columns):
         return values, labels[0]
-    return _columns_as_rows(values, _labels(rows), _labels(columns)), _labels(rows)
+    return _columns_as_rows(values, index_labels(rows), index_labels(columns)), index_labels(rows)
 
 
 def _square(rsm: RSM) -> DataFrame:
@@ -200,15 +200,6 @@ def _index(labels: NDArray[Any] | None, count: int, name: str) -> Index:
     import pandas as pd
 
     return pd.RangeIndex(count, name=name) if labels is None else pd.Index(plain_labels(labels), name=name)
-
-
-def _labels(axis: Index) -> NDArray[Any]:
-    """Return the labels of an axis; those with several levels are joined."""
-    if axis.nlevels == 1:
-        return np.asarray(axis)
-    is_missing = axis.to_frame().isna().any(axis=1)
-    joined = [None if missing else " ".join(map(str, label)) for label, missing in zip(axis, is_missing, strict=True)]
-    return np.array(joined, dtype=object)
 
 
 def _is_numbered(axis: Index) -> bool:

@@ -290,7 +290,7 @@ def _positions(shape: tuple[int, ...], axes: Layout) -> int:
 
 
 def type_to_read(dtype: DTypeLike | None, parts: Sequence[Any]) -> np.dtype[np.floating]:
-    """Return the type to convert arrays to: float64 if float32 cannot hold them, whatever they are computed in."""
+    """Return the type to convert arrays to: float64 if float32 cannot hold them, even to compute in float32."""
     if any(map(arrays.exceeds_float32, parts)):
         return np.dtype(np.float64)
     return np.dtype(np.float32) if dtype is None else read_dtype(dtype)

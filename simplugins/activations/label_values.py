@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values that label an input, from whatever library: texts, numbers, dates, bytes, one-element arrays."""
+"""Values of any library that label an input: texts, numbers, dates, bytes, one-element arrays."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from functools import cache
 
 _INPUTS, _TOKENS, _SPACE = "n", "tls", "dhw"
 _POSITIONS = _TOKENS + _SPACE
-"""The letters of positions, in the order in which positions are numbered, whatever the order of the dimensions."""
+"""The letters of positions, in the order in which positions are numbered, for any order of the dimensions."""
 RAGGED = "ragged"
 """The layout of Activations that were constructed from a list of sets."""
 LETTERS = (

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,6 +86,8 @@ def _holds(path: Path, size: int) -> bool:
 
 def _check_archive(path: Path) -> None:
     """Check a file that is an archive: its members must be as Torch writes them, and together fit into the file."""
+    if tarfile.is_tarfile(path):
+        raise ValueError(f"it has the tar format of early versions of Torch, which is never loaded: {_SAFE_ADVICE}")
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ def matrix_labels(matrix: Any) -> NDArray[Any] | None:
     matrix : array
         Labels are read from the index and columns of a pandas DataFrame, and from the coordinates of an xarray
         DataArray; those of one axis are enough. The default numbers of pandas are no labels. Labels of several levels
-        are joined by blanks.
+        are joined as by `index_labels`.
 
     Raises
     ------
@@ -45,7 +46,9 @@ def axis_labels(matrix: Any) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
     else:
         return None, None
     with error_prefix("labels"):
-        rows, columns = (None if axis is None or is_default_index(axis) else as_labels(_labels(axis)) for axis in axes)
+        rows, columns = (
+            None if axis is None or is_default_index(axis) else as_labels(index_labels(axis)) for axis in axes
+        )
     return rows, columns
 
 
@@ -64,12 +67,35 @@ def with_own_labels(matrix: Any, labels: Any) -> Any:
     return labels
 
 
-def _labels(axis: Any) -> NDArray[Any]:
-    if axis.nlevels == 1:
-        return np.asarray(axis)
-    missing = axis.to_frame().isna().any(axis=1)
-    joined = [None if lacks else " ".join(map(str, label)) for label, lacks in zip(axis, missing, strict=True)]
+def index_labels(index: Any) -> NDArray[Any]:
+    """Return the labels of a pandas index.
+
+    Parameters
+    ----------
+    index : pandas.Index
+        Several levels are joined by blanks; texts that contain blanks or quotes are quoted first, so that different
+        labels stay different. A label lacks if one of its levels does.
+
+    Returns
+    -------
+    (N,) array
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> index_labels(pd.MultiIndex.from_tuples([("cat", 1), ("big cat", 1)])).tolist()
+    ['cat 1', '"big cat" 1']
+    """
+    if index.nlevels == 1:
+        return np.asarray(index)
+    missing = index.to_frame().isna().any(axis=1)
+    joined = [None if lacks else " ".join(map(_quoted, label)) for label, lacks in zip(index, missing, strict=True)]
     return np.array(joined, dtype=object)
+
+
+def _quoted(level: Any) -> str:
+    text = str(level)
+    return json.dumps(text, ensure_ascii=False) if '"' in text or len(text.split()) != 1 else text
 
 
 def _check_equal(rows: NDArray[Any], columns: NDArray[Any]) -> None:

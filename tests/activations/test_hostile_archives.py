@@ -95,7 +95,7 @@ def test_archives_of_bzip2_and_lzma_are_read(tmp_path):
         np.testing.assert_array_equal(read_activations(path), VALUES)
 
 
-@pytest.mark.parametrize("name", ["../a.npy", "/tmp/a.npy", "b/../../a.npy", "..\\a.npy", "C:\\a.npy", "b/.."])
+@pytest.mark.parametrize("name", ["../a.npy", "/a.npy", "b/../../a.npy", "..\\a.npy", "C:\\a.npy", "b/.."])
 def test_members_named_after_places_outside_are_errors(tmp_path, name):
     path = archive(tmp_path / "x.npz", (name, npy()), ("a.npy", npy()))
     for read in (read_activations, load_rsm):

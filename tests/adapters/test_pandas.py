@@ -164,6 +164,18 @@ def test_labels_of_several_levels_are_joined():
     assert result.labels.tolist() == ["cat 1", "cat 2", "dog 1", "dog 2"]
 
 
+def test_labels_whose_levels_hold_blanks_or_quotes_stay_apart():
+    pairs = [("a b", "c"), ("a", "b c"), ('"a', "b c"), ("a", "b"), ("", "a")]
+    levels = pd.MultiIndex.from_tuples(pairs)
+    result = simplugins.from_tool("pandas", pd.DataFrame(np.eye(5), levels, levels))
+    assert len(set(result.labels.tolist())) == 5
+    first, second = (
+        pd.DataFrame(np.eye(3) + 1, *[pd.MultiIndex.from_tuples(each)] * 2) for each in (pairs[:3], pairs[2:])
+    )
+    with pytest.raises(ValueError, match="labels differ"):
+        simplugins.compare(first, second)
+
+
 def test_labels_of_one_rsm_apply_to_all():
     rsms = {
         "a": simplugins.RSM.from_similarities(np.eye(3)),

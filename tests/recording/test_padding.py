@@ -401,7 +401,7 @@ def test_large_sets_stay_on_disk(tmp_path, monkeypatch):
     recorded = record(MODEL, halves("right"), "mix", to=tmp_path / "to")["mix"]
     assert recorded.is_on_disk
     expected = compute_rsm(record(MODEL, BATCH, "mix")["mix"])
-    np.testing.assert_allclose(compute_rsm(recorded, memory="64GB"), expected, rtol=1e-6)
+    np.testing.assert_allclose(compute_rsm(recorded, tile_size=2, memory="64GB"), expected, rtol=1e-6)
     assert_sets(recorded.part(2, 5), list(recorded.sets())[2:5])
     assert_sets(simplugins.Activations.from_array(recorded, subset=[4, 0]), [recorded[4], recorded[0]])
 
