@@ -92,7 +92,7 @@ def open_sets(
 
 
 @dataclass(frozen=True)
-class _DerivedReader:
+class DerivedReader:
     """Base class of readers that select from another reader."""
 
     reader: Reader
@@ -124,7 +124,7 @@ class _DerivedReader:
 
 
 @dataclass(frozen=True)
-class SelectionReader(_DerivedReader):
+class SelectionReader(DerivedReader):
     """Reads selected inputs of another reader, in any order."""
 
     inputs: NDArray[np.int64]
@@ -144,7 +144,7 @@ class SelectionReader(_DerivedReader):
 
 
 @dataclass(frozen=True)
-class PositionsReader(_DerivedReader):
+class PositionsReader(DerivedReader):
     """Reads the positions that an (N, S) mask selects from another reader, all of whose inputs have S positions."""
 
     mask: NDArray[np.bool_]
@@ -161,7 +161,7 @@ class PositionsReader(_DerivedReader):
 
 
 @dataclass(frozen=True)
-class ConcatenatedReader(_DerivedReader):
+class ConcatenatedReader(DerivedReader):
     """Reads sets that lie one after the other in another reader, each of whose inputs is one concept vector."""
 
     offsets: NDArray[np.int64]
