@@ -49,7 +49,7 @@ _Missing = Annotated[
 def compare(
     a: _A,
     b: _B = None,
-    method: _Method = "cka",
+    method: _Method = "cka-debiased",
     measure: MeasureName = "semantic-cosine",
     measure_option: MeasureOption = None,
     layer: _Layers = None,

@@ -76,7 +76,7 @@ def _name(method: Any) -> str:
 
 
 def compare(
-    rsm_a: Any, rsm_b: Any, method: AnyMethod = "cka", *, align: bool = False, missing: Missing = "raise"
+    rsm_a: Any, rsm_b: Any, method: AnyMethod = "cka-debiased", *, align: bool = False, missing: Missing = "raise"
 ) -> float:
     """Compare two RSMs of the same inputs.
 
@@ -85,7 +85,7 @@ def compare(
     rsm_a, rsm_b : RSMs or (N, N) arrays
         Similarities, symmetric; `RSM.from_distances` makes an RSM of distances. If both have labels, the labels must be
         the same.
-    method : str or callable, default "cka"
+    method : str or callable, default "cka-debiased"
         "cka", "cka-debiased", "angular-cka", "rsa-pearson", "rsa-spearman", "rsa-kendall" (an alias of
         "rsa-kendall-tau-b"), "rsa-kendall-tau-a", "rsa-cosine", "norm-difference"; another plugin of the group
         ``simplugins.comparisons``; or a method itself, such as any function of two arrays: see `resolve_method`.

@@ -101,7 +101,7 @@ class BootstrapInterval:
 def permutation_test(
     rsm_a: Any,
     rsm_b: Any,
-    method: AnyMethod = "cka",
+    method: AnyMethod = "cka-debiased",
     *,
     permutations: int = 999,
     seed: int | np.random.Generator = 0,
@@ -119,7 +119,7 @@ def permutation_test(
     ----------
     rsm_a, rsm_b : RSMs or (N, N) arrays
         As for `compare`.
-    method : str or callable, default "cka"
+    method : str or callable, default "cka-debiased"
         As for `compare`.
     permutations : int, default 999
         The number of random permutations; if N inputs have at most this many orders other than their own, all
@@ -161,7 +161,7 @@ def permutation_test(
     --------
     >>> features = np.random.default_rng(0).normal(size=(20, 3))
     >>> permutation_test(features @ features.T, features[:, :2] @ features[:, :2].T, permutations=99)
-    PermutationTest cka 0.9361: p = 0.01 (greater, 99 permutations)
+    PermutationTest cka-debiased 0.9336: p = 0.01 (greater, 99 permutations)
     """
     resolved = resolve_method(method)
     check_count("permutations", permutations)
@@ -186,7 +186,7 @@ def permutation_test(
 def bootstrap_interval(
     rsm_a: Any,
     rsm_b: Any,
-    method: AnyMethod = "cka",
+    method: AnyMethod = "cka-debiased",
     *,
     resamples: int = 1000,
     confidence: float = 0.95,
@@ -201,7 +201,7 @@ def bootstrap_interval(
     ----------
     rsm_a, rsm_b : RSMs or (N, N) arrays
         As for `compare`.
-    method : str or callable, default "cka"
+    method : str or callable, default "cka-debiased"
         As for `compare`.
     resamples : int, default 1000
         The number of resamples, each of N draws from the N inputs. A draw with fewer different inputs than the method

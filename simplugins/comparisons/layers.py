@@ -57,7 +57,7 @@ class Comparison:
     >>> early, late = rng.normal(size=(6, 8, 5, 5)), rng.normal(size=(6, 16, 3, 3))  # two layers, 6 inputs
     >>> comparison = simplugins.compare_layers({"early": early, "late": late})
     >>> comparison
-    Comparison cka: 2 x 2 layers, 6 inputs
+    Comparison cka-debiased: 2 x 2 layers, 6 inputs
     >>> comparison.values.diagonal()
     array([1., 1.])
     """
@@ -220,7 +220,7 @@ def _from_archive(values: NDArray[Any], header: Mapping[str, Any]) -> Comparison
 def compare_layers(
     a: Mapping[str, Any],
     b: Mapping[str, Any] | None = None,
-    method: AnyMethod = "cka",
+    method: AnyMethod = "cka-debiased",
     *,
     align: bool = False,
     missing: Missing = "raise",
@@ -252,7 +252,7 @@ def compare_layers(
         computed once. All must have the same inputs; channels and positions may differ. Pass matrices of similarities
         or distances as RSMs (`RSM.from_similarities`, `RSM.from_distances`). Without `b`, the layers of `a` are
         compared with each other.
-    method : str or callable, default "cka"
+    method : str or callable, default "cka-debiased"
         As for `compare`.
     align : bool, default False
         Whether to reorder the inputs of all RSMs by the labels of the first. Otherwise a different order is an error.

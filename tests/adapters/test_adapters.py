@@ -147,9 +147,9 @@ def test_comparisons_and_similarities_have_their_own_conversions():
     )
     comparison = simplugins.compare_layers({"a": rsm_of("abcd")}, method="cka-debiased")
     assert comparison.to(adapter) == "cka-debiased"
-    for similarity in (simplugins.similarity(), "semantic-cosine-cka"):
+    for similarity in (simplugins.similarity(method="cka"), "semantic-cosine-cka"):
         assert adapter.to(similarity, case=str.upper) == "SEMANTIC-COSINE-CKA"
-    assert simplugins.similarity().to(adapter, case=str.upper) == "SEMANTIC-COSINE-CKA"
+    assert simplugins.similarity().to(adapter, case=str.upper) == "SEMANTIC-COSINE-CKA-DEBIASED"
     assert adapter.to(lambda one, other: 0.5, case=str.upper) == "<LAMBDA>"
     for use, capability in (
         (lambda: adapter.to(rsm_of("abc")), "rsm"),
@@ -256,7 +256,7 @@ def test_without_any_tool_every_use_names_what_to_install():
         import simplugins
         from simplugins import plugins
         rsm = simplugins.RSM.from_similarities([[1.0, 0.5, 0], [0.5, 1.0, 0], [0, 0, 1]], labels=["a", "b", "c"])
-        comparison = simplugins.compare_layers({"layer": rsm})
+        comparison = simplugins.compare_layers({"layer": rsm}, method="cka")
         items = {"rsm": rsm, "comparison": comparison, "similarity": simplugins.similarity()}
         required = {"scikit-learn": {"estimator": "SVC"}, "repsim": {"m": 2}, "mne-rsa": {"dissimilarity": "distance"}}
         messages = {}

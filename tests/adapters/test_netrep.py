@@ -117,7 +117,7 @@ def test_the_tool_makes_tables_of_distances(netrep, photos):
     metric = simplugins.similarity("semantic-rbf", "cka", sigma=500.0).to("netrep")
     maps = [photos["block10"][:, :, ::2, ::2], photos["block15"], photos["block15"][:, :50]]
     rsms = [simplugins.compute_rsm(x, "semantic-rbf", sigma=500.0) for x in maps]
-    expected = np.arccos(simplugins.compare_layers(dict(enumerate(rsms))).values)
+    expected = np.arccos(simplugins.compare_layers(dict(enumerate(rsms)), method="cka").values)
     train, test = netrep("multiset").pairwise_distances(
         metric, [x[:12] for x in maps], [x[12:] for x in maps], verbose=False
     )

@@ -90,7 +90,7 @@ def test_comparisons_become_tables_of_layers(photo_rsms):
     frame = comparison.to("pandas")
     assert (frame.index.name, frame.columns.name) == ("layer_a", "layer_b")
     assert frame.loc["block10", "other"] == comparison.values[0, 0]
-    assert frame.attrs["method"] == "cka"
+    assert frame.attrs["method"] == "cka-debiased"
     assert frame.idxmax(axis=0).to_dict() == {"other": "block15"}
     frame.iloc[:] = 0
     assert comparison.values.all()

@@ -167,10 +167,10 @@ def test_ids_state_the_options(repository, plugin):
 
 
 def test_the_first_of_equal_similarities_gets_the_standard_id(repository, plugin):
-    angular, first = simplugins.similarity(method="angular-cka"), simplugins.similarity()
+    angular, first = simplugins.similarity(method="angular-cka"), simplugins.similarity(method="cka")
     plugin("angular", angular)
     plugin("first", first)
-    plugin("second", simplugins.similarity())
+    plugin("second", simplugins.similarity(method="cka"))
     ids = simplugins.adapter("similarity-repository").register()
     assert ids == [
         "simplugins/angular",

@@ -196,7 +196,7 @@ def test_the_metric_plots_its_value(responses):
     metric = simplugins.similarity().to("torchmetrics")
     in_batches(metric, *responses)
     _, axes = metric.plot()
-    assert axes.get_ylabel() == "semantic-cosine-cka"
+    assert axes.get_ylabel() == "semantic-cosine-cka-debiased"
     value = metric.compute()
     assert axes.lines[0].get_ydata()[0] == pytest.approx(value.item())
     _, same = metric.plot([value, value], axes)

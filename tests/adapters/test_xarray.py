@@ -170,7 +170,7 @@ def test_comparisons_become_arrays_of_layers(photo_rsms, tmp_path):
     comparison = simplugins.compare_layers(photo_rsms, {"other": photo_rsms["block15"]})
     comparison.to("xarray").to_netcdf(tmp_path / "comparison.nc")
     array = xr.load_dataarray(tmp_path / "comparison.nc")
-    assert (array.name, array.dims) == ("cka", ("layer_a", "layer_b"))
+    assert (array.name, array.dims) == ("cka-debiased", ("layer_a", "layer_b"))
     assert array.sel(layer_a="block15", layer_b="other").item() == pytest.approx(1)
     np.testing.assert_array_equal(array, comparison.values)
     assert array.attrs["larger_is_more_similar"] == "true"

@@ -259,7 +259,7 @@ def test_compare_two_files_is_one_number(folder, run):
     result = run("compare", folder / "a.npz", folder / "b.npz", "--quiet")
     rsms = [simplugins.load_rsm(folder / name) for name in ("a.npz", "b.npz")]
     name, value = result.stdout.split(": ")
-    assert name == "cka"
+    assert name == "cka-debiased"
     assert float(value) == pytest.approx(simplugins.compare(*rsms))
     result = run("compare", folder / "a.npz", folder / "maps.npy", "--method", "nothing")
     assert result.exit_code == 2

@@ -200,7 +200,7 @@ def test_labels_of_files_are_those_of_numbers(run, tmp_path):
     command = ["compare", "{maps}", str(tmp_path / "numbers.npz")]
     refused = run(command, tmp_path / "out.npz")
     assert (refused.exit_code, "labels differ" in refused.output) == (2, True)
-    assert run(command, tmp_path / "out.npz", "--align").output.strip() == "cka: 1"
+    assert run(command, tmp_path / "out.npz", "--align").output.strip() == "cka-debiased: 1"
 
 
 def invoke(arguments):

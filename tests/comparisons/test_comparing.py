@@ -26,7 +26,7 @@ from comparison_data import (
 
 import simplugins
 from simplugins.comparisons import all_pairs, compare, pairwise
-from simplugins.comparisons.cka import cka
+from simplugins.comparisons.cka import cka, cka_debiased
 
 every_method = pytest.mark.parametrize("method", METHODS, ids=method_name)
 
@@ -92,9 +92,9 @@ def test_results_are_floats_and_arguments_are_not_changed(method):
 def test_integers_lists_and_tensors_are_accepted():
     a = np.array([[4, 1, 0], [1, 5, 2], [0, 2, 6]])
     b = np.array([[1.0, 0.5, 0.2], [0.5, 1.0, 0.1], [0.2, 0.1, 1.0]])
-    expected = compare(a.astype(float), b)
-    assert compare(a.tolist(), torch.from_numpy(b)) == expected
-    assert compare(a, b.tolist()) == expected
+    expected = compare(a.astype(float), b, "cka")
+    assert compare(a.tolist(), torch.from_numpy(b), "cka") == expected
+    assert compare(a, b.tolist(), "cka") == expected
 
 
 # RSMs and their labels
@@ -109,7 +109,7 @@ def rsms():
 def test_rsms_are_compared_by_their_values(rsms):
     expected = compare(rsms[0].values, rsms[1].values)
     assert compare(*rsms) == expected
-    assert cka(*rsms) == expected
+    assert cka_debiased(*rsms) == expected
 
 
 @pytest.mark.parametrize("other", [lambda rsm: rsm.values, lambda rsm: relabelled(rsm, None)])

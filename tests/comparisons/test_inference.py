@@ -361,7 +361,7 @@ def test_constant_resamples_are_left_out():
 
 def test_the_interval_is_nan_if_all_resamples_are_constant():
     with pytest.warns(RuntimeWarning) as caught:
-        result = bootstrap_interval(np.ones((5, 5)), np.eye(5), resamples=5)
+        result = bootstrap_interval(np.ones((5, 5)), np.eye(5), "cka", resamples=5)
     messages = [str(warning.message) for warning in caught]
     assert len(messages) == 2
     assert "rsm_a" in messages[0]

@@ -39,14 +39,14 @@ def test_each_entry_compares_two_layers(network, comparison):
     assert comparison.columns == ("first", "last")
     assert comparison.values[0, 0] == pytest.approx(1)
     assert comparison.metadata == {
-        "method": "cka",
+        "method": "cka-debiased",
         "larger_is_more_similar": True,
         "symmetric": False,
         "measure": "semantic-cosine",
         "inputs": 6,
         "simplugins": simplugins.__version__,
     }
-    assert repr(comparison) == "Comparison cka: 3 x 2 layers, 6 inputs"
+    assert repr(comparison) == "Comparison cka-debiased: 3 x 2 layers, 6 inputs"
     nearest = comparison.columns[comparison.values[1].argmax()]
     assert comparison.best_match() == {"conv1": "first", "conv2": nearest, "head": "last"}
 
@@ -91,7 +91,7 @@ def test_measures_of_third_parties_are_accepted_with_all_options(network, measur
     options = {"labels": list("abcdef"), "subset": [0, 2, 3, 5], "dtype": np.float32, "threads": 1, "seed": 1}
     comparison = compare_layers(network, measure=measure, progress=True, **options)
     rsms = [simplugins.compute_rsm(layer, measure, **options) for layer in network.values()]
-    np.testing.assert_allclose(comparison.values, simplugins.comparisons.pairwise("cka", rsms))
+    np.testing.assert_allclose(comparison.values, simplugins.comparisons.pairwise("cka-debiased", rsms))
     assert comparison.metadata["inputs"] == 4
     with pytest.raises(ValueError, match="matching='greedy'"):
         compare_layers(network, measure=measure, matching="greedy")
