@@ -26,7 +26,7 @@ from comparison_data import (
 
 import simplugins
 from simplugins.comparisons import all_pairs, compare, pairwise
-from simplugins.comparisons.cka import cka, cka_debiased
+from simplugins.comparisons.cka import cka_debiased
 
 every_method = pytest.mark.parametrize("method", METHODS, ids=method_name)
 
