@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from simplugins.comparisons.method import Method
     from simplugins.comparisons.minibatches import minibatch_cka
     from simplugins.comparisons.networks import NetworkSimilarity, similarity
+    from simplugins.comparisons.structure import Structure, structure
     from simplugins.compute.pair import Matching, match
     from simplugins.evaluation.searching.neighbours import Neighbours, search
     from simplugins.matching.auction import Auction
@@ -69,6 +70,7 @@ _MODULES = {
     "Optimal": "matching.optimal",
     "PermutationTest": "comparisons.inference",
     "RSM": "rsm.rsm",
+    "Structure": "comparisons.structure",
     "TopKGreedy": "matching.topk_greedy",
     "bootstrap_interval": "comparisons.inference",
     "compare": "comparisons.comparing",
@@ -99,6 +101,7 @@ _MODULES = {
     "semantic_rsm": "measures.differentiable",
     "semantic_similarity": "measures.differentiable",
     "similarity": "comparisons.networks",
+    "structure": "comparisons.structure",
 }
 
 __all__ = [
@@ -123,6 +126,7 @@ __all__ = [
     "NetworkSimilarity",
     "Optimal",
     "PermutationTest",
+    "Structure",
     "TopKGreedy",
     "__version__",
     "adapter",
@@ -156,6 +160,7 @@ __all__ = [
     "semantic_rsm",
     "semantic_similarity",
     "similarity",
+    "structure",
     "to_tool",
 ]
 
