@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from simplugins.comparisons.layers import Comparison, compare_layers, load_comparison
     from simplugins.comparisons.method import Method
     from simplugins.comparisons.minibatches import minibatch_cka
+    from simplugins.comparisons.model_ranking import ModelRanking
     from simplugins.comparisons.networks import NetworkSimilarity, similarity
+    from simplugins.comparisons.noise_ceilings import NoiseCeiling, noise_ceiling
+    from simplugins.comparisons.ranking import rank_models
     from simplugins.comparisons.structure import Structure, structure
     from simplugins.compute.pair import Matching, match
     from simplugins.evaluation.searching.neighbours import Neighbours, search
@@ -65,8 +68,10 @@ _MODULES = {
     "Matcher": "matching.matcher",
     "Matching": "compute.pair",
     "Method": "comparisons.method",
+    "ModelRanking": "comparisons.model_ranking",
     "Neighbours": "evaluation.searching.neighbours",
     "NetworkSimilarity": "comparisons.networks",
+    "NoiseCeiling": "comparisons.noise_ceilings",
     "Optimal": "matching.optimal",
     "PermutationTest": "comparisons.inference",
     "RSM": "rsm.rsm",
@@ -88,11 +93,13 @@ _MODULES = {
     "load_rsm": "rsm.archive",
     "match": "compute.pair",
     "minibatch_cka": "comparisons.minibatches",
+    "noise_ceiling": "comparisons.noise_ceilings",
     "partial_labels": "activations.labels",
     "parse_layout": "activations.layouts",
     "permutation_test": "comparisons.inference",
     "plotting": "plotting",
     "plugins": "plugins",
+    "rank_models": "comparisons.ranking",
     "read_activations": "activations.formats",
     "read_recorded": "activations.recordings",
     "record": "recording.recorder",
@@ -122,8 +129,10 @@ __all__ = [
     "Matcher",
     "Matching",
     "Method",
+    "ModelRanking",
     "Neighbours",
     "NetworkSimilarity",
+    "NoiseCeiling",
     "Optimal",
     "PermutationTest",
     "Structure",
@@ -147,11 +156,13 @@ __all__ = [
     "load_rsm",
     "match",
     "minibatch_cka",
+    "noise_ceiling",
     "parse_layout",
     "partial_labels",
     "permutation_test",
     "plotting",
     "plugins",
+    "rank_models",
     "read_activations",
     "read_recorded",
     "record",

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The result of ranking models by their similarity to a target: `ModelRanking`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplugins._common import filesystem
+from simplugins._common.texts import spreadsheet_cell
+from simplugins.comparisons.multiple_tests import letters
+from simplugins.comparisons.noise_ceilings import NoiseCeiling
+from simplugins.rsm.matrices import Matrix, Vector
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+_ROUNDING = 1e-12
+"""Rounding of levels such as 1 - 0.95."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ModelRanking:
+    """Result of `rank_models`: candidates by their similarity to one or several targets, the most similar one first.
+
+    Attributes
+    ----------
+    candidates, targets : tuple of str
+        Names of the K candidates, the most similar one first, and of the S targets.
+    values : (K, S) float64 array
+        The comparison of each candidate with each target.
+    intervals : (K, 2) float64 array
+        The ends of the confidence interval of each estimate.
+    p_values : (K,) float64 array
+        Of the permutation test that a candidate is more similar to the targets than by chance.
+    family_p_values : (K,) float64 array
+        The same, corrected for the number of candidates by the permutation test of the maximum.
+    difference_intervals : (K, K, 2) float64 array
+        The ends of the confidence interval of the difference of each two estimates, row minus column.
+    difference_p_values : (K, K) float64 array
+        Of the tests that two estimates differ, corrected by Holm's procedure for the number of pairs; 1 on the
+        diagonal.
+    noise_ceiling : NoiseCeiling or None
+        See `noise_ceiling`; None if there is one target, or targets cannot be pooled for the method.
+    metadata : mapping
+        "method", "larger_is_more_similar", "inputs", "over", "confidence", "resamples", "permutations", "exact"
+        (whether these are all permutations), "simplugins" (the version).
+    """
+
+    candidates: tuple[str, ...]
+    targets: tuple[str, ...]
+    values: Matrix
+    intervals: Matrix
+    p_values: Vector
+    family_p_values: Vector
+    difference_intervals: NDArray[np.float64]
+    difference_p_values: Matrix
+    noise_ceiling: NoiseCeiling | None
+    metadata: Mapping[str, Any]
+
+    @property
+    def estimates(self) -> Vector:
+        """The mean of `values` over the targets, (K,)."""
+        return np.asarray(self.values.mean(1))
+
+    @property
+    def differences(self) -> Matrix:
+        """The differences of the estimates, row minus column, (K, K)."""
+        return self.estimates[:, None] - self.estimates
+
+    @property
+    def clearly_different(self) -> NDArray[np.bool_]:
+        """Whether two estimates differ at the level of 1 - confidence, corrected for the number of pairs, (K, K)."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(self.difference_p_values <= 1 - self.metadata["confidence"] + _ROUNDING)
+
+    @property
+    def ranks(self) -> NDArray[np.int64]:
+        """One more than the number of candidates that are clearly better, (K,); 0 where the estimate is NaN."""
+        direction = -1 if self.metadata["larger_is_more_similar"] is False else 1
+        better = self.clearly_different & (direction * self.differences > 0)
+        return np.where(np.isnan(self.estimates), 0, 1 + better.sum(0))
+
+    @property
+    def letters(self) -> tuple[str, ...]:
+        """Letters for each candidate: two candidates share one unless they are clearly different."""
+        return tuple(letters(self.clearly_different))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the ranking as a table: one dict per candidate, which pandas and others read."""
+        columns: dict[str, Any] = {
+            "candidate": self.candidates,
+            "rank": self.ranks.tolist(),
+            "estimate": self.estimates.tolist(),
+            "low": self.intervals[:, 0].tolist(),
+            "high": self.intervals[:, 1].tolist(),
+            "p_value": self.p_values.tolist(),
+            "family_p_value": self.family_p_values.tolist(),
+            "letters": self.letters,
+        }
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def difference_rows(self) -> list[dict[str, Any]]:
+        """Return the differences of all pairs of candidates as a table: one dict per pair."""
+        return [
+            {
+                "candidate": self.candidates[i],
+                "other": self.candidates[j],
+                "difference": float(self.differences[i, j]),
+                "low": float(self.difference_intervals[i, j, 0]),
+                "high": float(self.difference_intervals[i, j, 1]),
+                "p_value": float(self.difference_p_values[i, j]),
+            }
+            for i in range(len(self.candidates))
+            for j in range(i + 1, len(self.candidates))
+        ]
+
+    def __repr__(self) -> str:
+        counts = [
+            f"{len(names)} {noun}{'' if len(names) == 1 else 's'}"
+            for names, noun in ((self.candidates, "candidate"), (self.targets, "target"))
+        ]
+        lines = [f"ModelRanking {self.metadata['method']}: {', '.join(counts)}, {self.metadata['inputs']} inputs"]
+        percent = f"{100 * self.metadata['confidence']:g} %"
+        cells = [["rank", "candidate", "estimate", percent, "p", "p (all)", "differs"]]
+        cells += [
+            [
+                str(row["rank"] or ""),
+                row["candidate"],
+                f"{row['estimate']:.3f}",
+                f"[{row['low']:.3f}, {row['high']:.3f}]",
+                f"{row['p_value']:.3g}",
+                f"{row['family_p_value']:.3g}",
+                row["letters"],
+            ]
+            for row in self.rows()
+        ]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines += [
+            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+        ]
+        if self.noise_ceiling is not None:
+            lines.append(f"noise ceiling: {self.noise_ceiling.lower:.3f} to {self.noise_ceiling.upper:.3f}")
+        if len(self.candidates) > 1:
+            lines.append("candidates that share a letter are not clearly different")
+        return "\n".join(lines)
+
+    def plot(self, axes: Axes | None = None, *, title: str | None = None) -> Axes:
+        """Draw estimates, intervals and the noise ceiling; see `simplugins.plotting.rankings.plot_ranking`."""
+        from simplugins.plotting.rankings import plot_ranking
+
+        return plot_ranking(self, axes, title=title)
+
+    def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the ranking to a file, atomically.
+
+        Parameters
+        ----------
+        path : path
+            Ends in .csv (the table of `rows`) or .json (all results).
+        overwrite : bool, default False
+            Whether an existing file may be replaced.
+
+        Raises
+        ------
+        FileExistsError
+            If the file exists and may not be replaced.
+        ValueError
+            If the path has another ending.
+        """
+        suffix = Path(path).suffix
+        if suffix not in _TEXTS:
+            raise ValueError(f"{path}: expected a name that ends in one of {', '.join(TABLES)}")
+        filesystem.write_text(path, _TEXTS[suffix](self), overwrite=overwrite)
+
+
+def _as_csv(ranking: ModelRanking) -> str:
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    rows = ranking.rows()
+    writer.writerow(rows[0])
+    for row in rows:
+        writer.writerow([spreadsheet_cell(value) if isinstance(value, str) else repr(value) for value in row.values()])
+    return table.getvalue()
+
+
+def _as_json(ranking: ModelRanking) -> str:
+    return filesystem.json_text(
+        {
+            **ranking.metadata,
+            "targets": ranking.targets,
+            "noise_ceiling": None if ranking.noise_ceiling is None else ranking.noise_ceiling._asdict(),
+            "candidates": ranking.rows(),
+            "values": ranking.values.tolist(),
+            "differences": ranking.difference_rows(),
+        }
+    )
+
+
+_TEXTS = {".csv": _as_csv, ".json": _as_json}
+
+TABLES = tuple(_TEXTS)
+"""Endings of the files that `ModelRanking.save` writes."""

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Figures of rankings of models. Matplotlib is imported when one is drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simplugins.plotting.figure_texts import literal_texts
+from simplugins.plotting.heatmaps import set_title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from simplugins.comparisons.model_ranking import ModelRanking
+
+_BAR, _DOT, _CEILING = "#4477aa", "#222222", "#bbbbbb"
+_DOT_OFFSET = 0.18
+"""Points of single targets lie below the interval."""
+
+
+def plot_ranking(ranking: ModelRanking, axes: Axes | None = None, *, title: str | None = None) -> Axes:
+    """Draw the candidates as bars, the most similar one at the top, with their intervals.
+
+    Points are single targets; a grey band is the noise ceiling. Candidates that share a letter are not clearly
+    different. Estimates that are NaN have no bar.
+
+    Parameters
+    ----------
+    ranking : ModelRanking
+    axes : matplotlib Axes, optional
+        By default those of a new pyplot figure.
+    title : str, optional
+        By default one that states the number of targets.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    if axes is None:
+        import matplotlib.pyplot as plt
+
+        axes = plt.figure(figsize=_size(ranking), layout="constrained").add_subplot()
+    places, estimates = np.arange(len(ranking.candidates)), ranking.estimates
+    if ranking.noise_ceiling is not None:
+        axes.axvspan(*sorted(ranking.noise_ceiling), color=_CEILING, alpha=0.6, linewidth=0, label="noise ceiling")
+    axes.barh(places, estimates, height=0.6, color=_BAR, alpha=0.75)
+    radii = np.abs(ranking.intervals.T - estimates)
+    axes.errorbar(estimates, places, xerr=radii, fmt="none", color=_DOT, capsize=3)
+    if len(ranking.targets) > 1:
+        rows = np.broadcast_to(places[:, None] + _DOT_OFFSET, ranking.values.shape)
+        axes.scatter(ranking.values, rows, s=9, facecolors="white", edgecolors=_DOT, linewidths=0.6, zorder=3)
+    _write_letters(axes, ranking)
+    texts, style = literal_texts(ranking.candidates)
+    axes.yaxis.set_ticks(places, texts, **style)
+    axes.tick_params(axis="y", length=0)
+    axes.invert_yaxis()
+    axes.axvline(0, color="black", linewidth=0.8)
+    (method,), style = literal_texts([ranking.metadata["method"]])
+    axes.set_xlabel(method, **style)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    if ranking.noise_ceiling is not None:
+        axes.legend(frameon=False, loc="upper right", bbox_to_anchor=(1, -0.05), borderaxespad=0)
+    count = len(ranking.targets)
+    set_title(axes, title, "comparison with the target" if count == 1 else f"comparison with {count} targets")
+    return axes
+
+
+def _write_letters(axes: Axes, ranking: ModelRanking) -> None:
+    """Write the letters of the candidates in a column at the right of the axes."""
+    if len(ranking.candidates) > 1:
+        for place, letters in enumerate(ranking.letters):
+            axes.text(1.02, place, letters, transform=axes.get_yaxis_transform(), va="center", fontweight="bold")
+
+
+def ranking_figure(ranking: ModelRanking) -> Figure:
+    """Draw a ranking in a figure that pyplot does not manage, sized for the number of candidates."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_size(ranking), layout="constrained")
+    plot_ranking(ranking, figure.add_subplot())
+    return figure
+
+
+def _size(ranking: ModelRanking) -> tuple[float, float]:
+    return 6.0, 1.3 + 0.4 * len(ranking.candidates)
