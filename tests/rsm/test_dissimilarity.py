@@ -101,6 +101,8 @@ DOORS = {
     "a method": lambda d: cka(d, SIMILARITIES),
     "permutation_test": lambda d: simplugins.permutation_test(d, SIMILARITIES),
     "bootstrap_interval": lambda d: simplugins.bootstrap_interval(SIMILARITIES, d),
+    "rank_models": lambda d: simplugins.rank_models(SIMILARITIES, {"d": d}),
+    "noise_ceiling": lambda d: simplugins.noise_ceiling([SIMILARITIES, d]),
     "minibatch_cka": lambda d: simplugins.minibatch_cka([(SIMILARITIES, d)]),
     "from_similarities": RSM.from_similarities,
     "retrieval": lambda d: retrieval(d, [*"abcdefabcdef"]),
