@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from simplugins.matching.matcher import Assignments, BatchMatcher, Matcher
     from simplugins.matching.optimal import Optimal
     from simplugins.matching.topk_greedy import TopKGreedy
-    from simplugins.measures.computation import compute_rsm, compute_rsms
+    from simplugins.measures.computation import compute_rsm
     from simplugins.measures.cost.estimates import Estimate, estimate, estimate_for
     from simplugins.measures.differentiable import semantic_rsm, semantic_similarity
     from simplugins.recording.recorder import record
@@ -82,7 +82,7 @@ _MODULES = {
     "compare_layers": "comparisons.layers",
     "comparisons": "comparisons",
     "compute_rsm": "measures.computation",
-    "compute_rsms": "measures.computation",
+    "compute_rsms": "measures.several_measures",
     "data": "data",
     "estimate": "measures.cost.estimates",
     "estimate_cka": "comparisons.cka_estimates",

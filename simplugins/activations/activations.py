@@ -6,8 +6,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,8 @@ class Activations:
         The index of the GPU that holds the values; None for the CPU, or if CuPy is not installed.
     widened : bool
         Whether float64 replaces float32, which would lose the differences of inputs that share a large mean.
+    prepared : mapping
+        How the values were prepared: "center" and "normalize", if these options were used.
 
     Examples
     --------
@@ -92,6 +94,7 @@ class Activations:
     widened: bool = False
     grid: tuple[int, ...] | None = None
     same_positions: bool = True
+    prepared: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_array(
@@ -298,14 +301,9 @@ class Activations:
             return arrays.to_numpy(block.vectors, dtype), block.offsets
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the values, labels and layout to an .npz file, which `simplugins.read_activations` reads.
+        """Write the values, labels and layout to a path that ends in .npz, which `simplugins.read_activations` reads.
 
-        Parameters
-        ----------
-        path : path
-            Ends in .npz.
-        overwrite : bool, default False
-            Whether an existing file may be replaced.
+        An existing file is only replaced if `overwrite` is True.
 
         Raises
         ------

@@ -79,7 +79,7 @@ def mapped(
     length = activations.channels if channels is None else channels
     moved = positions is not None
     with arrays.on_gpu(activations.gpu):
-        return Activations.from_reader(
+        result = Activations.from_reader(
             MappedReader(activations._reader, mapping, length),
             activations.positions if positions is None else positions,
             layout="nd" if moved else activations.layout,
@@ -88,3 +88,4 @@ def mapped(
             grid=None if moved else activations.grid,
             same_positions=moved or activations.same_positions,
         )
+    return replace(result, prepared=activations.prepared)

@@ -40,7 +40,7 @@ def refine(
             activations = replace(activations, labels=check_labels(labels, len(activations)))
         return activations if subset is None else activations.chosen(choose_inputs(len(activations), subset, seed))
     reader = activations._reader
-    return activations.from_reader(
+    result = activations.from_reader(
         reader if positions is None else PositionsReader(reader, positions),
         activations.positions if positions is None else positions.sum(1),
         layout=activations.layout,
@@ -51,6 +51,7 @@ def refine(
         grid=activations.grid if positions is None else None,
         same_positions=activations.same_positions and (positions is None or bool((positions == positions[:1]).all())),
     )
+    return replace(result, prepared=activations.prepared)
 
 
 def _remaining_positions(

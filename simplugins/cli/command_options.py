@@ -7,11 +7,12 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
+    from simplugins.activations.preparation import Normalisation
     from simplugins.matching.matcher import Matcher
     from simplugins.measures.measure import Measure
 
@@ -44,6 +45,19 @@ PartialLabels = Annotated[
 Layout = Annotated[str, typer.Option(help="auto, or a letter per dimension: nd, ntd, nchw, nhwc, nct, ...")]
 DropTokens = Annotated[int, typer.Option(help="Leave out the first N tokens (1 for a class token).", min=0)]
 Dtype = Annotated[str | None, typer.Option(help="Compute in float32 or float64.")]
+CenterName = Annotated[
+    Literal["channel", "position", "both"] | None,
+    typer.Option("--center", help="Subtract the mean concept vector, each concept vector's own mean, or both."),
+]
+NormalizeNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--normalize",
+        metavar="[position|matched|mass]",
+        help="Concept vectors of norm 1 (position); for sets of unequal size, norms of matched positions (matched) or "
+        "sets that weigh 1 (mass). May be repeated.",
+    ),
+]
 Certify = Annotated[bool, typer.Option("--certify", help="Certify the optimality gap of each pair.")]
 Engine = Annotated[str, typer.Option(help="auto (a GPU if CuPy finds one), cpu or cuda.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads.", show_default="one per core", min=1)]
@@ -122,6 +136,19 @@ def read_measures(names: list[str], options: list[str] | None) -> list[Measure]:
     if values and len(names) > 1:
         raise ValueError(f"--measure-option applies to a single measure, got {len(names)}: {', '.join(names)}")
     return [resolve_measure(name, values) for name in names]
+
+
+def read_normalize(names: list[str] | None) -> tuple[Normalisation, ...]:
+    """Return normalisations by name.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or two of them exclude each other.
+    """
+    from simplugins.activations.preparation import Preparation
+
+    return Preparation.checked(None, names).normalize
 
 
 def read_matching(name: str | None, options: list[str] | None) -> Matcher | None:

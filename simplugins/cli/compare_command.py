@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from simplugins.cli.command_options import (
+    CenterName,
     DropTokens,
     Dtype,
     Engine,
@@ -18,11 +19,13 @@ from simplugins.cli.command_options import (
     MatchingOption,
     MeasureName,
     MeasureOption,
+    NormalizeNames,
     Quiet,
     Threads,
     check_output,
     read_matching,
     read_measures,
+    read_normalize,
 )
 from simplugins.cli.terminal import one_line_errors, print_table, say
 
@@ -59,6 +62,8 @@ def compare(
     layout: Layout = "auto",
     drop_tokens: DropTokens = 0,
     dtype: Dtype = None,
+    center: CenterName = None,
+    normalize: NormalizeNames = None,
     matching: MatchingName = None,
     matching_option: MatchingOption = None,
     engine: Engine = "auto",
@@ -86,6 +91,8 @@ def compare(
         layout=layout,
         drop_tokens=drop_tokens,
         dtype=dtype,
+        center=center,
+        normalize=read_normalize(normalize),
         engine=engine,
         threads=threads,
         progress=not quiet,

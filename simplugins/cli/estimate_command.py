@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from simplugins.cli.command_options import (
+    CenterName,
     Certify,
     DropTokens,
     Dtype,
@@ -20,10 +21,12 @@ from simplugins.cli.command_options import (
     MatchingOption,
     MeasureName,
     MeasureOption,
+    NormalizeNames,
     Threads,
     key_option,
     read_matching,
     read_measures,
+    read_normalize,
 )
 from simplugins.cli.terminal import one_line_errors, print_table
 
@@ -54,6 +57,8 @@ def estimate(
     layout: Layout = "auto",
     drop_tokens: DropTokens = 0,
     dtype: Dtype = None,
+    center: CenterName = None,
+    normalize: NormalizeNames = None,
     matching: MatchingName = None,
     matching_option: MatchingOption = None,
     certify: Certify = False,
@@ -69,6 +74,8 @@ def estimate(
         "other_inputs": other_inputs,
         "measure": read_measures([measure], measure_option)[0],
         "dtype": dtype,
+        "center": center,
+        "normalize": read_normalize(normalize),
         "matching": read_matching(matching, matching_option),
         "certify": certify,
         "engine": engine,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simplugins.cli.command_options import (
+    CenterName,
     Certify,
     DropTokens,
     Dtype,
@@ -20,6 +21,7 @@ from simplugins.cli.command_options import (
     MatchingName,
     MatchingOption,
     MeasureOption,
+    NormalizeNames,
     OtherLabelsKey,
     PartialLabels,
     Quiet,
@@ -29,6 +31,7 @@ from simplugins.cli.command_options import (
     read_labels,
     read_matching,
     read_measures,
+    read_normalize,
 )
 from simplugins.cli.terminal import one_line_errors, say
 
@@ -94,6 +97,8 @@ def rsm(
     layout: Layout = "auto",
     drop_tokens: DropTokens = 0,
     dtype: Dtype = None,
+    center: CenterName = None,
+    normalize: NormalizeNames = None,
     matching: MatchingName = None,
     matching_option: MatchingOption = None,
     certify: Certify = False,
@@ -110,7 +115,7 @@ def rsm(
     quiet: Quiet = False,
 ) -> None:
     """Compute the RSM of activations in a file, under one or several measures."""
-    from simplugins.measures.computation import compute_rsms
+    from simplugins.measures.several_measures import compute_rsms
 
     paths = _output_paths(out, store, names := list(dict.fromkeys(measure or ["semantic-cosine"])), force=force)
     side = (activations, key), (mask, mask_key), (labels, labels_key)
@@ -122,6 +127,8 @@ def rsm(
         layout=layout,
         drop_tokens=drop_tokens,
         dtype=dtype,
+        center=center,
+        normalize=read_normalize(normalize),
         certify=certify,
         engine=engine,
         precision=precision,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from simplugins.compute.pair import match
 from simplugins.data import load_photos
-from simplugins.measures.computation import compute_rsms
+from simplugins.measures.several_measures import compute_rsms
 from simplugins.plotting import heatmaps
 from simplugins.rsm.rsm import RSM
 

@@ -24,6 +24,7 @@ from simplugins.rsm.rsm import RSM
 
 if TYPE_CHECKING:
     from simplugins.activations.activations import Activations
+    from simplugins.activations.preparation import Center, Normalize
     from simplugins.matching.matcher import Matcher
     from simplugins.rsm.kernels import Sigma
 
@@ -102,6 +103,8 @@ def estimate_cka(
     mask: Any = None,
     drop_tokens: int | Sequence[int] = 0,
     dtype: DTypeLike | None = None,
+    center: Center | None = None,
+    normalize: Normalize | None = None,
     subset: Sequence[int] | None = None,
     matching: str | Matcher | None = None,
     matching_options: Mapping[str, Any] | None = None,
@@ -135,6 +138,8 @@ def estimate_cka(
     measure : str or measure, default "semantic-cosine"
         As for `compute_rsm`, like all options below; they apply to both sides. The measure must be pairwise: one whose
         values depend on further inputs cannot be estimated from batches.
+    center, normalize
+        As for `compute_rsm`. "channel" subtracts from each side the mean over all its inputs, not those of a batch.
     measure_options, layout, mask, drop_tokens, dtype, matching, matching_options, engine, precision, threads
         As for `compute_rsm`. Pass `Activations` if masks or layouts differ between the sides.
     subset : sequence of int, optional

@@ -28,6 +28,7 @@ from simplugins.rsm.rsm import RSM
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from simplugins.activations.preparation import Center, Normalize
     from simplugins.matching.matcher import Matcher
     from simplugins.rsm.kernels import Sigma
 
@@ -231,6 +232,8 @@ def compare_layers(
     labels: Any = None,
     drop_tokens: int | Sequence[int] = 0,
     dtype: DTypeLike | None = None,
+    center: Center | None = None,
+    normalize: Normalize | None = None,
     matching: str | Matcher | None = None,
     matching_options: Mapping[str, Any] | None = None,
     sigma: Sigma = "median",
@@ -260,7 +263,9 @@ def compare_layers(
         As for `compare`; pairs of inputs are left out of each comparison of two RSMs for which they are missing.
     measure : str or measure, default "semantic-cosine"
         As for `compute_rsm`, like all options below. They apply to every layer that is given as activations.
-    measure_options, layout, labels, drop_tokens, dtype, matching, matching_options, sigma, engine, precision, threads
+    measure_options, layout, labels, drop_tokens, dtype, center, normalize, matching, matching_options, sigma, engine
+        As for `compute_rsm`. Each layer is centred on its own.
+    precision, threads
         As for `compute_rsm`.
     mask : (N, S) bool array, optional
         For layers with the same S positions. Pass `Activations` if masks differ between layers.

@@ -20,6 +20,7 @@ from simplugins.comparisons.method import ComparisonMethod
 from simplugins.comparisons.rsm_options import RsmOptions
 
 if TYPE_CHECKING:
+    from simplugins.activations.preparation import Center, Normalize
     from simplugins.matching.matcher import Matcher
     from simplugins.rsm.kernels import Sigma
 
@@ -149,7 +150,7 @@ class NetworkSimilarity:
     @property
     def invariant_to_permutation(self) -> bool | None:
         """Invariance to permutations of the channels."""
-        return self.invariant_to_ortho
+        return self._invariant_to("channels")
 
     @property
     def invariant_to_isotropic_scaling(self) -> bool | None:
@@ -186,6 +187,8 @@ def similarity(
     mask: Any = None,
     drop_tokens: int | Sequence[int] = 0,
     dtype: DTypeLike | None = None,
+    center: Center | None = None,
+    normalize: Normalize | None = None,
     matching: str | Matcher | None = None,
     matching_options: Mapping[str, Any] | None = None,
     sigma: Sigma = "median",
@@ -206,9 +209,9 @@ def similarity(
         As for `compute_rsm`.
     method : str or callable, default "cka-debiased"
         As for `compare`.
-    measure_options, mask, drop_tokens, dtype, matching, matching_options, sigma, engine, precision, threads
-        As for `compute_rsm`; they apply to both networks.
-    subset, seed, memory, scheduler, progress
+    measure_options, mask, drop_tokens, dtype, center, normalize, matching, matching_options, sigma, engine, precision
+        As for `compute_rsm`; they apply to each of the networks, which are centred separately.
+    threads, subset, seed, memory, scheduler, progress
         As for `compute_rsm`.
 
     Returns

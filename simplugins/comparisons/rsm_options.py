@@ -13,6 +13,7 @@ from simplugins.rsm.matrices import is_of_pairs
 
 if TYPE_CHECKING:
     from simplugins.activations.activations import Activations
+    from simplugins.activations.preparation import Center, Normalize, Preparation
     from simplugins.matching.matcher import Matcher
     from simplugins.measures.measure import Measure
     from simplugins.rsm.kernels import Sigma
@@ -36,6 +37,8 @@ class RsmOptions:
     labels: Any = None
     drop_tokens: int | Sequence[int] = 0
     dtype: DTypeLike | None = None
+    center: Center | None = None
+    normalize: Normalize | None = None
     matching: str | Matcher | None = None
     matching_options: Mapping[str, Any] | None = None
     sigma: Sigma = "median"
@@ -75,16 +78,25 @@ class RsmOptions:
 
     def effects(self) -> Mapping[str, str]:
         """Return the effects of changes of the activations on RSMs, as far as measure and matching declare them."""
+        from simplugins.measures.prepared_effects import effects_after
+
         measure, operation = self._resolved()
-        return measure.effects_with(getattr(operation, "matcher", None), self.sigma)
+        effects = measure.effects_with(getattr(operation, "matcher", None), self.sigma)
+        return effects_after(self._preparation(), effects)
 
     def _resolved(self) -> tuple[Measure, Any]:
-        from simplugins.measures.measure import Options, resolve_measure
+        from simplugins.measures.measure import Options, checked_operation, resolve_measure
         from simplugins.rsm.kernels import check_sigma
 
         check_sigma(self.sigma)
         measure = resolve_measure(self.measure, self.measure_options)
-        return measure, measure.operation(Options(**{name: getattr(self, name) for name in _MATCHING}))
+        matching = {name: getattr(self, name) for name in _MATCHING}
+        return measure, checked_operation(measure, Options(**matching, normalize=self._preparation().of_sets))
+
+    def _preparation(self) -> Preparation:
+        from simplugins.activations.preparation import Preparation
+
+        return Preparation.checked(self.center, self.normalize)
 
     def read(self, activations: Any) -> Activations:
         """Read and check the activations of one network or layer.
@@ -105,7 +117,7 @@ class RsmOptions:
                 f"distances of {len(array)} inputs: pass RSM.from_similarities(…) or RSM.from_distances(…), or "
                 f"layout='nd' if these are activations"
             )
-        return Activations.from_array(
+        result = Activations.from_array(
             array,
             layout=self.layout,
             mask=self.mask,
@@ -115,12 +127,14 @@ class RsmOptions:
             subset=self.subset,
             seed=self.seed,
         )
+        return self._preparation().of_vectors().apply(result)[0]
 
     def compute(self, activations: Activations) -> RSM:
         """Compute the RSM of activations that `read` returned."""
         from simplugins.measures.computation import compute_rsm
 
-        return compute_rsm(activations, self.measure, **{name: getattr(self, name) for name in _COMPUTING})
+        options = {name: getattr(self, name) for name in _COMPUTING}
+        return compute_rsm(activations, self.measure, normalize=self._preparation().of_sets, **options)
 
 
 def _differ(value: Any, default: Any) -> bool:

@@ -131,6 +131,7 @@ class Job:
             "matching_options": operation["matching_options"],
             "dtype": str(np.result_type(*(side.dtype for side in sides))),
             **({"dtype_reason": "large common mean"} if any(side.widened for side in sides) else {}),
+            **self.x.prepared,
             "layout": self.x.layout,
             "channels": self.x.channels,
             "positions": [fewest, more[-1]] if more else fewest,

@@ -114,9 +114,11 @@ class Needs:
     def of(job: Job, size: int) -> Needs:
         """Return the needs of tiles of `size` inputs."""
         x, y = job.x, job.columns
+        chunk = max(CHUNK_BYTES, x.input_bytes, y.input_bytes)
+        copies = 6 if x.prepared or y.prepared else 3
         return Needs(
             block=size * max(x.input_bytes, y.input_bytes),
-            reading=3 * max(CHUNK_BYTES, x.input_bytes, y.input_bytes) + _CHUNKS * max(x.chunk_bytes, y.chunk_bytes),
+            reading=copies * chunk + _CHUNKS * max(x.chunk_bytes, y.chunk_bytes),
             thread=thread_bytes(job),
             results=_TILE_MATRICES * 8 * min(size, len(x)) * min(size, len(y)),
             copies=job.operation.copies(x, y),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -14,6 +14,7 @@ from simplugins._common import arrays
 from simplugins._common.validation import error_prefix
 from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import Block
+from simplugins.activations.preparation import Preparation
 from simplugins.activations.sources import check_channel_order, read_response
 from simplugins.compute.engines import check_engine, choose_engine
 from simplugins.matching.certificates import Certified, match_and_certify
@@ -67,6 +68,8 @@ def match(
     matching_options: Mapping[str, Any] | None = None,
     layout: str = "auto",
     dtype: DTypeLike | None = None,
+    center: Literal["position"] | None = None,
+    normalize: Literal["position"] | None = None,
     engine: str = "auto",
 ) -> Matching:
     """Match the positions of two inputs, with a certificate of optimality.
@@ -88,6 +91,11 @@ def match(
         three as "chw".
     dtype : float32 or float64, optional
         By default float64 for float64 responses, else float32.
+    center : {None, "position"}, default None
+        "position" subtracts from each concept vector the mean of its channels. Centring of channels needs the mean over
+        a data set: subtract it from both responses.
+    normalize : {None, "position"}, default None
+        "position" divides each concept vector by its norm, after centring.
     engine : {"auto", "cpu", "cuda"}, default "auto"
         As for `simplugins.compute_rsm`, except that "auto" only uses a GPU if a response is on it: a single pair is too
         little work to justify a transfer.
@@ -115,6 +123,7 @@ def match(
     23.0
     """
     check_engine(engine)
+    preparation = None if center is None and normalize is None else _preparation(center, normalize)
     if not (arrays.is_plain(x) or arrays.is_plain(y)):
         check_channel_order(x, y, layout if layout == "auto" else f"n{layout}", one_input=True)
     with error_prefix("x"):
@@ -123,6 +132,8 @@ def match(
         two = _single(y, layout, dtype)
     if one.channels != two.channels:
         raise ValueError(f"y: expected {one.channels} channels, as in x, got {two.channels}")
+    if preparation is not None:
+        one, two = preparation.apply(one)[0], preparation.apply(two)[0]
     matcher = resolve_matcher(matching, matching_options)
     if engine == "auto" and one.gpu is None and two.gpu is None:
         engine = "cpu"
@@ -141,6 +152,22 @@ def match(
         gap=float(certified.gap[0]),
         affinity=np.ldexp(affinities, exponent),
     )
+
+
+def _preparation(center: Any, normalize: Any) -> Preparation:
+    """Return the preparation of both responses, after checking that it can be computed from each alone."""
+    preparation = Preparation.checked(center, normalize)
+    if preparation.center in ("channel", "both"):
+        raise ValueError(
+            f"center={center!r} subtracts the mean concept vector of a whole data set, which two responses do not "
+            f"have: subtract that mean from both, or use simplugins.compute_rsm"
+        )
+    if preparation.of_sets is not None:
+        raise ValueError(
+            f"normalize={preparation.of_sets!r} defines a similarity, not concept vectors to match: use "
+            f"simplugins.compute_rsm"
+        )
+    return preparation
 
 
 def _ordered(block: Block, matcher: Matcher) -> tuple[Block, NDArray[np.int64]]:

@@ -13,9 +13,10 @@ from numpy.typing import DTypeLike, NDArray
 from simplugins._common import arrays
 from simplugins._common.validation import check_names, error_prefix
 from simplugins.activations.labels import check_labels
+from simplugins.activations.preparation import Center, Normalize
 from simplugins.comparisons.rsm_options import RsmOptions
 from simplugins.matching.matcher import Matcher
-from simplugins.measures.computation import compute_rsms
+from simplugins.measures.several_measures import compute_rsms
 from simplugins.rsm.kernels import Sigma
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ def translation(
     mask: Any = None,
     drop_tokens: int | Sequence[int] = 0,
     dtype: DTypeLike | None = None,
+    center: Center | None = None,
+    normalize: Normalize | None = None,
     matching: str | Matcher | None = None,
     matching_options: Mapping[str, Any] | None = None,
     sigma: Sigma = "median",
@@ -129,7 +132,9 @@ def translation(
         The image that each crop is from; by default all are from one image.
     measures : sequence of str or measures
         By default "semantic-cosine" and "spatio-semantic-cosine".
-    layout, mask, drop_tokens, dtype, matching, matching_options, sigma, engine, precision, threads, memory, scheduler
+    layout, mask, drop_tokens, dtype, center, normalize, matching, matching_options, sigma, engine, precision, threads
+        As for `simplugins.compute_rsms`, for all layers.
+    memory, scheduler
         As for `simplugins.compute_rsms`, for all layers.
     progress : bool or str, default False
         Show a progress bar on standard error for each layer.

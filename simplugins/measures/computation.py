@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Activations to RSMs: `compute_rsm` and `compute_rsms`."""
+"""Activations to an RSM: `compute_rsm`, and the steps that it shares with `compute_rsms`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import DTypeLike
 from simplugins._common import arrays
 from simplugins._common.validation import error_prefix
 from simplugins.activations.activations import Activations
+from simplugins.activations.preparation import Center, Normalize, Preparation
 from simplugins.activations.reading import read
 from simplugins.activations.sources import check_channel_order
 from simplugins.compute.engines import check_engine, check_names
 from simplugins.compute.job import Job, Operation, TileResult
 from simplugins.compute.run import Resources, compute_matrix
 from simplugins.matching.matcher import Matcher
-from simplugins.matching.matcher_options import resolve_matcher
-from simplugins.measures.measure import Measure, Options, named_measure, resolve_measure
+from simplugins.measures.measure import Measure, Options, checked_operation, named_measure, resolve_measure
 from simplugins.rsm.kernels import Sigma, check_sigma
 from simplugins.rsm.rsm import RSM, DenseValues
 
@@ -38,6 +38,8 @@ def compute_rsm(
     other_labels: Any = None,
     drop_tokens: int | Sequence[int] = 0,
     dtype: DTypeLike | None = None,
+    center: Center | None = None,
+    normalize: Normalize | None = None,
     measure_options: Mapping[str, Any] | None = None,
     matching: str | Matcher | None = None,
     matching_options: Mapping[str, Any] | None = None,
@@ -86,6 +88,14 @@ def compute_rsm(
         The type to compute in: by default float64 for float64 activations, else float32. float32 becomes float64 if
         inputs share so much, such as a large mean, that float32 would lose their differences; ``metadata`` says so.
         Similarities are float64.
+    center : {None, "channel", "position", "both"}, default None
+        Centring of the concept vectors before they are compared, under any measure. "channel" subtracts the mean
+        concept vector of all positions of all inputs (also of `other`); "position" subtracts from each concept vector
+        the mean of its channels; "both" does both.
+    normalize : {None, "position", "matched", "mass"}, or a tuple of these, default None
+        "position" divides each concept vector by its norm, after centring; zero vectors remain. For sets of unequal
+        size, "matched" takes the cosine with the norms of matched positions only, and "mass" compares sets that each
+        weigh 1, by optimal transport; see Notes.
     measure_options : mapping, optional
         Options of the measure, if it has any: the fields of its dataclass.
     matching : str or Matcher, optional
@@ -180,99 +190,22 @@ def compute_rsm(
     >>> bool(np.diag(simplugins.compute_rsm(maps, "spatio-semantic-cosine", other=moved)).max() < 0.5)
     True
     """
-    options = Options(matching, matching_options, certify, sigma, engine, precision)
+    preparation = None if center is None and normalize is None else Preparation.checked(center, normalize)
+    of_sets = None if preparation is None else preparation.of_sets
+    options = Options(matching, matching_options, certify, sigma, engine, precision, of_sets)
     by_name = isinstance(measure, str) and not measure_options
     resolved = named_measure(measure) if by_name else resolve_measure(measure, measure_options)
     resources = Resources(threads, memory, scheduler, tile_size)
-    _check_early(options, resources, store)
+    check_early(options, resources, store)
     x, y = read_inputs(
         activations, other, layout, (mask, other_mask), (labels, other_labels), drop_tokens, dtype, subset, seed
     )
-    return _compute([resolved], x, y, options, resources, store, progress)[resolved.name]
+    if preparation is not None:
+        x, y = preparation.apply(x, y)
+    return compute([resolved], x, y, options, resources, store, progress)[resolved.name]
 
 
-def compute_rsms(
-    activations: Any,
-    measures: Sequence[Any] = ("semantic-linear", "semantic-cosine", "semantic-rbf"),
-    *,
-    other: Any = None,
-    layout: str = "auto",
-    mask: Any = None,
-    other_mask: Any = None,
-    labels: Any = None,
-    other_labels: Any = None,
-    drop_tokens: int | Sequence[int] = 0,
-    dtype: DTypeLike | None = None,
-    matching: str | Matcher | None = None,
-    matching_options: Mapping[str, Any] | None = None,
-    certify: bool = False,
-    sigma: Sigma = "median",
-    engine: str = "auto",
-    precision: str | None = None,
-    threads: int | None = None,
-    subset: int | Sequence[int] | None = None,
-    seed: int = 0,
-    memory: int | str | None = None,
-    store: str | os.PathLike[str] | None = None,
-    scheduler: Any = None,
-    tile_size: int | None = None,
-    progress: bool | str = False,
-) -> dict[str, RSM]:
-    """Compute the RSMs of N inputs under several measures; measures that share a matching share its cost.
-
-    Parameters
-    ----------
-    activations
-        As for `compute_rsm`.
-    measures : sequence of str or measures
-        By default the three semantic ones. A measure with options is given as an instance.
-    other, layout, mask, other_mask, labels, other_labels, drop_tokens, dtype, matching, matching_options, certify
-        As for `compute_rsm`.
-    sigma, engine, precision, threads, subset, seed, memory, store, scheduler, tile_size, progress
-        As for `compute_rsm`. With a store, all measures must share one matching.
-
-    Returns
-    -------
-    dict of str to RSM
-        By the name of the measure, in the order requested.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As for `compute_rsm`; or if there are no measures, or two different ones have the same name.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import simplugins
-    >>> rsms = simplugins.compute_rsms(np.eye(3), ["semantic-linear", "spatio-semantic-linear"])
-    >>> bool(np.array_equal(rsms["semantic-linear"], rsms["spatio-semantic-linear"]))  # one position: the same
-    True
-    """
-    if isinstance(matching, str):  # one matcher for all measures, so that it is called once per pair
-        matching, matching_options = resolve_matcher(matching, matching_options), None
-    options = Options(matching, matching_options, certify, sigma, engine, precision)
-    resolved = _resolve_all([measures] if isinstance(measures, str) else measures)
-    resources = Resources(threads, memory, scheduler, tile_size)
-    _check_early(options, resources, store)
-    x, y = read_inputs(
-        activations, other, layout, (mask, other_mask), (labels, other_labels), drop_tokens, dtype, subset, seed
-    )
-    return _compute(resolved, x, y, options, resources, store, progress)
-
-
-def _resolve_all(measures: Sequence[Any]) -> list[Measure]:
-    """Return the measures, after checking that their results can be told apart by name."""
-    resolved: dict[str, Measure] = {}
-    for measure in map(resolve_measure, measures):
-        if resolved.setdefault(measure.name, measure) is not measure and resolved[measure.name] != measure:
-            raise ValueError(f"measures: two different measures are called {measure.name!r}; give one another name")
-    if not resolved:
-        raise ValueError("measures: expected at least one measure, got none")
-    return list(resolved.values())
-
-
-def _check_early(options: Options, resources: Resources, store: str | os.PathLike[str] | None) -> None:
+def check_early(options: Options, resources: Resources, store: str | os.PathLike[str] | None) -> None:
     """Check, before activations are read, everything that does not depend on them."""
     check_sigma(options.sigma)
     if resources.scheduler is None:
@@ -319,7 +252,7 @@ def read_inputs(
     return x, None
 
 
-def _compute(
+def compute(
     measures: Sequence[Measure],
     x: Activations,
     y: Activations | None,
@@ -329,7 +262,7 @@ def _compute(
     progress: bool | str,
 ) -> dict[str, RSM]:
     """Compute the RSMs of several measures, each distinct operation once."""
-    operations = [measure.operation(options) for measure in measures]
+    operations = [checked_operation(measure, options) for measure in measures]
     if store is not None:
         return _stored(measures, operations, x, y, options, resources, store, progress)
     results: list[tuple[Operation, TileResult]] = []

@@ -17,6 +17,7 @@ from simplugins import plugins
 from simplugins._common.instantiation import instantiate
 from simplugins._common.plugin_objects import as_json, calling, returned_array, settings_of
 from simplugins.activations.activations import Activations
+from simplugins.activations.preparation import Normalisation
 from simplugins.compute.job import Operation, TileResult
 from simplugins.compute.tiling import mirror
 from simplugins.matching.matcher import Matcher
@@ -24,10 +25,10 @@ from simplugins.rsm.kernels import Sigma
 
 GROUP = "simplugins.measures"
 
-CHANGES = ("rotation", "scaling", "translation", "linear", "positions")
+CHANGES = ("rotation", "channels", "scaling", "translation", "linear", "positions")
 """Changes of the activations of all inputs whose effect a measure may declare: an orthogonal map of the channels, a
-positive factor, one vector added to all concept vectors, an invertible map of the channels, and a permutation of the
-positions of each input."""
+permutation of the channels, a positive factor, one vector added to all concept vectors, an invertible map of the
+channels, and a permutation of the positions of each input. Rotations include permutations of the channels."""
 
 EFFECTS = ("none", "scaling", "translation", "other")
 """Effects on an RSM: none, a positive factor, ``r_i + r_j`` added to entry (i, j), or any other."""
@@ -41,6 +42,8 @@ class Options:
     ----------
     matching, matching_options, certify, sigma, engine, precision
         As for `simplugins.compute_rsm`.
+    normalize : {"matched", "mass"} or None
+        The normalisation of sets of unequal size.
     """
 
     matching: str | Matcher | None = None
@@ -49,6 +52,7 @@ class Options:
     sigma: Sigma = "median"
     engine: str = "auto"
     precision: str | None = None
+    normalize: Normalisation | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,8 @@ class Measure(ABC):
     effects : mapping of str to str
         For a change of the activations (`CHANGES`), its effect on the RSM (`EFFECTS`); missing ones are unknown.
     kernel : {"linear", "cosine", "rbf"} or None
+    normalizations : tuple of {"matched", "mass"}
+        The normalisations of sets of unequal size that the measure has.
     """
 
     name: str
@@ -97,6 +103,7 @@ class Measure(ABC):
     positive_semidefinite: bool | None
     effects: Mapping[str, str]
     kernel: str | None
+    normalizations: tuple[Normalisation, ...] = ()
 
     @abstractmethod
     def operation(self, options: Options) -> Operation:
@@ -116,6 +123,27 @@ class Measure(ABC):
         """Return the effects under the given options."""
         return self.effects
 
+
+def checked_operation(measure: Measure, options: Options) -> Operation:
+    """Return the operation of a measure, after checking that it has the normalisation of the options.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option does not apply to the measure.
+    """
+    normalize = options.normalize
+    if normalize is not None and normalize not in measure.normalizations:
+        raise ValueError(
+            f"normalize={normalize!r} does not apply to measure {measure.name!r}: {_NORMALIZED[normalize]}"
+        )
+    return measure.operation(options)
+
+
+_NORMALIZED = {
+    "matched": "the norms of matched positions are those of a cosine, such as 'semantic-cosine'",
+    "mass": "optimal transport is computed for semantic and spatio-semantic measures",
+}
 
 _ASYMMETRY = 1e-4
 """Largest difference of values (i, j) and (j, i) of a symmetric measure, relative to the largest value: rounding."""

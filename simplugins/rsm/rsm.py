@@ -128,10 +128,11 @@ class RSM(Algebra, Constructors):
     sigma : float or None
         Bandwidth of the RBF kernel.
     metadata : mapping
-        Provenance: "matching_options", "sigma_rule" ("median" or "given"), "dtype", "dtype_reason", "engine", "device"
-        (of a GPU), "precision" (of affinities), "rounding" (of aligned inner products, relative to the mean of two
-        squared norms), "layout", "channels", "positions", "negative_distances" (the number of pairs whose squared
-        distance is negative, in RSMs from cross-validated ones), "simplugins" (the version).
+        Provenance: "matching_options", "sigma_rule" ("median" or "given"), "dtype", "dtype_reason", "center" and
+        "normalize" (if the activations were centred or normalised), "engine", "device" (of a GPU), "precision" (of
+        affinities), "rounding" (of aligned inner products, relative to the mean of two squared norms), "layout",
+        "channels", "positions", "negative_distances" (the number of pairs whose squared distance is negative, in RSMs
+        from cross-validated ones), "simplugins" (the version).
 
     Examples
     --------

@@ -86,6 +86,7 @@ def changed_activations(change: str, sets: NDArray[np.float64], rng: np.random.G
     channels = sets.shape[-1]
     changes: Mapping[str, Callable[[], NDArray[np.float64]]] = {
         "rotation": lambda: sets @ orthogonal(rng, channels),
+        "channels": lambda: sets[..., rng.permutation(channels)],
         "scaling": lambda: 2.75 * sets,
         "translation": lambda: sets + rng.normal(size=channels),
         "linear": lambda: sets @ (orthogonal(rng, channels) * np.linspace(0.5, 3, channels)),

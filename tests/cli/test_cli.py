@@ -23,6 +23,25 @@ def test_one_measure_is_written_to_a_file(folder, photos, run):
     assert saved.labels.tolist() == list("aaaabb")
 
 
+def test_activations_are_centred_and_normalised_first(folder, photos, run):
+    options = {"center": "channel", "normalize": "position"}
+    flags = "--center", "channel", "--normalize", "position"
+    assert run("rsm", folder / "maps.npy", "-o", folder / "rsm.npz", *flags).exit_code == 0
+    expected = simplugins.compute_rsm(photos["block15"][:6], **options)
+    np.testing.assert_allclose(simplugins.load_rsm(folder / "rsm.npz"), expected, rtol=1e-6)
+    assert run("compare", folder / "layers.npz", "-o", folder / "table.npz", *flags).exit_code == 0
+    layers = {name: photos[name][:6] for name in ("block15", "block10")}
+    table = simplugins.compare_layers(layers, **options)
+    np.testing.assert_allclose(simplugins.load_comparison(folder / "table.npz").values, table.values, rtol=1e-6)
+    assert run("estimate", folder / "maps.npy", "--seconds", "0.05", *flags).exit_code == 0
+
+
+def test_a_normalisation_that_does_not_exist_is_named(folder, run_process):
+    result = run_process("rsm", folder / "maps.npy", "-o", folder / "rsm.npz", "--normalize", "unit")
+    assert result.returncode == 2
+    assert "'unit'" in result.stderr
+
+
 def test_several_measures_are_written_to_a_folder(folder, run):
     measures = ("semantic-rbf", "spatio-semantic-rbf")
     result = run(

@@ -95,6 +95,25 @@ def test_peak_memory_stays_below_the_limit(tmp_path, kind, stored, other_inputs,
     assert int(process.stdout) < limit < path_bytes(path)
 
 
+PREPARING_SCRIPT = """
+import re, sys
+import simplugins
+options = {"center": "both", "normalize": "position", "memory": sys.argv[2]}
+simplugins.compute_rsm(sys.argv[1], "spatio-semantic-cosine", **options)
+print(int(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1]) * 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_peak_memory_stays_below_the_limit_if_activations_are_prepared(tmp_path, photos):
+    path, limit = tmp_path / "activations.npy", 330_000_000
+    write_repeated(path, np.tile(photos["block10"], (1, 16, 1, 1)), 24 * 20)
+    process = subprocess.run([sys.executable, "-c", PREPARING_SCRIPT, path, str(limit)], capture_output=True, text=True)
+    assert not process.stderr
+    assert int(process.stdout) < limit < path_bytes(path)
+
+
 def path_bytes(path):
     return sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
 

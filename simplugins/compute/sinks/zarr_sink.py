@@ -157,6 +157,7 @@ def _identity(activations: Activations) -> dict[str, Any]:
         "inputs": len(activations),
         "channels": activations.channels,
         "dtype": str(activations.dtype),
+        **activations.prepared,
         "sha256": activations.digest(),
     }
 

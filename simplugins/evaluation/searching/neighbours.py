@@ -16,6 +16,7 @@ from simplugins._common.threads import check_threads, in_threads
 from simplugins._common.validation import check_count
 from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import Block
+from simplugins.activations.preparation import Center, Normalize, Preparation
 from simplugins.compute.affinities import ROUNDING, matched_values
 from simplugins.evaluation.searching.bounds import Summary, bounds_of_affinities, upper_bounds
 from simplugins.evaluation.searching.candidates import Best, Gallery, Score
@@ -52,7 +53,8 @@ class Neighbours:
         Numbers of pairs whose affinities were computed, and that were matched. If the queries are the gallery, two
         inputs that are examined at the same time, or whose matching depends on their order, count twice.
     metadata : mapping
-        "measure", "kernel", "matching", "matching_options", "sigma", "dtype", "simplugins" (the version).
+        "measure", "kernel", "matching", "matching_options", "sigma", "dtype", "center", "normalize", "simplugins" (the
+        version).
     """
 
     indices: NDArray[np.int64]
@@ -106,6 +108,8 @@ def search(
     other_labels: Any = None,
     drop_tokens: int | Sequence[int] = 0,
     dtype: DTypeLike | None = None,
+    center: Center | None = None,
+    normalize: Normalize | None = None,
     matching: str | Matcher | None = None,
     matching_options: Mapping[str, Any] | None = None,
     sigma: float | None = None,
@@ -129,7 +133,11 @@ def search(
     measure : str or measure, default "semantic-cosine"
         A semantic measure: "semantic-linear", "semantic-cosine" or "semantic-rbf". Others have no bounds; rank their
         RSM with `simplugins.evaluation.retrieval`.
-    layout, mask, other_mask, labels, other_labels, drop_tokens, dtype, matching, matching_options
+    layout, mask, other_mask, labels, other_labels, drop_tokens, dtype, center
+        As for `simplugins.compute_rsm`.
+    normalize : {None, "position"}, default None
+        As for `simplugins.compute_rsm`; there are no bounds on similarities with "matched" or "mass".
+    matching, matching_options
         As for `simplugins.compute_rsm`. Approximate matchings are bounded by the optimum as well; each candidate is
         matched to the query, which may differ from matching the query to the candidate.
     sigma : float, optional
@@ -168,9 +176,11 @@ def search(
     """
     check_count("k", k)
     count = check_threads(threads)
+    preparation = _preparation(center, normalize)
     resolved, matcher = _bounded(resolve_measure(measure), matching, matching_options)
     _check_sigma(resolved, sigma)
     x, gallery = read_inputs(activations, other, layout, (mask, other_mask), (labels, other_labels), drop_tokens, dtype)
+    x, gallery = preparation.apply(x, gallery)
     symmetric = gallery is None
     y = x if gallery is None else gallery
     MatchedPairs(matcher).check(x, y)
@@ -198,6 +208,7 @@ def search(
             "sigma": sigma,
             "dtype": str(run.dtype),
             **({"dtype_reason": "large common mean"} if x.widened or y.widened else {}),
+            **x.prepared,
             "simplugins": __version__,
         },
     )
@@ -215,6 +226,17 @@ def _bounded(
     operation = measure.operation(Options(matching, matching_options, engine="cpu"))
     assert isinstance(operation, MatchedPairs)
     return measure, operation.matcher
+
+
+def _preparation(center: Center | None, normalize: Normalize | None) -> Preparation:
+    """Return the preparation of the concept vectors, after checking that there are bounds with it."""
+    preparation = Preparation.checked(center, normalize)
+    if preparation.of_sets is not None:
+        raise ValueError(
+            f"search has no upper bounds on similarities with normalize={preparation.of_sets!r}; rank the RSM of "
+            f"simplugins.compute_rsm with simplugins.evaluation.retrieval instead"
+        )
+    return preparation
 
 
 def _check_sigma(measure: SemanticMeasure, sigma: float | None) -> None:

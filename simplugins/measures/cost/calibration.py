@@ -12,12 +12,9 @@ from typing import TypeVar
 import numpy as np
 
 from simplugins.activations.activations import Activations
-from simplugins.measures.cost.planned import Counts, PlannedCall
+from simplugins.measures.cost.planned import Counts, Opener, PlannedCall
 
 T = TypeVar("T")
-
-Opener = Callable[[], Activations]
-"""Reads and checks activations, which is timed as well."""
 
 MOST_POSITIONS = 4096
 """Largest number of positions of synthetic activations; beyond it, times are extrapolated by a power law."""

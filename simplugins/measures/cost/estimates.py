@@ -15,10 +15,11 @@ from numpy.typing import DTypeLike
 from simplugins._common.formatting import counted, human_bytes, human_count, human_time
 from simplugins._common.validation import check_count, error_prefix
 from simplugins.activations.activations import Activations
+from simplugins.activations.preparation import Center, Normalize
 from simplugins.compute.memory import peak_bytes, result_bytes
 from simplugins.matching.matcher import Matcher
-from simplugins.measures.cost.calibration import MOST_POSITIONS, Opener, Speed, calibrate, extrapolated
-from simplugins.measures.cost.planned import Counts, PlannedCall
+from simplugins.measures.cost.calibration import MOST_POSITIONS, Speed, calibrate, extrapolated
+from simplugins.measures.cost.planned import Counts, Opener, PlannedCall
 from simplugins.measures.cost.samples import Source
 from simplugins.measures.cost.synthetic import synthetic_activations
 
@@ -43,8 +44,8 @@ class Estimate:
     threads : int
     metadata : mapping
         The call: "inputs", "other_inputs" (or None), "positions", "channels", "measure", "matching",
-        "matching_options", "dtype", "certify", "engine"; and its sample: "sampled" ("synthetic activations" or
-        "activations") and "sampled_pairs".
+        "matching_options", "dtype", "certify", "center", "normalize", "engine"; and its sample: "sampled" ("synthetic
+        activations" or "activations") and "sampled_pairs".
 
     Examples
     --------
@@ -98,6 +99,8 @@ def estimate(
     matching: str | Matcher | None = None,
     matching_options: Mapping[str, Any] | None = None,
     dtype: DTypeLike | None = None,
+    center: Center | None = None,
+    normalize: Normalize | None = None,
     certify: bool = False,
     engine: str = "auto",
     threads: int | None = None,
@@ -114,7 +117,7 @@ def estimate(
         N inputs, each a set of S positions with C channels.
     other_inputs : int, optional
         M other inputs to compare with; by default the inputs are compared with each other.
-    measure, measure_options, matching, matching_options, certify, engine, threads
+    measure, measure_options, center, normalize, matching, matching_options, certify, engine, threads
         As for `compute_rsm`.
     dtype : float32 or float64, optional
         Type of the activations in memory and of the computation; by default float32.
@@ -147,7 +150,15 @@ def estimate(
     _check_seconds(seconds)
     counts = Counts.checked(inputs, other_inputs)
     call = PlannedCall.resolved(
-        measure, measure_options, matching, matching_options, certify=certify, engine=engine, threads=threads
+        measure,
+        measure_options,
+        matching,
+        matching_options,
+        certify=certify,
+        engine=engine,
+        threads=threads,
+        center=center,
+        normalize=normalize,
     )
     computed_in = Activations.from_array(np.ones((1, 1), np.float32), dtype=dtype).dtype
 
@@ -156,7 +167,7 @@ def estimate(
         return partial(Activations.from_array, array)
 
     def speed_at(size: int, seconds: float) -> Speed:
-        opener = partial(sample, size)
+        opener = call.prepared(partial(sample, size))
         return calibrate(call, opener, opener, counts, size * channels * computed_in.itemsize, seconds)
 
     if positions <= MOST_POSITIONS:
@@ -184,6 +195,8 @@ def estimate_for(
     matching: str | Matcher | None = None,
     matching_options: Mapping[str, Any] | None = None,
     dtype: DTypeLike | None = None,
+    center: Center | None = None,
+    normalize: Normalize | None = None,
     certify: bool = False,
     engine: str = "auto",
     threads: int | None = None,
@@ -202,6 +215,8 @@ def estimate_for(
         these.
     layout, mask, other_mask, drop_tokens, measure, measure_options, matching, matching_options, dtype, certify, engine
         As for `compute_rsm`.
+    center, normalize
+        As for `compute_rsm`; the sample is centred by its own mean, which takes as long.
     threads : int, optional
         As for `compute_rsm`.
     seconds : float, default 3
@@ -236,10 +251,19 @@ def estimate_for(
         raise ValueError("other_mask needs other=, which is missing")
     counts = Counts.checked(rows.count if inputs is None else inputs, other_inputs)
     call = PlannedCall.resolved(
-        measure, measure_options, matching, matching_options, certify=certify, engine=engine, threads=threads
+        measure,
+        measure_options,
+        matching,
+        matching_options,
+        certify=certify,
+        engine=engine,
+        threads=threads,
+        center=center,
+        normalize=normalize,
     )
     call.job(x, y).operation.check(x, y)
-    speed = calibrate(call, rows.sample, columns.sample, counts, max(x.input_bytes, y.input_bytes), seconds)
+    samples = call.prepared(rows.sample), call.prepared(columns.sample)
+    speed = calibrate(call, *samples, counts, max(x.input_bytes, y.input_bytes), seconds)
     activations_bytes = rows.bytes_in_memory(counts.inputs, x) + columns.bytes_in_memory(counts.other_inputs or 0, y)
     return _estimate(call, counts, x, y, speed, activations_bytes, "activations")
 
@@ -273,6 +297,7 @@ def _estimate(
             "matching_options": description["matching_options"],
             "dtype": str(np.result_type(x.dtype, y.dtype)),
             "certify": call.options.certify,
+            **call.preparation.describe(),
             "engine": call.options.engine,
             "sampled": sampled,
             "sampled_pairs": speed.pairs,

@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from simplugins._common.threads import check_threads
 from simplugins._common.validation import check_count
 from simplugins.activations.activations import Activations
+from simplugins.activations.preparation import Center, Normalize, Preparation
 from simplugins.compute.engines import check_engine
 from simplugins.compute.job import Job
 from simplugins.compute.run import Resources, compute_matrix
 from simplugins.matching.matcher import Matcher
-from simplugins.measures.measure import Measure, Options, resolve_measure
+from simplugins.measures.measure import Measure, Options, checked_operation, resolve_measure
+
+Opener = Callable[[], Activations]
+"""Reads and checks activations, which is timed as well."""
 
 
 class Counts(NamedTuple):
@@ -65,6 +69,11 @@ class PlannedCall:
     measure: Measure
     options: Options
     threads: int
+    preparation: Preparation
+
+    def prepared(self, sample: Callable[[int], Opener]) -> Callable[[int], Opener]:
+        """Return a function that, for a number of inputs, returns one that reads and prepares them."""
+        return lambda count: lambda: self.preparation.apply(sample(count)())[0]
 
     @classmethod
     def resolved(
@@ -77,13 +86,16 @@ class PlannedCall:
         certify: bool,
         engine: str,
         threads: int | None,
+        center: Center | None,
+        normalize: Normalize | None,
     ) -> PlannedCall:
         """Resolve the measure and the matching, and check that they fit; see `estimate`."""
         check_engine(engine)
         plugin = resolve_measure(measure, measure_options)
-        options = Options(matching, matching_options, certify, engine=engine)
-        plugin.operation(options).check_tiles()  # a sample stands for all pairs
-        return cls(plugin, options, check_threads(threads))
+        preparation = Preparation.checked(center, normalize)
+        options = Options(matching, matching_options, certify, engine=engine, normalize=preparation.of_sets)
+        checked_operation(plugin, options).check_tiles()  # a sample stands for all pairs
+        return cls(plugin, options, check_threads(threads), preparation)
 
     def job(self, x: Activations, y: Activations | None) -> Job:
         """Return the job for some inputs."""

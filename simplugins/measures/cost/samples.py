@@ -15,7 +15,7 @@ from simplugins.activations.activations import Activations
 from simplugins.activations.layouts import layout_of
 from simplugins.activations.reading import read
 from simplugins.activations.sources import read_source
-from simplugins.measures.cost.calibration import Opener
+from simplugins.measures.cost.planned import Opener
 
 _PROBED = 8
 """Inputs that are read to learn their sizes."""

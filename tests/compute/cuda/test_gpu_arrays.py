@@ -32,6 +32,18 @@ def maps():
     return np.random.default_rng(0).normal(size=(5, 6, 4, 5)).astype(np.float32)
 
 
+@pytest.mark.parametrize("center", [None, "channel", "position", "both"])
+@pytest.mark.parametrize("normalize", [None, "position"])
+def test_prepared_arrays_give_the_results_of_numpy_arrays(to_gpu, maps, center, normalize):
+    maps[1, :, 2, 3] = 0
+    options = {"center": center, "normalize": normalize}
+    expected = simplugins.compute_rsm(maps, other=2 * maps + 1, engine="cpu", **options)
+    for other in (2 * maps + 1, to_gpu(2 * maps + 1)):
+        rsm = simplugins.compute_rsm(to_gpu(maps), other=other, **options)
+        np.testing.assert_allclose(rsm, expected, rtol=1e-5, atol=1e-6)
+        assert rsm.metadata["engine"] == "cuda"
+
+
 @pytest.mark.parametrize("measure", ["semantic-cosine", "semantic-rbf", "spatio-semantic-linear"])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int32])
 def test_rsms_equal_those_of_numpy_arrays(to_gpu, maps, measure, dtype):

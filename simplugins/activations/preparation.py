@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Preparation of activations before a measure sees them: centring and normalisation of concept vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplugins._common import arrays
+from simplugins.activations.activations import Activations
+from simplugins.activations.blocks import Block, chunks
+from simplugins.activations.mapped import mapped
+
+Center = Literal["channel", "position", "both"]
+Normalisation = Literal["position", "matched", "mass"]
+Normalize = Normalisation | Sequence[Normalisation]
+
+CENTERS: tuple[Center, ...] = ("channel", "position", "both")
+NORMALISATIONS: tuple[Normalisation, ...] = ("position", "matched", "mass")
+
+_EQUAL = 2.0**-40
+"""Size of a centred concept vector, relative to the original one, that is attributed to rounding."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How activations are prepared, and sets normalised: the options `center` and `normalize` of `compute_rsm`.
+
+    Attributes
+    ----------
+    center : {"channel", "position", "both"} or None
+    normalize : tuple of {"position", "matched", "mass"}
+
+    Examples
+    --------
+    >>> preparation = Preparation.checked(None, "position")
+    >>> x, _ = preparation.apply(Activations.from_array(np.array([[3.0, 4.0], [0.0, 0.0]])))
+    >>> x.array()
+    array([[[0.6, 0.8]],
+    <BLANKLINE>
+           [[0. , 0. ]]])
+    """
+
+    center: Center | None = None
+    normalize: tuple[Normalisation, ...] = ()
+
+    @classmethod
+    def checked(cls, center: Any, normalize: Any) -> Preparation:
+        """Read the options as users pass them.
+
+        Raises
+        ------
+        TypeError
+            If they are neither names nor sequences of names.
+        ValueError
+            If a name is unknown, or both "matched" and "mass" are requested.
+        """
+        if not isinstance(center, str | None):
+            raise TypeError(f"center: expected None, {_names(CENTERS)}, got {type(center).__name__}")
+        if center not in (None, *CENTERS):
+            raise ValueError(f"center: expected None, {_names(CENTERS)}, got {center!r}")
+        names = () if normalize is None else (normalize,) if isinstance(normalize, str) else normalize
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            raise TypeError(
+                f"normalize: expected None, {_names(NORMALISATIONS)}, or several of these as a tuple, got {normalize!r}"
+            )
+        if unknown := [name for name in names if name not in NORMALISATIONS]:
+            raise ValueError(f"normalize: expected None, {_names(NORMALISATIONS)}, got {unknown[0]!r}")
+        if {"matched", "mass"} <= {*names}:
+            raise ValueError("normalize: 'matched' and 'mass' are two ways to normalise sets of unequal size; use one")
+        return cls(center, tuple(name for name in NORMALISATIONS if name in names))
+
+    @property
+    def of_sets(self) -> Normalisation | None:
+        """The normalisation of whole sets, "matched" or "mass", that a measure has to know."""
+        return next((name for name in self.normalize if name != "position"), None)
+
+    def of_vectors(self) -> Preparation:
+        """Return the preparation without a normalisation of whole sets."""
+        return replace(self, normalize=tuple(name for name in self.normalize if name == "position"))
+
+    def apply(self, x: Activations, y: Activations | None = None) -> tuple[Activations, Activations | None]:
+        """Return prepared activations, whose values are computed block by block as they are read.
+
+        With "channel", all values are read once to compute the mean over both sides; all values are read once to check
+        the result.
+
+        Parameters
+        ----------
+        x : Activations
+        y : Activations, optional
+            The other inputs; the same vector is subtracted from both sides.
+
+        Raises
+        ------
+        ValueError
+            If the channels differ, so that there is no common mean.
+        """
+        mean = None
+        if self.center in ("channel", "both"):
+            if y is not None and x.channels != y.channels:
+                raise ValueError(f"other: expected {x.channels} channels, as in activations, got {y.channels}")
+            mean = mean_vector(x) if y is None else mean_vector(x, y)
+        centred = self.center in ("position", "both")
+        mapping = _Mapping(mean, centred, "position" in self.normalize, "mass" in self.normalize)
+        return self._mapped(x, mapping), None if y is None else self._mapped(y, mapping)
+
+    def _mapped(self, activations: Activations, mapping: _Mapping) -> Activations:
+        changed = activations if mapping.is_identity else mapped(activations, mapping)
+        return replace(changed, prepared={**activations.prepared, **self.describe()})
+
+    def describe(self) -> dict[str, Any]:
+        """Return the options that are set, as metadata of activations and RSMs."""
+        names = self.normalize[0] if len(self.normalize) == 1 else list(self.normalize)
+        options = {"center": self.center, "normalize": names or None}
+        return {name: value for name, value in options.items() if value is not None}
+
+
+def _names(names: Sequence[str]) -> str:
+    *first, last = map(repr, names)
+    return f"{', '.join(first)} or {last}"
+
+
+def mean_vector(*sides: Activations) -> NDArray[np.float64]:
+    """Return the (C,) mean of all concept vectors of all inputs, each of equal weight, in float64; reads them once.
+
+    Examples
+    --------
+    >>> mean_vector(Activations.from_sets([np.zeros((1, 2)), np.full((3, 2), 4.0)]))
+    array([3., 3.])
+    """
+    sums = []
+    for side in sides:
+        with arrays.on_gpu(side.gpu):
+            for start, stop in chunks(side.positions, side.channels):
+                vectors = side._reader(start, stop).vectors
+                columns = arrays.namespace(vectors).ascontiguousarray(vectors.T, dtype=np.float64)
+                sums.append(arrays.small_numpy(columns.sum(1)))  # along contiguous memory, sums are pairwise
+    count = sum(int(side.positions.sum()) for side in sides)
+    return np.asarray(np.ascontiguousarray(np.array(sums).T).sum(1) / count, np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class _Mapping:
+    """Prepares the concept vectors of a block.
+
+    Attributes
+    ----------
+    mean : (C,) float64 array or None
+        Subtracted from each vector.
+    centred : bool
+        Whether to subtract from each vector its own mean.
+    unit : bool
+        Whether to divide each vector by its norm.
+    mass : bool
+        Whether to divide each input by the root of its number of positions.
+    """
+
+    mean: NDArray[np.float64] | None
+    centred: bool
+    unit: bool
+    mass: bool
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether nothing changes."""
+        return self.mean is None and not (self.centred or self.unit or self.mass)
+
+    def __call__(self, block: Block) -> Block:
+        """Return the prepared block."""
+        xp = arrays.namespace(block.vectors)
+        vectors = block.vectors.copy()
+        if self.mean is not None:
+            vectors -= xp.asarray(self.mean)
+        if self.centred:
+            vectors -= vectors.mean(1, keepdims=True)
+        if self.mean is not None or self.centred:
+            vectors[_sizes(vectors) <= _EQUAL * _sizes(block.vectors)] = 0
+        if self.unit:
+            _divide(vectors, _sizes(vectors))  # first, since squares of very small or large values are not finite
+            _divide(vectors, xp.sqrt(xp.einsum("ij,ij->i", vectors, vectors)))
+        if self.mass:
+            counts = np.diff(block.offsets)
+            _divide(vectors, xp.asarray(np.repeat(np.sqrt(counts), counts)))
+        return Block(vectors, block.offsets)
+
+
+def _sizes(vectors: Any) -> Any:
+    """Return the largest absolute value of each vector."""
+    return arrays.namespace(vectors).maximum(vectors.max(1), -vectors.min(1))
+
+
+def _divide(vectors: Any, sizes: Any) -> None:
+    """Divide each vector by its size, in place; vectors of size 0 remain."""
+    vectors /= arrays.namespace(vectors).where(sizes > 0, sizes, 1)[:, None]
