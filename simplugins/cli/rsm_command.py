@@ -120,6 +120,7 @@ def rsm(
     paths = _output_paths(out, store, names := list(dict.fromkeys(measure or ["semantic-cosine"])), force=force)
     side = (activations, key), (mask, mask_key), (labels, labels_key)
     other_side = (other, other_key), (other_mask, other_mask_key), (other_labels, other_labels_key)
+    resources: dict[str, Any] = {"threads": threads, "store": store, "memory": memory, "scheduler": scheduler}
     rsms = compute_rsms(
         measures=read_measures(names, measure_option),
         matching=read_matching(matching, matching_option),
@@ -132,12 +133,9 @@ def rsm(
         certify=certify,
         engine=engine,
         precision=precision,
-        threads=threads,
         subset=subset,
         seed=seed,
-        store=store,
-        memory=memory,
-        scheduler=scheduler,
+        **resources,
         progress=not quiet,
         **_read_sides(side, other_side, partial=partial_labels),  # last, as options are checked before files are read
     )

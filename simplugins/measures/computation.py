@@ -262,7 +262,8 @@ def compute(
     progress: bool | str,
 ) -> dict[str, RSM]:
     """Compute the RSMs of several measures, each distinct operation once."""
-    operations = [checked_operation(measure, options) for measure in measures]
+    checked = options.normalize is not None
+    operations = [checked_operation(each, options) if checked else each.operation(options) for each in measures]
     if store is not None:
         return _stored(measures, operations, x, y, options, resources, store, progress)
     results: list[tuple[Operation, TileResult]] = []
