@@ -121,15 +121,14 @@ def rsm(
     side = (activations, key), (mask, mask_key), (labels, labels_key)
     other_side = (other, other_key), (other_mask, other_mask_key), (other_labels, other_labels_key)
     resources: dict[str, Any] = {"threads": threads, "store": store, "memory": memory, "scheduler": scheduler}
+    preparation: dict[str, Any] = {"dtype": dtype, "center": center, "normalize": read_normalize(normalize)}
     rsms = compute_rsms(
         measures=read_measures(names, measure_option),
         matching=read_matching(matching, matching_option),
         sigma=_read_sigma(sigma),
         layout=layout,
         drop_tokens=drop_tokens,
-        dtype=dtype,
-        center=center,
-        normalize=read_normalize(normalize),
+        **preparation,
         certify=certify,
         engine=engine,
         precision=precision,
