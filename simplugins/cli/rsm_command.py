@@ -121,6 +121,7 @@ def rsm(
     side = (activations, key), (mask, mask_key), (labels, labels_key)
     other_side = (other, other_key), (other_mask, other_mask_key), (other_labels, other_labels_key)
     resources: dict[str, Any] = {"threads": threads, "store": store, "memory": memory, "scheduler": scheduler}
+    resources |= {"engine": engine, "precision": precision}
     preparation: dict[str, Any] = {"dtype": dtype, "center": center, "normalize": read_normalize(normalize)}
     rsms = compute_rsms(
         measures=read_measures(names, measure_option),
@@ -130,8 +131,6 @@ def rsm(
         drop_tokens=drop_tokens,
         **preparation,
         certify=certify,
-        engine=engine,
-        precision=precision,
         subset=subset,
         seed=seed,
         **resources,
