@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -122,8 +122,8 @@ class MaxSim(Measure):
 
     direction: Direction = "auto"
     affinity: ClassVar[Affinity]
-    pairwise: ClassVar[bool] = True
-    positive_semidefinite: ClassVar[None] = None
+    pairwise: bool = field(default=True, init=False, repr=False)
+    positive_semidefinite: None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.direction not in get_args(Direction):
@@ -187,10 +187,14 @@ class MaxSimLinear(MaxSim):
     array([[5.5]])
     """
 
-    name: ClassVar[str] = "max-sim-linear"
+    name: str = field(default="max-sim-linear", init=False, repr=False)
     affinity: ClassVar[Affinity] = "product"
-    kernel: ClassVar[None] = None
-    effects: ClassVar[Mapping[str, str]] = {"rotation": "none", "scaling": "scaling", "positions": "none"}
+    kernel: None = field(default=None, init=False, repr=False)
+
+    @property
+    def effects(self) -> Mapping[str, str]:  # type: ignore[override]
+        """Effects of changes of the activations on the RSM; see `Measure`."""
+        return {"rotation": "none", "scaling": "scaling", "positions": "none"}
 
 
 @dataclass(frozen=True)
@@ -219,10 +223,14 @@ class MaxSimCosine(MaxSim):
     array([[0.8536]])
     """
 
-    name: ClassVar[str] = "max-sim-cosine"
+    name: str = field(default="max-sim-cosine", init=False, repr=False)
     affinity: ClassVar[Affinity] = "cosine"
-    kernel: ClassVar[None] = None
-    effects: ClassVar[Mapping[str, str]] = {"rotation": "none", "scaling": "none", "positions": "none"}
+    kernel: None = field(default=None, init=False, repr=False)
+
+    @property
+    def effects(self) -> Mapping[str, str]:  # type: ignore[override]
+        """Effects of changes of the activations on the RSM; see `Measure`."""
+        return {"rotation": "none", "scaling": "none", "positions": "none"}
 
 
 @dataclass(frozen=True)
@@ -258,15 +266,14 @@ class MaxSimRbf(MaxSim):
            [0.6065, 0.4724, 1.    ]])
     """
 
-    name: ClassVar[str] = "max-sim-rbf"
+    name: str = field(default="max-sim-rbf", init=False, repr=False)
     affinity: ClassVar[Affinity] = "distance"
-    kernel: ClassVar[str] = "rbf"
-    effects: ClassVar[Mapping[str, str]] = {
-        "rotation": "none",
-        "scaling": "none",
-        "translation": "none",
-        "positions": "none",
-    }
+    kernel: str = field(default="rbf", init=False, repr=False)
+
+    @property
+    def effects(self) -> Mapping[str, str]:  # type: ignore[override]
+        """Effects of changes of the activations on the RSM; see `Measure`."""
+        return {"rotation": "none", "scaling": "none", "translation": "none", "positions": "none"}
 
     def effects_with(self, matcher: Any, sigma: Sigma) -> Mapping[str, str]:
         """Return the effects under a bandwidth."""

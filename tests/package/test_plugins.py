@@ -235,7 +235,7 @@ def test_refresh_sees_a_distribution_installed_after_the_first_scan(tmp_path):
 
 @pytest.mark.parametrize("asked", ["semantic-cosin", "Semantic-Cosine", "semantic_cosine", "cosine"])
 def test_unknown_name_suggests_the_nearest_and_lists_what_is_available(asked):
-    message = rf"^simplugins\.measures has no plugin '{asked}' \(nearest: semantic-cosine\b.*\); available: .*"
+    message = rf"^simplugins\.measures has no plugin '{asked}' \(nearest: .*\bcosine\b.*\); available: .*"
     with pytest.raises(ValueError, match=message):
         plugins.load(MEASURES, asked)
 

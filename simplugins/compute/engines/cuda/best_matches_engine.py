@@ -123,7 +123,8 @@ class _Run(TileRun):
             self.device.retire()  # the CUDA kernel may still read the scales, which are dropped here
 
         def finish() -> None:
-            values = self.best.combined(*fetch(), (pairs.sizes[:, 0], pairs.sizes[:, 1]))
+            of_rows, of_columns = fetch()
+            values = self.best.combined(of_rows, of_columns, (pairs.sizes[:, 0], pairs.sizes[:, 1]))
             self.values[tile][i, j] = np.ldexp(values, powers)
 
         return finish
