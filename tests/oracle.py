@@ -90,3 +90,14 @@ def topk_greedy(x: ArrayLike, y: ArrayLike, k: int) -> float:
     rest, other_rest = (s[: max(0, len(s) - k)] for s in (x, y))
     top = aligned_product(x[len(rest) :], y[len(other_rest) :])
     return top + (greedy(rest @ other_rest.T) if len(rest) and len(other_rest) else 0.0)
+
+
+def max_sim(kernel: str, x: ArrayLike, y: ArrayLike) -> float:
+    """MaxSim of x to y, one position after the other; for "rbf", the squared Chamfer distance."""
+    rows, columns = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if kernel == "rbf":
+        return float(sum(min(((row - column) ** 2).sum() for column in columns) for row in rows))
+    if kernel == "cosine":
+        rows, columns = (np.array([v / (np.linalg.norm(v) or 1) for v in side]) for side in (rows, columns))
+    best = [max(float(row @ column) for column in columns) for row in rows]
+    return float(np.sum(best) if kernel == "linear" else np.mean(best))

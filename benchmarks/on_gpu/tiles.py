@@ -15,10 +15,10 @@ from on_gpu.inputs import Vectors
 from simplugins import Optimal
 from simplugins.compute.engines.cuda import launcher
 from simplugins.compute.engines.cuda.device import Precision
-from simplugins.compute.engines.cuda.engine import PRODUCTS_SHARE
 from simplugins.compute.engines.cuda.launcher import Batch, Solved
 from simplugins.compute.engines.cuda.operands import operand
 from simplugins.compute.engines.cuda.tasks import make_pairs, make_tasks
+from simplugins.compute.engines.cuda.tile_run import PRODUCTS_SHARE
 
 MOST_INPUTS = 256
 """Inputs per block, as in the engine."""

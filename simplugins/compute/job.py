@@ -139,6 +139,12 @@ class Job:
         }
 
 
+def check_channels(x: Activations, y: Activations) -> None:
+    """Raise a ValueError if the concept vectors of two sets differ in length."""
+    if x.channels != y.channels:
+        raise ValueError(f"concept vectors must have equal channels to be compared: got {x.channels} and {y.channels}")
+
+
 def check_pair(x: Activations, y: Activations, matcher: Matcher) -> None:
     """Check that the inputs of two sets can be matched.
 
@@ -147,8 +153,7 @@ def check_pair(x: Activations, y: Activations, matcher: Matcher) -> None:
     ValueError
         If channels differ, or the matcher is positionwise and inputs have different positions.
     """
-    if x.channels != y.channels:
-        raise ValueError(f"concept vectors must have equal channels to be compared: got {x.channels} and {y.channels}")
+    check_channels(x, y)
     if matcher.positionwise:
         if not (x.same_positions and y.same_positions):
             raise ValueError(

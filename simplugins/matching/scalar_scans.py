@@ -70,3 +70,17 @@ def largest(affinities, row, prices):  # type: ignore[no-untyped-def]
         if value > best:
             column, best = j, value
     return column, best
+
+
+@compiled
+def raise_maxima(affinities, row, scale, prices, price, maxima):  # type: ignore[no-untyped-def]
+    """Find the largest of ``scale * affinities[row] - prices``; raise `maxima` to ``scale * affinities[row] - price``.
+
+    All are of one float type; the affinities have any number of columns.
+    """
+    best = scale * affinities[row, 0] - prices[0]
+    for j in range(affinities.shape[1]):
+        scaled = scale * affinities[row, j]
+        best = max(best, scaled - prices[j])
+        maxima[j] = max(maxima[j], scaled - price)
+    return best

@@ -11,8 +11,8 @@ AVX-512, Numba 0.68, minima of 30 alternating rounds; swap the imports of `vecto
 
 `two_smallest` and `relax` work on costs: C-contiguous integer arrays (int32 or int64, all of one type) whose rows are
 padded to a multiple of `LANES` columns. Padding columns are closed (see `CLOSED_PRICE_BITS`), so no scan ever selects
-them. `largest` works on unpadded affinities. The results equal those of `simplugins.matching.scalar_scans`, which
-documents them, on all machines.
+them. `largest` and `raise_maxima` work on unpadded affinities. The results equal those of
+`simplugins.matching.scalar_scans`, which documents them, on all machines.
 
 Loads and addresses state their types, so the code works with opaque pointers as well as with the typed pointers that
 llvmlite is phasing out.
@@ -32,7 +32,7 @@ from simplugins._common.compiled import compiled
 from simplugins.matching import scalar_scans
 from simplugins.matching.scalar_scans import CLOSED_PRICE_BITS, LANES
 
-__all__ = ["CLOSED_PRICE_BITS", "LANES", "largest", "relax", "two_smallest"]
+__all__ = ["CLOSED_PRICE_BITS", "LANES", "largest", "raise_maxima", "relax", "two_smallest"]
 
 _INDEX = ir.IntType(64)
 _LANE_INDEX = ir.IntType(32)
@@ -170,6 +170,9 @@ class _Floats(_Vectors):
         wide = ir.VectorType(self.element, self.lanes)
         return values if values.type == wide else self.builder.fpext(values, wide)
 
+    def maximum(self, a: Any, b: Any) -> Any:
+        return self.builder.select(self.builder.fcmp_ordered(">", b, a), b, a)
+
     def largest_lane(self, values: Any) -> Any:
         return self._call(f"llvm.vector.reduce.fmax.v{self.lanes}f{self.width}", self.element, values)
 
@@ -280,3 +283,37 @@ def largest(affinities, row, prices):  # type: ignore[no-untyped-def]
     if affinities.shape[1] >= LANES:
         return _largest(affinities, row, prices)
     return scalar_scans.largest(affinities, row, prices)
+
+
+@intrinsic
+def _raise_maxima(typing_context, affinities, row, scale, prices, price, maxima):  # type: ignore[no-untyped-def]
+    dtype = affinities.dtype
+    signature = dtype(affinities, types.int64, dtype, prices, dtype, maxima)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vectors = _Floats(context, builder, dtype)
+        row_data, columns = vectors.row(signature.args[0], arguments[0], arguments[1])
+        price_data, maximum_data = (vectors.array(signature.args[k], arguments[k])[0] for k in (3, 5))
+        scale, price = vectors.splat(arguments[2]), vectors.splat(arguments[4])
+
+        def step(offset: Any, here: Any, carried: Sequence[Any]) -> Sequence[Any]:
+            scaled = builder.fmul(scale, vectors.load(row_data, offset))
+            raised = vectors.maximum(vectors.load(maximum_data, offset), builder.fsub(scaled, price))
+            vectors.store(raised, maximum_data, offset)
+            return (vectors.maximum(carried[0], builder.fsub(scaled, vectors.load(price_data, offset))),)
+
+        (by_lane,) = vectors.each_block(columns, [vectors.lowest], step)
+        return vectors.largest_lane(by_lane)
+
+    return signature, generate
+
+
+@compiled
+def raise_maxima(affinities, row, scale, prices, price, maxima):  # type: ignore[no-untyped-def]
+    """Find a row's largest value, and raise the maxima of the columns; see `scalar_scans.raise_maxima`.
+
+    Here, the affinities must be C-contiguous.
+    """
+    if affinities.shape[1] >= LANES:
+        return _raise_maxima(affinities, row, scale, prices, price, maxima)
+    return scalar_scans.raise_maxima(affinities, row, scale, prices, price, maxima)

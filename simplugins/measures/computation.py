@@ -192,7 +192,7 @@ def compute_rsm(
     """
     preparation = None if center is None and normalize is None else Preparation.checked(center, normalize)
     of_sets = None if preparation is None else preparation.of_sets
-    options = Options(matching, matching_options, certify, sigma, engine, precision, of_sets)
+    options = Options(matching, matching_options, certify, sigma, engine, precision, of_sets, other is not None)
     by_name = isinstance(measure, str) and not measure_options
     resolved = named_measure(measure) if by_name else resolve_measure(measure, measure_options)
     resources = Resources(threads, memory, scheduler, tile_size)

@@ -44,6 +44,8 @@ class Options:
         As for `simplugins.compute_rsm`.
     normalize : {"matched", "mass"} or None
         The normalisation of sets of unequal size.
+    other : bool
+        Whether the columns of the RSM are other inputs.
     """
 
     matching: str | Matcher | None = None
@@ -53,6 +55,15 @@ class Options:
     engine: str = "auto"
     precision: str | None = None
     normalize: Normalisation | None = None
+    other: bool = False
+
+
+def refuse_options(measure: str, options: Options, *names: str, reason: str) -> None:
+    """Raise a ValueError if one of these options is set, with the reason why it does not apply to the measure."""
+    for name in names:
+        value = getattr(options, name)
+        if value not in (getattr(Options(), name), {}):
+            raise ValueError(f"{name}={value!r} does not apply to measure {measure!r}, which {reason}")
 
 
 @dataclass(frozen=True)
@@ -275,14 +286,10 @@ class PluginMeasure(Measure):
         ValueError
             If an option of semantic measures is set.
         """
-        defaults = Options()
-        for option in dataclasses.fields(Options):
-            value = getattr(options, option.name)
-            if value not in (getattr(defaults, option.name), {}) and (option.name, value) != ("engine", "cpu"):
-                raise ValueError(
-                    f"{option.name}={value!r} does not apply to measure {self.name!r}, which computes its own values "
-                    f"on the CPU: it has no matching, kernel or GPU code that simplugins knows of"
-                )
+        applicable = {"other", "engine"} if options.engine == "cpu" else {"other"}
+        names = [option.name for option in dataclasses.fields(Options) if option.name not in applicable]
+        reason = "computes its own values on the CPU: it has no matching, kernel or GPU code that simplugins knows of"
+        refuse_options(self.name, options, *names, reason=reason)
         return MeasuredPairs(self.function, self.name, self.options, self.symmetric, self.pairwise)
 
     def similarities(self, result: TileResult, x: Activations, y: Activations | None, sigma: Sigma) -> Similarities:
@@ -320,6 +327,8 @@ def resolve_measure(measure: Any, options: Mapping[str, Any] | None = None) -> M
     name = measure if isinstance(measure, str) else getattr(measure, "name", None) or _name_of(measure)
     if isinstance(plugin, type):
         plugin = instantiate(plugin, f"measure {name!r}", options or {})
+        if isinstance(plugin, Measure):
+            return plugin
     elif options:
         raise TypeError(
             f"measure {name!r} takes no options, got {', '.join(map(repr, options))}; options are the fields of a "

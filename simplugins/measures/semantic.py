@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from simplugins._common import gpu
 from simplugins.activations.activations import Activations
-from simplugins.compute.engines import check_engine, choose_engine
+from simplugins.compute.engines import check_engine, check_precision, choose_engine
 from simplugins.compute.job import Job, TileResult, check_pair
 from simplugins.compute.memory import SOLVER_BYTES
 from simplugins.matching.auction import Auction
@@ -67,7 +67,7 @@ class MatchedPairs:
             check_engine(self.engine)
         engine = "cpu" if self.engine == "auto" and gpu.why_unusable() else choose_engine(self.engine, self.matcher)
         if self.precision is not None:
-            self._check_precision(engine, x, x if y is None else y)
+            check_precision(self.precision, engine, x, x if y is None else y)
         if engine == "cpu":
             from simplugins.compute.engines import cpu
 
@@ -88,15 +88,6 @@ class MatchedPairs:
         """Match a pair of single positions."""
         one = Activations.from_array(np.ones((1, 1, 1), np.float32))
         self.compute(one, one, threads=1)
-
-    def _check_precision(self, engine: str, *activations: Activations) -> None:
-        if any(side.dtype == "float64" for side in activations):
-            reason = "since they share a large mean" if any(side.widened for side in activations) else "see dtype"
-            raise ValueError(
-                f"precision={self.precision!r} is for float32 activations; these are computed in float64 ({reason})"
-            )
-        if engine == "cpu" and self.precision != "float32":
-            raise ValueError(f"precision={self.precision!r} needs engine='cuda'; the CPU computes in float32")
 
     def pair_bytes(self, x: Activations, y: Activations) -> tuple[int, int]:
         """Return the bytes of the largest pair's affinities, and of the solver's working memory for it."""

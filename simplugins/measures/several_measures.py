@@ -85,7 +85,7 @@ def compute_rsms(
         matching, matching_options = resolve_matcher(matching, matching_options), None
     preparation = None if center is None and normalize is None else Preparation.checked(center, normalize)
     of_sets = None if preparation is None else preparation.of_sets
-    options = Options(matching, matching_options, certify, sigma, engine, precision, of_sets)
+    options = Options(matching, matching_options, certify, sigma, engine, precision, of_sets, other is not None)
     resolved = _resolve_all([measures] if isinstance(measures, str) else measures)
     resources = Resources(threads, memory, scheduler, tile_size)
     check_early(options, resources, store)

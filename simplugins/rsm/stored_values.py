@@ -19,6 +19,9 @@ from simplugins.rsm.kernels import Sigma
 from simplugins.rsm.medians import lower_median
 from simplugins.rsm.rsm import RSM, Part, index_arrays
 
+DISTANCES = "squared distances"
+"""The "values" of the run of a store that holds squared distances."""
+
 
 class StoredValues:
     """Values of an RSM in a finished store.
@@ -29,7 +32,8 @@ class StoredValues:
     ----------
     store : Store
     kernel : {"linear", "cosine", "rbf"} or None
-        Applied to what is stored: aligned inner products. None if the store holds the values themselves.
+        Applied to what is stored: aligned inner products, or squared distances. None if the store holds the values
+        themselves.
     sigma : float, "median" or None
         Bandwidth of the RBF kernel.
     """
@@ -101,25 +105,31 @@ class StoredValues:
     def _similarities(self, tile: Tile) -> NDArray[np.float64]:
         if self.kernel is None:
             return self.store.read(tile)
-        products, norms, rounding = self._products(tile)
+        values, norms, rounding = self._stored(tile)
         if self.sigma is None:
-            return kernels.similarities(self.kernel, products, *norms, rounding=rounding, sigma=None)
-        distances = kernels.squared_distances(products, *norms, rounding=rounding)
+            return kernels.similarities(self.kernel, values, *norms, rounding=rounding, sigma=None)
+        distances = self._squared_distances(values, norms, rounding)
         if self.sigma_is_given:
             kernels.warn_of_unresolved(distances, self.sigma, *norms, rounding=rounding)
         return kernels.rbf(distances, self.sigma)
 
-    def _products(self, tile: Tile) -> tuple[NDArray[np.float64], tuple[Any, Any], float]:
-        """Return the aligned inner products of a tile, the norms of its rows and columns, and the rounding error."""
+    def _stored(self, tile: Tile) -> tuple[NDArray[np.float64], tuple[Any, Any], float]:
+        """Return the stored values of a tile, the norms of its rows and columns, and the rounding error."""
         rows, columns = self.store.tiling.slices(tile)
         norms = self.squared_norms[rows], self._column_norms[columns]
         return self.store.read(tile), norms, float(self.store.manifest["computed"]["rounding"])
 
+    def _squared_distances(
+        self, values: NDArray[np.float64], norms: tuple[Any, Any], rounding: float
+    ) -> NDArray[np.float64]:
+        if holds_distances(self.store):
+            return values
+        return kernels.squared_distances(values, *norms, rounding=rounding)
+
     def _distances(self) -> Iterator[NDArray[np.float64]]:
         """Yield the squared distances of all pairs, each once."""
         for tile in self.store.tiling.tiles():
-            products, norms, rounding = self._products(tile)
-            distances = kernels.squared_distances(products, *norms, rounding=rounding)
+            distances = self._squared_distances(*self._stored(tile))
             diagonal = self.store.tiling.on_diagonal(tile)
             yield distances[np.tril_indices(len(distances), -1)] if diagonal else distances
 
@@ -172,6 +182,11 @@ def open_rsm(path: str | os.PathLike[str], *, measure: str | None = None, sigma:
         raise ValueError(f"{path} cannot be read as a store: its manifest lacks {error}") from error
 
 
+def holds_distances(store: Store) -> bool:
+    """Whether a store holds squared distances, for the RBF kernel, rather than aligned inner products."""
+    return bool(store.manifest["run"].get("values") == DISTANCES)
+
+
 def kernel_of(measure: str, store: Store) -> str | None:
     """Return the kernel of a measure, after checking that it shares the matching of the store.
 
@@ -182,7 +197,7 @@ def kernel_of(measure: str, store: Store) -> str | None:
     """
     matching = store.manifest["run"]["matching"]
     if measure == store.manifest["measure"] and matching is None:
-        return None
+        return "rbf" if holds_distances(store) else None
     kind, _, kernel = measure.rpartition("-")
     kinds = {"semantic", "spatio-semantic"} if matching == "identity" else {"semantic"}
     if matching is None or kind not in kinds or kernel not in kernels.KERNELS:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,8 @@ class _Checks:
 
     def rsm(self, x: Activations, y: Activations | None = None) -> NDArray[np.float64]:
         """Return the values of the RSM."""
-        result = self.measure.operation(_OPTIONS).compute(x, y, threads=1)
+        operation = self.measure.operation(replace(_OPTIONS, other=y is not None))
+        result = operation.compute(x, y, threads=1)
         return self.measure.similarities(result, x, y, "median").values
 
     def check_results(self) -> None:

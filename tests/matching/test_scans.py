@@ -27,6 +27,11 @@ def closed_price(dtype):
     return 2 ** (8 * np.dtype(dtype).itemsize - CLOSED_PRICE_BITS)
 
 
+@njit
+def raise_maxima(affinities, row, scale, prices, price, maxima):
+    return vector_scans.raise_maxima(affinities, row, scale, prices, price, maxima)
+
+
 costs_like = given(
     shape=st.tuples(st.integers(1, 4), st.integers(1, 6)),
     dtype=st.sampled_from([np.int32, np.int64]),
@@ -107,3 +112,23 @@ def test_ties_go_to_the_lowest_position_within_a_block_of_64_bytes(dtype):
     costs[0, [lanes + 1, 3, 2 * lanes + 1]] = 0
     for scan in (two_smallest, scalar_scans.two_smallest):
         assert scan(costs, 0, prices) == (lanes + 1, 0, 0)
+
+
+@given(
+    shape=st.tuples(st.integers(1, 4), st.integers(1, 70)),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    seed=st.integers(0, 2**32 - 1),
+    negative=st.booleans(),
+)
+@settings(max_examples=150, deadline=None)
+def test_raise_maxima_equals_its_twin(shape, dtype, seed, negative):
+    rng = np.random.default_rng(seed)
+    affinities = (rng.normal(size=shape) - 10 * negative).astype(dtype)
+    prices, before = rng.normal(size=(2, shape[1])).astype(dtype)
+    row, scale, price = int(rng.integers(shape[0])), dtype(0.25), dtype(rng.normal())
+    maxima, twin_maxima = before.copy(), before.copy()
+    largest = raise_maxima(affinities, row, scale, prices, price, maxima)
+    assert largest == scalar_scans.raise_maxima(affinities, row, scale, prices, price, twin_maxima)
+    assert largest == (scale * affinities[row] - prices).max()
+    for values in (maxima, twin_maxima):
+        np.testing.assert_array_equal(values, np.maximum(before, scale * affinities[row] - price))

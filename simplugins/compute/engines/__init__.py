@@ -7,6 +7,7 @@ Engines depend on activations and matchers, but not on kernels, RSMs or plugins.
 from __future__ import annotations
 
 from simplugins._common import gpu
+from simplugins.activations.activations import Activations
 from simplugins.matching.matcher import Matcher
 
 ENGINES = ("auto", "cpu", "cuda")
@@ -40,6 +41,23 @@ def check_names(engine: str, precision: str | None = None) -> None:
         raise ValueError(f"unknown engine {engine!r}: expected one of {', '.join(map(repr, ENGINES))}")
     if precision not in (None, *PRECISIONS):
         raise ValueError(f"unknown precision {precision!r}: expected one of {', '.join(map(repr, PRECISIONS))}")
+
+
+def check_precision(precision: str, engine: str, *activations: Activations) -> None:
+    """Check that a precision fits the engine that computes affinities, and the type of the activations.
+
+    Raises
+    ------
+    ValueError
+        If it does not.
+    """
+    if any(side.dtype == "float64" for side in activations):
+        reason = "since they share a large mean" if any(side.widened for side in activations) else "see dtype"
+        raise ValueError(
+            f"precision={precision!r} is for float32 activations; these are computed in float64 ({reason})"
+        )
+    if engine == "cpu" and precision != "float32":
+        raise ValueError(f"precision={precision!r} needs engine='cuda'; the CPU computes in float32")
 
 
 def choose_engine(engine: str, matcher: Matcher) -> str:

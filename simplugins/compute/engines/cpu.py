@@ -105,27 +105,90 @@ def aligned_products(
 _compiled: set[tuple[type[Matcher], np.dtype[np.floating], bool]] = set()
 
 
-class _Run:
-    """One computation: its inputs, cut into blocks and strips, and its results, filled in by threads."""
+class Strips:
+    """All pairs of two sets of inputs, cut into blocks and strips, and their values, filled in by threads.
+
+    Parameters
+    ----------
+    x, y : Activations
+    symmetric : bool
+        Whether y is x and pairs below the diagonal are left out.
+    tile_bytes : int
+        Limit of one thread's affinities.
+    most_columns : int, optional
+        The largest number of columns of a pair's affinities that exist at once; by default, of y's positions.
+    convert : callable, optional
+        Applied to each block of inputs when it is read.
+    """
+
+    with_diagonal = False
+    """Whether symmetric results need the pairs of inputs with themselves."""
+
+    def __init__(
+        self,
+        x: Activations,
+        y: Activations,
+        *,
+        symmetric: bool,
+        tile_bytes: int,
+        most_columns: int | None = None,
+        convert: Callable[[Block], Block] | None = None,
+    ) -> None:
+        self.x, self.y, self.symmetric = x, y, symmetric
+        self.dtype = np.result_type(x.dtype, y.dtype)
+        self.values = np.zeros((len(x), len(y)))
+        self.block_size = max(1, min(BLOCK_INPUTS, BLOCK_BYTES // max(x.input_bytes, y.input_bytes)))
+        rows, columns = (int(positions.max()) for positions in (x.positions, y.positions))
+        columns = columns if most_columns is None else min(columns, most_columns)
+        self.strip_inputs = max(1, tile_bytes // (rows * columns * self.dtype.itemsize))
+        self.x_block = _cached_blocks(x, self.block_size, self.dtype, convert)
+        self.y_block = self.x_block if y is x else _cached_blocks(y, self.block_size, self.dtype, convert)
+        self.scratch = Scratch()
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs in all strips."""
+        count = len(self.x)
+        return count * (count - 1 + 2 * self.with_diagonal) // 2 if self.symmetric else count * len(self.y)
+
+    def strips(self) -> Iterator[Strip]:
+        """Yield all strips, block by block, so that converted blocks are reused from the cache."""
+        for rows in self._blocks(len(self.x)):
+            for columns in self._blocks(len(self.y)):
+                if not self.symmetric or columns.start >= rows.start:
+                    yield from self._cut(rows, columns)
+
+    def _blocks(self, count: int) -> list[slice]:
+        return [slice(start, min(start + self.block_size, count)) for start in range(0, count, self.block_size)]
+
+    def _cut(self, rows: slice, columns: slice) -> Iterator[Strip]:
+        """Cut two blocks into strips; symmetric results only need pairs above the diagonal."""
+        for j in reversed(range(columns.start, columns.stop)):  # the longest strips first
+            last = min(rows.stop, j + self.with_diagonal) if self.symmetric else rows.stop
+            for start in range(rows.start, last, self.strip_inputs):
+                yield Strip(slice(start, min(start + self.strip_inputs, last)), slice(j, j + 1))
+
+    def _inputs(self, strip: Strip) -> tuple[Block, Block]:
+        return self._part(self.x_block, strip.rows), self._part(self.y_block, strip.columns)
+
+    def _part(self, block: Callable[[int], Block], inputs: slice) -> Block:
+        number = inputs.start // self.block_size
+        first = number * self.block_size
+        return block(number).rows(inputs.start - first, inputs.stop - first)
+
+
+class _Run(Strips):
+    """One computation of aligned inner products."""
 
     def __init__(
         self, x: Activations, y: Activations, *, symmetric: bool, matcher: Matcher, certify: bool, tile_bytes: int
     ) -> None:
-        self.x, self.y, self.symmetric = x, y, symmetric
         self.matcher, self.certify = matcher, certify
-        self.dtype = np.result_type(x.dtype, y.dtype)
-        self.values = np.zeros((len(x), len(y)))
         self.gap = np.zeros((len(x), len(y))) if certify else None
         self.positionwise = matcher.positionwise and not certify
         self.window = None if certify else _worthwhile_window(x, y, matcher.window)
-        self.block_size = max(1, min(BLOCK_INPUTS, BLOCK_BYTES // max(x.input_bytes, y.input_bytes)))
-        rows, columns = (int(positions.max()) for positions in (x.positions, y.positions))
-        columns = columns if self.window is None else min(columns, self.window)
-        self.strip_inputs = max(1, tile_bytes // (rows * columns * self.dtype.itemsize))
-        by_norm = matcher.by_norm and not self.positionwise
-        self.x_block = _cached_blocks(x, self.block_size, self.dtype, by_norm)
-        self.y_block = self.x_block if symmetric else _cached_blocks(y, self.block_size, self.dtype, by_norm)
-        self.scratch = Scratch()
+        convert = _by_norm if matcher.by_norm and not self.positionwise else None
+        super().__init__(x, y, symmetric=symmetric, tile_bytes=tile_bytes, most_columns=self.window, convert=convert)
 
     @property
     def work(self) -> Callable[[Strip], None]:
@@ -148,37 +211,11 @@ class _Run:
     @property
     def pairs(self) -> int:
         """Number of pairs in all strips; positionwise strips on the diagonal include the pairs below it."""
-        if self.positionwise:
-            return sum(strip.pairs for strip in self.strips())
-        return len(self.x) * (len(self.x) - 1) // 2 if self.symmetric else len(self.x) * len(self.y)
-
-    def strips(self) -> Iterator[Strip]:
-        """Yield all strips, block by block, so that converted blocks are reused from the cache."""
-        for rows in self._blocks(len(self.x)):
-            for columns in self._blocks(len(self.y)):
-                if not self.symmetric or columns.start >= rows.start:
-                    yield from self._cut(rows, columns)
-
-    def _blocks(self, count: int) -> list[slice]:
-        return [slice(start, min(start + self.block_size, count)) for start in range(0, count, self.block_size)]
+        return sum(strip.pairs for strip in self.strips()) if self.positionwise else super().pairs
 
     def _cut(self, rows: slice, columns: slice) -> Iterator[Strip]:
-        """Cut two blocks into strips; symmetric results only need pairs above the diagonal."""
-        if self.positionwise:
-            yield Strip(rows, columns)
-            return
-        for j in reversed(range(columns.start, columns.stop)):  # the longest strips first
-            last = min(rows.stop, j) if self.symmetric else rows.stop
-            for start in range(rows.start, last, self.strip_inputs):
-                yield Strip(slice(start, min(start + self.strip_inputs, last)), slice(j, j + 1))
-
-    def _inputs(self, strip: Strip) -> tuple[Block, Block]:
-        return self._part(self.x_block, strip.rows), self._part(self.y_block, strip.columns)
-
-    def _part(self, block: Callable[[int], Block], inputs: slice) -> Block:
-        number = inputs.start // self.block_size
-        first = number * self.block_size
-        return block(number).rows(inputs.start - first, inputs.stop - first)
+        """Cut two blocks into strips, or into one if it needs no affinities."""
+        return iter([Strip(rows, columns)]) if self.positionwise else super()._cut(rows, columns)
 
     def match_strip(self, strip: Strip) -> None:
         """Match a run of inputs with one other input."""
@@ -241,6 +278,10 @@ def _worthwhile_window(x: Activations, y: Activations, window: int | None) -> in
     return window if saved > CALL_COST else None
 
 
+def _by_norm(block: Block) -> Block:
+    return block.by_norm()[0]
+
+
 def _shape(window: tuple[slice, slice]) -> tuple[int, int]:
     rows, columns = window
     return rows.stop - rows.start, columns.stop - columns.start
@@ -253,14 +294,17 @@ def _equal_runs(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
 
 
 def _cached_blocks(
-    activations: Activations, block_size: int, dtype: np.dtype[np.floating], by_norm: bool
+    activations: Activations,
+    block_size: int,
+    dtype: np.dtype[np.floating],
+    convert: Callable[[Block], Block] | None,
 ) -> Callable[[int], Block]:
     """Return a function that converts a block of inputs, given its number, with a cache of recent blocks."""
 
     def block(number: int) -> Block:
         start = number * block_size
         inputs = activations.block(start, min(start + block_size, len(activations)))
-        ordered = inputs.by_norm()[0] if by_norm else inputs
-        return Block(arrays.to_numpy(ordered.vectors, dtype), inputs.offsets)
+        converted = inputs if convert is None else convert(inputs)
+        return Block(arrays.to_numpy(converted.vectors, dtype), inputs.offsets)
 
     return lru_cache(maxsize=max(4, CACHE_BYTES // 2 // (block_size * activations.input_bytes)))(block)

@@ -15,9 +15,10 @@ from simplugins import Auction, BatchOptimal, Greedy, Identity, Optimal, TopKGre
 from simplugins._common import gpu
 from simplugins.activations.activations import Activations
 from simplugins.compute.engines import choose_engine, cpu
-from simplugins.compute.engines.cuda import cupy_device, engine, launcher, one_pair
+from simplugins.compute.engines.cuda import cupy_device, engine, launcher, one_pair, tile_run
 from simplugins.compute.engines.cuda.device import DeviceMemoryError
-from simplugins.compute.engines.cuda.engine import FINE_ENOUGH, INPUTS_SHARE, PRODUCTS_SHARE
+from simplugins.compute.engines.cuda.engine import FINE_ENOUGH
+from simplugins.compute.engines.cuda.tile_run import INPUTS_SHARE, PRODUCTS_SHARE
 from simplugins.matching.certificates import match_and_certify
 from simplugins.measures.semantic import MatchedPairs
 
@@ -84,7 +85,7 @@ def test_results_do_not_depend_on_tiles(matcher, monkeypatch):
     for other in (None, y):
         whole = engine.aligned_products(x, other, matcher, device=EmulatedDevice()).values
         for most in (1, 3, 4):
-            monkeypatch.setattr(engine, "_MAX_INPUTS", most)
+            monkeypatch.setattr(tile_run, "_MAX_INPUTS", most)
             tiled = engine.aligned_products(x, other, matcher, device=EmulatedDevice(seed=most)).values
             np.testing.assert_allclose(tiled, whole, rtol=1e-6)
         monkeypatch.undo()
@@ -95,8 +96,8 @@ def test_results_do_not_depend_on_tiles(matcher, monkeypatch):
 @pytest.mark.parametrize("share", [INPUTS_SHARE, 1e-6])
 def test_results_do_not_depend_on_asynchronous_execution(matcher, most, share, monkeypatch):
     """Several tiles in flight, windows of several sizes, and blocks that evict others."""
-    monkeypatch.setattr(engine, "INPUTS_SHARE", share)
-    monkeypatch.setattr(engine, "_block_size", lambda *_: most)
+    monkeypatch.setattr(tile_run, "INPUTS_SHARE", share)
+    monkeypatch.setattr(tile_run, "_block_size", lambda *_: most)
     x, y = Activations.from_array(equal_sets(13, 49)), Activations.from_array(sets_of(range(20, 31), seed=1))
     for other in (None, x if matcher.positionwise else y):
         expected = engine.aligned_products(x, other, matcher, device=EmulatedDevice()).values

@@ -12,6 +12,7 @@ import pytest
 from nvrtc import PACKAGES, compile_kernel
 
 from simplugins.compute.engines.cuda.programs import LARGEST, program_for
+from simplugins.compute.engines.cuda.reductions import reduction_program
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the compiler's wheels are for Linux")
 
@@ -25,7 +26,8 @@ REGISTERS = 65536
 def programs(sizes):
     kinds = [("assignment", FLOAT, FLOAT), ("assignment", FLOAT, DOUBLE), ("assignment", DOUBLE, DOUBLE)]
     kinds += [("greedy", FLOAT, FLOAT), ("greedy", DOUBLE, DOUBLE)]
-    return [program_for(kernel, size, *types) for size in sizes for kernel, *types in kinds]
+    matching = [program_for(kernel, size, *types) for size in sizes for kernel, *types in kinds]
+    return matching + [reduction_program(size, dtype) for size in sizes for dtype in (FLOAT, DOUBLE)]
 
 
 @pytest.mark.slow
@@ -60,6 +62,7 @@ def test_shared_memory_fits():
         assert program_for("assignment", largest, FLOAT, FLOAT).shared_bytes(largest) <= 64 * 1024
     for types in ((FLOAT, FLOAT), (DOUBLE, DOUBLE)):
         assert program_for("greedy", LARGEST, *types).shared_bytes(LARGEST) <= 99 * 1024
+        assert reduction_program(LARGEST, types[0]).shared_bytes(LARGEST) <= 99 * 1024
 
 
 def test_larger_sets_are_rejected():

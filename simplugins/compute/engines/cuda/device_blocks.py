@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from simplugins._common import arrays
 from simplugins.activations.activations import Activations
+from simplugins.activations.blocks import Block
 from simplugins.compute.engines.cuda.device import Device, Precision
 from simplugins.compute.engines.cuda.operands import operand
 
@@ -27,11 +29,14 @@ class DeviceBlock:
         See `simplugins.activations.blocks.Block`.
     exponents : (n,) int64 array
         Powers of two by which each input's vectors are divided, in addition to `Activations.exponents`.
+    prices : (T,) device array or None
+        A number per vector.
     """
 
     vectors: Any
     offsets: NDArray[np.int64]
     exponents: NDArray[np.int64]
+    prices: Any = None
     _operands: dict[tuple[Precision, bool], Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -61,13 +66,14 @@ class DeviceBlocks:
     activations : Activations
     dtype : dtype
         float32 or float64.
-    by_norm : bool
-        Whether to sort each input's vectors by norm.
-    scaled : bool
-        Whether to scale each input by a power of two so that the root mean square of its entries is around 1. None of
-        them is then too large for 16 bits, and entries that underflow hardly matter.
     capacity : int
         At least 1.
+    convert : callable, optional
+        Applied to each block of inputs when it is read.
+    prices : callable, optional
+        Returns the number of each vector of a converted block, as a block of (T,) numbers.
+    exponents : (N,) int64 array, optional
+        Powers of two by which to divide the converted inputs; see `scales_of`.
     """
 
     def __init__(
@@ -76,13 +82,14 @@ class DeviceBlocks:
         activations: Activations,
         dtype: np.dtype[np.floating],
         *,
-        by_norm: bool,
-        scaled: bool,
         capacity: int,
+        convert: Callable[[Block], Block] | None = None,
+        prices: Callable[[Block], Block] | None = None,
+        exponents: NDArray[np.int64] | None = None,
     ) -> None:
         self.device, self.activations, self.dtype = device, activations, dtype
-        self.by_norm, self.capacity = by_norm, capacity
-        self._exponents = _scales(activations) if scaled else np.zeros(len(activations), np.int64)
+        self.capacity, self.convert, self.prices = capacity, convert, prices
+        self._exponents = np.zeros(len(activations), np.int64) if exponents is None else exponents
         self._blocks: OrderedDict[tuple[int, int], DeviceBlock] = OrderedDict()
 
     def block(self, inputs: slice) -> DeviceBlock:
@@ -105,16 +112,25 @@ class DeviceBlocks:
         exponents = self._exponents[inputs]
         with arrays.on_gpu(self.activations.gpu):
             block = self.activations.block(inputs.start, inputs.stop)
-            if self.by_norm:
-                block, _ = block.by_norm()
+            if self.convert is not None:
+                block = self.convert(block)
             if exponents.any():
                 block = block.scaled(-exponents)
             vectors = block.vectors.astype(self.dtype, copy=False)
-        return DeviceBlock(self.device.upload(vectors), block.offsets, exponents)
+            prices = None if self.prices is None else self.device.upload(self.prices(block).vectors)
+        return DeviceBlock(self.device.upload(vectors), block.offsets, exponents, prices)
 
 
-def _scales(activations: Activations) -> NDArray[np.int64]:
-    """Return the power of two nearest to the root mean square of each input, as stored in blocks."""
+def sorted_by_norm(block: Block) -> Block:
+    """Return a block with each input's vectors sorted by norm."""
+    return block.by_norm()[0]
+
+
+def scales_of(activations: Activations) -> NDArray[np.int64]:
+    """Return the power of two nearest to the root mean square of each input, as stored in blocks.
+
+    In inputs divided by these, no entry is too large for 16 bits, and entries that underflow hardly matter.
+    """
     mean_square = activations.squared_norms / (activations.positions * activations.channels)
     _, powers = np.frexp(np.where(mean_square > 0, mean_square, 1))
     return powers // 2 - activations.exponents

@@ -2,80 +2,37 @@
 """The GPU engine: for each tile of pairs, a matrix product and launches of the matching kernels on it.
 
 A tile is the product of two blocks of inputs: it contains the affinities of all pairs, and the CUDA kernels read them
-in place. The host runs ahead of the device: while one tile is computed, the inputs of the next are uploaded, and
-results are collected one tile later. Tiles are as large as `PRODUCTS_SHARE` of the free memory allows; if memory runs
-out nevertheless, their sides are halved.
+in place. See `simplugins.compute.engines.cuda.tile_run` for the order of work and the use of memory.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common.progress import progress_counter
 from simplugins.activations.activations import Activations
 from simplugins.compute.engines.cuda import launcher
-from simplugins.compute.engines.cuda.device import Device, DeviceMemoryError, Precision
-from simplugins.compute.engines.cuda.device_blocks import DeviceBlock, DeviceBlocks
+from simplugins.compute.engines.cuda.device import Device, Precision
+from simplugins.compute.engines.cuda.device_blocks import DeviceBlock, sorted_by_norm
 from simplugins.compute.engines.cuda.launcher import Batch, Solved
 from simplugins.compute.engines.cuda.tasks import Task, check_matcher, make_pairs, make_tasks
+from simplugins.compute.engines.cuda.tile_run import Tile, TileRun, rounding_of
 from simplugins.compute.job import TileResult, check_pair, complete, relative_gap
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.norm_windows import norm_windows
 from simplugins.matching.optimal import Optimal
 
-PRODUCTS_SHARE = 0.35
-"""Share of the free device memory used for affinities."""
-
-INPUTS_SHARE = 0.25
-"""Share of the free device memory used for inputs."""
-
-_MAX_INPUTS = 256
-"""Maximum number of inputs per block; tiles of its square keep any device busy."""
-
-_IN_FLIGHT = 2
-"""Number of tiles started before waiting for the results of the first."""
-
-_COPIES = {"float32": 1, "tf32": 3, "float16x3": 4, "float64": 1}
-"""Memory of a block's vectors and operands, as a multiple of the vectors' memory."""
-
 _POSITIONWISE_COPIES = 5
-"""The same for float32 vectors that are multiplied in float64."""
+"""Memory of a block of float32 vectors that are multiplied in float64, as a multiple of the vectors' memory."""
 
 FINE_ENOUGH = 2.0**-18
 """Largest acceptable certified shortfall of a value computed with float32 prices, relative to the magnitude of the
 matched affinities. Pairs with a larger bound are solved again with float64 prices. (In almost all cases the value is
 optimal, and only rounding loosens the bound.)"""
-
-_ROUNDING = {"float32": 2.0**-21, "tf32": 2.0**-9, "float16x3": 2.0**-20, "float64": 2.0**-45}
-_TENSOR_CORES = {"tf32": 1 / 8, "float16x3": 3 / 16}
-"""Number of additions per channel in which a tensor core truncates a sum to float32."""
-
-
-def rounding_of(precision: Precision, channels: int) -> float:
-    """Return a bound on the relative rounding error of aligned inner products, as `TileResult.rounding`."""
-    return _ROUNDING[precision] + _TENSOR_CORES.get(precision, 0) * channels * 2.0**-23
-
-
-class Tile(NamedTuple):
-    """Inputs of the first set by inputs of the second."""
-
-    rows: slice
-    columns: slice
-
-    def halves(self) -> list[Tile]:
-        """Halve each side that has more than one input."""
-        return [Tile(rows, columns) for rows in _halves(self.rows) for columns in _halves(self.columns)]
-
-
-def _halves(inputs: slice) -> list[slice]:
-    middle = (inputs.start + inputs.stop) // 2
-    return [slice(inputs.start, middle), slice(middle, inputs.stop)] if middle > inputs.start else [inputs]
 
 
 class _Partial(NamedTuple):
@@ -131,8 +88,8 @@ def aligned_products(
     return complete(x, y, run.values, run.gap, rounding_of(precision, x.channels), **metadata)
 
 
-class _Run:
-    """One computation: its inputs, cut into tiles, and its results, written tile by tile."""
+class _Run(TileRun):
+    """One computation of aligned inner products."""
 
     def __init__(
         self,
@@ -145,95 +102,31 @@ class _Run:
         certify: bool,
     ) -> None:
         other = x if y is None else y
-        self.device, self.matcher, self.certify, self.symmetric = device, matcher, certify, y is None
-        self.dtype = np.result_type(x.dtype, other.dtype)
-        self.precision: Precision = "float64" if self.dtype == np.float64 else precision
-        self.shape = len(x), len(other)
-        self.values = np.zeros(self.shape)
+        self.matcher, self.certify = matcher, certify
+        super().__init__(
+            device,
+            x,
+            other,
+            symmetric=y is None,
+            precision=precision,
+            copies=_POSITIONWISE_COPIES if matcher.positionwise else None,
+            convert=sorted_by_norm if matcher.by_norm else None,
+        )
         self.gap = np.zeros(self.shape) if certify else None
-        free = device.free_bytes()
-        largest = int(x.positions.max()), int(other.positions.max())
-        copies = _POSITIONWISE_COPIES if matcher.positionwise else _COPIES[self.precision]
-        input_bytes = max(largest) * x.channels * self.dtype.itemsize * copies
-        self.block_size = _block_size(free, math.prod(largest) * self.dtype.itemsize, input_bytes)
-        fitting = INPUTS_SHARE * free / (self.block_size * input_bytes)
-        options = {"by_norm": matcher.by_norm, "scaled": self.precision == "float16x3"}
-        self.x = DeviceBlocks(
-            device, x, self.dtype, capacity=max(1, int(fitting if y is None else fitting / 2)), **options
-        )
-        self.y = (
-            self.x if y is None else DeviceBlocks(device, y, self.dtype, capacity=max(1, int(fitting / 2)), **options)
-        )
+        largest = max(int(x.positions.max()), int(other.positions.max()))
         uniform = np.unique(np.concatenate([x.positions, other.positions])).size == 1
-        window = max(largest) if certify or matcher.window is None else min(matcher.window, max(largest))
-        self.windowed = uniform and window < max(largest)
+        window = largest if certify or matcher.window is None else min(matcher.window, largest)
+        self.windowed = uniform and window < largest
         if certify or not matcher.positionwise:
             launcher.check_size(device, window, self.dtype)
-        self.scratch: Any = None
         self.last_tasks: tuple[Any, list[tuple[Task, Any]]] = (None, [])
 
     def release(self) -> None:
         """Free all device memory."""
-        self.scratch, self.last_tasks = None, (None, [])
-        self.x.clear()
-        self.y.clear()
-        self.device.release()
+        self.last_tasks = (None, [])
+        super().release()
 
-    def work(self, progress: bool | str) -> None:
-        """Compute all tiles."""
-        rows, columns = self.shape
-        pairs = rows * (rows - 1) // 2 if self.symmetric else rows * columns
-        tiles, started = deque(self._tiles()), deque[tuple[Tile, Callable[[], None]]]()
-        done, most_started = 0, _IN_FLIGHT
-        with progress_counter(pairs, progress, title="matching", unit="pair") as show:
-            while tiles or started:
-                starting = bool(tiles) and len(started) < most_started
-                tile, finish = (tiles.popleft(), None) if starting else started.popleft()
-                try:
-                    if finish is None:
-                        started.append((tile, self._start(tile)))
-                    else:
-                        finish()
-                except Exception as error:
-                    if not self.device.ran_out(error):
-                        raise
-                    reason = str(error)
-                else:
-                    done += 0 if starting else self._count_pairs(tile)
-                    show(done)
-                    continue
-                # Outside of the handler, because the error references device arrays.
-                unfinished = [tile, *(running for running, _ in started), *tiles]
-                tiles = deque(unfinished if started else self._smaller(unfinished, reason))
-                started.clear()
-                most_started = 1
-                self.release()
-
-    def _tiles(self) -> Iterator[Tile]:
-        for rows in _cut(self.shape[0], self.block_size):
-            for columns in _cut(self.shape[1], self.block_size):
-                if not self.symmetric or columns.start >= rows.start:
-                    yield Tile(rows, columns)
-
-    def _count_pairs(self, tile: Tile) -> int:
-        rows, columns = tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start
-        if self.symmetric and tile.rows == tile.columns:
-            return int(rows * (rows - 1) // 2)
-        return int(rows * columns)
-
-    def _smaller(self, tiles: list[Tile], reason: str) -> Iterator[Tile]:
-        """Cut tiles into quarters, or raise a DeviceMemoryError if the first is a single pair."""
-        if len(tiles[0].halves()) == 1:
-            self.release()
-            raise DeviceMemoryError(
-                f"the affinities and vectors of one pair of inputs do not fit {self.device.name}, which has "
-                f"{self.device.free_bytes() / 2**20:.0f} MiB free: use engine='cpu', or free GPU memory ({reason})"
-            )
-        for part in (part for tile in tiles for part in tile.halves()):
-            if not self.symmetric or part.columns.stop > part.rows.start + 1:
-                yield part
-
-    def _start(self, tile: Tile) -> Callable[[], None]:
+    def start(self, tile: Tile) -> Callable[[], None]:
         """Start the computation of a tile; return a function that waits for the results and writes them."""
         rows, columns = self.x.block(tile.rows), self.y.block(tile.columns)
         started = []
@@ -277,7 +170,7 @@ class _Run:
         for transposed in (False, True):
             oriented = [(task, problems) for task, problems in tasks if task.transposed == transposed]
             if oriented:
-                affinities = self._affinities(rows, columns, transposed)
+                affinities = self.affinities(rows, columns, transposed)
                 started += [(task, self._launch(task, problems, affinities)) for task, problems in oriented]
 
         def finish() -> _Partial:
@@ -299,8 +192,7 @@ class _Run:
 
         Tiles with inputs of equal size have the same tasks, so those of the last such tile are cached.
         """
-        shape, above = (len(rows.sizes), len(columns.sizes)), tile.rows.start - tile.columns.start + 1
-        selected = np.triu(np.ones(shape, bool), above) if self.symmetric else np.ones(shape, bool)
+        shape, selected = (len(rows.sizes), len(columns.sizes)), self.selected(tile)
         key = matcher, shape, bool(selected.all()), *(int(block.sizes[0]) for block in (rows, columns))
         equal = all((block.sizes == block.sizes[0]).all() for block in (rows, columns))
         if equal and self.last_tasks[0] == key:
@@ -310,18 +202,6 @@ class _Run:
         self.device.retire()  # running CUDA kernels may still read the problems dropped here
         self.last_tasks = (key if equal else None, uploaded)
         return uploaded
-
-    def _affinities(self, rows: DeviceBlock, columns: DeviceBlock, transposed: bool) -> Any:
-        first, second = (columns, rows) if transposed else (rows, columns)
-        shape = len(first.vectors), len(second.vectors)
-        size = math.prod(shape)
-        if self.scratch is None or self.scratch.size < size:
-            self.scratch = None
-            self.scratch = self.device.empty((size,), self.dtype)
-        affinities = self.scratch[:size].reshape(shape)
-        operands = first.operand(self.precision, columns=False), second.operand(self.precision, columns=True)
-        self.device.multiply(*operands, affinities, self.precision)
-        return affinities
 
     def _launch(self, task: Task, problems: Any, affinities: Any) -> Callable[[], Any]:
         batch = Batch(affinities, problems, len(task.problems), task.largest)
@@ -334,7 +214,7 @@ class _Run:
         coarse = solved.upper - solved.values > FINE_ENOUGH * solved.magnitudes
         if self.dtype == np.float64 or not coarse.any():
             return solved
-        affinities = self._affinities(rows, columns, task.transposed)
+        affinities = self.affinities(rows, columns, task.transposed)
         problems = self.device.upload(task.problems[coarse])
         batch = Batch(affinities, problems, int(coarse.sum()), task.largest)
         finer = launcher.solve(self.device, batch, np.dtype(np.float64))()
@@ -347,15 +227,3 @@ class _Run:
         self.values[tile] = np.ldexp(values, exponents) if exponents.any() else values
         if self.gap is not None:
             self.gap[tile] = relative_gap(values, upper)
-
-
-def _cut(count: int, size: int) -> Iterator[slice]:
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))
-
-
-def _block_size(free: int, pair_bytes: int, input_bytes: int) -> int:
-    """Return the number of inputs per block such that the affinities and inputs of two blocks fit their shares."""
-    by_products = math.isqrt(int(PRODUCTS_SHARE * free / pair_bytes))
-    by_inputs = int(INPUTS_SHARE * free / (2 * input_bytes))
-    return max(1, min(_MAX_INPUTS, by_products, by_inputs))
