@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from simplugins.comparisons.model_ranking import ModelRanking
     from simplugins.comparisons.networks import NetworkSimilarity, similarity
     from simplugins.comparisons.noise_ceilings import NoiseCeiling, noise_ceiling
+    from simplugins.comparisons.partial_correlations import PartialCorrelation, partial_correlation
     from simplugins.comparisons.ranking import rank_models
     from simplugins.comparisons.structure import Structure, structure
     from simplugins.compute.pair import Matching, match
@@ -73,6 +74,7 @@ _MODULES = {
     "NetworkSimilarity": "comparisons.networks",
     "NoiseCeiling": "comparisons.noise_ceilings",
     "Optimal": "matching.optimal",
+    "PartialCorrelation": "comparisons.partial_correlations",
     "PermutationTest": "comparisons.inference",
     "RSM": "rsm.rsm",
     "Structure": "comparisons.structure",
@@ -94,6 +96,7 @@ _MODULES = {
     "match": "compute.pair",
     "minibatch_cka": "comparisons.minibatches",
     "noise_ceiling": "comparisons.noise_ceilings",
+    "partial_correlation": "comparisons.partial_correlations",
     "partial_labels": "activations.labels",
     "parse_layout": "activations.layouts",
     "permutation_test": "comparisons.inference",
@@ -134,6 +137,7 @@ __all__ = [
     "NetworkSimilarity",
     "NoiseCeiling",
     "Optimal",
+    "PartialCorrelation",
     "PermutationTest",
     "Structure",
     "TopKGreedy",
@@ -158,6 +162,7 @@ __all__ = [
     "minibatch_cka",
     "noise_ceiling",
     "parse_layout",
+    "partial_correlation",
     "partial_labels",
     "permutation_test",
     "plotting",
