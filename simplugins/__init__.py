@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from simplugins.activations.recordings import read_recorded
     from simplugins.comparisons.cka_estimates import CkaEstimate, estimate_cka
     from simplugins.comparisons.comparing import compare
+    from simplugins.comparisons.crossvalidation import CrossValidation, crossvalidate
     from simplugins.comparisons.inference import (
         BootstrapInterval,
         PermutationTest,
@@ -62,6 +63,7 @@ _MODULES = {
     "BootstrapInterval": "comparisons.inference",
     "CkaEstimate": "comparisons.cka_estimates",
     "Comparison": "comparisons.layers",
+    "CrossValidation": "comparisons.crossvalidation",
     "Estimate": "measures.cost.estimates",
     "Greedy": "matching.greedy",
     "Identity": "matching.identity",
@@ -85,6 +87,8 @@ _MODULES = {
     "comparisons": "comparisons",
     "compute_rsm": "measures.computation",
     "compute_rsms": "measures.several_measures",
+    "compute_rsms": "measures.computation",
+    "crossvalidate": "comparisons.crossvalidation",
     "data": "data",
     "estimate": "measures.cost.estimates",
     "estimate_cka": "comparisons.cka_estimates",
@@ -125,6 +129,7 @@ __all__ = [
     "BootstrapInterval",
     "CkaEstimate",
     "Comparison",
+    "CrossValidation",
     "Estimate",
     "Greedy",
     "Identity",
@@ -149,6 +154,7 @@ __all__ = [
     "comparisons",
     "compute_rsm",
     "compute_rsms",
+    "crossvalidate",
     "data",
     "estimate",
     "estimate_cka",

@@ -234,7 +234,8 @@ def _prepared(a: Any, b: Any, others: Mapping[str, Any], method: Method, *, alig
     if len(matrices[0]) < least:
         count = f"{len(given)} RSM{'' if len(given) == 1 else 's'}"
         raise ValueError(
-            f"a partial correlation by {method.name} given {count} needs at least {least} inputs, got {len(matrices[0])}"
+            f"a partial correlation by {method.name} given {count} needs at least {least} inputs, got "
+            f"{len(matrices[0])}"
         )
     return matrices, float(values[0, 0])
 
