@@ -87,7 +87,6 @@ _MODULES = {
     "comparisons": "comparisons",
     "compute_rsm": "measures.computation",
     "compute_rsms": "measures.several_measures",
-    "compute_rsms": "measures.computation",
     "crossvalidate": "comparisons.crossvalidation",
     "data": "data",
     "estimate": "measures.cost.estimates",
