@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from simplugins.activations.recordings import read_recorded
     from simplugins.comparisons.cka_estimates import CkaEstimate, estimate_cka
     from simplugins.comparisons.comparing import compare
+    from simplugins.comparisons.crossvalidation import CrossValidation, crossvalidate
     from simplugins.comparisons.inference import (
         BootstrapInterval,
         PermutationTest,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from simplugins.comparisons.model_ranking import ModelRanking
     from simplugins.comparisons.networks import NetworkSimilarity, similarity
     from simplugins.comparisons.noise_ceilings import NoiseCeiling, noise_ceiling
+    from simplugins.comparisons.partial_correlations import PartialCorrelation, partial_correlation
     from simplugins.comparisons.ranking import rank_models
     from simplugins.comparisons.structure import Structure, structure
     from simplugins.compute.pair import Matching, match
@@ -61,6 +63,7 @@ _MODULES = {
     "BootstrapInterval": "comparisons.inference",
     "CkaEstimate": "comparisons.cka_estimates",
     "Comparison": "comparisons.layers",
+    "CrossValidation": "comparisons.crossvalidation",
     "Estimate": "measures.cost.estimates",
     "Greedy": "matching.greedy",
     "Identity": "matching.identity",
@@ -73,6 +76,7 @@ _MODULES = {
     "NetworkSimilarity": "comparisons.networks",
     "NoiseCeiling": "comparisons.noise_ceilings",
     "Optimal": "matching.optimal",
+    "PartialCorrelation": "comparisons.partial_correlations",
     "PermutationTest": "comparisons.inference",
     "RSM": "rsm.rsm",
     "Structure": "comparisons.structure",
@@ -83,6 +87,7 @@ _MODULES = {
     "comparisons": "comparisons",
     "compute_rsm": "measures.computation",
     "compute_rsms": "measures.several_measures",
+    "crossvalidate": "comparisons.crossvalidation",
     "data": "data",
     "estimate": "measures.cost.estimates",
     "estimate_cka": "comparisons.cka_estimates",
@@ -94,6 +99,7 @@ _MODULES = {
     "match": "compute.pair",
     "minibatch_cka": "comparisons.minibatches",
     "noise_ceiling": "comparisons.noise_ceilings",
+    "partial_correlation": "comparisons.partial_correlations",
     "partial_labels": "activations.labels",
     "parse_layout": "activations.layouts",
     "permutation_test": "comparisons.inference",
@@ -122,6 +128,7 @@ __all__ = [
     "BootstrapInterval",
     "CkaEstimate",
     "Comparison",
+    "CrossValidation",
     "Estimate",
     "Greedy",
     "Identity",
@@ -134,6 +141,7 @@ __all__ = [
     "NetworkSimilarity",
     "NoiseCeiling",
     "Optimal",
+    "PartialCorrelation",
     "PermutationTest",
     "Structure",
     "TopKGreedy",
@@ -145,6 +153,7 @@ __all__ = [
     "comparisons",
     "compute_rsm",
     "compute_rsms",
+    "crossvalidate",
     "data",
     "estimate",
     "estimate_cka",
@@ -158,6 +167,7 @@ __all__ = [
     "minibatch_cka",
     "noise_ceiling",
     "parse_layout",
+    "partial_correlation",
     "partial_labels",
     "permutation_test",
     "plotting",

@@ -7,8 +7,10 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from simplugins._common import arrays
-from simplugins._common.validation import error_prefix
+from simplugins._common.validation import check_names, error_prefix
 from simplugins.activations.labels import comparable
 from simplugins.rsm.dissimilarity import check_similarities
 from simplugins.rsm.labelled_matrices import matrix_labels
@@ -38,6 +40,37 @@ def named(matrices: Any, parameter: str) -> dict[str, Any]:
     result = {f"{parameter}[{key!r}]": matrix for key, matrix in items}
     if not result:
         raise ValueError(f"{parameter}: expected at least one matrix, got none")
+    return result
+
+
+def one_or_several(matrices: Any, parameter: str) -> dict[str, Any]:
+    """Return one or several matrices by name: by the parameter, the keys of a mapping, or the numbers in a sequence.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or two keys are the same text.
+
+    Examples
+    --------
+    >>> matrix = [[1.0, 0.5], [0.5, 1.0]]
+    >>> list(one_or_several(matrix, "target")), list(one_or_several([matrix, matrix], "target"))
+    (['target'], ['0', '1'])
+    """
+    if isinstance(matrices, RSM) or getattr(matrices, "ndim", None) == 2:
+        return {parameter: matrices}
+    if isinstance(matrices, Mapping):
+        check_names(parameter, matrices)
+        result = {str(name): matrix for name, matrix in matrices.items()}
+    elif isinstance(matrices, Iterable) and not isinstance(matrices, str):
+        items = list(matrices)
+        is_matrix = all(not isinstance(item, RSM) and np.ndim(item) == 1 for item in items)
+        result = {parameter: items} if items and is_matrix else {str(k): item for k, item in enumerate(items)}
+    else:
+        kind = type(matrices).__name__
+        raise TypeError(f"{parameter}: expected an RSM, or a sequence or mapping of RSMs, got {kind}")
+    if not result:
+        raise ValueError(f"{parameter}: expected at least one RSM, got none")
     return result
 
 

@@ -61,17 +61,33 @@ def null_means(
     (P, K) float64 array
         The mean over the targets per order of the inputs. The orders are those of `null_distribution`.
     """
-    inputs = len(targets[0])
     compare = _permuted_means(method, candidates, targets)
+    return under_permutations(compare, len(targets[0]), permutations, rng, progress=progress)
+
+
+def under_permutations(
+    statistics: Callable[[Orders], NDArray[np.float64]],
+    inputs: int,
+    permutations: int,
+    rng: np.random.Generator,
+    *,
+    progress: bool | str = False,
+) -> NDArray[np.float64]:
+    """Return statistics under P orders of the inputs, those of `null_distribution`, one row per order.
+
+    Parameters
+    ----------
+    statistics : callable
+        Maps (C, N) orders of the inputs to (C, ...) statistics.
+    inputs, permutations, rng, progress
+        As for `null_distribution`.
+    """
     count = min(permutations, other_orders(inputs, permutations))
     chunk = max(1, CHUNK_BYTES // (4 * inputs**2))
-    null = np.empty((count, len(candidates)))
+    orders = _orders(inputs, count, permutations, rng)
     with progress_bar(range(0, count, chunk), progress, title="permuting") as starts:
-        orders = _orders(inputs, count, permutations, rng)
-        for start in starts:
-            part = np.array(list(itertools.islice(orders, chunk)))
-            null[start : start + len(part)] = compare(part)
-    return null
+        parts = [statistics(np.array(list(itertools.islice(orders, min(chunk, count - start))))) for start in starts]
+    return np.concatenate(parts)
 
 
 def _orders(inputs: int, count: int, permutations: int, rng: np.random.Generator) -> Iterator[Any]:

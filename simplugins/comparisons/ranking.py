@@ -17,7 +17,7 @@ from simplugins._common.validation import check_between, check_count, check_name
 from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.dual_bootstrap import Over, variances
 from simplugins.comparisons.function_method import FunctionMethod
-from simplugins.comparisons.inputs import all_aligned
+from simplugins.comparisons.inputs import all_aligned, one_or_several
 from simplugins.comparisons.method import ComparisonMethod
 from simplugins.comparisons.model_evaluations import null_means, resampled_values
 from simplugins.comparisons.model_ranking import ModelRanking
@@ -25,7 +25,6 @@ from simplugins.comparisons.multiple_tests import family_p_values, holm
 from simplugins.comparisons.noise_ceilings import ceiling_of, jointly_present
 from simplugins.comparisons.resampling import draw, inputs_for_interval, other_orders, p_value
 from simplugins.rsm.matrices import Matrix, Missing, Vector, check_missing
-from simplugins.rsm.rsm import RSM
 
 _ROUNDING = 1e-9
 """Estimates within this distance of each other are equal."""
@@ -177,7 +176,7 @@ def _prepared(
         raise ValueError("candidates: expected at least one RSM, got none")
     check_names("candidates", candidates)
     models = {str(name): rsm for name, rsm in candidates.items()}
-    targets = targets_of(target)
+    targets = one_or_several(target, "target")
     if align:
         first = next(iter(targets.values()))
         models, targets = all_aligned(first, models), all_aligned(first, targets)
@@ -194,28 +193,6 @@ def _prepared(
     order = np.argsort(-sign * values.mean(1), kind="stable")  # NaN last
     names = list(models)
     return _Sides({names[i]: sides[0][names[i]] for i in order}, sides[1], values[order])
-
-
-def targets_of(target: Any) -> dict[str, Any]:
-    """Return one or several targets by name; those of a sequence are named by their numbers.
-
-    Raises
-    ------
-    ValueError
-        If there are none.
-    """
-    if isinstance(target, Mapping):
-        check_names("target", target)
-        targets = {str(name): rsm for name, rsm in target.items()}
-    elif isinstance(target, RSM) or getattr(target, "ndim", None) == 2:
-        targets = {"target": target}
-    else:
-        items = list(target)
-        is_matrix = all(not isinstance(item, RSM) and np.ndim(item) == 1 for item in items)
-        targets = {"target": items} if items and is_matrix else {str(k): item for k, item in enumerate(items)}
-    if not targets:
-        raise ValueError("target: expected at least one RSM, got none")
-    return targets
 
 
 def _resolved_over(over: Over | None, targets: int) -> Over:
