@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the adapters' tests against tools that are not on PyPI, using checkouts instead of our test doubles.
+"""Run tests against tools that are not on PyPI, using checkouts: those of the adapters, and of other tools' formulas.
 
 Each tool has its own environment, because some share a module name; environments are kept and reused. For each tool,
 prints the commit of the checkout and the result of the tests. The exit code is 1 if any test fails.
@@ -34,19 +34,25 @@ class Peer:
         Other tools that it imports, also as checkouts.
     stubs : mapping of str to str
         Stub files for packages that it imports but that cannot be installed or loaded, as path to text.
+    tests : tuple of str
+        Files of tests; by default those of the tool's adapter.
     """
 
     requirements: str
     imports: tuple[str, ...] = ()
     stubs: Mapping[str, str] = field(default_factory=dict)
+    tests: tuple[str, ...] = ()
 
 
 TORCH = "torch==2.13.0"
+NEIGHBOURS = "tests/comparisons/test_neighbour_peers.py"
 PEERS = {
     "resi": Peer(
         "torch==2.15.0 torchvision==0.29.2 torch_geometric torcheval ogb datasets transformers albumentations medmnist "
-        "scikit-learn einops loguru xmltodict pyyaml gitpython pyarrow pandas<3"  # it calls DataFrame._append
+        "scikit-learn einops loguru xmltodict pyyaml gitpython pyarrow pandas<3",  # it calls DataFrame._append
+        tests=("tests/adapters/test_resi.py", NEIGHBOURS),
     ),
+    "platonic-rep": Peer(f"{TORCH} scikit-learn", tests=(NEIGHBOURS,)),
     "similarity-repository": Peer(
         f"{TORCH} pydantic scikit-learn matplotlib requests seaborn einops loguru numba rsatoolbox torchmetrics POT "
         "fastprogress torchtyping boto3 netCDF4 xarray entrypoints tqdm",
@@ -172,8 +178,8 @@ def run_tests(tool: str, checkout: Path, python: Path, paths: Sequence[Path]) ->
     paths : sequence of path
         Further folders to import from.
     """
-    tests = f"tests/adapters/test_{tool.replace('-', '_')}.py"
-    command = [str(python), "-m", "pytest", tests, "--checkout", f"{tool}={checkout}", "-q", "-p", "no:cacheprovider"]
+    tests = PEERS[tool].tests or (f"tests/adapters/test_{tool.replace('-', '_')}.py",)
+    command = [str(python), "-m", "pytest", *tests, "--checkout", f"{tool}={checkout}", "-q", "-p", "no:cacheprovider"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths)), "PYTHONDONTWRITEBYTECODE": "1"}
     printed = ""
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as tests_run:
@@ -202,7 +208,7 @@ def commit_of(checkout: Path) -> str:
 def _read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for tool in PEERS:
-        parser.add_argument(f"--{tool}", type=Path, metavar="CHECKOUT", help=f"test the adapter of {tool}")
+        parser.add_argument(f"--{tool}", type=Path, metavar="CHECKOUT", help=f"test with {tool}")
     default = Path(tempfile.gettempdir()) / "simplugins-peers"
     parser.add_argument("--environments", type=Path, default=default, help=f"their folder (default: {default})")
     options = parser.parse_args()

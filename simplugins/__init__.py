@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from simplugins.comparisons.ranking import rank_models
     from simplugins.comparisons.structure import Structure, structure
     from simplugins.compute.pair import Matching, match
+    from simplugins.evaluation.searching.neighbour_comparison import compare_neighbours
     from simplugins.evaluation.searching.neighbours import Neighbours, search
     from simplugins.matching.auction import Auction
     from simplugins.matching.batch_optimal import BatchOptimal
@@ -84,6 +85,7 @@ _MODULES = {
     "bootstrap_interval": "comparisons.inference",
     "compare": "comparisons.comparing",
     "compare_layers": "comparisons.layers",
+    "compare_neighbours": "evaluation.searching.neighbour_comparison",
     "comparisons": "comparisons",
     "compute_rsm": "measures.computation",
     "compute_rsms": "measures.several_measures",
@@ -150,6 +152,7 @@ __all__ = [
     "bootstrap_interval",
     "compare",
     "compare_layers",
+    "compare_neighbours",
     "comparisons",
     "compute_rsm",
     "compute_rsms",

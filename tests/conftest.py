@@ -52,7 +52,7 @@ def pytest_addoption(parser):
         action="append",
         default=[],
         metavar="TOOL=PATH",
-        help="test the adapter of a tool that is not on PyPI with the tool itself, not with a double; see docs/tools",
+        help="test with a tool that is not on PyPI itself, not with a double or stored values; see docs/tools",
     )
 
 

@@ -23,6 +23,12 @@ MeasureOption = Annotated[
     list[str] | None,
     typer.Option("--measure-option", metavar="NAME=VALUE", help="An option of the measure. May be repeated."),
 ]
+MethodOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--method-option", metavar="NAME=VALUE", help="An option of the comparison, such as k=5. May be repeated."
+    ),
+]
 MatchingName = Annotated[
     str | None,
     typer.Option("--matching", help="A matching in place of the optimal one; `simplugins plugins` lists them."),
@@ -132,7 +138,7 @@ def read_measures(names: list[str], options: list[str] | None) -> list[Measure]:
     """
     from simplugins.measures.measure import resolve_measure
 
-    values = _read_options("--measure-option", options)
+    values = read_options("--measure-option", options)
     if values and len(names) > 1:
         raise ValueError(f"--measure-option applies to a single measure, got {len(names)}: {', '.join(names)}")
     return [resolve_measure(name, values) for name in names]
@@ -161,7 +167,7 @@ def read_matching(name: str | None, options: list[str] | None) -> Matcher | None
     """
     from simplugins.matching.matcher_options import resolve_matcher
 
-    values = _read_options("-O", options)
+    values = read_options("-O", options)
     if name is not None:
         return resolve_matcher(name, values)
     if values:
@@ -169,7 +175,7 @@ def read_matching(name: str | None, options: list[str] | None) -> Matcher | None
     return None
 
 
-def _read_options(flag: str, options: list[str] | None) -> dict[str, Any]:
+def read_options(flag: str, options: list[str] | None) -> dict[str, Any]:
     """Read texts such as "window=64"; numbers, true and false are read as such."""
     values: dict[str, Any] = {}
     for option in options or []:

@@ -19,6 +19,7 @@ from simplugins.cli.command_options import (
     MatchingOption,
     MeasureName,
     MeasureOption,
+    MethodOption,
     NormalizeNames,
     Quiet,
     Threads,
@@ -26,6 +27,7 @@ from simplugins.cli.command_options import (
     read_matching,
     read_measures,
     read_normalize,
+    read_options,
 )
 from simplugins.cli.terminal import one_line_errors, print_table, say
 
@@ -44,7 +46,7 @@ _Out = Annotated[
 _Align = Annotated[bool, typer.Option("--align", help="Bring inputs into the same order by their labels.")]
 _Missing = Annotated[
     Literal["raise", "omit"],
-    typer.Option(help="Pairs of inputs that are NaN in an RSM: an error, or left out (by the methods of RSA)."),
+    typer.Option(help="Pairs of inputs that are NaN in an RSM: an error, or left out (not by all comparisons)."),
 ]
 
 
@@ -53,6 +55,7 @@ def compare(
     a: _A,
     b: _B = None,
     method: _Method = "cka-debiased",
+    method_option: MethodOption = None,
     measure: MeasureName = "semantic-cosine",
     measure_option: MeasureOption = None,
     layer: _Layers = None,
@@ -74,6 +77,7 @@ def compare(
     """Compare the layers of two networks, or of one network with each other, by their RSMs."""
     from simplugins.comparisons.layer_files import read_layers
     from simplugins.comparisons.layers import TABLES, compare_layers
+    from simplugins.comparisons.method import method_label
     from simplugins.plotting.heatmaps import check_format, comparison_figure, save_figure
 
     for path in out or []:
@@ -86,6 +90,7 @@ def compare(
         a=read_layers(a, layer or []),
         b=None if b is None else read_layers(b, layer or []),
         method=method,
+        method_options=read_options("--method-option", method_option),
         align=align,
         missing=missing,
         layout=layout,
@@ -97,12 +102,13 @@ def compare(
         threads=threads,
         progress=not quiet,
     )
+    label = method_label(comparison.method, comparison.metadata["method_options"])
     if comparison.values.size == 1:
-        say(f"{comparison.method}: {comparison.values.item():.10g}")
+        say(f"{label}: {comparison.values.item():.10g}")
     else:
         rows = zip(comparison.rows, comparison.values.tolist(), strict=True)
         cells = [[name, *(f"{value:.4f}" for value in values)] for name, values in rows]
-        print_table([comparison.method, *comparison.columns], cells)
+        print_table([label, *comparison.columns], cells)
     for path in out or []:
         if path.suffix in TABLES:
             comparison.save(path, overwrite=force)

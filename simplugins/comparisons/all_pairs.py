@@ -59,9 +59,9 @@ def relate_all(
     sizes = (len(items_a), len(items_b)) if len(items) <= capacity else (capacity - 1, 1)
     values = np.empty((len(items_a), len(items_b)))
     undefined = set()
-    for rows in _slices(len(items_a), sizes[0]):
+    for rows in slices(len(items_a), sizes[0]):
         u = embed_all(method, items_a[rows], count)
-        for columns in _slices(len(items_b), sizes[1]):
+        for columns in slices(len(items_b), sizes[1]):
             same = items_b is items_a and columns == rows
             v = u if same else embed_all(method, items_b[columns], count)
             values[rows, columns] = method.relate(u, v)
@@ -94,7 +94,8 @@ def threads_for(bytes_each: int) -> int:
     return max(1, min(usable_cores(), _THREAD_BYTES // bytes_each))
 
 
-def _slices(count: int, size: int) -> Iterator[slice]:
+def slices(count: int, size: int) -> Iterator[slice]:
+    """Cut `count` items into runs of at most `size`."""
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
 

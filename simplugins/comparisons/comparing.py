@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,8 @@ def resolve_method(method: AnyMethod, options: Mapping[str, Any] | None = None) 
     if isinstance(plugin, type):
         plugin = instantiate(plugin, f"method {name!r}", options or {})
     elif options:
-        raise TypeError(f"method {name!r} takes no options, got {', '.join(map(repr, options))}")
+        hint = ": pass its name or its class" if not isinstance(method, str) and is_dataclass(method) else ""
+        raise TypeError(f"method {name!r} takes no options{hint}; got {', '.join(map(repr, options))}")
     if isinstance(plugin, ComparisonMethod):
         return plugin
     if not callable(plugin):
@@ -76,7 +78,13 @@ def _name(method: Any) -> str:
 
 
 def compare(
-    rsm_a: Any, rsm_b: Any, method: AnyMethod = "cka-debiased", *, align: bool = False, missing: Missing = "raise"
+    rsm_a: Any,
+    rsm_b: Any,
+    method: AnyMethod = "cka-debiased",
+    *,
+    method_options: Mapping[str, Any] | None = None,
+    align: bool = False,
+    missing: Missing = "raise",
 ) -> float:
     """Compare two RSMs of the same inputs.
 
@@ -87,13 +95,17 @@ def compare(
         the same.
     method : str or callable, default "cka-debiased"
         "cka", "cka-debiased", "angular-cka", "rsa-pearson", "rsa-spearman", "rsa-kendall" (an alias of
-        "rsa-kendall-tau-b"), "rsa-kendall-tau-a", "rsa-cosine", "norm-difference"; another plugin of the group
-        ``simplugins.comparisons``; or a method itself, such as any function of two arrays: see `resolve_method`.
+        "rsa-kendall-tau-b"), "rsa-kendall-tau-a", "rsa-cosine", "norm-difference"; a comparison of nearest
+        neighbours, "mutual-knn", "cycle-knn", "lcs-knn", "jaccard-knn", "rank-knn", "cknna" or "second-order-knn";
+        another plugin of the group ``simplugins.comparisons``; or a method itself, such as any function of two arrays:
+        see `resolve_method`.
+    method_options : mapping, optional
+        Options of a method given by name or class, such as ``{"k": 5}`` for the number of nearest neighbours.
     align : bool, default False
         Whether to reorder the inputs of the second RSM by the labels of the first.
     missing : {"raise", "omit"}, default "raise"
-        With "omit", pairs of inputs that are NaN in either RSM are left out. The methods of RSA can do so; CKA and the
-        norm of the difference need whole matrices.
+        With "omit", pairs of inputs that are NaN in either RSM are left out. The methods of RSA can do so, and those of
+        nearest neighbours except "cknna"; CKA and the norm of the difference need whole matrices.
 
     Returns
     -------
@@ -119,11 +131,17 @@ def compare(
     """
     check_missing(missing)
     second = aligned(rsm_a, rsm_b) if align else rsm_b
-    return float(resolve_method(method).compare_all({"rsm_a": rsm_a}, {"rsm_b": second}, missing=missing)[0, 0])
+    resolved = resolve_method(method, method_options)
+    return float(resolved.compare_all({"rsm_a": rsm_a}, {"rsm_b": second}, missing=missing)[0, 0])
 
 
 def pairwise(
-    method: AnyMethod, matrices_a: Any, matrices_b: Any = None, *, missing: Missing = "raise"
+    method: AnyMethod,
+    matrices_a: Any,
+    matrices_b: Any = None,
+    *,
+    method_options: Mapping[str, Any] | None = None,
+    missing: Missing = "raise",
 ) -> NDArray[np.float64]:
     """Compare each RSM with each RSM of a second set, such as those of all layers of two networks.
 
@@ -133,6 +151,8 @@ def pairwise(
         As for `compare`.
     matrices_a, matrices_b : sequences of, or mappings of names to, RSMs or (N, N) arrays
         Names appear in errors. Without `matrices_b`, the first ones are compared with each other.
+    method_options : mapping, optional
+        As for `compare`.
     missing : {"raise", "omit"}, default "raise"
         As for `compare`; pairs of inputs are left out of each comparison for which they are missing.
 
@@ -151,8 +171,9 @@ def pairwise(
     A `Method` embeds each matrix once, and relates vectors of at most ``N (N + 1) / 2`` entries: by one matrix product,
     except for Kendall's correlations, which take O(N^2 log N) per pair. Vectors take at most 1 GiB, and so do the
     threads that compute them (or two vectors and one thread, if these are larger); beyond that, the vectors of
-    `matrices_b` are computed repeatedly. Two networks of 12 layers and 1,000 inputs take 96 MB. Any other callable is
-    called for each pair.
+    `matrices_b` are computed repeatedly. Two networks of 12 layers and 1,000 inputs take 96 MB. Comparisons of nearest
+    neighbours find those of each matrix once, in O(N^2), and compare lists in O(N k). Any other callable is called for
+    each pair.
 
     Examples
     --------
@@ -163,4 +184,5 @@ def pairwise(
     """
     check_missing(missing)
     columns = None if matrices_b is None else named(matrices_b, "matrices_b")
-    return resolve_method(method).compare_all(named(matrices_a, "matrices_a"), columns, missing=missing)
+    resolved = resolve_method(method, method_options)
+    return resolved.compare_all(named(matrices_a, "matrices_a"), columns, missing=missing)

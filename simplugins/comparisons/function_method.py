@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common.plugin_objects import calling, returned_array
+from simplugins._common.plugin_objects import as_json, calling, returned_array, settings_of
 from simplugins._common.validation import check_count
 from simplugins.comparisons.inputs import check_same_inputs, similarities_of
 from simplugins.comparisons.method import INVARIANCES, ComparisonMethod, Orders
@@ -46,6 +46,12 @@ class FunctionMethod(ComparisonMethod):
     is_metric: bool | None = None
     invariances: frozenset[str] | None = None
     omits_missing: bool = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Fields of the function, if it is an instance of a dataclass."""
+        fields = settings_of(self.function) if is_dataclass(self.function) else {}
+        return {name: as_json(value) for name, value in fields.items()}
 
     def compare_all(self, a: Mapping[str, Any], b: Mapping[str, Any] | None, *, missing: Missing = "raise") -> Matrix:
         """Call the function for each pair; once for both orders of a pair if it declares ``is_symmetric = True``."""

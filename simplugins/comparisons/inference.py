@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import numpy as np
@@ -15,7 +16,7 @@ from simplugins._common.validation import check_between, check_count
 from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.function_method import FunctionMethod
 from simplugins.comparisons.inputs import aligned
-from simplugins.comparisons.method import ComparisonMethod
+from simplugins.comparisons.method import ComparisonMethod, method_label
 from simplugins.comparisons.resampling import (
     Alternative,
     draw,
@@ -50,6 +51,8 @@ class PermutationTest:
         The alternative hypothesis on the similarity.
     exact : bool
         Whether these are all permutations rather than random ones.
+    method_options : mapping
+        Options of the method.
     """
 
     statistic: float
@@ -58,10 +61,12 @@ class PermutationTest:
     method: str
     alternative: Alternative
     exact: bool = False
+    method_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
+        label = method_label(self.method, self.method_options)
         return (
-            f"PermutationTest {self.method} {self.statistic:.4g}: p = {self.p_value:.4g} ({self.alternative}, "
+            f"PermutationTest {label} {self.statistic:.4g}: p = {self.p_value:.4g} ({self.alternative}, "
             f"{'all ' if self.exact else ''}{self.null_distribution.size} permutations)"
         )
 
@@ -82,6 +87,8 @@ class BootstrapInterval:
         Name of the method.
     confidence : float
         The share of resamples within the interval.
+    method_options : mapping
+        Options of the method.
     """
 
     estimate: float
@@ -90,11 +97,12 @@ class BootstrapInterval:
     distribution: NDArray[np.float64]
     method: str
     confidence: float
+    method_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return (
-            f"BootstrapInterval {self.method} {self.estimate:.4g} [{self.low:.4g}, {self.high:.4g}] at "
-            f"{100 * self.confidence:g} %, {self.distribution.size} resamples"
+            f"BootstrapInterval {method_label(self.method, self.method_options)} {self.estimate:.4g} "
+            f"[{self.low:.4g}, {self.high:.4g}] at {100 * self.confidence:g} %, {self.distribution.size} resamples"
         )
 
 
@@ -103,6 +111,7 @@ def permutation_test(
     rsm_b: Any,
     method: AnyMethod = "cka-debiased",
     *,
+    method_options: Mapping[str, Any] | None = None,
     permutations: int = 999,
     seed: int | np.random.Generator = 0,
     alternative: Alternative = "greater",
@@ -120,6 +129,8 @@ def permutation_test(
     rsm_a, rsm_b : RSMs or (N, N) arrays
         As for `compare`.
     method : str or callable, default "cka-debiased"
+        As for `compare`.
+    method_options : mapping, optional
         As for `compare`.
     permutations : int, default 999
         The number of random permutations; if N inputs have at most this many orders other than their own, all
@@ -163,7 +174,7 @@ def permutation_test(
     >>> permutation_test(features @ features.T, features[:, :2] @ features[:, :2].T, permutations=99)
     PermutationTest cka-debiased 0.9336: p = 0.01 (greater, 99 permutations)
     """
-    resolved = resolve_method(method)
+    resolved = resolve_method(method, method_options)
     check_count("permutations", permutations)
     if alternative not in get_args(Alternative):
         raise ValueError(f"alternative must be one of {', '.join(get_args(Alternative))}, got {alternative!r}")
@@ -179,7 +190,13 @@ def permutation_test(
     null = null_distribution(resolved, a, b, permutations, np.random.default_rng(seed), progress=progress)
     sign = -1 if resolved.larger_is_more_similar is False else 1
     return PermutationTest(
-        statistic, p_value(sign * statistic, sign * null, alternative), null, resolved.name, alternative, exact
+        statistic,
+        p_value(sign * statistic, sign * null, alternative),
+        null,
+        resolved.name,
+        alternative,
+        exact,
+        resolved.options,
     )
 
 
@@ -188,6 +205,7 @@ def bootstrap_interval(
     rsm_b: Any,
     method: AnyMethod = "cka-debiased",
     *,
+    method_options: Mapping[str, Any] | None = None,
     resamples: int = 1000,
     confidence: float = 0.95,
     seed: int | np.random.Generator = 0,
@@ -202,6 +220,8 @@ def bootstrap_interval(
     rsm_a, rsm_b : RSMs or (N, N) arrays
         As for `compare`.
     method : str or callable, default "cka-debiased"
+        As for `compare`.
+    method_options : mapping, optional
         As for `compare`.
     resamples : int, default 1000
         The number of resamples, each of N draws from the N inputs. A draw with fewer different inputs than the method
@@ -253,7 +273,7 @@ def bootstrap_interval(
     >>> result.low < result.estimate < result.high
     True
     """
-    resolved = resolve_method(method)
+    resolved = resolve_method(method, method_options)
     check_count("resamples", resamples)
     check_between("confidence", confidence, 0, 1)
     a, b, estimate = _prepared(rsm_a, rsm_b, resolved, align=align, missing=missing)
@@ -268,8 +288,8 @@ def bootstrap_interval(
     distribution = np.empty(resamples)
     with progress_bar(range(resamples), progress, title="resampling") as numbers:
         for k in numbers:
-            distribution[k] = compare_resample(draw(rng, len(a), resolved.least_inputs))
-    needed = inputs_for_interval(resolved.least_inputs, confidence)
+            distribution[k] = compare_resample(draw(rng, len(a), resolved.least_different))
+    needed = inputs_for_interval(resolved.least_different, confidence)
     if len(a) >= needed:
         low, high = interval(distribution, confidence)
     else:
@@ -280,7 +300,7 @@ def bootstrap_interval(
             RuntimeWarning,
             stacklevel=2,
         )
-    return BootstrapInterval(estimate, low, high, distribution, resolved.name, confidence)
+    return BootstrapInterval(estimate, low, high, distribution, resolved.name, confidence, resolved.options)
 
 
 def _prepared(

@@ -20,7 +20,7 @@ from simplugins._common.texts import spreadsheet_cell
 from simplugins._common.validation import check_names, error_prefix
 from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.inputs import all_aligned, named
-from simplugins.comparisons.method import ComparisonMethod
+from simplugins.comparisons.method import ComparisonMethod, method_label
 from simplugins.comparisons.rsm_options import RsmOptions
 from simplugins.rsm.matrices import Missing, check_missing
 from simplugins.rsm.rsm import RSM
@@ -47,8 +47,9 @@ class Comparison:
     rows, columns : tuple of str
         Names of the layers.
     metadata : mapping
-        "method", "larger_is_more_similar" (None if unknown), "symmetric" (whether rows and columns are the same
-        layers), "measure" (of the RSMs; a list if they differ), "inputs" (their number), "simplugins" (the version).
+        "method", "method_options", "larger_is_more_similar" (None if unknown), "symmetric" (whether rows and columns
+        are the same layers), "measure" (of the RSMs; a list if they differ), "inputs" (their number), "simplugins" (the
+        version).
 
     Examples
     --------
@@ -95,7 +96,8 @@ class Comparison:
 
     def __repr__(self) -> str:
         rows, columns = self.values.shape
-        return f"Comparison {self.method}: {rows} x {columns} layers, {self.metadata['inputs']} inputs"
+        label = method_label(self.method, self.metadata.get("method_options", {}))
+        return f"Comparison {label}: {rows} x {columns} layers, {self.metadata['inputs']} inputs"
 
     def best_match(self) -> dict[str, str]:
         """Return the most similar column for each layer of the rows; ties go to the first column.
@@ -223,6 +225,7 @@ def compare_layers(
     b: Mapping[str, Any] | None = None,
     method: AnyMethod = "cka-debiased",
     *,
+    method_options: Mapping[str, Any] | None = None,
     align: bool = False,
     missing: Missing = "raise",
     measure: Any = "semantic-cosine",
@@ -256,6 +259,8 @@ def compare_layers(
         or distances as RSMs (`RSM.from_similarities`, `RSM.from_distances`). Without `b`, the layers of `a` are
         compared with each other.
     method : str or callable, default "cka-debiased"
+        As for `compare`.
+    method_options : mapping, optional
         As for `compare`.
     align : bool, default False
         Whether to reorder the inputs of all RSMs by the labels of the first. Otherwise a different order is an error.
@@ -302,7 +307,7 @@ def compare_layers(
     """
     options = RsmOptions.among(locals())
     check_missing(missing)
-    resolved = resolve_method(method)
+    resolved = resolve_method(method, method_options)
     rows = dict(_rsms(a, "a", options))
     columns = rows if b is None else dict(_rsms(b, "b", options))
     sides = (rows, columns)
@@ -321,6 +326,7 @@ def _metadata(method: ComparisonMethod, rsms: Sequence[RSM], *, symmetric: bool)
     measures = list(dict.fromkeys(rsm.measure for rsm in rsms))
     return {
         "method": method.name,
+        "method_options": dict(method.options),
         "larger_is_more_similar": method.larger_is_more_similar,
         "symmetric": symmetric,
         "measure": measures[0] if len(measures) == 1 else measures,

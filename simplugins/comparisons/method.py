@@ -38,6 +38,16 @@ class ComparisonMethod(ABC):
     invariances: frozenset[Any] | None
     omits_missing: bool
 
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Values of the method's options by name, as JSON types."""
+        return {}
+
+    @property
+    def least_different(self) -> int:
+        """Number of different inputs that a resample needs."""
+        return self.least_inputs
+
     @abstractmethod
     def compare_all(self, a: Mapping[str, Any], b: Mapping[str, Any] | None, *, missing: Missing = "raise") -> Matrix:
         """Compare each matrix of `a` with each of `b`, or of `a` again if `b` is None; keys name matrices in errors."""
@@ -80,6 +90,18 @@ class ComparisonMethod(ABC):
         """Compare each matrix with each matrix of a second set; see `simplugins.comparisons.pairwise`."""
         columns = None if matrices_b is None else named(matrices_b, "matrices_b")
         return self.compare_all(named(matrices_a, "matrices_a"), columns, missing=missing)
+
+
+def method_label(name: str, options: Mapping[str, Any]) -> str:
+    """Return a method's name, followed by its options if it has some.
+
+    Examples
+    --------
+    >>> method_label("mutual-knn", {"k": 10}), method_label("cka", {})
+    ('mutual-knn (k=10)', 'cka')
+    """
+    texts = ", ".join(f"{option}={value!r}" for option, value in options.items())
+    return f"{name} ({texts})" if texts else name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,8 +94,9 @@ class NetworkSimilarity:
         return self._method(rsms["a"], rsms["b"])
 
     def __repr__(self) -> str:
-        options = ", ".join(f"{name}={shorten(repr(value), 40)}" for name, value in self.options.items())
-        return f"NetworkSimilarity {self.name}" + (f" ({options})" if options else "")
+        options = {**self._method.options, **self.options}
+        texts = ", ".join(f"{name}={shorten(repr(value), 40)}" for name, value in options.items())
+        return f"NetworkSimilarity {self.name}" + (f" ({texts})" if texts else "")
 
     def to(self, tool: Any, **options: Any) -> Any:
         """Return the similarity as a measure of another tool; see `simplugins.to_tool`."""
@@ -183,6 +184,7 @@ def similarity(
     measure: Any = "semantic-cosine",
     method: AnyMethod = "cka-debiased",
     *,
+    method_options: Mapping[str, Any] | None = None,
     measure_options: Mapping[str, Any] | None = None,
     mask: Any = None,
     drop_tokens: int | Sequence[int] = 0,
@@ -208,6 +210,8 @@ def similarity(
     measure : str or measure, default "semantic-cosine"
         As for `compute_rsm`.
     method : str or callable, default "cka-debiased"
+        As for `compare`.
+    method_options : mapping, optional
         As for `compare`.
     measure_options, mask, drop_tokens, dtype, center, normalize, matching, matching_options, sigma, engine, precision
         As for `compute_rsm`; they apply to each of the networks, which are centred separately.
@@ -241,8 +245,8 @@ def similarity(
     """
     options = RsmOptions.among(locals())
     options.resolved()
-    resolve_method(method)
-    return NetworkSimilarity(measure, method, options.changed())
+    resolved = resolve_method(method, method_options)
+    return NetworkSimilarity(measure, resolved if method_options else method, options.changed())
 
 
 def resolve_similarity(similarity: str | Callable[..., Any]) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ from simplugins._common.lazy import lazy_names
 if TYPE_CHECKING:
     from simplugins.evaluation.output_divergences import OutputCorrelation, jensen_shannon, output_correlation
     from simplugins.evaluation.retrieval_metrics import Metric, Retrieval, retrieval
+    from simplugins.evaluation.searching.neighbour_comparison import compare_neighbours
     from simplugins.evaluation.searching.neighbours import Neighbours, search
     from simplugins.evaluation.translation_curves import Translation, translation
 
@@ -20,6 +21,7 @@ _MODULES = {
     "OutputCorrelation": "output_divergences",
     "Retrieval": "retrieval_metrics",
     "Translation": "translation_curves",
+    "compare_neighbours": "searching.neighbour_comparison",
     "jensen_shannon": "output_divergences",
     "output_correlation": "output_divergences",
     "retrieval": "retrieval_metrics",
@@ -33,6 +35,7 @@ __all__ = [
     "OutputCorrelation",
     "Retrieval",
     "Translation",
+    "compare_neighbours",
     "jensen_shannon",
     "output_correlation",
     "retrieval",

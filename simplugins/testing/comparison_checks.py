@@ -81,14 +81,18 @@ class _Checks:
         self.method, self.name = method, f"comparison {method.name!r}"
         self.rng = np.random.default_rng(0)
 
+    def _pair(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return two unrelated RSMs of `count` inputs, or as many as the comparison needs."""
+        count = max(count, self.method.least_inputs)
+        return random_matrix(self.rng, count), random_matrix(self.rng, count)
+
     def check_results(self) -> None:
         """Check that the result is a finite number, and that RSMs are left as they were."""
         # A FunctionMethod passes copies to its function, which would hide changes in place.
         plugin: Any = self.method.function if isinstance(self.method, FunctionMethod) else self.method
-        for count in (12, max(5, self.method.least_inputs)):
-            a, b = random_matrix(self.rng, count), random_matrix(self.rng, count)
+        for a, b in (self._pair(12), self._pair(5)):
             copies = a.copy(), b.copy()
-            with failing(f"{self.name} fails on two RSMs of {count} inputs"):
+            with failing(f"{self.name} fails on two RSMs of {len(a)} inputs"):
                 result = plugin(a, b)
             value = np.asarray(result)
             expect(
@@ -103,7 +107,8 @@ class _Checks:
 
     def check_order(self) -> None:
         """Check that a permutation of the inputs of both RSMs has no effect."""
-        a, b, order = random_matrix(self.rng, 11), random_matrix(self.rng, 11), self.rng.permutation(11)
+        a, b = self._pair(11)
+        order = self.rng.permutation(len(a))
         permuted = self.method(a[np.ix_(order, order)], b[np.ix_(order, order)])
         expect(agree(permuted, self.method(a, b)), f"{self.name} depends on the order of the inputs")
 
@@ -113,8 +118,8 @@ class _Checks:
             return
         low, high = self.method.range
         for count in (6, 20):
-            a, b = random_matrix(self.rng, count), random_matrix(self.rng, count)
-            opposite = RSM(DenseValues(-a), "opposite", np.zeros(count))
+            a, b = self._pair(count)
+            opposite = RSM(DenseValues(-a), "opposite", np.zeros(len(a)))
             for other in (a, b, opposite, 0.9 * a + 0.1 * b, 100 * b, np.diag(b.diagonal()) + 0.01 * a):
                 value = self.method(a, other)
                 slack = TOLERANCE * max(1, abs(value))
@@ -129,7 +134,7 @@ class _Checks:
         if larger is None:
             return
         for count in (10, 30):
-            a, b = random_matrix(self.rng, count), random_matrix(self.rng, count)
+            a, b = self._pair(max(count, 4 * self.method.least_inputs))  # with fewer, all inputs may be neighbours
             equal, unequal = self.method(a, a), self.method(a, b)
             expect(
                 equal > unequal if larger else equal < unequal,
@@ -140,7 +145,7 @@ class _Checks:
     def check_symmetry(self) -> None:
         """Check ``is_symmetric = True``."""
         if self.method.is_symmetric:
-            a, b = random_matrix(self.rng, 10), random_matrix(self.rng, 10)
+            a, b = self._pair(10)
             expect(
                 agree(self.method(a, b), self.method(b, a)),
                 f"{self.name} declares is_symmetric = True, but its value depends on which RSM comes first",
@@ -150,7 +155,7 @@ class _Checks:
         """Check ``is_metric = True``: zero for equal RSMs, and the triangle inequality."""
         if not self.method.is_metric:
             return
-        matrices = [random_matrix(self.rng, 8) for _ in range(4)]
+        matrices = [*self._pair(8), *self._pair(8)]
         distances = np.array([[self.method(a, b) for b in matrices] for a in matrices])
         largest = np.abs(distances.diagonal()).max()
         expect(
@@ -167,7 +172,7 @@ class _Checks:
         """Check that `least_inputs` inputs suffice."""
         least = self.method.least_inputs
         with failing(f"{self.name} declares least_inputs = {least}, but fails on {least} inputs"):
-            value = self.method(random_matrix(self.rng, least), random_matrix(self.rng, least))
+            value = self.method(*self._pair(least))
         message = f"{self.name} declares least_inputs = {least}, but returned {value} for {least} inputs"
         expect(np.isfinite(value), message)
 
@@ -176,7 +181,7 @@ class _Checks:
         invariances = self.method.invariances or ()
         unknown = sorted(set(invariances) - set(_CHANGES))
         expect(not unknown, f"{self.name} declares unknown invariances {unknown}; known are {', '.join(_CHANGES)}")
-        a, b = random_matrix(self.rng, 10), random_matrix(self.rng, 10)
+        a, b = self._pair(10)
         for invariance in invariances:
             value, expected = self.method(a, _CHANGES[invariance](b, self.rng)), self.method(a, b)
             expect(
@@ -189,7 +194,7 @@ class _Checks:
         """Check that leaving out all pairs of an input equals leaving out the input, if pairs can be left out."""
         if not self.method.omits_missing:
             return
-        a, b = random_matrix(self.rng, 12), random_matrix(self.rng, 12)
+        a, b = self._pair(max(12, self.method.least_inputs + 1))
         expected = self.method.compare_all({"a": a[1:, 1:]}, {"b": b[1:, 1:]})[0, 0]
         for side in (a, b):
             matrices = {"a": a.copy(), "b": b.copy()}
@@ -205,7 +210,7 @@ class _Checks:
 
     def check_calls(self) -> None:
         """Check determinism, threads and pickling."""
-        a, b = random_matrix(self.rng, 10), random_matrix(self.rng, 10)
+        a, b = self._pair(10)
         expected = self.method(a, b)
         check_repeatable(self.name, lambda: self.method(a.copy(), b.copy()), expected)
         again = pickled(self.name, self.method)(a, b)

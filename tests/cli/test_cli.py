@@ -285,6 +285,23 @@ def test_compare_two_files_is_one_number(folder, run):
     assert re.fullmatch("error: .*simplugins.comparisons.*'nothing'.*\n", result.stderr)
 
 
+def test_compare_takes_options_of_the_method(folder, run):
+    method = ("--method", "mutual-knn", "--method-option", "k=2")
+    result = run("compare", folder / "layers.npz", "-q", *method)
+    assert result.exit_code == 0, result.stderr
+    layers = dict(np.load(folder / "layers.npz"))
+    expected = simplugins.compare_layers(layers, method="mutual-knn", method_options={"k": 2})
+    assert f"{expected.values[0, 1]:.4f}" in result.stdout
+    assert "mutual-knn (k=2)" in result.stdout
+    result = run("compare", folder / "layers.npz", "-q", *method, "--layer", "block10", *method)
+    assert result.exit_code == 2
+    assert "--method-option: k was given twice" in result.stderr
+    assert (
+        "k must be a whole number"
+        in run("compare", folder / "layers.npz", "--method", "mutual-knn", "--method-option", "k=0").stderr
+    )
+
+
 def test_compare_takes_options_of_the_matching(folder, run):
     result = run("compare", folder / "layers.npz", "-q", "--matching", "batch-optimal", "-O", "window=7")
     assert result.exit_code == 0, result.stderr

@@ -186,7 +186,7 @@ def test_an_installed_class_is_instantiated_and_has_the_name_of_its_entry_point(
     assert done.stdout.splitlines() == [
         "3.0",
         "3.0",
-        "Comparison trace: 1 x 1 layers, 3 inputs",
-        "PermutationTest trace 3: p = 1 (greater, 3 permutations)",
-        "NetworkSimilarity semantic-cosine-trace",
+        "Comparison trace (power=1.0): 1 x 1 layers, 3 inputs",
+        "PermutationTest trace (power=1.0) 3: p = 1 (greater, 3 permutations)",
+        "NetworkSimilarity semantic-cosine-trace (power=1.0)",
     ], done.stderr

@@ -40,6 +40,7 @@ def test_each_entry_compares_two_layers(network, comparison):
     assert comparison.values[0, 0] == pytest.approx(1)
     assert comparison.metadata == {
         "method": "cka-debiased",
+        "method_options": {},
         "larger_is_more_similar": True,
         "symmetric": False,
         "measure": "semantic-cosine",
