@@ -59,7 +59,7 @@ NormalizeNames = Annotated[
     list[str] | None,
     typer.Option(
         "--normalize",
-        metavar="[position|matched|mass]",
+        metavar="NAME",
         help="Concept vectors of norm 1 (position); for sets of unequal size, norms of matched positions (matched) or "
         "sets that weigh 1 (mass). May be repeated.",
     ),
