@@ -53,7 +53,11 @@ DropTokens = Annotated[int, typer.Option(help="Leave out the first N tokens (1 f
 Dtype = Annotated[str | None, typer.Option(help="Compute in float32 or float64.")]
 CenterName = Annotated[
     Literal["channel", "position", "both"] | None,
-    typer.Option("--center", help="Subtract the mean concept vector, each concept vector's own mean, or both."),
+    typer.Option(
+        "--center",
+        metavar="NAME",
+        help="Subtract the mean concept vector (channel), each concept vector's own mean (position), or both.",
+    ),
 ]
 NormalizeNames = Annotated[
     list[str] | None,
