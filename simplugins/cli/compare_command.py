@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -23,13 +23,13 @@ from simplugins.cli.command_options import (
     NormalizeNames,
     Quiet,
     Threads,
-    check_output,
     read_matching,
     read_measures,
     read_normalize,
     read_options,
 )
-from simplugins.cli.terminal import one_line_errors, print_table, say
+from simplugins.cli.comparison_output import check_outputs, print_comparison, write_comparison
+from simplugins.cli.terminal import one_line_errors
 
 _A = Annotated[Path, typer.Argument(help="RSMs or activations: a file, or a folder or file of layers.")]
 _B = Annotated[Path | None, typer.Argument(help="The same for another network.", show_default="A itself")]
@@ -44,6 +44,23 @@ _Out = Annotated[
     typer.Option("-o", "--out", help="A .npz, .csv or .json file, or a figure (.png, .pdf …). May be repeated."),
 ]
 _Align = Annotated[bool, typer.Option("--align", help="Bring inputs into the same order by their labels.")]
+_Calibrate = Annotated[
+    Literal["each", "max", "mean"] | None,
+    typer.Option(
+        help="Calibrate by permuting the inputs of B: each cell by itself, by the maximum of the table (which accounts "
+        "for the search over layers), or with the mean. Prints scores: 0 is chance, 1 the best value."
+    ),
+]
+_Permutations = Annotated[int, typer.Option(help="Number of permutations, with --calibrate.", min=1)]
+_Alpha = Annotated[float, typer.Option(help="Level of significance, with --calibrate.")]
+_Yardsticks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--yardstick",
+        metavar="NAME=FILE",
+        help="Layers to read B's values against, such as those of an untrained copy of it. May be repeated.",
+    ),
+]
 _Missing = Annotated[
     Literal["raise", "omit"],
     typer.Option(help="Pairs of inputs that are NaN in an RSM: an error, or left out (not by all comparisons)."),
@@ -62,6 +79,10 @@ def compare(
     out: _Out = None,
     align: _Align = False,
     missing: _Missing = "raise",
+    calibrate: _Calibrate = None,
+    permutations: _Permutations = 200,
+    alpha: _Alpha = 0.05,
+    yardstick: _Yardsticks = None,
     layout: Layout = "auto",
     drop_tokens: DropTokens = 0,
     dtype: Dtype = None,
@@ -76,14 +97,9 @@ def compare(
 ) -> None:
     """Compare the layers of two networks, or of one network with each other, by their RSMs."""
     from simplugins.comparisons.layer_files import read_layers
-    from simplugins.comparisons.layers import TABLES, compare_layers
-    from simplugins.comparisons.method import method_label
-    from simplugins.plotting.heatmaps import check_format, comparison_figure, save_figure
+    from simplugins.comparisons.layers import compare_layers
 
-    for path in out or []:
-        check_output(path, force=force)
-        if path.suffix not in TABLES:
-            check_format(path)
+    check_outputs(out or [], force=force)
     comparison = compare_layers(
         measure=read_measures([measure], measure_option)[0],
         matching=read_matching(matching, matching_option),
@@ -93,6 +109,10 @@ def compare(
         method_options=read_options("--method-option", method_option),
         align=align,
         missing=missing,
+        calibrate=calibrate,
+        permutations=permutations,
+        alpha=alpha,
+        yardsticks=_read_yardsticks(yardstick, layer or []),
         layout=layout,
         drop_tokens=drop_tokens,
         dtype=dtype,
@@ -102,16 +122,19 @@ def compare(
         threads=threads,
         progress=not quiet,
     )
-    label = method_label(comparison.method, comparison.metadata["method_options"])
-    if comparison.values.size == 1:
-        say(f"{label}: {comparison.values.item():.10g}")
-    else:
-        rows = zip(comparison.rows, comparison.values.tolist(), strict=True)
-        cells = [[name, *(f"{value:.4f}" for value in values)] for name, values in rows]
-        print_table([label, *comparison.columns], cells)
-    for path in out or []:
-        if path.suffix in TABLES:
-            comparison.save(path, overwrite=force)
-        else:
-            save_figure(comparison_figure(comparison), path, overwrite=force)
-        say(f"written: {path}")
+    print_comparison(comparison)
+    write_comparison(comparison, out or [], force=force)
+
+
+def _read_yardsticks(options: list[str] | None, patterns: list[str]) -> dict[str, Any]:
+    from simplugins.comparisons.layer_files import read_layers
+
+    yardsticks: dict[str, Any] = {}
+    for option in options or []:
+        name, _, path = option.partition("=")
+        if not (name and path):
+            raise ValueError(f"--yardstick: expected NAME=FILE, such as untrained=untrained.npz, got {option!r}")
+        if name in yardsticks:
+            raise ValueError(f"--yardstick: {name} was given twice")
+        yardsticks[name] = read_layers(path, patterns)
+    return yardsticks

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -74,18 +74,30 @@ def relate_all(
 
 
 def embed_all(method: Method, items: list[tuple[str, Any]], count: int) -> NDArray[np.float64]:
-    """Return the vectors of matrices of `count` inputs, one per row."""
+    """Return the vectors of RSMs or arrays of `count` inputs, one per row, after checking each."""
+    return _vectors(method, lambda item: method.matrix(*item), items, count)
+
+
+def embed_matrices(method: Method, matrices: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the vectors of checked matrices, one per row."""
+    return _vectors(method, lambda matrix: matrix, matrices, len(matrices[0]))
+
+
+def _vectors(
+    method: Method, matrix_of: Callable[[Any], NDArray[np.float64]], items: Sequence[Any], count: int
+) -> NDArray[np.float64]:
     once = np.ones(count)
 
-    def embed(item: tuple[str, Any]) -> NDArray[np.float64]:
-        return method.embed(method.matrix(*item), once)
+    def embed(item: Any) -> NDArray[np.float64]:
+        return method.embed(matrix_of(item), once)
 
     first = embed(items[0])
     vectors = np.empty((len(items), first.size))
     vectors[0] = first
-    with ThreadPoolExecutor(threads_for(_ENTRY_BYTES * count * count)) as pool:
-        for i, vector in enumerate(pool.map(embed, items[1:]), 1):
-            vectors[i] = vector
+    if len(items) > 1:
+        with ThreadPoolExecutor(threads_for(_ENTRY_BYTES * count * count)) as pool:
+            for i, vector in enumerate(pool.map(embed, items[1:]), 1):
+                vectors[i] = vector
     return vectors
 
 

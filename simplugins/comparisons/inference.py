@@ -20,6 +20,7 @@ from simplugins.comparisons.method import ComparisonMethod, method_label
 from simplugins.comparisons.resampling import (
     Alternative,
     draw,
+    draws_all,
     inputs_for_interval,
     interval,
     null_distribution,
@@ -161,7 +162,7 @@ def permutation_test(
     Notes
     -----
     A `Method` embeds both RSMs once, and a permutation costs O(N^2), or O(N^2 log N) for Kendall's correlations;
-    permuted vectors take 16 MiB. Any other callable is called for each permutation.
+    in threads, whose permuted vectors take 16 MiB together. Any other callable is called for each permutation.
 
     References
     ----------
@@ -178,9 +179,9 @@ def permutation_test(
     check_count("permutations", permutations)
     if alternative not in get_args(Alternative):
         raise ValueError(f"alternative must be one of {', '.join(get_args(Alternative))}, got {alternative!r}")
-    a, b, statistic = _prepared(rsm_a, rsm_b, resolved, align=align, missing=missing)
+    a, b, statistic = prepared(rsm_a, rsm_b, resolved, align=align, missing=missing)
+    exact = draws_all(len(a), permutations)
     orders = 1 + other_orders(len(a), permutations)
-    exact = orders <= permutations
     if exact and orders * _MEANINGFUL < 1:
         warnings.warn(
             f"{len(a)} inputs have only {orders} orders, so p-values are at least {1 / orders:.2g}",
@@ -276,7 +277,7 @@ def bootstrap_interval(
     resolved = resolve_method(method, method_options)
     check_count("resamples", resamples)
     check_between("confidence", confidence, 0, 1)
-    a, b, estimate = _prepared(rsm_a, rsm_b, resolved, align=align, missing=missing)
+    a, b, estimate = prepared(rsm_a, rsm_b, resolved, align=align, missing=missing)
     if isinstance(resolved, FunctionMethod):
         warnings.warn(
             f"{resolved.name} is a plain function: its resamples include pairs of an input with itself, which only a "
@@ -303,7 +304,7 @@ def bootstrap_interval(
     return BootstrapInterval(estimate, low, high, distribution, resolved.name, confidence, resolved.options)
 
 
-def _prepared(
+def prepared(
     rsm_a: Any, rsm_b: Any, method: ComparisonMethod, *, align: bool, missing: Missing
 ) -> tuple[Matrix, Matrix, float]:
     """Return both matrices, checked, and their comparison."""

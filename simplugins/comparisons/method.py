@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simplugins._common.progress import progress_bar
 from simplugins.comparisons.all_pairs import relate_all
 from simplugins.comparisons.inputs import named, symmetric_similarities_of
 from simplugins.comparisons.missing_pairs import any_missing, relate_pairs, relate_present
@@ -21,6 +22,9 @@ INVARIANCES = get_args(Invariance)
 
 Orders = NDArray[np.int64]
 """(P, N) orders of the inputs, one per row."""
+
+CHUNK_BYTES = 16 * 2**20
+"""Memory of the permuted vectors that are held at a time, unless those of one order need more."""
 
 
 class ComparisonMethod(ABC):
@@ -59,6 +63,29 @@ class ComparisonMethod(ABC):
     @abstractmethod
     def permuted(self, a: Matrix, b: Matrix) -> Callable[[Orders], Vector]:
         """Return a function that compares `a` with `b` under P orders of the inputs of `b`."""
+
+    def permuted_all(
+        self,
+        a: Sequence[Matrix],
+        b: Sequence[Matrix],
+        orders: Orders,
+        *,
+        progress: bool | str = False,
+        chunk_bytes: int = CHUNK_BYTES,
+    ) -> NDArray[np.float64]:
+        """Compare each matrix of `a` with each of `b` under the same P orders of the inputs of `b`, (P, A, B).
+
+        By default one pair of matrices after the other, by `permuted`, which receives a limited number of orders.
+        """
+        values = np.empty((len(orders), len(a), len(b)))
+        chunk = max(1, chunk_bytes // (4 * orders.shape[1] ** 2))
+        with progress_bar(np.ndindex(len(a), len(b)), progress, title="permuting", total=len(a) * len(b)) as pairs:
+            for i, j in pairs:
+                compare = self.permuted(a[i], b[j])
+                for start in range(0, len(orders), chunk):
+                    part = orders[start : start + chunk]
+                    values[start : start + len(part), i, j] = compare(part)
+        return values
 
     @abstractmethod
     def resampled(self, a: Matrix, b: Matrix) -> Callable[[NDArray[np.int64]], float]:
@@ -184,6 +211,22 @@ class Method(ComparisonMethod):
             return lambda orders: np.array([relate_pairs(self, a, b[np.ix_(order, order)], once) for order in orders])
         vector, permute = self.embed(a, once)[None], permuter(self.embed(b, once), len(b))
         return lambda orders: self.relate(vector, permute(orders))[0]
+
+    def permuted_all(
+        self,
+        a: Sequence[Matrix],
+        b: Sequence[Matrix],
+        orders: Orders,
+        *,
+        progress: bool | str = False,
+        chunk_bytes: int = CHUNK_BYTES,
+    ) -> NDArray[np.float64]:
+        """Embed each matrix once, and relate all vectors, in threads; see `relate_permuted`."""
+        from simplugins.comparisons.permuting import relate_permuted  # imports Numba
+
+        if any(np.isnan(matrix).any() for matrix in (*a, *b)):
+            return super().permuted_all(a, b, orders, progress=progress, chunk_bytes=chunk_bytes)
+        return relate_permuted(self, a, b, orders, progress=progress, chunk_bytes=chunk_bytes)
 
     def resampled(self, a: Matrix, b: Matrix) -> Callable[[NDArray[np.int64]], float]:
         """Return a function that embeds the inputs that occur, with their counts, and relates the vectors."""

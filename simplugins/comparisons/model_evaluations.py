@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common.progress import progress_bar
-from simplugins.comparisons.method import ComparisonMethod, Method, Orders
-from simplugins.comparisons.resampling import CHUNK_BYTES, other_orders
+from simplugins.comparisons.method import CHUNK_BYTES, ComparisonMethod, Method, Orders
+from simplugins.comparisons.resampling import other_orders
 from simplugins.rsm.matrices import Matrix
 
 

@@ -1,16 +1,135 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Permuting the inputs of a matrix that is stored as a vector of pairs."""
+"""Permuting the inputs of matrices that are stored as vectors of pairs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
 
 from simplugins._common.compiled import compiled
+from simplugins._common.threads import in_threads, usable_cores
+from simplugins.comparisons.all_pairs import VECTOR_BYTES, embed_matrices, slices
 from simplugins.rsm.matrices import Matrix, Vector
+
+if TYPE_CHECKING:
+    from simplugins.comparisons.method import Method, Orders
+
+_FEW = 100_000
+"""Entries of permuted vectors that one thread gathers faster than several start."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Orders that one thread works through at a time."""
+
+    orders: slice
+    pairs: int
+
+
+def relate_permuted(
+    method: Method,
+    a: Sequence[Matrix],
+    b: Sequence[Matrix],
+    orders: Orders,
+    *,
+    progress: bool | str,
+    chunk_bytes: int,
+    vector_bytes: int = VECTOR_BYTES,
+) -> NDArray[np.float64]:
+    """Compare each matrix of `a` with each of `b` under the same orders of the inputs of `b`.
+
+    Parameters
+    ----------
+    method : Method
+    a, b : sequences of (N, N) arrays
+        Symmetric and finite.
+    orders : (P, N) int64 array
+    progress : bool or str
+    chunk_bytes : int
+        Memory of the permuted vectors of all threads, unless one order of a thread needs more.
+    vector_bytes : int
+        If vectors of `a` and matrices of `b` need more memory, both are worked through in parts of fewer matrices.
+
+    Returns
+    -------
+    (P, A, B) float64 array
+    """
+    values = np.empty((len(orders), len(a), len(b)))
+    capacity = max(2, vector_bytes // (8 * len(a[0]) ** 2))
+    size = max(1, capacity // 2) if len(a) + len(b) > capacity else max(len(a), len(b))
+    for rows in slices(len(a), size):
+        vectors = embed_matrices(method, a[rows])
+        for columns in slices(len(b), size):
+            permuted = _PermutedVectors(embed_matrices(method, b[columns]), orders)
+            _relate(method, vectors, permuted, values[:, rows, columns], progress=progress, chunk_bytes=chunk_bytes)
+    return values
+
+
+def _relate(
+    method: Method,
+    vectors: Matrix,
+    permuted: _PermutedVectors,
+    values: NDArray[np.float64],
+    *,
+    progress: bool | str,
+    chunk_bytes: int,
+) -> None:
+    """Compare vectors with permuted vectors, in threads, into the (P, A, B) values."""
+    count, pairs, entries = len(permuted.orders), values.shape[1] * values.shape[2], permuted.entries
+    threads = usable_cores() if count * entries > _FEW else 1
+    step = max(1, min(-(-count // threads), chunk_bytes // (8 * entries * threads)))
+
+    def work(part: _Part) -> None:
+        permutations = permuted.of(part.orders)
+        results = method.relate(vectors, permutations)
+        values[part.orders] = results.reshape(len(vectors), -1, values.shape[2]).transpose(1, 0, 2)
+
+    parts = [_Part(orders, pairs * (orders.stop - orders.start)) for orders in slices(count, step)]
+    if threads == 1 and not progress:
+        for part in parts:
+            work(part)
+    else:
+        in_threads(work, parts, pairs=pairs * count, threads=threads, progress=progress, title="permuting")
+
+
+class _PermutedVectors:
+    """Vectors of several matrices under the same orders of their inputs, gathered into a buffer of each thread.
+
+    Parameters
+    ----------
+    vectors : (B, D) array
+        One entry per pair of different inputs, optionally preceded by one entry per input.
+    orders : (P, N) int64 array
+    """
+
+    def __init__(self, vectors: Matrix, orders: Orders) -> None:
+        inputs = orders.shape[1]
+        self.orders = orders
+        self.entries = vectors.size
+        self.diagonals, pairs = np.split(vectors, [vectors.shape[1] - inputs * (inputs - 1) // 2], axis=1)
+        self.matrices = np.stack([squareform(vector, checks=False) for vector in pairs])
+        self.buffers = threading.local()
+
+    def of(self, part: slice) -> Matrix:
+        """Return the vectors under some of the orders, (P B, D), valid until the thread asks for the next ones."""
+        orders = self.orders[part]
+        count, matrices = len(orders), len(self.matrices)
+        size = count * self.entries
+        if getattr(self.buffers, "vectors", np.empty(0)).size < size:
+            self.buffers.vectors = np.empty(size)
+        vectors = self.buffers.vectors[:size].reshape(count, matrices, -1)
+        own = self.diagonals.shape[1]
+        if own:
+            vectors[:, :, :own] = self.diagonals[:, orders].swapaxes(0, 1)
+        _gather(self.matrices, orders, vectors[:, :, own:])
+        flat: Matrix = vectors.reshape(count * matrices, -1)
+        return flat
 
 
 def permuter(vector: Vector, inputs: int) -> Callable[[NDArray[np.int64]], Matrix]:
@@ -41,19 +160,20 @@ def permuter(vector: Vector, inputs: int) -> Callable[[NDArray[np.int64]], Matri
         vectors = np.empty((len(orders), vector.size))
         if diagonal.size:
             vectors[:, :inputs] = diagonal[orders]
-        _gather(matrix, orders, vectors[:, diagonal.size :])
+        _gather(matrix[None], orders, vectors[:, None, diagonal.size :])
         return vectors
 
     return permute
 
 
 @compiled
-def _gather(matrix, orders, out):  # type: ignore[no-untyped-def]
+def _gather(matrices, orders, out):  # type: ignore[no-untyped-def]
     for p in range(len(orders)):
         order = orders[p]
-        place = 0
-        for i in range(order.size):
-            row = matrix[order[i]]
-            for j in range(i + 1, order.size):
-                out[p, place] = row[order[j]]
-                place += 1
+        for m in range(len(matrices)):
+            place = 0
+            for i in range(order.size):
+                row = matrices[m, order[i]]
+                for j in range(i + 1, order.size):
+                    out[p, m, place] = row[order[j]]
+                    place += 1

@@ -12,20 +12,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common.progress import progress_bar
-from simplugins.comparisons.method import ComparisonMethod
+from simplugins.comparisons.method import CHUNK_BYTES, ComparisonMethod, Orders
 from simplugins.rsm.matrices import Matrix, Vector
 
 Alternative = Literal["greater", "less", "two-sided"]
 
-_TIE = 1e-9
+TIE = 1e-9
 """Two results within this distance of each other are attributed to rounding, and count as equal."""
 
 _MOST_ENUMERATED = 12
 """Largest number of inputs whose orders are ever enumerated."""
-
-CHUNK_BYTES = 16 * 2**20
-"""Memory of the permuted matrices that are held at a time, unless one needs more."""
 
 
 def null_distribution(
@@ -43,19 +39,34 @@ def null_distribution(
     Returns
     -------
     (P,) float64 array
-        One result per random order of the inputs; if they have no more than `permutations` other orders, one for each
-        of these.
+        One result per order of `drawn_orders`.
     """
-    compare_permuted = method.permuted(a, b)
-    count = min(permutations, other_orders(len(a), permutations))
-    orders = _all_other_orders(len(a)) if count < permutations else (rng.permutation(len(a)) for _ in range(count))
-    null = np.empty(count)
-    chunk = max(1, chunk_bytes // (4 * a.size))
-    with progress_bar(range(0, count, chunk), progress, title="permuting") as starts:
-        for start in starts:
-            part = np.array(list(itertools.islice(orders, chunk)))
-            null[start : start + len(part)] = compare_permuted(part)
-    return null
+    orders = drawn_orders(len(a), permutations, rng)
+    return method.permuted_all([a], [b], orders, progress=progress, chunk_bytes=chunk_bytes)[:, 0, 0]
+
+
+def drawn_orders(inputs: int, permutations: int, rng: np.random.Generator) -> Orders:
+    """Draw random orders of the inputs, (P, N); if they have no more than `permutations` other orders, all of these.
+
+    Examples
+    --------
+    >>> drawn_orders(3, 99, np.random.default_rng(0)).tolist()
+    [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]
+    """
+    if draws_all(inputs, permutations):
+        return np.array([*_all_other_orders(inputs)], dtype=np.int64).reshape(-1, inputs)
+    return np.array([rng.permutation(inputs) for _ in range(permutations)], dtype=np.int64)
+
+
+def draws_all(inputs: int, permutations: int) -> bool:
+    """Return whether `drawn_orders` returns all other orders of the inputs.
+
+    Examples
+    --------
+    >>> draws_all(4, 23), draws_all(4, 22)
+    (True, False)
+    """
+    return other_orders(inputs, permutations + 1) <= permutations
 
 
 def other_orders(inputs: int, most: int) -> int:
@@ -83,7 +94,7 @@ def p_value(statistic: float, null: NDArray[np.float64], alternative: Alternativ
     """
     if np.isnan(statistic) or np.isnan(null).any():
         return float("nan")
-    tie = _TIE * max(1.0, abs(statistic))
+    tie = TIE * max(1.0, abs(statistic))
     greater = (1 + np.count_nonzero(null >= statistic - tie)) / (1 + null.size)
     less = (1 + np.count_nonzero(null <= statistic + tie)) / (1 + null.size)
     return float({"greater": greater, "less": less, "two-sided": min(1.0, 2 * min(greater, less))}[alternative])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Heat maps of RSMs and comparisons, and figure files. Matplotlib is imported when one is drawn."""
+"""Heat maps of RSMs, and figure files. Matplotlib is imported when one is drawn."""
 
 from __future__ import annotations
 
@@ -22,14 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from simplugins.comparisons.layers import Comparison
     from simplugins.rsm.rsm import RSM
 
-_MOST_TICKS = 40
-_MOST_NUMBERS = 16
-"""With more layers, names are small and values are not written into the cells."""
-
-_SMALL = 7
+MOST_TICKS = 40
 
 
 def plot_rsm(rsm: RSM, axes: Axes | None = None, *, title: str | None = None, cmap: str = "viridis") -> Axes:
@@ -70,60 +65,6 @@ def plot_rsm(rsm: RSM, axes: Axes | None = None, *, title: str | None = None, cm
     return axes
 
 
-def plot_comparison(
-    comparison: Comparison,
-    axes: Axes | None = None,
-    *,
-    title: str | None = None,
-    cmap: str = "viridis",
-    limits: tuple[float, float] | None = None,
-) -> Axes:
-    """Draw a comparison of layers as a heat map, with the names of the layers, and the values if they fit.
-
-    The first layers are at the bottom left, so that depth grows along both axes. Undefined values are white.
-
-    Parameters
-    ----------
-    comparison : Comparison
-    axes : matplotlib Axes, optional
-        By default those of a new pyplot figure.
-    title : str, optional
-        By default the name of the method.
-    cmap : str, default "viridis"
-        A Matplotlib colour map.
-    limits : (float, float), optional
-        Range of the colours, for figures that will be compared; by default that of the values.
-
-    Returns
-    -------
-    matplotlib Axes
-    """
-    if axes is None:
-        import matplotlib.pyplot as plt
-
-        size = _size_for_layers(*comparison.values.shape)
-        axes = plt.figure(figsize=size, layout="constrained").add_subplot()
-    low, high = (None, None) if limits is None else limits
-    image = axes.imshow(comparison.values, cmap=cmap, vmin=low, vmax=high, origin="lower", interpolation="nearest")
-    (method,), style = literal_texts([comparison.method])
-    axes.figure.colorbar(image, ax=axes, shrink=0.85).set_label(method, **style)
-    set_title(axes, title, comparison.method)
-    _name_layers(axes, comparison)
-    if max(comparison.values.shape) <= _MOST_NUMBERS:
-        _write_numbers(axes, comparison.values, image)
-    return axes
-
-
-def _name_layers(axes: Axes, comparison: Comparison) -> None:
-    for axis, names in ((axes.yaxis, comparison.rows), (axes.xaxis, comparison.columns)):
-        every = -(-len(names) // _MOST_TICKS)
-        texts, style = literal_texts(names[::every])
-        axis.set_ticks(range(0, len(names), every), texts, **style)
-        axis.set_tick_params(length=0, labelsize=_SMALL if len(names) > _MOST_NUMBERS else None)
-    if max(map(len, comparison.columns)) * len(comparison.columns) > 40:
-        axes.tick_params(axis="x", rotation=90)
-
-
 def set_title(axes: Axes, title: str | None, name: str) -> None:
     """Set the title that a user passed, or else a name."""
     if title is not None:
@@ -131,17 +72,6 @@ def set_title(axes: Axes, title: str | None, name: str) -> None:
         return
     (text,), style = literal_texts([name])
     axes.set_title(text, **style)
-
-
-def _write_numbers(axes: Axes, values: NDArray[np.float64], image: Any) -> None:
-    """Write each value into its cell, in white on dark colours, else in black."""
-    for (i, j), value in np.ndenumerate(values):
-        if np.isfinite(value):
-            red, green, blue, _ = image.cmap(image.norm(value))
-            dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
-            axes.text(
-                j, i, f"{value:.2f}", ha="center", va="center", fontsize=_SMALL, color="white" if dark else "black"
-            )
 
 
 def color_limits(rsm: RSM) -> tuple[float, float]:
@@ -163,7 +93,7 @@ def label_axis(axes: Axes, side: str, labels: NDArray[Any] | None, otherwise: st
     """
     axis = axes.xaxis if side == "x" else axes.yaxis
     starts = np.zeros(0, int) if labels is None else np.flatnonzero(np.r_[True, labels[1:] != labels[:-1]])
-    if labels is None or len(starts) > _MOST_TICKS:
+    if labels is None or len(starts) > MOST_TICKS:
         axis.set_label_text(otherwise)
         return
     ends = np.r_[starts[1:], len(labels)]
@@ -217,19 +147,6 @@ def rsm_figure(rsm: RSM, *, width: float = 7) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     plot_rsm(rsm, figure.add_subplot())
     return figure
-
-
-def comparison_figure(comparison: Comparison) -> Figure:
-    """Draw a comparison of layers in a figure that pyplot does not manage, sized for the number of layers."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=_size_for_layers(*comparison.values.shape), layout="constrained")
-    plot_comparison(comparison, figure.add_subplot())
-    return figure
-
-
-def _size_for_layers(rows: int, columns: int) -> tuple[float, float]:
-    return 2.5 + 0.45 * min(columns, _MOST_TICKS), 1.8 + 0.45 * min(rows, _MOST_TICKS)
 
 
 def check_format(path: str | PathLike[str]) -> None:

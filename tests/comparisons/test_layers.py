@@ -10,8 +10,10 @@ from comparison_data import Closeness
 from comparison_measures import Scaled, pooled, standardised
 
 import simplugins
-from simplugins.comparisons.layers import Comparison, compare_layers, load_comparison
-from simplugins.plotting.heatmaps import comparison_figure, plot_comparison
+from simplugins.comparisons.comparison_files import load_comparison
+from simplugins.comparisons.layer_comparison import Comparison
+from simplugins.comparisons.layers import compare_layers
+from simplugins.plotting.layer_heatmaps import comparison_figure, plot_comparison
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ import simplugins
 from simplugins.evaluation import translation
 from simplugins.plotting import figure_texts
 from simplugins.plotting.figure_texts import literal_texts
-from simplugins.plotting.heatmaps import comparison_figure, rsm_figure, save_figure
+from simplugins.plotting.heatmaps import rsm_figure, save_figure
+from simplugins.plotting.layer_heatmaps import comparison_figure
 
 HOSTILE = [
     r"$\frac$",
