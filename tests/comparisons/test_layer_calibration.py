@@ -46,7 +46,9 @@ def calibrated(method="cka-debiased", mode="each", layers=None, **options):
     return compare_layers(a, b, method, calibrate=mode, permutations=PERMUTATIONS, seed=SEED, **options)
 
 
-@pytest.mark.parametrize("method", [*NAMES, Closeness(), lambda a, b: float((a * b).sum())], ids=method_name)
+@pytest.mark.parametrize(
+    "method", [*NAMES, "mutual-knn", Closeness(), lambda a, b: float((a * b).sum())], ids=method_name
+)
 def test_each_cell_is_calibrated_as_the_pair_of_layers(method):
     a, b = networks()
     table = calibrated(method)
