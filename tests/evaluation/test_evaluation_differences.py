@@ -124,9 +124,7 @@ def test_p_values_of_retrieval_under_the_null_hypothesis_are_near_their_level(qu
     p_values = []
     for _ in range(400):
         scores = rng.beta(0.5, 0.5, size=(3, queries))
-        pair = [
-            simplugins.evaluation.Retrieval(1, *[template.neighbours] * 3, {"AP": s + scores[2]}) for s in scores[:2]
-        ]
+        pair = [replace(template, per_query={"AP": one + scores[2]}) for one in scores[:2]]
         p_values.append(evaluation.retrieval_difference(*pair, "mAP", resamples=399).p_value)
     for level in (0.05, 0.1, 0.5):
         # the percentile bootstrap of a mean of N values is a little too narrow
