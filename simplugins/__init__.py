@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from simplugins.comparisons.comparing import compare
     from simplugins.comparisons.comparison_files import load_comparison
     from simplugins.comparisons.crossvalidation import CrossValidation, crossvalidate
+    from simplugins.comparisons.differences import PairedDifference, difference_test
     from simplugins.comparisons.inference import (
         BootstrapInterval,
         PermutationTest,
@@ -83,6 +84,7 @@ _MODULES = {
     "NetworkSimilarity": "comparisons.networks",
     "NoiseCeiling": "comparisons.noise_ceilings",
     "Optimal": "matching.optimal",
+    "PairedDifference": "comparisons.differences",
     "PartialCorrelation": "comparisons.partial_correlations",
     "PermutationTest": "comparisons.inference",
     "RSM": "rsm.rsm",
@@ -98,6 +100,7 @@ _MODULES = {
     "compute_rsms": "measures.several_measures",
     "crossvalidate": "comparisons.crossvalidation",
     "data": "data",
+    "difference_test": "comparisons.differences",
     "estimate": "measures.cost.estimates",
     "estimate_cka": "comparisons.cka_estimates",
     "estimate_for": "measures.cost.estimates",
@@ -152,6 +155,7 @@ __all__ = [
     "NetworkSimilarity",
     "NoiseCeiling",
     "Optimal",
+    "PairedDifference",
     "PartialCorrelation",
     "PermutationTest",
     "Structure",
@@ -168,6 +172,7 @@ __all__ = [
     "compute_rsms",
     "crossvalidate",
     "data",
+    "difference_test",
     "estimate",
     "estimate_cka",
     "estimate_for",

@@ -45,6 +45,17 @@ MatchingOption = Annotated[
 Key = Annotated[str | None, typer.Option(help="Name of the array, if the file holds several.")]
 LabelsKey = Annotated[str | None, typer.Option(help="Name of the array, if the file of labels holds several.")]
 OtherLabelsKey = Annotated[str | None, typer.Option(help="Name of the array in the file of other labels.")]
+GroupsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--groups",
+        help="A file with one label per input, equal for inputs that are resampled together, such as the crops of one "
+        "photograph; 'labels' stands for the labels of the RSM.",
+    ),
+]
+GroupsKey = Annotated[str | None, typer.Option(help="Name of the array, if the file of groups holds several.")]
+Resamples = Annotated[int, typer.Option(help="Bootstrap resamples for the intervals.", min=1)]
+Confidence = Annotated[float, typer.Option(help="Confidence level of the intervals, such as 0.95.")]
 PartialLabels = Annotated[
     bool, typer.Option("--partial-labels", help="Inputs may lack a label (a blank line), and are then in no class.")
 ]
@@ -113,6 +124,16 @@ def read_labels(
         raise ValueError(f"{option}-key selects an array of a file, which {option} must name")
     with key_option(f"{option}-key"):
         return None if path is None else read_label_file(path, key, read_text=readers[partial], partial=partial)
+
+
+def read_groups_file(path: Path | None, key: str | None) -> Any:
+    """Read the groups of a file, or return "labels" if that is its name; None if there is none."""
+    from simplugins.activations.label_files import read_labels as read_text
+    from simplugins.comparisons.groups import OWN_LABELS
+
+    if path is not None and str(path) == OWN_LABELS and key is None:
+        return OWN_LABELS
+    return read_labels("--groups", (path, key), (read_text, read_text), partial=False)
 
 
 def check_output(path: Path, *, force: bool) -> None:

@@ -9,14 +9,19 @@ from typing import Annotated, Any
 import typer
 
 from simplugins.cli.command_options import (
+    Confidence,
     Force,
+    GroupsFile,
+    GroupsKey,
     Key,
     LabelsKey,
     OtherLabelsKey,
     PartialLabels,
     Quiet,
+    Resamples,
     check_output,
     key_option,
+    read_groups_file,
     read_labels,
 )
 from simplugins.cli.terminal import one_line_errors, print_table, say
@@ -26,7 +31,6 @@ app = typer.Typer(
 )
 
 _Rsm = Annotated[Path, typer.Argument(help="An RSM that simplugins saved.", metavar="RSM")]
-_Resamples = Annotated[int, typer.Option(help="Bootstrap resamples for the intervals.", min=1)]
 _Labels = Annotated[
     Path | None,
     typer.Option(
@@ -51,7 +55,10 @@ def retrieval(
     other_labels_key: OtherLabelsKey = None,
     partial_labels: PartialLabels = False,
     k: _Neighbours = 1,
-    resamples: _Resamples = 1000,
+    resamples: Resamples = 1000,
+    confidence: Confidence = 0.95,
+    groups: GroupsFile = None,
+    groups_key: GroupsKey = None,
     out: _Out = None,
     images: _Images = None,
     images_key: _ImagesKey = None,
@@ -84,11 +91,13 @@ def retrieval(
         other_labels=_read_label_sets("--other-labels", (other_labels, other_labels_key), partial=partial_labels),
         k=k,
         resamples=resamples,
+        confidence=confidence,
+        groups=read_groups_file(groups, groups_key),
     )
     rows = [
         [name, f"{m.mean:.4f}", f"{m.low:.4f} to {m.high:.4f}", str(m.queries)] for name, m in result.metrics.items()
     ]
-    print_table(["", "mean", "95 % interval", "queries"], rows)
+    print_table(["", "mean", f"{100 * confidence:g} % interval", "queries"], rows)
     if out is not None:
         result.save(out, overwrite=force)
         say(f"written: {out}")
@@ -113,7 +122,10 @@ def output_correlation(
     path: _Rsm,
     probabilities: Annotated[Path, typer.Argument(help="A file of class probabilities, (inputs, classes).")],
     key: Key = None,
-    resamples: _Resamples = 1000,
+    resamples: Resamples = 1000,
+    confidence: Confidence = 0.95,
+    groups: GroupsFile = None,
+    groups_key: GroupsKey = None,
     quiet: Quiet = False,
 ) -> None:
     """Correlate similarities with the divergence of predictions: negative if similar inputs are classified alike."""
@@ -124,9 +136,16 @@ def output_correlation(
     rsm = load_rsm(path)
     with key_option("--key"):
         outputs = read_activations(probabilities, key)
-    result = evaluation.output_correlation(rsm, outputs, resamples=resamples, progress=not quiet)
+    result = evaluation.output_correlation(
+        rsm,
+        outputs,
+        resamples=resamples,
+        confidence=confidence,
+        groups=read_groups_file(groups, groups_key),
+        progress=not quiet,
+    )
     rows = [
         [name, f"{interval.estimate:.4f}", f"{interval.low:.4f} to {interval.high:.4f}"]
         for name, interval in (("Pearson", result.pearson), ("Spearman", result.spearman))
     ]
-    print_table(["with the divergence of predictions", "correlation", "95 % interval"], rows)
+    print_table(["with the divergence of predictions", "correlation", f"{100 * confidence:g} % interval"], rows)

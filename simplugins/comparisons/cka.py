@@ -10,10 +10,14 @@ diagonal, and is 0 on average if features are independent. A third estimator, wh
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simplugins.comparisons.method import Method
 from simplugins.comparisons.vectors import cosines, pair_counts, scaled, unit, weighted, with_diagonal
 from simplugins.rsm.matrices import Matrix, Vector, centred, off_diagonal, row_sums
+
+_SINGULAR = 1e-9
+"""Size of a denominator that is attributed to rounding."""
 
 
 def u_centred(matrix: Matrix, counts: Vector) -> Vector:
@@ -53,6 +57,54 @@ def u_centred(matrix: Matrix, counts: Vector) -> Vector:
     return weighted(off_diagonal(residuals), pair_counts(counts))
 
 
+def u_centred_groups(matrix: Matrix, counts: Vector, groups: NDArray[np.int64]) -> Vector:
+    """Return what `u_centred` does if whole groups were drawn: pairs of different copies of a group are excluded.
+
+    Parameters
+    ----------
+    matrix : (N, N) array
+        Symmetric; its diagonal is ignored.
+    counts : (N,) array
+        Number of occurrences of each input, equal within a group.
+    groups : (N,) int64 array
+        The group of each input.
+
+    Returns
+    -------
+    (N (N - 1) / 2,) float64 array
+        Multiplied by the square roots of the pairs' numbers of occurrences.
+    """
+    weights = np.where(groups[:, None] == groups, counts, np.outer(counts, counts))
+    np.fill_diagonal(weights, 0)
+    sums = np.einsum("ij,ij->i", weights, matrix)
+    fit = _additive_fit(sums, counts, groups)
+    if fit is None:
+        fit = np.linalg.lstsq(np.diag(weights.sum(1)) + weights, sums)[0]
+    residuals = matrix - fit[:, None]
+    residuals -= fit
+    return weighted(off_diagonal(residuals), off_diagonal(weights))
+
+
+def _additive_fit(sums: Vector, counts: Vector, groups: NDArray[np.int64]) -> Vector | None:
+    """Return the r of the weighted least-squares fit by ``r_i + r_j``, given the weighted sums of rows.
+
+    The normal equations are solved for the sums of r within groups, and these for r. None where that would divide by
+    0, as if a group is half of the resample.
+    """
+    _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    copies = np.empty(len(sizes))
+    copies[number] = counts
+    means = sums / counts
+    own = counts.sum() - 2 * sizes * copies + 2 * sizes - 2
+    free = own + sizes * (copies - 1)
+    if not (own.all() and free.all()) or abs(spread := 1 + copies @ (sizes / own)) < _SINGULAR:
+        return None
+    group_means = np.bincount(number, means)
+    total = copies @ (group_means / own) / spread
+    inner = (group_means - sizes * total) / own
+    return np.asarray((means - total + ((copies - 1) * inner)[number]) / free[number])
+
+
 def angles(u: Vector, v: Vector) -> Matrix:
     """Return the angles between unit vectors, in radians, (A, D) and (B, D) to (A, B)."""
     return np.arccos(cosines(u, v))
@@ -63,11 +115,20 @@ def _embed_centred(matrix: Matrix, counts: Vector) -> Vector:
     return unit(with_diagonal(centred(values, counts), counts), values)
 
 
-def _embed_u_centred(matrix: Matrix, counts: Vector) -> Vector:
+def _hollow(matrix: Matrix) -> Matrix:
     hollow = matrix.copy()
     np.fill_diagonal(hollow, 0)
-    values = scaled(hollow)
+    return scaled(hollow)
+
+
+def _embed_u_centred(matrix: Matrix, counts: Vector) -> Vector:
+    values = _hollow(matrix)
     return unit(u_centred(values, counts), values)
+
+
+def _embed_u_centred_groups(matrix: Matrix, counts: Vector, groups: NDArray[np.int64]) -> Vector:
+    values = _hollow(matrix)
+    return unit(u_centred_groups(values, counts, groups), values)
 
 
 cka = Method(
@@ -90,6 +151,7 @@ At least 0 for positive semi-definite matrices, which RSMs of matched positions 
 cka_debiased = Method(
     name="cka-debiased",
     embed=_embed_u_centred,
+    embed_groups=_embed_u_centred_groups,
     relate=cosines,
     larger_is_more_similar=True,
     is_metric=False,

@@ -9,12 +9,11 @@ from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simplugins._common.plugin_objects import as_json, calling, returned_array, settings_of
 from simplugins._common.validation import check_count
 from simplugins.comparisons.inputs import check_same_inputs, similarities_of
-from simplugins.comparisons.method import INVARIANCES, ComparisonMethod, Orders
+from simplugins.comparisons.method import INVARIANCES, ComparisonMethod, Counts, Groups, Orders
 from simplugins.comparisons.missing_pairs import any_missing, jointly_missing
 from simplugins.rsm.matrices import Matrix, Missing, Vector
 
@@ -78,11 +77,11 @@ class FunctionMethod(ComparisonMethod):
         compare = self._comparison(a, b)
         return lambda orders: np.array([compare(a, b[np.ix_(order, order)]) for order in orders])
 
-    def resampled(self, a: Matrix, b: Matrix) -> Callable[[NDArray[np.int64]], float]:
+    def resampled(self, a: Matrix, b: Matrix, groups: Groups | None = None) -> Callable[[Counts], float]:
         """Return a function that passes on whole resampled matrices, which include pairs of an input with itself."""
         compare = self._comparison(a, b)
 
-        def compare_resample(counts: NDArray[np.int64]) -> float:
+        def compare_resample(counts: Counts) -> float:
             index = np.ix_(*2 * (np.repeat(np.arange(len(a)), counts),))
             return compare(a[index], b[index])
 

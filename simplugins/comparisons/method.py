@@ -15,6 +15,7 @@ from simplugins._common.progress import progress_bar
 from simplugins.comparisons.all_pairs import relate_all
 from simplugins.comparisons.inputs import named, symmetric_similarities_of
 from simplugins.comparisons.missing_pairs import any_missing, relate_pairs, relate_present
+from simplugins.comparisons.resamples import Resample
 from simplugins.rsm.matrices import Matrix, Missing, Vector
 
 Invariance = Literal["scaling", "constant", "translation", "diagonal", "monotone"]
@@ -25,6 +26,11 @@ Orders = NDArray[np.int64]
 
 CHUNK_BYTES = 16 * 2**20
 """Memory of the permuted vectors that are held at a time, unless those of one order need more."""
+Counts = NDArray[np.int64]
+"""(N,) numbers of occurrences of the inputs in a resample."""
+
+Groups = NDArray[np.int64]
+"""(N,) numbers of the groups of the inputs."""
 
 
 class ComparisonMethod(ABC):
@@ -88,8 +94,21 @@ class ComparisonMethod(ABC):
         return values
 
     @abstractmethod
-    def resampled(self, a: Matrix, b: Matrix) -> Callable[[NDArray[np.int64]], float]:
-        """Return a function that compares a resample of the inputs, given how often each occurs."""
+    def resampled(self, a: Matrix, b: Matrix, groups: Groups | None = None) -> Callable[[Counts], float]:
+        """Return a function that compares a resample of the inputs, given how often each occurs.
+
+        With `groups`, whole groups are drawn, so the inputs of a group occur equally often.
+        """
+
+    def resampled_all(
+        self, a: Sequence[Matrix], b: Sequence[Matrix] | None, groups: Groups | None = None
+    ) -> Callable[[Counts], Matrix]:
+        """Return a function that compares a resample of each matrix of `a` with each of `b`, or of `a` if it is None.
+
+        Called by several threads at once.
+        """
+        comparisons = [[self.resampled(row, column, groups) for column in (a if b is None else b)] for row in a]
+        return lambda counts: np.array([[compare(counts) for compare in row] for row in comparisons])
 
     def __call__(self, a: Any, b: Any) -> float:
         """Compare two matrices.
@@ -173,6 +192,11 @@ class Method(ComparisonMethod):
         For methods that depend on pairs of different inputs only, and can do without some of them: maps the (P,)
         similarities of pairs, and the (P,) number of occurrences of each (None if all are 1), to a vector. With it,
         ``missing="omit"`` leaves out the pairs that are NaN in either RSM; without it, they are an error.
+    embed_groups : callable, optional
+        As `embed`, for resamples of whole groups: takes the (N,) int64 group of each input as well, and leaves out
+        pairs of different copies of a group, like pairs of an input with itself. Without it, `embed_pairs` is called
+        with these numbers of occurrences (see `simplugins.comparisons.vectors.pair_counts`), or else `embed`, which
+        does not know the groups.
     """
 
     name: str
@@ -186,6 +210,7 @@ class Method(ComparisonMethod):
     least_inputs: int = 2
     is_symmetric: bool = True
     embed_pairs: Callable[[Vector, Vector | None], Vector] | None = field(default=None, repr=False)
+    embed_groups: Callable[[Matrix, Vector, Groups], Vector] | None = field(default=None, repr=False)
 
     @property
     def omits_missing(self) -> bool:  # type: ignore[override]
@@ -206,9 +231,9 @@ class Method(ComparisonMethod):
         """Embed both matrices, and return a function that permutes the second vector."""
         from simplugins.comparisons.permuting import permuter  # imports Numba
 
-        once = np.ones(len(a))
         if np.isnan(a).any() or np.isnan(b).any():
-            return lambda orders: np.array([relate_pairs(self, a, b[np.ix_(order, order)], once) for order in orders])
+            return lambda orders: np.array([relate_pairs(self, a, b[np.ix_(order, order)]) for order in orders])
+        once = np.ones(len(a))
         vector, permute = self.embed(a, once)[None], permuter(self.embed(b, once), len(b))
         return lambda orders: self.relate(vector, permute(orders))[0]
 
@@ -228,16 +253,23 @@ class Method(ComparisonMethod):
             return super().permuted_all(a, b, orders, progress=progress, chunk_bytes=chunk_bytes)
         return relate_permuted(self, a, b, orders, progress=progress, chunk_bytes=chunk_bytes)
 
-    def resampled(self, a: Matrix, b: Matrix) -> Callable[[NDArray[np.int64]], float]:
+    def resampled(self, a: Matrix, b: Matrix, groups: Groups | None = None) -> Callable[[Counts], float]:
         """Return a function that embeds the inputs that occur, with their counts, and relates the vectors."""
-        incomplete = bool(np.isnan(a).any() or np.isnan(b).any())
+        compare_all = self.resampled_all([a], [b], groups)
+        return lambda counts: float(compare_all(counts)[0, 0])
 
-        def compare(counts: NDArray[np.int64]) -> float:
-            distinct = np.flatnonzero(counts)
-            index, occurrences = np.ix_(distinct, distinct), counts[distinct].astype(float)
-            if incomplete:
-                return relate_pairs(self, a[index], b[index], occurrences)
-            u, v = (self.embed(matrix[index], occurrences)[None] for matrix in (a, b))
-            return float(self.relate(u, v)[0, 0])
+    def resampled_all(
+        self, a: Sequence[Matrix], b: Sequence[Matrix] | None, groups: Groups | None = None
+    ) -> Callable[[Counts], Matrix]:
+        """Return a function that embeds each matrix once per resample, and relates all vectors."""
+        columns = a if b is None else b
+        if any(np.isnan(matrix).any() for matrix in (*a, *columns)):
+            return lambda counts: Resample.of(counts, groups).related(self, a, columns)
+
+        def compare(counts: Counts) -> Matrix:
+            resample = Resample.of(counts, groups)
+            u = np.stack([resample.embedded(self, matrix) for matrix in a])
+            v = u if b is None else np.stack([resample.embedded(self, matrix) for matrix in b])
+            return self.relate(u, v)
 
         return compare

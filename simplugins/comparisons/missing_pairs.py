@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins.comparisons.inputs import check_same_inputs
-from simplugins.comparisons.vectors import pair_counts
 from simplugins.rsm.matrices import Matrix, Vector, off_diagonal
 
 if TYPE_CHECKING:
@@ -48,10 +47,7 @@ def relate_present(method: Method, a: Mapping[str, Any], b: Mapping[str, Any] | 
     """
     rows = {name: method.matrix(name, rsm, missing="omit") for name, rsm in a.items()}
     columns = rows if b is None else {name: method.matrix(name, rsm, missing="omit") for name, rsm in b.items()}
-    once = np.ones(len(next(iter(rows.values()))))
-    values = np.array(
-        [[relate_pairs(method, row, column, once) for column in columns.values()] for row in rows.values()]
-    )
+    values = np.array([[relate_pairs(method, row, column) for column in columns.values()] for row in rows.values()])
     if (undefined := np.argwhere(np.isnan(values))).size:
         i, j = undefined[0]
         warnings.warn(
@@ -69,7 +65,7 @@ def least_pairs(method: ComparisonMethod) -> int:
     return method.least_inputs * (method.least_inputs - 1) // 2
 
 
-def relate_pairs(method: Method, a: Matrix, b: Matrix, counts: Vector) -> float:
+def relate_pairs(method: Method, a: Matrix, b: Matrix, weights: Vector | None = None) -> float:
     """Compare two matrices by the pairs of different inputs that are present in both; NaN if these are too few.
 
     Parameters
@@ -77,11 +73,11 @@ def relate_pairs(method: Method, a: Matrix, b: Matrix, counts: Vector) -> float:
     method : Method
         With `embed_pairs`.
     a, b : (N, N) arrays
-    counts : (N,) array
-        Number of occurrences of each input.
+    weights : (N (N - 1) / 2,) array, optional
+        Number of occurrences of each pair of different inputs; by default 1.
     """
     assert method.embed_pairs is not None
-    u, v, weights = off_diagonal(a), off_diagonal(b), pair_counts(counts)
+    u, v = off_diagonal(a), off_diagonal(b)
     present = ~(np.isnan(u) | np.isnan(v))
     if np.count_nonzero(present) < least_pairs(method):
         return float("nan")

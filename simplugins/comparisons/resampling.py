@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from simplugins.comparisons.groups import group_count, least_groups, members
 from simplugins.comparisons.method import CHUNK_BYTES, ComparisonMethod, Orders
 from simplugins.rsm.matrices import Matrix, Vector
 
@@ -31,17 +32,19 @@ def null_distribution(
     permutations: int,
     rng: np.random.Generator,
     *,
+    groups: NDArray[np.int64] | None = None,
     progress: bool | str = False,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Vector:
-    """Compare a matrix with another one whose inputs are permuted.
+    """Compare a matrix with another one whose inputs, or groups of inputs of equal size, are permuted.
 
     Returns
     -------
     (P,) float64 array
         One result per order of `drawn_orders`.
     """
-    orders = drawn_orders(len(a), permutations, rng)
+    orders = drawn_orders(group_count(groups, len(a)), permutations, rng)
+    orders = orders if groups is None else orders_of_members(orders, groups)
     return method.permuted_all([a], [b], orders, progress=progress, chunk_bytes=chunk_bytes)[:, 0, 0]
 
 
@@ -67,6 +70,25 @@ def draws_all(inputs: int, permutations: int) -> bool:
     (True, False)
     """
     return other_orders(inputs, permutations + 1) <= permutations
+
+
+def orders_of_members(orders: Orders, groups: NDArray[np.int64]) -> Orders:
+    """Return the (P, N) orders of inputs that follow from (P, G) orders of groups, which are of equal size.
+
+    Raises
+    ------
+    ValueError
+        If the sizes of groups differ.
+
+    Examples
+    --------
+    >>> orders_of_members(np.array([[1, 0, 2]]), np.array([0, 1, 1, 0, 2, 2]))
+    array([[1, 0, 3, 2, 4, 5]])
+    """
+    inputs = members(groups)
+    result = np.empty((len(orders), inputs.size), np.int64)
+    result[:, inputs.ravel()] = inputs[orders].reshape(len(orders), -1)
+    return result
 
 
 def other_orders(inputs: int, most: int) -> int:
@@ -100,12 +122,64 @@ def p_value(statistic: float, null: NDArray[np.float64], alternative: Alternativ
     return float({"greater": greater, "less": less, "two-sided": min(1.0, 2 * min(greater, less))}[alternative])
 
 
-def draw(rng: np.random.Generator, inputs: int, least: int) -> NDArray[np.int64]:
-    """Draw inputs with replacement, and return the count of each; draws of too few different inputs are repeated."""
+def draw(
+    rng: np.random.Generator, inputs: int, least: int, groups: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Draw inputs with replacement, or whole groups, and return the count of each input.
+
+    Parameters
+    ----------
+    rng : Generator
+    inputs : int
+        The number of inputs, N.
+    least : int
+        Draws of fewer different inputs, or of a single group, are repeated.
+    groups : (N,) int64 array, optional
+        The group of each input, from 0. As many groups are drawn as there are, so the number of inputs varies if
+        groups differ in size.
+
+    Returns
+    -------
+    (N,) int64 array
+
+    Examples
+    --------
+    >>> draw(np.random.default_rng(0), 5, 2, np.array([0, 0, 1, 2, 2]))
+    array([0, 0, 2, 1, 1])
+    """
+    units = group_count(groups, inputs)
     while True:
-        counts = np.bincount(rng.integers(inputs, size=inputs), minlength=inputs)
+        counts = np.bincount(rng.integers(units, size=units), minlength=units)
+        if groups is not None:
+            if np.count_nonzero(counts) < 2:
+                continue
+            counts = counts[groups]
         if np.count_nonzero(counts) >= least:
             return counts
+
+
+def resampled_means(
+    values: NDArray[np.float64],
+    resamples: int,
+    rng: np.random.Generator,
+    groups: NDArray[np.int64] | None = None,
+) -> NDArray[np.float64]:
+    """Return the (R,) means of resamples of values, or of whole groups of them.
+
+    Examples
+    --------
+    >>> resampled_means(np.array([0.0, 1.0, 1.0]), 4, np.random.default_rng(0), np.array([0, 1, 1]))
+    array([1.        , 0.66666667, 0.        , 0.        ])
+    """
+    units = group_count(groups, len(values))
+    numbers = np.arange(units) if groups is None else groups
+    sizes = np.bincount(numbers)
+    sums = np.bincount(numbers, values)
+    means = np.empty(resamples)
+    for k in range(resamples):
+        counts = np.bincount(rng.integers(units, size=units), minlength=units)
+        means[k] = (counts @ sums) / (counts @ sizes)
+    return means
 
 
 def least_resamples(confidence: float) -> int:
@@ -147,7 +221,7 @@ def inputs_for_interval(least: int, confidence: float) -> int:
     return next(inputs for inputs in itertools.count(least) if different_resamples(inputs, least, most) == most)
 
 
-def interval(distribution: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+def interval(distribution: NDArray[np.float64], confidence: float, *, stacklevel: int = 3) -> tuple[float, float]:
     """Return the two quantiles that enclose the given share of the results; results that are NaN raise a warning.
 
     NaN, with a warning, if there are too few results for the quantiles.
@@ -163,8 +237,50 @@ def interval(distribution: NDArray[np.float64], confidence: float) -> tuple[floa
     too_few = f"; an interval at {100 * confidence:g} % needs at least {needed}" if defined.size < needed else ""
     if undefined or too_few:
         count = f"{undefined} of {distribution.size} resamples are NaN" if undefined else f"{defined.size} resamples"
-        warnings.warn(count + too_few, RuntimeWarning, stacklevel=3)
+        warnings.warn(count + too_few, RuntimeWarning, stacklevel=stacklevel)
     if too_few:
         return float("nan"), float("nan")
     low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+def interval_over_inputs(
+    distribution: NDArray[np.float64],
+    confidence: float,
+    method: ComparisonMethod,
+    inputs: int,
+    groups: NDArray[np.int64] | None,
+) -> tuple[float, float]:
+    """Return an interval of a method's results; NaN, with a warning, if there are too few inputs or groups."""
+    units, least = group_count(groups, inputs), least_groups(groups, method.least_different)
+    if enough_units(units, least, confidence, method.name, "inputs" if groups is None else "groups"):
+        return interval(distribution, confidence, stacklevel=4)
+    return float("nan"), float("nan")
+
+
+def enough_units(units: int, least: int, confidence: float, subject: str, kind: str) -> bool:
+    """Return whether an interval can be estimated from so many units; warn if it cannot."""
+    needed = inputs_for_interval(least, confidence)
+    if units < needed:
+        warnings.warn(
+            f"an interval of {subject} at {100 * confidence:g} % needs at least {needed} {kind}: {units} {kind} have "
+            f"too few different resamples",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    return units >= needed
+
+
+def difference_p_value(distribution: NDArray[np.float64]) -> float:
+    """Return the two-sided p-value of resampled differences: twice the smaller share of those on one side of 0.
+
+    The sample itself counts as one more on either side, and 0 as on both; NaN are left out.
+
+    Examples
+    --------
+    >>> difference_p_value(np.array([0.1, 0.2, -0.1, 0.3])), difference_p_value(np.zeros(9))
+    (0.8, 1.0)
+    """
+    defined = distribution[~np.isnan(distribution)]
+    smaller = min(np.count_nonzero(defined <= TIE), np.count_nonzero(defined >= -TIE))
+    return float(min(1.0, 2 * (1 + smaller) / (1 + defined.size)))

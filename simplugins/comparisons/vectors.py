@@ -11,6 +11,7 @@ from __future__ import annotations
 from math import frexp, ldexp, sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simplugins.rsm.matrices import Matrix, Vector, off_diagonal
 
@@ -24,9 +25,30 @@ _ONE = 1e-13
 """Distance from 1 that is attributed to rounding."""
 
 
-def pair_counts(counts: Vector) -> Vector | None:
-    """Return the occurrences of each pair of different inputs, (N,) to (N (N - 1) / 2,); None if all are 1."""
-    return None if (counts == 1).all() else off_diagonal(np.outer(counts, counts))
+def pair_counts(counts: Vector, groups: NDArray[np.int64] | None = None) -> Vector | None:
+    """Return the occurrences of each pair of different inputs, (N,) to (N (N - 1) / 2,); None if all are 1.
+
+    If whole groups were drawn, a pair within a group occurs once in each copy of the group: pairs of different copies
+    of a group are left out, like pairs of an input with itself.
+
+    Parameters
+    ----------
+    counts : (N,) array
+        Number of occurrences of each input.
+    groups : (N,) int64 array, optional
+        The group of each input; inputs of a group have equal counts.
+
+    Examples
+    --------
+    >>> pair_counts(np.array([2.0, 2.0, 3.0]), np.array([0, 0, 1]))  # the pairs 0-1, 0-2 and 1-2
+    array([2., 6., 6.])
+    """
+    if (counts == 1).all():
+        return None
+    occurrences = np.outer(counts, counts)
+    if groups is not None:
+        occurrences = np.where(groups[:, None] == groups, counts, occurrences)
+    return off_diagonal(occurrences)
 
 
 def weighted(values: Vector, weights: Vector | None) -> Vector:

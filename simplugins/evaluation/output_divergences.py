@@ -54,7 +54,8 @@ def output_correlation(
     *,
     confidence: float = 0.95,
     resamples: int = 1000,
-    seed: int = 0,
+    groups: Any = None,
+    seed: int | np.random.Generator = 0,
     progress: bool | str = False,
 ) -> OutputCorrelation:
     """Correlate the similarities of an RSM with the divergences of predicted class probabilities, over all pairs.
@@ -69,7 +70,10 @@ def output_correlation(
         Confidence level of the intervals.
     resamples : int, default 1000
         Bootstrap resamples of the inputs for the intervals.
-    seed : int, default 0
+    groups : sequence or "labels", optional
+        As for `simplugins.bootstrap_interval`: inputs of one group are drawn together.
+    seed : int or Generator, default 0
+        Seed of the random draws.
     progress : bool or str, default False
         Show progress bars on standard error.
 
@@ -96,18 +100,37 @@ def output_correlation(
     >>> correlation.pearson.high < 0  # similar inputs are classified alike
     True
     """
+    other = divergence_rsm(probabilities, labels_of("rsm", rsm))
+    pearson, spearman = (
+        bootstrap_interval(
+            rsm,
+            other,
+            method,
+            confidence=confidence,
+            resamples=resamples,
+            groups=groups,
+            seed=seed,
+            progress=progress,
+        )
+        for method in ("rsa-pearson", "rsa-spearman")
+    )
+    return OutputCorrelation(pearson, spearman, other.values)
+
+
+def divergence_rsm(probabilities: Any, labels: Any) -> RSM:
+    """Return the divergences of predictions as an RSM that is compared as it is, with the labels of another RSM.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `jensen_shannon`; also if an index shows that the predictions are in another order than the labels.
+    """
     divergences = jensen_shannon(probabilities)
-    if (labels := labels_of("rsm", rsm)) is not None:
+    if labels is not None:
         message = "probabilities: inputs are in another order than in the RSM"
         check_same_places(list(map(str, labels)), index_along(probabilities, 0), message)
         labels = labels if len(labels) == len(divergences) else None
-    norms = np.zeros(len(divergences))  # compared as they are
-    other = RSM(DenseValues(divergences), "jensen-shannon", norms, labels=labels)
-    pearson, spearman = (
-        bootstrap_interval(rsm, other, method, confidence=confidence, resamples=resamples, seed=seed, progress=progress)
-        for method in ("rsa-pearson", "rsa-spearman")
-    )
-    return OutputCorrelation(pearson, spearman, divergences)
+    return RSM(DenseValues(divergences), "jensen-shannon", np.zeros(len(divergences)), labels=labels)
 
 
 def jensen_shannon(probabilities: Any) -> NDArray[np.float64]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import csv
 import io
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
@@ -18,38 +17,16 @@ from numpy.typing import NDArray
 from simplugins._common import arrays, filesystem
 from simplugins._common.validation import check_between, check_count, error_prefix
 from simplugins.activations.named_orders import check_same_places, index_along
+from simplugins.comparisons.groups import read_groups
 from simplugins.comparisons.inputs import similarities_of
-from simplugins.comparisons.resampling import inputs_for_interval, interval
 from simplugins.evaluation.label_sets import agreement_of, label_matrices
+from simplugins.evaluation.query_means import Metric, mean_metrics
 from simplugins.evaluation.searching.neighbours import Neighbours
 from simplugins.rsm.matrices import matrix_of
 from simplugins.rsm.rsm import RSM
 
 _BLOCK_ENTRIES = 2**22
 """Pairs of queries and gallery inputs whose labels are compared at a time."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """The mean of a metric over queries, with a bootstrap interval.
-
-    Attributes
-    ----------
-    mean : float
-        NaN if the metric is defined for no query.
-    low, high : float
-        Ends of the interval; NaN if there are too few queries for one.
-    queries : int
-        Number of queries for which the metric is defined.
-    """
-
-    mean: float
-    low: float
-    high: float
-    queries: int
-
-    def __str__(self) -> str:
-        return f"{self.mean:.4f} ({self.low:.4f} to {self.high:.4f})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -145,6 +122,7 @@ def retrieval(
     k: int = 1,
     confidence: float = 0.95,
     resamples: int = 1000,
+    groups: Any = None,
     seed: int | np.random.Generator = 0,
 ) -> Retrieval:
     """Rank inputs by their similarity to each query, and measure how many of the top k share its label.
@@ -168,14 +146,17 @@ def retrieval(
         Confidence level of the intervals.
     resamples : int, default 1000
         Bootstrap resamples of the queries for the intervals. The gallery stays fixed.
+    groups : sequence or "labels", optional
+        One label per query, equal for queries that are not independent, such as the crops of one photograph; "labels"
+        stands for the labels of the RSM. Whole groups of queries are drawn.
     seed : int or Generator, default 0
 
     Returns
     -------
     Retrieval
-        The ends of intervals are NaN, with a RuntimeWarning, for fewer than 5 queries (at 95 %), or for fewer than
-        ``2 / (1 - confidence)`` resamples. If all queries have the same value, the interval is the exact one for the
-        share of queries that differ, which may have values of 0 or 1.
+        The ends of intervals are NaN, with a RuntimeWarning, for fewer than 5 queries or groups (at 95 %), or for fewer
+        than ``2 / (1 - confidence)`` resamples. If all queries have the same value, the interval is the exact one for
+        the share of queries (or groups) that differ, which may have values of 0 or 1.
 
     Raises
     ------
@@ -218,8 +199,8 @@ def retrieval(
     else:
         other_labels = _labels(rsm, "other_labels", other_labels)
     neighbours, relevant, per_query = _evaluate(rankings, label_matrices(labels, other_labels, *rankings.shape), k)
-    rng = np.random.default_rng(seed)
-    metrics = _metrics(per_query, rng, resamples, confidence)
+    numbers = read_groups(groups, getattr(rsm, "labels", None), rankings.shape[0])
+    metrics = mean_metrics(per_query, numbers, resamples, confidence, np.random.default_rng(seed))
     return Retrieval(k, neighbours, rankings.similarities(neighbours), relevant, per_query, metrics)
 
 
@@ -337,45 +318,3 @@ def _per_query(
         if complete:
             metrics["AP"] = (precisions * relevant).sum(1) / total
     return metrics | {f"F1@{k}": f1.mean(1)}
-
-
-def _metrics(
-    per_query: Mapping[str, NDArray[np.float64]], rng: np.random.Generator, resamples: int, confidence: float
-) -> dict[str, Metric]:
-    """Return the means of metrics with their intervals."""
-    names = {name: "mAP" if name == "AP" else name for name in per_query}
-    metrics = {names[name]: _metric(values, rng, resamples, confidence) for name, values in per_query.items()}
-    needed = inputs_for_interval(1, confidence)
-    if few := [f"{name} ({metric.queries})" for name, metric in metrics.items() if 0 < metric.queries < needed]:
-        warnings.warn(
-            f"an interval at {100 * confidence:g} % needs at least {needed} queries with a value, so it is NaN for "
-            f"{', '.join(few)}",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-    return metrics
-
-
-def _metric(values: NDArray[np.float64], rng: np.random.Generator, resamples: int, confidence: float) -> Metric:
-    defined = values[~np.isnan(values)]
-    if not defined.size:
-        return Metric(np.nan, np.nan, np.nan, 0)
-    low, high = _ends(defined, rng, resamples, confidence)
-    return Metric(float(defined.mean()), low, high, len(defined))
-
-
-def _ends(
-    values: NDArray[np.float64], rng: np.random.Generator, resamples: int, confidence: float
-) -> tuple[float, float]:
-    """Return the ends of an interval of the mean of values from 0 to 1.
-
-    The bootstrap cannot vary equal values. What can be said of these is how many other queries may differ: the exact
-    bound of Clopper and Pearson for an event that was never seen, and values of 0 or 1 for them.
-    """
-    if len(values) < inputs_for_interval(1, confidence):
-        return np.nan, np.nan
-    if (values == values[0]).all():
-        equal = ((1 - confidence) / 2) ** (1 / len(values))
-        return float(values[0] * equal), float(values[0] * equal + 1 - equal)
-    means = np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(resamples)])
-    return interval(means, confidence)

@@ -68,6 +68,33 @@ def test_undefined_values_are_null_in_json(folder, tmp_path):
     assert saved["metrics"]["mAP"] == {"mean": None, "low": None, "high": None, "queries": 0}
 
 
+@pytest.mark.parametrize("groups", ["labels.txt", "labels", "groups.npz"])
+def test_groups_are_read_like_labels(folder, photos, groups):
+    np.savez(folder / "groups.npz", photo=photos["photo"], probabilities=photos["probabilities"])
+    file = groups if groups == "labels" else folder / groups
+    options = ["--groups", file, "--confidence", 0.9, *(["--groups-key", "photo"] if groups == "groups.npz" else [])]
+    rsm = simplugins.load_rsm(folder / "rsm.npz")
+    result = run("retrieval", folder / "rsm.npz", *options)
+    assert result.exit_code == 0, result.output
+    expected = evaluation.retrieval(rsm, groups="labels", confidence=0.9).metrics["mAP"]
+    assert f"{expected.low:.4f} to {expected.high:.4f}" in result.output
+    assert "90 % interval" in result.output
+    files = [folder / "rsm.npz", folder / "photos.npz", "--key", "probabilities", "-q"]
+    result = run("output-correlation", *files, *options)
+    assert result.exit_code == 0, result.output
+    expected = evaluation.output_correlation(rsm, photos["probabilities"], groups=photos["photo"], confidence=0.9)
+    assert f"{expected.spearman.low:.4f} to {expected.spearman.high:.4f}" in result.output
+
+
+def test_errors_of_groups_name_the_option(folder):
+    result = run("retrieval", folder / "rsm.npz", "--groups-key", "photo")
+    assert result.exit_code == 2
+    assert "--groups" in result.output
+    result = run("retrieval", folder / "rsm.npz", "--groups", folder / "four.txt")
+    assert result.exit_code == 2
+    assert re.search(r"groups\b.*24.*\b4\b", result.output)
+
+
 def test_output_correlation(folder, photos):
     result = run("output-correlation", folder / "rsm.npz", folder / "photos.npz", "--key", "probabilities", "-q")
     assert result.exit_code == 0, result.output

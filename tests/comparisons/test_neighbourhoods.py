@@ -180,15 +180,19 @@ def test_permuting_neighbours_equals_permuting_the_rsm(name, seed, k, levels):
 
 @every_mean
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10**6), k=st.integers(1, 6), levels=st.sampled_from([2, 4, 10**6]), share=st.floats(0, 0.3))
-def test_a_resample_equals_an_rsm_in_which_pairs_of_copies_are_missing(name, seed, k, levels, share):
+@given(seed=st.integers(0, 10**6), k=st.integers(1, 6), levels=st.sampled_from([2, 4, 10**6]), share=st.floats(0, 0.3), groups=st.sampled_from([None, [0, 1, 1, 2, 0, 0, 3, 4, 4]]))
+def test_a_resample_equals_an_rsm_in_which_pairs_of_copies_are_missing(name, seed, k, levels, share, groups):
     a, b = (with_missing(tied(seed + i, 9, levels), seed + i, share) for i in (0, 1))
-    counts = np.bincount(np.random.default_rng(seed).integers(9, size=9), minlength=9)
+    units = np.arange(9) if groups is None else np.array(groups)
+    number = units.max() + 1
+    counts = np.bincount(np.random.default_rng(seed).integers(number, size=number), minlength=number)[units]
     origin = np.repeat(np.arange(9), counts)
-    copies = origin[:, None] == origin
+    copy = np.concatenate([np.arange(count) for count in counts])
+    same = units[origin][:, None] == units[origin]
+    copies = same & ((copy[:, None] != copy) | (origin[:, None] == origin))
     explicit = [np.where(copies, np.nan, matrix[np.ix_(origin, origin)]) for matrix in (a, b)]
     with warnings.catch_warnings(action="ignore"):
-        value = resolve_method(name, {"k": k}).resampled(a, b)(counts)
+        value = resolve_method(name, {"k": k}).resampled(a, b, None if groups is None else units)(counts)
     constant = any(np.unique(x[~np.isnan(x)]).size < 2 for x in explicit_jointly(*explicit))
     assert value == pytest.approx(np.nan if constant else ORACLES[name](*explicit, k), abs=1e-12, nan_ok=True)
 

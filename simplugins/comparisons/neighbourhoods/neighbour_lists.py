@@ -157,7 +157,7 @@ class Ranking:
         _list_candidates(matrix, lists, offsets, candidates, tied)
         return cls(matrix, candidates, tied, offsets)
 
-    def sample(self, origin: NDArray[np.int64], k: int) -> Neighbourhoods:
+    def sample(self, origin: NDArray[np.int64], k: int, groups: NDArray[np.int64] | None = None) -> Neighbourhoods:
         """Return the k nearest neighbours of each input of a sample, whose copies are not each other's neighbours.
 
         Equals `nearest` of ``matrix[np.ix_(origin, origin)]`` with NaN for pairs of an input with itself: ties go to
@@ -168,11 +168,17 @@ class Ranking:
         origin : (N,) int64 array
             The inputs of the sample.
         k : int
+        groups : (M,) int64 array, optional
+            The group of each input, if whole groups were drawn: inputs of different copies of a group are not
+            neighbours either.
         """
         places = np.argsort(origin, kind="stable")
         starts = np.concatenate([[0], np.cumsum(np.bincount(origin, minlength=len(self.matrix)))])
+        copies = np.empty(len(origin), np.int64)
+        copies[places] = np.arange(len(origin)) - starts[origin[places]]
         lists = np.full((len(origin), k), -1)
-        _sample(self.candidates, self.tied, self.offsets, origin, starts, places, lists)
+        groups = np.arange(len(self.matrix)) if groups is None else groups
+        _sample(self.candidates, self.tied, self.offsets, origin, starts, places, copies, groups, lists)
         return Neighbourhoods(lists, self.matrix, origin)
 
 
@@ -209,23 +215,27 @@ def _list_candidates(matrix, lists, offsets, candidates, tied):  # type: ignore[
 
 
 @compiled
-def _sample(candidates, tied, offsets, origin, starts, places, lists):  # type: ignore[no-untyped-def]
+def _sample(candidates, tied, offsets, origin, starts, places, copies, groups, lists):  # type: ignore[no-untyped-def]
     k = lists.shape[1]
-    group = np.empty(origin.size, np.int64)
+    tie = np.empty(origin.size, np.int64)
     for r in range(origin.size):
         place, stop = offsets[origin[r]], offsets[origin[r] + 1]
         found = 0
         while place < stop and found < k:
             size = 0
             while True:  # a candidate, and all that tie with it
-                for copy in range(starts[candidates[place]], starts[candidates[place] + 1]):
-                    group[size] = places[copy]
+                first, last = starts[candidates[place]], starts[candidates[place] + 1]
+                if last > first and groups[candidates[place]] == groups[origin[r]]:
+                    first += copies[r]
+                    last = first + 1
+                for copy in range(first, last):
+                    tie[size] = places[copy]
                     size += 1
                 place += 1
                 if place == stop or not tied[place]:
                     break
             if size > 1:
-                group[:size].sort()
+                tie[:size].sort()
             for t in range(min(size, k - found)):
-                lists[r, found + t] = group[t]
+                lists[r, found + t] = tie[t]
             found += min(size, k - found)

@@ -17,7 +17,7 @@ from simplugins._common.plugin_objects import settings_of
 from simplugins._common.validation import check_count
 from simplugins.comparisons.all_pairs import VECTOR_BYTES, slices, threads_for
 from simplugins.comparisons.inputs import check_same_inputs, symmetric_similarities_of
-from simplugins.comparisons.method import ComparisonMethod, Orders
+from simplugins.comparisons.method import ComparisonMethod, Counts, Groups, Orders
 from simplugins.comparisons.missing_pairs import any_missing, jointly_missing
 from simplugins.comparisons.neighbourhoods.neighbour_lists import Neighbourhoods, Ranking, is_constant, nearest
 from simplugins.rsm.matrices import Matrix, Missing, Vector
@@ -122,24 +122,40 @@ class NeighbourMethod(ComparisonMethod):
         ranking = Ranking.from_matrix(b, self.k)
         return lambda orders: np.array([self.score(x, ranking.sample(order, self.k)) for order in orders])
 
-    def resampled(self, a: Matrix, b: Matrix) -> Callable[[NDArray[np.int64]], float]:
+    def resampled(self, a: Matrix, b: Matrix, groups: Groups | None = None) -> Callable[[Counts], float]:
         """Rank all inputs by their similarity to each, and return a function that picks those that were drawn."""
+        first, second = jointly_missing(a, b)
+        compare_all = self._resampled([first], [second], groups)
+        return lambda counts: float(compare_all(counts)[0, 0])
+
+    def resampled_all(
+        self, a: Sequence[Matrix], b: Sequence[Matrix] | None, groups: Groups | None = None
+    ) -> Callable[[Counts], Matrix]:
+        """Rank the inputs of each matrix once, and return a function that picks those that were drawn."""
+        if any(np.isnan(matrix).any() for matrix in (*a, *(b or ()))):
+            return super().resampled_all(a, b, groups)
+        return self._resampled(a, b, groups)
+
+    def _resampled(
+        self, a: Sequence[Matrix], b: Sequence[Matrix] | None, groups: Groups | None
+    ) -> Callable[[Counts], Matrix]:
+        """Return a function that compares resamples of matrices in which the same pairs are missing."""
         if self.bias_of_resamples:
             warnings.warn(
                 f"{self.name} has {self.bias_of_resamples} values in resamples, which repeat inputs: its interval is "
                 f"biased; 'mutual-knn' and 'jaccard-knn' are not",
                 RuntimeWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
-        a, b = jointly_missing(a, b)
-        rankings = [Ranking.from_matrix(matrix, len(matrix) - 1) for matrix in (a, b)]
+        rankings = [[Ranking.from_matrix(matrix, len(matrix) - 1) for matrix in side] for side in (a, b or ())]
 
-        def compare(counts: NDArray[np.int64]) -> float:
+        def sampled(ranking: Ranking, origin: NDArray[np.int64]) -> Neighbourhoods | None:
+            return None if is_constant(ranking.matrix, origin) else ranking.sample(origin, self.k, groups)
+
+        def compare(counts: Counts) -> Matrix:
             origin = np.repeat(np.arange(len(counts)), counts)
-            if is_constant(a, origin) or is_constant(b, origin):
-                return float("nan")
-            x, y = (ranking.sample(origin, self.k) for ranking in rankings)
-            return self.score(x, y)
+            x, y = ([sampled(ranking, origin) for ranking in side] for side in rankings)
+            return np.array([[self._score(row, column) for column in (x if b is None else y)] for row in x])
 
         return compare
 
