@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from simplugins.cli.command_options import Force, Quiet, check_output
+from simplugins.cli.command_options import Force, MethodOption, Quiet, check_output, read_options
 from simplugins.cli.terminal import one_line_errors, print_table, say
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def rank(
     targets: _Targets,
     candidate: _Candidates,
     method: _Method = "cka-debiased",
+    method_option: MethodOption = None,
     over: _Over = None,
     resamples: _Resamples = 1000,
     confidence: _Confidence = 0.95,
@@ -78,6 +79,7 @@ def rank(
         _read_named([(None, path) for path in targets], "target"),
         _read_named([_split(text) for text in candidate], "--candidate"),
         method,
+        method_options=read_options("--method-option", method_option),
         over=over,
         resamples=resamples,
         confidence=confidence,

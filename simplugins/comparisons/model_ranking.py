@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from simplugins._common import filesystem
 from simplugins._common.texts import spreadsheet_cell
+from simplugins.comparisons.method import method_label
 from simplugins.comparisons.multiple_tests import letters
 from simplugins.comparisons.noise_ceilings import NoiseCeiling
 from simplugins.rsm.matrices import Matrix, Vector
@@ -52,8 +53,8 @@ class ModelRanking:
     noise_ceiling : NoiseCeiling or None
         See `noise_ceiling`; None if there is one target, or targets cannot be pooled for the method.
     metadata : mapping
-        "method", "larger_is_more_similar", "inputs", "over", "confidence", "resamples", "permutations", "exact"
-        (whether these are all permutations), "simplugins" (the version).
+        "method", "method_options", "larger_is_more_similar", "inputs", "over", "confidence", "resamples",
+        "permutations", "exact" (whether these are all permutations), "simplugins" (the version).
     """
 
     candidates: tuple[str, ...]
@@ -66,6 +67,11 @@ class ModelRanking:
     difference_p_values: Matrix
     noise_ceiling: NoiseCeiling | None
     metadata: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The name of the method, followed by its options."""
+        return method_label(self.metadata["method"], self.metadata["method_options"])
 
     @property
     def estimates(self) -> Vector:
@@ -165,7 +171,7 @@ class ModelRanking:
             f"{len(names)} {noun}{'' if len(names) == 1 else 's'}"
             for names, noun in ((self.candidates, "candidate"), (self.targets, "target"))
         ]
-        title = f"ModelRanking {self.metadata['method']}: {', '.join(counts)}, {self.metadata['inputs']} inputs"
+        title = f"ModelRanking {self.label}: {', '.join(counts)}, {self.metadata['inputs']} inputs"
         cells = self.cells()
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         table = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]

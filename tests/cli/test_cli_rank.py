@@ -25,14 +25,17 @@ def rsms(tmp_path):
 
 
 def test_models_are_ranked_against_targets(rsms, run):
-    result = run("rank", rsms / "s1.npz", rsms / "s2.npz", "-c", f"model A={rsms / 'far.npz'}", "-c", rsms / "near.npz",
-                 "--over", "inputs", "-o", rsms / "out.json", "-o", rsms / "out.png", *OPTIONS)  # fmt: skip
+    files = rsms / "s1.npz", rsms / "s2.npz", "-c", f"model A={rsms / 'far.npz'}", "-c", rsms / "near.npz"
+    method = "--method", "mutual-knn", "--method-option", "k=3", "--over", "inputs"
+    result = run("rank", *files, *method, "-o", rsms / "out.json", "-o", rsms / "out.png", *OPTIONS)
     assert result.exit_code == 0
     targets = {name: simplugins.load_rsm(rsms / f"{name}.npz") for name in ("s1", "s2")}
     candidates = {
         name: simplugins.load_rsm(rsms / f"{file}.npz") for name, file in (("model A", "far"), ("near", "near"))
     }
-    expected = simplugins.rank_models(targets, candidates, over="inputs", resamples=50, permutations=19)
+    expected = simplugins.rank_models(
+        targets, candidates, "mutual-knn", method_options={"k": 3}, over="inputs", resamples=50, permutations=19
+    )
     saved = json.loads((rsms / "out.json").read_text())
     assert [row["candidate"] for row in saved["candidates"]] == ["near", "model A"]
     assert saved["candidates"] == json.loads(json.dumps(expected.rows()))
