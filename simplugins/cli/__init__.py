@@ -16,6 +16,7 @@ from simplugins.cli.demo_command import demo
 from simplugins.cli.estimate_command import estimate
 from simplugins.cli.evaluate_command import app as evaluate
 from simplugins.cli.plugins_command import plugins, resi
+from simplugins.cli.rank_command import rank
 from simplugins.cli.rsm_command import rsm
 from simplugins.cli.show_command import show
 
@@ -43,7 +44,7 @@ def _main(
     pass
 
 
-for _command in (rsm, compare, show, plugins, demo, estimate):
+for _command in (rsm, compare, rank, show, plugins, demo, estimate):
     app.command()(_command)
 app.command(context_settings={"ignore_unknown_options": True})(resi)
 app.add_typer(evaluate, name="evaluate")

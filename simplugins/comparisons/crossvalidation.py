@@ -85,6 +85,7 @@ def crossvalidate(
     candidates: Any,
     method: AnyMethod | Mapping[Any, AnyMethod] = "cka-debiased",
     *,
+    method_options: Mapping[str, Any] | None = None,
     folds: int | ArrayLike = 5,
     groups: ArrayLike | None = None,
     permutations: int = 99,
@@ -109,6 +110,8 @@ def crossvalidate(
     method : str or callable, or mapping of any value to these, default "cka-debiased"
         As for `compare`. If it has the parameter, such as the number of neighbours, pass one RSM as `candidates`, and
         the methods by the value of the parameter.
+    method_options : mapping, optional
+        As for `compare`; for one method.
     folds : int or (N,) array, default 5
         The number of folds, of about equal size and drawn at random; or the fold of each input.
     groups : (N,) sequence, optional
@@ -157,7 +160,7 @@ def crossvalidate(
     >>> result.choices, result.choice
     ((4, 4, 4, 4, 4), 4)
     """
-    models, methods = _options(candidates, method)
+    models, methods = _options(candidates, method, method_options)
     check_count("permutations", permutations)
     targets = one_or_several(target, "target")
     if align:
@@ -199,19 +202,23 @@ def best(scores: Vector) -> int:
     return 0 if np.isnan(scores).all() else int(np.nanargmax(scores))
 
 
-def _options(candidates: Any, method: Any) -> tuple[dict[str, Any], list[ComparisonMethod]]:
+def _options(
+    candidates: Any, method: Any, options: Mapping[str, Any] | None
+) -> tuple[dict[str, Any], list[ComparisonMethod]]:
     """Return RSMs by name, and methods: one of each, or several of one."""
     if isinstance(candidates, Mapping) == isinstance(method, Mapping):
         raise TypeError(
             "expected the values of one parameter: either candidates as a mapping of values to RSMs, or method as a "
             "mapping of values to methods"
         )
+    if isinstance(method, Mapping) and options:
+        raise TypeError("method_options apply to one method; pass several methods as objects with their options")
     methods = list(method.values()) if isinstance(method, Mapping) else [method]
     is_several = isinstance(candidates, Mapping)
     models = {f"candidates[{k!r}]": rsm for k, rsm in candidates.items()} if is_several else {"candidates": candidates}
     if not methods or not models:
         raise ValueError("expected at least one value of the parameter, got none")
-    return models, [resolve_method(each) for each in methods]
+    return models, [resolve_method(each, options) for each in methods]
 
 
 def _matrices(

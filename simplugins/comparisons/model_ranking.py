@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from simplugins._common import filesystem
 from simplugins._common.texts import spreadsheet_cell
+from simplugins.comparisons.method import method_label
 from simplugins.comparisons.multiple_tests import letters
 from simplugins.comparisons.noise_ceilings import NoiseCeiling
 from simplugins.rsm.matrices import Matrix, Vector
@@ -52,8 +53,8 @@ class ModelRanking:
     noise_ceiling : NoiseCeiling or None
         See `noise_ceiling`; None if there is one target, or targets cannot be pooled for the method.
     metadata : mapping
-        "method", "larger_is_more_similar", "inputs", "over", "confidence", "resamples", "permutations", "exact"
-        (whether these are all permutations), "simplugins" (the version).
+        "method", "method_options", "larger_is_more_similar", "inputs", "over", "confidence", "resamples",
+        "permutations", "exact" (whether these are all permutations), "simplugins" (the version).
     """
 
     candidates: tuple[str, ...]
@@ -66,6 +67,11 @@ class ModelRanking:
     difference_p_values: Matrix
     noise_ceiling: NoiseCeiling | None
     metadata: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The name of the method, followed by its options."""
+        return method_label(self.metadata["method"], self.metadata["method_options"])
 
     @property
     def estimates(self) -> Vector:
@@ -124,35 +130,52 @@ class ModelRanking:
             for j in range(i + 1, len(self.candidates))
         ]
 
+    def cells(self) -> list[list[str]]:
+        """Return the table that is printed: the names of the columns, and one row of texts per candidate."""
+        header = [
+            "rank",
+            "candidate",
+            "estimate",
+            f"{100 * self.metadata['confidence']:g} %",
+            "p",
+            "p (all)",
+            "letters",
+        ]
+        return [
+            header,
+            *(
+                [
+                    str(row["rank"] or ""),
+                    row["candidate"],
+                    f"{row['estimate']:.3f}",
+                    f"[{row['low']:.3f}, {row['high']:.3f}]",
+                    f"{row['p_value']:.3g}",
+                    f"{row['family_p_value']:.3g}",
+                    row["letters"],
+                ]
+                for row in self.rows()
+            ),
+        ]
+
+    def notes(self) -> list[str]:
+        """Return the lines that are printed below the table."""
+        lines = []
+        if self.noise_ceiling is not None:
+            lines.append(f"noise ceiling: {self.noise_ceiling.lower:.3f} to {self.noise_ceiling.upper:.3f}")
+        if len(self.candidates) > 1:
+            lines.append("candidates that share a letter are not clearly different")
+        return lines
+
     def __repr__(self) -> str:
         counts = [
             f"{len(names)} {noun}{'' if len(names) == 1 else 's'}"
             for names, noun in ((self.candidates, "candidate"), (self.targets, "target"))
         ]
-        lines = [f"ModelRanking {self.metadata['method']}: {', '.join(counts)}, {self.metadata['inputs']} inputs"]
-        percent = f"{100 * self.metadata['confidence']:g} %"
-        cells = [["rank", "candidate", "estimate", percent, "p", "p (all)", "differs"]]
-        cells += [
-            [
-                str(row["rank"] or ""),
-                row["candidate"],
-                f"{row['estimate']:.3f}",
-                f"[{row['low']:.3f}, {row['high']:.3f}]",
-                f"{row['p_value']:.3g}",
-                f"{row['family_p_value']:.3g}",
-                row["letters"],
-            ]
-            for row in self.rows()
-        ]
+        title = f"ModelRanking {self.label}: {', '.join(counts)}, {self.metadata['inputs']} inputs"
+        cells = self.cells()
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines += [
-            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
-        ]
-        if self.noise_ceiling is not None:
-            lines.append(f"noise ceiling: {self.noise_ceiling.lower:.3f} to {self.noise_ceiling.upper:.3f}")
-        if len(self.candidates) > 1:
-            lines.append("candidates that share a letter are not clearly different")
-        return "\n".join(lines)
+        table = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
+        return "\n".join([title, *table, *self.notes()])
 
     def plot(self, axes: Axes | None = None, *, title: str | None = None) -> Axes:
         """Draw estimates, intervals and the noise ceiling; see `simplugins.plotting.rankings.plot_ranking`."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +26,13 @@ class NoiseCeiling(NamedTuple):
     upper: float
 
 
-def noise_ceiling(targets: Any, method: AnyMethod = "cka-debiased", *, missing: Missing = "raise") -> NoiseCeiling:
+def noise_ceiling(
+    targets: Any,
+    method: AnyMethod = "cka-debiased",
+    *,
+    method_options: Mapping[str, Any] | None = None,
+    missing: Missing = "raise",
+) -> NoiseCeiling:
     """Bound how similar the true model would be to several targets, such as subjects, seeds or split halves.
 
     Parameters
@@ -34,6 +40,8 @@ def noise_ceiling(targets: Any, method: AnyMethod = "cka-debiased", *, missing: 
     targets : sequence or mapping of RSMs or (N, N) arrays
         At least two, of the same inputs.
     method : str or callable, default "cka-debiased"
+        As for `compare`.
+    method_options : mapping, optional
         As for `compare`.
     missing : {"raise", "omit"}, default "raise"
         With "omit", pairs of inputs that are NaN in any target are left out.
@@ -74,7 +82,7 @@ def noise_ceiling(targets: Any, method: AnyMethod = "cka-debiased", *, missing: 
     True
     """
     check_missing(missing)
-    resolved = resolve_method(method)
+    resolved = resolve_method(method, method_options)
     items = named(targets, "targets")
     if len(items) < 2:
         raise ValueError("a noise ceiling needs at least 2 targets, got 1: one target does not show its own noise")

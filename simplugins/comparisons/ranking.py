@@ -48,6 +48,7 @@ def rank_models(
     candidates: Mapping[str, Any],
     method: AnyMethod = "cka-debiased",
     *,
+    method_options: Mapping[str, Any] | None = None,
     over: Over | None = None,
     resamples: int = 1000,
     confidence: float = 0.95,
@@ -67,6 +68,8 @@ def rank_models(
     candidates : mapping of str to RSM or (N, N) array
         The models by name: their RSMs of the same inputs.
     method : str or callable, default "cka-debiased"
+        As for `compare`.
+    method_options : mapping, optional
         As for `compare`.
     over : {"inputs", "targets", "both"}, optional
         What intervals and differences are to hold for: other inputs with these targets, other targets with these
@@ -132,7 +135,7 @@ def rank_models(
     >>> ranking.candidates, ranking.ranks.tolist()
     (('noise 0.3', 'noise 1', 'noise 3'), [1, 2, 3])
     """
-    resolved = resolve_method(method)
+    resolved = resolve_method(method, method_options)
     check_count("resamples", resamples)
     check_count("permutations", permutations)
     check_between("confidence", confidence, 0, 1)
@@ -153,6 +156,7 @@ def rank_models(
         noise_ceiling=ceiling_of(resolved, list(sides.targets.values())),
         metadata={
             "method": resolved.name,
+            "method_options": dict(resolved.options),
             "larger_is_more_similar": resolved.larger_is_more_similar,
             "inputs": sides.inputs,
             "over": over,
@@ -234,7 +238,7 @@ def _bootstrap(
     inputs, targets = sides.inputs, len(sides.targets)
     degrees = {"inputs": inputs - 1, "targets": targets - 1, "both": min(inputs, targets) - 1}[over]
     spread = np.full(2 * (len(sides.candidates),), np.nan)
-    needed = inputs_for_interval(method.least_inputs, confidence)
+    needed = inputs_for_interval(method.least_different, confidence)
     if over != "targets" and inputs < needed:
         warnings.warn(
             f"intervals of {method.name} at {100 * confidence:g} % need at least {needed} inputs: {inputs} inputs have "
@@ -258,7 +262,7 @@ def _bootstrap(
     spread[np.ix_(defined, defined)], undefined = variances(
         sides.values[defined],
         resampled_values(method, [candidates[i] for i in defined], list(sides.targets.values())),
-        lambda: draw(rng, inputs, method.least_inputs),
+        lambda: draw(rng, inputs, method.least_different),
         over=over,
         units=inputs,
         resamples=resamples,

@@ -58,7 +58,7 @@ def plot_ranking(ranking: ModelRanking, axes: Axes | None = None, *, title: str 
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=0.8)
-    (method,), style = literal_texts([ranking.metadata["method"]])
+    (method,), style = literal_texts([ranking.label])
     axes.set_xlabel(method, **style)
     axes.spines[["top", "right", "left"]].set_visible(False)
     if ranking.noise_ceiling is not None:

@@ -113,6 +113,18 @@ def test_a_distance_among_methods_is_chosen_like_a_similarity():
     assert result.training.max() > 2
 
 
+def test_the_number_of_neighbours_is_chosen():
+    rng = np.random.default_rng(0)
+    clusters = np.repeat(rng.normal(size=(6, 5)), 8, axis=0)
+    a, b = (gram(clusters + 0.5 * rng.normal(size=clusters.shape)) for _ in range(2))
+    methods = {k: simplugins.comparisons.resolve_method("mutual-knn", {"k": k}) for k in (1, 5)}
+    result = simplugins.crossvalidate(a, b, methods, folds=3)
+    assert result.choice == 5
+    fold = np.ix_(result.folds[1], result.folds[1])
+    expected = [simplugins.compare(b[fold], a[fold], method) for method in methods.values()]
+    np.testing.assert_allclose(result.held_out[1], expected)
+
+
 def test_groups_stay_together():
     models, targets = candidates_and_targets()
     groups = ["photo b", "photo a"] * 5 + [f"photo {k}" for k in "cdefg"] * 2
@@ -144,6 +156,7 @@ def test_inputs_are_aligned_by_label():
     [
         ({"candidates": indefinite(1, 12)}, TypeError, "one parameter"),
         ({"method": {1: "cka"}}, TypeError, "one parameter"),
+        ({"candidates": indefinite(1, 12), "method": {1: "cka"}, "method_options": {"k": 1}}, TypeError, "one method"),
         ({"candidates": {}}, ValueError, "at least one value"),
         ({"folds": 1}, ValueError, "folds must be from 2 to 12"),
         ({"folds": 13}, ValueError, "folds must be from 2 to 12"),

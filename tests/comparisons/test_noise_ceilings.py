@@ -97,6 +97,13 @@ def test_ceilings_of_distances_are_distances():
     assert simplugins.noise_ceiling([targets[0]] * 3, "norm-difference") == pytest.approx((0, 0), abs=1e-6)
 
 
+def test_neighbours_have_a_ceiling():
+    targets = subjects(4, inputs=20)
+    lower, upper = simplugins.noise_ceiling(targets, "mutual-knn", method_options={"k": 4})
+    single = [simplugins.compare(a, b, "mutual-knn", method_options={"k": 4}) for a in targets for b in targets]
+    assert np.mean(np.array(single)[np.array(single) < 1]) < lower < upper < 1
+
+
 def test_one_target_has_no_ceiling():
     with pytest.raises(ValueError, match="at least 2 targets"):
         simplugins.noise_ceiling([indefinite(0)])

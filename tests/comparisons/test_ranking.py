@@ -142,7 +142,7 @@ def test_targets_are_permuted_alike():
     np.testing.assert_allclose(ranking.p_values, single)
 
 
-@pytest.mark.parametrize("method", ["cka-debiased", "rsa-spearman", "norm-difference", "cka"])
+@pytest.mark.parametrize("method", ["cka-debiased", "rsa-spearman", "norm-difference", "cka", "mutual-knn"])
 @pytest.mark.parametrize("several", [True, False])
 def test_models_with_more_noise_rank_lower(method, several):
     candidates, targets = models_and_targets(1, inputs=60, targets=6, levels=(4.0, 0.2, 1.0))
