@@ -85,13 +85,14 @@ class RsmOptions:
         return effects_after(self._preparation(), effects)
 
     def _resolved(self) -> tuple[Measure, Any]:
-        from simplugins.measures.measure import Options, checked_operation, resolve_measure
+        from simplugins.measures.measure import Options, resolve_measure
         from simplugins.rsm.kernels import check_sigma
 
         check_sigma(self.sigma)
-        measure = resolve_measure(self.measure, self.measure_options)
-        matching = {name: getattr(self, name) for name in _MATCHING}
-        return measure, checked_operation(measure, Options(**matching, normalize=self._preparation().of_sets))
+        measure, of_sets = resolve_measure(self.measure, self.measure_options), self._preparation().of_sets
+        if of_sets is not None:
+            measure = measure.normalized(of_sets)
+        return measure, measure.operation(Options(**{name: getattr(self, name) for name in _MATCHING}))
 
     def _preparation(self) -> Preparation:
         from simplugins.activations.preparation import Preparation

@@ -19,7 +19,7 @@ from simplugins.compute.engines import check_engine, check_names
 from simplugins.compute.job import Job, Operation, TileResult
 from simplugins.compute.run import Resources, compute_matrix
 from simplugins.matching.matcher import Matcher
-from simplugins.measures.measure import Measure, Options, checked_operation, named_measure, resolve_measure
+from simplugins.measures.measure import Measure, Options, named_measure, resolve_measure
 from simplugins.rsm.kernels import Sigma, check_sigma
 from simplugins.rsm.rsm import RSM, DenseValues
 
@@ -191,10 +191,11 @@ def compute_rsm(
     True
     """
     preparation = None if center is None and normalize is None else Preparation.checked(center, normalize)
-    of_sets = None if preparation is None else preparation.of_sets
-    options = Options(matching, matching_options, certify, sigma, engine, precision, of_sets, other is not None)
+    options = Options(matching, matching_options, certify, sigma, engine, precision, other is not None)
     by_name = isinstance(measure, str) and not measure_options
     resolved = named_measure(measure) if by_name else resolve_measure(measure, measure_options)
+    if preparation is not None and preparation.of_sets is not None:
+        resolved = resolved.normalized(preparation.of_sets)
     resources = Resources(threads, memory, scheduler, tile_size)
     check_early(options, resources, store)
     x, y = read_inputs(
@@ -262,10 +263,27 @@ def compute(
     progress: bool | str,
 ) -> dict[str, RSM]:
     """Compute the RSMs of several measures, each distinct operation once."""
-    checked = options.normalize is not None
-    operations = [checked_operation(each, options) if checked else each.operation(options) for each in measures]
+    operations = [measure.operation(options) for measure in measures]
     if store is not None:
-        return _stored(measures, operations, x, y, options, resources, store, progress)
+        rsms = _stored(measures, operations, x, y, options, resources, store, progress)
+    else:
+        rsms = _in_memory(measures, operations, x, y, options, resources, progress)
+    for rsm in rsms.values():
+        if rsm.kernel == "cosine":
+            _check_sizes(rsm, x, x if y is None else y)
+    return rsms
+
+
+def _in_memory(
+    measures: Sequence[Measure],
+    operations: Sequence[Operation],
+    x: Activations,
+    y: Activations | None,
+    options: Options,
+    resources: Resources,
+    progress: bool | str,
+) -> dict[str, RSM]:
+    """Compute the RSMs in memory."""
     results: list[tuple[Operation, TileResult]] = []
     rsms = {}
     for measure, operation in zip(measures, operations, strict=True):
@@ -298,6 +316,15 @@ def _rsm(
             **result.metadata,
         },
     )
+
+
+def _check_sizes(rsm: RSM, x: Activations, y: Activations) -> None:
+    """Warn if similarities are mostly a function of the sizes of the sets."""
+    size = x.positions[0]
+    if not ((x.positions == size).all() and (y.positions == size).all()):
+        from simplugins.measures.size_effects import warn_of_sizes
+
+        warn_of_sizes(rsm, x.positions, y.positions)
 
 
 def _stored(

@@ -42,8 +42,6 @@ class Options:
     ----------
     matching, matching_options, certify, sigma, engine, precision
         As for `simplugins.compute_rsm`.
-    normalize : {"matched", "mass"} or None
-        The normalisation of sets of unequal size.
     other : bool
         Whether the columns of the RSM are other inputs.
     """
@@ -54,7 +52,6 @@ class Options:
     sigma: Sigma = "median"
     engine: str = "auto"
     precision: str | None = None
-    normalize: Normalisation | None = None
     other: bool = False
 
 
@@ -104,8 +101,6 @@ class Measure(ABC):
     effects : mapping of str to str
         For a change of the activations (`CHANGES`), its effect on the RSM (`EFFECTS`); missing ones are unknown.
     kernel : {"linear", "cosine", "rbf"} or None
-    normalizations : tuple of {"matched", "mass"}
-        The normalisations of sets of unequal size that the measure has.
     """
 
     name: str
@@ -114,7 +109,6 @@ class Measure(ABC):
     positive_semidefinite: bool | None
     effects: Mapping[str, str]
     kernel: str | None
-    normalizations: tuple[Normalisation, ...] = ()
 
     @abstractmethod
     def operation(self, options: Options) -> Operation:
@@ -134,27 +128,19 @@ class Measure(ABC):
         """Return the effects under the given options."""
         return self.effects
 
+    def normalized(self, normalize: Normalisation) -> Measure:
+        """Return the measure with the normalisation "matched" or "mass" of sets of unequal size.
 
-def checked_operation(measure: Measure, options: Options) -> Operation:
-    """Return the operation of a measure, after checking that it has the normalisation of the options.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an option does not apply to the measure.
-    """
-    normalize = options.normalize
-    if normalize is not None and normalize not in measure.normalizations:
+        Raises
+        ------
+        ValueError
+            If the measure does not have it.
+        """
         raise ValueError(
-            f"normalize={normalize!r} does not apply to measure {measure.name!r}: {_NORMALIZED[normalize]}"
+            f"normalize={normalize!r} applies to semantic and spatio-semantic measures (normalize='matched' to their "
+            f"cosine), not to measure {self.name!r}"
         )
-    return measure.operation(options)
 
-
-_NORMALIZED = {
-    "matched": "the norms of matched positions are those of a cosine, such as 'semantic-cosine'",
-    "mass": "optimal transport is computed for semantic and spatio-semantic measures",
-}
 
 _ASYMMETRY = 1e-4
 """Largest difference of values (i, j) and (j, i) of a symmetric measure, relative to the largest value: rounding."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from simplugins._common import gpu
 from simplugins.activations.activations import Activations
+from simplugins.activations.preparation import Normalisation
 from simplugins.compute.engines import check_engine, check_precision, choose_engine
 from simplugins.compute.job import Job, TileResult, check_pair
 from simplugins.compute.memory import SOLVER_BYTES
@@ -168,6 +169,18 @@ class SemanticMeasure(Measure):
         if matcher.positionwise or matcher.invariant_to_order:
             effects["positions"] = "other" if matcher.positionwise else "none"
         return effects
+
+    def normalized(self, normalize: Normalisation) -> Measure:
+        """Return the measure with a normalisation of sets of unequal size.
+
+        Raises
+        ------
+        ValueError
+            If it is "matched", and the kernel is not the cosine.
+        """
+        from simplugins.measures.unequal_sets import normalized
+
+        return normalized(self, normalize)
 
     def operation(self, options: Options) -> MatchedPairs:
         """Return the matching of all pairs.

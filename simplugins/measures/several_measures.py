@@ -84,9 +84,10 @@ def compute_rsms(
     if isinstance(matching, str):  # one matcher for all measures, so that it is called once per pair
         matching, matching_options = resolve_matcher(matching, matching_options), None
     preparation = None if center is None and normalize is None else Preparation.checked(center, normalize)
-    of_sets = None if preparation is None else preparation.of_sets
-    options = Options(matching, matching_options, certify, sigma, engine, precision, of_sets, other is not None)
+    options = Options(matching, matching_options, certify, sigma, engine, precision, other is not None)
     resolved = _resolve_all([measures] if isinstance(measures, str) else measures)
+    if preparation is not None and (of_sets := preparation.of_sets) is not None:
+        resolved = [measure.normalized(of_sets) for measure in resolved]
     resources = Resources(threads, memory, scheduler, tile_size)
     check_early(options, resources, store)
     x, y = read_inputs(

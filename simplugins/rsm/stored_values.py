@@ -150,8 +150,9 @@ def _reopen(path: Any, kernel: str | None, sigma: float | None) -> StoredValues:
 
 def stored_rsm(store: Store, measure: str, kernel: str | None, sigma: Sigma) -> RSM:
     """Return the RSM of a finished store under one of the measures that share its matching."""
-    values = StoredValues(store, kernel, sigma)
     manifest = store.manifest
+    holds_similarities = manifest["run"].get("normalize") == "matched"
+    values = StoredValues(store, None if holds_similarities else kernel, sigma)
     computed = {name: value for name, value in manifest["computed"].items() if kernel or name != "rounding"}
     rule = None if kernel != "rbf" else "median" if sigma == "median" else "given"
     return RSM(
@@ -200,7 +201,8 @@ def kernel_of(measure: str, store: Store) -> str | None:
         return "rbf" if holds_distances(store) else None
     kind, _, kernel = measure.rpartition("-")
     kinds = {"semantic", "spatio-semantic"} if matching == "identity" else {"semantic"}
-    if matching is None or kind not in kinds or kernel not in kernels.KERNELS:
+    known = ("cosine",) if store.manifest["run"].get("normalize") == "matched" else kernels.KERNELS
+    if matching is None or kind not in kinds or kernel not in known:
         raise ValueError(
             f"{store.path} holds measure {store.manifest['measure']!r} with matching {matching!r}, from which measure "
             f"{measure!r} cannot be computed"

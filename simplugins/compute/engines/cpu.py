@@ -95,7 +95,7 @@ def aligned_products(
     """
     other = x if y is None else y
     check_pair(x, other, matcher)
-    run = _Run(x, other, symmetric=y is None, matcher=matcher, certify=certify, tile_bytes=tile_bytes)
+    run = Run(x, other, symmetric=y is None, matcher=matcher, certify=certify, tile_bytes=tile_bytes)
     run.compile()
     count = check_threads(threads)
     in_threads(run.work, run.strips(), pairs=run.pairs, threads=count, progress=progress, title="matching")
@@ -177,8 +177,11 @@ class Strips:
         return block(number).rows(inputs.start - first, inputs.stop - first)
 
 
-class _Run(Strips):
+class Run(Strips):
     """One computation of aligned inner products."""
+
+    by_windows = True
+    """Whether affinities may be computed window by window."""
 
     def __init__(
         self, x: Activations, y: Activations, *, symmetric: bool, matcher: Matcher, certify: bool, tile_bytes: int
@@ -186,7 +189,8 @@ class _Run(Strips):
         self.matcher, self.certify = matcher, certify
         self.gap = np.zeros((len(x), len(y))) if certify else None
         self.positionwise = matcher.positionwise and not certify
-        self.window = None if certify else _worthwhile_window(x, y, matcher.window)
+        whole = certify or not self.by_windows
+        self.window = None if whole else _worthwhile_window(x, y, matcher.window)
         convert = _by_norm if matcher.by_norm and not self.positionwise else None
         super().__init__(x, y, symmetric=symmetric, tile_bytes=tile_bytes, most_columns=self.window, convert=convert)
 

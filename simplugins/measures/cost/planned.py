@@ -15,7 +15,7 @@ from simplugins.compute.engines import check_engine
 from simplugins.compute.job import Job
 from simplugins.compute.run import Resources, compute_matrix
 from simplugins.matching.matcher import Matcher
-from simplugins.measures.measure import Measure, Options, checked_operation, resolve_measure
+from simplugins.measures.measure import Measure, Options, resolve_measure
 
 Opener = Callable[[], Activations]
 """Reads and checks activations, which is timed as well."""
@@ -93,8 +93,10 @@ class PlannedCall:
         check_engine(engine)
         plugin = resolve_measure(measure, measure_options)
         preparation = Preparation.checked(center, normalize)
-        options = Options(matching, matching_options, certify, engine=engine, normalize=preparation.of_sets)
-        checked_operation(plugin, options).check_tiles()  # a sample stands for all pairs
+        if preparation.of_sets is not None:
+            plugin = plugin.normalized(preparation.of_sets)
+        options = Options(matching, matching_options, certify, engine=engine)
+        plugin.operation(options).check_tiles()  # a sample stands for all pairs
         return cls(plugin, options, check_threads(threads), preparation)
 
     def job(self, x: Activations, y: Activations | None) -> Job:
