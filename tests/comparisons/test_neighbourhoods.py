@@ -180,7 +180,13 @@ def test_permuting_neighbours_equals_permuting_the_rsm(name, seed, k, levels):
 
 @every_mean
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10**6), k=st.integers(1, 6), levels=st.sampled_from([2, 4, 10**6]), share=st.floats(0, 0.3), groups=st.sampled_from([None, [0, 1, 1, 2, 0, 0, 3, 4, 4]]))
+@given(
+    seed=st.integers(0, 10**6),
+    k=st.integers(1, 6),
+    levels=st.sampled_from([2, 4, 10**6]),
+    share=st.floats(0, 0.3),
+    groups=st.sampled_from([None, [0, 1, 1, 2, 0, 0, 3, 4, 4]]),
+)
 def test_a_resample_equals_an_rsm_in_which_pairs_of_copies_are_missing(name, seed, k, levels, share, groups):
     a, b = (with_missing(tied(seed + i, 9, levels), seed + i, share) for i in (0, 1))
     units = np.arange(9) if groups is None else np.array(groups)
