@@ -140,7 +140,7 @@ def structure(
         with error_prefix(name):
             sides[name] = options.read(activations)
     check_agreement([(name, len(side), side.labels) for name, side in sides.items()])
-    maps, grid = _common_grid(sides["a"], sides["b"])
+    maps, grid = common_grid(sides["a"], sides["b"])
     size = int(sides["a"].positions[0]) if grid is None else int(np.prod(grid))
     if size < resolved.least_inputs:
         raise ValueError(f"structure: {resolved.name} needs at least {resolved.least_inputs} positions, got {size}")
@@ -158,7 +158,7 @@ def _blocks(count: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
-def _common_grid(a: Activations, b: Activations) -> tuple[list[NDArray[np.float64] | None], tuple[int, ...] | None]:
+def common_grid(a: Activations, b: Activations) -> tuple[list[NDArray[np.float64] | None], tuple[int, ...] | None]:
     """Return for each network the matrix that averages its positions to the common grid, None for none, and the grid.
 
     Raises

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How similar two networks are semantically, under shifts, spatio-semantically, and in the structure of each input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from simplugins._common.progress import progress_bar
+from simplugins._common.validation import check_between, check_count, error_prefix
+from simplugins.comparisons.comparing import AnyMethod, resolve_method
+from simplugins.comparisons.differences import PairedDifference, difference_of
+from simplugins.comparisons.inference import groups_of
+from simplugins.comparisons.inputs import check_agreement
+from simplugins.comparisons.method import ComparisonMethod, Orders
+from simplugins.comparisons.null_calibration import Calibration, calibrated, check_calibration
+from simplugins.comparisons.resampling import draw, drawn_orders, draws_all, interval_over_inputs
+from simplugins.comparisons.rsm_options import RsmOptions
+from simplugins.comparisons.structure import Structure, common_grid, structure
+
+if TYPE_CHECKING:
+    from simplugins.activations.activations import Activations
+    from simplugins.rsm.kernels import Sigma
+
+LADDER = ("semantic", "shift", "spatio-semantic")
+"""How the positions of two inputs are aligned, from the freest way to none: by any permutation, by a shift, not."""
+
+STRUCTURE = "structure"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Similarity:
+    """The similarity of two networks in one respect.
+
+    Attributes
+    ----------
+    value : float
+    low, high : float
+        The ends of the bootstrap interval.
+    calibration : Calibration
+        The value on a scale on which chance is 0, and its p-value.
+    """
+
+    value: float
+    low: float
+    high: float
+    calibration: Calibration
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}], calibrated "
+            f"{_number(self.calibration.score)}, p = {self.calibration.p_value:.3g}"
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Decoupling:
+    """How similar two networks are in several respects; `decouple` computes it.
+
+    Attributes
+    ----------
+    similarities : mapping of str to Similarity
+        "semantic", "shift", "spatio-semantic" and "structure".
+    differences : mapping of (str, str) to PairedDifference
+        The differences of the first three, which are the same method's comparisons of RSMs that only differ in how
+        positions are aligned.
+    unavailable : mapping of str to str
+        For those of the four that these activations do not have, the reason.
+    method, kernel : str
+    inputs : int
+    """
+
+    similarities: Mapping[str, Similarity]
+    differences: Mapping[tuple[str, str], PairedDifference]
+    unavailable: Mapping[str, str]
+    method: str
+    kernel: str
+    inputs: int
+
+    def __getitem__(self, name: str) -> Similarity:
+        return self.similarities[name]
+
+    def __repr__(self) -> str:
+        lines = [f"Decoupling of {self.inputs} inputs by {self.method}, {self.kernel} kernel"]
+        lines += [f"  {name:<16} {similarity!r}" for name, similarity in self.similarities.items()]
+        for (first, second), difference in self.differences.items():
+            interval = f"[{difference.low:.4g}, {difference.high:.4g}]"
+            lines.append(f"  {first} - {second}: {difference.difference:.4g} {interval}, p = {difference.p_value:.3g}")
+        lines += [f"  no {name}: {reason}" for name, reason in self.unavailable.items()]
+        return "\n".join(lines)
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one row per similarity and difference, as dicts that a data frame takes."""
+        rows = [
+            {
+                "name": name,
+                "value": similarity.value,
+                "low": similarity.low,
+                "high": similarity.high,
+                "calibrated": similarity.calibration.score,
+                "p_value": similarity.calibration.p_value,
+            }
+            for name, similarity in self.similarities.items()
+        ]
+        return rows + [
+            {
+                "name": " - ".join(names),
+                "value": difference.difference,
+                "low": difference.low,
+                "high": difference.high,
+                "calibrated": None,
+                "p_value": difference.p_value,
+            }
+            for names, difference in self.differences.items()
+        ]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def decouple(
+    a: Any,
+    b: Any,
+    *,
+    kernel: str = "cosine",
+    method: AnyMethod = "cka-debiased",
+    permutations: int = 200,
+    alpha: float = 0.05,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    groups: Any = None,
+    layout: str = "auto",
+    mask: Any = None,
+    labels: Any = None,
+    drop_tokens: int | Sequence[int] = 0,
+    dtype: DTypeLike | None = None,
+    sigma: Sigma = "median",
+    engine: str = "auto",
+    threads: int | None = None,
+    subset: int | Sequence[int] | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> Decoupling:
+    """Compare two networks by what they respond to, and by where.
+
+    Four numbers, each with an interval, a calibrated score and a p-value: the comparison of the networks' *semantic*
+    RSMs, for which positions are matched; of RSMs for which inputs are *shifted* as a whole; of their
+    *spatio-semantic* RSMs, which compare position with position; and the *structure* within inputs (see `structure`).
+    The differences of the first three show how much of what the networks share depends on locations.
+
+    Parameters
+    ----------
+    a, b : arrays, paths, lists of arrays, or Activations
+        Responses of the two networks to the same N inputs, in the same order; see `compute_rsm`. Channels and positions
+        may differ.
+    kernel : {"linear", "cosine", "rbf"}, default "cosine"
+        Of the RSMs.
+    method : str or callable, default "cka-debiased"
+        Compares the RSMs, and the Gram matrices of each input, as for `compare`.
+    permutations, alpha
+        As for `calibrate`; all four use the same permutations.
+    resamples, confidence, groups
+        As for `bootstrap_interval`; all four use the same resamples of the inputs.
+    layout, mask, labels, drop_tokens, dtype, sigma, engine, threads, subset
+        As for `compute_rsm`; for both networks.
+    seed : int, default 0
+        Seed of the permutations, of the resamples, and of a random subset.
+    progress : bool, default False
+        Show progress bars on standard error.
+
+    Returns
+    -------
+    Decoupling
+        Without those of the four for which the activations have no positions to compare, with the reasons.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `compute_rsm`, `compare`, `calibrate` and `bootstrap_interval`.
+
+    Notes
+    -----
+    A semantic RSM is not an upper bound on a spatio-semantic one in the comparison of two networks: each pair's
+    similarity is at least as large in the freer alignment, but the RSMs of both networks change. A permutation exchanges
+    inputs, so the null hypothesis of "structure" is that a network's structure is no more like the other network's for
+    the same input than for another one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import simplugins
+    >>> maps = np.random.default_rng(0).normal(size=(20, 8, 5, 5))
+    >>> mirrored = maps[:, :, :, ::-1]
+    >>> result = simplugins.decouple(maps, mirrored, permutations=50, resamples=100)
+    >>> result["semantic"].value > 0.999, result["structure"].value < 0.1  # the same content at other locations
+    (True, True)
+    """
+    options = RsmOptions.among(locals())
+    resolved = resolve_method(method)
+    check_calibration(permutations, alpha)
+    check_count("resamples", resamples)
+    check_between("confidence", confidence, 0, 1)
+    sides = {}
+    for name, activations in (("a", a), ("b", b)):
+        with error_prefix(name):
+            sides[name] = options.read(activations)
+    count = check_agreement([(name, len(side), side.labels) for name, side in sides.items()])
+    numbers = groups_of(list(sides.values()), groups, count)
+    unavailable = {name: reason for name in _NAMES if (reason := _why_unavailable(name, sides))}
+    aspects = {name: _aspect(name, sides, options, resolved, kernel) for name in _NAMES if name not in unavailable}
+    orders = drawn_orders(count, permutations, np.random.default_rng(seed))
+    exact = draws_all(count, permutations)
+    nulls = {name: aspect.permuted(orders) for name, aspect in aspects.items()}
+    rng, resampled = np.random.default_rng(seed), {name: np.empty(resamples) for name in aspects}
+    with progress_bar(range(resamples), progress, title="resampling") as steps:
+        for k in steps:
+            counts = draw(rng, count, resolved.least_inputs, numbers)
+            for name, aspect in aspects.items():
+                resampled[name][k] = aspect.resampled(counts)
+
+    def ends(distribution: NDArray[np.float64]) -> tuple[float, float]:
+        return interval_over_inputs(distribution, confidence, resolved, count, numbers)
+
+    similarities = {
+        name: Similarity(
+            aspect.value,
+            *ends(resampled[name]),
+            calibrated(aspect.value, nulls[name], resolved, alpha, exact=exact),
+        )
+        for name, aspect in aspects.items()
+    }
+    differences = {}
+    for first, second in combinations([name for name in LADDER if name in aspects], 2):
+        distribution = resampled[first] - resampled[second]
+        estimates = aspects[first].value, aspects[second].value
+        differences[first, second] = difference_of(
+            (first, second), estimates, distribution, ends(distribution), resolved.name, confidence
+        )
+    return Decoupling(similarities, differences, unavailable, resolved.name, kernel, count)
+
+
+_NAMES = (*LADDER, STRUCTURE)
+
+
+@dataclass(frozen=True)
+class _Aspect:
+    """A similarity of two networks, and functions of permuted and resampled inputs."""
+
+    value: float
+    permuted: Callable[[Orders], NDArray[np.float64]]
+    resampled: Callable[[NDArray[np.int64]], float]
+
+
+def _why_unavailable(name: str, sides: Mapping[str, Activations]) -> str | None:
+    """Return why a similarity does not exist for these activations; None if it does."""
+    for side_name, side in sides.items():
+        if name != "semantic" and (side.shape[1] is None or not side.same_positions):
+            return f"the inputs of {side_name} differ in their positions"
+        if name == "shift" and side.grid is None:
+            return f"the positions of {side_name} have no grid"
+    if name == STRUCTURE:
+        try:
+            common_grid(*sides.values())
+        except ValueError as error:
+            return str(error)
+    return None
+
+
+def _aspect(
+    name: str, sides: Mapping[str, Activations], options: RsmOptions, method: ComparisonMethod, kernel: str
+) -> _Aspect:
+    if name == STRUCTURE:
+        return _aspect_of_structure(structure(*sides.values(), method, progress=options.progress))
+    measure = f"{name}-{kernel}"
+    titled = replace(options, measure=measure, progress=measure if options.progress else False)
+    a, b = (method.matrix(side_name, titled.compute(side)) for side_name, side in sides.items())
+    return _Aspect(
+        value=float(method.compare_all({"a": a}, {"b": b})[0, 0]),
+        permuted=lambda orders: method.permuted_all([a], [b], orders)[:, 0, 0],
+        resampled=method.resampled(a, b),
+    )
+
+
+def _aspect_of_structure(result: Structure) -> _Aspect:
+    inputs = np.arange(len(result.values))
+    return _Aspect(
+        value=result.value,
+        permuted=lambda orders: result.values[inputs, orders].mean(1),
+        resampled=lambda counts: float(counts @ result.per_input / counts.sum()),
+    )
