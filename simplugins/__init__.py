@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from simplugins.comparisons.ranking import rank_models
     from simplugins.comparisons.structure import Structure, structure
     from simplugins.compute.pair import Matching, match
+    from simplugins.compute.pair_shift import BestShift, best_shift
     from simplugins.evaluation.searching.neighbour_comparison import compare_neighbours
     from simplugins.evaluation.searching.neighbours import Neighbours, search
     from simplugins.matching.auction import Auction
@@ -61,6 +62,7 @@ _MODULES = {
     "Auction": "matching.auction",
     "BatchMatcher": "matching.matcher",
     "BatchOptimal": "matching.batch_optimal",
+    "BestShift": "compute.pair_shift",
     "BootstrapInterval": "comparisons.inference",
     "CkaEstimate": "comparisons.cka_estimates",
     "Comparison": "comparisons.layers",
@@ -82,6 +84,7 @@ _MODULES = {
     "RSM": "rsm.rsm",
     "Structure": "comparisons.structure",
     "TopKGreedy": "matching.topk_greedy",
+    "best_shift": "compute.pair_shift",
     "bootstrap_interval": "comparisons.inference",
     "compare": "comparisons.comparing",
     "compare_layers": "comparisons.layers",
@@ -127,6 +130,7 @@ __all__ = [
     "Auction",
     "BatchMatcher",
     "BatchOptimal",
+    "BestShift",
     "BootstrapInterval",
     "CkaEstimate",
     "Comparison",
@@ -149,6 +153,7 @@ __all__ = [
     "TopKGreedy",
     "__version__",
     "adapter",
+    "best_shift",
     "bootstrap_interval",
     "compare",
     "compare_layers",
