@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from simplugins.comparisons.comparing import compare
     from simplugins.comparisons.comparison_files import load_comparison
     from simplugins.comparisons.crossvalidation import CrossValidation, crossvalidate
+    from simplugins.comparisons.decoupling import Decoupling, decouple
     from simplugins.comparisons.differences import PairedDifference, difference_test
     from simplugins.comparisons.inference import (
         BootstrapInterval,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from simplugins.comparisons.ranking import rank_models
     from simplugins.comparisons.structure import Structure, structure
     from simplugins.compute.pair import Matching, match
+    from simplugins.compute.pair_shift import BestShift, best_shift
     from simplugins.evaluation.searching.neighbour_comparison import compare_neighbours
     from simplugins.evaluation.searching.neighbours import Neighbours, search
     from simplugins.matching.auction import Auction
@@ -66,11 +68,13 @@ _MODULES = {
     "Auction": "matching.auction",
     "BatchMatcher": "matching.matcher",
     "BatchOptimal": "matching.batch_optimal",
+    "BestShift": "compute.pair_shift",
     "BootstrapInterval": "comparisons.inference",
     "Calibration": "comparisons.null_calibration",
     "CkaEstimate": "comparisons.cka_estimates",
     "CrossValidation": "comparisons.crossvalidation",
     "Comparison": "comparisons.layer_comparison",
+    "Decoupling": "comparisons.decoupling",
     "Estimate": "measures.cost.estimates",
     "Greedy": "matching.greedy",
     "Identity": "matching.identity",
@@ -90,6 +94,7 @@ _MODULES = {
     "RSM": "rsm.rsm",
     "Structure": "comparisons.structure",
     "TopKGreedy": "matching.topk_greedy",
+    "best_shift": "compute.pair_shift",
     "bootstrap_interval": "comparisons.inference",
     "calibrate": "comparisons.null_calibration",
     "compare": "comparisons.comparing",
@@ -101,6 +106,7 @@ _MODULES = {
     "crossvalidate": "comparisons.crossvalidation",
     "data": "data",
     "difference_test": "comparisons.differences",
+    "decouple": "comparisons.decoupling",
     "estimate": "measures.cost.estimates",
     "estimate_cka": "comparisons.cka_estimates",
     "estimate_for": "measures.cost.estimates",
@@ -137,11 +143,13 @@ __all__ = [
     "Auction",
     "BatchMatcher",
     "BatchOptimal",
+    "BestShift",
     "BootstrapInterval",
     "Calibration",
     "CkaEstimate",
     "Comparison",
     "CrossValidation",
+    "Decoupling",
     "Estimate",
     "Greedy",
     "Identity",
@@ -162,6 +170,7 @@ __all__ = [
     "TopKGreedy",
     "__version__",
     "adapter",
+    "best_shift",
     "bootstrap_interval",
     "calibrate",
     "compare",
@@ -172,6 +181,7 @@ __all__ = [
     "compute_rsms",
     "crossvalidate",
     "data",
+    "decouple",
     "difference_test",
     "estimate",
     "estimate_cka",

@@ -101,3 +101,18 @@ def max_sim(kernel: str, x: ArrayLike, y: ArrayLike) -> float:
         rows, columns = (np.array([v / (np.linalg.norm(v) or 1) for v in side]) for side in (rows, columns))
     best = [max(float(row @ column) for column in columns) for row in rows]
     return float(np.sum(best) if kernel == "linear" else np.mean(best))
+
+
+def shifted_products(x: ArrayLike, y: ArrayLike, padding: str) -> dict[tuple[int, ...], float]:
+    """The inner product of two (*grid, C) responses for each translation: x at s meets y at s + shift."""
+    first, second = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    grid = first.shape[:-1]
+    if padding == "zeros":
+        first, second = (np.pad(side, [(0, size) for size in grid] + [(0, 0)]) for side in (first, second))
+    ranges = [range(1 - size, size) if padding == "zeros" else range(size) for size in grid]
+    axes = tuple(range(len(grid)))
+    products = {}
+    for shift in np.ndindex(*map(len, ranges)):
+        offsets = tuple(values[k] for values, k in zip(ranges, shift, strict=True))
+        products[offsets] = float((first * np.roll(second, [-offset for offset in offsets], axes)).sum())
+    return products

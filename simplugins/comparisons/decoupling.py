@@ -15,7 +15,7 @@ from simplugins._common.progress import progress_bar
 from simplugins._common.validation import check_between, check_count, error_prefix
 from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.differences import PairedDifference, difference_of
-from simplugins.comparisons.inference import groups_of
+from simplugins.comparisons.groups import first_labels, read_groups
 from simplugins.comparisons.inputs import check_agreement
 from simplugins.comparisons.method import ComparisonMethod, Orders
 from simplugins.comparisons.null_calibration import Calibration, calibrated, check_calibration
@@ -25,6 +25,7 @@ from simplugins.comparisons.structure import Structure, common_grid, structure
 
 if TYPE_CHECKING:
     from simplugins.activations.activations import Activations
+    from simplugins.activations.preparation import Center, Normalize
     from simplugins.rsm.kernels import Sigma
 
 LADDER = ("semantic", "shift", "spatio-semantic")
@@ -140,6 +141,8 @@ def decouple(
     labels: Any = None,
     drop_tokens: int | Sequence[int] = 0,
     dtype: DTypeLike | None = None,
+    center: Center | None = None,
+    normalize: Normalize | None = None,
     sigma: Sigma = "median",
     engine: str = "auto",
     threads: int | None = None,
@@ -150,7 +153,7 @@ def decouple(
     """Compare two networks by what they respond to, and by where.
 
     Four numbers, each with an interval, a calibrated score and a p-value: the comparison of the networks' *semantic*
-    RSMs, for which positions are matched; of RSMs for which inputs are *shifted* as a whole; of their
+    RSMs, for which positions are matched; of RSMs under the best *shift* of each pair of inputs; of their
     *spatio-semantic* RSMs, which compare position with position; and the *structure* within inputs (see `structure`).
     The differences of the first three show how much of what the networks share depends on locations.
 
@@ -160,14 +163,14 @@ def decouple(
         Responses of the two networks to the same N inputs, in the same order; see `compute_rsm`. Channels and positions
         may differ.
     kernel : {"linear", "cosine", "rbf"}, default "cosine"
-        Of the RSMs.
+        The kernel of the RSMs.
     method : str or callable, default "cka-debiased"
-        Compares the RSMs, and the Gram matrices of each input, as for `compare`.
+        Compares the RSMs, and the Gram matrices of each input; as for `compare`.
     permutations, alpha
         As for `calibrate`; all four use the same permutations.
     resamples, confidence, groups
         As for `bootstrap_interval`; all four use the same resamples of the inputs.
-    layout, mask, labels, drop_tokens, dtype, sigma, engine, threads, subset
+    layout, mask, labels, drop_tokens, dtype, center, normalize, sigma, engine, threads, subset
         As for `compute_rsm`; for both networks.
     seed : int, default 0
         Seed of the permutations, of the resamples, and of a random subset.
@@ -177,7 +180,7 @@ def decouple(
     Returns
     -------
     Decoupling
-        Without those of the four for which the activations have no positions to compare, with the reasons.
+        Those of the four that the activations allow; `Decoupling.unavailable` has the reasons for the others.
 
     Raises
     ------
@@ -186,20 +189,24 @@ def decouple(
 
     Notes
     -----
-    A semantic RSM is not an upper bound on a spatio-semantic one in the comparison of two networks: each pair's
-    similarity is at least as large in the freer alignment, but the RSMs of both networks change. A permutation exchanges
-    inputs, so the null hypothesis of "structure" is that a network's structure is no more like the other network's for
-    the same input than for another one.
+    For a pair of inputs, the spatio-semantic inner product is at most that under the best shift, and this at most the
+    semantic one. There is no such order of the comparisons of two networks, because both networks' RSMs change.
+
+    A permutation exchanges the inputs of the second network. For "structure", chance is therefore the similarity of the
+    two networks' structure for different inputs, which is usually not 0: neighbouring positions are alike in any image.
+
+    The cost is that of the RSMs of both networks, and of `structure`.
 
     Examples
     --------
     >>> import numpy as np
     >>> import simplugins
-    >>> maps = np.random.default_rng(0).normal(size=(20, 8, 5, 5))
-    >>> mirrored = maps[:, :, :, ::-1]
-    >>> result = simplugins.decouple(maps, mirrored, permutations=50, resamples=100)
-    >>> result["semantic"].value > 0.999, result["structure"].value < 0.1  # the same content at other locations
-    (True, True)
+    >>> rng = np.random.default_rng(0)
+    >>> maps = rng.normal(size=(20, 8, 6, 6))
+    >>> scattered = np.stack([x.reshape(8, 36)[:, rng.permutation(36)].reshape(8, 6, 6) for x in maps])
+    >>> result = simplugins.decouple(maps, scattered, permutations=99, resamples=100)  # each input in its own order
+    >>> [round(result[name].calibration.score, 1) for name in ("semantic", "spatio-semantic", "structure")]
+    [1.0, 0.0, 0.0]
     """
     options = RsmOptions.among(locals())
     resolved = resolve_method(method)
@@ -211,37 +218,30 @@ def decouple(
         with error_prefix(name):
             sides[name] = options.read(activations)
     count = check_agreement([(name, len(side), side.labels) for name, side in sides.items()])
-    numbers = groups_of(list(sides.values()), groups, count)
-    unavailable = {name: reason for name in _NAMES if (reason := _why_unavailable(name, sides))}
-    aspects = {name: _aspect(name, sides, options, resolved, kernel) for name in _NAMES if name not in unavailable}
-    orders = drawn_orders(count, permutations, np.random.default_rng(seed))
-    exact = draws_all(count, permutations)
-    nulls = {name: aspect.permuted(orders) for name, aspect in aspects.items()}
-    rng, resampled = np.random.default_rng(seed), {name: np.empty(resamples) for name in aspects}
-    with progress_bar(range(resamples), progress, title="resampling") as steps:
-        for k in steps:
-            counts = draw(rng, count, resolved.least_inputs, numbers)
-            for name, aspect in aspects.items():
-                resampled[name][k] = aspect.resampled(counts)
+    numbers = read_groups(groups, first_labels([side.labels for side in sides.values()]), count)
+    unavailable = {name: reason for name in _NAMES if (reason := _why_unavailable(name, sides, resolved))}
+    aspects = {
+        name: _aspect(name, sides, options, resolved, kernel, numbers) for name in _NAMES if name not in unavailable
+    }
+    orders, exact = drawn_orders(count, permutations, np.random.default_rng(seed)), draws_all(count, permutations)
+    calibrations = {
+        name: calibrated(aspect.value, aspect.permuted(orders), resolved, alpha, exact=exact)
+        for name, aspect in aspects.items()
+    }
+    distributions = _resampled(aspects, _draws(count, resolved, numbers, resamples, seed), progress)
 
     def ends(distribution: NDArray[np.float64]) -> tuple[float, float]:
         return interval_over_inputs(distribution, confidence, resolved, count, numbers)
 
     similarities = {
-        name: Similarity(
-            aspect.value,
-            *ends(resampled[name]),
-            calibrated(aspect.value, nulls[name], resolved, alpha, exact=exact),
-        )
+        name: Similarity(aspect.value, *ends(distributions[name]), calibrations[name])
         for name, aspect in aspects.items()
     }
     differences = {}
-    for first, second in combinations([name for name in LADDER if name in aspects], 2):
-        distribution = resampled[first] - resampled[second]
-        estimates = aspects[first].value, aspects[second].value
-        differences[first, second] = difference_of(
-            (first, second), estimates, distribution, ends(distribution), resolved.name, confidence
-        )
+    for pair in combinations([name for name in LADDER if name in aspects], 2):
+        distribution = distributions[pair[0]] - distributions[pair[1]]
+        estimates = [aspects[name].value for name in pair]
+        differences[pair] = difference_of(pair, estimates, distribution, ends(distribution), resolved.name, confidence)
     return Decoupling(similarities, differences, unavailable, resolved.name, kernel, count)
 
 
@@ -257,7 +257,23 @@ class _Aspect:
     resampled: Callable[[NDArray[np.int64]], float]
 
 
-def _why_unavailable(name: str, sides: Mapping[str, Activations]) -> str | None:
+def _draws(
+    count: int, method: ComparisonMethod, groups: NDArray[np.int64] | None, resamples: int, seed: int
+) -> list[NDArray[np.int64]]:
+    rng = np.random.default_rng(seed)
+    return [draw(rng, count, method.least_different, groups) for _ in range(resamples)]
+
+
+def _resampled(
+    aspects: Mapping[str, _Aspect], counts: Sequence[NDArray[np.int64]], progress: bool | str
+) -> dict[str, NDArray[np.float64]]:
+    """Return the values of each similarity in all resamples, given how often each input occurs in each of them."""
+    with progress_bar(counts, progress, title="resampling") as steps:
+        rows = [[aspect.resampled(count) for aspect in aspects.values()] for count in steps]
+    return dict(zip(aspects, np.array(rows).T, strict=True))
+
+
+def _why_unavailable(name: str, sides: Mapping[str, Activations], method: ComparisonMethod) -> str | None:
     """Return why a similarity does not exist for these activations; None if it does."""
     for side_name, side in sides.items():
         if name != "semantic" and (side.shape[1] is None or not side.same_positions):
@@ -266,24 +282,29 @@ def _why_unavailable(name: str, sides: Mapping[str, Activations]) -> str | None:
             return f"the positions of {side_name} have no grid"
     if name == STRUCTURE:
         try:
-            common_grid(*sides.values())
+            common_grid(sides["a"], sides["b"], method.least_inputs)
         except ValueError as error:
             return str(error)
     return None
 
 
 def _aspect(
-    name: str, sides: Mapping[str, Activations], options: RsmOptions, method: ComparisonMethod, kernel: str
+    name: str,
+    sides: Mapping[str, Activations],
+    options: RsmOptions,
+    method: ComparisonMethod,
+    kernel: str,
+    groups: NDArray[np.int64] | None,
 ) -> _Aspect:
     if name == STRUCTURE:
-        return _aspect_of_structure(structure(*sides.values(), method, progress=options.progress))
+        return _aspect_of_structure(structure(sides["a"], sides["b"], method, progress=options.progress))
     measure = f"{name}-{kernel}"
     titled = replace(options, measure=measure, progress=measure if options.progress else False)
     a, b = (method.matrix(side_name, titled.compute(side)) for side_name, side in sides.items())
     return _Aspect(
         value=float(method.compare_all({"a": a}, {"b": b})[0, 0]),
         permuted=lambda orders: method.permuted_all([a], [b], orders)[:, 0, 0],
-        resampled=method.resampled(a, b),
+        resampled=method.resampled(a, b, groups),
     )
 
 

@@ -140,10 +140,8 @@ def structure(
         with error_prefix(name):
             sides[name] = options.read(activations)
     check_agreement([(name, len(side), side.labels) for name, side in sides.items()])
-    maps, grid = common_grid(sides["a"], sides["b"])
+    maps, grid = common_grid(sides["a"], sides["b"], resolved.least_inputs)
     size = int(sides["a"].positions[0]) if grid is None else int(np.prod(grid))
-    if size < resolved.least_inputs:
-        raise ValueError(f"structure: {resolved.name} needs at least {resolved.least_inputs} positions, got {size}")
     values = np.empty((len(sides["a"]), len(sides["b"])))
     blocks = _blocks(len(values), max(1, _GRAM_BYTES // (8 * size**2)))
     with progress_bar(blocks, progress, title="comparing structure") as rows:
@@ -158,13 +156,16 @@ def _blocks(count: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
-def common_grid(a: Activations, b: Activations) -> tuple[list[NDArray[np.float64] | None], tuple[int, ...] | None]:
+def common_grid(
+    a: Activations, b: Activations, least: int
+) -> tuple[list[NDArray[np.float64] | None], tuple[int, ...] | None]:
     """Return for each network the matrix that averages its positions to the common grid, None for none, and the grid.
 
     Raises
     ------
     ValueError
-        If a network's inputs differ in their positions, or if the networks' positions cannot be related.
+        If a network's inputs differ in their positions, if the networks' positions cannot be related, or if there are
+        fewer than `least` of them.
     """
     for name, side in (("a", a), ("b", b)):
         if side.shape[1] is None or not side.same_positions:
@@ -172,17 +173,22 @@ def common_grid(a: Activations, b: Activations) -> tuple[list[NDArray[np.float64
                 f"{name}: structure compares position with position, but the inputs differ in their positions "
                 f"({side.describe_positions()})"
             )
-    if a.grid == b.grid and a.shape[1] == b.shape[1]:
+    if a.shape[1] == b.shape[1] and (a.grid == b.grid or None in (a.grid, b.grid)):
+        _check_size(int(a.positions[0]), least)
         return [None, None], None
     if a.grid is None or b.grid is None or len(a.grid) != len(b.grid):
-        if a.shape[1] == b.shape[1] and None in (a.grid, b.grid):
-            return [None, None], None
         raise ValueError(
             f"structure compares position with position, but a has {_described(a)} and b has {_described(b)}, which "
             f"cannot be averaged to a common grid"
         )
     grid = tuple(map(min, a.grid, b.grid))
+    _check_size(int(np.prod(grid)), least)
     return [_averaging(own, grid) for own in (a.grid, b.grid)], grid
+
+
+def _check_size(positions: int, least: int) -> None:
+    if positions < least:
+        raise ValueError(f"structure: the method needs at least {least} positions, got {positions}")
 
 
 def _described(side: Activations) -> str:

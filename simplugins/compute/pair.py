@@ -124,14 +124,7 @@ def match(
     """
     check_engine(engine)
     preparation = None if center is None and normalize is None else _preparation(center, normalize)
-    if not (arrays.is_plain(x) or arrays.is_plain(y)):
-        check_channel_order(x, y, layout if layout == "auto" else f"n{layout}", one_input=True)
-    with error_prefix("x"):
-        one = _single(x, layout, dtype)
-    with error_prefix("y"):
-        two = _single(y, layout, dtype)
-    if one.channels != two.channels:
-        raise ValueError(f"y: expected {one.channels} channels, as in x, got {two.channels}")
+    one, two = read_pair(x, y, layout, dtype)
     if preparation is not None:
         one, two = preparation.apply(one)[0], preparation.apply(two)[0]
     matcher = resolve_matcher(matching, matching_options)
@@ -186,6 +179,19 @@ def _certify(x: Block, y: Block, matcher: Matcher, engine: str) -> tuple[Certifi
     rows, columns = (arrays.to_numpy(block.vectors, dtype) for block in (x, y))
     affinity = np.ascontiguousarray(rows @ columns.T)
     return match_and_certify(matcher, affinity, x.offsets), affinity
+
+
+def read_pair(x: Any, y: Any, layout: str, dtype: DTypeLike | None) -> tuple[Activations, Activations]:
+    """Read and check the responses of two inputs with equal channels; see `match`."""
+    if not (arrays.is_plain(x) or arrays.is_plain(y)):
+        check_channel_order(x, y, layout if layout == "auto" else f"n{layout}", one_input=True)
+    with error_prefix("x"):
+        one = _single(x, layout, dtype)
+    with error_prefix("y"):
+        two = _single(y, layout, dtype)
+    if one.channels != two.channels:
+        raise ValueError(f"y: expected {one.channels} channels, as in x, got {two.channels}")
+    return one, two
 
 
 def _single(response: Any, layout: str, dtype: DTypeLike | None) -> Activations:

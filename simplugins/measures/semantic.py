@@ -26,8 +26,8 @@ from simplugins.measures.measure import Measure, Options, Similarities
 from simplugins.rsm import kernels
 from simplugins.rsm.kernels import Sigma
 
-_EFFECT_OF_SCALING = {"linear": "scaling", "cosine": "none", "rbf": "none"}
-_EFFECT_OF_TRANSLATION = {"linear": "translation", "cosine": "other", "rbf": "none"}
+EFFECT_OF_SCALING = {"linear": "scaling", "cosine": "none", "rbf": "none"}
+EFFECT_OF_TRANSLATION = {"linear": "translation", "cosine": "other", "rbf": "none"}
 
 
 @dataclass(frozen=True)
@@ -161,11 +161,11 @@ class SemanticMeasure(Measure):
     def effects_with(self, matcher: Matcher | None, sigma: Sigma) -> Mapping[str, str]:
         """Return the effects under a matcher and a bandwidth; unknown ones are missing."""
         matcher = matcher or self.matcher
-        effects = {"rotation": "none", "scaling": _EFFECT_OF_SCALING[self.kernel], "linear": "other"}
+        effects = {"rotation": "none", "scaling": EFFECT_OF_SCALING[self.kernel], "linear": "other"}
         if self.kernel == "rbf" and sigma != "median":
             effects["scaling"] = "other"
         if self.kernel == "cosine" or matcher.invariant_to_translation:
-            effects["translation"] = _EFFECT_OF_TRANSLATION[self.kernel]
+            effects["translation"] = EFFECT_OF_TRANSLATION[self.kernel]
         if matcher.positionwise or matcher.invariant_to_order:
             effects["positions"] = "other" if matcher.positionwise else "none"
         return effects
@@ -207,19 +207,26 @@ class SemanticMeasure(Measure):
 
     def similarities(self, result: TileResult, x: Activations, y: Activations | None, sigma: Sigma) -> Similarities:
         """Apply the kernel to aligned inner products."""
-        norms = x.squared_norms, (x if y is None else y).squared_norms
-        if self.kernel == "rbf":
-            rule = "median" if sigma == "median" else "given"
-            distances = kernels.squared_distances(result.values, *norms, rounding=result.rounding)
-            if sigma == "median":
-                bandwidth = kernels.median_sigma(distances, symmetric=y is None)
-                kernels.warn_of_rounding(bandwidth, *norms, rounding=result.rounding)
-            else:
-                bandwidth = float(sigma)
-                kernels.warn_of_unresolved(distances, bandwidth, *norms, rounding=result.rounding)
-            return Similarities(kernels.rbf(distances, bandwidth), self.kernel, bandwidth, rule)
-        values = kernels.similarities(self.kernel, result.values, *norms, rounding=result.rounding, sigma=None)
-        return Similarities(values, self.kernel, None, None)
+        return kernel_similarities(self.kernel, result, x, y, sigma)
+
+
+def kernel_similarities(
+    kernel: str, result: TileResult, x: Activations, y: Activations | None, sigma: Sigma
+) -> Similarities:
+    """Apply a kernel to the aligned inner products of all inputs of x with those of y, or of x itself."""
+    norms = x.squared_norms, (x if y is None else y).squared_norms
+    if kernel == "rbf":
+        rule = "median" if sigma == "median" else "given"
+        distances = kernels.squared_distances(result.values, *norms, rounding=result.rounding)
+        if sigma == "median":
+            bandwidth = kernels.median_sigma(distances, symmetric=y is None)
+            kernels.warn_of_rounding(bandwidth, *norms, rounding=result.rounding)
+        else:
+            bandwidth = float(sigma)
+            kernels.warn_of_unresolved(distances, bandwidth, *norms, rounding=result.rounding)
+        return Similarities(kernels.rbf(distances, bandwidth), kernel, bandwidth, rule)
+    values = kernels.similarities(kernel, result.values, *norms, rounding=result.rounding, sigma=None)
+    return Similarities(values, kernel, None, None)
 
 
 def _warn_of_tolerance(result: TileResult, x: Activations, y: Activations | None, tolerance: float) -> None:

@@ -200,7 +200,7 @@ def kernel_of(measure: str, store: Store) -> str | None:
     if measure == store.manifest["measure"] and matching is None:
         return "rbf" if holds_distances(store) else None
     kind, _, kernel = measure.rpartition("-")
-    kinds = {"semantic", "spatio-semantic"} if matching == "identity" else {"semantic"}
+    kinds = {"identity": {"semantic", "spatio-semantic"}, "shift": {"shift"}}.get(matching, {"semantic"})
     known = ("cosine",) if store.manifest["run"].get("normalize") == "matched" else kernels.KERNELS
     if matching is None or kind not in kinds or kernel not in known:
         raise ValueError(

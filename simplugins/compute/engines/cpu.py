@@ -115,6 +115,8 @@ class Strips:
         Whether y is x and pairs below the diagonal are left out.
     tile_bytes : int
         Limit of one thread's affinities.
+    most_inputs : int
+        Limit of the number of inputs in a block.
     most_columns : int, optional
         The largest number of columns of a pair's affinities that exist at once; by default, of y's positions.
     convert : callable, optional
@@ -131,13 +133,14 @@ class Strips:
         *,
         symmetric: bool,
         tile_bytes: int,
+        most_inputs: int = BLOCK_INPUTS,
         most_columns: int | None = None,
         convert: Callable[[Block], Block] | None = None,
     ) -> None:
         self.x, self.y, self.symmetric = x, y, symmetric
         self.dtype = np.result_type(x.dtype, y.dtype)
         self.values = np.zeros((len(x), len(y)))
-        self.block_size = max(1, min(BLOCK_INPUTS, BLOCK_BYTES // max(x.input_bytes, y.input_bytes)))
+        self.block_size = max(1, min(most_inputs, BLOCK_BYTES // max(x.input_bytes, y.input_bytes)))
         rows, columns = (int(positions.max()) for positions in (x.positions, y.positions))
         columns = columns if most_columns is None else min(columns, most_columns)
         self.strip_inputs = max(1, tile_bytes // (rows * columns * self.dtype.itemsize))
