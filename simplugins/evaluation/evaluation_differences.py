@@ -132,7 +132,7 @@ def retrieval_difference(
     Examples
     --------
     >>> from simplugins.evaluation import retrieval
-    >>> x = np.random.default_rng(0).normal(size=(40, 8)) + np.repeat(np.eye(8)[:4], 10, axis=0)
+    >>> x = np.random.default_rng(0).normal(size=(40, 8)) + 3 * np.repeat(np.eye(8)[:4], 10, axis=0)
     >>> labels = np.repeat(["a", "b", "c", "d"], 10)
     >>> all_channels, one_channel = (retrieval(features @ features.T, labels) for features in (x, x[:, 7:]))
     >>> retrieval_difference(all_channels, one_channel, "mAP", resamples=200).low > 0
