@@ -180,14 +180,15 @@ def kernel_of(measure: str, store: Store) -> str | None:
     ValueError
         If the store cannot hold the measure.
     """
-    matching = store.manifest["run"]["matching"]
-    if measure == store.manifest["measure"] and matching is None:
+    matching, pooling = store.manifest["run"]["matching"], store.manifest["run"].get("pooling")
+    if measure == store.manifest["measure"] and matching is None and pooling is None:
         return None
     kind, _, kernel = measure.rpartition("-")
-    kinds = {"semantic", "spatio-semantic"} if matching == "identity" else {"semantic"}
-    if matching is None or kind not in kinds or kernel not in kernels.KERNELS:
+    kinds = {pooling} if pooling else {"semantic", "spatio-semantic"} if matching == "identity" else {"semantic"}
+    if (matching is None and pooling is None) or kind not in kinds or kernel not in kernels.KERNELS:
+        held = f"pooling {pooling!r}" if pooling else f"matching {matching!r}"
         raise ValueError(
-            f"{store.path} holds measure {store.manifest['measure']!r} with matching {matching!r}, from which measure "
-            f"{measure!r} cannot be computed"
+            f"{store.path} holds measure {store.manifest['measure']!r} with {held}, from which measure {measure!r} "
+            f"cannot be computed"
         )
     return kernel

@@ -38,8 +38,8 @@ BLOCK_INPUTS = 64
 CALL_COST = 2**21
 """Number of multiplications that take about as long as calling the matcher from Python."""
 
-_PRODUCT_LENGTH = 4096
-"""Number of entries of flattened responses that are converted to float64 at a time."""
+POSITIONWISE_BYTES, POSITIONWISE_INPUTS = 32 * 2**20, 256
+"""Size of blocks for a positionwise matcher, whose product costs less per pair, the larger the blocks are."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,8 @@ class _Run:
         self.gap = np.zeros((len(x), len(y))) if certify else None
         self.positionwise = matcher.positionwise and not certify
         self.window = None if certify else _worthwhile_window(x, y, matcher.window)
-        self.block_size = max(1, min(BLOCK_INPUTS, BLOCK_BYTES // max(x.input_bytes, y.input_bytes)))
+        largest, most = (POSITIONWISE_BYTES, POSITIONWISE_INPUTS) if self.positionwise else (BLOCK_BYTES, BLOCK_INPUTS)
+        self.block_size = max(1, min(most, largest // max(x.input_bytes, y.input_bytes)))
         rows, columns = (int(positions.max()) for positions in (x.positions, y.positions))
         columns = columns if self.window is None else min(columns, self.window)
         self.strip_inputs = max(1, tile_bytes // (rows * columns * self.dtype.itemsize))
@@ -219,8 +220,12 @@ class _Run:
         """Multiply flattened responses."""
         rows, columns = (block.vectors.reshape(len(block.offsets) - 1, -1) for block in self._inputs(strip))
         total = self.values[strip.rows, strip.columns]
-        for start in range(0, rows.shape[1], _PRODUCT_LENGTH):
-            part = slice(start, start + _PRODUCT_LENGTH)
+        if self.dtype == np.float64:  # also, BLAS needs half the time for the product of a block with itself
+            total[:] = rows @ columns.T
+            return
+        length = max(1, TILE_BYTES // (8 * (len(rows) + len(columns))))  # converted at a time
+        for start in range(0, rows.shape[1], length):
+            part = slice(start, start + length)
             total += rows[:, part].astype(np.float64) @ columns[:, part].astype(np.float64).T
 
     def result(self) -> TileResult:
