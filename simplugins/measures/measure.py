@@ -119,17 +119,7 @@ class Measure(ABC):
     def job(
         self, x: Activations, y: Activations | None, operation: Operation, resources: Resources | None = None
     ) -> Job:
-        """Return the job of an operation on some inputs, which a measure may prepare for it.
-
-        Parameters
-        ----------
-        x, y : Activations
-            `y` is None for x itself.
-        operation : Operation
-            As `operation` returned it.
-        resources : Resources, optional
-            The threads and the memory to prepare with.
-        """
+        """Return the job of an operation on x and y, or on what a measure computes from them with some resources."""
         return Job(x, y, operation)
 
     @abstractmethod

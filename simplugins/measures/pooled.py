@@ -112,7 +112,7 @@ class PooledMeasure(Measure):
         TypeError, ValueError
             As for `Activations.from_array`.
         """
-        return self._pooled(Activations.from_array(activations), None).array()[:, 0]
+        return self._pooled(Activations.from_array(activations), None).array()[:, 0].astype(np.float64, copy=False)
 
     def _pooled(self, activations: Activations, resources: Resources | None) -> Activations:
         """Return the features as activations, each input a single vector."""

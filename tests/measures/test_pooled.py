@@ -6,7 +6,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-from emulation.device import EmulatedDevice
 
 import simplugins
 from simplugins.activations.activations import Activations
@@ -210,14 +209,11 @@ def test_features_that_are_not_held_are_mapped_from_disk_by_whoever_reads_them(t
     np.testing.assert_allclose(job.compute(None).values, simplugins.compute_rsm(maps, measure), rtol=1e-12)
 
 
-@pytest.mark.parametrize("device", [EmulatedDevice, pytest.param("gpu", marks=pytest.mark.gpu)])
 def test_the_gpu_engine_multiplies_features(maps, device):
-    if device == "gpu":
-        from simplugins.compute.engines.cuda.cupy_device import CupyDevice as device
     for kind in FEATURES:
         measure = POOLED[f"{kind}-linear"]
         job = measure.job(*map(Activations.from_array, (maps, maps[:4] + 1)), measure.operation(Options()))
-        values = cuda.aligned_products(job.x, job.y, Identity(), device=device()).values
+        values = cuda.aligned_products(job.x, job.y, Identity(), device=device).values
         np.testing.assert_allclose(values, simplugins.compute_rsm(maps, measure, other=maps[:4] + 1), rtol=1e-12)
 
 
@@ -234,6 +230,35 @@ def test_arrays_on_a_gpu_are_pooled_there(maps, library):
         expected = simplugins.compute_rsm(maps.astype(np.float32), measure, engine="cpu", **options)
         np.testing.assert_allclose(rsm, expected, rtol=1e-9)
         assert rsm.metadata["engine"] == "cuda"
+
+
+CHANGES = {
+    "rotation": lambda sets, rng: sets @ np.linalg.qr(rng.normal(size=2 * sets.shape[2:]))[0],
+    "scaling": lambda sets, rng: 3.7 * sets,
+    "translation": lambda sets, rng: sets + rng.normal(size=sets.shape[2]),
+    "linear": lambda sets, rng: sets @ rng.normal(size=2 * sets.shape[2:]),
+    "positions": lambda sets, rng: np.take_along_axis(sets, np.argsort(rng.random((8, 5, 1)), axis=1), axis=1),
+}
+
+
+@pytest.mark.parametrize("measure", POOLED.values(), ids=list(POOLED))
+@pytest.mark.parametrize("change", CHANGES)
+def test_declared_effects_are_those_of_real_transformations(measure, change):
+    sets = np.random.default_rng(0).normal(0.5, 1, size=(8, 5, 6))
+    changed = CHANGES[change](sets, np.random.default_rng(1))
+    before, after = (simplugins.compute_rsm(side, measure).values for side in (sets, changed))
+    scale, factor = np.abs(after).max(), (before * after).sum() / (before**2).sum()
+    shift = after - before
+    rest = shift - shift.mean(0) - shift.mean(1)[:, None] + shift.mean()
+    errors = {"none": shift, "scaling": after - factor * before, "translation": rest}
+    observed = next((effect for effect, error in errors.items() if np.abs(error).max() < 1e-9 * scale), "other")
+    assert measure.effects[change] == observed
+
+
+def test_a_fixed_bandwidth_depends_on_the_scale():
+    for measure in POOLED.values():
+        expected = "other" if measure.kernel == "rbf" else measure.effects["scaling"]
+        assert measure.effects_with(None, 2.0)["scaling"] == expected
 
 
 @pytest.mark.parametrize(
