@@ -73,6 +73,10 @@ class Operation(Protocol):
         """Return everything that the values depend on except the activations, as JSON types."""
 
 
+Sides = tuple[Activations, Activations | None]
+"""Rows and columns of a job; None for the rows themselves."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A computation on all pairs of inputs, or on a part of them.
@@ -86,17 +90,39 @@ class Job:
     operation : Operation
     version : str
         The version of simplugins that created the job.
+    source : Sides or None
+        The activations from which a measure prepared `x` and `y`, if they differ: they identify the job in stores.
+    normed : Sides or None
+        The activations whose squared norms are those of the measure, if they are neither `x` nor `y`.
     """
 
     x: Activations
     y: Activations | None
     operation: Operation
     version: str = __version__
+    source: Sides | None = None
+    normed: Sides | None = None
 
     @property
     def columns(self) -> Activations:
         """The inputs in columns: `y`, or `x` itself."""
         return self.x if self.y is None else self.y
+
+    @property
+    def sources(self) -> Sides:
+        """The activations that were passed, before a measure prepared them."""
+        return self.source or (self.x, self.y)
+
+    @property
+    def measured(self) -> Sides:
+        """The activations whose squared norms are those of the measure."""
+        return self.normed or (self.x, self.y)
+
+    @property
+    def norms(self) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """The squared norms of rows and columns; None for the columns if they are the same inputs."""
+        x, y = self.measured
+        return x.squared_norms, None if y is None else y.squared_norms
 
     @property
     def symmetric(self) -> bool:
@@ -123,7 +149,8 @@ class Job:
 
     def description(self) -> dict[str, Any]:
         """Return the metadata of the inputs and the operation as JSON types, the same for all executors."""
-        sides = self.x, self.columns
+        x, y = self.sources
+        sides = x, x if y is None else y
         fewest, *more = np.unique([(side.positions.min(), side.positions.max()) for side in sides]).tolist()
         operation = self.operation.describe()
         return {
@@ -131,9 +158,9 @@ class Job:
             "matching_options": operation["matching_options"],
             "dtype": str(np.result_type(*(side.dtype for side in sides))),
             **({"dtype_reason": "large common mean"} if any(side.widened for side in sides) else {}),
-            **self.x.prepared,
-            "layout": self.x.layout,
-            "channels": self.x.channels,
+            **x.prepared,
+            "layout": x.layout,
+            "channels": x.channels,
             "positions": [fewest, more[-1]] if more else fewest,
             "simplugins": __version__,
         }

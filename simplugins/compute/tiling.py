@@ -117,7 +117,15 @@ class Tiling:
         return int(rows * (rows - 1) // 2 if self.on_diagonal(tile) else rows * columns)
 
 
+_MIRRORED = 64
+"""Rows to mirror at a time: their part below the diagonal is written in whole lines of memory."""
+
+
 def mirror(matrix: NDArray[np.float64]) -> None:
     """Copy the upper triangle to the lower in place."""
-    for i in range(len(matrix)):
-        matrix[i:, i] = matrix[i, i:]
+    for start in range(0, len(matrix), _MIRRORED):
+        stop = min(start + _MIRRORED, len(matrix))
+        matrix[stop:, start:stop] = matrix[start:stop, stop:].T
+        square = matrix[start:stop, start:stop]
+        for i in range(stop - start):
+            square[i:, i] = square[i, i:]

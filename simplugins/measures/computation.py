@@ -70,9 +70,9 @@ def compute_rsm(
         NumPy memmap, Zarr array, HDF5 dataset or Dask array); the path of a file of one array (see
         `read_activations`), or of a folder of one layer that `record` wrote; or a list of N arrays (S_i, C).
     measure : str or measure, default "semantic-cosine"
-        {semantic, spatio-semantic}-{linear, cosine, rbf}, another plugin of the group ``simplugins.measures``, or a
-        measure itself: a function of two `Activations` that returns an (N, M) array, or a dataclass with such a
-        ``__call__``.
+        {semantic, spatio-semantic, mean-pooled, max-pooled, second-order}-{linear, cosine, rbf}, another plugin of the
+        group ``simplugins.measures``, or a measure itself: a function of two `Activations` that returns an (N, M)
+        array, or a dataclass with such a ``__call__``.
     other : as activations, optional
         M other inputs with equal channels. The result is then N × M.
     layout : str, default "auto"
@@ -284,20 +284,20 @@ def _in_memory(
     progress: bool | str,
 ) -> dict[str, RSM]:
     """Compute the RSMs in memory."""
-    results: list[tuple[Operation, TileResult]] = []
+    results: list[tuple[Operation, Job, TileResult]] = []
     rsms = {}
     for measure, operation in zip(measures, operations, strict=True):
-        result = next((result for known, result in results if known == operation), None)
-        if result is None:
-            result = compute_matrix(Job(x, y, operation), resources, progress=progress)
-            results.append((operation, result))
-        rsms[measure.name] = _rsm(measure, operation, result, x, y, options.sigma)
+        job, result = next(((job, result) for known, job, result in results if known == operation), (None, None))
+        if job is None or result is None:
+            job = measure.job(x, y, operation, resources)
+            result = compute_matrix(job, resources, progress=progress)
+            results.append((operation, job, result))
+        rsms[measure.name] = _rsm(measure, job, result, options.sigma)
     return rsms
 
 
-def _rsm(
-    measure: Measure, operation: Operation, result: TileResult, x: Activations, y: Activations | None, sigma: Sigma
-) -> RSM:
+def _rsm(measure: Measure, job: Job, result: TileResult, sigma: Sigma) -> RSM:
+    x, y = job.measured
     similarities = measure.similarities(result, x, y, sigma)
     return RSM(
         source=DenseValues(similarities.values, result.gap),
@@ -307,11 +307,11 @@ def _rsm(
         labels=x.labels,
         other_labels=None if y is None else y.labels,
         kernel=similarities.kernel,
-        matching=operation.describe()["matching"],
+        matching=job.operation.describe()["matching"],
         sigma=similarities.sigma,
         metadata={
             "sigma_rule": similarities.sigma_rule,
-            **Job(x, y, operation).description(),
+            **job.description(),
             **({} if similarities.kernel is None else {"rounding": result.rounding}),
             **result.metadata,
         },
@@ -344,7 +344,7 @@ def _stored(
     if any(operation != operations[0] for operation in operations):
         names = ", ".join(repr(measure.name) for measure in measures)
         raise ValueError(f"a store holds one matching, and measures {names} have several: use one store per matching")
-    job = Job(x, y, operations[0])
+    job = measures[0].job(x, y, operations[0], resources)
     description = {
         "measure": measures[0].name,
         "sigma": options.sigma if options.sigma == "median" else float(options.sigma),

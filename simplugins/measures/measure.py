@@ -18,7 +18,8 @@ from simplugins._common.instantiation import instantiate
 from simplugins._common.plugin_objects import as_json, calling, returned_array, settings_of
 from simplugins.activations.activations import Activations
 from simplugins.activations.preparation import Normalisation
-from simplugins.compute.job import Operation, TileResult
+from simplugins.compute.job import Job, Operation, TileResult
+from simplugins.compute.run import Resources
 from simplugins.compute.tiling import mirror
 from simplugins.matching.matcher import Matcher
 from simplugins.rsm.kernels import Sigma
@@ -120,9 +121,15 @@ class Measure(ABC):
             If an option does not apply to the measure.
         """
 
+    def job(
+        self, x: Activations, y: Activations | None, operation: Operation, resources: Resources | None = None
+    ) -> Job:
+        """Return the job of an operation on x and y, or on what a measure computes from them with some resources."""
+        return Job(x, y, operation)
+
     @abstractmethod
     def similarities(self, result: TileResult, x: Activations, y: Activations | None, sigma: Sigma) -> Similarities:
-        """Return the values of the RSM, given the result of the operation."""
+        """Return the values of the RSM, given the result of the operation and the inputs that have its norms."""
 
     def effects_with(self, matcher: Matcher | None, sigma: Sigma) -> Mapping[str, str]:
         """Return the effects under the given options."""

@@ -196,15 +196,17 @@ def kernel_of(measure: str, store: Store) -> str | None:
     ValueError
         If the store cannot hold the measure.
     """
-    matching = store.manifest["run"]["matching"]
-    if measure == store.manifest["measure"] and matching is None:
+    matching, pooling = store.manifest["run"]["matching"], store.manifest["run"].get("pooling")
+    if measure == store.manifest["measure"] and matching is None and pooling is None:
         return "rbf" if holds_distances(store) else None
     kind, _, kernel = measure.rpartition("-")
-    kinds = {"identity": {"semantic", "spatio-semantic"}, "shift": {"shift"}}.get(matching, {"semantic"})
+    by_matching = {"identity": {"semantic", "spatio-semantic"}, "shift": {"shift"}}
+    kinds = {pooling} if pooling else by_matching.get(matching, {"semantic"})
     known = ("cosine",) if store.manifest["run"].get("normalize") == "matched" else kernels.KERNELS
-    if matching is None or kind not in kinds or kernel not in known:
+    if (matching is None and pooling is None) or kind not in kinds or kernel not in known:
+        held = f"pooling {pooling!r}" if pooling else f"matching {matching!r}"
         raise ValueError(
-            f"{store.path} holds measure {store.manifest['measure']!r} with matching {matching!r}, from which measure "
-            f"{measure!r} cannot be computed"
+            f"{store.path} holds measure {store.manifest['measure']!r} with {held}, from which measure {measure!r} "
+            f"cannot be computed"
         )
     return kernel

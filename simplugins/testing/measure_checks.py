@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins.activations.activations import Activations
+from simplugins.compute.job import Job
 from simplugins.measures.computation import compute_rsm
 from simplugins.measures.measure import Measure, Options, resolve_measure
 from simplugins.testing.expectations import agree, changed_activations, check_repeatable, expect, failing, pickled
@@ -73,11 +74,15 @@ class _Checks:
         """Return random (N, S, C) activations."""
         return np.maximum(self.rng.normal(0.5, 1, size=(count, positions, channels)), 0) + 0.01
 
+    def job(self, x: Activations, y: Activations | None, *, other: bool = False) -> Job:
+        """Return the job for some inputs; `other` states whether y is of other inputs than x."""
+        return self.measure.job(x, y, self.measure.operation(replace(_OPTIONS, other=other)))
+
     def pairs(self, x: Activations, y: Activations | None = None) -> NDArray[np.float64]:
         """Return the values of all pairs, before any step that depends on all of them, such as a median bandwidth."""
         sides = [side for side in (x, y) if side is not None]
         before = [(side.digest(), side.squared_norms.tolist()) for side in sides]
-        result = self.measure.operation(_OPTIONS).compute(x, y, threads=1)
+        result = self.job(x, y).compute(threads=1)
         after = [(side.digest(), side.squared_norms.tolist()) for side in sides]
         expect(before == after, f"{self.name} changes its inputs in place")
         return result.values
@@ -92,9 +97,8 @@ class _Checks:
 
     def rsm(self, x: Activations, y: Activations | None = None) -> NDArray[np.float64]:
         """Return the values of the RSM."""
-        operation = self.measure.operation(replace(_OPTIONS, other=y is not None))
-        result = operation.compute(x, y, threads=1)
-        return self.measure.similarities(result, x, y, "median").values
+        job = self.job(x, y, other=y is not None)
+        return self.measure.similarities(job.compute(threads=1), *job.measured, "median").values
 
     def check_results(self) -> None:
         """Check shape, type and finiteness, and that float32 and float64 give about the same."""
@@ -122,7 +126,8 @@ class _Checks:
         unequal = Activations.from_sets([self.array(1, size)[0] for size in (3, 5, 1, 4)])
         for case in ((unequal, y), (unequal, unequal), (self.inputs(4, 5), y)):
             try:
-                self.measure.operation(_OPTIONS).check(*case)
+                job = self.job(*case)
+                job.operation.check(job.x, job.columns)
                 self.pairs(*case)
             except (ValueError, TypeError):  # a measure need not support these, as long as it says so
                 continue

@@ -38,8 +38,8 @@ BLOCK_INPUTS = 64
 CALL_COST = 2**21
 """Number of multiplications that take about as long as calling the matcher from Python."""
 
-_PRODUCT_LENGTH = 4096
-"""Number of entries of flattened responses that are converted to float64 at a time."""
+POSITIONWISE_BYTES, POSITIONWISE_INPUTS = 32 * 2**20, 256
+"""Size of blocks for a positionwise matcher, whose product costs less per pair, the larger the blocks are."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ class Strips:
         Whether y is x and pairs below the diagonal are left out.
     tile_bytes : int
         Limit of one thread's affinities.
-    most_inputs : int
-        Limit of the number of inputs in a block.
+    most_inputs, most_bytes : int
+        Limits of the number of inputs in a block, and of its size, unless one input is larger.
     most_columns : int, optional
         The largest number of columns of a pair's affinities that exist at once; by default, of y's positions.
     convert : callable, optional
@@ -134,13 +134,14 @@ class Strips:
         symmetric: bool,
         tile_bytes: int,
         most_inputs: int = BLOCK_INPUTS,
+        most_bytes: int = BLOCK_BYTES,
         most_columns: int | None = None,
         convert: Callable[[Block], Block] | None = None,
     ) -> None:
         self.x, self.y, self.symmetric = x, y, symmetric
         self.dtype = np.result_type(x.dtype, y.dtype)
         self.values = np.zeros((len(x), len(y)))
-        self.block_size = max(1, min(most_inputs, BLOCK_BYTES // max(x.input_bytes, y.input_bytes)))
+        self.block_size = max(1, min(most_inputs, most_bytes // max(x.input_bytes, y.input_bytes)))
         rows, columns = (int(positions.max()) for positions in (x.positions, y.positions))
         columns = columns if most_columns is None else min(columns, most_columns)
         self.strip_inputs = max(1, tile_bytes // (rows * columns * self.dtype.itemsize))
@@ -195,7 +196,17 @@ class Run(Strips):
         whole = certify or not self.by_windows
         self.window = None if whole else _worthwhile_window(x, y, matcher.window)
         convert = _by_norm if matcher.by_norm and not self.positionwise else None
-        super().__init__(x, y, symmetric=symmetric, tile_bytes=tile_bytes, most_columns=self.window, convert=convert)
+        limits = (POSITIONWISE_INPUTS, POSITIONWISE_BYTES) if self.positionwise else (BLOCK_INPUTS, BLOCK_BYTES)
+        super().__init__(
+            x,
+            y,
+            symmetric=symmetric,
+            tile_bytes=tile_bytes,
+            most_inputs=limits[0],
+            most_bytes=limits[1],
+            most_columns=self.window,
+            convert=convert,
+        )
 
     @property
     def work(self) -> Callable[[Strip], None]:
@@ -263,8 +274,12 @@ class Run(Strips):
         """Multiply flattened responses."""
         rows, columns = (block.vectors.reshape(len(block.offsets) - 1, -1) for block in self._inputs(strip))
         total = self.values[strip.rows, strip.columns]
-        for start in range(0, rows.shape[1], _PRODUCT_LENGTH):
-            part = slice(start, start + _PRODUCT_LENGTH)
+        if self.dtype == np.float64:  # also, BLAS needs half the time for the product of a block with itself
+            total[:] = rows @ columns.T
+            return
+        length = max(1, TILE_BYTES // (8 * (len(rows) + len(columns))))  # converted at a time
+        for start in range(0, rows.shape[1], length):
+            part = slice(start, start + length)
             total += rows[:, part].astype(np.float64) @ columns[:, part].astype(np.float64).T
 
     def result(self) -> TileResult:

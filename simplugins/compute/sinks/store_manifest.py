@@ -56,6 +56,8 @@ def _check_run(manifest: Mapping[str, Any]) -> None:
     run, rounding, sigma = manifest["run"], manifest["computed"].get("rounding"), manifest["sigma"]
     if not isinstance(run["certify"], bool) or not isinstance(run["matching"], str | None):
         raise ValueError("run: expected certify as true or false, and matching as a name")
+    if not isinstance(run.get("pooling"), str | None):
+        raise ValueError("run: expected pooling as a name")
     if not isinstance(run["other"], Mapping | None) or not isinstance(manifest["measure"], str):
         raise ValueError("expected the measure as a name, and other inputs as entries by name")
     if rounding is not None and not _is_number(rounding, least=0):

@@ -55,8 +55,7 @@ class ZarrSink:
 
     def _create(self, result: TileResult) -> Store:
         manifest = {**self.manifest, "computed": provenance(result)}
-        other_norms = None if self.job.y is None else self.job.y.squared_norms
-        store = Store.create(self.path, manifest, self.tiling, self.job.x.squared_norms, other_norms)
+        store = Store.create(self.path, manifest, self.tiling, *self.job.norms)
         self.stack.enter_context(store.locked())
         return store
 
@@ -112,7 +111,7 @@ def compute_into(
     with sink.stack:
         if store is not None:
             sink.stack.enter_context(store.locked())
-            store.mend_norms(job.x.squared_norms, None if job.y is None else job.y.squared_norms)
+            store.mend_norms(*job.norms)
             store.drop_damaged()
         try:
             execute(job, sink, resources, progress=progress)
@@ -139,11 +138,12 @@ def describe(job: Job) -> dict[str, Any]:
     ValueError
         If the measure is a lambda, which cannot be identified when a run continues.
     """
+    x, y = job.sources
     run = {
         "simplugins": job.version,
         **job.operation.describe(),
-        "activations": _identity(job.x),
-        "other": None if job.y is None else _identity(job.y),
+        "activations": _identity(x),
+        "other": None if y is None else _identity(y),
     }
     if run.get("measure") == "<lambda>":
         raise ValueError(

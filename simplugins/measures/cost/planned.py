@@ -101,9 +101,10 @@ class PlannedCall:
 
     def job(self, x: Activations, y: Activations | None) -> Job:
         """Return the job for some inputs."""
-        return Job(x, y, self.measure.operation(self.options))
+        return self.measure.job(x, y, self.measure.operation(self.options), Resources(self.threads))
 
     def __call__(self, x: Activations, y: Activations | None) -> None:
         """Compute the RSM of some inputs."""
-        result = compute_matrix(self.job(x, y), Resources(self.threads))
-        self.measure.similarities(result, x, y, self.options.sigma)
+        job = self.job(x, y)
+        result = compute_matrix(job, Resources(self.threads))
+        self.measure.similarities(result, *job.measured, self.options.sigma)
