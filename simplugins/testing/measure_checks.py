@@ -90,7 +90,8 @@ class _Checks:
     def accepts(self, x: Activations, y: Activations) -> bool:
         """Whether the operation accepts two sets of inputs, before anything is computed."""
         try:
-            self.measure.operation(_OPTIONS).check(x, y)
+            job = self.job(x, y)
+            job.operation.check(job.x, job.columns)
         except ValueError:
             return False
         return True
