@@ -77,10 +77,12 @@ class GridShifts:
     def spectra(self, block: Block) -> NDArray[np.complex128]:
         """Return the (frequencies, inputs, channels) Fourier transforms of a block of inputs."""
         count, channels = len(block.offsets) - 1, block.vectors.shape[1]
-        values = np.asarray(block.vectors, np.float64).reshape(count, *self.grid, channels)
-        axes = tuple(range(1, 1 + len(self.grid)))
-        spectra = fft.rfftn(values, s=self.padded, axes=axes, workers=1).reshape(count, self.frequencies, channels)
-        return np.ascontiguousarray(spectra.transpose(1, 0, 2))
+        spectra = np.empty((self.frequencies, count, channels), np.complex128)
+        axes = tuple(range(len(self.grid)))
+        for i, vectors in enumerate(block.vectors.reshape(count, *self.grid, channels)):
+            spectrum = fft.rfftn(vectors.astype(np.float64, copy=False), s=self.padded, axes=axes, workers=1)
+            spectra[:, i] = spectrum.reshape(self.frequencies, channels)
+        return spectra
 
     def products(self, rows: NDArray[np.complex128], columns: NDArray[np.complex128]) -> NDArray[np.float64]:
         """Return the inner products under all translations, (rows, columns, translations).

@@ -56,11 +56,11 @@ class ShiftedPairs:
         return pair_bytes(GridShifts.of(x, y, self.padding)), 0
 
     def copies(self, x: Activations, y: Activations) -> int:
-        """Return the size of the spectra of a block of rows and one of columns, as a multiple of a block's."""
+        """Return the size of the spectra of a block of rows (twice) and one of columns, as a multiple of a block."""
         from simplugins.compute.engines.translations import spectrum_bytes
 
         spectrum = spectrum_bytes(GridShifts.of(x, y, self.padding), x.channels)
-        return 2 * math.ceil(spectrum / max(x.input_bytes, y.input_bytes)) + 2
+        return 3 * math.ceil(spectrum / max(x.input_bytes, y.input_bytes))
 
     def check_tiles(self) -> None:
         """Accept any job: every pair is compared on its own."""

@@ -64,6 +64,16 @@ def test_workers_compute_the_same_as_one_process(client, tmp_path, repeated, mea
     assert dict(there.metadata) == dict(here.metadata)
 
 
+@pytest.mark.parametrize("measure", ["max-sim-rbf", "shift-cosine"])
+@pytest.mark.parametrize("with_other", [True, False])
+def test_workers_compute_measures_of_their_own_kind(client, repeated, measure, with_other):
+    options = {"other": repeated[:5] * 2 if with_other else None, "tile_size": 16}
+    there = simplugins.compute_rsm(repeated[:40], measure, scheduler=client, **options)
+    here = simplugins.compute_rsm(repeated[:40], measure, **options)
+    assert_equal_to_rounding(there, here)
+    assert dict(there.metadata) == dict(here.metadata)
+
+
 @pytest.mark.parametrize("on_disk", [True, False])
 def test_workers_prepare_activations(client, tmp_path, repeated, on_disk):
     options = {"other": repeated[:5] * 2, "center": "channel", "normalize": "position", "tile_size": 16}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 
 import numpy as np
@@ -239,6 +240,16 @@ def test_values_equal_those_of_late_interaction_tools(module, name):
     rsm = compute_rsm(queries, "max-sim-linear", other=documents)
     theirs = peer(torch.tensor(queries), torch.tensor(documents)).numpy()
     np.testing.assert_allclose(rsm.values, theirs, rtol=1e-5)
+
+
+def test_memory_is_freed_with_the_computation():
+    gc.collect()
+    gc.disable()
+    try:
+        compute_rsm(np.random.default_rng(0).normal(size=(4, 5, 3)), "max-sim-rbf")
+        assert not any(isinstance(each, best_matches._Run) for each in gc.get_objects())
+    finally:
+        gc.enable()
 
 
 def test_several_measures_are_computed_together():

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -127,6 +129,16 @@ def test_a_store_serves_all_kernels(padding, tmp_path):
     compute_rsm(xs, "semantic-linear", store=tmp_path / "semantic.zarr")
     with pytest.raises(ValueError, match="shift-linear"):
         simplugins.load_rsm(tmp_path / "semantic.zarr", measure="shift-linear")
+
+
+def test_memory_is_freed_with_the_computation():
+    gc.collect()
+    gc.disable()
+    try:
+        compute_rsm(np.random.default_rng(0).normal(size=(4, 3, 4, 5)), "shift-cosine")
+        assert not any(isinstance(each, translations._Run) for each in gc.get_objects())
+    finally:
+        gc.enable()
 
 
 def test_kernels_share_one_computation(monkeypatch):

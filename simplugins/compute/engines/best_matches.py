@@ -70,12 +70,8 @@ class _Run(Strips):
     ) -> None:
         super().__init__(x, y, symmetric=symmetric, tile_bytes=tile_bytes, convert=best.convert)
         self.best, self.powers = best, (best.powers(x), best.powers(y))
-        self.x_prices = self._prices(self.x_block)
-        self.y_prices = self._prices(self.y_block)
-
-    def _prices(self, block: Callable[[int], Block]) -> Callable[[int], Block]:
-        """Return a function that returns the prices of the vectors of a block, given its number."""
-        return lru_cache(maxsize=4)(lambda number: self.best.prices(block(number), self.dtype))
+        self.x_prices = _cached_prices(self.x_block, best, self.dtype)
+        self.y_prices = _cached_prices(self.y_block, best, self.dtype)
 
     def compile(self) -> None:
         """Compile the loop in the caller's thread, so that Ctrl-C can interrupt it."""
@@ -93,3 +89,10 @@ class _Run(Strips):
         sum_maxima(affinities, inputs.offsets, *prices, scales.astype(self.dtype), rows, columns)
         values = self.best.combined(rows, columns, (np.diff(inputs.offsets), len(other.vectors)))
         self.values[strip.rows, strip.columns.start] = np.ldexp(values, powers)
+
+
+def _cached_prices(
+    block: Callable[[int], Block], best: BestAffinities, dtype: np.dtype[np.floating]
+) -> Callable[[int], Block]:
+    """Return a function that returns the prices of the vectors of a block, given its number."""
+    return lru_cache(maxsize=4)(lambda number: best.prices(block(number), dtype))

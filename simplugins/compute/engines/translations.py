@@ -82,11 +82,10 @@ class _Run(Strips):
         super().__init__(x, y, symmetric=symmetric, tile_bytes=tile_bytes, most_inputs=inputs)
         self.shifts = shifts
         kept = max(4, CACHE_BYTES // 2 // (self.block_size * spectrum_bytes(shifts, x.channels)))
-        self.x_spectra = self._spectra(self.x_block, kept)
-        self.y_spectra = self._spectra(self.y_block, kept)
-
-    def _spectra(self, block: Callable[[int], Block], kept: int) -> Callable[[int], NDArray[np.complex128]]:
-        return lru_cache(maxsize=kept)(lambda number: self.shifts.spectra(block(number)))
+        x_spectra = _cached_spectra(self.x_block, shifts, kept)
+        self.y_spectra = x_spectra if y is x else _cached_spectra(self.y_block, shifts, kept)
+        # Strips go through all columns before the next rows.
+        self.conjugates = lru_cache(maxsize=2)(lambda number: x_spectra(number).conj())
 
     @property
     def pairs(self) -> int:
@@ -98,6 +97,16 @@ class _Run(Strips):
 
     def shift_strip(self, strip: Strip) -> None:
         """Compare all inputs of two blocks."""
-        rows = self.x_spectra(strip.rows.start // self.block_size)
+        rows = self.conjugates(strip.rows.start // self.block_size)
         columns = self.y_spectra(strip.columns.start // self.block_size)
-        self.values[strip.rows, strip.columns] = self.shifts.products(rows.conj(), columns).max(-1)
+        self.values[strip.rows, strip.columns] = self.shifts.products(rows, columns).max(-1)
+
+
+def _cached_spectra(
+    block: Callable[[int], Block], shifts: GridShifts, kept: int
+) -> Callable[[int], NDArray[np.complex128]]:
+    """Return a function that transforms a block of inputs, given its number, with a cache of `kept` recent ones.
+
+    It does not refer to the run that holds it, so that memory is freed with the run.
+    """
+    return lru_cache(maxsize=kept)(lambda number: shifts.spectra(block(number)))
