@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from simplugins._common.progress import progress_bar
 from simplugins._common.validation import check_count
 from simplugins.comparisons.comparing import AnyMethod, resolve_method
+from simplugins.comparisons.groups import group_count, renumbered
+from simplugins.comparisons.inference import groups_of
 from simplugins.comparisons.inputs import all_aligned, one_or_several
 from simplugins.comparisons.method import ComparisonMethod
-from simplugins.comparisons.model_evaluations import null_means, resampled_values
+from simplugins.comparisons.resampling import drawn_orders
 from simplugins.rsm.matrices import Matrix, Vector
 
 Folds = tuple[NDArray[np.int64], ...]
@@ -87,7 +89,7 @@ def crossvalidate(
     *,
     method_options: Mapping[str, Any] | None = None,
     folds: int | ArrayLike = 5,
-    groups: ArrayLike | None = None,
+    groups: Any = None,
     permutations: int = 99,
     seed: int | np.random.Generator = 0,
     align: bool = False,
@@ -114,8 +116,8 @@ def crossvalidate(
         As for `compare`; for one method.
     folds : int or (N,) array, default 5
         The number of folds, of about equal size and drawn at random; or the fold of each input.
-    groups : (N,) sequence, optional
-        Inputs with equal entries, such as crops of one photograph, are in the same fold.
+    groups : sequence or "labels", optional
+        As for `bootstrap_interval`: inputs with equal entries, such as the crops of one photograph, are in one fold.
     permutations : int, default 99
         For several methods only: the number of permutations of the training inputs.
     seed : int or Generator, default 0
@@ -168,13 +170,14 @@ def crossvalidate(
         models, targets = all_aligned(first, models), all_aligned(first, targets)
     sides = _matrices(models, targets, methods)
     rng = np.random.default_rng(seed)
-    parts = _parts(len(sides[1][0]), folds, groups, rng)
+    numbers = groups_of([*targets.values(), *models.values()], groups, len(sides[1][0]))
+    parts = _parts(len(sides[1][0]), folds, numbers, rng)
     least = max(each.least_inputs for each in methods)
     _check_sizes(parts, len(sides[1][0]), least)
     everything = np.arange(len(sides[1][0]))
     training, held_out = np.empty((2, len(parts), max(len(models), len(methods))))
-    with progress_bar(range(len(parts)), progress, title="crossvalidating", unit="fold") as numbers:
-        for k in numbers:
+    with progress_bar(range(len(parts)), progress, title="crossvalidating", unit="fold") as steps:
+        for k in steps:
             outside = np.setdiff1d(everything, parts[k])
             training[k] = _scores(sides, methods, outside, permutations, rng)
             held_out[k] = _means(sides, methods, parts[k])
@@ -232,32 +235,27 @@ def _matrices(
     return rows, others
 
 
-def _parts(inputs: int, folds: int | ArrayLike, groups: ArrayLike | None, rng: np.random.Generator) -> Folds:
+def _parts(inputs: int, folds: int | ArrayLike, groups: NDArray[np.int64] | None, rng: np.random.Generator) -> Folds:
     """Return the inputs of each fold."""
-    members = np.arange(inputs) if groups is None else _numbers("groups", groups, inputs)
+    members = np.arange(inputs) if groups is None else groups
     if isinstance(folds, int | np.integer):
         check_count("folds", folds)
-        units = members.max() + 1
+        units = group_count(groups, inputs)
         if not 2 <= folds <= units:
             noun = "inputs" if groups is None else "groups"
             raise ValueError(f"folds must be from 2 to {units}, the number of {noun}; got {folds}")
         return tuple(
             np.flatnonzero(np.isin(members, part)) for part in np.array_split(rng.permutation(units), int(folds))
         )
-    numbers = _numbers("folds", folds, inputs)
+    array = np.asarray(folds)
+    if array.shape != (inputs,):
+        raise ValueError(f"folds: expected their number, or the fold of each of {inputs} inputs, got {array.shape}")
+    numbers = renumbered(array)
     divided = [unit for unit in range(members.max() + 1) if len(set(numbers[members == unit].tolist())) > 1]
     if divided:
         first = int(np.flatnonzero(members == divided[0])[0])
         raise ValueError(f"folds divide {len(divided)} groups, such as that of input {first}")
     return tuple(np.flatnonzero(numbers == k) for k in range(numbers.max() + 1))
-
-
-def _numbers(name: str, values: ArrayLike, inputs: int) -> NDArray[np.int64]:
-    """Return the number of each input's group or fold, from 0."""
-    array = np.array(list(values)) if isinstance(values, Iterable) else np.asarray(values)
-    if array.shape != (inputs,):
-        raise ValueError(f"{name}: expected {inputs} entries (one per input), got shape {array.shape}")
-    return np.unique(array, return_inverse=True)[1].reshape(-1)
 
 
 def _check_sizes(parts: Folds, inputs: int, least: int) -> None:
@@ -274,7 +272,7 @@ def _means(sides: tuple[list[Matrix], list[Matrix]], methods: Sequence[Compariso
     """Return the mean comparison with the targets, for some inputs, of each candidate or with each method."""
     counts = np.zeros(len(sides[1][0]), np.int64)
     counts[inputs] = 1
-    return np.concatenate([resampled_values(method, *sides)(counts).mean(1) for method in methods])
+    return np.concatenate([method.resampled_all(*sides)(counts).mean(1) for method in methods])
 
 
 def _scores(
@@ -290,7 +288,8 @@ def _scores(
         return means
     index = np.ix_(inputs, inputs)
     models, targets = ([matrix[index] for matrix in side] for side in sides)
-    nulls = [null_means(method, models, targets, permutations, rng)[:, 0] for method in methods]
+    orders = drawn_orders(len(inputs), permutations, rng)
+    nulls = [method.permuted_all(models, targets, orders).mean(2)[:, 0] for method in methods]
     signs = np.array([-1 if method.larger_is_more_similar is False else 1 for method in methods])
     with np.errstate(divide="ignore", invalid="ignore"):
         scores = signs * (means - [null.mean() for null in nulls]) / [null.std() for null in nulls]

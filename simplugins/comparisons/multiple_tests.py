@@ -9,10 +9,8 @@ from string import ascii_lowercase
 import numpy as np
 from numpy.typing import NDArray
 
+from simplugins.comparisons.resampling import TIE
 from simplugins.rsm.matrices import Matrix, Vector
-
-_TIE = 1e-9
-"""Two results within this distance of each other are attributed to rounding, and count as equal."""
 
 
 def holm(p_values: Vector) -> Vector:
@@ -74,7 +72,7 @@ def family_p_values(statistics: Vector, null: Matrix) -> Vector:
     table = table[:, tests] - table[:, tests].mean(0)
     deviations = table.std(0)
     table = np.divide(table, deviations, out=np.zeros_like(table), where=deviations > 0)
-    result[tests] = (table.max(1)[:, None] >= table[0] - _TIE).mean(0)
+    result[tests] = (table.max(1)[:, None] >= table[0] - TIE).mean(0)
     return result
 
 

@@ -15,15 +15,19 @@ from scipy.linalg import orth
 from simplugins._common.progress import progress_bar
 from simplugins._common.validation import check_between, check_count
 from simplugins.comparisons.comparing import AnyMethod, resolve_method
+from simplugins.comparisons.groups import group_count, least_groups
+from simplugins.comparisons.inference import groups_of
 from simplugins.comparisons.inputs import aligned, all_aligned, one_or_several
-from simplugins.comparisons.method import Method, Orders
-from simplugins.comparisons.model_evaluations import under_permutations
+from simplugins.comparisons.method import CHUNK_BYTES, Method, Orders
+from simplugins.comparisons.resamples import Resample
 from simplugins.comparisons.resampling import (
     Alternative,
     draw,
-    inputs_for_interval,
+    drawn_orders,
+    draws_all,
+    enough_units,
     interval,
-    other_orders,
+    orders_of_members,
     p_value,
 )
 from simplugins.comparisons.vectors import cosines, unit
@@ -98,6 +102,7 @@ def partial_correlation(
     confidence: float = 0.95,
     permutations: int = 999,
     alternative: Alternative = "greater",
+    groups: Any = None,
     seed: int | np.random.Generator = 0,
     align: bool = False,
     progress: bool | str = False,
@@ -124,6 +129,9 @@ def partial_correlation(
         As for `permutation_test`.
     alternative : {"greater", "less", "two-sided"}
         Whether the partial correlation is above 0, below, or either.
+    groups : sequence or "labels", optional
+        As for `permutation_test` and `bootstrap_interval`: inputs with equal entries, such as the crops of one
+        photograph, are permuted and drawn together. Groups must be of equal size.
     seed : int or Generator, default 0
         Seed of permutations and resamples.
     align : bool, default False
@@ -180,14 +188,23 @@ def partial_correlation(
     others = one_or_several(given, "given")
     matrices, correlation = _prepared(a, b, others, resolved, align=align)
     inputs = len(matrices[0])
+    numbers = groups_of([a, b, *others.values()], groups, inputs)
+    units = group_count(numbers, inputs)
     estimate, semipartial, permuted = _residual_statistics(resolved, matrices)
-    null = under_permutations(permuted, inputs, permutations, np.random.default_rng(seed), progress=progress)
+    orders = drawn_orders(units, permutations, np.random.default_rng(seed))
+    null = _under(permuted, orders if numbers is None else orders_of_members(orders, numbers), progress)
     distribution = np.full(resamples, np.nan)
     low = high = float("nan")
-    if not np.isnan(estimate):
-        least = resolved.least_inputs + len(others)
-        distribution = _resampled(resolved, matrices, least, resamples, np.random.default_rng(seed), progress)
-        low, high = _interval(distribution, inputs, least, confidence)
+    least = resolved.least_inputs + len(others)
+    if not np.isnan(estimate) and enough_units(
+        units,
+        least_groups(numbers, least),
+        confidence,
+        f"this partial correlation by {resolved.name}",
+        "inputs" if numbers is None else "groups",
+    ):
+        distribution = _resampled(resolved, matrices, numbers, least, resamples, np.random.default_rng(seed), progress)
+        low, high = interval(distribution, confidence)
     return PartialCorrelation(
         estimate=estimate,
         low=low,
@@ -201,7 +218,7 @@ def partial_correlation(
         method=resolved.name,
         confidence=confidence,
         alternative=alternative,
-        exact=other_orders(inputs, permutations) < permutations,
+        exact=draws_all(units, permutations),
     )
 
 
@@ -245,7 +262,8 @@ def _residual_statistics(method: Method, matrices: list[Matrix]) -> tuple[float,
     from simplugins.comparisons.permuting import permuter  # imports Numba
 
     inputs = len(matrices[0])
-    a, b, basis = _vectors(method, matrices, np.ones(inputs))
+    everything = Resample.of(np.ones(inputs, np.int64), None)
+    a, b, basis = _vectors(method, matrices, everything)
     rest_a, rest_b = residual(a, basis), residual(b, basis)
     partial = float(cosines(rest_a[None], rest_b[None])[0, 0])
     if np.isnan(partial) and not np.isnan([a @ b, basis.sum()]).any():
@@ -262,9 +280,16 @@ def _residual_statistics(method: Method, matrices: list[Matrix]) -> tuple[float,
     return partial, float(a @ rest_b), permuted
 
 
-def _vectors(method: Method, matrices: list[Matrix], counts: Vector) -> tuple[Vector, Vector, Matrix]:
+def _under(statistics: Callable[[Orders], Vector], orders: Orders, progress: bool | str) -> Vector:
+    """Return the statistics under orders of the inputs, which are computed in chunks of limited memory."""
+    chunk = max(1, CHUNK_BYTES // (4 * orders.shape[1] ** 2))
+    with progress_bar(range(0, len(orders), chunk), progress, title="permuting") as starts:
+        return np.concatenate([statistics(orders[start : start + chunk]) for start in starts])
+
+
+def _vectors(method: Method, matrices: list[Matrix], resample: Resample) -> tuple[Vector, Vector, Matrix]:
     """Return the unit vectors of `a` and `b`, and a (D, R) orthonormal basis of those of the others."""
-    a, b, *others = (method.embed(matrix, counts) for matrix in matrices)
+    a, b, *others = (resample.embedded(method, matrix) for matrix in matrices)
     stacked = np.array(others).T
     return a, b, np.full_like(stacked, np.nan) if np.isnan(stacked).any() else orth(stacked)
 
@@ -283,6 +308,7 @@ def residual(vector: Vector, basis: Matrix) -> Vector:
 def _resampled(
     method: Method,
     matrices: list[Matrix],
+    groups: NDArray[np.int64] | None,
     least: int,
     resamples: int,
     rng: np.random.Generator,
@@ -291,22 +317,7 @@ def _resampled(
     distribution = np.empty(resamples)
     with progress_bar(range(resamples), progress, title="resampling") as numbers:
         for k in numbers:
-            counts = draw(rng, len(matrices[0]), least)
-            distinct = np.flatnonzero(counts)
-            parts = [matrix[np.ix_(distinct, distinct)] for matrix in matrices]
-            a, b, basis = _vectors(method, parts, counts[distinct].astype(float))
+            resample = Resample.of(draw(rng, len(matrices[0]), least, groups), groups)
+            a, b, basis = _vectors(method, matrices, resample)
             distribution[k] = cosines(residual(a, basis)[None], residual(b, basis)[None])[0, 0]
     return distribution
-
-
-def _interval(distribution: Vector, inputs: int, least: int, confidence: float) -> tuple[float, float]:
-    needed = inputs_for_interval(least, confidence)
-    if inputs >= needed:
-        return interval(distribution, confidence)
-    warnings.warn(
-        f"an interval of this partial correlation at {100 * confidence:g} % needs at least {needed} inputs: {inputs} "
-        f"inputs have too few different resamples",
-        RuntimeWarning,
-        stacklevel=3,
-    )
-    return float("nan"), float("nan")

@@ -16,18 +16,23 @@ from simplugins import __version__
 from simplugins._common.validation import check_between, check_count, check_names
 from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.dual_bootstrap import Over, variances
-from simplugins.comparisons.function_method import FunctionMethod
+from simplugins.comparisons.groups import group_count, least_groups
+from simplugins.comparisons.inference import groups_of, warn_of_repeated_inputs
 from simplugins.comparisons.inputs import all_aligned, one_or_several
 from simplugins.comparisons.method import ComparisonMethod
-from simplugins.comparisons.model_evaluations import null_means, resampled_values
 from simplugins.comparisons.model_ranking import ModelRanking
 from simplugins.comparisons.multiple_tests import family_p_values, holm
 from simplugins.comparisons.noise_ceilings import ceiling_of, jointly_present
-from simplugins.comparisons.resampling import draw, inputs_for_interval, other_orders, p_value
+from simplugins.comparisons.resampling import (
+    TIE,
+    draw,
+    drawn_orders,
+    draws_all,
+    enough_units,
+    orders_of_members,
+    p_value,
+)
 from simplugins.rsm.matrices import Matrix, Missing, Vector, check_missing
-
-_ROUNDING = 1e-9
-"""Estimates within this distance of each other are equal."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +42,16 @@ class _Sides:
     candidates: dict[str, Matrix]
     targets: dict[str, Matrix]
     values: Matrix
+    groups: NDArray[np.int64] | None
 
     @property
     def inputs(self) -> int:
         return len(next(iter(self.targets.values())))
+
+    @property
+    def units(self) -> int:
+        """The number of inputs, or of groups, that are permuted and drawn."""
+        return group_count(self.groups, self.inputs)
 
 
 def rank_models(
@@ -53,6 +64,7 @@ def rank_models(
     resamples: int = 1000,
     confidence: float = 0.95,
     permutations: int = 999,
+    groups: Any = None,
     seed: int | np.random.Generator = 0,
     align: bool = False,
     missing: Missing = "raise",
@@ -82,6 +94,9 @@ def rank_models(
         that they differ, corrected for the number of pairs, rejects at the level ``1 - confidence``.
     permutations : int, default 999
         As for `permutation_test`: the inputs of all targets are permuted alike, and for all candidates alike.
+    groups : sequence or "labels", optional
+        As for `permutation_test` and `bootstrap_interval`: inputs with equal entries, such as the crops of one
+        photograph, are permuted and drawn together. Groups must be of equal size.
     seed : int or Generator, default 0
         Seed of permutations and resamples.
     align : bool, default False
@@ -108,10 +123,10 @@ def rank_models(
     Notes
     -----
     Intervals and tests of differences use Student's t, with variances from the bootstrap: N - 1 degrees of freedom over
-    inputs, S - 1 over S targets, and the smaller of both over both. Over both, three bootstraps with the same draws are
-    combined as in rsatoolbox's dual bootstrap, since drawing both counts their variances repeatedly. (The interval of
-    `bootstrap_interval` is made of percentiles instead, so it is not the same.) Tests of differences are corrected by
-    Holm's procedure, which is valid whatever their dependence.
+    N inputs (or groups), S - 1 over S targets, and the smaller of both over both. Over both, three bootstraps with the
+    same draws are combined as in rsatoolbox's dual bootstrap, since drawing both counts their variances repeatedly.
+    (The interval of `bootstrap_interval` is made of percentiles instead, so it is not the same.) Tests of differences
+    are corrected by Holm's procedure, which is valid whatever their dependence.
 
     The p-values of candidates are those of a permutation test, whose hypothesis is that a candidate is unrelated to all
     targets, not those of the bootstrap. `family_p_values` are corrected for the number of candidates: each statistic is
@@ -139,7 +154,7 @@ def rank_models(
     check_count("resamples", resamples)
     check_count("permutations", permutations)
     check_between("confidence", confidence, 0, 1)
-    sides = _prepared(target, candidates, resolved, align=align, missing=missing)
+    sides = _prepared(target, candidates, resolved, groups=groups, align=align, missing=missing)
     over = _resolved_over(over, len(sides.targets))
     p_values, family = _permutation_p_values(sides, resolved, permutations, seed, progress)
     spread, degrees = _bootstrap(sides, resolved, over, resamples, confidence, seed, progress)
@@ -163,14 +178,14 @@ def rank_models(
             "confidence": confidence,
             "resamples": resamples,
             "permutations": permutations,
-            "exact": other_orders(sides.inputs, permutations) < permutations,
+            "exact": draws_all(sides.units, permutations),
             "simplugins": __version__,
         },
     )
 
 
 def _prepared(
-    target: Any, candidates: Mapping[str, Any], method: ComparisonMethod, *, align: bool, missing: Missing
+    target: Any, candidates: Mapping[str, Any], method: ComparisonMethod, *, groups: Any, align: bool, missing: Missing
 ) -> _Sides:
     """Return checked matrices, candidates in the order of their estimates, and the comparisons."""
     check_missing(missing)
@@ -191,12 +206,13 @@ def _prepared(
     present = jointly_present(matrices)
     sides = dict(zip(models, present, strict=False)), dict(zip(targets, present[len(models) :], strict=True))
     if any(matrix is not original for matrix, original in zip(present, matrices, strict=True)):
-        evaluate = resampled_values(method, list(sides[0].values()), list(sides[1].values()))
+        evaluate = method.resampled_all(list(sides[0].values()), list(sides[1].values()))
         values = evaluate(np.ones(len(present[0]), np.int64))
     sign = -1 if method.larger_is_more_similar is False else 1
     order = np.argsort(-sign * values.mean(1), kind="stable")  # NaN last
     names = list(models)
-    return _Sides({names[i]: sides[0][names[i]] for i in order}, sides[1], values[order])
+    numbers = groups_of([*targets.values(), *models.values()], groups, len(present[0]))
+    return _Sides({names[i]: sides[0][names[i]] for i in order}, sides[1], values[order], numbers)
 
 
 def _resolved_over(over: Over | None, targets: int) -> Over:
@@ -219,7 +235,9 @@ def _permutation_p_values(
     """Return the p-values of each candidate, and those corrected for the number of candidates."""
     matrices = list(sides.candidates.values()), list(sides.targets.values())
     sign = -1 if method.larger_is_more_similar is False else 1
-    null = sign * null_means(method, *matrices, permutations, np.random.default_rng(seed), progress=progress)
+    orders = drawn_orders(sides.units, permutations, np.random.default_rng(seed))
+    orders = orders if sides.groups is None else orders_of_members(orders, sides.groups)
+    null = sign * method.permuted_all(*matrices, orders, progress=progress).mean(2)
     statistics = sign * sides.values.mean(1)
     single = [p_value(statistic, column, "greater") for statistic, column in zip(statistics, null.T, strict=True)]
     return np.array(single), family_p_values(statistics, null)
@@ -235,25 +253,14 @@ def _bootstrap(
     progress: bool | str,
 ) -> tuple[Matrix, int]:
     """Return the (K, K) variances of estimates and differences, NaN if they are unknown, and the degrees of freedom."""
-    inputs, targets = sides.inputs, len(sides.targets)
-    degrees = {"inputs": inputs - 1, "targets": targets - 1, "both": min(inputs, targets) - 1}[over]
+    units, targets = sides.units, len(sides.targets)
+    degrees = {"inputs": units - 1, "targets": targets - 1, "both": min(units, targets) - 1}[over]
     spread = np.full(2 * (len(sides.candidates),), np.nan)
-    needed = inputs_for_interval(method.least_different, confidence)
-    if over != "targets" and inputs < needed:
-        warnings.warn(
-            f"intervals of {method.name} at {100 * confidence:g} % need at least {needed} inputs: {inputs} inputs have "
-            f"too few different resamples",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-        return spread, degrees
-    if over != "targets" and isinstance(method, FunctionMethod):
-        warnings.warn(
-            f"{method.name} is a plain function: its resamples include pairs of an input with itself, which only a "
-            f"Method can ignore",
-            RuntimeWarning,
-            stacklevel=3,
-        )
+    if over != "targets":
+        least = least_groups(sides.groups, method.least_different)
+        if not enough_units(units, least, confidence, method.name, "inputs" if sides.groups is None else "groups"):
+            return spread, degrees
+        warn_of_repeated_inputs(method)
     rng = np.random.default_rng(seed)
     defined = np.flatnonzero(~np.isnan(sides.values).any(1))
     if not defined.size:
@@ -261,10 +268,10 @@ def _bootstrap(
     candidates = list(sides.candidates.values())
     spread[np.ix_(defined, defined)], undefined = variances(
         sides.values[defined],
-        resampled_values(method, [candidates[i] for i in defined], list(sides.targets.values())),
-        lambda: draw(rng, inputs, method.least_different),
+        method.resampled_all([candidates[i] for i in defined], list(sides.targets.values()), sides.groups),
+        lambda: draw(rng, sides.inputs, method.least_different, sides.groups),
         over=over,
-        units=inputs,
+        units=units,
         resamples=resamples,
         rng=rng,
         progress=progress,
@@ -291,7 +298,7 @@ def _difference_p_values(estimates: Vector, spread: Matrix, degrees: int) -> Mat
     differences = np.abs(estimates[:, None] - estimates)
     with np.errstate(divide="ignore", invalid="ignore"):
         p_values = 2 * stdtr(degrees, -differences / np.sqrt(spread))
-    p_values[(differences < _ROUNDING) & ~np.isnan(spread)] = 1
+    p_values[(differences < TIE) & ~np.isnan(spread)] = 1
     pairs = _pairs(len(estimates))
     result = np.where(np.eye(len(estimates), dtype=bool), 1.0, 0.0)
     result[pairs] = holm(p_values[pairs])

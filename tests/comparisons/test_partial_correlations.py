@@ -128,6 +128,28 @@ def test_the_interval_is_made_of_resampled_estimates(method):
     assert (result.low, result.high) == pytest.approx(np.quantile(expected, [0.025, 0.975]))
 
 
+def test_groups_are_permuted_and_drawn_together():
+    a, b, *given = confounded(7, inputs=12)
+    groups = np.repeat(np.arange(6), 2)
+    options = {"given": given, "method": "rsa-pearson", "groups": groups, "seed": 1}
+    result = simplugins.partial_correlation(a, b, permutations=25, resamples=45, **options)
+    others = [of_pairs(matrix) for matrix in given]
+    rest_a, rest_b = squareform(left(of_pairs(a), others)), left(of_pairs(b), others)
+    rng = np.random.default_rng(1)
+    for value in result.null_distribution:
+        order = (2 * rng.permutation(6)[:, None] + [0, 1]).ravel()
+        permuted = left(of_pairs(rest_a[np.ix_(order, order)]), others)
+        assert value == pytest.approx(np.corrcoef(permuted, rest_b)[0, 1], abs=1e-10)
+    rng = np.random.default_rng(1)
+    upper = np.triu_indices(12, 1)
+    for value in result.distribution:
+        counts = draw(rng, 12, 5, groups)
+        weights = counts[upper[0]] * np.where(groups[upper[0]] == groups[upper[1]], 1, counts[upper[1]])
+        vectors = [np.repeat(of_pairs(matrix), weights) for matrix in (a, b, *given)]
+        expected = np.corrcoef(*(left(vector, vectors[2:]) for vector in vectors[:2]))[0, 1]
+        assert value == pytest.approx(expected, abs=1e-9)
+
+
 @pytest.mark.parametrize("which", ["a", "b"])
 def test_what_given_determines_is_nan(which):
     a, b, c, d = confounded(5)

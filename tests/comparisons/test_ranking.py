@@ -217,6 +217,22 @@ def test_inputs_are_aligned_by_label():
         simplugins.rank_models(labelled, shuffled, **options)
 
 
+@pytest.mark.parametrize("method", ["cka-debiased", "rsa-spearman", "mutual-knn"])
+def test_groups_are_drawn_and_permuted_together(method):
+    candidates, targets = models_and_targets(inputs=16, targets=1)
+    name, groups = "noise 0.9", np.tile(np.arange(8), 2)
+    options = {"method_options": {"k": 3} if method == "mutual-knn" else None, "groups": groups, "seed": 4}
+    ranking = simplugins.rank_models(
+        targets[0], {name: candidates[name]}, method, resamples=60, permutations=29, **options
+    )
+    interval = simplugins.bootstrap_interval(candidates[name], targets[0], method, resamples=60, **options)
+    variance = interval.distribution.var(ddof=1) * 8 / 7
+    low, high = ranking.intervals[0]
+    assert (high - low) / 2 == pytest.approx(stdtrit(7, 0.975) * np.sqrt(variance))
+    test = simplugins.permutation_test(candidates[name], targets[0], method, permutations=29, **options)
+    assert ranking.p_values[0] == test.p_value
+
+
 def test_targets_are_named_by_key_or_number():
     candidates, targets = models_and_targets()
     options = {"resamples": 2, "permutations": 9, "confidence": 0.3}
@@ -245,6 +261,8 @@ def test_few_inputs_have_no_intervals_and_all_their_orders():
         ({"candidates": {}}, ValueError, "candidates.*at least one"),
         ({"target": []}, ValueError, "target.*at least one"),
         ({"confidence": 1.0}, ValueError, "confidence"),
+        ({"groups": [0, 1]}, ValueError, "groups"),
+        ({"groups": [0, 0, 0, 1, 1, 2, 2, 2]}, ValueError, "groups of equal size"),
         ({"resamples": 0}, ValueError, "resamples"),
         ({"permutations": 0.5}, ValueError, "permutations"),
         ({"candidates": {"small": indefinite(0, 7)}}, ValueError, r"candidates\['small'\]"),
