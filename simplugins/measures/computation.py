@@ -170,7 +170,11 @@ def compute_rsm(
 
     A response of zero has cosine 0 to everything. If all responses are equal, RBF is 1. If two sets differ in size, the
     smaller one is matched into the larger, and unmatched positions count as matched to zero vectors, so that norms,
-    cosine and distance keep their meaning: ``d^2 = |X|^2 + |Y|^2 - 2 m``. Without `other`, the diagonal is that of the
+    cosine and distance keep their meaning: ``d^2 = |X|^2 + |Y|^2 - 2 m``. A cosine then depends on the sizes; if these
+    explain most of it, a RuntimeWarning is issued. With ``normalize="matched"``, the cosine is m divided by the norms
+    of the matched positions. With "mass", m is replaced by the largest ``sum_st T_st <x_s, y_t>`` over plans T with row
+    sums 1 / S and column sums 1 / T, exact optimal transport, and squared norms by their means over positions. Both
+    equal the plain cosine if sizes are equal; both run on the CPU. Without `other`, the diagonal is that of the
     identity, which is optimal; with `other`, an approximate matching may miss it even for equal inputs.
 
     References

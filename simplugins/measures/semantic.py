@@ -15,8 +15,9 @@ from simplugins._common import gpu
 from simplugins.activations.activations import Activations
 from simplugins.activations.preparation import Normalisation
 from simplugins.compute.engines import check_engine, check_precision, choose_engine
-from simplugins.compute.job import Job, TileResult, check_pair
+from simplugins.compute.job import Job, Operation, TileResult, check_pair
 from simplugins.compute.memory import SOLVER_BYTES
+from simplugins.compute.run import Resources
 from simplugins.matching.auction import Auction
 from simplugins.matching.identity import Identity
 from simplugins.matching.matcher import Matcher
@@ -204,6 +205,12 @@ class SemanticMeasure(Measure):
                 f"no matching but the identity, got {matcher.name!r}; use 'semantic-{self.kernel}'"
             )
         return MatchedPairs(matcher, options.certify, options.engine, options.precision)
+
+    def job(
+        self, x: Activations, y: Activations | None, operation: Operation, resources: Resources | None = None
+    ) -> Job:
+        """Return the job of an operation on x and y as they are."""
+        return Job(x, y, operation)
 
     def similarities(self, result: TileResult, x: Activations, y: Activations | None, sigma: Sigma) -> Similarities:
         """Apply the kernel to aligned inner products."""

@@ -190,7 +190,7 @@ class RSM(Algebra, Constructors):
         ``(upper - m) / |upper|``, where m is the aligned inner product of the pair's matching, and no matching exceeds
         `upper`. For a positive bound, m is thus at least ``(1 - gap) upper``. The gap is 0 where both agree to
         rounding, and infinite where the bound is 0 and m is negative. It refers to aligned inner products; it holds for
-        cosines as well, but not for RBF values.
+        cosines as well, but not for RBF values, nor for cosines with ``normalize="matched"``.
         """
         return self.source.gap
 

@@ -34,6 +34,8 @@ def test_activations_are_centred_and_normalised_first(folder, photos, run):
     table = simplugins.compare_layers(layers, **options)
     np.testing.assert_allclose(simplugins.load_comparison(folder / "table.npz").values, table.values, rtol=1e-6)
     assert run("estimate", folder / "maps.npy", "--seconds", "0.05", *flags).exit_code == 0
+    assert run("rsm", folder / "maps.npy", "-o", folder / "a.npz", *flags, "--normalize", "mass").exit_code == 0
+    assert simplugins.load_rsm(folder / "a.npz").metadata["normalize"] == ["position", "mass"]
 
 
 def test_a_normalisation_that_does_not_exist_is_named(folder, run_process):

@@ -74,16 +74,19 @@ def test_workers_compute_measures_of_their_own_kind(client, repeated, measure, w
     assert dict(there.metadata) == dict(here.metadata)
 
 
-@pytest.mark.parametrize("on_disk", [True, False])
-def test_workers_prepare_activations(client, tmp_path, repeated, on_disk):
-    options = {"other": repeated[:5] * 2, "center": "channel", "normalize": "position", "tile_size": 16}
+@pytest.mark.parametrize(
+    ("normalize", "on_disk"), [("position", True), ("position", False), ("matched", False), ("mass", True)]
+)
+def test_workers_prepare_activations_and_normalise_sets(client, tmp_path, repeated, normalize, on_disk):
+    mask = np.random.default_rng(0).random((len(repeated), 10, 10)) < 0.3
+    options = {"mask": mask, "other": repeated[:5] * 2, "center": "channel", "normalize": normalize, "tile_size": 16}
     source = repeated
     if on_disk:
         np.save(tmp_path / "maps.npy", repeated)
         source = tmp_path / "maps.npy"
     there = simplugins.compute_rsm(source, scheduler=client, **options)
     assert_equal_to_rounding(there, simplugins.compute_rsm(repeated, **options))
-    assert there.metadata["center"] == "channel"
+    assert (there.metadata["center"], there.metadata["normalize"]) == ("channel", normalize)
 
 
 def test_a_store_begun_here_is_completed_by_a_cluster_at_an_address(client, tmp_path, repeated):
