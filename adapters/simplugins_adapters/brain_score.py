@@ -251,9 +251,9 @@ def register() -> list[str]:
     Returns
     -------
     list of str
-        Their names there, such as "simplugins-semantic-cosine-cka"; ``metric_registry[name]()`` returns the metric.
-        ``load_metric`` only finds files of its own package. Similarities whose larger values mean less similar are left
-        out, with a warning.
+        Their names there, such as "simplugins-semantic-cosine-cka-debiased"; ``metric_registry[name]()`` returns the
+        metric. ``load_metric`` only finds files of its own package. Similarities whose larger values mean less similar
+        are left out, with a warning.
     """
     from brainscore_vision import metric_registry
 

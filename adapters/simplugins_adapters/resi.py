@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TOOL = "ReSi"
 
-_ACRONYMS = ("cca", "cka", "rbf", "rsa")
+_ACRONYMS = ("cca", "cka", "knn", "rbf", "rsa")
 
 _FACTS = (
     "is_metric",
@@ -133,7 +133,7 @@ def run(arguments: list[str]) -> None:
 
 
 def class_name(similarity: str) -> str:
-    """Return the name of a similarity as a class name: words capitalised, and CCA, CKA, RBF, RSA in capitals.
+    """Return the name of a similarity as a class name: words capitalised, and CCA, CKA, KNN, RBF, RSA in capitals.
 
     Examples
     --------

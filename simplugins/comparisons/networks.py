@@ -272,8 +272,8 @@ def resolve_similarity(similarity: str | Callable[..., Any]) -> Callable[..., An
 
     Examples
     --------
-    >>> resolve_similarity("semantic-cosine-cka")
-    NetworkSimilarity semantic-cosine-cka
+    >>> resolve_similarity("semantic-cosine-cka-debiased")
+    NetworkSimilarity semantic-cosine-cka-debiased
     """
     plugin: Any = plugins.load(GROUP, similarity) if isinstance(similarity, str) else similarity
     if isinstance(plugin, type):
@@ -286,15 +286,15 @@ def resolve_similarity(similarity: str | Callable[..., Any]) -> Callable[..., An
     return plugin  # type: ignore[no-any-return]
 
 
-semantic_linear_cka = NetworkSimilarity("semantic-linear", "cka")
-semantic_linear_rsa_spearman = NetworkSimilarity("semantic-linear", "rsa-spearman")
-semantic_cosine_cka = NetworkSimilarity("semantic-cosine", "cka")
+semantic_cosine_cka_debiased = NetworkSimilarity("semantic-cosine", "cka-debiased")
 semantic_cosine_rsa_spearman = NetworkSimilarity("semantic-cosine", "rsa-spearman")
-semantic_rbf_cka = NetworkSimilarity("semantic-rbf", "cka")
-semantic_rbf_rsa_spearman = NetworkSimilarity("semantic-rbf", "rsa-spearman")
-spatio_semantic_linear_cka = NetworkSimilarity("spatio-semantic-linear", "cka")
-spatio_semantic_linear_rsa_spearman = NetworkSimilarity("spatio-semantic-linear", "rsa-spearman")
-spatio_semantic_cosine_cka = NetworkSimilarity("spatio-semantic-cosine", "cka")
+semantic_cosine_mutual_knn = NetworkSimilarity("semantic-cosine", "mutual-knn")
+spatio_semantic_cosine_cka_debiased = NetworkSimilarity("spatio-semantic-cosine", "cka-debiased")
 spatio_semantic_cosine_rsa_spearman = NetworkSimilarity("spatio-semantic-cosine", "rsa-spearman")
-spatio_semantic_rbf_cka = NetworkSimilarity("spatio-semantic-rbf", "cka")
-spatio_semantic_rbf_rsa_spearman = NetworkSimilarity("spatio-semantic-rbf", "rsa-spearman")
+spatio_semantic_cosine_mutual_knn = NetworkSimilarity("spatio-semantic-cosine", "mutual-knn")
+second_order_cosine_cka_debiased = NetworkSimilarity("second-order-cosine", "cka-debiased")
+second_order_cosine_rsa_spearman = NetworkSimilarity("second-order-cosine", "rsa-spearman")
+second_order_cosine_mutual_knn = NetworkSimilarity("second-order-cosine", "mutual-knn")
+mean_pooled_cosine_cka_debiased = NetworkSimilarity("mean-pooled-cosine", "cka-debiased")
+mean_pooled_cosine_rsa_spearman = NetworkSimilarity("mean-pooled-cosine", "rsa-spearman")
+mean_pooled_cosine_mutual_knn = NetworkSimilarity("mean-pooled-cosine", "mutual-knn")

@@ -147,8 +147,8 @@ def test_comparisons_and_similarities_have_their_own_conversions():
     )
     comparison = simplugins.compare_layers({"a": rsm_of("abcd")}, method="cka-debiased")
     assert comparison.to(adapter) == "cka-debiased"
-    for similarity in (simplugins.similarity(method="cka"), "semantic-cosine-cka"):
-        assert adapter.to(similarity, case=str.upper) == "SEMANTIC-COSINE-CKA"
+    for similarity in (simplugins.similarity(), "semantic-cosine-cka-debiased"):
+        assert adapter.to(similarity, case=str.upper) == "SEMANTIC-COSINE-CKA-DEBIASED"
     assert simplugins.similarity().to(adapter, case=str.upper) == "SEMANTIC-COSINE-CKA-DEBIASED"
     assert adapter.to(lambda one, other: 0.5, case=str.upper) == "<LAMBDA>"
     for use, capability in (
@@ -162,8 +162,8 @@ def test_comparisons_and_similarities_have_their_own_conversions():
 
 
 def test_unknown_similarities_suggest_the_nearest(lists):
-    with pytest.raises(ValueError, match=r"'semantic-cosin-cka'.*semantic-cosine-cka"):
-        lists.to("semantic-cosin-cka")
+    with pytest.raises(ValueError, match=r"'semantic-cosin-cka-debiased'.*semantic-cosine-cka-debiased"):
+        lists.to("semantic-cosin-cka-debiased")
 
 
 @pytest.mark.parametrize("item", [None, 3, [], {}, np.eye(3), object()])

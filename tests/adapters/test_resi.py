@@ -19,10 +19,9 @@ import simplugins
 from simplugins import plugins
 
 NAMES = [
-    f"{kind}{kernel}{method}"
-    for kernel in ("Cosine", "Linear", "RBF")
-    for method in ("CKA", "RSASpearman")
-    for kind in ("Semantic", "SpatioSemantic")
+    f"{kind}Cosine{method}"
+    for kind in ("Semantic", "SpatioSemantic", "SecondOrder", "MeanPooled")
+    for method in ("CKADebiased", "RSASpearman", "MutualKNN")
 ]
 INVARIANCES = ("affine", "invertible_linear", "ortho", "permutation", "isotropic_scaling", "translation")
 
@@ -97,19 +96,21 @@ def test_every_similarity_becomes_a_measure_named_after_it(measures):
 def test_values_are_those_of_compare_on_indefinite_rsms(measures, indefinite, kernel, patches, method, name):
     pair = indefinite[kernel]
     assert np.linalg.eigvalsh(pair[0].values)[0] < -1e-4 * np.linalg.norm(pair[0].values, 2)
-    simplugins.adapter("resi").register()
-    measure = measures[resi.class_name(f"semantic-{kernel}") + name]
+    measure = simplugins.similarity(f"semantic-{kernel}", method).to("resi")
+    assert measure.name == resi.class_name(f"semantic-{kernel}") + name
     result = measure(*map(torch.tensor, patches), "nchw")
     assert type(result) is float
     assert result == pytest.approx(simplugins.compare(*pair, method), abs=1e-6)
 
 
 def test_spatio_semantic_cka_equals_cka_of_flattened_maps(measures, patches):
-    simplugins.adapter("resi").register()
+    spatial, semantic = (
+        simplugins.similarity(f"{kind}-linear", "cka").to("resi") for kind in ("spatio-semantic", "semantic")
+    )
     maps = [torch.tensor(maps, dtype=torch.float64) for maps in patches]
-    assert measures["SpatioSemanticLinearCKA"](*maps, "nchw") == pytest.approx(measures["CKA"](*maps, "nchw"), abs=1e-9)
+    assert spatial(*maps, "nchw") == pytest.approx(measures["CKA"](*maps, "nchw"), abs=1e-9)
     vectors = [x.flatten(1) for x in maps]
-    assert measures["SemanticLinearCKA"](*vectors, "nd") == pytest.approx(measures["CKA"](*vectors, "nd"), abs=1e-9)
+    assert semantic(*vectors, "nd") == pytest.approx(measures["CKA"](*vectors, "nd"), abs=1e-9)
 
 
 @pytest.mark.parametrize("shape", ["nd", "ntd", "nchw"])
@@ -152,17 +153,17 @@ def test_attributes_are_those_of_the_similarity(measures):
 
 def test_registering_is_repeatable_and_overwrites_no_other_measure(measures, patches):
     first = simplugins.adapter("resi").register()
-    value = measures["SemanticCosineCKA"](*patches, "nchw")
+    value = measures["SemanticCosineCKADebiased"](*patches, "nchw")
     count = len(measures)
     assert simplugins.adapter("resi").register() == first
     assert len(measures) == count
-    assert measures["SemanticCosineCKA"](*patches, "nchw") == value
-    measures["SemanticRBFCKA"], theirs = measures["CKA"], measures["CKA"]
-    del measures["SemanticCosineCKA"]
-    with pytest.raises(ValueError, match=r"'SemanticRBFCKA'.*'semantic-rbf-cka'"):
+    assert measures["SemanticCosineCKADebiased"](*patches, "nchw") == value
+    measures["SemanticCosineRSASpearman"], theirs = measures["CKA"], measures["CKA"]
+    del measures["SemanticCosineCKADebiased"]
+    with pytest.raises(ValueError, match=r"'SemanticCosineRSASpearman'.*'semantic-cosine-rsa-spearman'"):
         simplugins.adapter("resi").register()
-    assert measures["SemanticRBFCKA"] is theirs
-    assert "SemanticCosineCKA" not in measures
+    assert measures["SemanticCosineRSASpearman"] is theirs
+    assert "SemanticCosineCKADebiased" not in measures
 
 
 def test_plain_callables_are_registered_if_they_declare_their_direction(measures, plugin, patches):
@@ -222,7 +223,7 @@ def test_failures_that_resi_records_as_nan_cause_a_warning(patches):
     measure = simplugins.similarity().to("resi")
     broken = patches[0].copy()
     broken[3] = np.nan
-    with pytest.warns(RuntimeWarning, match=r"SemanticCosineCKA.*first network.*\b32 NaN"):
+    with pytest.warns(RuntimeWarning, match=r"SemanticCosineCKADebiased.*first network.*\b32 NaN"):
         assert np.isnan(experiment.compare_single_measure(broken, patches[1], measure, "nchw")["metric_value"])
     result = experiment.compare_single_measure(*patches, measure, "nchw")["metric_value"]
     assert result == measure(*patches, "nchw")
@@ -236,19 +237,19 @@ def test_the_command_line_counts_failures_at_the_end(monkeypatch, measures, patc
         assert (name, sys.argv) == ("repsim.run", ["repsim.run", "-c", "config.yaml"])
         for inputs in (5, 4, 118):
             with contextlib.suppress(ValueError):
-                measures["SemanticRBFCKA"](patches[0], patches[1][:inputs], "nchw")
+                measures["SemanticCosineRSASpearman"](patches[0], patches[1][:inputs], "nchw")
 
     monkeypatch.setattr(resi.runpy, "run_module", run_module)
     with pytest.warns(RuntimeWarning) as warned:
         simplugins.adapter("resi").run(["-c", "config.yaml"])
     first, last = (str(warning.message) for warning in warned)
-    assert re.match(r"SemanticRBFCKA failed.*\b118\b.*\b5$", first)
-    assert re.match(r"SemanticRBFCKA failed in 2 comparisons.*\b118\b.*\b5$", last)
+    assert re.match(r"SemanticCosineRSASpearman failed.*\b118\b.*\b5$", first)
+    assert re.match(r"SemanticCosineRSASpearman failed in 2 comparisons.*\b118\b.*\b5$", last)
 
 
 def test_the_command_line_of_the_tool_knows_our_measures(measures, their_command):
     argv, path = list(sys.argv), list(sys.path)
-    their_command("SemanticCosineCKA", "CKA", "SpatioSemanticRBFRSASpearman")
+    their_command("SemanticCosineCKADebiased", "CKA", "SpatioSemanticCosineRSASpearman")
     assert set(NAMES) <= measures.keys()
     with pytest.raises(AssertionError, match="Some measures in"):
         their_command("SemanticCosineCCA")
@@ -270,7 +271,10 @@ def test_an_experiment_of_the_tool_runs_with_our_measures(resi_itself, measures,
     simplugins.adapter("resi").register()
     groups = [[Model("VISION", "net", "photos", layer, seed) for seed in range(2)] for layer in ("block10", "block15")]
     experiment = of_resi("benchmark.group_separation_experiment").GroupSeparationExperiment(
-        groups, [measures["SemanticCosineCKA"]], "photos", storage_path=str(tmp_path / "results" / "result.parquet")
+        groups,
+        [measures["SemanticCosineCKADebiased"]],
+        "photos",
+        storage_path=str(tmp_path / "results" / "result.parquet"),
     )
     experiment.run()
     scores = {result["quality_measure"]: result["value"] for result in experiment.eval()}

@@ -14,8 +14,10 @@ from simplugins import plugins
 
 CKA = "measure/simplugins/cka-kernel={}-hsic=gretton-score"
 ANGLE = "measure/simplugins/cka-kernel={}-hsic=gretton-distance=angular"
+DEBIASED = "measure/simplugins/cka-kernel={}-hsic=song-score"
+DEBIASED_ANGLE = "measure/simplugins/cka-kernel={}-hsic=song-distance=angular"
 SPEARMAN = "measure/simplugins/rsa-rdm={}-compare=spearman"
-MEASURES = [f"{kind}_{kernel}" for kind in ("semantic", "spatio_semantic") for kernel in ("linear", "cosine", "rbf")]
+MEASURES = [f"{kind}_cosine" for kind in ("semantic", "spatio_semantic", "second_order", "mean_pooled")]
 
 
 @pytest.fixture(scope="module")
@@ -61,21 +63,24 @@ def test_every_similarity_has_its_own_and_a_standard_id(repository):
     before = dict(repository.registration.registry)
     ids = simplugins.adapter("similarity-repository").register()
     own = [f"simplugins/{plugin.name}" for plugin in plugins.available("simplugins.similarities")]
-    standard = [form.format(measure) for form in (CKA, ANGLE, SPEARMAN) for measure in MEASURES]
+    standard = [form.format(measure) for form in (DEBIASED, DEBIASED_ANGLE, SPEARMAN) for measure in MEASURES]
+    standard += [f"measure/simplugins/{measure.replace('_', '-')}-mutual-knn" for measure in MEASURES]
     assert sorted(ids) == sorted([*own, *standard])
     assert repository.registration.registry.keys() == {*before, *ids}
     assert all(repository.make(id_) is measure for id_, measure in before.items())
     assert repository.make("measure/simplugins/*").keys() == {*standard}
     assert {*standard} <= repository.all_measures().keys()
-    assert repository.make("measure/*/cka-kernel=semantic_*-hsic=gretton-score").keys() == {
-        CKA.format(f"semantic_{kernel}") for kernel in ("linear", "cosine", "rbf")
+    assert repository.make("measure/*/cka-kernel=semantic_*-hsic=song-score").keys() == {
+        DEBIASED.format("semantic_cosine")
     }
 
 
-def test_values_are_those_of_compare_on_indefinite_rsms(repository, indefinite, kernel, patches):
+def test_values_are_those_of_compare_on_indefinite_rsms(repository, plugin, indefinite, kernel, patches):
     pair = indefinite[kernel]
     assert np.linalg.eigvalsh(pair[0].values)[0] < -1e-4 * np.linalg.norm(pair[0].values, 2)
     copies = [maps.copy() for maps in patches]
+    for method in ("cka", "rsa-spearman"):
+        plugin(f"semantic-{kernel}-{method}", simplugins.similarity(f"semantic-{kernel}", method))
     simplugins.adapter("similarity-repository").register()
     measure = f"semantic_{kernel}"
     for id_, method in ((CKA, "cka"), (ANGLE, "angular-cka"), (SPEARMAN, "rsa-spearman")):
@@ -88,8 +93,9 @@ def test_values_are_those_of_compare_on_indefinite_rsms(repository, indefinite, 
 
 
 @pytest.mark.parametrize("form", ["gretton-score", "gretton-distance=angular"])
-def test_other_repositories_agree_on_vectors(repository, photos, form):
+def test_other_repositories_agree_on_vectors(repository, plugin, photos, form):
     x, y = photos["block10"].mean((2, 3), dtype=float), photos["block15"].mean((2, 3), dtype=float)
+    plugin("linear", simplugins.similarity("semantic-linear", "cka"))
     simplugins.adapter("similarity-repository").register()
     result = {
         repo: repository.make(f"measure/{repo}/cka-kernel={kernel}-hsic={form}")(x, y)
@@ -98,8 +104,9 @@ def test_other_repositories_agree_on_vectors(repository, photos, form):
     assert result["simplugins"] == pytest.approx(result["netrep"], abs=1e-9)
 
 
-def test_spearman_is_that_of_the_rdm_which_the_id_names(repository, photos, kernel):
+def test_spearman_is_that_of_the_rdm_which_the_id_names(repository, plugin, photos, kernel):
     x, y = photos["block10"], photos["block15"]
+    plugin(kernel, simplugins.similarity(f"semantic-{kernel}", "rsa-spearman"))
     simplugins.adapter("similarity-repository").register()
     result = repository.make(SPEARMAN.format(f"semantic_{kernel}"))(x, y)
     rdms = []
@@ -111,7 +118,7 @@ def test_spearman_is_that_of_the_rdm_which_the_id_names(repository, photos, kern
 
 def test_arrays_of_two_three_and_four_dimensions(repository, photos):
     simplugins.adapter("similarity-repository").register()
-    measure = repository.make("simplugins/semantic-cosine-cka")
+    measure = repository.make("simplugins/semantic-cosine-cka-debiased")
     maps, others = photos["block10"], photos["block15"]
     tokens = maps.reshape(24, 112, -1).transpose(0, 2, 1)
     assert measure(tokens, others) == pytest.approx(measure(maps, others), abs=1e-9)
@@ -127,12 +134,12 @@ def test_registering_is_repeatable_and_overwrites_no_other_id(repository):
     after = dict(repository.registration.registry)
     assert adapter.register() == ids
     assert repository.registration.registry == after
-    repository.registration.registry.pop("simplugins/semantic-linear-cka")
-    repository.register(CKA.format("semantic_rbf"), max)
-    with pytest.raises(ValueError, match=r"'measure/simplugins/cka-kernel=semantic_rbf-hsic"):
+    repository.registration.registry.pop("simplugins/semantic-cosine-cka-debiased")
+    repository.register(DEBIASED.format("semantic_cosine"), max)
+    with pytest.raises(ValueError, match=r"'measure/simplugins/cka-kernel=semantic_cosine-hsic"):
         adapter.register()
-    assert repository.make(CKA.format("semantic_rbf")) is max
-    assert not repository.match("simplugins/semantic-linear-cka")
+    assert repository.make(DEBIASED.format("semantic_cosine")) is max
+    assert not repository.match("simplugins/semantic-cosine-cka-debiased")
 
 
 def test_ids_state_the_options(repository, plugin):
@@ -199,9 +206,9 @@ def test_one_similarity_becomes_a_function_to_register(repository, photos):
 def test_undefined_values_are_nan_with_a_warning(repository):
     simplugins.adapter("similarity-repository").register()
     x = np.random.default_rng(0).normal(size=(6, 3))
-    for form in (CKA, ANGLE):
+    for form in (DEBIASED, DEBIASED_ANGLE):
         with pytest.warns(RuntimeWarning, match="NaN"):
-            assert math.isnan(repository.make(form.format("semantic_linear"))(x, np.ones((6, 3))))
+            assert math.isnan(repository.make(form.format("semantic_cosine"))(x, np.ones((6, 3))))
 
 
 def test_another_package_of_that_name_is_not_the_tool(tmp_path, monkeypatch):

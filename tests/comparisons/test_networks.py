@@ -133,13 +133,14 @@ def test_options_of_measures_apply_to_both_networks(networks):
 
 
 @pytest.mark.parametrize("name", [plugin.name for plugin in plugins.available(GROUP)])
-def test_registered_similarities_have_the_name_of_their_entry_point(networks, name):
+def test_registered_similarities_have_the_name_of_their_entry_point(name):
     registered = resolve_similarity(name)
     assert isinstance(registered, NetworkSimilarity)
     assert registered.name == name
-    assert repr(registered) == f"NetworkSimilarity {name}"
-    a, b = networks
-    rsms = [simplugins.compute_rsm(maps, registered.measure) for maps in networks]
+    assert repr(registered).startswith(f"NetworkSimilarity {name}")
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(14, 5, 3, 3)), rng.normal(size=(14, 7, 3, 3))
+    rsms = [simplugins.compute_rsm(maps, registered.measure) for maps in (a, b)]
     assert registered(a, b, "nchw") == pytest.approx(simplugins.compare(*rsms, registered.method))
     assert registered(a, b, layout="nchw") == pytest.approx(registered(b, a))
     assert registered.is_symmetric
@@ -154,16 +155,18 @@ def test_similarities_are_resolved_by_name_class_or_object():
 
     assert resolve_similarity(len) is len
     assert resolve_similarity(Constant)(None, None) == 0.5
-    with pytest.raises(ValueError, match=r"'semantic-cosine-ckaa'.*semantic-cosine-cka\b"):
-        resolve_similarity("semantic-cosine-ckaa")
+    with pytest.raises(ValueError, match=r"'semantic-cosine-cka-debiase'.*semantic-cosine-cka-debiased\b"):
+        resolve_similarity("semantic-cosine-cka-debiase")
     with pytest.raises(TypeError, match=r"similarity\b.*\bint\b"):
         resolve_similarity(3)
 
 
-def test_every_measure_is_registered_with_cka_and_spearman():
-    assert sorted(plugin.name for plugin in plugins.available(GROUP)) == sorted(
-        f"{measure}-{method}" for measure in MEASURES for method in ("cka", "rsa-spearman")
-    )
+def test_measures_are_registered_with_unbiased_methods():
+    measures = [f"{kind}-cosine" for kind in ("semantic", "spatio-semantic", "second-order", "mean-pooled")]
+    names = {f"{measure}-{method}" for measure in measures for method in ("cka-debiased", "rsa-spearman", "mutual-knn")}
+    assert {plugin.name for plugin in plugins.available(GROUP)} == names
+    for name in names:
+        assert plugins.load(GROUP, name).name == name
 
 
 def test_networks_may_differ_in_channels_and_positions(networks):

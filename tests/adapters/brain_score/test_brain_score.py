@@ -486,14 +486,14 @@ def test_similarities_are_added_to_the_registry(assemblies, activations, registr
     assert names == [f"simplugins-{plugin}" for plugin in brain_score.all_similarities()]
     assert len(names) >= 12
     assert simplugins.adapter("brain-score").register() == names
-    for name in ("semantic-cosine-cka", "spatio-semantic-linear-rsa-spearman"):
+    for name in ("semantic-cosine-cka-debiased", "spatio-semantic-cosine-rsa-spearman"):
         score = brainscore_vision.metric_registry[f"simplugins-{name}"]()(*pair)
         similarity = simplugins.similarity(*re.fullmatch("(.*(?:linear|cosine))-(.*)", name).groups())
         assert float(score) == pytest.approx(similarity(activations["block15"], activations["block10"]), abs=1e-12)
-    score = brainscore_vision.metric_registry["simplugins-semantic-cosine-cka"](grid=())(*pair)
+    score = brainscore_vision.metric_registry["simplugins-semantic-cosine-cka-debiased"](grid=())(*pair)
     assert score.attrs["grid"] == ("one position", "one position")
-    with pytest.raises(AssertionError, match="simplugins-semantic-cosine-cka"):
-        load_metric("simplugins-semantic-cosine-cka")
+    with pytest.raises(AssertionError, match="simplugins-semantic-cosine-cka-debiased"):
+        load_metric("simplugins-semantic-cosine-cka-debiased")
 
 
 def test_plain_callables_are_registered_unless_they_are_distances(assemblies, registry, monkeypatch):
