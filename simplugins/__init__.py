@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from simplugins.comparisons.cka_estimates import CkaEstimate, estimate_cka
     from simplugins.comparisons.comparing import compare
     from simplugins.comparisons.comparison_files import load_comparison
+    from simplugins.comparisons.controls import Controls, controls
     from simplugins.comparisons.crossvalidation import CrossValidation, crossvalidate
     from simplugins.comparisons.decoupling import Decoupling, decouple
     from simplugins.comparisons.differences import PairedDifference, difference_test
@@ -73,6 +74,7 @@ _MODULES = {
     "Calibration": "comparisons.null_calibration",
     "CkaEstimate": "comparisons.cka_estimates",
     "CrossValidation": "comparisons.crossvalidation",
+    "Controls": "comparisons.controls",
     "Comparison": "comparisons.layer_comparison",
     "Decoupling": "comparisons.decoupling",
     "Estimate": "measures.cost.estimates",
@@ -104,6 +106,7 @@ _MODULES = {
     "compute_rsm": "measures.computation",
     "compute_rsms": "measures.several_measures",
     "crossvalidate": "comparisons.crossvalidation",
+    "controls": "comparisons.controls",
     "data": "data",
     "difference_test": "comparisons.differences",
     "decouple": "comparisons.decoupling",
@@ -148,6 +151,7 @@ __all__ = [
     "Calibration",
     "CkaEstimate",
     "Comparison",
+    "Controls",
     "CrossValidation",
     "Decoupling",
     "Estimate",
@@ -179,6 +183,7 @@ __all__ = [
     "comparisons",
     "compute_rsm",
     "compute_rsms",
+    "controls",
     "crossvalidate",
     "data",
     "decouple",

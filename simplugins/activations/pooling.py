@@ -138,5 +138,7 @@ def _moment_norms(sets: Any) -> Any:
     for start in range(0, len(sets), step):
         part = sets[start : start + step]
         products = xp.matmul(part, part.transpose(0, 2, 1)).reshape(len(part), -1)
-        norms[start : start + step, 0] = xp.sqrt(xp.einsum("ij,ij->i", products, products))
+        largest = xp.maximum(abs(products).max(1), np.finfo(np.float64).tiny)
+        products /= largest[:, None]  # so that squares are finite
+        norms[start : start + step, 0] = largest * xp.sqrt(xp.einsum("ij,ij->i", products, products))
     return norms

@@ -12,6 +12,7 @@ import typer
 
 from simplugins import __version__
 from simplugins.cli.compare_command import compare
+from simplugins.cli.controls_command import controls
 from simplugins.cli.demo_command import demo
 from simplugins.cli.estimate_command import estimate
 from simplugins.cli.evaluate_command import app as evaluate
@@ -44,7 +45,7 @@ def _main(
     pass
 
 
-for _command in (rsm, compare, rank, show, plugins, demo, estimate):
+for _command in (rsm, controls, compare, rank, show, plugins, demo, estimate):
     app.command()(_command)
 app.command(context_settings={"ignore_unknown_options": True})(resi)
 app.add_typer(evaluate, name="evaluate")

@@ -14,6 +14,7 @@ from simplugins.rsm.matrices import is_of_pairs
 if TYPE_CHECKING:
     from simplugins.activations.activations import Activations
     from simplugins.activations.preparation import Center, Normalize, Preparation
+    from simplugins.compute.job import Operation
     from simplugins.matching.matcher import Matcher
     from simplugins.measures.measure import Measure
     from simplugins.rsm.kernels import Sigma
@@ -75,6 +76,11 @@ class RsmOptions:
             As `compute_rsm`.
         """
         return self._resolved()[0]
+
+    def operation(self) -> Operation:
+        """Return the operation of the measure on pairs of inputs; raises the errors of `resolved`."""
+        operation: Operation = self._resolved()[1]
+        return operation
 
     def effects(self) -> Mapping[str, str]:
         """Return the effects of changes of the activations on RSMs, as far as measure and matching declare them."""

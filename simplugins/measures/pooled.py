@@ -8,7 +8,7 @@ show what matching adds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from simplugins._common.threads import check_threads
 from simplugins.activations.activations import Activations
 from simplugins.activations.mapped import mapped
-from simplugins.activations.pooling import MaxPooling, MeanPooling, Pooling, SecondMoments
-from simplugins.compute.job import Job, Operation, TileResult
+from simplugins.activations.pooling import MaxPooling, MeanPooling, MomentNorms, Pooling, SecondMoments
+from simplugins.compute.engines import check_engine, choose_engine
+from simplugins.compute.job import Job, Operation, Sides, TileResult, check_channels
 from simplugins.compute.memory import CACHE_BYTES
 from simplugins.compute.run import Resources
 from simplugins.matching.identity import Identity
 from simplugins.matching.matcher import Matcher
-from simplugins.measures.measure import Measure, Options, Similarities
+from simplugins.measures.measure import Measure, Options, Similarities, refuse_options
 from simplugins.measures.semantic import MatchedPairs, SemanticMeasure
 from simplugins.rsm.kernels import Sigma
 
@@ -41,9 +42,47 @@ class PooledPairs(MatchedPairs):
     matcher: Matcher = field(default_factory=Identity)
     pooling: Pooling = field(default_factory=MeanPooling)
 
+    def check(self, x: Activations, y: Activations) -> None:
+        """Raise a ValueError if channels differ."""
+        check_channels(x, y)
+
     def describe(self) -> dict[str, Any]:
         """Return everything that the values depend on except the activations."""
         return {"pooling": self.pooling.name, "matching": None, "matching_options": {}, "certify": False}
+
+
+@dataclass(frozen=True)
+class SquaredAffinities(PooledPairs):
+    """Sum the squared affinities of each pair: inner products of second moments that are not formed.
+
+    The inputs of the job are the concept vectors themselves, in float64.
+    """
+
+    def compute(
+        self, x: Activations, y: Activations | None, *, threads: int | None, progress: bool | str = False
+    ) -> TileResult:
+        """Compute the sums of all pairs.
+
+        Raises
+        ------
+        ValueError
+            If the engine cannot be used here.
+        """
+        if self.engine != "auto":
+            check_engine(self.engine)
+        if choose_engine(self.engine, self.matcher) == "cpu":
+            from simplugins.compute.engines.squared_affinities import summed_squares
+
+            return summed_squares(x, y, threads=threads, progress=progress)
+        from simplugins.compute.engines.cuda.cupy_device import CupyDevice
+        from simplugins.compute.engines.cuda.squares_engine import summed_squares as summed_on_gpu
+
+        device = CupyDevice(x.gpu if x.gpu is not None or y is None else y.gpu)
+        return summed_on_gpu(x, y, device=device, progress=progress)
+
+    def pair_bytes(self, x: Activations, y: Activations) -> tuple[int, int]:
+        """Return the bytes of the largest pair's affinities, and of their sums."""
+        return 8 * int(x.positions.max()) * int(y.positions.max()), 0
 
 
 @dataclass(frozen=True)
@@ -112,19 +151,10 @@ class PooledMeasure(Measure):
         TypeError, ValueError
             As for `Activations.from_array`.
         """
-        return self._pooled(Activations.from_array(activations), None).array()[:, 0].astype(np.float64, copy=False)
-
-    def _pooled(self, activations: Activations, resources: Resources | None) -> Activations:
-        """Return the features as activations, each input a single vector."""
-        limited = resources is not None and (resources.memory is not None or resources.scheduler is not None)
-        return mapped(
-            activations,
-            self.pooling,
-            channels=self.pooling.features(activations.channels),
-            positions=np.ones(len(activations), np.int64),
-            dtype=np.float64,
-            threads=check_threads(None if resources is None else resources.threads),
-            **({} if limited else {"held_bytes": CACHE_BYTES}),
+        return (
+            _pooled(Activations.from_array(activations), self.pooling, None)
+            .array()[:, 0]
+            .astype(np.float64, copy=False)
         )
 
     def operation(self, options: Options) -> PooledPairs:
@@ -135,14 +165,12 @@ class PooledMeasure(Measure):
         ValueError
             If an option of matchings is set, or a precision.
         """
-        defaults = Options()
-        for name in ("matching", "matching_options", "certify", "precision"):
-            value = getattr(options, name)
-            if value not in (getattr(defaults, name), {}):
-                raise ValueError(
-                    f"{name}={value!r} does not apply to measure {self.name!r}, which matches no positions and "
-                    f"multiplies pooled features in float64; use 'semantic-{self.kernel}'"
-                )
+        refuse_options(
+            self.name,
+            options,
+            *("matching", "matching_options", "certify", "precision"),
+            reason="multiplies pooled features in float64, without a matching",
+        )
         return PooledPairs(engine=options.engine, pooling=self.pooling)
 
     def job(
@@ -155,10 +183,21 @@ class PooledMeasure(Measure):
         ValueError
             If channels differ.
         """
-        if y is not None and x.channels != y.channels:
-            raise ValueError(f"other: expected {x.channels} channels, as in activations, got {y.channels}")
-        columns = None if y is None else self._pooled(y, resources)
-        return Job(self._pooled(x, resources), columns, operation, source=(x, y))
+        columns = x if y is None else y
+        check_channels(x, columns)
+
+        def pooled(pooling: Pooling) -> Sides:
+            return _pooled(x, pooling, resources), None if y is None else _pooled(y, pooling, resources)
+
+        if self._needs_no_features(x, columns):
+            squares = SquaredAffinities(engine=getattr(operation, "engine", "auto"), pooling=self.pooling)
+            return Job(_wide(x), None if y is None else _wide(y), squares, source=(x, y), normed=pooled(MomentNorms()))
+        return Job(*pooled(self.pooling), operation, source=(x, y))
+
+    def _needs_no_features(self, x: Activations, y: Activations) -> bool:
+        """Whether the squared affinities of a pair cost less than an inner product of features."""
+        affinities = float(x.positions.mean() * y.positions.mean()) * x.channels
+        return isinstance(self.pooling, SecondMoments) and affinities < self.pooling.features(x.channels)
 
     @property
     def effects(self) -> Mapping[str, str]:  # type: ignore[override]
@@ -182,6 +221,25 @@ class PooledMeasure(Measure):
     def _positionwise(self) -> SemanticMeasure:
         """The measure of which this one is the special case of features as single positions."""
         return SemanticMeasure(self.name, self.kernel, Identity())
+
+
+def _pooled(activations: Activations, pooling: Pooling, resources: Resources | None) -> Activations:
+    """Return features as activations, each input a single vector."""
+    limited = resources is not None and (resources.memory is not None or resources.scheduler is not None)
+    return mapped(
+        activations,
+        pooling,
+        channels=pooling.features(activations.channels),
+        positions=np.ones(len(activations), np.int64),
+        dtype=np.float64,
+        threads=check_threads(None if resources is None else resources.threads),
+        **({} if limited else {"held_bytes": CACHE_BYTES}),
+    )
+
+
+def _wide(activations: Activations) -> Activations:
+    """Return activations whose blocks are of float64."""
+    return replace(activations, dtype=np.dtype(np.float64))
 
 
 mean_pooled_linear = PooledMeasure("mean-pooled-linear", "linear", MeanPooling())

@@ -94,6 +94,12 @@ class EmulatedDevice:
             raise ValueError(f"unknown precision {precision!r}")
         np.matmul(rows.astype(out.dtype, copy=False), columns.astype(out.dtype, copy=False).T, out=out)
 
+    def sum_squares(
+        self, matrix: NDArray[Any], rows: NDArray[np.int64], columns: NDArray[np.int64], out: NDArray[Any]
+    ) -> None:
+        """Write the sums of the squares of blocks."""
+        out[:] = np.add.reduceat(np.add.reduceat(matrix**2, rows[:-1], 0), columns[:-1], 1)
+
     def launch(
         self, program: Program, function: str, grid: int, block: int, arguments: Sequence[object], shared: int = 0
     ) -> None:
@@ -188,6 +194,11 @@ class LateDevice(EmulatedDevice):
 
     def multiply(self, rows: NDArray[Any], columns: NDArray[Any], out: NDArray[Any], precision: str) -> None:
         self._later(partial(super().multiply, rows.view(), columns.view(), out.view(), precision))
+
+    def sum_squares(
+        self, matrix: NDArray[Any], rows: NDArray[np.int64], columns: NDArray[np.int64], out: NDArray[Any]
+    ) -> None:
+        self._later(partial(super().sum_squares, matrix.view(), rows, columns, out.view()))
 
     def launch(
         self, program: Program, function: str, grid: int, block: int, arguments: Sequence[object], shared: int = 0

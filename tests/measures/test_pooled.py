@@ -6,10 +6,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+from emulation.device import EmulatedDevice, LateDevice
 
 import simplugins
 from simplugins.activations.activations import Activations
 from simplugins.compute.engines.cuda import engine as cuda
+from simplugins.compute.engines.cuda.squares_engine import summed_squares
 from simplugins.matching.identity import Identity
 from simplugins.measures import pooled
 from simplugins.measures.measure import Options
@@ -217,6 +219,63 @@ def test_the_gpu_engine_multiplies_features(maps, device):
         np.testing.assert_allclose(values, simplugins.compute_rsm(maps, measure, other=maps[:4] + 1), rtol=1e-12)
 
 
+FEW = {"one position": [1], "two positions": [2], "unequal": [1, 3, 2]}
+
+
+@pytest.mark.parametrize("sizes", FEW.values(), ids=FEW)
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_few_positions_of_many_channels_need_no_features(sizes, kernel, monkeypatch):
+    measure = POOLED[f"second-order-{kernel}"]
+    xs, ys = sets_of(30, sizes, channels=50), sets_of(7, sizes, channels=50, seed=1)
+    monkeypatch.setattr(pooled.SecondMoments, "__call__", None)  # features are never formed
+    for options in ({}, {"tile_size": 9}, {"memory": "4GB"}, {"threads": 1}):
+        rsm = simplugins.compute_rsm(xs, measure, other=ys, **options)
+        np.testing.assert_allclose(rsm, oracle(measure.name, xs, ys), rtol=1e-10)
+        assert rsm.metadata["precision"] == "float64"
+    square = simplugins.compute_rsm(xs, measure)
+    np.testing.assert_allclose(square, oracle(measure.name, xs, xs), rtol=1e-10)
+    np.testing.assert_array_equal(square, square.values.T)
+    np.testing.assert_allclose(square.squared_norms, [(moment(x) ** 2).sum() for x in xs], rtol=1e-12)
+
+
+def test_squared_affinities_of_extreme_inputs_are_scaled():
+    xs = sets_of(6, [2], channels=30)
+    expected = simplugins.compute_rsm(xs, POOLED["second-order-cosine"])
+    for factor in (1e-60, 1e60):
+        rsm = simplugins.compute_rsm([factor * x for x in xs], POOLED["second-order-cosine"])
+        np.testing.assert_allclose(rsm, expected, rtol=1e-12)
+    with pytest.raises(ValueError, match=r"e\+201"):
+        simplugins.compute_rsm([1e100 * x for x in xs], POOLED["second-order-cosine"])
+
+
+def test_squared_affinities_continue_a_store(tmp_path):
+    pytest.importorskip("zarr")
+    xs, path = sets_of(12, [2, 1], channels=40), tmp_path / "run.zarr"
+    rsm = simplugins.compute_rsm(xs, POOLED["second-order-linear"], store=path, tile_size=5)
+    next((path / "values" / "c" / "0").iterdir()).unlink()
+    again = simplugins.compute_rsm(xs, POOLED["second-order-linear"], store=path)
+    np.testing.assert_allclose(again, rsm, rtol=1e-12)
+    np.testing.assert_allclose(again, oracle("second-order-linear", xs, xs), rtol=1e-10)
+
+
+def test_the_gpu_engine_sums_squared_affinities(device):
+    xs, ys = sets_of(11, [1, 3], channels=40), sets_of(5, [2, 1], channels=40, seed=1)
+    measure = POOLED["second-order-linear"]
+    job = measure.job(Activations.from_sets(xs), Activations.from_sets(ys), measure.operation(Options()))
+    between = summed_squares(job.x, job.y, device=device).values
+    within = summed_squares(job.x, None, device=device)
+    np.testing.assert_allclose(between, oracle("second-order-linear", xs, ys), rtol=1e-10)
+    np.testing.assert_allclose(within.values, oracle("second-order-linear", xs, xs), rtol=1e-10)
+    assert within.metadata["precision"] == "float64"
+
+
+@pytest.mark.parametrize("device", [LateDevice(), EmulatedDevice(memory=40_000)], ids=["late", "small"])
+def test_squares_are_summed_in_the_order_and_memory_of_the_device(device):
+    xs = sets_of(40, [2, 3], channels=50)
+    values = summed_squares(Activations.from_sets(xs), None, device=device).values
+    np.testing.assert_allclose(values, oracle("second-order-linear", xs, xs), rtol=1e-10)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("library", ["cupy", "torch"])
 def test_arrays_on_a_gpu_are_pooled_there(maps, library):
@@ -272,7 +331,7 @@ def test_options_of_matchings_do_not_apply(maps, options):
 
 
 def test_other_channels_raise(maps):
-    with pytest.raises(ValueError, match=r"32 channels.*30"):
+    with pytest.raises(ValueError, match="32 and 30"):
         simplugins.compute_rsm(maps, POOLED["second-order-linear"], other=maps[:, :30])
 
 

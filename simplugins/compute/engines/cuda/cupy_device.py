@@ -168,6 +168,21 @@ class CupyDevice:
             cublas.CUBLAS_GEMM_DEFAULT,
         )
 
+    def sum_squares(self, matrix: Any, rows: NDArray[np.int64], columns: NDArray[np.int64], out: Any) -> None:
+        """Sum by products with matrices of zeros and ones, which hold a one for each row or column of a block."""
+        cupy = self._cupy
+        cupy.multiply(matrix, matrix, out=matrix)
+        cupy.matmul(cupy.matmul(self._members(rows), matrix), self._members(columns).T, out=out)
+
+    def _members(self, bounds: NDArray[np.int64]) -> Any:
+        """Return an (n, T) matrix whose row i has ones from ``bounds[i]`` to ``bounds[i + 1]``."""
+        starts, stops, places = (
+            self._cupy.asarray(bounds[:-1]),
+            self._cupy.asarray(bounds[1:]),
+            self._cupy.arange(bounds[-1]),
+        )
+        return ((places >= starts[:, None]) & (places < stops[:, None])).astype(np.float64)
+
     def launch(
         self,
         program: Program,

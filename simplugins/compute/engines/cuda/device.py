@@ -65,6 +65,12 @@ class Device(Protocol):
     def multiply(self, rows: Any, columns: Any, out: Any, precision: Precision) -> None:
         """Write the inner products of all rows with all columns to a matrix; both come from `operands.operand`."""
 
+    def sum_squares(self, matrix: Any, rows: NDArray[np.int64], columns: NDArray[np.int64], out: Any) -> None:
+        """Write the sums of the squares of blocks of a float64 matrix, which may be overwritten.
+
+        `rows` and `columns` are the (n + 1,) and (m + 1,) bounds of the blocks, and `out` is an (n, m) float64 array.
+        """
+
     def launch(
         self,
         program: Program,
