@@ -343,3 +343,10 @@ def test_similarities_of_networks_take_options_and_pickle():
     assert (again.larger_is_more_similar, again.is_symmetric, again.is_metric) == (True, True, False)
     assert again.invariant_to_isotropic_scaling
     assert again.invariant_to_translation is False
+
+
+def test_structure_takes_options_of_the_method():
+    maps = np.random.default_rng(0).normal(size=(2, 12, 4, 4, 4))
+    table = simplugins.structure(*maps, "mutual-knn", method_options={"k": 3})
+    grams = [x[0].reshape(4, 16).T @ x[0].reshape(4, 16) for x in maps]
+    assert table.values[0, 0] == pytest.approx(compare(*grams, MutualKnn(k=3)))
