@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,7 @@ def structure(
     b: Any,
     method: AnyMethod = "cka-debiased",
     *,
+    method_options: Mapping[str, Any] | None = None,
     layout: str = "auto",
     drop_tokens: int | Sequence[int] = 0,
     labels: Any = None,
@@ -95,6 +96,8 @@ def structure(
         differ, both are averaged to the smaller size in each dimension.
     method : str or callable, default "cka-debiased"
         Compares two Gram matrices, as `compare` does two RSMs: positions take the place of inputs.
+    method_options : mapping, optional
+        As for `compare`.
     layout, drop_tokens, labels, dtype, subset, seed
         As for `compute_rsm`; for both networks.
     progress : bool or str, default False
@@ -134,7 +137,7 @@ def structure(
     from simplugins.comparisons.rsm_options import RsmOptions  # reads activations as everything here does
 
     options = RsmOptions(layout=layout, drop_tokens=drop_tokens, labels=labels, dtype=dtype, subset=subset, seed=seed)
-    resolved = resolve_method(method)
+    resolved = resolve_method(method, method_options)
     sides = {}
     for name, activations in (("a", a), ("b", b)):
         with error_prefix(name):

@@ -178,6 +178,17 @@ def test_permuting_neighbours_equals_permuting_the_rsm(name, seed, k, levels):
     np.testing.assert_allclose(method.permuted(a, b)(orders), expected, atol=1e-12)
 
 
+@every_method
+def test_all_pairs_of_rsms_are_permuted_alike(name):
+    a, b = [indefinite(seed, 14) for seed in (0, 1)], [indefinite(2, 14), np.eye(14), tied(3, 14)]
+    method, orders = resolve_method(name, {"k": 4}), np.random.default_rng(0).permuted([range(14)] * 4, axis=1)
+    values = method.permuted_all(a, b, orders)
+    assert np.isnan(values[:, :, 1]).all()
+    for i, j in itertools.product((0, 1), (0, 2)):
+        expected = [method(a[i], b[j][np.ix_(order, order)]) for order in orders]
+        np.testing.assert_allclose(values[:, i, j], expected, atol=1e-12)
+
+
 @every_mean
 @settings(max_examples=25, deadline=None)
 @given(
@@ -343,3 +354,10 @@ def test_similarities_of_networks_take_options_and_pickle():
     assert (again.larger_is_more_similar, again.is_symmetric, again.is_metric) == (True, True, False)
     assert again.invariant_to_isotropic_scaling
     assert again.invariant_to_translation is False
+
+
+def test_structure_takes_options_of_the_method():
+    maps = np.random.default_rng(0).normal(size=(2, 12, 4, 4, 4))
+    table = simplugins.structure(*maps, "mutual-knn", method_options={"k": 3})
+    grams = [x[0].reshape(4, 16).T @ x[0].reshape(4, 16) for x in maps]
+    assert table.values[0, 0] == pytest.approx(compare(*grams, MutualKnn(k=3)))

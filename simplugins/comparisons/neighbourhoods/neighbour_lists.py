@@ -7,7 +7,9 @@ and neither is one whose pair is missing (NaN). Where an input has fewer neighbo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,11 +39,14 @@ class Neighbourhoods:
         The RSM that the sample is drawn from, where the similarities are needed.
     origin : (N,) int64 array
         Index in that RSM of each input of the sample.
+    memo : dict
+        What a method computes from these neighbourhoods alone, for use with several others.
     """
 
     lists: Lists
     matrix: Matrix | None
     origin: NDArray[np.int64]
+    memo: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_lists(cls, lists: Lists, matrix: Matrix | None = None) -> Neighbourhoods:
@@ -53,8 +58,9 @@ class Neighbourhoods:
         """Whether each input has k neighbours."""
         return self.lists[:, -1] >= 0
 
+    @cached_property
     def similarities(self) -> Matrix:
-        """Return the (N, k) similarities of the neighbours; 0 where the list has none."""
+        """The (N, k) similarities of the neighbours; 0 where the list has none."""
         assert self.matrix is not None
         values = self.matrix[self.origin[:, None], self.origin[self.lists]]
         return np.where(self.lists >= 0, values, 0.0)

@@ -14,15 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common.plugin_objects import settings_of
+from simplugins._common.threads import in_threads, usable_cores
 from simplugins._common.validation import check_count
 from simplugins.comparisons.all_pairs import VECTOR_BYTES, slices, threads_for
 from simplugins.comparisons.inputs import check_same_inputs, symmetric_similarities_of
-from simplugins.comparisons.method import ComparisonMethod, Counts, Groups, Orders
+from simplugins.comparisons.method import CHUNK_BYTES, ComparisonMethod, Counts, Groups, Orders
 from simplugins.comparisons.missing_pairs import any_missing, jointly_missing
 from simplugins.comparisons.neighbourhoods.neighbour_lists import Neighbourhoods, Ranking, is_constant, nearest
 from simplugins.rsm.matrices import Matrix, Missing, Vector
 
 _Items = Sequence[tuple[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Order:
+    """An order of the inputs, under which one thread compares all pairs of matrices."""
+
+    number: int
+    pairs: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,14 +122,37 @@ class NeighbourMethod(ComparisonMethod):
         return symmetric_similarities_of(name, rsm, missing=missing)
 
     def permuted(self, a: Matrix, b: Matrix) -> Callable[[Orders], Vector]:
-        """Find the neighbours in both matrices, and return a function that permutes those in the second one."""
+        """Return a function that permutes the neighbours in the second matrix; see `permuted_all`."""
         if np.isnan(a).any() or np.isnan(b).any():
             return lambda orders: np.array([self._compare(a, b[np.ix_(order, order)]) for order in orders])
-        x, y = self._neighbourhoods(a), self._neighbourhoods(b)
-        if x is None or y is None:
-            return lambda orders: np.full(len(orders), np.nan)
-        ranking = Ranking.from_matrix(b, self.k)
-        return lambda orders: np.array([self.score(x, ranking.sample(order, self.k)) for order in orders])
+        return lambda orders: self.permuted_all([a], [b], orders)[:, 0, 0]
+
+    def permuted_all(
+        self,
+        a: Sequence[Matrix],
+        b: Sequence[Matrix],
+        orders: Orders,
+        *,
+        progress: bool | str = False,
+        chunk_bytes: int = CHUNK_BYTES,
+    ) -> NDArray[np.float64]:
+        """Find the neighbours in each matrix once, permute those in `b` once per order, and compare all, in threads."""
+        if any(np.isnan(matrix).any() for matrix in (*a, *b)):
+            return super().permuted_all(a, b, orders, progress=progress, chunk_bytes=chunk_bytes)
+        rows = [self._neighbourhoods(matrix) for matrix in a]
+        same = np.arange(orders.shape[1])
+        rankings = [None if is_constant(matrix, same) else Ranking.from_matrix(matrix, self.k) for matrix in b]
+        values = np.full((len(orders), len(a), len(b)), np.nan)
+
+        def work(task: _Order) -> None:
+            for j, ranking in enumerate(rankings):
+                y = None if ranking is None else ranking.sample(orders[task.number], self.k)
+                values[task.number, :, j] = [self._score(x, y) for x in rows]
+
+        pairs = len(a) * len(b)
+        tasks = (_Order(number, pairs) for number in range(len(orders)))
+        in_threads(work, tasks, pairs=pairs * len(orders), threads=usable_cores(), progress=progress, title="permuting")
+        return values
 
     def resampled(self, a: Matrix, b: Matrix, groups: Groups | None = None) -> Callable[[Counts], float]:
         """Rank all inputs by their similarity to each, and return a function that picks those that were drawn."""

@@ -13,6 +13,7 @@ from simplugins._common.compiled import compiled
 from simplugins.comparisons.neighbourhoods.neighbour_lists import Neighbourhoods
 from simplugins.comparisons.neighbourhoods.neighbour_method import NeighbourMethod, mean_score
 from simplugins.comparisons.vectors import scaled
+from simplugins.rsm.matrices import Matrix
 
 Entries = Literal["similarities", "distances"]
 
@@ -59,11 +60,19 @@ class Cknna(NeighbourMethod):
 
     def score(self, x: Neighbourhoods, y: Neighbourhoods) -> float:
         """Return the ratio of HSICs."""
-        u, v = scaled(x.similarities()), scaled(y.similarities())
-        own = _hsic(x.lists, u, x.lists, u), _hsic(y.lists, v, y.lists, v)
-        if min(own) <= 0:
+        (u, own_x), (v, own_y) = _with_hsic(x), _with_hsic(y)
+        if own_x <= 0 or own_y <= 0:
             return float("nan")
-        return float(_hsic(x.lists, u, y.lists, v) / sqrt(own[0]) / sqrt(own[1]))
+        return float(_hsic(x.lists, u, y.lists, v) / sqrt(own_x) / sqrt(own_y))
+
+
+def _with_hsic(x: Neighbourhoods) -> tuple[Matrix, float]:
+    """Return similarities of neighbours, scaled to a range that can be squared, and their HSIC with themselves."""
+    if "cknna" not in x.memo:
+        similarities = scaled(x.similarities)
+        x.memo["cknna"] = similarities, _hsic(x.lists, similarities, x.lists, similarities)
+    similarities, own = x.memo["cknna"]
+    return similarities, own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +117,8 @@ class SecondOrderKnn(NeighbourMethod):
     def score(self, x: Neighbourhoods, y: Neighbourhoods) -> float:
         """Return the mean cosine."""
         sign, shift = (1.0, 0.0) if self.entries == "similarities" else (-1.0, 1.0)
-        return mean_score(_cosines(x.lists, x.matrix, x.origin, y.lists, y.matrix, y.origin, sign, shift), x, y)
+        sides = [(side.lists, side.matrix, side.origin, side.similarities) for side in (x, y)]
+        return mean_score(_cosines(*sides[0], *sides[1], sign, shift), x, y)
 
 
 @compiled
@@ -147,23 +157,37 @@ def _hsic(x, u, y, v):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _cosines(x, a, origin_a, y, b, origin_b, sign, shift):  # type: ignore[no-untyped-def]
-    """Return the cosine for each input; entries are ``sign * similarity + shift``."""
+def _cosines(x, a, origin_a, own_a, y, b, origin_b, own_b, sign, shift):  # type: ignore[no-untyped-def]
+    """Return the cosine for each input; entries are ``sign * similarity + shift``.
+
+    Similarities `own_a` and `own_b` belong to the lists `x` and `y`; others are looked up in the matrices.
+    """
     count, k = x.shape
-    owner = np.full(count, -1)
+    owner, place = np.full(count, -1), np.zeros(count, np.int64)
     u, v = np.empty(2 * k), np.empty(2 * k)
     result = np.empty(count)
     for i in range(count):
         size = 0
-        for p in range(2 * k):
-            j = x[i, p] if p < k else y[i, p - k]
-            if j >= 0 and owner[j] != i:
-                owner[j] = i
-                u[size] = sign * a[origin_a[i], origin_a[j]] + shift
-                v[size] = sign * b[origin_b[i], origin_b[j]] + shift
+        for p in range(k):
+            j = x[i, p]
+            if j >= 0:
+                owner[j], place[j] = i, p
+                u[p], v[p] = own_a[i, p], np.nan
+                size = p + 1
+        for q in range(k):
+            j = y[i, q]
+            if j < 0:
+                continue
+            if owner[j] == i:
+                v[place[j]] = own_b[i, q]
+            else:
+                u[size], v[size] = a[origin_a[i], origin_a[j]], own_b[i, q]
                 size += 1
         largest_u, largest_v = 0.0, 0.0
         for p in range(size):
+            if np.isnan(v[p]):
+                v[p] = b[origin_b[i], origin_b[x[i, p]]]
+            u[p], v[p] = sign * u[p] + shift, sign * v[p] + shift
             largest_u, largest_v = max(largest_u, abs(u[p])), max(largest_v, abs(v[p]))
         if largest_u == 0 or largest_v == 0:
             result[i] = 1.0 if largest_u == largest_v else 0.0
