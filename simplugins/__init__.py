@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from simplugins.comparisons.layer_calibration import LayerCalibration
     from simplugins.comparisons.layer_comparison import Comparison
+    from simplugins.comparisons.layer_intervals import LayerIntervals
     from simplugins.comparisons.layers import compare_layers
     from simplugins.comparisons.method import Method
     from simplugins.comparisons.minibatches import minibatch_cka
@@ -81,6 +82,7 @@ _MODULES = {
     "Greedy": "matching.greedy",
     "Identity": "matching.identity",
     "LayerCalibration": "comparisons.layer_calibration",
+    "LayerIntervals": "comparisons.layer_intervals",
     "Layout": "activations.layouts",
     "Matcher": "matching.matcher",
     "Matching": "compute.pair",
@@ -158,6 +160,7 @@ __all__ = [
     "Greedy",
     "Identity",
     "LayerCalibration",
+    "LayerIntervals",
     "Layout",
     "Matcher",
     "Matching",

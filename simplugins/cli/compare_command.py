@@ -10,10 +10,13 @@ import typer
 
 from simplugins.cli.command_options import (
     CenterName,
+    Confidence,
     DropTokens,
     Dtype,
     Engine,
     Force,
+    GroupsFile,
+    GroupsKey,
     Layout,
     MatchingName,
     MatchingOption,
@@ -22,13 +25,15 @@ from simplugins.cli.command_options import (
     MethodOption,
     NormalizeNames,
     Quiet,
+    Resamples,
     Threads,
+    read_groups_file,
     read_matching,
     read_measures,
     read_normalize,
     read_options,
 )
-from simplugins.cli.comparison_output import check_outputs, print_comparison, write_comparison
+from simplugins.cli.comparison_output import check_outputs, report_comparison
 from simplugins.cli.terminal import one_line_errors
 
 _A = Annotated[Path, typer.Argument(help="RSMs or activations: a file, or a folder or file of layers.")]
@@ -53,6 +58,9 @@ _Calibrate = Annotated[
 ]
 _Permutations = Annotated[int, typer.Option(help="Number of permutations, with --calibrate.", min=1)]
 _Alpha = Annotated[float, typer.Option(help="Level of significance, with --calibrate.")]
+_Intervals = Annotated[
+    bool, typer.Option("--intervals", help="Estimate an interval of each value from resamples of the inputs.")
+]
 _Yardsticks = Annotated[
     list[str] | None,
     typer.Option(
@@ -82,6 +90,11 @@ def compare(
     calibrate: _Calibrate = None,
     permutations: _Permutations = 200,
     alpha: _Alpha = 0.05,
+    intervals: _Intervals = False,
+    resamples: Resamples = 200,
+    confidence: Confidence = 0.95,
+    groups: GroupsFile = None,
+    groups_key: GroupsKey = None,
     yardstick: _Yardsticks = None,
     layout: Layout = "auto",
     drop_tokens: DropTokens = 0,
@@ -96,22 +109,23 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Compare the layers of two networks, or of one network with each other, by their RSMs."""
-    from simplugins.comparisons.layer_files import read_layers
     from simplugins.comparisons.layers import compare_layers
 
     check_outputs(out or [], force=force)
+    calibration: dict[str, Any] = {"calibrate": calibrate, "permutations": permutations, "alpha": alpha}
     comparison = compare_layers(
         measure=read_measures([measure], measure_option)[0],
         matching=read_matching(matching, matching_option),
-        a=read_layers(a, layer or []),
-        b=None if b is None else read_layers(b, layer or []),
+        **_read_sides(a, b, layer or []),
         method=method,
         method_options=read_options("--method-option", method_option),
         align=align,
         missing=missing,
-        calibrate=calibrate,
-        permutations=permutations,
-        alpha=alpha,
+        **calibration,
+        intervals=intervals,
+        resamples=resamples,
+        confidence=confidence,
+        groups=read_groups_file(groups, groups_key),
         yardsticks=_read_yardsticks(yardstick, layer or []),
         layout=layout,
         drop_tokens=drop_tokens,
@@ -122,8 +136,13 @@ def compare(
         threads=threads,
         progress=not quiet,
     )
-    print_comparison(comparison)
-    write_comparison(comparison, out or [], force=force)
+    report_comparison(comparison, out or [], force=force)
+
+
+def _read_sides(a: Path, b: Path | None, patterns: list[str]) -> dict[str, Any]:
+    from simplugins.comparisons.layer_files import read_layers
+
+    return {"a": read_layers(a, patterns), "b": None if b is None else read_layers(b, patterns)}
 
 
 def _read_yardsticks(options: list[str] | None, patterns: list[str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simplugins.comparisons.layer_comparison import Comparison
+    from simplugins.comparisons.layer_intervals import LayerIntervals
 
 
 def check_outputs(paths: Sequence[Path], *, force: bool) -> None:
@@ -36,6 +37,12 @@ def check_outputs(paths: Sequence[Path], *, force: bool) -> None:
             check_format(path)
 
 
+def report_comparison(comparison: Comparison, paths: Sequence[Path], *, force: bool) -> None:
+    """Print a comparison, and write it to files."""
+    print_comparison(comparison)
+    write_comparison(comparison, paths, force=force)
+
+
 def write_comparison(comparison: Comparison, paths: Sequence[Path], *, force: bool) -> None:
     """Write a comparison to tables and figures, by the endings of their names."""
     from simplugins.comparisons.comparison_files import TABLES
@@ -51,7 +58,7 @@ def write_comparison(comparison: Comparison, paths: Sequence[Path], *, force: bo
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Print the values, the scores of a calibration, and each yardstick."""
+    """Print the values, the scores of a calibration, the intervals, and each yardstick."""
     calibration = comparison.calibration
     if comparison.values.size == 1:
         (cell,) = comparison.table()
@@ -64,6 +71,8 @@ def print_comparison(comparison: Comparison) -> None:
     else:
         _print_layers(comparison, f"{comparison.label}, calibrated", calibration.scores)
         _print_layers(comparison, f"{comparison.label}, not calibrated", comparison.values)
+    if comparison.intervals is not None:
+        _print_intervals(comparison, comparison.intervals)
     for name, values in comparison.yardsticks.items():
         _print_layers(comparison, name, values)
     if calibration is not None:
@@ -73,3 +82,12 @@ def print_comparison(comparison: Comparison) -> None:
 def _print_layers(comparison: Comparison, title: str, values: NDArray[np.float64]) -> None:
     rows = zip(comparison.rows, values.tolist(), strict=True)
     print_table([title, *comparison.columns], [[name, *(f"{value:.4f}" for value in row)] for name, row in rows])
+
+
+def _print_intervals(comparison: Comparison, intervals: LayerIntervals) -> None:
+    rows = zip(comparison.rows, intervals.low.tolist(), intervals.high.tolist(), strict=True)
+    cells = [
+        [name, *(f"{low:.3f} to {high:.3f}" for low, high in zip(lows, highs, strict=True))]
+        for name, lows, highs in rows
+    ]
+    print_table([f"{100 * intervals.confidence:g} % interval", *comparison.columns], cells)

@@ -17,6 +17,7 @@ from simplugins._common import filesystem
 from simplugins._common.texts import spreadsheet_cell
 from simplugins.comparisons.layer_calibration import LayerCalibration
 from simplugins.comparisons.layer_comparison import Comparison
+from simplugins.comparisons.layer_intervals import LayerIntervals
 from simplugins.comparisons.null_calibration import Calibration
 
 _FORMAT = "simplugins comparison of layers"
@@ -24,7 +25,9 @@ _FORMAT_VERSION = 2
 
 _ARRAYS = ("scores", "p_values", "thresholds", "null_distribution")
 """The arrays of a calibration, in archives with this prefix before their names:"""
-_CALIBRATION, _AGGREGATE, _YARDSTICK = "calibration/", "aggregate/", "yardsticks/"
+_CALIBRATION, _AGGREGATE, _YARDSTICK, _INTERVALS = "calibration/", "aggregate/", "yardsticks/", "intervals/"
+
+_INTERVAL_ARRAYS = ("low", "high", "distribution")
 
 
 def save_comparison(comparison: Comparison, path: str | PathLike[str], *, overwrite: bool = False) -> None:
@@ -61,6 +64,8 @@ def load_comparison(path: str | PathLike[str]) -> Comparison:
 def _arrays(comparison: Comparison) -> dict[str, NDArray[Any]]:
     arrays = {"values": comparison.values}
     arrays |= {f"{_YARDSTICK}{k}": values for k, values in enumerate(comparison.yardsticks.values())}
+    if comparison.intervals is not None:
+        arrays |= {f"{_INTERVALS}{name}": getattr(comparison.intervals, name) for name in _INTERVAL_ARRAYS}
     calibration = comparison.calibration
     if calibration is not None:
         present = {name: getattr(calibration, name) for name in _ARRAYS}
@@ -79,6 +84,7 @@ def _header(comparison: Comparison) -> dict[str, Any]:
         "metadata": dict(comparison.metadata),
         "yardsticks": [*comparison.yardsticks],
         "calibration": None if comparison.calibration is None else _facts(comparison.calibration),
+        "intervals": None if comparison.intervals is None else _interval_facts(comparison.intervals),
     }
 
 
@@ -88,6 +94,10 @@ def _facts(result: LayerCalibration | Calibration) -> dict[str, Any]:
     if isinstance(result, LayerCalibration) and result.aggregate is not None:
         values["aggregate"] = _facts(result.aggregate)
     return values
+
+
+def _interval_facts(intervals: LayerIntervals) -> dict[str, Any]:
+    return {"confidence": intervals.confidence, "groups": intervals.groups}
 
 
 def _from_archive(arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> Comparison:
@@ -108,7 +118,15 @@ def _from_archive(arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any])
         metadata,
         calibration=_calibration(arrays, header.get("calibration")),
         yardsticks={name: arrays[f"{_YARDSTICK}{k}"] for k, name in enumerate(yardsticks)},
+        intervals=_intervals(arrays, header.get("intervals")),
     )
+
+
+def _intervals(arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any] | None) -> LayerIntervals | None:
+    if facts is None:
+        return None
+    present = {name: arrays[f"{_INTERVALS}{name}"] for name in _INTERVAL_ARRAYS}
+    return LayerIntervals(**{**present, **facts})
 
 
 def _calibration(arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any] | None) -> LayerCalibration | None:
@@ -125,7 +143,7 @@ def _as_csv(comparison: Comparison) -> str:
     """Return a table with a row per layer, or per pair of layers if there is more than one number for each."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    if comparison.calibration is None and not comparison.yardsticks:
+    if comparison.calibration is None and comparison.intervals is None and not comparison.yardsticks:
         writer.writerow(map(spreadsheet_cell, [comparison.method, *comparison.columns]))
         for name, row in zip(comparison.rows, comparison.values.tolist(), strict=True):
             writer.writerow([spreadsheet_cell(name), *map(repr, row)])
@@ -146,6 +164,9 @@ def _as_json(comparison: Comparison) -> str:
     }
     if comparison.yardsticks:
         values["yardsticks"] = {name: array.tolist() for name, array in comparison.yardsticks.items()}
+    if (intervals := comparison.intervals) is not None:
+        ends = {"low": intervals.low.tolist(), "high": intervals.high.tolist()}
+        values["intervals"] = {**_interval_facts(intervals), "resamples": intervals.resamples, **ends}
     calibration = comparison.calibration
     if calibration is not None:
         arrays = {name: getattr(calibration, name) for name in ("scores", "p_values", "thresholds", "expected")}

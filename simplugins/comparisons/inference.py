@@ -337,12 +337,12 @@ def groups_of(rsms: Sequence[Any], groups: Any, count: int) -> NDArray[np.int64]
     return None if groups is None else read_groups(groups, first_labels([labels_of("rsm", rsm) for rsm in rsms]), count)
 
 
-def warn_of_repeated_inputs(method: ComparisonMethod) -> None:
-    """Warn if a method cannot leave out the pairs of an input with itself, to the caller of the calling function."""
+def warn_of_repeated_inputs(method: ComparisonMethod, *, stacklevel: int = 3) -> None:
+    """Warn if a method cannot leave out the pairs of an input with itself."""
     if isinstance(method, FunctionMethod):
         warnings.warn(
             f"{method.name} is a plain function: its resamples include pairs of an input with itself, which only a "
             f"Method can ignore",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from simplugins import plugins
 from simplugins.comparisons.layer_calibration import LayerCalibration
+from simplugins.comparisons.layer_intervals import LayerIntervals
 from simplugins.comparisons.method import method_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from simplugins.comparisons.differences import PairedDifference
 
-COLUMNS = frozenset({"row", "column", "value", "score", "p_value", "threshold", "by_chance"})
+COLUMNS = frozenset({"row", "column", "value", "low", "high", "score", "p_value", "threshold", "by_chance"})
 """Names in `Comparison.table` that yardsticks may not have."""
 
 
@@ -41,6 +43,8 @@ class Comparison:
         Calibrated values, p-values and thresholds of the same cells, if they were asked for.
     yardsticks : mapping of str to (A, B) float64 array
         Values to read the table against, cell by cell, such as those of an untrained network.
+    intervals : LayerIntervals or None
+        The ends of an interval of each value, if they were asked for.
 
     Examples
     --------
@@ -61,6 +65,7 @@ class Comparison:
     metadata: Mapping[str, Any]
     calibration: LayerCalibration | None = None
     yardsticks: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    intervals: LayerIntervals | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", np.asarray(self.values, np.float64))
@@ -70,6 +75,8 @@ class Comparison:
         tables = {"values": self.values} | {f"yardsticks[{name!r}]": table for name, table in self.yardsticks.items()}
         if self.calibration is not None:
             tables |= {"calibration": self.calibration.p_values}
+        if self.intervals is not None:
+            tables |= {"intervals.low": self.intervals.low, "intervals.high": self.intervals.high}
         expected = len(self.rows), len(self.columns)
         for name, table in tables.items():
             if table.shape != expected:
@@ -98,6 +105,8 @@ class Comparison:
     def __repr__(self) -> str:
         rows, columns = self.values.shape
         parts = [f"Comparison {self.label}: {rows} x {columns} layers, {self.metadata['inputs']} inputs"]
+        if self.intervals is not None:
+            parts.append(repr(self.intervals))
         if self.calibration is not None:
             parts.append(repr(self.calibration))
         parts += [f"{name}: {_span(table)}" for name, table in self.yardsticks.items()]
@@ -134,8 +143,9 @@ class Comparison:
         Returns
         -------
         list of dict
-            "row", "column" and "value"; with a calibration also "score" (unless the method has none), "p_value",
-            "threshold" and "by_chance" (the mean of the null distribution); and each yardstick by its name.
+            "row", "column" and "value"; with intervals also "low" and "high"; with a calibration also "score" (unless
+            the method has none), "p_value", "threshold" and "by_chance" (the mean of the null distribution); and each
+            yardstick by its name.
 
         Examples
         --------
@@ -143,6 +153,8 @@ class Comparison:
         [{'row': 'conv1', 'column': 'conv2', 'value': 0.5, 'untrained': 0.4}]
         """
         tables: dict[str, NDArray[np.float64]] = {"value": self.values}
+        if self.intervals is not None:
+            tables |= {"low": self.intervals.low, "high": self.intervals.high}
         if self.calibration is not None:
             if self.calibration.scores is not None:
                 tables["score"] = self.calibration.scores
@@ -154,6 +166,55 @@ class Comparison:
             for i, row in enumerate(self.rows)
             for j, column in enumerate(self.columns)
         ]
+
+    def difference(self, first: tuple[str, str], second: tuple[str, str]) -> PairedDifference:
+        """Test whether two cells of the table differ, by the resamples that all cells have in common.
+
+        Parameters
+        ----------
+        first, second : (str, str)
+            The names of a row and of a column.
+
+        Returns
+        -------
+        PairedDifference
+            The first cell minus the second one. Not corrected for the number of pairs of cells that one might test.
+
+        Raises
+        ------
+        ValueError
+            If the comparison has no intervals, or no such layer.
+
+        Examples
+        --------
+        >>> import simplugins
+        >>> x = np.random.default_rng(0).normal(size=(3, 30, 4, 3, 3))
+        >>> layers = {"input": x[0], "near": x[0] + 0.3 * x[1], "far": x[0] + 3 * x[2]}
+        >>> comparison = simplugins.compare_layers(layers, intervals=True)
+        >>> comparison.difference(("input", "near"), ("input", "far")).low > 0
+        True
+        """
+        from simplugins.comparisons.differences import difference_of
+        from simplugins.comparisons.resampling import interval
+
+        if self.intervals is None:
+            raise ValueError("the comparison has no resamples: compute it with compare_layers(..., intervals=True)")
+        (i, j), (k, m) = self._place("first", first), self._place("second", second)
+        distribution = self.intervals.distribution[:, i, j] - self.intervals.distribution[:, k, m]
+        ends = float("nan"), float("nan")
+        if not np.isnan([self.intervals.low[i, j], self.intervals.low[k, m]]).any():
+            ends = interval(distribution, self.intervals.confidence)
+        names = [" x ".join(cell) for cell in (first, second)]
+        estimates = [float(self.values[i, j]), float(self.values[k, m])]
+        return difference_of(names, estimates, distribution, ends, self.label, self.intervals.confidence)
+
+    def _place(self, parameter: str, cell: tuple[str, str]) -> tuple[int, int]:
+        if isinstance(cell, str) or len(cell) != 2:
+            raise ValueError(f"{parameter}: expected the names of a row and a column, got {cell!r}")
+        for name, names, side in zip(cell, (self.rows, self.columns), ("row", "column"), strict=True):
+            if name not in names:
+                raise ValueError(f"{parameter}: there is no {side} {name!r}, only {', '.join(names)}")
+        return self.rows.index(cell[0]), self.columns.index(cell[1])
 
     def plot(
         self,

@@ -13,6 +13,7 @@ from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.inputs import all_aligned, named
 from simplugins.comparisons.layer_calibration import CalibrationMode, CalibrationOptions
 from simplugins.comparisons.layer_comparison import Comparison
+from simplugins.comparisons.layer_intervals import IntervalOptions
 from simplugins.comparisons.layer_rsms import layer_rsms
 from simplugins.comparisons.method import ComparisonMethod
 from simplugins.comparisons.rsm_options import RsmOptions
@@ -37,6 +38,10 @@ def compare_layers(
     calibrate: CalibrationMode | None = None,
     permutations: int = 200,
     alpha: float = 0.05,
+    intervals: bool = False,
+    resamples: int = 200,
+    confidence: float = 0.95,
+    groups: Any = None,
     yardsticks: Mapping[str, Any] | None = None,
     measure: Any = "semantic-cosine",
     measure_options: Mapping[str, Any] | None = None,
@@ -85,6 +90,12 @@ def compare_layers(
         table.
     permutations, alpha : int, default 200, and float, default 0.05
         As for `simplugins.calibrate`; `seed` is the seed of the permutations too.
+    intervals : bool, default False
+        Whether to estimate an interval of each value from resamples of the inputs; see `LayerIntervals` for the result,
+        and `bootstrap_interval` for the resamples. All pairs of layers have the same ones (with the same `seed`, those
+        of `bootstrap_interval`), so that `Comparison.difference` can test whether two cells differ.
+    resamples, confidence, groups : int, default 200, float, default 0.95, and sequence or "labels", optional
+        As for `bootstrap_interval`. Quantiles of 200 resamples are coarse: use 1,000 for a report.
     yardsticks : mapping of str to layers or array, optional
         What to read the values against. The layers of another network, such as an untrained copy of the second (see
         `simplugins.recording.untrained`), take the place of the columns; they are given as `b` is, and have the same
@@ -118,7 +129,9 @@ def compare_layers(
     -----
     Memory: 8 N^2 bytes per layer for the RSMs, and as much again for the method. Nothing is matched again to calibrate:
     200 permutations of 12 × 12 layers of 1,000 inputs take seconds. The permuted values of all
-    cells are kept, 8 A B bytes per permutation.
+    cells are kept, 8 A B bytes per permutation. For intervals, each layer is embedded once per resample: 200 resamples
+    of the same layers take about 20 s on 2 cores under "cka-debiased", and 30 s under "rsa-spearman". Each thread needs
+    about 1.6 N^2 bytes per layer.
 
     Examples
     --------
@@ -132,7 +145,7 @@ def compare_layers(
     """
     options = RsmOptions.among(locals())
     check_missing(missing)
-    calibration = CalibrationOptions.among(locals())
+    calibration, resampling = CalibrationOptions.among(locals()), IntervalOptions.among(locals())
     resolved = resolve_method(method, method_options)
     rows = layer_rsms("a", a, options)
     columns = None if b is None else layer_rsms("b", b, options)
@@ -149,6 +162,7 @@ def compare_layers(
         columns=tuple(rows if columns is None else columns),
         metadata=_metadata(resolved, [*rows.values(), *(columns or {}).values()], symmetric=b is None),
         calibration=calibration.of_layers(resolved, values, *sides, missing=missing),
+        intervals=resampling.of_layers(resolved, *sides, missing=missing),
         yardsticks=yardstick_values(resolved, sides[0], references, values.shape, missing=missing),
     )
 

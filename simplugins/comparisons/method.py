@@ -16,6 +16,7 @@ from simplugins.comparisons.all_pairs import relate_all
 from simplugins.comparisons.inputs import named, symmetric_similarities_of
 from simplugins.comparisons.missing_pairs import any_missing, relate_pairs, relate_present
 from simplugins.comparisons.resamples import Resample
+from simplugins.comparisons.vectors import order_of_pairs
 from simplugins.rsm.matrices import Matrix, Missing, Vector
 
 Invariance = Literal["scaling", "constant", "translation", "diagonal", "monotone"]
@@ -265,6 +266,9 @@ class Method(ComparisonMethod):
         columns = a if b is None else b
         if any(np.isnan(matrix).any() for matrix in (*a, *columns)):
             return lambda counts: Resample.of(counts, groups).related(self, a, columns)
+
+        if "monotone" in self.invariances:
+            a, b = [order_of_pairs(matrix) for matrix in a], None if b is None else [*map(order_of_pairs, b)]
 
         def compare(counts: Counts) -> Matrix:
             resample = Resample.of(counts, groups)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from simplugins.comparisons.missing_pairs import relate_pairs
 from simplugins.comparisons.vectors import pair_counts
-from simplugins.rsm.matrices import Matrix, Vector, off_diagonal
+from simplugins.rsm.matrices import Matrix, Vector
 
 if TYPE_CHECKING:
     from simplugins.comparisons.method import Method
@@ -46,19 +47,26 @@ class Resample:
         """Return the rows and columns of the inputs that occur."""
         return matrix[np.ix_(self.inputs, self.inputs)]
 
+    @cached_property
+    def weights(self) -> Vector | None:
+        """Number of occurrences of each pair of different inputs; None if all are 1."""
+        return pair_counts(self.counts, self.groups)
+
+    @cached_property
+    def _places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows and columns of all pairs of different inputs."""
+        first, second = np.triu_indices(len(self.inputs), 1)
+        return self.inputs[first], self.inputs[second]
+
     def embedded(self, method: Method, matrix: Matrix) -> Vector:
         """Return the vector of a matrix."""
-        part = self.chosen(matrix)
-        if self.groups is None:
-            return method.embed(part, self.counts)
-        if method.embed_groups is not None:
-            return method.embed_groups(part, self.counts, self.groups)
         if method.embed_pairs is not None:
-            return method.embed_pairs(off_diagonal(part), pair_counts(self.counts, self.groups))
-        return method.embed(part, self.counts)
+            return method.embed_pairs(matrix[self._places], self.weights)
+        if self.groups is not None and method.embed_groups is not None:
+            return method.embed_groups(self.chosen(matrix), self.counts, self.groups)
+        return method.embed(self.chosen(matrix), self.counts)
 
     def related(self, method: Method, a: Sequence[Matrix], b: Sequence[Matrix]) -> Matrix:
         """Compare each matrix of `a` with each of `b` by the pairs that are present in both."""
         rows, columns = ([self.chosen(matrix) for matrix in side] for side in (a, b))
-        weights = pair_counts(self.counts, self.groups)
-        return np.array([[relate_pairs(method, row, column, weights) for column in columns] for row in rows])
+        return np.array([[relate_pairs(method, row, column, self.weights) for column in columns] for row in rows])

@@ -10,10 +10,14 @@ their distances also depend on the diagonal. The cosine is not centred, and diff
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simplugins.comparisons.method import Method
 from simplugins.comparisons.vectors import cosines, pair_counts, scaled, unit, weighted
 from simplugins.rsm.matrices import Matrix, Vector, off_diagonal
+
+_COUNTED = 4
+"""Whole numbers up to this multiple of their number are counted rather than sorted."""
 
 
 def ranks(values: Vector, counts: Vector | None = None) -> Vector:
@@ -36,9 +40,18 @@ def ranks(values: Vector, counts: Vector | None = None) -> Vector:
     >>> ranks(np.array([5.0, 2.0]), np.array([1.0, 3.0]))  # the values 5, 2, 2, 2
     array([4., 2.])
     """
-    dense = np.unique(values, return_inverse=True)[1]
+    dense = _dense(values)
     ties = np.bincount(dense, counts)
     return (ties.cumsum() - (ties - 1) / 2)[dense]
+
+
+def _dense(values: Vector) -> NDArray[np.int64]:
+    """Return whole numbers from 0 in the order of the values; small whole numbers are returned as they are."""
+    if values.min() >= 0 and values.max() < _COUNTED * values.size:
+        whole = values.astype(np.int64)
+        if (whole == values).all():
+            return whole
+    return np.unique(values, return_inverse=True)[1]
 
 
 def _correlated(values: Vector, weights: Vector | None) -> Vector:

@@ -12,6 +12,7 @@ from math import frexp, ldexp, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import squareform
 
 from simplugins.rsm.matrices import Matrix, Vector, off_diagonal
 
@@ -49,6 +50,20 @@ def pair_counts(counts: Vector, groups: NDArray[np.int64] | None = None) -> Vect
     if groups is not None:
         occurrences = np.where(groups[:, None] == groups, counts, occurrences)
     return off_diagonal(occurrences)
+
+
+def order_of_pairs(matrix: Matrix) -> Matrix:
+    """Return a matrix with the order of its entries off the diagonal, from 0, instead of the entries; ties are equal.
+
+    Examples
+    --------
+    >>> order_of_pairs(np.array([[9.0, 0.2, 0.7], [0.2, 9.0, 0.2], [0.7, 0.2, 9.0]]))
+    array([[0., 0., 1.],
+           [0., 0., 0.],
+           [1., 0., 0.]])
+    """
+    order = np.unique(off_diagonal(matrix), return_inverse=True)[1]
+    return np.asarray(squareform(order.astype(np.float64), checks=False))
 
 
 def weighted(values: Vector, weights: Vector | None) -> Vector:

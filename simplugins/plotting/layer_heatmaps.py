@@ -17,11 +17,16 @@ if TYPE_CHECKING:
 
     from simplugins.comparisons.layer_calibration import LayerCalibration
     from simplugins.comparisons.layer_comparison import Comparison
+    from simplugins.comparisons.layer_intervals import LayerIntervals
 
 _MOST_NUMBERS = 16
 """With more layers, names are small and values are not written into the cells."""
 
 _SMALL = 7
+_TINY = 6
+_CELL, _WIDE_CELL = 0.45, 0.75
+"""Width of a cell in inches, without and with an interval in it."""
+
 _BY_CHANCE = "0.88"
 """Grey of cells that are not significant."""
 
@@ -40,7 +45,8 @@ def plot_comparison(
 
     The first layers are at the bottom left, so that depth grows along both axes. Undefined values are white. With a
     calibration, the map shows the scores (or the values, if the method has no scores), and cells that are not
-    significant are grey. Without `axes`, the values and the yardsticks of the comparison are drawn beside it.
+    significant are grey. Intervals are written below the values. Without `axes`, the values (if the map shows scores)
+    and the yardsticks of the comparison are drawn beside it.
 
     Parameters
     ----------
@@ -113,7 +119,7 @@ def _draw_panels(
 
 def _yardsticks(comparison: Comparison) -> dict[str, NDArray[np.float64]]:
     """Return the tables beside the first one; the values are among them if that shows scores."""
-    if not comparison.yardsticks:
+    if not comparison.yardsticks and comparison.intervals is None:
         return {}
     values = {"not calibrated": comparison.values} if _shown(comparison)[0] == "score" else {}
     return {**values, **comparison.yardsticks}
@@ -143,7 +149,8 @@ def _draw_map(
     axes.figure.colorbar(image, ax=axes, shrink=0.85).set_label(text, **style)
     _name_layers(axes, comparison)
     if max(values.shape) <= _MOST_NUMBERS:
-        _write_numbers(axes, values, image, by_chance)
+        intervals = comparison.intervals if values is comparison.values else None
+        _write_numbers(axes, values, image, by_chance, intervals)
 
 
 def _cover(axes: Axes, cells: NDArray[np.bool_]) -> None:
@@ -156,7 +163,8 @@ def _cover(axes: Axes, cells: NDArray[np.bool_]) -> None:
 
 def _size(comparison: Comparison) -> tuple[float, float]:
     rows, columns = comparison.values.shape
-    width, height = 2.5 + 0.45 * min(columns, MOST_TICKS), 1.8 + 0.45 * min(rows, MOST_TICKS)
+    cell = _WIDE_CELL if comparison.intervals is not None and columns <= _MOST_NUMBERS else _CELL
+    width, height = 2.5 + cell * min(columns, MOST_TICKS), 1.8 + cell * min(rows, MOST_TICKS)
     return width * (1 + len(_yardsticks(comparison))), height
 
 
@@ -170,12 +178,22 @@ def _name_layers(axes: Axes, comparison: Comparison) -> None:
         axes.tick_params(axis="x", rotation=90)
 
 
-def _write_numbers(axes: Axes, values: NDArray[np.float64], image: Any, by_chance: NDArray[np.bool_]) -> None:
-    """Write each value into its cell, in white on dark colours, else in black."""
+def _write_numbers(
+    axes: Axes,
+    values: NDArray[np.float64],
+    image: Any,
+    by_chance: NDArray[np.bool_],
+    intervals: LayerIntervals | None,
+) -> None:
+    """Write each value and its interval into its cell, in white on dark colours, else in black."""
     for (i, j), value in np.ndenumerate(values):
         if np.isfinite(value):
             red, green, blue, _ = image.cmap(image.norm(value))
             dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5 and not by_chance[i, j]
-            axes.text(
-                j, i, f"{value:.2f}", ha="center", va="center", fontsize=_SMALL, color="white" if dark else "black"
-            )
+            style: dict[str, Any] = {"ha": "center", "color": "white" if dark else "black"}
+            if intervals is None or np.isnan(intervals.low[i, j]):
+                axes.text(j, i, f"{value:.2f}", va="center", fontsize=_SMALL, **style)
+                continue
+            axes.text(j, i, f"{value:.2f}", va="bottom", fontsize=_SMALL, **style)
+            ends = f"{intervals.low[i, j]:.2f} to {intervals.high[i, j]:.2f}"
+            axes.text(j, i - 0.08, ends, va="top", fontsize=_TINY, **style)

@@ -287,6 +287,28 @@ def test_compare_two_files_is_one_number(folder, run):
     assert re.fullmatch("error: .*simplugins.comparisons.*'nothing'.*\n", result.stderr)
 
 
+def test_compare_estimates_intervals(folder, run):
+    (folder / "groups.txt").write_text("a\nb\nc\nd\ne\na\n")
+    options = ["--intervals", "--resamples", 50, "--confidence", 0.9, "--method", "rsa-spearman"]
+    grouped = [*options, "--groups", folder / "groups.txt"]
+    result = run("compare", folder / "layers.npz", "-q", *grouped, "-o", folder / "table.npz")
+    assert result.exit_code == 0, result.stderr
+    expected = simplugins.compare_layers(
+        dict(np.load(folder / "layers.npz")),
+        method="rsa-spearman",
+        intervals=True,
+        resamples=50,
+        confidence=0.9,
+        groups=list("abcdea"),
+    ).intervals
+    assert "90 % interval" in result.stdout
+    assert f"{expected.low[0, 1]:.3f} to {expected.high[0, 1]:.3f}" in result.stdout
+    np.testing.assert_array_equal(simplugins.load_comparison(folder / "table.npz").intervals.low, expected.low)
+    result = run("compare", folder / "layers.npz", "-q", "--groups", folder / "groups.txt")
+    assert result.exit_code == 2
+    assert "groups" in result.stderr
+
+
 def test_compare_takes_options_of_the_method(folder, run):
     method = ("--method", "mutual-knn", "--method-option", "k=2")
     result = run("compare", folder / "layers.npz", "-q", *method)
