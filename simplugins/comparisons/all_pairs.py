@@ -59,6 +59,7 @@ def relate_all(
     sizes = (len(items_a), len(items_b)) if len(items) <= capacity else (capacity - 1, 1)
     values = np.empty((len(items_a), len(items_b)))
     undefined = set()
+    by_chance: list[tuple[str, str, float, float]] = []
     for rows in slices(len(items_a), sizes[0]):
         u = embed_all(method, items_a[rows], count)
         for columns in slices(len(items_b), sizes[1]):
@@ -66,11 +67,34 @@ def relate_all(
             v = u if same else embed_all(method, items_b[columns], count)
             values[rows, columns] = method.relate(u, v)
             undefined |= _undefined(items_b[columns], v)
+            if method.near_chance is not None:
+                expected = method.near_chance(u, v, values[rows, columns])
+                by_chance += _near_chance(items_a[rows], items_b[columns], values[rows, columns], expected)
         undefined |= _undefined(items_a[rows], u)
     if undefined:
         names = ", ".join(name for name, _ in items if name in undefined)
         warnings.warn(f"{method.name} is NaN because an RSM is constant: {names}", RuntimeWarning, stacklevel=4)
+    if by_chance:
+        warnings.warn(_caution(method.name, by_chance, count), RuntimeWarning, stacklevel=4)
     return values
+
+
+def _near_chance(
+    a: list[tuple[str, Any]], b: list[tuple[str, Any]], values: NDArray[np.float64], expected: NDArray[np.float64]
+) -> list[tuple[str, str, float, float]]:
+    """Return the names, the value and the expected value of each pair that has one."""
+    cells = np.argwhere(~np.isnan(expected))
+    return [(a[i][0], b[j][0], float(values[i, j]), float(expected[i, j])) for i, j in cells]
+
+
+def _caution(method: str, by_chance: list[tuple[str, str, float, float]], inputs: int) -> str:
+    a, b, value, expected = by_chance[0]
+    more = f" (and {len(by_chance) - 1} more pairs of RSMs)" if len(by_chance) > 1 else ""
+    return (
+        f"{method} of {a} and {b} is {value:.4g}, close to the {expected:.4g} expected by chance of RSMs like these of "
+        f"{inputs} inputs{more}: use 'cka-debiased', which is 0 by chance, or calibrate the value "
+        f"(simplugins.calibrate, or calibrate= of compare_layers)"
+    )
 
 
 def embed_all(method: Method, items: list[tuple[str, Any]], count: int) -> NDArray[np.float64]:

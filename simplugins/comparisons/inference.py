@@ -17,7 +17,7 @@ from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.function_method import FunctionMethod
 from simplugins.comparisons.groups import first_labels, group_count, read_groups
 from simplugins.comparisons.inputs import aligned, labels_of
-from simplugins.comparisons.method import ComparisonMethod, method_label
+from simplugins.comparisons.method import ComparisonMethod, method_label, without_caution
 from simplugins.comparisons.resampling import (
     Alternative,
     draw,
@@ -180,7 +180,7 @@ def permutation_test(
     >>> permutation_test(features @ features.T, features[:, :2] @ features[:, :2].T, permutations=99)
     PermutationTest cka-debiased 0.9336: p = 0.01 (greater, 99 permutations)
     """
-    resolved = resolve_method(method, method_options)
+    resolved = without_caution(resolve_method(method, method_options))
     check_count("permutations", permutations)
     if alternative not in get_args(Alternative):
         raise ValueError(f"alternative must be one of {', '.join(get_args(Alternative))}, got {alternative!r}")

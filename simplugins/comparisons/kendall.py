@@ -5,7 +5,7 @@ Both variants take all ``n = P (P - 1) / 2`` pairs among the P similarities, and
 two RSMs order differently from the number that they order alike. Tau-a divides the difference by n, so it stays below
 1 if there are ties. Tau-b divides it by the geometric mean of the numbers of untied pairs in each RSM; SciPy, pandas,
 rsatoolbox and simplugins mean tau-b if no letter is given. Nili et al. (2014) recommend tau-a where models predict
-tied dissimilarities.
+tied dissimilarities. By chance, both are 0, exactly so on average over all permutations of the inputs.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from simplugins.comparisons.layer_calibration import CalibrationMode, Calibratio
 from simplugins.comparisons.layer_comparison import Comparison
 from simplugins.comparisons.layer_intervals import IntervalOptions
 from simplugins.comparisons.layer_rsms import layer_rsms
-from simplugins.comparisons.method import ComparisonMethod
+from simplugins.comparisons.method import ComparisonMethod, without_caution
 from simplugins.comparisons.rsm_options import RsmOptions
 from simplugins.comparisons.yardsticks import aligned_yardsticks, read_yardsticks, yardstick_values
 from simplugins.rsm.matrices import Missing, check_missing
@@ -147,6 +147,7 @@ def compare_layers(
     check_missing(missing)
     calibration, resampling = CalibrationOptions.among(locals()), IntervalOptions.among(locals())
     resolved = resolve_method(method, method_options)
+    resolved = resolved if calibrate is None else without_caution(resolved)
     rows = layer_rsms("a", a, options)
     columns = None if b is None else layer_rsms("b", b, options)
     references = read_yardsticks(yardsticks or {}, tuple(rows if columns is None else columns), options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -151,6 +151,11 @@ def method_label(name: str, options: Mapping[str, Any]) -> str:
     return f"{name} ({texts})" if texts else name
 
 
+def without_caution(method: ComparisonMethod) -> ComparisonMethod:
+    """Return a method that does not warn of results near chance, for results that are put beside chance."""
+    return replace(method, near_chance=None) if isinstance(method, Method) else method
+
+
 @dataclass(frozen=True, kw_only=True)
 class Method(ComparisonMethod):
     """A method that maps each RSM to a vector (`embed`) and compares vectors (`relate`).
@@ -198,6 +203,10 @@ class Method(ComparisonMethod):
         pairs of different copies of a group, like pairs of an input with itself. Without it, `embed_pairs` is called
         with these numbers of occurrences (see `simplugins.comparisons.vectors.pair_counts`), or else `embed`, which
         does not know the groups.
+    near_chance : callable, optional
+        For methods with large values by chance: maps the vectors, (A, D) and (B, D), and their (A, B) results to the
+        (A, B) results expected if the inputs of one RSM are permuted, NaN where a result is far from that. Results that
+        are not raise a RuntimeWarning, except where they are calibrated.
     """
 
     name: str
@@ -212,6 +221,7 @@ class Method(ComparisonMethod):
     is_symmetric: bool = True
     embed_pairs: Callable[[Vector, Vector | None], Vector] | None = field(default=None, repr=False)
     embed_groups: Callable[[Matrix, Vector, Groups], Vector] | None = field(default=None, repr=False)
+    near_chance: Callable[[Matrix, Matrix, Matrix], Matrix] | None = field(default=None, repr=False)
 
     @property
     def omits_missing(self) -> bool:  # type: ignore[override]

@@ -34,4 +34,7 @@ norm_difference = Method(
 
 The diagonal is included, and nothing is centred. At most the square root of 2 for positive semi-definite matrices.
 Cosines within 1e-13 of 1 count as 1, so distances below 4.5e-7 are 0.
+
+By chance: small, as nothing is centred. For semantic cosine RSMs of independent random activations that are positive,
+as after a ReLU, 0.05 at 8 channels and 0.01 at 512.
 """

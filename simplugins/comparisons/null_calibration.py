@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from simplugins._common.validation import check_between, check_count
 from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.inference import prepared
-from simplugins.comparisons.method import ComparisonMethod, Orders, method_label
+from simplugins.comparisons.method import ComparisonMethod, Orders, method_label, without_caution
 from simplugins.comparisons.resampling import TIE, drawn_orders, draws_all, p_value
 from simplugins.rsm.matrices import Missing
 
@@ -159,7 +159,7 @@ def calibrate(
     >>> calibrate(*unrelated, "cka").score, calibrate(unrelated[0], unrelated[0], "cka").score
     (0.0, 1.0)
     """
-    resolved = resolve_method(method, method_options)
+    resolved = without_caution(resolve_method(method, method_options))
     check_calibration(permutations, alpha)
     a, b, observed = prepared(rsm_a, rsm_b, resolved, align=align, missing=missing)
     exact = orders is None and draws_all(len(a), permutations)

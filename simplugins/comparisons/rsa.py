@@ -5,6 +5,9 @@ Only the upper triangle is used, without the diagonal. Two RSMs have the same co
 a decreasing function of theirs (a linear one, for Pearson's correlation); the sign flips if an RSM is compared with an
 RDM. Under rank correlations, cosine and RBF RSMs therefore agree with their distances; linear RSMs do not, because
 their distances also depend on the diagonal. The cosine is not centred, and differs between RSMs and RDMs.
+
+By chance, the correlations are 0, exactly so on average over all permutations of the inputs. The cosine is not: if
+similarities vary little about their mean, it is close to 1 for any two RSMs.
 """
 
 from __future__ import annotations
@@ -125,4 +128,8 @@ rsa_cosine = Method(
     reference="Walther et al. 2016; Diedrichsen et al. 2020, arXiv:2007.02789",
     least_inputs=3,
 )
-"""Cosine of the similarities: a correlation without centring. For the single pair of 2 inputs it is 1 or -1."""
+"""Cosine of the similarities: a correlation without centring. For the single pair of 2 inputs it is 1 or -1.
+
+By chance: ``mean(K) mean(L) / (rms(K) rms(L))`` of the entries off the diagonal. For semantic cosine RSMs of
+independent random activations that are positive, as after a ReLU, 0.998 at 8 channels and 1.000 at 512.
+"""

@@ -3,5 +3,6 @@
 
 from simplugins.activations.recordings import read_recorded
 from simplugins.recording.recorder import record
+from simplugins.recording.untrained_copy import untrained
 
-__all__ = ["read_recorded", "record"]
+__all__ = ["read_recorded", "record", "untrained"]

@@ -117,6 +117,7 @@ def test_options_of_the_measure_are_kept(repsim, photos):
     assert result == pytest.approx(np.arccos(similarity(*maps)), abs=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:.*expected by chance:RuntimeWarning")
 def test_points_outside_the_space_are_projected_with_a_warning(repsim):
     space = simplugins.similarity("semantic-linear", "angular-cka").to("repsim", m=3)
     x = torch.tensor([[2.0, 1.0, 0.0], [1.0, 3.0, 0.5], [0.4, 0.5, 1.0]], dtype=torch.float64)

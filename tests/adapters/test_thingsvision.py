@@ -138,6 +138,7 @@ def test_cka_of_the_tool_takes_maps(photos, method):
     )
 
 
+@pytest.mark.filterwarnings("ignore:.*expected by chance:RuntimeWarning")
 def test_options_of_the_measure_are_kept(photos):
     similarity = simplugins.similarity("semantic-rbf", "cka", sigma=20.0)
     expected = similarity(photos["block15"], photos["block15"][:, :100])
