@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from simplugins.matching.identity import Identity
     from simplugins.matching.matcher import Assignments, BatchMatcher, Matcher
     from simplugins.matching.optimal import Optimal
+    from simplugins.matching.partial import Partial
     from simplugins.matching.topk_greedy import TopKGreedy
     from simplugins.measures.computation import compute_rsm
     from simplugins.measures.cost.estimates import Estimate, estimate, estimate_for
@@ -88,6 +89,7 @@ _MODULES = {
     "NetworkSimilarity": "comparisons.networks",
     "NoiseCeiling": "comparisons.noise_ceilings",
     "Optimal": "matching.optimal",
+    "Partial": "matching.partial",
     "PairedDifference": "comparisons.differences",
     "PartialCorrelation": "comparisons.partial_correlations",
     "PermutationTest": "comparisons.inference",
@@ -164,6 +166,7 @@ __all__ = [
     "NoiseCeiling",
     "Optimal",
     "PairedDifference",
+    "Partial",
     "PartialCorrelation",
     "PermutationTest",
     "Structure",

@@ -40,8 +40,8 @@ class Certified:
 def match_and_certify(matcher: Matcher, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> Certified:
     """Match a batch of pairs and bound the optimum of each, by the matcher's dual prices or else those of an auction.
 
-    For a partial matcher, the optimum is that of assignments with as many pairs; if the matcher has multipliers, that of
-    the sum of affinities minus multiplier, over any number of pairs.
+    For a partial matcher, the optimum is that of assignments with as many pairs; if the matcher has multipliers, that
+    of the sum of affinities minus multiplier, over any number of pairs.
 
     Parameters
     ----------

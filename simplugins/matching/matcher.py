@@ -187,9 +187,7 @@ class BatchMatcher(Matcher):
         """Match a batch of pairs; see `Matcher.match_batch`."""
 
 
-def check_assignment(
-    columns: Any, rows: int, cols: int, *, name: str, partial: bool = False
-) -> NDArray[np.int64]:
+def check_assignment(columns: Any, rows: int, cols: int, *, name: str, partial: bool = False) -> NDArray[np.int64]:
     """Check that a matcher returned an assignment of the smaller side, and return it as int64.
 
     Raises

@@ -76,7 +76,7 @@ class Partial(BatchMatcher):
 
     @property
     def symmetric(self) -> bool:  # type: ignore[override]
-        """Whether the value is the same for both orders of two inputs: with a threshold, ties may be resolved otherwise."""
+        """Whether the value does not depend on the order of two inputs: not for ties with a threshold."""
         return self.threshold is None
 
     @property

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The compiled solver of partial assignment problems: the best k pairs, or the pairs that pay more than a threshold.
 
-Let c be the integer costs of pairs (see `integer_costs`), v the prices of the columns, and m[i] the least c[i, j] + v[j]
-of row i. By duality, k pairs are optimal if no price is negative, unassigned columns have price 0, every assigned row
-has a column that attains m[i], and a *level* separates the rows: m[i] is at most the level if row i is assigned, and at
-least the level if not. The level is the price of one more pair. For a threshold it is given, and k follows from it.
+Let c be the integer costs of pairs (see `integer_costs`), v the prices of the columns, and m[i] the least
+c[i, j] + v[j] of row i. By duality, k pairs are optimal if no price is negative, unassigned columns have price 0, every
+assigned row has a column that attains m[i], and a *level* separates the rows: m[i] is at most the level if row i is
+assigned, and at least the level if not. The level is the price of one more pair. For a threshold it is given, and k
+follows from it.
 
 A problem passes through three stages, which share the prices:
 
@@ -17,8 +18,9 @@ A problem passes through three stages, which share the prices:
 Stages 1 and 2 have a budget of bids. Stage 2 needs at most k paths, and stage 3 one per column, with at most one scan
 of each row per path: time is O(S^3) in the worst case.
 
-Source of the alternation of forward auctions and price reductions: D. P. Bertsekas and D. A. Castañon, "A forward/reverse
-auction algorithm for asymmetric assignment problems" (Computational Optimization and Applications 1, 1992).
+Source of the alternation of forward auctions and price reductions: D. P. Bertsekas and D. A. Castañon, "A
+forward/reverse auction algorithm for asymmetric assignment problems" (Computational Optimization and Applications 1,
+1992).
 """
 
 from __future__ import annotations
@@ -53,7 +55,9 @@ EXACT_BUDGET = 2
 
 
 @compiled
-def assign_pairs(affinities, problems, counts, threshold, work, levels, columns, prices, shortfall):  # type: ignore[no-untyped-def]
+def assign_pairs(  # type: ignore[no-untyped-def]
+    affinities, problems, counts, threshold, work, levels, columns, prices, shortfall
+):
     """Solve partial assignment problems, each of them a submatrix of the affinities.
 
     Parameters
@@ -88,7 +92,9 @@ def assign_pairs(affinities, problems, counts, threshold, work, levels, columns,
             _keep_highest(cols, min(count, _rows_below(costs, cols, level)), work)
         open_levels = levels[:, : (rows + LANES - 1) // LANES * LANES]
         _assign(costs, cols, count, level, threshold > -np.inf, span if searched else 0.0, work, open_levels)
-        paired = _write(transposed, rows, cols, first, unit if searched else 0.0, work, columns[start:stop], prices[problem])
+        paired = _write(
+            transposed, rows, cols, first, unit if searched else 0.0, work, columns[start:stop], prices[problem]
+        )
         exact = paired == 0 and top <= threshold
         shortfall[problem] = 0.0 if exact else unit * cost_error(costs)
 
@@ -138,9 +144,7 @@ def _assign(costs, cols, count, limit, at_threshold, span, work, levels):  # typ
     budget, assigned = EXACT_BUDGET * rows, 0
     start_auction(costs, cols, work, levels)
     while True:
-        assigned, budget, ceiling = bid_for_pairs(
-            costs, cols, count, assigned, limit, zero, budget, work, levels
-        )
+        assigned, budget, ceiling = bid_for_pairs(costs, cols, count, assigned, limit, zero, budget, work, levels)
         if ceiling < 0:
             break
         assigned += extend(costs, cols, ceiling, limit, work, levels)
@@ -164,7 +168,7 @@ def _highest_cost(costs, work):  # type: ignore[no-untyped-def]
 
 @compiled
 def _write(transposed, rows, cols, first, unit, work, columns, prices):  # type: ignore[no-untyped-def]
-    """Write the column of each row of the affinities, and the prices in units of affinity; return the number of pairs."""
+    """Write the column of each row, and the prices in units of affinity; return the number of pairs."""
     columns[:] = -1
     pairs = 0
     for i in range(rows):

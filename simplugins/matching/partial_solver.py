@@ -54,9 +54,7 @@ def _assign(
     columns = np.full(len(affinities), -1)
     prices = np.zeros((len(problems), max(rows, cols)))
     shortfall = np.empty(len(problems))
-    partial_assignment.assign_pairs(
-        affinities, problems, counts, threshold, work, levels, columns, prices, shortfall
-    )
+    partial_assignment.assign_pairs(affinities, problems, counts, threshold, work, levels, columns, prices, shortfall)
     return columns, prices, shortfall
 
 
