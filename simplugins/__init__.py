@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from simplugins.matching.identity import Identity
     from simplugins.matching.matcher import Assignments, BatchMatcher, Matcher
     from simplugins.matching.optimal import Optimal
+    from simplugins.matching.partial import Partial
     from simplugins.matching.topk_greedy import TopKGreedy
     from simplugins.measures.computation import compute_rsm
     from simplugins.measures.cost.estimates import Estimate, estimate, estimate_for
@@ -92,6 +93,7 @@ _MODULES = {
     "NetworkSimilarity": "comparisons.networks",
     "NoiseCeiling": "comparisons.noise_ceilings",
     "Optimal": "matching.optimal",
+    "Partial": "matching.partial",
     "PairedDifference": "comparisons.differences",
     "PartialCorrelation": "comparisons.partial_correlations",
     "PermutationTest": "comparisons.inference",
@@ -171,6 +173,7 @@ __all__ = [
     "NoiseCeiling",
     "Optimal",
     "PairedDifference",
+    "Partial",
     "PartialCorrelation",
     "PermutationTest",
     "Structure",

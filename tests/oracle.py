@@ -116,3 +116,15 @@ def shifted_products(x: ArrayLike, y: ArrayLike, padding: str) -> dict[tuple[int
         offsets = tuple(values[k] for values, k in zip(ranges, shift, strict=True))
         products[offsets] = float((first * np.roll(second, [-offset for offset in offsets], axes)).sum())
     return products
+
+
+def best_pairs(affinity: ArrayLike, count: int) -> float:
+    """The largest sum of affinities of `count` pairs: the optimum with dummy rows and columns for the others."""
+    exact = np.asarray(affinity, dtype=np.float64)
+    rows, columns = exact.shape
+    augmented = np.zeros((rows + columns - count, rows + columns - count))
+    augmented[:rows, :columns] = exact
+    augmented[rows:, columns:] = -4 * np.abs(exact).max() * (min(rows, columns) + 1) - 1
+    matched = linear_sum_assignment(augmented, maximize=True)
+    inside = (matched[0] < rows) & (matched[1] < columns)
+    return float(exact[matched[0][inside], matched[1][inside]].sum())

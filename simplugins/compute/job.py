@@ -178,9 +178,15 @@ def check_pair(x: Activations, y: Activations, matcher: Matcher) -> None:
     Raises
     ------
     ValueError
-        If channels differ, or the matcher is positionwise and inputs have different positions.
+        If channels differ, or the matcher is positionwise and inputs have different positions, or the matching depends
+        on the scale of activations that are too large or too small to be matched unscaled.
     """
     check_channels(x, y)
+    if not matcher.invariant_to_scaling and (x.exponents.any() or y.exponents.any()):
+        raise ValueError(
+            f"matching {matcher.name!r} depends on the scale of the activations, but these are so large or so small "
+            f"that they are scaled before matching: multiply them by a power of 10 that brings them near 1"
+        )
     if matcher.positionwise:
         if not (x.same_positions and y.same_positions):
             raise ValueError(
@@ -201,9 +207,11 @@ def complete(
     values: NDArray[np.float64],
     gap: NDArray[np.float64] | None,
     rounding: float,
-    **metadata: str,
+    metadata: dict[str, str],
+    *,
+    with_diagonal: bool = False,
 ) -> TileResult:
-    """Undo the scaling of extreme inputs; if `y` is None, fill lower triangles and diagonals."""
+    """Undo the scaling of extreme inputs; if `y` is None, fill lower triangles, and diagonals if they are missing."""
     other = x if y is None else y
     if x.exponents.any() or other.exponents.any():
         values = np.ldexp(values, x.exponents[:, None] + other.exponents[None, :])
@@ -211,7 +219,8 @@ def complete(
         for matrix, diagonal in ((values, x.squared_norms), (gap, 0.0)):
             if matrix is not None:
                 mirror(matrix)
-                np.fill_diagonal(matrix, diagonal)
+                if not with_diagonal:
+                    np.fill_diagonal(matrix, diagonal)
     return TileResult(values, rounding, gap, metadata)
 
 

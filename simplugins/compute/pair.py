@@ -17,6 +17,7 @@ from simplugins.activations.blocks import Block
 from simplugins.activations.preparation import Preparation
 from simplugins.activations.sources import check_channel_order, read_response
 from simplugins.compute.engines import check_engine, choose_engine
+from simplugins.compute.job import check_pair
 from simplugins.matching.certificates import Certified, match_and_certify
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.matcher_options import resolve_matcher
@@ -37,7 +38,7 @@ class Matching:
         Aligned inner product: the sum of the inner products of matched concept vectors.
     upper_bound : float
         Proven upper bound on the value of any matching, from the matcher's dual prices if it has them, or else from an
-        auction (then at most 1 % above the optimum).
+        auction (then at most 1 % above the optimum). For a partial matching, of any with as many pairs.
     gap : float
         Proven relative optimality gap, ``(upper_bound - value) / |upper_bound|``: 0 where both agree to rounding,
         infinite if the bound is 0 and the value is not.
@@ -51,6 +52,16 @@ class Matching:
     upper_bound: float
     gap: float
     affinity: NDArray[np.float64]
+
+    @property
+    def unmatched_rows(self) -> NDArray[np.int64]:
+        """The positions of the first input that have no partner, in ascending order."""
+        return np.flatnonzero(self.columns < 0)
+
+    @property
+    def unmatched_columns(self) -> NDArray[np.int64]:
+        """The positions of the second input that have no partner, in ascending order."""
+        return np.setdiff1d(np.arange(self.affinity.shape[1]), self.columns)
 
     def __repr__(self) -> str:
         matched, positions = int((self.columns >= 0).sum()), self.affinity.shape
@@ -128,6 +139,7 @@ def match(
     if preparation is not None:
         one, two = preparation.apply(one)[0], preparation.apply(two)[0]
     matcher = resolve_matcher(matching, matching_options)
+    check_pair(one, two, matcher)
     if engine == "auto" and one.gpu is None and two.gpu is None:
         engine = "cpu"
     rows, row_order = _ordered(one.block(0, 1), matcher)

@@ -23,7 +23,7 @@ class Certified:
     values : (B,) float64 array
         Sums of the matched affinities.
     upper : (B,) float64 array
-        Upper bounds on the value of any assignment.
+        Upper bounds on the value of any assignment; for partial matchers, of any with as many pairs.
     gap : (B,) float64 array
         Relative optimality gaps ``(upper - value) / |upper|``; see `objective.dual_bounds`.
     """
@@ -39,6 +39,9 @@ class Certified:
 
 def match_and_certify(matcher: Matcher, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> Certified:
     """Match a batch of pairs and bound the optimum of each, by the matcher's dual prices or else those of an auction.
+
+    For a partial matcher, the optimum is that of assignments with as many pairs; if the matcher has multipliers, that
+    of the sum of affinities minus multiplier, over any number of pairs.
 
     Parameters
     ----------
@@ -58,18 +61,45 @@ def match_and_certify(matcher: Matcher, affinities: NDArray[np.floating], offset
     from simplugins.matching import objective
 
     assignments = match_batch(matcher, affinities, offsets)
-    prices = _dual_prices(matcher, assignments, affinities, offsets)
     values, upper, gap = np.empty((3, len(offsets) - 1))
     objective.assignment_values(affinities, offsets, assignments.columns, values)
-    objective.dual_bounds(affinities, offsets, prices, values, upper, gap)
+    if matcher.partial:
+        _bound_partially(matcher, assignments, affinities, offsets, (values, upper, gap))
+    else:
+        duals = Auction().match_batch(affinities, offsets) if assignments.prices is None else assignments
+        prices = _checked_prices(matcher, duals, affinities, offsets)
+        objective.dual_bounds(affinities, offsets, prices, values, upper, gap)
     return Certified(assignments.columns, values, upper, gap)
 
 
-def _dual_prices(
+def _bound_partially(
+    matcher: Matcher,
+    assignments: Assignments,
+    affinities: NDArray[np.floating],
+    offsets: NDArray[np.int64],
+    results: tuple[NDArray[np.float64], ...],
+) -> None:
+    """Bound the values of partial assignments; without dual prices, by those of the best as many pairs."""
+    from simplugins.matching.partial_bounds import bound_partially
+    from simplugins.matching.partial_solver import solve_partially
+
+    counts = np.add.reduceat(assignments.columns >= 0, offsets[:-1])
+    duals = assignments
+    if assignments.prices is None:
+        duals = solve_partially(affinities, offsets, np.maximum(counts, 1))
+    prices = _checked_prices(matcher, duals, affinities, offsets)
+    multipliers = np.full(len(counts), np.nan) if duals.multipliers is None else np.asarray(duals.multipliers)
+    if multipliers.dtype != np.float64 or multipliers.shape != counts.shape or np.isinf(multipliers).any():
+        raise ValueError(
+            f"matching {matcher.name!r}: expected finite float64 multipliers of shape {counts.shape}, got "
+            f"{multipliers.dtype} of shape {multipliers.shape}"
+        )
+    bound_partially(affinities, offsets, prices, multipliers, counts, *results)
+
+
+def _checked_prices(
     matcher: Matcher, assignments: Assignments, affinities: NDArray[np.floating], offsets: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    if assignments.prices is None:
-        assignments = Auction().match_batch(affinities, offsets)
     prices = np.asarray(assignments.prices)
     rows, cols = np.diff(offsets), affinities.shape[1]
     shape = len(rows), int(max(rows.max(), cols))
@@ -78,9 +108,10 @@ def _dual_prices(
             f"matching {matcher.name!r}: expected float64 prices of at least shape {shape}, got {prices.dtype} of "
             f"shape {prices.shape}"
         )
-    unequal = rows != cols
-    if not np.isfinite(prices).all() or (prices[unequal] < 0).any():
+    signed = (rows == cols) & (not matcher.partial)
+    if not np.isfinite(prices).all() or (prices[~signed] < 0).any():
         raise ValueError(
-            f"matching {matcher.name!r}: dual prices must be finite, and at least 0 if the sides differ in size"
+            f"matching {matcher.name!r}: dual prices must be finite, and at least 0 if the sides differ in size or the "
+            f"matching is partial"
         )
     return prices

@@ -25,11 +25,16 @@ class Assignments:
     prices : (B, P) float64 array or None
         Dual prices of each problem's columns (of its rows, if these outnumber the columns), in units of affinity; not
         negative if the sides differ in size. Any such prices yield a valid upper bound on the optimum, which is tight
-        for good prices. None if the matcher has none: certificates then take them from an auction.
+        for good prices. None if the matcher has none: certificates then compute their own. For partial matchers, prices
+        are never negative.
+    multipliers : (B,) float64 array or None
+        For partial matchers only: the value from which on a further pair is worth its place, such as a threshold. By
+        default certificates choose it for the number of matched pairs.
     """
 
     columns: NDArray[np.int64]
     prices: NDArray[np.float64] | None = None
+    multipliers: NDArray[np.float64] | None = None
 
     def __repr__(self) -> str:
         problems = "" if self.prices is None else f" of {len(self.prices)} problems, with dual prices"
@@ -82,6 +87,12 @@ class Matcher(ABC):
     """Whether adding the same vector to all concept vectors leaves the assignment of sets of equal size unchanged, up
     to ties. None: unknown."""
 
+    partial: ClassVar[bool] = False
+    """Whether `match` may leave positions of both inputs unmatched."""
+
+    invariant_to_scaling: ClassVar[bool] = True
+    """Whether multiplying all affinities by the same positive number leaves the assignment unchanged, up to ties."""
+
     symmetric: ClassVar[bool] = False
     """Whether the assignment's value does not depend on which of two inputs provides the rows, up to rounding."""
 
@@ -109,7 +120,7 @@ class Matcher(ABC):
         -------
         (R,) integer array
             The column assigned to each row; columns must not repeat. If R <= K every row has a column, otherwise K of
-            the rows have one, and the others have -1.
+            the rows have one, and the others have -1. If the matcher is `partial`, fewer rows may have a column.
         """
 
     def match_batch(self, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> Assignments:
@@ -133,7 +144,7 @@ class Matcher(ABC):
             affinity.flags.writeable = False
             with calling(f"matching {self.name!r}"):
                 returned = self.match(affinity)
-            columns[start:stop] = check_assignment(returned, *affinity.shape, name=self.name)
+            columns[start:stop] = check_assignment(returned, *affinity.shape, name=self.name, partial=self.partial)
         return Assignments(columns)
 
 
@@ -176,14 +187,14 @@ class BatchMatcher(Matcher):
         """Match a batch of pairs; see `Matcher.match_batch`."""
 
 
-def check_assignment(columns: Any, rows: int, cols: int, *, name: str) -> NDArray[np.int64]:
+def check_assignment(columns: Any, rows: int, cols: int, *, name: str, partial: bool = False) -> NDArray[np.int64]:
     """Check that a matcher returned an assignment of the smaller side, and return it as int64.
 
     Raises
     ------
     ValueError
         If the array has the wrong shape or type, contains a column that does not exist or occurs twice, or leaves more
-        rows unmatched than necessary.
+        rows unmatched than necessary, unless the matching is partial.
     """
     assignment = returned_array(columns, f"matching {name!r}", "integer columns")
     prefix = f"matching {name!r} on {rows} x {cols} affinities"
@@ -198,8 +209,11 @@ def check_assignment(columns: Any, rows: int, cols: int, *, name: str) -> NDArra
         raise ValueError(f"{prefix}: columns must lie in 0..{cols - 1} (or be -1), got {lowest}..{highest}")
     if np.unique(matched).size != matched.size:
         raise ValueError(f"{prefix}: the same column is assigned to two rows")
-    if matched.size != min(rows, cols):
-        raise ValueError(f"{prefix}: expected {min(rows, cols)} matched rows, got {matched.size}")
+    if matched.size != min(rows, cols) and not partial:
+        raise ValueError(
+            f"{prefix}: expected {min(rows, cols)} matched rows, got {matched.size}; a matcher that leaves positions "
+            f"unmatched declares `partial = True`"
+        )
     return assignment.astype(np.int64)
 
 
@@ -227,10 +241,10 @@ def match_batch(matcher: Matcher, affinities: NDArray[np.floating], offsets: NDA
             f"matching {matcher.name!r}: expected int64 columns for all {rows} rows of a batch, got an array of shape "
             f"{columns.shape}, dtype {columns.dtype}"
         )
-    invalid = first_invalid(columns, offsets, cols)
+    invalid = first_invalid(columns, offsets, cols, matcher.partial)
     if invalid >= 0:
         part = columns[offsets[invalid] : offsets[invalid + 1]]
-        check_assignment(part, len(part), cols, name=matcher.name)
+        check_assignment(part, len(part), cols, name=matcher.name, partial=matcher.partial)
     return assignments if columns is assignments.columns else replace(assignments, columns=columns)
 
 

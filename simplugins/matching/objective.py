@@ -41,7 +41,7 @@ def assignment_magnitudes(affinities, offsets, columns, out):  # type: ignore[no
 
 
 @compiled
-def first_invalid(columns, offsets, cols):  # type: ignore[no-untyped-def]
+def first_invalid(columns, offsets, cols, partial):  # type: ignore[no-untyped-def]
     """Return the index of the first problem with an invalid assignment (see `check_assignment`), or -1."""
     assigned_in = np.full(cols, -1)
     for problem in range(offsets.size - 1):
@@ -53,7 +53,7 @@ def first_invalid(columns, offsets, cols):  # type: ignore[no-untyped-def]
             if j >= 0:
                 assigned_in[j] = problem
                 matched += 1
-        if matched != min(offsets[problem + 1] - offsets[problem], cols):
+        if matched != min(offsets[problem + 1] - offsets[problem], cols) and not partial:
             return problem
     return -1
 
@@ -80,39 +80,42 @@ def dual_bounds(affinities, offsets, prices, values, upper, gap):  # type: ignor
         Relative optimality gaps ``(upper - value) / |upper|``. 0 if bound and value agree to within the rounding
         of their sums; infinite if the bound is 0 and the value is not.
     """
-    best_of_column = np.empty(affinities.shape[1])
+    best = np.empty(affinities.shape[1])
     for problem in range(offsets.size - 1):
         block = affinities[offsets[problem] : offsets[problem + 1]]
-        bound, magnitude = _bound(block, prices[problem], best_of_column)
-        margin = magnitude * (block.shape[0] + block.shape[1]) * np.finfo(np.float64).eps
-        upper[problem] = bound + margin
-        shortfall = upper[problem] - values[problem]
-        if shortfall <= 2 * margin:
-            gap[problem] = 0.0
-        else:
-            gap[problem] = shortfall / abs(upper[problem]) if upper[problem] != 0 else np.inf
+        count = net_values(block, prices[problem], best)
+        bound, magnitude = 0.0, 0.0
+        for k in range(max(block.shape)):
+            bound += prices[problem, k]
+            magnitude += abs(prices[problem, k])
+        for k in range(count):
+            bound += best[k]
+            magnitude += abs(best[k])
+        upper[problem], gap[problem] = certify_value(bound, magnitude, block.shape, values[problem])
 
 
 @compiled
-def _bound(block, prices, best_of_column):  # type: ignore[no-untyped-def]
-    """Return the dual objective at these prices, and the sum of the magnitudes of its terms."""
+def net_values(block, prices, best):  # type: ignore[no-untyped-def]
+    """Write the largest affinity minus price of each position of the smaller side; return the number of positions."""
     rows, cols = block.shape
-    total, magnitude = 0.0, 0.0
-    for k in range(max(rows, cols)):
-        total += prices[k]
-        magnitude += abs(prices[k])
     if rows <= cols:
         for i in range(rows):
-            best = largest(block, i, prices[:cols])[1]
-            total += best
-            magnitude += abs(best)
-        return total, magnitude
-    best_of_column[:] = -np.inf
+            best[i] = largest(block, i, prices[:cols])[1]
+        return rows
+    best[:cols] = -np.inf
     for i in range(rows):
         for j in range(cols):
             value = np.float64(block[i, j]) - prices[i]
-            best_of_column[j] = value if value > best_of_column[j] else best_of_column[j]
-    for j in range(cols):
-        total += best_of_column[j]
-        magnitude += abs(best_of_column[j])
-    return total, magnitude
+            best[j] = value if value > best[j] else best[j]
+    return cols
+
+
+@compiled
+def certify_value(bound, magnitude, shape, value):  # type: ignore[no-untyped-def]
+    """Return the upper bound and the gap of a value, with a margin for rounding in the sum of the bound."""
+    margin = magnitude * (shape[0] + shape[1]) * np.finfo(np.float64).eps
+    upper = bound + margin
+    shortfall = upper - value
+    if shortfall <= 2 * margin:
+        return upper, 0.0
+    return upper, shortfall / abs(upper) if upper != 0 else np.inf

@@ -10,11 +10,11 @@ from simplugins.matching import integer_costs, linear_assignment, objective
 from simplugins.matching.assignment_problems import whole_problems
 from simplugins.matching.matcher import Assignments
 
-_EXACT = {np.dtype(np.float32): 2.0**-20, np.dtype(np.float64): 2.0**-44}
+EXACT = {np.dtype(np.float32): 2.0**-20, np.dtype(np.float64): 2.0**-44}
 """Shortfall up to which a value counts as exact, relative to the magnitude of the matched affinities. Problems with a
 larger bound are solved again on a finer scale."""
 
-_MAX_REFINEMENTS = 8
+MAX_REFINEMENTS = 8
 
 
 def solve(affinities: NDArray[np.floating], problems: NDArray[np.int64], *, tolerance: float = 0.0) -> Assignments:
@@ -60,7 +60,7 @@ def _solve_finely(affinity: NDArray[np.float64], tolerance: float) -> Assignment
     smaller = 1 if affinity.shape[0] <= affinity.shape[1] else 0
     largest = affinity.max(smaller, keepdims=True)
     best, least_difference, narrowed = np.full(len(affinity), -1), np.inf, affinity
-    for _ in range(_MAX_REFINEMENTS):
+    for _ in range(MAX_REFINEMENTS):
         columns, prices, shortfall = _assign(narrowed, problem, tolerance)
         difference = _difference(affinity, largest, columns)
         if difference <= least_difference:
@@ -106,4 +106,4 @@ def _allowed_shortfall(
         objective.assignment_values(affinities, offsets, columns, sums)
         return tolerance * np.abs(sums + shortfall)
     objective.assignment_magnitudes(affinities, offsets, columns, sums)
-    return _EXACT[affinities.dtype] * sums
+    return EXACT[affinities.dtype] * sums

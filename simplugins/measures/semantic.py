@@ -163,7 +163,7 @@ class SemanticMeasure(Measure):
         """Return the effects under a matcher and a bandwidth; unknown ones are missing."""
         matcher = matcher or self.matcher
         effects = {"rotation": "none", "scaling": EFFECT_OF_SCALING[self.kernel], "linear": "other"}
-        if self.kernel == "rbf" and sigma != "median":
+        if not matcher.invariant_to_scaling or (self.kernel == "rbf" and sigma != "median"):
             effects["scaling"] = "other"
         if self.kernel == "cosine" or matcher.invariant_to_translation:
             effects["translation"] = EFFECT_OF_TRANSLATION[self.kernel]

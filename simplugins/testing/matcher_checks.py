@@ -52,6 +52,7 @@ def check_matcher(matcher: str | Matcher, options: Mapping[str, Any] | None = No
     checks.check_order()
     checks.check_translation()
     checks.check_symmetry()
+    checks.check_scaling()
     checks.check_calls()
     checks.check_compute_rsm()
 
@@ -84,7 +85,13 @@ class _Checks:
                 before = affinity.copy()
                 affinity.flags.writeable = False
                 with failing(f"{self.name} fails on {rows} x {columns} {kind}"):
-                    assignment = check_assignment(self.matcher.match(affinity), rows, columns, name=self.matcher.name)
+                    assignment = check_assignment(
+                        self.matcher.match(affinity),
+                        rows,
+                        columns,
+                        name=self.matcher.name,
+                        partial=self.matcher.partial,
+                    )
                 expect(np.array_equal(affinity, before), f"{self.name} changes affinities in place")
                 self._check_facts(assignment, rows, columns)
 
@@ -133,9 +140,9 @@ class _Checks:
             used = price[: max(rows, columns)]
             expect(np.isfinite(used).all(), f"{self.name} returns dual prices that are not finite")
             expect(
-                rows == columns or (used >= 0).all(),
-                f"{self.name} returns negative dual prices for {rows} x {columns} affinities, where the larger side "
-                f"has unmatched positions",
+                (rows == columns and not self.matcher.partial) or (used >= 0).all(),
+                f"{self.name} returns negative dual prices for {rows} x {columns} affinities, where positions of the "
+                f"larger side are unmatched",
             )
 
     def rsm(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -176,6 +183,17 @@ class _Checks:
                 agree(self.rsm(x, y), self.rsm(y, x).T, self.tolerance),
                 f"{self.name} declares symmetric = True, but values depend on which input comes first",
             )
+
+    def check_scaling(self) -> None:
+        """Check ``invariant_to_scaling = True``, by powers of two, which leave no room for rounding."""
+        if self.matcher.invariant_to_scaling and not self.matcher.positionwise:
+            affinity = self.rng.normal(size=(7, 9))
+            for factor in (2.0**-20, 2.0**20):
+                expect(
+                    bool(np.array_equal(self.matcher.match(affinity * factor), self.matcher.match(affinity.copy()))),
+                    f"{self.name} does not declare invariant_to_scaling = False, but multiplying all affinities by "
+                    f"{factor:g} changes the matching",
+                )
 
     def check_calls(self) -> None:
         """Check determinism, threads and pickling."""

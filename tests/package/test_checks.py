@@ -27,8 +27,9 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "mne-rsa": {"back_options": {"dissimilarity": "complement"}},
     "numpy": {"round_trip": False},
     "thingsvision": {"round_trip": False},
+    "partial": {"options": {"share": 0.5}},
 }
-"""What adapters need to be told to carry an RSM, and which of them read back something else."""
+"""What adapters need to be told to carry an RSM, which of them read back something else, and options of plugins."""
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

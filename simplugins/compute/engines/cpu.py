@@ -191,6 +191,7 @@ class Run(Strips):
         self, x: Activations, y: Activations, *, symmetric: bool, matcher: Matcher, certify: bool, tile_bytes: int
     ) -> None:
         self.matcher, self.certify = matcher, certify
+        self.with_diagonal = matcher.partial
         self.gap = np.zeros((len(x), len(y))) if certify else None
         self.positionwise = matcher.positionwise and not certify
         whole = certify or not self.by_windows
@@ -286,7 +287,8 @@ class Run(Strips):
         """Complete the matrices that the strips filled in."""
         precision = np.dtype(np.float64) if self.positionwise else self.dtype
         y, metadata = None if self.symmetric else self.y, {"engine": "cpu", "precision": str(precision)}
-        return complete(self.x, y, self.values, self.gap, ROUNDING[precision], **metadata)
+        rounding = ROUNDING[precision]
+        return complete(self.x, y, self.values, self.gap, rounding, metadata, with_diagonal=self.with_diagonal)
 
 
 def _worthwhile_window(x: Activations, y: Activations, window: int | None) -> int | None:

@@ -135,7 +135,8 @@ class _MatchedRun(Run):
             for matrix, diagonal in ((self.values, _cosines(norms, np.square(np.sqrt(norms)))), (self.gap, 0.0)):
                 if matrix is not None:
                     mirror(matrix)
-                    np.fill_diagonal(matrix, diagonal)
+                    if not self.with_diagonal:
+                        np.fill_diagonal(matrix, diagonal)
         precision = np.dtype(np.float64) if self.positionwise else self.dtype
         return TileResult(self.values, ROUNDING[precision], self.gap, {"engine": "cpu", "precision": str(precision)})
 

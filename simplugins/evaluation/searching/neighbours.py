@@ -225,6 +225,11 @@ def _bounded(
         )
     operation = measure.operation(Options(matching, matching_options, engine="cpu"))
     assert isinstance(operation, MatchedPairs)
+    if operation.matcher.partial:
+        raise ValueError(
+            f"search bounds similarities by matchings of all positions, but matching {operation.matcher.name!r} is "
+            f"partial; rank its RSM with simplugins.evaluation.retrieval instead"
+        )
     return measure, operation.matcher
 
 

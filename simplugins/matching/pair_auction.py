@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The auction of a partial assignment problem: the rows that pay most bid first, until enough of them have a column."""
+
+from __future__ import annotations
+
+from simplugins._common.compiled import compiled
+from simplugins.matching.vector_scans import CLOSED_PRICE_BITS, two_smallest
+
+
+@compiled
+def start_auction(costs, cols, work, levels):  # type: ignore[no-untyped-def]
+    """Unassign all rows and columns, and set the levels of the rows: the least cost plus price of each.
+
+    The first row of `levels` has lower bounds for unassigned rows, and a closed price for others; the second is zero.
+    """
+    rows = costs.shape[0]
+    work.row_of[:cols] = -1
+    work.column_of[:rows] = -1
+    levels[0, rows:] = 1 << (8 * costs.itemsize - CLOSED_PRICE_BITS)
+    levels[1] = 0
+    for i in range(rows):
+        levels[0, i] = two_smallest(costs, i, work.prices[: costs.shape[1]])[1]
+
+
+@compiled
+def bid_for_pairs(costs, cols, count, assigned, limit, increment, budget, work, levels):  # type: ignore[no-untyped-def]
+    """Let the unassigned row of the least level bid, until `count` rows are assigned or no level is below the limit.
+
+    A bid raises the column's price to the point where the row would be indifferent to its second best column, or to
+    leaving its place to the next unassigned row, plus the increment.
+
+    Returns
+    -------
+    assigned : int
+        The number of assigned rows.
+    budget : int
+        The number of bids for assigned columns that remain.
+    ceiling : integer
+        If bids cannot continue (because a bid would not raise a price, or the budget is spent), the least level of the
+        other unassigned rows, at most the limit; otherwise -1.
+    """
+    closed = costs.dtype.type(1 << (8 * costs.itemsize - CLOSED_PRICE_BITS))
+    prices, row_of, column_of = work.prices, work.row_of, work.column_of
+    open_prices, zeros = prices[: costs.shape[1]], levels[1]
+    while assigned < count:
+        i, level, ceiling = two_smallest(levels, 0, zeros)
+        if level >= limit:
+            break
+        levels[0, i] = closed
+        ceiling = min(ceiling, limit)
+        while True:
+            j, smallest, second = two_smallest(costs, i, open_prices)
+            if smallest > ceiling or smallest >= limit:
+                levels[0, i] = smallest
+                break
+            if second == smallest and row_of[j] >= 0:
+                j = _free_among_best(costs, i, smallest, cols, work, j)
+            target = min(second, ceiling) + increment
+            previous = row_of[j]
+            if previous >= 0 and (target == smallest or budget == 0):
+                levels[0, i] = smallest
+                return assigned, budget, ceiling
+            if target < limit or previous >= 0:
+                prices[j] += target - smallest
+            row_of[j] = i
+            column_of[i] = j
+            if previous < 0:
+                assigned += 1
+                break
+            budget -= 1
+            column_of[previous] = -1
+            i = previous
+    return assigned, budget, costs.dtype.type(-1)
+
+
+@compiled
+def _free_among_best(costs, i, smallest, cols, work, otherwise):  # type: ignore[no-untyped-def]
+    """Return an unassigned column among those tied for the row's best, if any."""
+    for j in range(cols):
+        if work.row_of[j] < 0 and costs[i, j] + work.prices[j] == smallest:
+            return j
+    return otherwise
+
+
+@compiled
+def lower_free_prices(costs, cols, limit, work, levels):  # type: ignore[no-untyped-def]
+    """Lower the prices of unassigned columns to the point where some row is indifferent to its own column."""
+    prices, column_of = work.prices, work.column_of
+    wanted = work.keys[:cols]
+    wanted[:] = 0
+    outside = min(limit, levels[0].min())
+    for i in range(costs.shape[0]):
+        j = column_of[i]
+        dual = min(costs.dtype.type(costs[i, j] + prices[j]), outside) if j >= 0 else outside
+        row = costs[i]
+        for k in range(cols):
+            wanted[k] = max(wanted[k], dual - row[k])
+    for j in range(cols):
+        if work.row_of[j] < 0:
+            prices[j] = min(prices[j], wanted[j])
