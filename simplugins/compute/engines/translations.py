@@ -61,7 +61,8 @@ def best_translations(
     count = check_threads(threads)
     in_threads(run.shift_strip, run.strips(), pairs=run.pairs, threads=count, progress=progress, title="shifting")
     precision = np.dtype(np.float64)
-    return complete(x, y, run.values, None, ROUNDING[precision], engine="cpu", precision=str(precision))
+    metadata = {"engine": "cpu", "precision": str(precision)}
+    return complete(x, y, run.values, None, ROUNDING[precision], metadata)
 
 
 def pair_bytes(shifts: GridShifts) -> int:
