@@ -84,7 +84,9 @@ def _solve_finely(affinity: NDArray[np.float64], count: NDArray[np.int64], thres
         if difference <= least_difference:
             best, least_difference = np.full(len(affinity), -1), difference
             best[rows] = columns[rows]
-        if difference <= 0 or shortfall[0] <= EXACT[affinity.dtype] * np.abs(values).sum():
+        if difference <= 0:
+            return Assignments(best, np.zeros_like(prices[0]))
+        if shortfall[0] <= EXACT[affinity.dtype] * np.abs(values).sum():
             break
         floor = np.maximum(largest, least) - 2 * least_difference
         narrowed = np.maximum(affinity, np.maximum(floor, threshold))
