@@ -207,9 +207,9 @@ def complete(
     values: NDArray[np.float64],
     gap: NDArray[np.float64] | None,
     rounding: float,
-    metadata: dict[str, str],
-    *,
     with_diagonal: bool = False,
+    /,
+    **metadata: str,
 ) -> TileResult:
     """Undo the scaling of extreme inputs; if `y` is None, fill lower triangles, and diagonals if they are missing."""
     other = x if y is None else y

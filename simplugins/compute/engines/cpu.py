@@ -288,7 +288,7 @@ class Run(Strips):
         precision = np.dtype(np.float64) if self.positionwise else self.dtype
         y, metadata = None if self.symmetric else self.y, {"engine": "cpu", "precision": str(precision)}
         rounding = ROUNDING[precision]
-        return complete(self.x, y, self.values, self.gap, rounding, metadata, with_diagonal=self.with_diagonal)
+        return complete(self.x, y, self.values, self.gap, rounding, self.with_diagonal, **metadata)
 
 
 def _worthwhile_window(x: Activations, y: Activations, window: int | None) -> int | None:

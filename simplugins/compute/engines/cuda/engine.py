@@ -85,7 +85,7 @@ def aligned_products(
             run.release()
     precision = "float64" if matcher.positionwise else run.precision
     metadata = {"engine": "cuda", "precision": precision, "device": device.name}
-    return complete(x, y, run.values, run.gap, rounding_of(precision, x.channels), metadata)
+    return complete(x, y, run.values, run.gap, rounding_of(precision, x.channels), **metadata)
 
 
 class _Run(TileRun):
