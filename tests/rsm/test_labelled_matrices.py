@@ -17,7 +17,7 @@ from simplugins.rsm.labelled_matrices import matrix_labels
 RNG = np.random.default_rng(0)
 A, B = (np.cov(RNG.normal(size=(5, 9))) for _ in range(2))
 LABELS, ORDER = list("abcde"), [3, 1, 0, 2, 4]
-CKA = simplugins.compare(A, B, "cka")
+CKA = simplugins.compare(A, B, "cka-debiased")
 
 
 def frame(rows=LABELS, columns=LABELS):
@@ -42,7 +42,7 @@ def data_array(rows=LABELS, columns=LABELS):
 def test_labelled_matrices_are_compared(matrix):
     labelled = matrix_labels(matrix) is not None
     with pytest.warns(UserWarning, match="rsm_b has labels") if labelled else nullcontext():
-        assert simplugins.compare(A, matrix, "cka") == pytest.approx(CKA)
+        assert simplugins.compare(A, matrix, "cka-debiased") == pytest.approx(CKA)
 
 
 @pytest.mark.parametrize("make", [frame, data_array])
@@ -50,7 +50,7 @@ def test_labelled_matrices_are_compared(matrix):
 @pytest.mark.parametrize(
     "read",
     [
-        lambda matrix: simplugins.compare(A, matrix, "cka"),
+        lambda matrix: simplugins.compare(A, matrix, "cka-debiased"),
         lambda matrix: simplugins.minibatch_cka([(A, matrix)]),
         RSM.from_similarities,
     ],
@@ -65,13 +65,13 @@ def test_matrices_in_different_orders_are_compared_by_label(make):
     first, second = pd.DataFrame(A, LABELS, LABELS), make()
     shuffled = second.iloc[ORDER, ORDER] if make is frame else second[ORDER, ORDER]
     with pytest.raises(ValueError, match="labels differ"):
-        simplugins.compare(first, shuffled, "cka")
-    assert simplugins.compare(first, shuffled, "cka", align=True) == pytest.approx(CKA)
-    assert simplugins.compare(RSM.from_similarities(A, labels=LABELS), shuffled, "cka", align=True) == pytest.approx(
+        simplugins.compare(first, shuffled, "cka-debiased")
+    assert simplugins.compare(first, shuffled, "cka-debiased", align=True) == pytest.approx(CKA)
+    assert simplugins.compare(RSM.from_similarities(A, labels=LABELS), shuffled, "cka-debiased", align=True) == pytest.approx(
         CKA
     )
     with pytest.raises(ValueError, match="rsm_a has none"):
-        simplugins.compare(A, shuffled, "cka", align=True)
+        simplugins.compare(A, shuffled, "cka-debiased", align=True)
 
 
 @pytest.mark.parametrize("make", [frame, data_array])
