@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from simplugins.comparisons.ranking import rank_models
     from simplugins.comparisons.structure import Structure, structure
     from simplugins.compute.pair import Matching, match
-    from simplugins.compute.share_curves import ShareCurve, share_curve
     from simplugins.compute.pair_shift import BestShift, best_shift
+    from simplugins.compute.share_curves import ShareCurve, share_curve
     from simplugins.evaluation.searching.neighbour_comparison import compare_neighbours
     from simplugins.evaluation.searching.neighbours import Neighbours, search
     from simplugins.matching.auction import Auction
@@ -179,8 +179,8 @@ __all__ = [
     "Partial",
     "PartialCorrelation",
     "PermutationTest",
-    "Structure",
     "ShareCurve",
+    "Structure",
     "TopKGreedy",
     "__version__",
     "adapter",

@@ -71,8 +71,8 @@ def share_curve(
 ) -> ShareCurve:
     """Compute the similarity of two inputs for every number of matched positions.
 
-    All best matchings follow from one another by shortest augmenting paths, in O(S^3) altogether: 5 ms for 196 positions
-    and 0.2 s for 784 on one core. Each value is that of `simplugins.Partial` with the same number of pairs.
+    All best matchings follow from one another by shortest augmenting paths, in O(S^3) altogether: 5 ms for 196
+    positions and 0.2 s for 784 on one core. Each value is that of `simplugins.Partial` with the same number of pairs.
 
     Parameters
     ----------
@@ -91,7 +91,8 @@ def share_curve(
     Examples
     --------
     >>> import numpy as np
-    >>> curve = share_curve(np.array([[3.0, 0.0], [0.0, 2.0], [1.0, 0.0]]), np.array([[0.0, 2.0], [3.0, 0.0], [0.0, 1.0]]))
+    >>> x, y = np.array([[3.0, 0.0], [0.0, 2.0], [1.0, 0.0]]), np.array([[0.0, 2.0], [3.0, 0.0], [0.0, 1.0]])
+    >>> curve = share_curve(x, y)
     >>> curve.values  # 9, then 4, then nothing
     array([ 9., 13., 13.])
     >>> curve.elbow
