@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from simplugins.comparisons.structure import Structure, structure
     from simplugins.compute.pair import Matching, match
     from simplugins.compute.pair_shift import BestShift, best_shift
+    from simplugins.compute.share_curves import ShareCurve, share_curve
     from simplugins.evaluation.searching.neighbour_comparison import compare_neighbours
     from simplugins.evaluation.searching.neighbours import Neighbours, search
     from simplugins.matching.auction import Auction
@@ -99,6 +100,7 @@ _MODULES = {
     "PermutationTest": "comparisons.inference",
     "RSM": "rsm.rsm",
     "Structure": "comparisons.structure",
+    "ShareCurve": "compute.share_curves",
     "TopKGreedy": "matching.topk_greedy",
     "best_shift": "compute.pair_shift",
     "bootstrap_interval": "comparisons.inference",
@@ -138,6 +140,7 @@ _MODULES = {
     "search": "evaluation.searching.neighbours",
     "semantic_rsm": "measures.differentiable",
     "semantic_similarity": "measures.differentiable",
+    "share_curve": "compute.share_curves",
     "similarity": "comparisons.networks",
     "structure": "comparisons.structure",
 }
@@ -176,6 +179,7 @@ __all__ = [
     "Partial",
     "PartialCorrelation",
     "PermutationTest",
+    "ShareCurve",
     "Structure",
     "TopKGreedy",
     "__version__",
@@ -219,6 +223,7 @@ __all__ = [
     "search",
     "semantic_rsm",
     "semantic_similarity",
+    "share_curve",
     "similarity",
     "structure",
     "to_tool",

@@ -134,10 +134,7 @@ def match(
     23.0
     """
     check_engine(engine)
-    preparation = None if center is None and normalize is None else _preparation(center, normalize)
-    one, two = read_pair(x, y, layout, dtype)
-    if preparation is not None:
-        one, two = preparation.apply(one)[0], preparation.apply(two)[0]
+    one, two = prepared_pair(x, y, layout, dtype, center, normalize)
     matcher = resolve_matcher(matching, matching_options)
     check_pair(one, two, matcher)
     if engine == "auto" and one.gpu is None and two.gpu is None:
@@ -157,6 +154,17 @@ def match(
         gap=float(certified.gap[0]),
         affinity=np.ldexp(affinities, exponent),
     )
+
+
+def prepared_pair(
+    x: Any, y: Any, layout: str, dtype: DTypeLike | None, center: Any, normalize: Any
+) -> tuple[Activations, Activations]:
+    """Read and prepare the responses of two inputs; see `match`."""
+    preparation = None if center is None and normalize is None else _preparation(center, normalize)
+    one, two = read_pair(x, y, layout, dtype)
+    if preparation is None:
+        return one, two
+    return preparation.apply(one)[0], preparation.apply(two)[0]
 
 
 def _preparation(center: Any, normalize: Any) -> Preparation:

@@ -62,7 +62,7 @@ def best_translations(
     in_threads(run.shift_strip, run.strips(), pairs=run.pairs, threads=count, progress=progress, title="shifting")
     precision = np.dtype(np.float64)
     metadata = {"engine": "cpu", "precision": str(precision)}
-    return complete(x, y, run.values, None, ROUNDING[precision], metadata)
+    return complete(x, y, run.values, None, ROUNDING[precision], **metadata)
 
 
 def pair_bytes(shifts: GridShifts) -> int:
