@@ -14,12 +14,13 @@ from simplugins._common import arrays
 from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import Block, chunks
 from simplugins.activations.mapped import mapped
+from simplugins.activations.pooling import MeanPooling
 
-Center = Literal["channel", "position", "both"]
+Center = Literal["channel", "input", "position", "both"]
 Normalisation = Literal["position", "matched", "mass"]
 Normalize = Normalisation | Sequence[Normalisation]
 
-CENTERS: tuple[Center, ...] = ("channel", "position", "both")
+CENTERS: tuple[Center, ...] = ("channel", "input", "position", "both")
 NORMALISATIONS: tuple[Normalisation, ...] = ("position", "matched", "mass")
 
 _EQUAL = 2.0**-40
@@ -32,7 +33,7 @@ class Preparation:
 
     Attributes
     ----------
-    center : {"channel", "position", "both"} or None
+    center : {"channel", "input", "position", "both"} or None
     normalize : tuple of {"position", "matched", "mass"}
 
     Examples
@@ -105,8 +106,13 @@ class Preparation:
             if y is not None and x.channels != y.channels:
                 raise ValueError(f"other: expected {x.channels} channels, as in activations, got {y.channels}")
             mean = mean_vector(x) if y is None else mean_vector(x, y)
-        centred = self.center in ("position", "both")
-        mapping = _Mapping(mean, centred, "position" in self.normalize, "mass" in self.normalize)
+        mapping = _Mapping(
+            mean,
+            by_input=self.center == "input",
+            by_position=self.center in ("position", "both"),
+            unit="position" in self.normalize,
+            mass="mass" in self.normalize,
+        )
         return self._mapped(x, mapping), None if y is None else self._mapped(y, mapping)
 
     def _mapped(self, activations: Activations, mapping: _Mapping) -> Activations:
@@ -152,7 +158,9 @@ class _Mapping:
     ----------
     mean : (C,) float64 array or None
         Subtracted from each vector.
-    centred : bool
+    by_input : bool
+        Whether to subtract from each vector the mean vector of its input.
+    by_position : bool
         Whether to subtract from each vector its own mean.
     unit : bool
         Whether to divide each vector by its norm.
@@ -161,14 +169,20 @@ class _Mapping:
     """
 
     mean: NDArray[np.float64] | None
-    centred: bool
+    by_input: bool
+    by_position: bool
     unit: bool
     mass: bool
 
     @property
     def is_identity(self) -> bool:
         """Whether nothing changes."""
-        return self.mean is None and not (self.centred or self.unit or self.mass)
+        return not (self.is_centred or self.unit or self.mass)
+
+    @property
+    def is_centred(self) -> bool:
+        """Whether anything is subtracted."""
+        return self.mean is not None or self.by_input or self.by_position
 
     def __call__(self, block: Block) -> Block:
         """Return the prepared block."""
@@ -176,9 +190,11 @@ class _Mapping:
         vectors = block.vectors.copy()
         if self.mean is not None:
             vectors -= xp.asarray(self.mean)
-        if self.centred:
+        if self.by_input:
+            vectors -= _means(block)
+        if self.by_position:
             vectors -= vectors.mean(1, keepdims=True)
-        if self.mean is not None or self.centred:
+        if self.is_centred:
             vectors[_sizes(vectors) <= _EQUAL * _sizes(block.vectors)] = 0
         if self.unit:
             _divide(vectors, _sizes(vectors))  # first, since squares of very small or large values are not finite
@@ -187,6 +203,12 @@ class _Mapping:
             counts = np.diff(block.offsets)
             _divide(vectors, xp.asarray(np.repeat(np.sqrt(counts), counts)))
         return Block(vectors, block.offsets)
+
+
+def _means(block: Block) -> Any:
+    """Return for each concept vector the mean concept vector of its input."""
+    counts, means = np.diff(block.offsets), MeanPooling()(block).vectors
+    return means[arrays.namespace(means).asarray(np.repeat(np.arange(len(counts)), counts))]
 
 
 def _sizes(vectors: Any) -> Any:

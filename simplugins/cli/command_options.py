@@ -63,11 +63,12 @@ Layout = Annotated[str, typer.Option(help="auto, or a letter per dimension: nd, 
 DropTokens = Annotated[int, typer.Option(help="Leave out the first N tokens (1 for a class token).", min=0)]
 Dtype = Annotated[str | None, typer.Option(help="Compute in float32 or float64.")]
 CenterName = Annotated[
-    Literal["channel", "position", "both"] | None,
+    Literal["channel", "input", "position", "both"] | None,
     typer.Option(
         "--center",
         metavar="NAME",
-        help="Subtract the mean concept vector (channel), each concept vector's own mean (position), or both.",
+        help="Subtract the mean concept vector of all inputs (channel) or of each (input), each concept vector's own "
+        "mean (position), or the first and the last (both).",
     ),
 ]
 NormalizeNames = Annotated[

@@ -19,15 +19,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from simplugins.activations.activations import Activations
-    from simplugins.activations.preparation import Center, Normalize
+    from simplugins.activations.preparation import Center, Normalize, Preparation
     from simplugins.compute.job import Operation
     from simplugins.matching.matcher import Matcher
     from simplugins.rsm.kernels import Sigma
     from simplugins.rsm.rsm import RSM
 
 _KINDS = ("semantic", "shift", "spatio-semantic", "max-sim", "second-order", "max-pooled", "mean-pooled")
-CENTRED = "centred"
-"""Ending of the name of the second-order measure of activations with centred channels."""
+CENTRED: dict[str, dict[Center | None, Center]] = {
+    "centred": {None: "channel", "position": "both"},
+    "centred-by-input": {None: "input", "channel": "input"},
+}
+"""Endings of the names of the second-order measure of centred activations, and their `center`, given that of all."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -37,8 +40,9 @@ class Controls(Mapping[str, "RSM"]):
     Attributes
     ----------
     rsms : mapping of str to RSM
-        By the name of the measure, such as "semantic-cosine"; "second-order-cosine-centred" is the measure
-        "second-order-cosine" of activations whose channels were centred.
+        By the name of the measure, such as "semantic-cosine"; "second-order-cosine-centred" and
+        "second-order-cosine-centred-by-input" are the measure "second-order-cosine" with ``center="channel"`` and with
+        ``center="input"``, which makes second moments covariances.
     unavailable : mapping of str to str
         For measures that these activations do not have, the reason.
     seconds_per_pair : mapping of str to float
@@ -145,7 +149,8 @@ def controls(
     """Compute the semantic RSM of N inputs in addition to those of measures that might show the same for less.
 
     These are the spatio-semantic measure; the best shift of the grid; MaxSim; means and maxima over positions; and
-    second moments of concept vectors, also after the mean concept vector of all inputs has been subtracted.
+    second moments of concept vectors, also after the mean concept vector of all inputs, or of each input, has been
+    subtracted.
 
     Parameters
     ----------
@@ -185,7 +190,7 @@ def controls(
     >>> result = simplugins.controls(maps)
     >>> list(result)  # doctest: +NORMALIZE_WHITESPACE
     ['semantic-cosine', 'shift-cosine', 'spatio-semantic-cosine', 'max-sim-cosine', 'second-order-cosine',
-     'second-order-cosine-centred', 'max-pooled-cosine', 'mean-pooled-cosine']
+     'second-order-cosine-centred', 'second-order-cosine-centred-by-input', 'max-pooled-cosine', 'mean-pooled-cosine']
     >>> result["mean-pooled-cosine"].shape, result.similarities["semantic-cosine"]
     ((6, 6), 1.0)
     """
@@ -238,11 +243,11 @@ class _Results:
         self.rsms[name] = options.compute(inputs)
         self.seconds[name] = (perf_counter() - start) / (len(inputs) * (len(inputs) - 1) / 2)
 
-    def add_centred(self, raw: Activations, preparation: Any) -> None:
-        """Compute the second-order RSM of activations with centred channels."""
-        name = f"second-order-{self.kernel}-{CENTRED}"
-        if preparation.center in ("channel", "both"):
-            self.unavailable[name] = f"center={preparation.center!r} centres the channels for all measures"
-            return
-        center: Any = "channel" if preparation.center is None else "both"
-        self.add("second-order", replace(preparation, center=center).of_vectors().apply(raw)[0], name)
+    def add_centred(self, raw: Activations, preparation: Preparation) -> None:
+        """Compute the second-order RSMs of centred activations, in addition to the centring of all measures."""
+        for ending, combined in CENTRED.items():
+            name, center = f"second-order-{self.kernel}-{ending}", combined.get(preparation.center)
+            if center is None:
+                self.unavailable[name] = f"center={preparation.center!r} is that of all measures"
+                continue
+            self.add("second-order", replace(preparation, center=center).of_vectors().apply(raw)[0], name)

@@ -11,9 +11,9 @@ from simplugins.activations.preparation import Preparation
 def effects_after(preparation: Preparation, effects: Mapping[str, str]) -> dict[str, str]:
     """Return the effects of changes of the original activations, given those of changes of the prepared ones.
 
-    Centring of channels removes translations. Centring of positions commutes with permutations of the channels, but not
-    with rotations. Normalised positions do not depend on a factor, and turn translations and linear maps into something
-    else.
+    Centring of channels or inputs removes translations. Centring of positions commutes with permutations of the
+    channels, but not with rotations. Normalised positions do not depend on a factor, and turn translations and linear
+    maps into something else.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def effects_after(preparation: Preparation, effects: Mapping[str, str]) -> dict[
     if "position" in preparation.normalize:
         result |= dict.fromkeys({"translation", "linear"} & result.keys(), "other")
         result["scaling"] = "none"
-    if preparation.center in ("channel", "both"):
+    if preparation.center in ("channel", "input", "both"):
         result["translation"] = "none"
     return result
 

@@ -19,10 +19,14 @@ def prepared(sets, center=None, normalize=None, other=()):
     if center in ("channel", "both"):
         mean = np.concatenate([*sets, *other]).mean(0)
         sets = [vectors - mean for vectors in sets]
+    if center == "input":
+        sets = [vectors - vectors.mean(0) for vectors in sets]
     if center in ("position", "both"):
         sets = [vectors - vectors.mean(1, keepdims=True) for vectors in sets]
     if normalize == "position":
-        sets = [vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in sets]
+        norms = [np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in sets]
+        norms = [np.where(norm > 1e-9, norm, np.inf) for norm in norms]  # centring a single vector leaves nothing
+        sets = [vectors / norm for vectors, norm in zip(sets, norms, strict=True)]
     return sets
 
 
@@ -34,7 +38,7 @@ def assert_equal_sets(activations, expected, **tolerance):
 @given(
     seed=st.integers(0, 2**32 - 1),
     sizes=st.lists(st.integers(1, 6), min_size=1, max_size=6),
-    center=st.sampled_from([None, "channel", "position", "both"]),
+    center=st.sampled_from([None, "channel", "input", "position", "both"]),
     normalize=st.sampled_from([None, "position"]),
 )
 @settings(max_examples=60, deadline=None)
@@ -85,11 +89,11 @@ def test_the_mean_of_many_equal_vectors_is_exact_to_rounding():
     np.testing.assert_allclose(mean_vector(Activations.from_array(vectors)), 0.1, rtol=1e-15)
 
 
-@pytest.mark.parametrize("center", ["channel", "position", "both"])
+@pytest.mark.parametrize("center", ["channel", "input", "position", "both"])
 @pytest.mark.parametrize("normalize", [None, "position"])
 def test_vectors_that_centring_removes_become_exactly_zero(center, normalize):
     constant = np.full((4, 3, 7), 0.1)
-    constant[:, :, :] *= np.arange(1, 8) if center == "channel" else 1
+    constant[:, :, :] *= np.arange(1, 8) if center in ("channel", "input") else 1
     x, _ = Preparation.checked(center, normalize).apply(Activations.from_array(constant))
     assert not x.array().any()
 

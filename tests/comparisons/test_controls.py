@@ -15,6 +15,7 @@ NAMES = [
     "max-sim-cosine",
     "second-order-cosine",
     "second-order-cosine-centred",
+    "second-order-cosine-centred-by-input",
     "max-pooled-cosine",
     "mean-pooled-cosine",
 ]
@@ -29,8 +30,9 @@ def test_rsms_are_those_of_the_measures(controls, maps):
     assert list(controls) == NAMES
     assert not controls.unavailable
     for name, rsm in controls.items():
-        center = "channel" if name.endswith("centred") else None
-        expected = simplugins.compute_rsm(maps, name.removesuffix("-centred"), center=center)
+        measure, centred, by_input = name.partition("-centred")
+        center = "input" if by_input else "channel" if centred else None
+        expected = simplugins.compute_rsm(maps, measure, center=center)
         np.testing.assert_allclose(rsm, expected, rtol=1e-6, atol=1e-9)
         assert rsm.labels.tolist() == list(range(len(maps)))
 
@@ -45,7 +47,9 @@ def test_tables_hold_times_and_similarities_to_the_semantic_rsm(controls):
         assert row["measure"] in repr(controls)
 
 
-@pytest.mark.parametrize(("center", "centred"), [("channel", None), ("both", None), ("position", "both")])
+@pytest.mark.parametrize(
+    ("center", "centred"), [("channel", None), ("both", None), ("position", "both"), ("input", None)]
+)
 def test_preparations_apply_to_all_measures(maps, center, centred):
     result = simplugins.controls(maps[:8], center=center, normalize="position")
     for name in ("mean-pooled-cosine", "semantic-cosine"):

@@ -12,7 +12,7 @@ import pytest
 import simplugins
 
 MEASURES = [f"{kind}-{kernel}" for kind in ("semantic", "spatio-semantic") for kernel in ("linear", "cosine", "rbf")]
-CENTERS = [None, "channel", "position", "both"]
+CENTERS = [None, "channel", "input", "position", "both"]
 PREPARATIONS = list(itertools.product(CENTERS, [None, "position"]))[1:]
 
 
@@ -21,6 +21,8 @@ def prepared(tokens, center, normalize, mean=None):
     tokens = np.asarray(tokens, np.float64)
     if center in ("channel", "both"):
         tokens = tokens - (tokens.mean((0, 1)) if mean is None else mean)
+    if center == "input":
+        tokens = tokens - tokens.mean(1, keepdims=True)
     if center in ("position", "both"):
         tokens = tokens - tokens.mean(2, keepdims=True)
     return tokens / np.linalg.norm(tokens, axis=2, keepdims=True) if normalize else tokens

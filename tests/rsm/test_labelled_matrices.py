@@ -67,9 +67,9 @@ def test_matrices_in_different_orders_are_compared_by_label(make):
     with pytest.raises(ValueError, match="labels differ"):
         simplugins.compare(first, shuffled, "cka-debiased")
     assert simplugins.compare(first, shuffled, "cka-debiased", align=True) == pytest.approx(CKA)
-    assert simplugins.compare(RSM.from_similarities(A, labels=LABELS), shuffled, "cka-debiased", align=True) == pytest.approx(
-        CKA
-    )
+    assert simplugins.compare(
+        RSM.from_similarities(A, labels=LABELS), shuffled, "cka-debiased", align=True
+    ) == pytest.approx(CKA)
     with pytest.raises(ValueError, match="rsm_a has none"):
         simplugins.compare(A, shuffled, "cka-debiased", align=True)
 
