@@ -61,6 +61,15 @@ class LayerCalibration:
     alpha: float
     exact: bool = False
 
+    def __post_init__(self) -> None:
+        check_mode(self.mode)
+        check_calibration(self.permutations, self.alpha)
+        shape = self.p_values.shape
+        tables = {"thresholds": self.thresholds, "scores": self.scores, "null_distribution": self.null_distribution}
+        for name, table in tables.items():
+            if table is not None and table.shape[-2:] != shape:
+                raise ValueError(f"{name}: expected values of {shape} pairs of layers, got shape {table.shape}")
+
     @property
     def permutations(self) -> int:
         """The number of permutations."""
@@ -85,6 +94,12 @@ class LayerCalibration:
         return f"{summary}, {self.mode}{value} p = {self.aggregate.p_value:.4g}"
 
 
+def check_mode(mode: Any) -> None:
+    """Raise a ValueError unless this is a way of calibrating a table of layers."""
+    if mode not in get_args(CalibrationMode):
+        raise ValueError(f"calibrate must be None or one of {', '.join(get_args(CalibrationMode))}, got {mode!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class CalibrationOptions:
     """How to calibrate a table of layers: see `compare_layers`."""
@@ -96,9 +111,8 @@ class CalibrationOptions:
     progress: bool = False
 
     def __post_init__(self) -> None:
-        if self.calibrate is not None and self.calibrate not in get_args(CalibrationMode):
-            modes = ", ".join(get_args(CalibrationMode))
-            raise ValueError(f"calibrate must be None or one of {modes}, got {self.calibrate!r}")
+        if self.calibrate is not None:
+            check_mode(self.calibrate)
         check_calibration(self.permutations, self.alpha)
 
     @classmethod

@@ -275,11 +275,11 @@ def test_tables_as_text_have_every_number(tmp_path):
     assert text["yardsticks"] == {"untrained": table.yardsticks["untrained"].tolist()}
 
 
-def test_damaged_calibrations_are_refused(tmp_path):
+def test_calibrations_of_other_layers_are_an_error():
     table = calibrated(mode="max")
-    short = replace(table.calibration, p_values=table.calibration.p_values[:1])
-    with pytest.raises(ValueError, match=r"calibration\b.*\(2, 3\).*\(1, 3\)"):
-        replace(table, calibration=short)
+    other = calibrated(mode="max", layers=(networks()[0], None))
+    with pytest.raises(ValueError, match=r"calibration\b.*\(2, 3\).*\(2, 2\)"):
+        replace(table, calibration=other.calibration)
 
 
 # Pictures

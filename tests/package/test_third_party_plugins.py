@@ -113,7 +113,10 @@ MEASURE_FUNCTIONS = {
         simplugins.compare_layers,
         lambda m, **options: simplugins.compare_layers({"a": X, "b": Y}, {"c": Y}, measure=m, **options),
     ),
-    "similarity": (simplugins.similarity, lambda m, **options: simplugins.similarity(m, "cka", **options)(X, Y)),
+    "similarity": (
+        simplugins.similarity,
+        lambda m, **options: simplugins.similarity(m, "cka-debiased", **options)(X, Y),
+    ),
     "estimate_cka": (
         simplugins.estimate_cka,
         lambda m, **options: simplugins.estimate_cka(X, Y, measure=m, batch_size=4, batches=7, **options).value,
@@ -172,7 +175,7 @@ def test_options_of_a_measure(tmp_path):
         (lambda m: simplugins.compute_rsm(X, m, sigma=2.0), "sigma"),
         (lambda m: simplugins.compute_rsm(X, m, precision="float32"), "precision"),
         (lambda m: simplugins.compare_layers({"a": X}, measure=m, matching="greedy"), "matching"),
-        (lambda m: simplugins.similarity(m, "cka", sigma=2.0)(X, Y), "sigma"),
+        (lambda m: simplugins.similarity(m, "cka-debiased", sigma=2.0)(X, Y), "sigma"),
         (lambda m: simplugins.estimate_cka(X, Y, measure=m, matching="greedy", batch_size=4), "matching"),
         (lambda m: simplugins.estimate_for(X, measure=m, certify=True), "certify"),
         (lambda m: simplugins.search(X, measure=m), "search"),

@@ -97,15 +97,48 @@ COMPARISONS = {
 
 @pytest.mark.parametrize("header", COMPARISONS.values(), ids=COMPARISONS)
 def test_comparisons_with_wrong_types_are_errors(tmp_path, header):
-    simplugins.compare_layers({"a": VALUES}).save(tmp_path / "x.npz")
+    simplugins.compare_layers({"a": VALUES}, method="rsa-pearson").save(tmp_path / "x.npz")
     contents, entries = filesystem.read_npz(tmp_path / "x.npz")
     filesystem.write_npz(tmp_path / "y.npz", contents, {**entries, **header})
     with pytest.raises(ValueError, match=r"y\.npz cannot be read as a comparison"):
         simplugins.load_comparison(tmp_path / "y.npz")
 
 
+CALIBRATIONS = {
+    "a text": "max",
+    "no facts": {},
+    "another mode": {"mode": "least"},
+    "a level as a text": {"alpha": "0.05"},
+    "a level of 0": {"alpha": 0},
+    "an aggregate as a list": {"aggregate": [1]},
+    "an aggregate with other facts": {"aggregate": {"size": 1}},
+    "unknown facts": {"size": 1},
+}
+
+
+@pytest.mark.parametrize("change", CALIBRATIONS.values(), ids=CALIBRATIONS)
+def test_calibrations_with_wrong_types_are_errors(tmp_path, change):
+    options = {"calibrate": "max", "permutations": 19}
+    simplugins.compare_layers({"a": VALUES.T}, method="rsa-pearson", **options).save(tmp_path / "x.npz")
+    contents, entries = filesystem.read_npz(tmp_path / "x.npz")
+    facts = {**entries["calibration"], **change} if change and isinstance(change, dict) else change
+    filesystem.write_npz(tmp_path / "y.npz", contents, {**entries, "calibration": facts})
+    with pytest.raises(ValueError, match=r"y\.npz cannot be read as a comparison"):
+        simplugins.load_comparison(tmp_path / "y.npz")
+
+
+@pytest.mark.parametrize("name", ["scores", "p_values", "thresholds", "null_distribution"])
+def test_calibrations_of_another_shape_are_errors(tmp_path, name):
+    options = {"calibrate": "max", "permutations": 19}
+    simplugins.compare_layers({"a": VALUES.T}, method="rsa-pearson", **options).save(tmp_path / "x.npz")
+    contents, entries = filesystem.read_npz(tmp_path / "x.npz")
+    filesystem.write_npz(tmp_path / "y.npz", {**contents, f"calibration/{name}": np.zeros((2, 3))}, entries)
+    with pytest.raises(ValueError, match=r"y\.npz cannot be read as a comparison"):
+        simplugins.load_comparison(tmp_path / "y.npz")
+
+
 def test_comparisons_of_texts_are_errors(tmp_path):
-    simplugins.compare_layers({"a": VALUES}).save(tmp_path / "x.npz")
+    simplugins.compare_layers({"a": VALUES}, method="rsa-pearson").save(tmp_path / "x.npz")
     _, entries = filesystem.read_npz(tmp_path / "x.npz")
     filesystem.write_npz(tmp_path / "y.npz", {"values": np.array([["1.0"]])}, entries)
     with pytest.raises(ValueError, match=r"y\.npz cannot be read as a comparison"):
