@@ -210,8 +210,7 @@ class ArrayReader:
 
     def part(self, start: int, stop: int) -> Self:
         """Return a reader of the inputs from `start` to `stop`."""
-        mask = None if self.mask is None else self.mask[start:stop]
-        return replace(self, mask=mask, first=self.first + start)
+        return replace(self, mask=None if self.mask is None else self.mask[start:stop], first=self.first + start)
 
     @property
     def layout(self) -> str:
@@ -282,6 +281,7 @@ def open_array(
     if mask is not None:
         mask = read_mask(mask, count, size, axes, tuple(shape[axis] for axis in axes.positions))
         mask = mask if tokens is None else mask[:, tokens]
+        mask = None if mask.all() else mask
     return ArrayReader(array, axes, tokens, mask, type_to_read(dtype, [array]))
 
 
@@ -310,30 +310,27 @@ def measure_norms(
 
     Parameters
     ----------
-    reader : Reader
-    positions : (N,) int64 array
-        Number of concept vectors of each input.
-    channels : int
-    dtype : numpy dtype
-        The type to compute in, float32 or float64.
+    reader, positions, channels
+        As for `Activations.from_reader`.
+    dtype : float32 or float64
+        The type to compute in.
 
     Returns
     -------
     dtype : numpy dtype
         float64 if float32 would lose the differences of the inputs: see `LEAST_SPREAD`.
     exponents : (N,) int64 array
-        The power of two by which each input is divided, to keep its inner products in the range of `dtype`; 0 for
-        ordinary values.
+        The power of two by which each input is divided, to keep its inner products in range; mostly 0.
     squared_norms : (N,) float64 array
-        Squared norms of the unscaled inputs.
+        Squared norms of the unscaled inputs, after rounding to `dtype`, so that equal inputs have distance 0.
 
     Raises
     ------
     ValueError
         If a value is NaN or infinite, or its square does not fit a float64.
     """
-    exponents = np.zeros(len(positions), np.int64)
-    squared_norms = np.empty(len(positions))
+    exponents, squared_norms = np.zeros(len(positions), np.int64), np.empty(len(positions))
+    rounded_norms = np.empty(len(positions)) if dtype.itemsize < reader.dtype.itemsize else squared_norms
     by_input = len(positions) > 1 and bool((positions == positions[0]).all())
     shared, total = [], 0.0  # of the inputs read so far
     for start, stop in chunks(positions, channels):
@@ -347,6 +344,9 @@ def measure_norms(
             exponents[start:stop] = scaling_exponents(largest, dtype, start)
             squares = block.squared_norms(-exponents[start:stop])
         squared_norms[start:stop] = np.ldexp(squares, 2 * exponents[start:stop])
+        if rounded_norms is not squared_norms:
+            rounded = Block(block.scaled(-exponents[start:stop]).vectors.astype(dtype), block.offsets)
+            rounded_norms[start:stop] = np.ldexp(rounded.squared_norms(), 2 * exponents[start:stop])
         weights = _weights(squared_norms[start:stop], positions[start:stop])
         total = total + block.weighted_sum(weights, by_input=by_input)
         shared.append(block.squares_along(total, by_input=by_input))
@@ -357,8 +357,9 @@ def measure_norms(
     if spread < LEAST_SPREAD[dtype] * (SINGLE_POSITION if positions.max() == 1 else 1):
         from simplugins.activations.common_means import sufficient_dtype
 
-        dtype = sufficient_dtype(reader, positions, channels, dtype, spread, by_input=by_input)
-    return dtype, exponents, squared_norms
+        requested, dtype = dtype, sufficient_dtype(reader, positions, channels, dtype, spread, by_input=by_input)
+        rounded_norms = rounded_norms if dtype == requested else squared_norms
+    return dtype, exponents, rounded_norms
 
 
 def _weights(squared_norms: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.float64]:

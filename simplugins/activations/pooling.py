@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, ClassVar, Protocol
 
@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common import arrays
-from simplugins.activations.blocks import CHUNK_BYTES, Block
+from simplugins.activations.activations import Activations
+from simplugins.activations.blocks import CHUNK_BYTES, Block, chunks
+from simplugins.activations.scaling import scaling_exponents
 
 
 class Pooling(Protocol):
@@ -78,21 +80,6 @@ class SecondMoments:
         return _pooled(block, _second_moments)
 
 
-@dataclass(frozen=True)
-class MomentNorms:
-    """The Frobenius norm of the second moments of the concept vectors, from the inner products of positions."""
-
-    name: ClassVar[str] = "second-order norms"
-
-    def features(self, channels: int) -> int:
-        """Return 1."""
-        return 1
-
-    def __call__(self, block: Block) -> Block:
-        """Return the norms."""
-        return _pooled(block, _moment_norms)
-
-
 def _pooled(block: Block, pool: Callable[[Any], Any]) -> Block:
     """Apply a function of (n, S, C) arrays to the inputs of a block, all inputs of equal size at once."""
     sizes, xp = np.diff(block.offsets), arrays.namespace(block.vectors)
@@ -128,6 +115,25 @@ def _triangle(channels: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the indices of the upper triangle of a flattened matrix, and the factors of its entries."""
     rows, columns = np.triu_indices(channels)
     return rows * channels + columns, np.where(rows == columns, 1.0, np.sqrt(2))
+
+
+def with_moment_norms(activations: Activations) -> Activations:
+    """Return activations with the squared norms of their second moments, from the inner products of positions.
+
+    Raises
+    ------
+    ValueError
+        If a squared norm does not fit a float64.
+    """
+    norms = []
+    for start, stop in chunks(activations.positions, activations.channels):
+        with arrays.on_gpu(activations.gpu):
+            block = activations._reader(start, stop)
+            wide = Block(block.vectors.astype(np.float64, copy=False), block.offsets)
+            norms.append(arrays.small_numpy(_pooled(wide, _moment_norms).vectors[:, 0]))
+    every = np.concatenate(norms)
+    scaling_exponents(every, np.dtype(np.float64), 0)
+    return replace(activations, squared_norms=np.square(every))
 
 
 def _moment_norms(sets: Any) -> Any:

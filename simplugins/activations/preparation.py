@@ -117,7 +117,9 @@ class Preparation:
 
     def _mapped(self, activations: Activations, mapping: _Mapping) -> Activations:
         changed = activations if mapping.is_identity else mapped(activations, mapping)
-        return replace(changed, prepared={**activations.prepared, **self.describe()})
+        before = np.atleast_1d(activations.prepared.get("normalize", ())).tolist()
+        every = tuple(name for name in NORMALISATIONS if name in {*before, *self.normalize})
+        return replace(changed, prepared={**activations.prepared, **replace(self, normalize=every).describe()})
 
     def describe(self) -> dict[str, Any]:
         """Return the options that are set, as metadata of activations and RSMs."""

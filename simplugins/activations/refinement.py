@@ -71,4 +71,6 @@ def _remaining_positions(
     axes = None if activations.layout == RAGGED else parse_layout(activations.layout)
     tokens = None if dropped is None else remaining_tokens(dropped, axes, size)
     remaining = np.ones((count, size), bool) if mask is None else read_mask(mask, count, size, axes, activations.grid)
-    return remaining if tokens is None else remaining & np.isin(np.arange(size), tokens)
+    if tokens is not None:
+        remaining = remaining & np.isin(np.arange(size), tokens)
+    return None if remaining.all() else remaining

@@ -161,7 +161,8 @@ def controls(
     method : str or callable, default "cka-debiased"
         Compares each RSM with the semantic one; as for `compare`.
     layout, mask, labels, drop_tokens, dtype, center, normalize, sigma, engine, threads, subset, seed, memory, scheduler
-        As for `compute_rsm`, for all measures.
+        As for `compute_rsm`, for all measures; but ``normalize="matched"`` and "mass" only change the semantic and
+        spatio-semantic ones, as the others match no sets.
     matching, matching_options
         As for `compute_rsm`, for the semantic measure.
     progress : bool or str, default False
@@ -230,6 +231,8 @@ class _Results:
         options = replace(self.options, measure=measure, progress=name if self.options.progress else False)
         if kind != "semantic":
             options = replace(options, matching=None, matching_options=None)
+        if kind not in ("semantic", "spatio-semantic"):  # the inputs are prepared; only sets remain to be normalised
+            options = replace(options, normalize=None)
         try:
             operation: Operation = options.operation()
             operation.check(inputs, inputs)

@@ -66,7 +66,7 @@ class Partial(BatchMatcher):
     def __post_init__(self) -> None:
         if (self.share is None) == (self.threshold is None):
             raise TypeError(
-                f"matching 'partial': expected either share= or threshold=, got share={self.share!r} and "
+                f"expected exactly one of the options share (such as 0.5) and threshold, got share={self.share!r} and "
                 f"threshold={self.threshold!r}"
             )
         if self.share is not None and not (_is_number(self.share) and 0 < self.share <= 1):

@@ -20,6 +20,8 @@ from simplugins.rsm import kernels
 from simplugins.rsm.kernels import Sigma
 
 Direction = Literal["auto", "both", "queries"]
+_EFFECTS = {"rotation": "none", "linear": "other", "positions": "none"}
+"""Effects on the RSMs of all three measures; see `Measure`."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ class MaxSimLinear(MaxSim):
     @property
     def effects(self) -> Mapping[str, str]:  # type: ignore[override]
         """Effects of changes of the activations on the RSM; see `Measure`."""
-        return {"rotation": "none", "scaling": "scaling", "positions": "none"}
+        return {**_EFFECTS, "scaling": "scaling", "translation": "other"}
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,7 @@ class MaxSimCosine(MaxSim):
     @property
     def effects(self) -> Mapping[str, str]:  # type: ignore[override]
         """Effects of changes of the activations on the RSM; see `Measure`."""
-        return {"rotation": "none", "scaling": "none", "positions": "none"}
+        return {**_EFFECTS, "scaling": "none", "translation": "other"}
 
 
 @dataclass(frozen=True)
@@ -273,7 +275,7 @@ class MaxSimRbf(MaxSim):
     @property
     def effects(self) -> Mapping[str, str]:  # type: ignore[override]
         """Effects of changes of the activations on the RSM; see `Measure`."""
-        return {"rotation": "none", "scaling": "none", "translation": "none", "positions": "none"}
+        return {**_EFFECTS, "scaling": "none", "translation": "none"}
 
     def effects_with(self, matcher: Any, sigma: Sigma) -> Mapping[str, str]:
         """Return the effects under a bandwidth."""

@@ -7,7 +7,7 @@ show what matching adds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from simplugins._common.threads import check_threads
 from simplugins.activations.activations import Activations
 from simplugins.activations.mapped import mapped
-from simplugins.activations.pooling import MaxPooling, MeanPooling, MomentNorms, Pooling, SecondMoments
+from simplugins.activations.pooling import MaxPooling, MeanPooling, Pooling, SecondMoments, with_moment_norms
 from simplugins.compute.engines import check_engine, choose_engine
 from simplugins.compute.job import Job, Operation, Sides, TileResult, check_channels
 from simplugins.compute.memory import CACHE_BYTES
@@ -186,13 +186,13 @@ class PooledMeasure(Measure):
         columns = x if y is None else y
         check_channels(x, columns)
 
-        def pooled(pooling: Pooling) -> Sides:
-            return _pooled(x, pooling, resources), None if y is None else _pooled(y, pooling, resources)
+        def both(prepare: Callable[[Activations], Activations]) -> Sides:
+            return prepare(x), None if y is None else prepare(y)
 
         if self._needs_no_features(x, columns):
             squares = SquaredAffinities(engine=getattr(operation, "engine", "auto"), pooling=self.pooling)
-            return Job(_wide(x), None if y is None else _wide(y), squares, source=(x, y), normed=pooled(MomentNorms()))
-        return Job(*pooled(self.pooling), operation, source=(x, y))
+            return Job(*both(_wide), squares, source=(x, y), normed=both(with_moment_norms))
+        return Job(*both(lambda side: _pooled(side, self.pooling, resources)), operation, source=(x, y))
 
     def _needs_no_features(self, x: Activations, y: Activations) -> bool:
         """Whether the squared affinities of a pair cost less than an inner product of features."""
@@ -210,7 +210,7 @@ class PooledMeasure(Measure):
         if isinstance(self.pooling, SecondMoments):
             effects["translation"] = "other"
         if isinstance(self.pooling, MaxPooling):
-            effects["rotation"] = "other"
+            effects |= {"rotation": "other", "channels": "none"}
         return effects
 
     def similarities(self, result: TileResult, x: Activations, y: Activations | None, sigma: Sigma) -> Similarities:

@@ -167,6 +167,8 @@ class SemanticMeasure(Measure):
             effects["scaling"] = "other"
         if self.kernel == "cosine" or matcher.invariant_to_translation:
             effects["translation"] = EFFECT_OF_TRANSLATION[self.kernel]
+        elif matcher.invariant_to_translation is False:
+            effects["translation"] = "other"
         if matcher.positionwise or matcher.invariant_to_order:
             effects["positions"] = "other" if matcher.positionwise else "none"
         return effects

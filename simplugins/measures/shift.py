@@ -119,11 +119,10 @@ class Shift(Measure):
     def effects_with(self, matcher: Any, sigma: Sigma) -> Mapping[str, str]:
         """Return the effects under a bandwidth."""
         assert self.kernel is not None
-        effects = {"rotation": "none", "scaling": EFFECT_OF_SCALING[self.kernel], "linear": "other"}
+        effects = {"rotation": "none", "scaling": EFFECT_OF_SCALING[self.kernel], "linear": "other", "positions": "other"}
         if self.kernel == "rbf" and sigma != "median":
             effects["scaling"] = "other"
-        if self.padding == "circular":
-            effects["translation"] = EFFECT_OF_TRANSLATION[self.kernel]
+        effects["translation"] = EFFECT_OF_TRANSLATION[self.kernel] if self.padding == "circular" else "other"
         return effects
 
     def operation(self, options: Options) -> ShiftedPairs:

@@ -61,8 +61,9 @@ def _labels(rsm: RSM) -> str:
 
 
 def _matching(rsm: RSM) -> str:
-    options = ", ".join(f"{name} {value}" for name, value in rsm.metadata.get("matching_options", {}).items())
-    return f"{rsm.matching}" + (f" ({options})" if options else "")
+    options = rsm.metadata.get("matching_options", {})
+    texts = [f"{name} {value}" for name, value in options.items() if value is not None]
+    return f"{rsm.matching}" + (f" ({', '.join(texts)})" if texts else "")
 
 
 def _gap_range(rsm: RSM, gap: NDArray[np.float64]) -> str:

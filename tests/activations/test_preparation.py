@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from simplugins.activations import blocks
 from simplugins.activations.activations import Activations
 from simplugins.activations.preparation import Preparation, mean_vector
+from simplugins.measures.computation import compute_rsm
 
 
 def prepared(sets, center=None, normalize=None, other=()):
@@ -127,6 +128,20 @@ def test_float32_values_are_prepared_in_float64_and_compared_in_float32():
     assert (centred.dtype, centred.widened) == (np.float32, False)
     exact = tokens.astype(np.float64) - tokens.astype(np.float64).mean((0, 1))
     np.testing.assert_array_equal(centred.array(), exact.astype(np.float32))
+
+
+@pytest.mark.parametrize("measure", ["spatio-semantic-rbf", "shift-rbf"])
+@pytest.mark.parametrize("options", [{}, {"center": "channel"}, {"center": "both", "normalize": "position"}])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1.0, 1e-12])
+def test_distances_of_values_rounded_to_float32_are_exact(measure, options, dtype, scale):
+    maps = np.random.default_rng(0).normal(size=(6, 4, 3, 3))
+    maps[1], maps[3] = maps[0], maps[2] * (1 + 1e-4 * np.random.default_rng(1).normal(size=maps[2].shape))
+    x = Activations.from_array((scale * maps).astype(dtype), dtype=np.float32)
+    sets = np.array(list(Preparation.checked(options.get("center"), options.get("normalize")).apply(x)[0].sets()))
+    distance = np.square(sets[2].astype(np.float64) - sets[3]).sum()
+    rsm = compute_rsm(x, measure, sigma=float(np.sqrt(distance)), **options)
+    np.testing.assert_allclose(rsm.values[[0, 2], [1, 3]], [1, np.exp(-0.5)], rtol=1e-3)
 
 
 def test_prepared_activations_keep_labels_layout_grid_and_survive_pickling_and_selection():

@@ -71,12 +71,19 @@ def test_measures_that_sets_of_unequal_size_lack_are_named():
     assert all(name in repr(result) for name in NAMES)
 
 
-def test_normalisations_of_sets_leave_out_the_measures_that_lack_them(maps):
-    result = simplugins.controls(maps[:6], normalize="matched")
-    np.testing.assert_allclose(
-        result["semantic-cosine"], simplugins.compute_rsm(maps[:6], normalize="matched"), rtol=1e-6
-    )
-    assert {"mean-pooled-cosine", "second-order-cosine-centred"} <= set(result.unavailable)
+@pytest.mark.parametrize("normalize", ["matched", "mass", ("position", "mass")])
+def test_normalisations_of_sets_change_only_measures_that_match_them(normalize):
+    rng = np.random.default_rng(0)
+    sets = [rng.normal(size=(size, 4)) for size in (2, 5, 3, 4, 6)]
+    result = simplugins.controls(sets, normalize=normalize)
+    assert set(result.unavailable) == {"shift-cosine", "spatio-semantic-cosine"}
+    unit = "position" if "position" in normalize else None
+    for name, rsm in result.items():
+        options = {"normalize": normalize if name.startswith("semantic") else unit}
+        options |= {"center": "channel"} if name.endswith("centred") else {}
+        expected = simplugins.compute_rsm(sets, name.removesuffix("-centred"), **options)
+        np.testing.assert_allclose(rsm, expected, rtol=1e-12)
+        assert rsm.metadata.get("normalize") == expected.metadata.get("normalize")
 
 
 @pytest.mark.parametrize("kernel", ["linear", "rbf"])

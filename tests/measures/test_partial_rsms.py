@@ -90,6 +90,12 @@ def test_objects_in_common_are_found_among_different_backgrounds():
     assert np.mean(recalled) > 0.99
 
 
+def test_summaries_name_only_the_options_in_use():
+    rsm = simplugins.compute_rsm(np.eye(4).reshape(2, 2, 4), matching=Partial(share=0.5))
+    assert "share 0.5" in repr(rsm)
+    assert "threshold" not in repr(rsm)
+
+
 def test_search_needs_a_matching_of_all_positions():
     with pytest.raises(ValueError, match="partial"):
         simplugins.search(MAPS, k=2, matching=Partial(share=0.5))

@@ -238,6 +238,14 @@ def test_few_positions_of_many_channels_need_no_features(sizes, kernel, monkeypa
     np.testing.assert_allclose(square.squared_norms, [(moment(x) ** 2).sum() for x in xs], rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("error")
+def test_equal_norms_of_different_second_moments_are_no_common_mean():
+    sets = sets_of(6, [1], channels=30)
+    rsm = simplugins.compute_rsm(sets, "second-order-cosine", normalize="position")
+    units = np.concatenate([x / np.linalg.norm(x) for x in sets])
+    np.testing.assert_allclose(rsm, (units @ units.T) ** 2, atol=1e-12)
+
+
 def test_squared_affinities_of_extreme_inputs_are_scaled():
     xs = sets_of(6, [2], channels=30)
     expected = simplugins.compute_rsm(xs, POOLED["second-order-cosine"])

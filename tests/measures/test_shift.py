@@ -170,6 +170,14 @@ def test_extreme_inputs_are_scaled(padding):
     np.testing.assert_allclose(rsm.values, products_of(xs, xs, padding), rtol=1e-5)
 
 
+def test_masks_that_leave_out_nothing_leave_the_grid_whole():
+    xs = np.random.default_rng(0).normal(size=(4, 3, 4, 5))
+    whole = np.ones((4, 4, 5), bool)
+    expected = compute_rsm(xs, "shift-cosine").values
+    np.testing.assert_array_equal(compute_rsm(xs, "shift-cosine", mask=whole), expected)
+    np.testing.assert_array_equal(compute_rsm(Activations.from_array(xs), "shift-cosine", mask=whole), expected)
+
+
 def test_only_whole_equal_grids_are_accepted():
     rng = np.random.default_rng(0)
     xs = rng.normal(size=(4, 3, 4, 5))
