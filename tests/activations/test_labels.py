@@ -314,14 +314,14 @@ def test_they_survive_stores_and_recordings(partial, tmp_path):
 
 def test_an_input_without_a_label_is_only_the_same_in_the_same_place(partial):
     rsm = simplugins.compute_rsm(VALUES, labels=partial)
-    assert simplugins.compare(rsm, rsm) == pytest.approx(1)
-    assert simplugins.compare(rsm, rsm, align=True) == pytest.approx(1)
+    assert simplugins.compare(rsm, rsm, "rsa-pearson") == pytest.approx(1)
+    assert simplugins.compare(rsm, rsm, "rsa-pearson", align=True) == pytest.approx(1)
     for other in (["cat", "cow", "dog"], partial_labels(["dog", None, "cat"])):
         labelled = simplugins.compute_rsm(VALUES, labels=other)
         with pytest.raises(ValueError, match="labels differ"):
-            simplugins.compare(rsm, labelled)
+            simplugins.compare(rsm, labelled, "rsa-pearson")
         with pytest.raises(ValueError, match=r"align.*input 1 of .* has no label"):
-            simplugins.compare(rsm, labelled, align=True)
+            simplugins.compare(rsm, labelled, "rsa-pearson", align=True)
 
 
 # Numbers and texts of the same inputs
@@ -361,4 +361,4 @@ def test_other_texts_are_not_those_numbers(labels):
 
 def test_an_iterator_of_labels_applies_to_all_layers():
     layers = {"a": VALUES, "b": VALUES[::-1]}
-    assert simplugins.compare_layers(layers, labels=iter("abc")).values.shape == (2, 2)
+    assert simplugins.compare_layers(layers, method="rsa-pearson", labels=iter("abc")).values.shape == (2, 2)
