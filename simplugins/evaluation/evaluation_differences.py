@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common.validation import check_between, check_count
-from simplugins.comparisons.differences import PairedDifference, difference_of, difference_test
+from simplugins.comparisons.differences import PairedDifference, difference_of, difference_test, names_of_two
 from simplugins.comparisons.groups import first_labels, group_count, read_groups, renumbered
 from simplugins.comparisons.inputs import labels_of
 from simplugins.comparisons.resampling import enough_units, interval, resampled_means
@@ -140,6 +140,7 @@ def retrieval_difference(
     """
     check_count("resamples", resamples)
     check_between("confidence", confidence, 0, 1)
+    names = names_of_two(names)
     values = _scores(first, second, metric)
     defined = ~np.isnan(values[0] + values[1])
     numbers = read_groups(groups, None, len(defined))
