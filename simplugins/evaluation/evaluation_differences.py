@@ -71,6 +71,9 @@ def output_difference(
     """
     if correlation not in get_args(Correlation):
         raise ValueError(f"correlation must be one of {', '.join(get_args(Correlation))}, got {correlation!r}")
+    count, rows = len(np.asarray(first)), len(np.asarray(probabilities))
+    if count != rows:
+        raise ValueError(f"probabilities: expected {count} rows, one per input of the RSMs, got {rows}")
     labels = first_labels([labels_of("first", first), labels_of("second", second)])
     outputs = divergence_rsm(probabilities, labels)
     return difference_test(
