@@ -18,7 +18,7 @@ from simplugins.comparisons.differences import PairedDifference, difference_of
 from simplugins.comparisons.groups import first_labels, group_count, read_groups
 from simplugins.comparisons.inference import warn_of_repeated_inputs
 from simplugins.comparisons.inputs import check_agreement
-from simplugins.comparisons.method import ComparisonMethod, Orders
+from simplugins.comparisons.method import ComparisonMethod, Orders, method_label, without_caution
 from simplugins.comparisons.null_calibration import Calibration, calibrated, check_calibration, warn_of_few
 from simplugins.comparisons.resampling import draw, drawn_orders, draws_all, interval_over_inputs
 from simplugins.comparisons.rsm_options import RsmOptions
@@ -73,7 +73,9 @@ class Decoupling:
         positions are aligned.
     unavailable : mapping of str to str
         For those of the four that these activations do not have, the reason.
-    method, kernel : str
+    method : str
+        Name of the method, followed by its options.
+    kernel : str
     inputs : int
     """
 
@@ -132,6 +134,7 @@ def decouple(
     *,
     kernel: str = "cosine",
     method: AnyMethod = "cka-debiased",
+    method_options: Mapping[str, Any] | None = None,
     permutations: int = 200,
     alpha: float = 0.05,
     resamples: int = 1000,
@@ -167,6 +170,8 @@ def decouple(
         The kernel of the RSMs.
     method : str or callable, default "cka-debiased"
         Compares the RSMs, and the Gram matrices of each input; as for `compare`.
+    method_options : mapping, optional
+        As for `compare`.
     permutations, alpha
         As for `calibrate`; all four use the same permutations.
     resamples, confidence
@@ -213,7 +218,7 @@ def decouple(
     [1.0, 0.0, 0.0]
     """
     options = RsmOptions.among(locals())
-    resolved = resolve_method(method)
+    resolved = without_caution(resolve_method(method, method_options))
     check_calibration(permutations, alpha)
     check_count("resamples", resamples)
     check_between("confidence", confidence, 0, 1)
@@ -228,8 +233,8 @@ def decouple(
         name: _aspect(name, sides, options, resolved, kernel, numbers) for name in _NAMES if name not in unavailable
     }
     orders = drawn_orders(count, permutations, np.random.default_rng(seed), numbers)
-    warn_of_few(len(orders), alpha)
     exact = draws_all(group_count(numbers, count), permutations)
+    warn_of_few(len(orders), alpha, exact=exact)
     calibrations = {
         name: calibrated(aspect.value, aspect.permuted(orders), resolved, alpha, exact=exact)
         for name, aspect in aspects.items()
@@ -249,7 +254,8 @@ def decouple(
         distribution = distributions[pair[0]] - distributions[pair[1]]
         estimates = [aspects[name].value for name in pair]
         differences[pair] = difference_of(pair, estimates, distribution, ends(distribution), resolved.name, confidence)
-    return Decoupling(similarities, differences, unavailable, resolved.name, kernel, count)
+    label = method_label(resolved.name, resolved.options)
+    return Decoupling(similarities, differences, unavailable, label, kernel, count)
 
 
 _NAMES = (*LADDER, STRUCTURE)

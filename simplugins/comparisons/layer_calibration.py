@@ -166,12 +166,13 @@ class CalibrationOptions:
         a = [method.matrix(name, rsm, missing=missing) for name, rsm in rows.items()]
         b = a if columns is None else [method.matrix(name, rsm, missing=missing) for name, rsm in columns.items()]
         orders = drawn_orders(len(a[0]), self.permutations, np.random.default_rng(self.seed), groups)
-        warn_of_few(len(orders), self.alpha, stacklevel=5)
+        exact = draws_all(group_count(groups, len(a[0])), self.permutations)
+        warn_of_few(len(orders), self.alpha, exact=exact, stacklevel=5)
         null = method.permuted_all(a, b, orders, progress=self.progress)
         if columns is None and method.is_symmetric:
             lower = np.tril_indices(len(a), -1)
             null[:, lower[0], lower[1]] = null[:, lower[1], lower[0]]
-        return null, draws_all(group_count(groups, len(a[0])), self.permutations)
+        return null, exact
 
 
 def _layer_calibration(

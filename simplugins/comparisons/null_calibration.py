@@ -176,7 +176,7 @@ def calibrate(
     if orders is None:
         orders = drawn_orders(len(a), permutations, np.random.default_rng(seed), numbers)
     orders = _checked_orders(orders, len(a))
-    warn_of_few(len(orders), alpha)
+    warn_of_few(len(orders), alpha, exact=exact)
     null = resolved.permuted_all([a], [b], orders, progress=progress)[:, 0, 0]
     return calibrated(observed, null, resolved, alpha, exact=exact)
 
@@ -253,12 +253,13 @@ def check_calibration(permutations: int, alpha: float) -> None:
     check_between("alpha", alpha, 0, 1)
 
 
-def warn_of_few(permutations: int, alpha: float, *, stacklevel: int = 3) -> None:
-    """Warn if there are so few permutations that no value can exceed the threshold."""
+def warn_of_few(permutations: int, alpha: float, *, exact: bool, stacklevel: int = 3) -> None:
+    """Warn if there are so few permutations that no value can exceed the threshold; `exact` if these are all."""
     if (permutations + 1) * alpha < 1 - _ROUNDING:
+        needed = f"at least {ceil(1 / alpha - _ROUNDING) - 1} are needed"
         warnings.warn(
-            f"with {permutations} permutations, no score is above 0, and no p-value at most {alpha:g}: at least "
-            f"{ceil(1 / alpha - _ROUNDING) - 1} are needed",
+            f"with {permutations} permutation{'' if permutations == 1 else 's'}, no score is above 0, and no p-value "
+            f"at most {alpha:g}: {needed}{', but so few inputs or groups have no others' if exact else ''}",
             RuntimeWarning,
             stacklevel=stacklevel,
         )

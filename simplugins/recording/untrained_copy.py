@@ -59,7 +59,7 @@ def untrained(model: Model, *, seed: int = 0, reset: Callable[[Module], Any] | N
     (False, True)
     """
     torch = import_extra("torch", extra="torch", purpose="a copy of a model")
-    if not isinstance(model, torch.nn.Module):
+    if not hasattr(model, "named_parameters"):
         raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
     devices = {parameter.device for parameter in model.parameters()}
     if len(devices) > 1:

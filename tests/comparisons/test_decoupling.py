@@ -93,6 +93,14 @@ def test_plain_functions_raise_a_warning_of_repeated_inputs():
         decouple(maps(), maps(1), method=lambda a, b: float((a * b).mean()), permutations=19, resamples=40)
 
 
+def test_options_reach_the_method():
+    result = decouple(maps(), maps(1), method="mutual-knn", method_options={"k": 3}, permutations=19, resamples=40)
+    rsms = [simplugins.compute_rsm(x) for x in (maps(), maps(1))]
+    expected = simplugins.compare(*rsms, "mutual-knn", method_options={"k": 3})
+    assert result["semantic"].value == pytest.approx(expected)
+    assert "mutual-knn (k=3)" in repr(result)
+
+
 def test_a_single_input_has_no_structure_by_chance():
     result = simplugins.structure(maps()[:1], maps(1)[:1])
     assert np.isnan(result.chance)
