@@ -49,8 +49,8 @@ GroupsFile = Annotated[
     Path | None,
     typer.Option(
         "--groups",
-        help="A file with one label per input, equal for inputs that are resampled together, such as the crops of one "
-        "photograph; 'labels' stands for the labels of the RSM.",
+        help="A file with one label per input, equal for inputs that are resampled and permuted together, such as "
+        "the crops of one photograph; 'labels' stands for the labels of the RSM.",
     ),
 ]
 GroupsKey = Annotated[str | None, typer.Option(help="Name of the array, if the file of groups holds several.")]

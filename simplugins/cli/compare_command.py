@@ -58,6 +58,7 @@ _Calibrate = Annotated[
 ]
 _Permutations = Annotated[int, typer.Option(help="Number of permutations, with --calibrate.", min=1)]
 _Alpha = Annotated[float, typer.Option(help="Level of significance, with --calibrate.")]
+_Seed = Annotated[int, typer.Option(help="Seed of permutations and resamples.")]
 _Intervals = Annotated[
     bool, typer.Option("--intervals", help="Estimate an interval of each value from resamples of the inputs.")
 ]
@@ -95,6 +96,7 @@ def compare(
     confidence: Confidence = 0.95,
     groups: GroupsFile = None,
     groups_key: GroupsKey = None,
+    seed: _Seed = 0,
     yardstick: _Yardsticks = None,
     layout: Layout = "auto",
     drop_tokens: DropTokens = 0,
@@ -126,6 +128,7 @@ def compare(
         resamples=resamples,
         confidence=confidence,
         groups=read_groups_file(groups, groups_key),
+        seed=seed,
         yardsticks=_read_yardsticks(yardstick, layer or []),
         layout=layout,
         drop_tokens=drop_tokens,

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from simplugins.cli.command_options import Force, MethodOption, Quiet, check_output, read_options
+from simplugins.cli.command_options import (
+    Force,
+    GroupsFile,
+    GroupsKey,
+    MethodOption,
+    Quiet,
+    check_output,
+    read_groups_file,
+    read_options,
+)
 from simplugins.cli.terminal import one_line_errors, print_table, say
 
 if TYPE_CHECKING:
@@ -58,6 +67,8 @@ def rank(
     resamples: _Resamples = 1000,
     confidence: _Confidence = 0.95,
     permutations: _Permutations = 999,
+    groups: GroupsFile = None,
+    groups_key: GroupsKey = None,
     seed: _Seed = 0,
     align: _Align = False,
     missing: _Missing = "raise",
@@ -84,6 +95,7 @@ def rank(
         resamples=resamples,
         confidence=confidence,
         permutations=permutations,
+        groups=read_groups_file(groups, groups_key),
         seed=seed,
         align=align,
         missing=missing,

@@ -41,7 +41,8 @@ class CrossValidation:
     choice : object
         The value chosen with all inputs: the one to use from now on.
     larger_is_more_similar : bool
-        Whether the method is a similarity.
+        Whether the largest training value is chosen rather than the smallest: not for one method that is a distance.
+        (Training values of several methods are larger for greater similarity, also under distances.)
     """
 
     parameters: tuple[Any, ...]

@@ -15,10 +15,11 @@ from simplugins._common.progress import progress_bar
 from simplugins._common.validation import check_between, check_count, error_prefix
 from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.differences import PairedDifference, difference_of
-from simplugins.comparisons.groups import first_labels, read_groups
+from simplugins.comparisons.groups import first_labels, group_count, read_groups
+from simplugins.comparisons.inference import warn_of_repeated_inputs
 from simplugins.comparisons.inputs import check_agreement
-from simplugins.comparisons.method import ComparisonMethod, Orders
-from simplugins.comparisons.null_calibration import Calibration, calibrated, check_calibration
+from simplugins.comparisons.method import ComparisonMethod, Orders, method_label, without_caution
+from simplugins.comparisons.null_calibration import Calibration, calibrated, check_calibration, warn_of_few
 from simplugins.comparisons.resampling import draw, drawn_orders, draws_all, interval_over_inputs
 from simplugins.comparisons.rsm_options import RsmOptions
 from simplugins.comparisons.structure import Structure, common_grid, structure
@@ -72,7 +73,9 @@ class Decoupling:
         positions are aligned.
     unavailable : mapping of str to str
         For those of the four that these activations do not have, the reason.
-    method, kernel : str
+    method : str
+        Name of the method, followed by its options.
+    kernel : str
     inputs : int
     """
 
@@ -131,6 +134,7 @@ def decouple(
     *,
     kernel: str = "cosine",
     method: AnyMethod = "cka-debiased",
+    method_options: Mapping[str, Any] | None = None,
     permutations: int = 200,
     alpha: float = 0.05,
     resamples: int = 1000,
@@ -166,10 +170,15 @@ def decouple(
         The kernel of the RSMs.
     method : str or callable, default "cka-debiased"
         Compares the RSMs, and the Gram matrices of each input; as for `compare`.
+    method_options : mapping, optional
+        As for `compare`.
     permutations, alpha
         As for `calibrate`; all four use the same permutations.
-    resamples, confidence, groups
+    resamples, confidence
         As for `bootstrap_interval`; all four use the same resamples of the inputs.
+    groups : sequence or "labels", optional
+        As for `bootstrap_interval` and `calibrate`: inputs with equal entries, such as the crops of one photograph, are
+        drawn and permuted together. Groups must be of equal size.
     layout, mask, labels, drop_tokens, dtype, center, normalize, sigma, engine, threads, subset
         As for `compute_rsm`; for both networks.
     seed : int, default 0
@@ -209,7 +218,7 @@ def decouple(
     [1.0, 0.0, 0.0]
     """
     options = RsmOptions.among(locals())
-    resolved = resolve_method(method)
+    resolved = without_caution(resolve_method(method, method_options))
     check_calibration(permutations, alpha)
     check_count("resamples", resamples)
     check_between("confidence", confidence, 0, 1)
@@ -223,11 +232,14 @@ def decouple(
     aspects = {
         name: _aspect(name, sides, options, resolved, kernel, numbers) for name in _NAMES if name not in unavailable
     }
-    orders, exact = drawn_orders(count, permutations, np.random.default_rng(seed)), draws_all(count, permutations)
+    orders = drawn_orders(count, permutations, np.random.default_rng(seed), numbers)
+    exact = draws_all(group_count(numbers, count), permutations)
+    warn_of_few(len(orders), alpha, exact=exact)
     calibrations = {
         name: calibrated(aspect.value, aspect.permuted(orders), resolved, alpha, exact=exact)
         for name, aspect in aspects.items()
     }
+    warn_of_repeated_inputs(resolved)
     distributions = _resampled(aspects, _draws(count, resolved, numbers, resamples, seed), progress)
 
     def ends(distribution: NDArray[np.float64]) -> tuple[float, float]:
@@ -242,7 +254,8 @@ def decouple(
         distribution = distributions[pair[0]] - distributions[pair[1]]
         estimates = [aspects[name].value for name in pair]
         differences[pair] = difference_of(pair, estimates, distribution, ends(distribution), resolved.name, confidence)
-    return Decoupling(similarities, differences, unavailable, resolved.name, kernel, count)
+    label = method_label(resolved.name, resolved.options)
+    return Decoupling(similarities, differences, unavailable, label, kernel, count)
 
 
 _NAMES = (*LADDER, STRUCTURE)

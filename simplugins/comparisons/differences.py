@@ -82,8 +82,12 @@ def difference_of(
     confidence: float,
 ) -> PairedDifference:
     """Return the result of a paired test, given the resampled differences and the ends of their interval."""
-    first, second = names
-    p_value = float("nan") if np.isnan([*ends, *estimates]).any() else difference_p_value(distribution)
+    first, second = names_of_two(names)
+    p_value = (
+        float("nan")
+        if np.isnan([*ends, *estimates]).any()
+        else difference_p_value(distribution, max(map(abs, estimates)))
+    )
     return PairedDifference(
         (first, second),
         (float(estimates[0]), float(estimates[1])),
@@ -93,6 +97,22 @@ def difference_of(
         quantity,
         confidence,
     )
+
+
+def names_of_two(names: Sequence[str]) -> tuple[str, str]:
+    """Return the names of what is compared.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If these are not two texts.
+    """
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise TypeError(f"names: expected two texts, such as ('first', 'second'), got {type(names).__name__}")
+    if len(names) != 2:
+        raise ValueError(f"names: expected two, one for each side, got {len(names)}")
+    first, second = map(str, names)
+    return first, second
 
 
 def difference_test(
@@ -179,6 +199,8 @@ def difference_test(
     check_count("resamples", resamples)
     check_between("confidence", confidence, 0, 1)
     rsms = _labelled_rsms(first, second)
+    if names is not None:
+        names_of_two(names)
     if align:
         rsms = {name: _aligned(rsms["first[0]"], name, rsm) for name, rsm in rsms.items()}
     count = check_same_inputs(list(rsms.items()), resolved.least_inputs, resolved.name)

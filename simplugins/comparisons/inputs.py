@@ -95,7 +95,7 @@ def check_same_inputs(matrices: Sequence[tuple[str, Any]], least: int, method: s
         there are too few inputs.
     """
     sides = [(name, _size(name, matrix), labels_of(name, matrix)) for name, matrix in matrices]
-    hint = "; the labels are the same in another order, which compare(..., align=True) undoes"
+    hint = "; the labels are the same in another order: pass align=True, or reorder an RSM with rsm.in_order(labels)"
     count = check_agreement(sides, hint=hint, sorting=_sorting(matrices))
     if count < least:
         raise ValueError(f"{method} needs at least {least} inputs, got {count}")

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simplugins.comparisons.groups import group_count
+from simplugins.comparisons.inference import groups_of
 from simplugins.comparisons.method import ComparisonMethod
 from simplugins.comparisons.null_calibration import (
     Calibration,
@@ -50,6 +52,8 @@ class LayerCalibration:
         The level of significance.
     exact : bool
         Whether these are all permutations rather than random ones.
+    groups : int or None
+        The number of groups of inputs, if whole groups were exchanged.
     """
 
     mode: CalibrationMode
@@ -60,6 +64,7 @@ class LayerCalibration:
     aggregate: Calibration | None
     alpha: float
     exact: bool = False
+    groups: int | None = None
 
     def __post_init__(self) -> None:
         check_mode(self.mode)
@@ -87,7 +92,8 @@ class LayerCalibration:
 
     def __repr__(self) -> str:
         count = f"{np.count_nonzero(self.significant)} of {self.p_values.size} significant"
-        summary = f"calibrate={self.mode!r}: {count} at {self.alpha:g} ({self.permutations} permutations)"
+        units = "" if self.groups is None else f" of {self.groups} groups"
+        summary = f"calibrate={self.mode!r}: {count} at {self.alpha:g} ({self.permutations} permutations{units})"
         if self.aggregate is None:
             return summary
         value = "" if self.aggregate.score is None else f" score {self.aggregate.score:.4g},"
@@ -107,6 +113,7 @@ class CalibrationOptions:
     calibrate: CalibrationMode | None = None
     permutations: int = 200
     alpha: float = 0.05
+    groups: Any = None
     seed: int = 0
     progress: bool = False
 
@@ -149,27 +156,37 @@ class CalibrationOptions:
         """
         if self.calibrate is None:
             return None
-        null, exact = self._null(method, rows, columns, missing=missing)
+        rsms = [*rows.values(), *(columns or {}).values()]
+        groups = groups_of(rsms, self.groups, len(rsms[0]))
+        null, exact = self._null(method, rows, columns, groups, missing=missing)
         aggregate = None
         if self.calibrate != "each":
             mirrored = columns is None and bool(method.is_symmetric)
             family = _family(values, null, same=columns is None, mirrored=mirrored)
             aggregate = _aggregate(method, values, null, family, self.calibrate, self.alpha, exact=exact)
-        return _layer_calibration(method, values, null, self.calibrate, aggregate, self.alpha, exact=exact)
+        result = _layer_calibration(method, values, null, self.calibrate, aggregate, self.alpha, exact=exact)
+        return result if groups is None else replace(result, groups=group_count(groups, len(groups)))
 
     def _null(
-        self, method: ComparisonMethod, rows: Mapping[str, Any], columns: Mapping[str, Any] | None, *, missing: Missing
+        self,
+        method: ComparisonMethod,
+        rows: Mapping[str, Any],
+        columns: Mapping[str, Any] | None,
+        groups: NDArray[np.int64] | None,
+        *,
+        missing: Missing,
     ) -> tuple[NDArray[np.float64], bool]:
         """Return the permuted values, and whether those are all; symmetric if rows and columns are the same layers."""
         a = [method.matrix(name, rsm, missing=missing) for name, rsm in rows.items()]
         b = a if columns is None else [method.matrix(name, rsm, missing=missing) for name, rsm in columns.items()]
-        orders = drawn_orders(len(a[0]), self.permutations, np.random.default_rng(self.seed))
-        warn_of_few(len(orders), self.alpha, stacklevel=5)
+        orders = drawn_orders(len(a[0]), self.permutations, np.random.default_rng(self.seed), groups)
+        exact = draws_all(group_count(groups, len(a[0])), self.permutations)
+        warn_of_few(len(orders), self.alpha, exact=exact, stacklevel=5)
         null = method.permuted_all(a, b, orders, progress=self.progress)
         if columns is None and method.is_symmetric:
             lower = np.tril_indices(len(a), -1)
             null[:, lower[0], lower[1]] = null[:, lower[1], lower[0]]
-        return null, draws_all(len(a[0]), self.permutations)
+        return null, exact
 
 
 def _layer_calibration(

@@ -71,8 +71,6 @@ class IntervalOptions:
     def __post_init__(self) -> None:
         check_count("resamples", self.resamples)
         check_between("confidence", self.confidence, 0, 1)
-        if self.groups is not None and not self.intervals:
-            raise ValueError("groups: they are drawn to estimate intervals, so pass intervals=True as well")
 
     @classmethod
     def among(cls, arguments: Mapping[str, Any]) -> IntervalOptions:

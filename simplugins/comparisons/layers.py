@@ -94,8 +94,11 @@ def compare_layers(
         Whether to estimate an interval of each value from resamples of the inputs; see `LayerIntervals` for the result,
         and `bootstrap_interval` for the resamples. All pairs of layers have the same ones (with the same `seed`, those
         of `bootstrap_interval`), so that `Comparison.difference` can test whether two cells differ.
-    resamples, confidence, groups : int, default 200, float, default 0.95, and sequence or "labels", optional
+    resamples, confidence : int, default 200, and float, default 0.95
         As for `bootstrap_interval`. Quantiles of 200 resamples are coarse: use 1,000 for a report.
+    groups : sequence or "labels", optional
+        As for `bootstrap_interval` and `calibrate`: inputs with equal entries, such as the crops of one photograph, are
+        drawn and permuted together. To calibrate, groups must be of equal size.
     yardsticks : mapping of str to layers or array, optional
         What to read the values against. The layers of another network, such as an untrained copy of the second (see
         `simplugins.recording.untrained`), take the place of the columns; they are given as `b` is, and have the same
@@ -145,6 +148,8 @@ def compare_layers(
     """
     options = RsmOptions.among(locals())
     check_missing(missing)
+    if groups is not None and not intervals and calibrate is None:
+        raise ValueError("groups are of use for intervals and calibration: pass intervals=True or calibrate= as well")
     calibration, resampling = CalibrationOptions.among(locals()), IntervalOptions.among(locals())
     resolved = resolve_method(method, method_options)
     resolved = resolved if calibrate is None else without_caution(resolved)

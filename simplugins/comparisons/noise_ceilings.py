@@ -14,6 +14,7 @@ from simplugins.comparisons.inputs import named
 from simplugins.comparisons.method import ComparisonMethod, Method
 from simplugins.comparisons.rsa import ranks
 from simplugins.rsm.matrices import Matrix, Missing, Vector, check_missing, off_diagonal
+from simplugins.rsm.rsm import RSM
 
 _UNIT = 1e-9
 """Distance from 1 of the lengths of vectors that count as unit vectors."""
@@ -50,9 +51,9 @@ def noise_ceiling(
     -------
     NoiseCeiling
         `upper`: the mean similarity of the pooled targets to each target. The pool is the RSM most similar to the
-        targets, so no model can exceed this bound (see Notes). `lower`: the same, but each target is compared with the
-        pool of the others; the true model is expected to reach it. For a method that is a distance, both are distances,
-        and `upper` is the smaller one.
+        targets, so no model can exceed this bound, except where the Notes say that the pool is approximate. `lower`:
+        the same, but each target is compared with the pool of the others; the true model is expected to reach it. For a
+        method that is a distance, both are distances, and `upper` is the smaller one.
 
     Raises
     ------
@@ -66,7 +67,8 @@ def noise_ceiling(
     Spearman's correlation, if no mean ranks tie, and an approximation for Kendall's. For any other `Method`, it is the
     mean of the vectors that the method compares, scaled to length 1 if these have length 1, which is the maximum for
     cosines of vectors: CKA, debiased CKA, Pearson's correlation and the cosine. For angles and distances it is an
-    approximation. A plain function that does not declare the invariance "monotone" has no pool.
+    approximation. So are mean ranks for comparisons of nearest neighbours, which a model that copies one of a few
+    targets can exceed. A plain function that does not declare the invariance "monotone" has no pool.
 
     References
     ----------
@@ -83,7 +85,8 @@ def noise_ceiling(
     """
     check_missing(missing)
     resolved = resolve_method(method, method_options)
-    items = named(targets, "targets")
+    single = isinstance(targets, RSM) or getattr(targets, "ndim", None) == 2
+    items = {"targets": targets} if single else named(targets, "targets")
     if len(items) < 2:
         raise ValueError("a noise ceiling needs at least 2 targets, got 1: one target does not show its own noise")
     resolved.compare_all(items, None, missing=missing)

@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from simplugins._common.validation import check_between, check_count
 from simplugins.comparisons.comparing import AnyMethod, resolve_method
-from simplugins.comparisons.inference import prepared
+from simplugins.comparisons.groups import group_count
+from simplugins.comparisons.inference import groups_of, prepared
 from simplugins.comparisons.method import ComparisonMethod, Orders, method_label, without_caution
-from simplugins.comparisons.resampling import TIE, drawn_orders, draws_all, p_value
+from simplugins.comparisons.resampling import drawn_orders, draws_all, p_value, tie_of
 from simplugins.rsm.matrices import Missing
 
 _ROUNDING = 1e-9
@@ -92,6 +93,7 @@ def calibrate(
     method_options: Mapping[str, Any] | None = None,
     permutations: int = 200,
     alpha: float = 0.05,
+    groups: Any = None,
     orders: ArrayLike | None = None,
     seed: int | np.random.Generator = 0,
     align: bool = False,
@@ -103,7 +105,8 @@ def calibrate(
     The permutations show which values are due to chance, however biased the method is. The threshold is the
     ``ceil((1 - alpha) (K + 1))``-th smallest of the observed and the K permuted values, and the score
     ``max(0, (observed - threshold) / (best - threshold))``. Values of unrelated RSMs thus have a score of 0, with a
-    probability of at least ``1 - alpha``, and RSMs that are equal up to the method's invariances have a score of 1.
+    probability of at least ``1 - alpha``, and RSMs that are equal up to the method's invariances have a score of 1
+    (except under "cycle-knn", whose value for equal RSMs is below 1 unless all neighbours are mutual).
 
     Parameters
     ----------
@@ -116,13 +119,17 @@ def calibrate(
     method_options : mapping, optional
         As for `compare`.
     permutations : int, default 200
-        The number of random permutations. If N inputs have at most this many orders other than their own, all of these
-        are used.
+        The number of random permutations. If N inputs (or groups) have at most this many orders other than their own,
+        all of these are used.
     alpha : float, default 0.05
         The level of significance, between 0 and 1.
+    groups : sequence or "labels", optional
+        As for `permutation_test`: whole groups of inputs are exchanged, such as all crops of a photograph, which must
+        be of equal size. If inputs of one group resemble each other in both RSMs, permutations of single inputs make
+        the value expected by chance too low, and scores and significance too high.
     orders : (K, N) int array, optional
         The permutations to use, one order of the inputs per row, in place of `permutations` random ones: for inputs
-        that are not all exchangeable, such as the frames of several videos.
+        that are not all exchangeable, in other ways than `groups`.
     seed : int or Generator, default 0
         Seed of the random permutations, ``rng.permutation(N)`` for each.
     align : bool, default False
@@ -162,11 +169,14 @@ def calibrate(
     resolved = without_caution(resolve_method(method, method_options))
     check_calibration(permutations, alpha)
     a, b, observed = prepared(rsm_a, rsm_b, resolved, align=align, missing=missing)
-    exact = orders is None and draws_all(len(a), permutations)
+    if orders is not None and groups is not None:
+        raise ValueError("groups say how to draw orders: pass either groups or orders")
+    numbers = groups_of((rsm_a, rsm_b), groups, len(a))
+    exact = orders is None and draws_all(group_count(numbers, len(a)), permutations)
     if orders is None:
-        orders = drawn_orders(len(a), permutations, np.random.default_rng(seed))
+        orders = drawn_orders(len(a), permutations, np.random.default_rng(seed), numbers)
     orders = _checked_orders(orders, len(a))
-    warn_of_few(len(orders), alpha)
+    warn_of_few(len(orders), alpha, exact=exact)
     null = resolved.permuted_all([a], [b], orders, progress=progress)[:, 0, 0]
     return calibrated(observed, null, resolved, alpha, exact=exact)
 
@@ -186,7 +196,7 @@ def calibrated(
     return Calibration(
         observed=float(observed),
         threshold=sign * critical,
-        score=None if best is None else score(sign * observed, critical, sign * best),
+        score=None if best is None else score(sign * observed, critical, sign * best, tie=tie_of(observed, null)),
         p_value=p_value(sign * observed, sign * null, "greater"),
         null_distribution=null,
         method=method.name,
@@ -221,8 +231,8 @@ def critical_value(observed: float, null: NDArray[np.float64], alpha: float) -> 
     return float(values[ceil((1 - alpha) * values.size - _ROUNDING) - 1])
 
 
-def score(observed: float, threshold: float, best: float) -> float:
-    """Return the share of the way from the threshold to the best value, from 0 to 1.
+def score(observed: float, threshold: float, best: float, *, tie: float = 0.0) -> float:
+    """Return the share of the way from the threshold to the best value, from 0 to 1; 0 up to `tie` above the threshold.
 
     Examples
     --------
@@ -232,7 +242,7 @@ def score(observed: float, threshold: float, best: float) -> float:
     excess = observed - threshold
     if np.isnan(excess):
         return float("nan")
-    if excess <= TIE * max(1.0, abs(observed)):
+    if excess <= tie:
         return 0.0
     return min(1.0, excess / max(best - threshold, _LEAST_DISTANCE))
 
@@ -243,12 +253,13 @@ def check_calibration(permutations: int, alpha: float) -> None:
     check_between("alpha", alpha, 0, 1)
 
 
-def warn_of_few(permutations: int, alpha: float, *, stacklevel: int = 3) -> None:
-    """Warn if there are so few permutations that no value can exceed the threshold."""
+def warn_of_few(permutations: int, alpha: float, *, exact: bool, stacklevel: int = 3) -> None:
+    """Warn if there are so few permutations that no value can exceed the threshold; `exact` if these are all."""
     if (permutations + 1) * alpha < 1 - _ROUNDING:
+        needed = f"at least {ceil(1 / alpha - _ROUNDING) - 1} are needed"
         warnings.warn(
-            f"with {permutations} permutations, no score is above 0, and no p-value at most {alpha:g}: at least "
-            f"{ceil(1 / alpha - _ROUNDING) - 1} are needed",
+            f"with {permutations} permutation{'' if permutations == 1 else 's'}, no score is above 0, and no p-value "
+            f"at most {alpha:g}: {needed}{', but so few inputs or groups have no others' if exact else ''}",
             RuntimeWarning,
             stacklevel=stacklevel,
         )

@@ -18,7 +18,7 @@ from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.groups import group_count, least_groups
 from simplugins.comparisons.inference import groups_of
 from simplugins.comparisons.inputs import aligned, all_aligned, one_or_several
-from simplugins.comparisons.method import CHUNK_BYTES, Method, Orders
+from simplugins.comparisons.method import CHUNK_BYTES, Method, Orders, without_caution
 from simplugins.comparisons.resamples import Resample
 from simplugins.comparisons.resampling import (
     Alternative,
@@ -27,7 +27,6 @@ from simplugins.comparisons.resampling import (
     draws_all,
     enough_units,
     interval,
-    orders_of_members,
     p_value,
 )
 from simplugins.comparisons.vectors import cosines, unit
@@ -191,8 +190,8 @@ def partial_correlation(
     numbers = groups_of([a, b, *others.values()], groups, inputs)
     units = group_count(numbers, inputs)
     estimate, semipartial, permuted = _residual_statistics(resolved, matrices)
-    orders = drawn_orders(units, permutations, np.random.default_rng(seed))
-    null = _under(permuted, orders if numbers is None else orders_of_members(orders, numbers), progress)
+    orders = drawn_orders(inputs, permutations, np.random.default_rng(seed), numbers)
+    null = _under(permuted, orders, progress)
     distribution = np.full(resamples, np.nan)
     low = high = float("nan")
     least = resolved.least_inputs + len(others)
@@ -230,7 +229,7 @@ def _cosine_method(method: AnyMethod) -> Method:
     ValueError
         If the method is another one.
     """
-    resolved = resolve_method(method)
+    resolved = without_caution(resolve_method(method))
     if not isinstance(resolved, Method) or resolved.relate is not cosines:
         raise ValueError(
             f"{resolved.name} is not a cosine of vectors, from which others can be subtracted: expected cka-debiased, "

@@ -29,7 +29,6 @@ from simplugins.comparisons.resampling import (
     drawn_orders,
     draws_all,
     enough_units,
-    orders_of_members,
     p_value,
 )
 from simplugins.rsm.matrices import Matrix, Missing, Vector, check_missing
@@ -235,8 +234,7 @@ def _permutation_p_values(
     """Return the p-values of each candidate, and those corrected for the number of candidates."""
     matrices = list(sides.candidates.values()), list(sides.targets.values())
     sign = -1 if method.larger_is_more_similar is False else 1
-    orders = drawn_orders(sides.units, permutations, np.random.default_rng(seed))
-    orders = orders if sides.groups is None else orders_of_members(orders, sides.groups)
+    orders = drawn_orders(sides.inputs, permutations, np.random.default_rng(seed), sides.groups)
     null = sign * method.permuted_all(*matrices, orders, progress=progress).mean(2)
     statistics = sign * sides.values.mean(1)
     single = [p_value(statistic, column, "greater") for statistic, column in zip(statistics, null.T, strict=True)]
@@ -298,7 +296,7 @@ def _difference_p_values(estimates: Vector, spread: Matrix, degrees: int) -> Mat
     differences = np.abs(estimates[:, None] - estimates)
     with np.errstate(divide="ignore", invalid="ignore"):
         p_values = 2 * stdtr(degrees, -differences / np.sqrt(spread))
-    p_values[(differences < TIE) & ~np.isnan(spread)] = 1
+    p_values[(differences <= TIE * np.abs(np.nan_to_num(estimates)).max()) & ~np.isnan(spread)] = 1
     pairs = _pairs(len(estimates))
     result = np.where(np.eye(len(estimates), dtype=bool), 1.0, 0.0)
     result[pairs] = holm(p_values[pairs])

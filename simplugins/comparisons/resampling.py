@@ -19,7 +19,7 @@ from simplugins.rsm.matrices import Matrix, Vector
 Alternative = Literal["greater", "less", "two-sided"]
 
 TIE = 1e-9
-"""Two results within this distance of each other are attributed to rounding, and count as equal."""
+"""Two results whose difference is at most this share of their size are attributed to rounding, and count as equal."""
 
 _MOST_ENUMERATED = 12
 """Largest number of inputs whose orders are ever enumerated."""
@@ -43,26 +43,37 @@ def null_distribution(
     (P,) float64 array
         One result per order of `drawn_orders`.
     """
-    orders = drawn_orders(group_count(groups, len(a)), permutations, rng)
-    orders = orders if groups is None else orders_of_members(orders, groups)
+    orders = drawn_orders(len(a), permutations, rng, groups)
     return method.permuted_all([a], [b], orders, progress=progress, chunk_bytes=chunk_bytes)[:, 0, 0]
 
 
-def drawn_orders(inputs: int, permutations: int, rng: np.random.Generator) -> Orders:
+def drawn_orders(
+    inputs: int, permutations: int, rng: np.random.Generator, groups: NDArray[np.int64] | None = None
+) -> Orders:
     """Draw random orders of the inputs, (P, N); if they have no more than `permutations` other orders, all of these.
+
+    With `groups`, whole groups are exchanged.
+
+    Raises
+    ------
+    ValueError
+        If the sizes of groups differ.
 
     Examples
     --------
     >>> drawn_orders(3, 99, np.random.default_rng(0)).tolist()
     [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]
     """
-    if draws_all(inputs, permutations):
-        return np.array([*_all_other_orders(inputs)], dtype=np.int64).reshape(-1, inputs)
-    return np.array([rng.permutation(inputs) for _ in range(permutations)], dtype=np.int64)
+    units = group_count(groups, inputs)
+    if draws_all(units, permutations):
+        orders = np.array([*_all_other_orders(units)], dtype=np.int64).reshape(-1, units)
+    else:
+        orders = np.array([rng.permutation(units) for _ in range(permutations)], dtype=np.int64)
+    return orders if groups is None else orders_of_members(orders, groups)
 
 
 def draws_all(inputs: int, permutations: int) -> bool:
-    """Return whether `drawn_orders` returns all other orders of the inputs.
+    """Return whether `drawn_orders` returns all other orders of the inputs, or of the groups.
 
     Examples
     --------
@@ -106,6 +117,18 @@ def _all_other_orders(inputs: int) -> Iterator[tuple[int, ...]]:
     return itertools.islice(itertools.permutations(range(inputs)), 1, None)
 
 
+def tie_of(statistic: float, null: NDArray[np.float64]) -> float:
+    """Return the largest difference of results that is attributed to rounding, whatever their unit.
+
+    Examples
+    --------
+    >>> tie_of(2e-6, np.array([0.0, -4e-6, 5e-6]))
+    4e-15
+    """
+    sizes = np.abs(null[np.isfinite(null)])
+    return TIE * max(abs(statistic), float(np.median(sizes)) if sizes.size else 0.0)
+
+
 def p_value(statistic: float, null: NDArray[np.float64], alternative: Alternative) -> float:
     """Return the share of results at least as extreme as the statistic, which itself counts as one of them.
 
@@ -116,7 +139,7 @@ def p_value(statistic: float, null: NDArray[np.float64], alternative: Alternativ
     """
     if np.isnan(statistic) or np.isnan(null).any():
         return float("nan")
-    tie = TIE * max(1.0, abs(statistic))
+    tie = tie_of(statistic, null)
     greater = (1 + np.count_nonzero(null >= statistic - tie)) / (1 + null.size)
     less = (1 + np.count_nonzero(null <= statistic + tie)) / (1 + null.size)
     return float({"greater": greater, "less": less, "two-sided": min(1.0, 2 * min(greater, less))}[alternative])
@@ -271,16 +294,17 @@ def enough_units(units: int, least: int, confidence: float, subject: str, kind: 
     return units >= needed
 
 
-def difference_p_value(distribution: NDArray[np.float64]) -> float:
+def difference_p_value(distribution: NDArray[np.float64], size: float = 1.0) -> float:
     """Return the two-sided p-value of resampled differences: twice the smaller share of those on one side of 0.
 
-    The sample itself counts as one more on either side, and 0 as on both; NaN are left out.
+    The sample itself counts as one more on either side, and 0 as on both; NaN are left out. Differences that are
+    rounding of numbers of the given size are 0.
 
     Examples
     --------
     >>> difference_p_value(np.array([0.1, 0.2, -0.1, 0.3])), difference_p_value(np.zeros(9))
     (0.8, 1.0)
     """
-    defined = distribution[~np.isnan(distribution)]
-    smaller = min(np.count_nonzero(defined <= TIE), np.count_nonzero(defined >= -TIE))
+    defined, tie = distribution[~np.isnan(distribution)], TIE * size
+    smaller = min(np.count_nonzero(defined <= tie), np.count_nonzero(defined >= -tie))
     return float(min(1.0, 2 * (1 + smaller) / (1 + defined.size)))

@@ -57,14 +57,20 @@ class Structure:
 
     @property
     def chance(self) -> float:
-        """The mean over pairs of different inputs: what inputs have in common, such as that neighbours are alike."""
+        """The mean over pairs of different inputs: what inputs have in common, such as that neighbours are alike.
+
+        NaN if there is a single input.
+        """
         count = len(self.values)
+        if count == 1:
+            return float("nan")
         return float((self.values.sum() - self.values.trace()) / (count * (count - 1)))
 
     def __repr__(self) -> str:
+        count = f"{len(self.values)} input{'' if len(self.values) == 1 else 's'}"
         pooled = "" if self.grid is None else f", averaged to {' x '.join(map(str, self.grid))}"
         return (
-            f"Structure {self.method} {self.value:.4g}: {len(self.values)} inputs, {self.positions} positions{pooled}; "
+            f"Structure {self.method} {self.value:.4g}: {count}, {self.positions} positions{pooled}; "
             f"different inputs {self.chance:.4g}"
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common.validation import check_between, check_count
-from simplugins.comparisons.differences import PairedDifference, difference_of, difference_test
+from simplugins.comparisons.differences import PairedDifference, difference_of, difference_test, names_of_two
 from simplugins.comparisons.groups import first_labels, group_count, read_groups, renumbered
 from simplugins.comparisons.inputs import labels_of
 from simplugins.comparisons.resampling import enough_units, interval, resampled_means
@@ -71,6 +71,9 @@ def output_difference(
     """
     if correlation not in get_args(Correlation):
         raise ValueError(f"correlation must be one of {', '.join(get_args(Correlation))}, got {correlation!r}")
+    count, rows = len(np.asarray(first)), len(np.asarray(probabilities))
+    if count != rows:
+        raise ValueError(f"probabilities: expected {count} rows, one per input of the RSMs, got {rows}")
     labels = first_labels([labels_of("first", first), labels_of("second", second)])
     outputs = divergence_rsm(probabilities, labels)
     return difference_test(
@@ -140,6 +143,7 @@ def retrieval_difference(
     """
     check_count("resamples", resamples)
     check_between("confidence", confidence, 0, 1)
+    names = names_of_two(names)
     values = _scores(first, second, metric)
     defined = ~np.isnan(values[0] + values[1])
     numbers = read_groups(groups, None, len(defined))

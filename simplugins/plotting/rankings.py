@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from simplugins.comparisons.model_ranking import ModelRanking
 
 _BAR, _DOT, _CEILING = "#4477aa", "#222222", "#bbbbbb"
+_BELOW_LABEL = 36
+"""Points from the axes to the lower end of their label."""
+
 _DOT_OFFSET = 0.18
 """Points of single targets lie below the interval."""
 
@@ -62,10 +65,18 @@ def plot_ranking(ranking: ModelRanking, axes: Axes | None = None, *, title: str 
     axes.set_xlabel(method, **style)
     axes.spines[["top", "right", "left"]].set_visible(False)
     if ranking.noise_ceiling is not None:
-        axes.legend(frameon=False, loc="upper right", bbox_to_anchor=(1, -0.05), borderaxespad=0)
+        _write_legend(axes)
     count = len(ranking.targets)
     set_title(axes, title, "comparison with the target" if count == 1 else f"comparison with {count} targets")
     return axes
+
+
+def _write_legend(axes: Axes) -> None:
+    """Write the legend below the label of the axis, whose distance does not depend on the height of the axes."""
+    from matplotlib.transforms import ScaledTranslation
+
+    below = axes.transAxes + ScaledTranslation(0, -_BELOW_LABEL / 72, axes.figure.dpi_scale_trans)
+    axes.legend(frameon=False, loc="upper right", bbox_to_anchor=(1, 0), bbox_transform=below, borderaxespad=0)
 
 
 def _write_letters(axes: Axes, ranking: ModelRanking) -> None:
@@ -85,4 +96,4 @@ def ranking_figure(ranking: ModelRanking) -> Figure:
 
 
 def _size(ranking: ModelRanking) -> tuple[float, float]:
-    return 6.0, 1.3 + 0.4 * len(ranking.candidates)
+    return 6.0, (1.3 if ranking.noise_ceiling is None else 1.55) + 0.4 * len(ranking.candidates)

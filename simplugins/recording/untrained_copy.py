@@ -44,6 +44,8 @@ def untrained(model: Model, *, seed: int = 0, reset: Callable[[Module], Any] | N
 
     Raises
     ------
+    TypeError
+        If the model is not a module of Torch.
     ValueError
         If parameters have not been drawn anew: the error names them, and the classes of their modules. Also if the
         parameters are on several devices.
@@ -57,6 +59,8 @@ def untrained(model: Model, *, seed: int = 0, reset: Callable[[Module], Any] | N
     (False, True)
     """
     torch = import_extra("torch", extra="torch", purpose="a copy of a model")
+    if not hasattr(model, "named_parameters"):
+        raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
     devices = {parameter.device for parameter in model.parameters()}
     if len(devices) > 1:
         raise ValueError(f"model: expected parameters on one device, got {', '.join(sorted(map(str, devices)))}")

@@ -32,6 +32,18 @@ def test_calibrated_comparisons_are_printed_and_written(run, files):
         assert f"{score:.4f}" in result.output
 
 
+def test_groups_and_the_seed_apply_to_calibration(run, files):
+    (files / "groups.txt").write_text("\n".join("aabbccddeeff"))
+    options = ["--calibrate", "each", "--permutations", 30, "--seed", 5, "--groups", files / "groups.txt", "-q"]
+    result = run("compare", files / "a.npz", files / "b.npz", *options, "-o", files / "table.npz")
+    assert result.exit_code == 0, result.output
+    with np.load(files / "a.npz") as a, np.load(files / "b.npz") as b:
+        expected = simplugins.compare_layers(
+            dict(a), dict(b), calibrate="each", permutations=30, seed=5, groups=list("aabbccddeeff")
+        )
+    assert simplugins.load_comparison(files / "table.npz").table() == expected.table()
+
+
 def test_yardsticks_are_read_from_files(run, files):
     out = files / "table.npz"
     result = run(

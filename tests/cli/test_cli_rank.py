@@ -52,6 +52,21 @@ def test_the_layers_in_a_folder_are_candidates(rsms, run):
     assert {line.split(",")[0] for line in lines} == {"block2", "block10", "net block2", "net block10"}
 
 
+def test_groups_are_drawn_and_permuted_together(rsms, run):
+    (rsms / "groups.txt").write_text("\n".join("aabbccddeeff"))
+    files = rsms / "s1.npz", "-c", rsms / "far.npz", "-c", rsms / "near.npz", "--groups", rsms / "groups.txt"
+    result = run("rank", *files, "-o", rsms / "out.json", *OPTIONS)
+    assert result.exit_code == 0, result.stderr
+    expected = simplugins.rank_models(
+        simplugins.load_rsm(rsms / "s1.npz"),
+        {name: simplugins.load_rsm(rsms / f"{name}.npz") for name in ("far", "near")},
+        groups=list("aabbccddeeff"),
+        resamples=50,
+        permutations=19,
+    )
+    assert json.loads((rsms / "out.json").read_text())["candidates"] == json.loads(json.dumps(expected.rows()))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

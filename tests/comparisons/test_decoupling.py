@@ -83,6 +83,28 @@ def test_whole_groups_are_drawn():
     rsms = [simplugins.compute_rsm(x) for x in (maps(), maps(1))]
     expected = simplugins.bootstrap_interval(*rsms, resamples=50, groups=groups)
     assert (result["semantic"].low, result["semantic"].high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    test = simplugins.permutation_test(*rsms, permutations=19, groups=groups)
+    null = result["semantic"].calibration.null_distribution
+    np.testing.assert_allclose(null, test.null_distribution, atol=1e-9)
+
+
+def test_plain_functions_raise_a_warning_of_repeated_inputs():
+    with pytest.warns(RuntimeWarning, match="plain function"):
+        decouple(maps(), maps(1), method=lambda a, b: float((a * b).mean()), permutations=19, resamples=40)
+
+
+def test_options_reach_the_method():
+    result = decouple(maps(), maps(1), method="mutual-knn", method_options={"k": 3}, permutations=19, resamples=40)
+    rsms = [simplugins.compute_rsm(x) for x in (maps(), maps(1))]
+    expected = simplugins.compare(*rsms, "mutual-knn", method_options={"k": 3})
+    assert result["semantic"].value == pytest.approx(expected)
+    assert "mutual-knn (k=3)" in repr(result)
+
+
+def test_a_single_input_has_no_structure_by_chance():
+    result = simplugins.structure(maps()[:1], maps(1)[:1])
+    assert np.isnan(result.chance)
+    assert "1 input," in repr(result)
 
 
 def test_parts_that_need_positions_are_left_out_with_the_reason():

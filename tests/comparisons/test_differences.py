@@ -180,3 +180,10 @@ def test_intervals_by_groups_cover_the_mean_estimate_of_such_groups(method):
     )
     assert by_groups >= 0.9
     assert by_inputs < 0.88
+
+
+@pytest.mark.parametrize(("names", "error"), [(("a", "b", "c"), ValueError), ("ab", TypeError)])
+def test_names_are_two(names, error):
+    x = np.random.default_rng(0).normal(size=(12, 4))
+    with pytest.raises(error, match="names"):
+        simplugins.difference_test((x @ x.T, x @ x.T), (x @ x.T, x @ x.T), names=names, resamples=40)

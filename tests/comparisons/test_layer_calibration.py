@@ -303,3 +303,26 @@ def test_yardsticks_are_drawn_beside_the_comparison_in_the_same_colours():
     assert {axes.get_images()[0].get_clim() for axes in panels} == {limits}
     panels = [axes for axes in comparison_figure(calibrated(mode="max", **options)).axes if axes.get_title()]
     assert [axes.get_title() for axes in panels] == ["cka-debiased", "not calibrated", "untrained", "ceiling"]
+
+
+@pytest.mark.parametrize("mode", ["each", "max", "mean"])
+def test_whole_groups_are_exchanged_in_all_cells(mode, tmp_path):
+    groups = np.repeat(np.arange(5), 3)
+    table = calibrated(mode=mode, groups=groups, intervals=True, resamples=40)
+    a, b = networks()
+    for i, row in enumerate(a.values()):
+        for j, column in enumerate(b.values()):
+            test = simplugins.permutation_test(row, column, permutations=PERMUTATIONS, seed=SEED, groups=groups)
+            np.testing.assert_allclose(table.calibration.null_distribution[:, i, j], test.null_distribution, atol=1e-12)
+    assert table.calibration.groups == table.intervals.groups == 5
+    assert "of 5 groups" in repr(table.calibration)
+    table.save(tmp_path / "table.npz")
+    assert simplugins.load_comparison(tmp_path / "table.npz").calibration.groups == 5
+    table.save(tmp_path / "table.json")
+    assert json.loads((tmp_path / "table.json").read_text())["calibration"]["groups"] == 5
+
+
+def test_groups_to_calibrate_are_of_equal_size():
+    with pytest.raises(ValueError, match=r"groups.*equal size"):
+        calibrated(groups=[0] * 4 + [1] * 11, intervals=True)
+    assert calibrated(groups=np.arange(INPUTS)).calibration.groups == INPUTS

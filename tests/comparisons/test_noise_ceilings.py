@@ -107,6 +107,8 @@ def test_neighbours_have_a_ceiling():
 def test_one_target_has_no_ceiling():
     with pytest.raises(ValueError, match="at least 2 targets"):
         simplugins.noise_ceiling([indefinite(0)])
+    with pytest.raises(ValueError, match="at least 2 targets"):
+        simplugins.noise_ceiling(indefinite(0))
 
 
 def test_functions_that_cannot_pool_are_an_error():

@@ -122,6 +122,63 @@ def test_too_few_permutations_for_the_level_raise_a_warning():
     assert simplugins.calibrate(a, b, permutations=19).score > 0
 
 
+def test_whole_groups_are_exchanged():
+    rng = np.random.default_rng(1)
+    a, b = (gram(rng.normal(size=(12, 5))) for _ in range(2))
+    groups = np.array([3, 1, 2, 0, 3, 1, 2, 0, 3, 1, 2, 0])
+    result = simplugins.calibrate(a, b, "rsa-pearson", groups=groups, permutations=20)
+    test = simplugins.permutation_test(a, b, "rsa-pearson", groups=groups, permutations=20)
+    np.testing.assert_array_equal(result.null_distribution, test.null_distribution)
+    assert result.p_value == test.p_value
+    everything = simplugins.calibrate(a, b, "rsa-pearson", groups=groups, permutations=23)
+    assert everything.exact
+    assert everything.permutations == 23
+    with pytest.raises(ValueError, match=r"groups.*orders"):
+        simplugins.calibrate(a, b, groups=groups, orders=[range(12)])
+    with pytest.raises(ValueError, match=r"groups.*equal size"):
+        simplugins.calibrate(a, b, groups=[0] * 5 + [1] * 7)
+
+
+def test_crops_of_unrelated_networks_are_not_significant_by_groups():
+    def crops(rng):
+        return gram(np.repeat(rng.normal(size=(10, 8)), 3, axis=0) + 0.5 * rng.normal(size=(30, 8)))
+
+    rng, groups = np.random.default_rng(0), np.repeat(np.arange(10), 3)
+    pairs = [(crops(rng), crops(rng)) for _ in range(40)]
+    by_groups, by_inputs = (
+        [simplugins.calibrate(*pair, groups=each, permutations=39).score > 0 for pair in pairs]
+        for each in (groups, None)
+    )
+    assert sum(by_groups) <= 6
+    assert sum(by_inputs) >= 36  # what groups are for
+
+
+@pytest.mark.parametrize("unit", [1e-14, 1.0, 1e9])
+def test_the_unit_of_a_function_does_not_matter(unit):
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(20, 5))
+    a, b = gram(x), gram(x + rng.normal(size=x.shape))
+
+    def scaled(first, second):
+        return unit * float((first * second).mean())
+
+    scaled.range = (0, unit * 1e4)
+    result = simplugins.calibrate(a, b, scaled, permutations=39)
+    values = [float((a * b[np.ix_(order, order)]).mean()) for order in _orders(20, 39)]
+    expected = (1 + np.count_nonzero(values >= (a * b).mean())) / 40
+    assert result.p_value == pytest.approx(expected)
+    assert result.score > 0
+    assert simplugins.permutation_test(a, b, scaled, permutations=39).p_value == pytest.approx(expected)
+    with pytest.warns(RuntimeWarning, match="plain function"):
+        difference = simplugins.difference_test((a, a), (a, b), scaled, resamples=60)
+    assert difference.p_value == pytest.approx(2 / 61)
+
+
+def _orders(inputs, permutations, seed=0):
+    rng = np.random.default_rng(seed)
+    return [rng.permutation(inputs) for _ in range(permutations)]
+
+
 def test_constant_rsms_have_no_calibration():
     a, _ = related()
     with pytest.warns(RuntimeWarning, match="constant"):

@@ -161,3 +161,9 @@ def test_groups_of_outputs_may_be_the_labels_of_the_rsm(photos):
     assert test.names == tuple(measures)
     with pytest.raises(ValueError, match=r"correlation.*'kendall'"):
         evaluation.output_difference(*rsms.values(), photos["probabilities"], "kendall")
+
+
+def test_predictions_of_other_inputs_are_an_error():
+    x = np.random.default_rng(0).normal(size=(12, 4))
+    with pytest.raises(ValueError, match=r"probabilities.*12.*9"):
+        evaluation.output_difference(x @ x.T, x @ x.T, np.full((9, 3), 1 / 3))

@@ -109,3 +109,8 @@ def test_untrained_networks_are_similar_on_photographs_and_a_yardstick_shows_it(
         assert (table.values > 0.6).all()
         assert table.calibration.significant.all()  # the inputs are the same, so chance is not all there is
         assert (table.yardsticks["untrained"] > 0.6).all()
+
+
+def test_only_models_have_untrained_copies():
+    with pytest.raises(TypeError, match=r"model.*int"):
+        untrained(3)
