@@ -229,26 +229,21 @@ def decouple(
     count = check_agreement([(name, len(side), side.labels) for name, side in sides.items()])
     numbers = read_groups(groups, first_labels([side.labels for side in sides.values()]), count)
     unavailable = {name: reason for name in _NAMES if (reason := _why_unavailable(name, sides, resolved))}
-    aspects = {
-        name: _aspect(name, sides, options, resolved, kernel, numbers) for name in _NAMES if name not in unavailable
-    }
-    orders = drawn_orders(count, permutations, np.random.default_rng(seed), numbers)
+    available = [name for name in _NAMES if name not in unavailable]
+    aspects = {name: _aspect(name, sides, options, resolved, kernel, numbers) for name in available}
     exact = draws_all(group_count(numbers, count), permutations)
+    orders = drawn_orders(count, permutations, np.random.default_rng(seed), numbers)
     warn_of_few(len(orders), alpha, exact=exact)
-    calibrations = {
-        name: calibrated(aspect.value, aspect.permuted(orders), resolved, alpha, exact=exact)
-        for name, aspect in aspects.items()
-    }
     warn_of_repeated_inputs(resolved)
     distributions = _resampled(aspects, _draws(count, resolved, numbers, resamples, seed), progress)
 
     def ends(distribution: NDArray[np.float64]) -> tuple[float, float]:
         return interval_over_inputs(distribution, confidence, resolved, count, numbers)
 
-    similarities = {
-        name: Similarity(aspect.value, *ends(distributions[name]), calibrations[name])
-        for name, aspect in aspects.items()
-    }
+    similarities = {}
+    for name, aspect in aspects.items():
+        calibration = calibrated(aspect.value, aspect.permuted(orders), resolved, alpha, exact=exact)
+        similarities[name] = Similarity(aspect.value, *ends(distributions[name]), calibration)
     differences = {}
     for pair in combinations([name for name in LADDER if name in aspects], 2):
         distribution = distributions[pair[0]] - distributions[pair[1]]
