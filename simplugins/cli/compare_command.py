@@ -114,7 +114,8 @@ def compare(
     from simplugins.comparisons.layers import compare_layers
 
     check_outputs(out or [], force=force)
-    calibration: dict[str, Any] = {"calibrate": calibrate, "permutations": permutations, "alpha": alpha}
+    calibration: dict[str, Any] = {"calibrate": calibrate, "permutations": permutations, "alpha": alpha, "seed": seed}
+    resampling: dict[str, Any] = {"intervals": intervals, "resamples": resamples, "confidence": confidence}
     comparison = compare_layers(
         measure=read_measures([measure], measure_option)[0],
         matching=read_matching(matching, matching_option),
@@ -124,11 +125,8 @@ def compare(
         align=align,
         missing=missing,
         **calibration,
-        intervals=intervals,
-        resamples=resamples,
-        confidence=confidence,
+        **resampling,
         groups=read_groups_file(groups, groups_key),
-        seed=seed,
         yardsticks=_read_yardsticks(yardstick, layer or []),
         layout=layout,
         drop_tokens=drop_tokens,

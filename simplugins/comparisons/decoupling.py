@@ -234,11 +234,7 @@ def decouple(
     }
     orders = drawn_orders(count, permutations, np.random.default_rng(seed), numbers)
     exact = draws_all(group_count(numbers, count), permutations)
-    warn_of_few(len(orders), alpha, exact=exact)
-    calibrations = {
-        name: calibrated(aspect.value, aspect.permuted(orders), resolved, alpha, exact=exact)
-        for name, aspect in aspects.items()
-    }
+    calibrations = _calibrations(aspects, resolved, orders, alpha, exact=exact)
     warn_of_repeated_inputs(resolved)
     distributions = _resampled(aspects, _draws(count, resolved, numbers, resamples, seed), progress)
 
@@ -254,8 +250,7 @@ def decouple(
         distribution = distributions[pair[0]] - distributions[pair[1]]
         estimates = [aspects[name].value for name in pair]
         differences[pair] = difference_of(pair, estimates, distribution, ends(distribution), resolved.name, confidence)
-    label = method_label(resolved.name, resolved.options)
-    return Decoupling(similarities, differences, unavailable, label, kernel, count)
+    return Decoupling(similarities, differences, unavailable, _label(resolved), kernel, count)
 
 
 _NAMES = (*LADDER, STRUCTURE)
@@ -268,6 +263,20 @@ class _Aspect:
     value: float
     permuted: Callable[[Orders], NDArray[np.float64]]
     resampled: Callable[[NDArray[np.int64]], float]
+
+
+def _label(method: ComparisonMethod) -> str:
+    return method_label(method.name, method.options)
+
+
+def _calibrations(
+    aspects: Mapping[str, _Aspect], method: ComparisonMethod, orders: Orders, alpha: float, *, exact: bool
+) -> dict[str, Calibration]:
+    warn_of_few(len(orders), alpha, exact=exact, stacklevel=4)
+    return {
+        name: calibrated(aspect.value, aspect.permuted(orders), method, alpha, exact=exact)
+        for name, aspect in aspects.items()
+    }
 
 
 def _draws(
