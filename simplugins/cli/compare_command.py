@@ -114,8 +114,8 @@ def compare(
     from simplugins.comparisons.layers import compare_layers
 
     check_outputs(out or [], force=force)
-    calibration: dict[str, Any] = {"calibrate": calibrate, "permutations": permutations, "alpha": alpha}
-    sampling: dict[str, Any] = {"intervals": intervals, "resamples": resamples, "confidence": confidence, "seed": seed}
+    calibration: dict[str, Any] = {"calibrate": calibrate, "permutations": permutations, "alpha": alpha, "seed": seed}
+    resampling: dict[str, Any] = {"intervals": intervals, "resamples": resamples, "confidence": confidence}
     comparison = compare_layers(
         measure=read_measures([measure], measure_option)[0],
         matching=read_matching(matching, matching_option),
@@ -125,7 +125,7 @@ def compare(
         align=align,
         missing=missing,
         **calibration,
-        **sampling,
+        **resampling,
         groups=read_groups_file(groups, groups_key),
         yardsticks=_read_yardsticks(yardstick, layer or []),
         layout=layout,

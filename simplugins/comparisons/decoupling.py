@@ -229,28 +229,28 @@ def decouple(
     count = check_agreement([(name, len(side), side.labels) for name, side in sides.items()])
     numbers = read_groups(groups, first_labels([side.labels for side in sides.values()]), count)
     unavailable = {name: reason for name in _NAMES if (reason := _why_unavailable(name, sides, resolved))}
-    available = [name for name in _NAMES if name not in unavailable]
-    aspects = {name: _aspect(name, sides, options, resolved, kernel, numbers) for name in available}
-    exact = draws_all(group_count(numbers, count), permutations)
+    aspects = {
+        name: _aspect(name, sides, options, resolved, kernel, numbers) for name in _NAMES if name not in unavailable
+    }
     orders = drawn_orders(count, permutations, np.random.default_rng(seed), numbers)
-    warn_of_few(len(orders), alpha, exact=exact)
+    exact = draws_all(group_count(numbers, count), permutations)
+    calibrations = _calibrations(aspects, resolved, orders, alpha, exact=exact)
     warn_of_repeated_inputs(resolved)
     distributions = _resampled(aspects, _draws(count, resolved, numbers, resamples, seed), progress)
 
     def ends(distribution: NDArray[np.float64]) -> tuple[float, float]:
         return interval_over_inputs(distribution, confidence, resolved, count, numbers)
 
-    similarities = {}
-    for name, aspect in aspects.items():
-        calibration = calibrated(aspect.value, aspect.permuted(orders), resolved, alpha, exact=exact)
-        similarities[name] = Similarity(aspect.value, *ends(distributions[name]), calibration)
+    similarities = {
+        name: Similarity(aspect.value, *ends(distributions[name]), calibrations[name])
+        for name, aspect in aspects.items()
+    }
     differences = {}
     for pair in combinations([name for name in LADDER if name in aspects], 2):
         distribution = distributions[pair[0]] - distributions[pair[1]]
         estimates = [aspects[name].value for name in pair]
         differences[pair] = difference_of(pair, estimates, distribution, ends(distribution), resolved.name, confidence)
-    label = method_label(resolved.name, resolved.options)
-    return Decoupling(similarities, differences, unavailable, label, kernel, count)
+    return Decoupling(similarities, differences, unavailable, _label(resolved), kernel, count)
 
 
 _NAMES = (*LADDER, STRUCTURE)
@@ -263,6 +263,20 @@ class _Aspect:
     value: float
     permuted: Callable[[Orders], NDArray[np.float64]]
     resampled: Callable[[NDArray[np.int64]], float]
+
+
+def _label(method: ComparisonMethod) -> str:
+    return method_label(method.name, method.options)
+
+
+def _calibrations(
+    aspects: Mapping[str, _Aspect], method: ComparisonMethod, orders: Orders, alpha: float, *, exact: bool
+) -> dict[str, Calibration]:
+    warn_of_few(len(orders), alpha, exact=exact, stacklevel=4)
+    return {
+        name: calibrated(aspect.value, aspect.permuted(orders), method, alpha, exact=exact)
+        for name, aspect in aspects.items()
+    }
 
 
 def _draws(

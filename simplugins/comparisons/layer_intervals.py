@@ -61,6 +61,7 @@ class IntervalOptions:
     """How to resample the inputs of a table of layers: see `compare_layers`."""
 
     intervals: bool = False
+    calibrate: str | None = None
     resamples: int = 200
     confidence: float = 0.95
     groups: Any = None
@@ -71,6 +72,8 @@ class IntervalOptions:
     def __post_init__(self) -> None:
         check_count("resamples", self.resamples)
         check_between("confidence", self.confidence, 0, 1)
+        if self.groups is not None and not self.intervals and self.calibrate is None:
+            raise ValueError("groups are for intervals and calibration: pass intervals=True or calibrate= as well")
 
     @classmethod
     def among(cls, arguments: Mapping[str, Any]) -> IntervalOptions:

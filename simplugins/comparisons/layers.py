@@ -148,8 +148,6 @@ def compare_layers(
     """
     options = RsmOptions.among(locals())
     check_missing(missing)
-    if groups is not None and not intervals and calibrate is None:
-        raise ValueError("groups are of use for intervals and calibration: pass intervals=True or calibrate= as well")
     calibration, resampling = CalibrationOptions.among(locals()), IntervalOptions.among(locals())
     resolved = resolve_method(method, method_options)
     resolved = resolved if calibrate is None else without_caution(resolved)
