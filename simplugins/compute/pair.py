@@ -79,7 +79,7 @@ def match(
     matching_options: Mapping[str, Any] | None = None,
     layout: str = "auto",
     dtype: DTypeLike | None = None,
-    center: Literal["position"] | None = None,
+    center: Literal["input", "position"] | None = None,
     normalize: Literal["position"] | None = None,
     engine: str = "auto",
 ) -> Matching:

@@ -119,7 +119,12 @@ class Shift(Measure):
     def effects_with(self, matcher: Any, sigma: Sigma) -> Mapping[str, str]:
         """Return the effects under a bandwidth."""
         assert self.kernel is not None
-        effects = {"rotation": "none", "scaling": EFFECT_OF_SCALING[self.kernel], "linear": "other", "positions": "other"}
+        effects = {
+            "rotation": "none",
+            "scaling": EFFECT_OF_SCALING[self.kernel],
+            "linear": "other",
+            "positions": "other",
+        }
         if self.kernel == "rbf" and sigma != "median":
             effects["scaling"] = "other"
         effects["translation"] = EFFECT_OF_TRANSLATION[self.kernel] if self.padding == "circular" else "other"
