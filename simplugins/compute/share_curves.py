@@ -92,10 +92,10 @@ def share_curve(
     Examples
     --------
     >>> import numpy as np
-    >>> x, y = np.array([[3.0, 0.0], [0.0, 2.0], [1.0, 0.0]]), np.array([[0.0, 2.0], [3.0, 0.0], [0.0, 1.0]])
+    >>> x, y = np.array([[3.0, 0.0], [0.0, 3.0], [1.0, 0.0]]), np.array([[0.0, 3.0], [3.0, 0.0], [0.0, 1.0]])
     >>> curve = share_curve(x, y)
-    >>> curve.values  # 9, then 4, then nothing
-    array([ 9., 13., 13.])
+    >>> curve.values  # twice 9, then nothing
+    array([ 9., 18., 18.])
     >>> curve.elbow
     2
     """
