@@ -104,8 +104,7 @@ def match(
         By default float64 for float64 responses, else float32.
     center : {None, "input", "position"}, default None
         "input" subtracts from the concept vectors of each response their mean, and "position" from each concept vector
-        the mean of its channels. Centring of channels needs the mean over
-        a data set: subtract it from both responses.
+        the mean of its channels. Centring of channels needs the mean over a data set: subtract it from both responses.
     normalize : {None, "position"}, default None
         "position" divides each concept vector by its norm, after centring.
     engine : {"auto", "cpu", "cuda"}, default "auto"
