@@ -16,6 +16,9 @@ from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import CHUNK_BYTES, Block, chunks
 from simplugins.activations.scaling import scaling_exponents
 
+_ROUNDING = 2.0**-40
+"""Size of a mean, relative to the largest value, that is attributed to rounding."""
+
 
 class Pooling(Protocol):
     """Pools the concept vectors of each input of a block into one feature vector; a `BlockMap`."""
@@ -42,8 +45,8 @@ class MeanPooling:
         return channels
 
     def __call__(self, block: Block) -> Block:
-        """Return the means."""
-        return _pooled(block, lambda sets: sets.mean(1))
+        """Return the means; those that are due to rounding, as of centred inputs, are 0."""
+        return _pooled(block, _means)
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,13 @@ def _pooled(block: Block, pool: Callable[[Any], Any]) -> Block:
         parts.append(pool(block.vectors[xp.asarray(rows)].reshape(len(inputs), size, channels)))
     order = np.argsort(np.concatenate(members))
     return Block(xp.concatenate(parts)[xp.asarray(order)], np.arange(len(sizes) + 1))
+
+
+def _means(sets: Any) -> Any:
+    """Return the (n, C) means over positions of sets of equal size, (n, S, C)."""
+    means = sets.mean(1)
+    means[abs(means) <= _ROUNDING * arrays.namespace(sets).maximum(sets.max(1), -sets.min(1))] = 0
+    return means
 
 
 def _second_moments(sets: Any) -> Any:

@@ -251,6 +251,6 @@ class _Results:
         for ending, combined in CENTRED.items():
             name, center = f"second-order-{self.kernel}-{ending}", combined.get(preparation.center)
             if center is None:
-                self.unavailable[name] = f"center={preparation.center!r} is that of all measures"
+                self.unavailable[name] = f"it cannot be combined with center={preparation.center!r}"
                 continue
             self.add("second-order", replace(preparation, center=center).of_vectors().apply(raw)[0], name)

@@ -79,7 +79,7 @@ def match(
     matching_options: Mapping[str, Any] | None = None,
     layout: str = "auto",
     dtype: DTypeLike | None = None,
-    center: Literal["position"] | None = None,
+    center: Literal["input", "position"] | None = None,
     normalize: Literal["position"] | None = None,
     engine: str = "auto",
 ) -> Matching:
@@ -102,9 +102,9 @@ def match(
         three as "chw".
     dtype : float32 or float64, optional
         By default float64 for float64 responses, else float32.
-    center : {None, "position"}, default None
-        "position" subtracts from each concept vector the mean of its channels. Centring of channels needs the mean over
-        a data set: subtract it from both responses.
+    center : {None, "input", "position"}, default None
+        "input" subtracts from the concept vectors of each response their mean, and "position" from each concept vector
+        the mean of its channels. Centring of channels needs the mean over a data set: subtract it from both responses.
     normalize : {None, "position"}, default None
         "position" divides each concept vector by its norm, after centring.
     engine : {"auto", "cpu", "cuda"}, default "auto"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from simplugins._common import arrays
+from simplugins._common.formatting import counted
 from simplugins.compute.pair import prepared_pair
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class ShareCurve:
         last, elbow = len(self.values), self.elbow
         return (
             f"ShareCurve of 1 to {last} pairs: value {self.values[-1]:.6g} and cosine {self.cosines[-1]:.3g} of all, "
-            f"{self.values[elbow - 1]:.6g} and {self.cosines[elbow - 1]:.3g} at the elbow, {elbow} pairs"
+            f"{self.values[elbow - 1]:.6g} and {self.cosines[elbow - 1]:.3g} at the elbow, {counted(elbow, 'pair')}"
         )
 
     def plot(self, axes: Axes | None = None, *, title: str | None = None) -> Axes:
@@ -66,7 +67,7 @@ def share_curve(
     *,
     layout: str = "auto",
     dtype: DTypeLike | None = None,
-    center: Literal["position"] | None = None,
+    center: Literal["input", "position"] | None = None,
     normalize: Literal["position"] | None = None,
 ) -> ShareCurve:
     """Compute the similarity of two inputs for every number of matched positions.
@@ -91,10 +92,10 @@ def share_curve(
     Examples
     --------
     >>> import numpy as np
-    >>> x, y = np.array([[3.0, 0.0], [0.0, 2.0], [1.0, 0.0]]), np.array([[0.0, 2.0], [3.0, 0.0], [0.0, 1.0]])
+    >>> x, y = np.array([[3.0, 0.0], [0.0, 3.0], [1.0, 0.0]]), np.array([[0.0, 3.0], [3.0, 0.0], [0.0, 1.0]])
     >>> curve = share_curve(x, y)
-    >>> curve.values  # 9, then 4, then nothing
-    array([ 9., 13., 13.])
+    >>> curve.values  # twice 9, then nothing
+    array([ 9., 18., 18.])
     >>> curve.elbow
     2
     """

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common.threads import check_threads
+from simplugins._common.validation import error_prefix
 from simplugins.activations.activations import Activations
 from simplugins.activations.mapped import mapped
 from simplugins.activations.pooling import MaxPooling, MeanPooling, Pooling, SecondMoments, with_moment_norms
@@ -189,10 +190,11 @@ class PooledMeasure(Measure):
         def both(prepare: Callable[[Activations], Activations]) -> Sides:
             return prepare(x), None if y is None else prepare(y)
 
-        if self._needs_no_features(x, columns):
-            squares = SquaredAffinities(engine=getattr(operation, "engine", "auto"), pooling=self.pooling)
-            return Job(*both(_wide), squares, source=(x, y), normed=both(with_moment_norms))
-        return Job(*both(lambda side: _pooled(side, self.pooling, resources)), operation, source=(x, y))
+        with error_prefix(f"{self.pooling.name} features"):
+            if self._needs_no_features(x, columns):
+                squares = SquaredAffinities(engine=getattr(operation, "engine", "auto"), pooling=self.pooling)
+                return Job(*both(_wide), squares, source=(x, y), normed=both(with_moment_norms))
+            return Job(*both(lambda side: _pooled(side, self.pooling, resources)), operation, source=(x, y))
 
     def _needs_no_features(self, x: Activations, y: Activations) -> bool:
         """Whether the squared affinities of a pair cost less than an inner product of features."""

@@ -151,8 +151,8 @@ def symmetric_matrix_of(name: str, values: Any, *, missing: Missing | None = Non
     if differences[i, j] > _ASYMMETRY / 2 * np.fmax.reduce(np.abs(matrix), axis=None):
         raise ValueError(
             f"{name} is not symmetric: at row {i}, column {j} it is {matrix[i, j]:.6g}, at row {j}, column {i} it is "
-            f"{matrix[j, i]:.6g}; pass the mean of it and its transpose or, for a measure that has a direction, the "
-            f"RSM of both directions"
+            f"{matrix[j, i]:.6g}; pass the mean of it and its transpose or, if the measure has a direction, the RSM of "
+            f"both directions"
         )
     return mirrored
 

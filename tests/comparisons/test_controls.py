@@ -80,8 +80,9 @@ def test_normalisations_of_sets_change_only_measures_that_match_them(normalize):
     unit = "position" if "position" in normalize else None
     for name, rsm in result.items():
         options = {"normalize": normalize if name.startswith("semantic") else unit}
-        options |= {"center": "channel"} if name.endswith("centred") else {}
-        expected = simplugins.compute_rsm(sets, name.removesuffix("-centred"), **options)
+        measure, *centred = name.partition("-centred")
+        options |= {"center": {"": None, "-centred": "channel", "-centred-by-input": "input"}["".join(centred)]}
+        expected = simplugins.compute_rsm(sets, measure, **options)
         np.testing.assert_allclose(rsm, expected, rtol=1e-12)
         assert rsm.metadata.get("normalize") == expected.metadata.get("normalize")
 

@@ -348,6 +348,15 @@ def test_features_that_do_not_fit_float64_raise():
         simplugins.compute_rsm([np.ones((2, 3)), np.full((2, 3), 1e120)], POOLED["second-order-linear"])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sizes", [[4], [1, 2, 5, 7]])
+def test_means_of_centred_inputs_are_0_rather_than_rounding_errors(dtype, sizes):
+    sets = [(x + 5).astype(dtype) for x in sets_of(6, sizes)]
+    for kernel, value in (("linear", 0), ("cosine", 0), ("rbf", 1)):
+        rsm = simplugins.compute_rsm(sets, f"mean-pooled-{kernel}", center="input")
+        np.testing.assert_array_equal(rsm, np.full((6, 6), value))
+
+
 def test_inputs_of_zeros_have_cosine_0():
     rsm = simplugins.compute_rsm([np.zeros((3, 2)), np.ones((1, 2))], POOLED["second-order-cosine"])
     np.testing.assert_array_equal(rsm, [[0, 0], [0, 1]])
