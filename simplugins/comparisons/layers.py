@@ -131,10 +131,10 @@ def compare_layers(
     Notes
     -----
     Memory: 8 N^2 bytes per layer for the RSMs, and as much again for the method. Nothing is matched again to calibrate:
-    200 permutations of 12 × 12 layers of 1,000 inputs take seconds. The permuted values of all
-    cells are kept, 8 A B bytes per permutation. For intervals, each layer is embedded once per resample: 200 resamples
-    of the same layers take about 20 s on 2 cores under "cka-debiased", and 30 s under "rsa-spearman". Each thread needs
-    about 1.6 N^2 bytes per layer.
+    200 permutations of 12 × 12 layers of 1,000 inputs take seconds (Kendall's correlations, an hour). The permuted
+    values of all cells are kept, 8 A B bytes per permutation. For intervals, each layer is embedded once per resample:
+    200 resamples of the same layers take about 20 s on 2 cores under "cka-debiased", and 30 s under "rsa-spearman".
+    Each thread needs about 1.6 N^2 bytes per layer.
 
     Examples
     --------

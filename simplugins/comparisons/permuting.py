@@ -86,9 +86,10 @@ def _relate(
     step = max(1, min(-(-count // threads), chunk_bytes // (8 * entries * threads)))
 
     def work(part: _Part) -> None:
-        permutations = permuted.of(part.orders)
-        results = method.relate(vectors, permutations)
-        values[part.orders] = results.reshape(len(vectors), -1, values.shape[2]).transpose(1, 0, 2)
+        for orders in slices(part.orders.stop - part.orders.start, 1 if values.shape[2] > 1 else step):
+            places = slice(part.orders.start + orders.start, part.orders.start + orders.stop)
+            results = method.relate(vectors, permuted.of(places))
+            values[places] = results.reshape(len(vectors), -1, values.shape[2]).transpose(1, 0, 2)
 
     parts = [_Part(orders, pairs * (orders.stop - orders.start)) for orders in slices(count, step)]
     if threads == 1 and not progress:
@@ -101,6 +102,8 @@ def _relate(
 class _PermutedVectors:
     """Vectors of several matrices under the same orders of their inputs, gathered into a buffer of each thread.
 
+    The entries of all matrices for one pair of inputs are side by side in memory, so that they are gathered together.
+
     Parameters
     ----------
     vectors : (B, D) array
@@ -112,24 +115,35 @@ class _PermutedVectors:
         inputs = orders.shape[1]
         self.orders = orders
         self.entries = vectors.size
-        self.diagonals, pairs = np.split(vectors, [vectors.shape[1] - inputs * (inputs - 1) // 2], axis=1)
-        self.matrices = np.stack([squareform(vector, checks=False) for vector in pairs])
+        diagonals, pairs = np.split(vectors, [vectors.shape[1] - inputs * (inputs - 1) // 2], axis=1)
+        self.diagonals = np.ascontiguousarray(diagonals.T)
+        self.matrices = np.empty((inputs, inputs, len(vectors)))
+        for i, vector in enumerate(pairs):
+            self.matrices[:, :, i] = squareform(vector, checks=False)
         self.buffers = threading.local()
 
     def of(self, part: slice) -> Matrix:
-        """Return the vectors under some of the orders, (P B, D), valid until the thread asks for the next ones."""
-        orders = self.orders[part]
-        count, matrices = len(orders), len(self.matrices)
-        size = count * self.entries
+        """Return the vectors under several orders, or those of several matrices under one: (P, D) or (B, D).
+
+        They are valid until the thread asks for the next ones.
+        """
+        orders, matrices = self.orders[part], self.matrices.shape[2]
+        size = len(orders) * self.entries
         if getattr(self.buffers, "vectors", np.empty(0)).size < size:
             self.buffers.vectors = np.empty(size)
-        vectors = self.buffers.vectors[:size].reshape(count, matrices, -1)
-        own = self.diagonals.shape[1]
+        vectors = self.buffers.vectors[:size]
+        own = len(self.diagonals)
+        if matrices == 1:
+            rows: Matrix = vectors.reshape(len(orders), -1)
+            if own:
+                rows[:, :own] = self.diagonals[:, 0][orders]
+            _gather(self.matrices[:, :, 0], orders, rows[:, own:])
+            return rows
+        columns: Matrix = vectors.reshape(-1, matrices)
         if own:
-            vectors[:, :, :own] = self.diagonals[:, orders].swapaxes(0, 1)
-        _gather(self.matrices, orders, vectors[:, :, own:])
-        flat: Matrix = vectors.reshape(count * matrices, -1)
-        return flat
+            columns[:own] = self.diagonals[orders[0]]
+        _gather_together(self.matrices, orders[0], columns[own:])
+        return columns.T
 
 
 def permuter(vector: Vector, inputs: int) -> Callable[[NDArray[np.int64]], Matrix]:
@@ -160,20 +174,31 @@ def permuter(vector: Vector, inputs: int) -> Callable[[NDArray[np.int64]], Matri
         vectors = np.empty((len(orders), vector.size))
         if diagonal.size:
             vectors[:, :inputs] = diagonal[orders]
-        _gather(matrix[None], orders, vectors[:, None, diagonal.size :])
+        _gather(matrix, orders, vectors[:, diagonal.size :])
         return vectors
 
     return permute
 
 
 @compiled
-def _gather(matrices, orders, out):  # type: ignore[no-untyped-def]
+def _gather(matrix, orders, out):  # type: ignore[no-untyped-def]
     for p in range(len(orders)):
         order = orders[p]
-        for m in range(len(matrices)):
-            place = 0
-            for i in range(order.size):
-                row = matrices[m, order[i]]
-                for j in range(i + 1, order.size):
-                    out[p, m, place] = row[order[j]]
-                    place += 1
+        place = 0
+        for i in range(order.size):
+            row = matrix[order[i]]
+            for j in range(i + 1, order.size):
+                out[p, place] = row[order[j]]
+                place += 1
+
+
+@compiled
+def _gather_together(matrices, order, out):  # type: ignore[no-untyped-def]
+    place = 0
+    for i in range(order.size):
+        row = matrices[order[i]]
+        for j in range(i + 1, order.size):
+            entries = row[order[j]]
+            for m in range(entries.size):
+                out[place, m] = entries[m]
+            place += 1
