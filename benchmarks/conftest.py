@@ -7,8 +7,8 @@ import pytest
 
 from simplugins._common.threads import usable_cores
 
-collect_ignore_glob = ["paper/*", "networks.py", "make_demo_data.py"]
-"""Modules without benchmarks, which need pretrained networks and photographs."""
+collect_ignore_glob = ["paper/*", "measures/*", "networks.py", "make_demo_data.py"]
+"""Modules without benchmarks, which need networks and photographs."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
