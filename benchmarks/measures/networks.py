@@ -55,8 +55,8 @@ class Size:
     others: int = 4
     training: int = 2000
     epochs: int = 6
-    tested: int = 80
-    structured: int = 24
+    tested: int = 64
+    structured: int = 16
     resamples: int = 1000
 
 
