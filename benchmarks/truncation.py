@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure the cost of rounding affinities down before matching: ``python benchmarks/truncation.py [-o FOLDER]``.
 
-One of the solvers in the code of the paper's authors takes integers, so affinities are multiplied by 1000 and truncated.
-We match truncated affinities with our exact solver, and compare the values of these matchings, on the affinities as they
-are, with the optimum. Writes ``<machine>-truncation.md`` and ``.json`` to ``benchmarks/results``. Takes a minute.
+One of the solvers in the code of the paper's authors takes integers, so affinities are multiplied by 1000 and truncated
+for it. We match truncated affinities with our exact solver, and compare the values of these matchings, taken on the
+affinities as they are, with the optimum. Writes ``<machine>-truncation.md`` and ``.json`` to ``benchmarks/results``.
+Takes less than a minute.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import argparse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from inputs import load_layer
@@ -64,10 +66,12 @@ def cost_of_truncation(activations: NDArray[np.floating], *, unit: bool = False)
         ``difference`` of the cosine RSMs, and the Spearman correlation (``spearman``) of their pairs; the median
         affinity (``affinity``), to compare with a step of 0.001.
     """
-    normalize = "position" if unit else None
+    normalize: Literal["position"] | None = "position" if unit else None
     linear, cosine = (
         [
-            simplugins.compute_rsm(activations, f"semantic-{kernel}", matching=matching, normalize=normalize, dtype="float64")
+            simplugins.compute_rsm(
+                activations, f"semantic-{kernel}", matching=matching, normalize=normalize, dtype="float64"
+            )
             for matching in (simplugins.Optimal(), Truncated())
         ]
         for kernel in ("linear", "cosine")
@@ -80,7 +84,7 @@ def cost_of_truncation(activations: NDArray[np.floating], *, unit: bool = False)
         "worst": float(shortfall.max()),
         "lost": float((optimum - linear[1].values[pairs]).sum() / np.abs(optimum).sum()),
         "difference": float(np.abs(cosine[0].values - cosine[1].values).max()),
-        "spearman": simplugins.compare(*cosine, "rsa-spearman"),
+        "spearman": simplugins.compare(cosine[0], cosine[1], "rsa-spearman"),
         "affinity": float(np.median(_affinities(activations, unit))),
     }
 
@@ -91,7 +95,7 @@ def _affinities(activations: NDArray[np.floating], unit: bool) -> NDArray[np.flo
     if unit:
         norms = np.linalg.norm(vectors, axis=2, keepdims=True)
         vectors = vectors / np.where(norms == 0, 1, norms)
-    return np.abs(np.stack([first @ second.T for first, second in zip(vectors, vectors[1:], strict=False)]))
+    return np.concatenate([np.abs(first @ second.T).ravel() for first, second in pairwise(vectors)])
 
 
 def rows() -> Iterator[dict[str, Any]]:
@@ -109,15 +113,15 @@ def make_table(summary: Mapping[str, Any]) -> str:
     lines = [
         f"# The cost of truncating affinities to thousandths, on {summary['cpu']}",
         "",
-        "The authors' code offers three solvers; the one for integers (OR-Tools) receives affinities multiplied by 1000 "
-        "and truncated. Here our exact solver matches truncated affinities, and the value of each matching is taken on "
-        "the affinities as they are. *Shortfall*: optimum minus value, divided by ‖X‖ ‖Y‖, which is the difference of "
-        "the cosine similarities. *Lost*: the sum of all shortfalls of the linear RSM, as a share of the sum of its "
+        "The authors' code offers three solvers; the one for integers (OR-Tools) receives affinities multiplied by "
+        "1000 and truncated. Here our exact solver matches truncated affinities, and the value of each matching is "
+        "taken on the affinities as they are. *Shortfall*: optimum minus value, divided by ‖X‖ ‖Y‖, which is the "
+        "difference of the cosine similarities. *Lost*: the sum of all shortfalls of the linear RSM, as a share of the sum of its "
         "magnitudes. *Affinity*: the median magnitude, for comparison with the step of 0.001. Scales multiply the "
         "activations, so affinities change by their square; *unit* divides each concept vector by its norm. The "
         "optimum does not depend on the scale.",
         "",
-        "| layer | scale | affinity | shortfall, median | worst pair | lost | RSM, largest difference | RSMs, Spearman |",
+        "| layer | scale | affinity | shortfall, median | worst pair | lost | RSM, largest difference | Spearman |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
         *(table_line(row) for row in summary["rows"]),
         "",

@@ -28,7 +28,12 @@ MEASURES: dict[str, Any] = {**OURS, BY_SCIKIT_LEARN: pooled_by_scikit_learn}
 """Measures by the name in tables; all are cosine similarities."""
 
 DEBIASED, BIASED = "cka-debiased", "cka (biased)"
-COMPARISONS: dict[str, Any] = {DEBIASED: DEBIASED, BIASED: "cka", "rsa-spearman": "rsa-spearman", "mutual-knn": "mutual-knn"}
+COMPARISONS: dict[str, Any] = {
+    DEBIASED: DEBIASED,
+    BIASED: "cka",
+    "rsa-spearman": "rsa-spearman",
+    "mutual-knn": "mutual-knn",
+}
 HOSTED: dict[str, Any] = {RhoA.name: RhoA(), Procrustes.name: Procrustes()}
 """Other packages' comparisons."""
 

@@ -103,9 +103,7 @@ def recognise_moved(population: Population, measure: Any) -> Array:
         [
             [
                 recognised(
-                    simplugins.compute_rsm(
-                        before[layer], measure, other=after[layer], measure_options=options
-                    ).values
+                    simplugins.compute_rsm(before[layer], measure, other=after[layer], measure_options=options).values
                 )
                 for layer in LAYERS
             ]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from measures.design import BIASED, CONDITIONS, LAYER, pairings
+from measures.design import BIASED, LAYER, pairings
 from measures.tables import TITLES, between_networks, key
 
 _LIGHT = 0.3
@@ -21,7 +21,7 @@ def draw_separations(summary: Mapping[str, Any]) -> Figure:
     rows = [row for row in pairings() if row[1] != BIASED]
     columns = between_networks()
     table = np.array([[summary["estimates"][column][key(row)]["estimate"] for column, _ in columns] for row in rows])
-    figure = Figure(figsize=(9.5, 0.9 + 0.27 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(11, 1.6 + 0.27 * len(rows)), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(table, cmap="PuOr", vmin=0, vmax=1, aspect="auto")
     for (i, j), value in np.ndenumerate(table):
@@ -40,7 +40,6 @@ def draw_separations(summary: Mapping[str, Any]) -> Figure:
 
 def _label(column: str, title: str) -> str:
     if column == LAYER:
-        return "layers:\ncorresponding"
-    relation = column.partition(":")[0]
-    name = TITLES[relation].partition(":")[0].lower() if relation in CONDITIONS else relation
-    return f"{name}:\n" + title.replace(", ", ",\n").replace("each image its", "each image\nits")
+        return "layers:\ncorre-\nsponding"
+    relation = TITLES[column.partition(":")[0]].partition(":")[0].lower()
+    return "\n".join(f"{relation}: {title}".split())

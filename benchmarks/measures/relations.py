@@ -46,7 +46,8 @@ def draw_resamples(ordinary: int, others: int, count: int, seed: int) -> Resampl
         first[alone] = rng.multinomial(ordinary, np.full(ordinary, 1 / ordinary), alone.sum())
     second = rng.multinomial(others, np.full(others, 1 / others), count)
     return Resamples(
-        np.vstack([np.ones(ordinary), first]).astype(np.float64), np.vstack([np.ones(others), second]).astype(np.float64)
+        np.vstack([np.ones(ordinary), first]).astype(np.float64),
+        np.vstack([np.ones(others), second]).astype(np.float64),
     )
 
 
@@ -99,7 +100,8 @@ def identified(values: Array, resamples: Resamples) -> Array:
     """
     layers = values.shape[1]
     right = (values.argmax(3) == np.arange(layers)[None, :, None]).mean(1)
-    return np.einsum("bij,ij->b", resamples.pairs, right) / resamples.pairs.sum((1, 2))
+    shares: Array = np.einsum("bij,ij->b", resamples.pairs, right) / resamples.pairs.sum((1, 2))
+    return shares
 
 
 def recognised(similarities: Array) -> float:

@@ -7,14 +7,14 @@ Everything is generated; nothing is downloaded. In an environment with ``pip ins
 
 Writes ``<machine>-measures.md`` and ``<machine>-measures.json`` to ``benchmarks/results``, and a heat map to
 ``docs/images/measures.png``; with ``-o``, everything to one folder. Takes some minutes on two cores. ``--quick`` tests
-all steps with few networks and images. It requires ``-o``, because its numbers are meaningless. Results are the same each
-time on one machine, and differ between machines by as much as rounding changes the training of networks.
+all steps with few networks and images. It requires ``-o``, because its numbers are meaningless. Results are the same
+each time on one machine, and differ between machines by as much as rounding changes the training of networks.
+``rewrite.py`` rewrites text and picture from the numbers.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -30,25 +30,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 from machine import cpu_model
-from runs import FOLDER, write_report
 
 import simplugins
 from measures.design import BY_SCIKIT_LEARN, DEBIASED, INPUTS, MEAN, MEASURES, OURS, SEMANTIC
 from measures.evaluations import Evaluation, evaluate
-from measures.heatmap import draw_separations
 from measures.hosted import linear_cka
 from measures.networks import SEEDS, Population, Size, make_data, train_population
-from measures.tables import key, titles_of_differences, write
+from measures.publishing import FIGURES, RESULTS, publish
+from measures.tables import key, titles_of_differences
 from measures.training import LAYERS
 from simplugins._common.threads import usable_cores
-from simplugins.plotting.heatmaps import save_figure
 
 COMMAND = "python benchmarks/measures/report.py"
-RESULTS = FOLDER / "results"
-FIGURES = FOLDER.parent / "docs" / "images"
-PICTURE = "measures.png"
 PACKAGES = ("simplugins", "numpy", "scipy", "numba", "torch", "scikit-learn", "rsatoolbox", "torchmetrics")
-QUICK = Size(ordinary=3, others=2, training=100, epochs=1, tested=16, structured=4, resamples=50)
+QUICK = Size(ordinary=3, others=2, training=100, epochs=1, tested=12, structured=4, resamples=50)
 SEEDS_OF_STEPS = {"training images": 0, "test images": 1, "resamples": 2}
 
 
@@ -88,7 +83,7 @@ def check(population: Population) -> dict[str, float]:
     for layer in LAYERS:
         ours = [simplugins.compute_rsm(each[layer], "mean-pooled-linear") for each in (first, second)]
         theirs = linear_cka(*(each[layer].astype(np.float64).mean((2, 3)) for each in (first, second)))
-        linear.append(abs(simplugins.compare(*ours, "cka") - theirs))
+        linear.append(abs(simplugins.compare(ours[0], ours[1], "cka") - theirs))
         rsms = [simplugins.compute_rsm(first[layer], MEASURES[name]) for name in (MEAN, BY_SCIKIT_LEARN)]
         cosine.append(np.abs(rsms[0].values - rsms[1].values).max())
     return {"linear CKA": float(max(linear)), "cosine": float(max(cosine))}
@@ -98,7 +93,9 @@ def differences(evaluation: Evaluation) -> dict[str, dict[str, dict[str, float]]
     """Return semantic minus each control, by title of the relation and name of the control."""
     return {
         title: {
-            name: evaluation.difference(column, *((measure, "" if column == INPUTS else DEBIASED) for measure in (SEMANTIC, name)))
+            name: evaluation.difference(
+                column, *((measure, "" if column == INPUTS else DEBIASED) for measure in (SEMANTIC, name))
+            )
             for name in OURS
             if name != SEMANTIC
         }
@@ -123,11 +120,7 @@ def run(size: Size, folder: Path, figure_folder: Path) -> Path:
         "seconds": clock.seconds,
         "processor_seconds": process_time(),
     }
-    figure_folder.mkdir(parents=True, exist_ok=True)
-    save_figure(draw_separations(summary), figure_folder / PICTURE, overwrite=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    picture = Path(os.path.relpath((figure_folder / PICTURE).resolve(), folder.resolve())).as_posix()
-    return write_report(write(summary, picture), summary, folder, " measures")
+    return publish(summary, folder, figure_folder)
 
 
 def main() -> None:

@@ -59,7 +59,8 @@ def presence(kinds: NDArray[np.int64]) -> NDArray[np.float32]:
     >>> presence(np.array([[0, 2, 2]]))
     array([[1., 0., 1., 0.]], dtype=float32)
     """
-    return (kinds[:, :, None] == np.arange(4)).any(1).astype(np.float32)
+    occurs: NDArray[np.bool_] = (kinds[:, :, None] == np.arange(4)).any(1)
+    return occurs.astype(np.float32)
 
 
 def draw_scenes(count: int, rng: np.random.Generator, *, tied: bool = False) -> Scenes:

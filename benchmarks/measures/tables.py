@@ -33,18 +33,18 @@ TITLES = {
     "shortcuts": "Shortcuts",
 }
 NOTES = {
-    "training": "Similar: two ordinary networks. Not: an ordinary one and one with other labels (colours), random labels, "
-    "or none.",
+    "training": "Similar: two ordinary networks. Not: an ordinary one and one with other labels (colours), with random "
+    "labels, or without training.",
     LAYER: "How often the most similar of the four layers of another seed is the corresponding one. Chance is 0.25.",
-    "moved": "The second network sees the images after their objects moved. Similar: two seeds. Not: an ordinary network "
-    "and one with other labels.",
+    "moved": "The second network sees the images with objects at new places and the texture "
+    "shifted. Similar: two seeds. Not: an ordinary network and one with other labels.",
     INPUTS: "Within one network: whether an image is more similar to its version with moved objects than to those of "
     "other images. Measures only; no networks are compared.",
     "patches": "Networks trained on images with shuffled patches, and compared on ordinary images. *Seen through*: "
-    "networks trained with one permutation for all images see the test images permuted in this way, and count as similar "
-    "to ordinary ones; networks with other labels do not.",
-    "shortcuts": "Networks whose training images betrayed the labels, by the colours of shapes or by marks in a corner; "
-    "the test images do not.",
+    "networks trained with one permutation for all images see the test images permuted in this way, and count as "
+    "similar to ordinary ones; networks with other labels do not.",
+    "shortcuts": "Networks whose training images betrayed the labels, by the colours of shapes or by marks in a "
+    "corner; the test images do not.",
 }
 
 Cells = Mapping[str, Mapping[str, Any]]
@@ -98,9 +98,9 @@ def levels_table(summary: Mapping[str, Any]) -> list[str]:
     return [
         "## Values, and what they are by chance",
         "",
-        "Median over pairs of an ordinary network with another one, and layers. *By chance*: the mean after permuting the "
-        "inputs of one of two seeds; for structure, of different images. High values of untrained networks and by chance "
-        "are why a value says little without them: biased CKA is uncalibrated.",
+        "Median over pairs of an ordinary network with another one, and over layers. *By chance*: the mean after "
+        "permuting the inputs of one of two seeds; for structure, of different images. Untrained networks and chance "
+        "can have high values, so a value says little without them. Biased CKA is not calibrated.",
         "",
         f"| | {' | '.join(views)} |",
         "|---|" + "---:|" * len(views),
@@ -128,7 +128,7 @@ def rank_table(summary: Mapping[str, Any]) -> list[str]:
     return [
         "## Ranks",
         "",
-        f"Mean rank over the {len(columns)} columns between networks ({len(by_rank)} rows), and the mean of the columns.",
+        f"Mean rank of {len(by_rank)} rows over the {len(columns)} columns between networks, and their mean value.",
         "",
         "| | mean rank | mean |",
         "|---|---:|---:|",
@@ -146,8 +146,8 @@ def difference_table(summary: Mapping[str, Any]) -> list[str]:
     return [
         "## What matching adds",
         "",
-        f"Semantic minus each control, all compared by {DEBIASED} (inputs: without comparison), with the interval of the "
-        "difference in the same resamples; bold if it excludes 0.",
+        f"Semantic minus each control, all compared by {DEBIASED} (inputs: without comparison), with the interval of "
+        "the difference in the same resamples; bold if it excludes 0. Intervals are not corrected for their number.",
         "",
         f"| | {' | '.join(controls)} |",
         "|---|" + "---:|" * len(controls),
@@ -189,12 +189,15 @@ def conclusion(summary: Mapping[str, Any]) -> Iterator[str]:
             f"- {_long(column, title)}: best {', '.join(names)} ({best:.2f}); worst {worst} ({cells[worst]:.2f}); "
             f"chance {CHANCE.get(column, 0.5):g} ({DEBIASED})."
         )
-    means = {
-        name: np.mean([summary["estimates"][column][key((measure, name))]["estimate"] for column, _ in between_networks()
-                       for measure in OURS])
-        for name in COMPARISONS
-    }  # fmt: skip
+    means = {name: _mean(summary["estimates"], name) for name in COMPARISONS}
     yield f"- Comparisons, mean of all columns and measures: {', '.join(f'{n} {v:.2f}' for n, v in means.items())}."
+
+
+def _mean(estimates: Cells, comparison: str) -> float:
+    values = [
+        estimates[column][key((name, comparison))]["estimate"] for column, _ in between_networks() for name in OURS
+    ]
+    return float(np.mean(values))
 
 
 def _listed(titles: Sequence[str]) -> str:
@@ -233,15 +236,16 @@ def write(summary: Mapping[str, Any], picture: str) -> str:
     lines = [
         f"# Which measure tells what apart, on {summary['cpu']}, {summary['cores']} cores",
         "",
-        f"{size['ordinary']} ordinary networks and {size['others']} of each other kind: four convolutions (maps of side "
-        f"16, 8, 8, 4), trained for {size['epochs']} passes on {size['training']} generated images of three coloured "
-        "shapes on textures, to say which of four shapes occur, and compared on "
-        f"{size['tested']} new ones. Cells are the probability that a pair of networks that should be similar has a "
-        "larger value than one that should not (AUROC; 0.5 is chance), the mean of the four layers, with the "
-        f"95 % interval over networks ({size['resamples']} resamples of both kinds). All measures are cosine "
-        "similarities; mutual-knn has k = 10. So few networks of one architecture and one kind of image make this a "
-        "check, not a verdict; intervals of separations near 1 are too narrow, because resamples cannot show pairs that "
-        "did not occur.",
+        f"{size['ordinary']} ordinary networks and {size['others']} of each other kind: four convolutions (maps of "
+        f"side 16, 8, 8, 4), trained for {size['epochs']} passes on {size['training']} generated images of three "
+        "coloured shapes on textures, to say which of four shapes occur, and compared on "
+        f"{size['tested']} new ones ({size['structured']} for structure). Cells are the probability that a pair of "
+        "networks that should be similar has a larger value than one that should not (AUROC; 0.5 is chance, and 1 "
+        "means that all pairs are told apart), the mean of the four layers, with the "
+        f"95 % interval over networks ({size['resamples']} resamples of both kinds). Below 0.5, the measure finds the "
+        "pairs more similar that should be less. All measures are cosine similarities; mutual-knn has k = 10. "
+        "These are few networks of one architecture on one kind of image. Intervals of separations near 1 are too "
+        "narrow, because resamples cannot show pairs that did not occur.",
         "",
         f"![AUROC by measure and relation]({picture})",
         "",

@@ -86,10 +86,10 @@ def train(task: Task) -> Network:
     optimizer = torch.optim.Adam(network.parameters(), lr=_RATE)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
     for _ in range(task.epochs):
-        for batch in torch.from_numpy(order.permutation(len(images))).split(_BATCH):
+        for batch in torch.split(torch.from_numpy(order.permutation(len(images))), _BATCH):
             optimizer.zero_grad()
             loss = nn.functional.binary_cross_entropy_with_logits(network(images[batch]), labels[batch])
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
     return network.eval()
