@@ -116,10 +116,10 @@ def make_table(summary: Mapping[str, Any]) -> str:
         "The authors' code offers three solvers; the one for integers (OR-Tools) receives affinities multiplied by "
         "1000 and truncated. Here our exact solver matches truncated affinities, and the value of each matching is "
         "taken on the affinities as they are. *Shortfall*: optimum minus value, divided by ‖X‖ ‖Y‖, which is the "
-        "difference of the cosine similarities. *Lost*: the sum of all shortfalls of the linear RSM, as a share of the "
-        "sum of its magnitudes. *Affinity*: the median magnitude, for comparison with the step of 0.001. Scales multiply "
-        "the activations, so affinities change by their square; *unit* divides each concept vector by its norm. The "
-        "optimum does not depend on the scale.",
+        "difference of the cosine similarities. *Lost*: the sum of all shortfalls of the linear RSM, as a share of "
+        "the sum of its magnitudes. *Affinity*: the median magnitude, for comparison with the step of 0.001. "
+        "Scales multiply the activations, so affinities change by their square; *unit* divides each concept vector "
+        "by its norm. The optimum does not depend on the scale.",
         "",
         "| layer | scale | affinity | shortfall, median | worst pair | lost | RSM, largest difference | Spearman |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
