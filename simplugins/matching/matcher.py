@@ -98,8 +98,9 @@ class Matcher(ABC):
 
     cuda_kernel: ClassVar[str | None] = None
     """The CUDA kernel that computes this matching: "assignment" (optimal, separately within windows if `window` is
-    set), "greedy", or "topk-greedy" (which reads an attribute `k`). None: only the CPU can compute it, unless it is
-    positionwise. Not inherited, because a subclass may match differently."""
+    set), "assignment-above" (partial, above an attribute `threshold`), "greedy", or "topk-greedy" (which reads an
+    attribute `k`). None: only the CPU can compute it, unless it is positionwise. Not inherited, because a subclass may
+    match differently."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

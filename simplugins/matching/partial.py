@@ -80,6 +80,11 @@ class Partial(BatchMatcher):
         return self.threshold is None
 
     @property
+    def cuda_kernel(self) -> str | None:  # type: ignore[override]
+        """The CUDA kernel of thresholds; shares are matched on the CPU."""
+        return None if self.threshold is None else "assignment-above"
+
+    @property
     def invariant_to_scaling(self) -> bool:  # type: ignore[override]
         """Whether scaling leaves the assignment unchanged: not with a threshold."""
         return self.threshold is None

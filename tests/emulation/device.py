@@ -100,6 +100,10 @@ class EmulatedDevice:
         """Write the sums of the squares of blocks."""
         out[:] = np.add.reduceat(np.add.reduceat(matrix**2, rows[:-1], 0), columns[:-1], 1)
 
+    def raise_to(self, array: NDArray[Any], floor: float) -> None:
+        """Raise all numbers of an array to a floor, in place."""
+        np.maximum(array, array.dtype.type(floor), out=array)
+
     def launch(
         self, program: Program, function: str, grid: int, block: int, arguments: Sequence[object], shared: int = 0
     ) -> None:
@@ -199,6 +203,9 @@ class LateDevice(EmulatedDevice):
         self, matrix: NDArray[Any], rows: NDArray[np.int64], columns: NDArray[np.int64], out: NDArray[Any]
     ) -> None:
         self._later(partial(super().sum_squares, matrix.view(), rows, columns, out.view()))
+
+    def raise_to(self, array: NDArray[Any], floor: float) -> None:
+        self._later(partial(super().raise_to, array.view(), floor))
 
     def launch(
         self, program: Program, function: str, grid: int, block: int, arguments: Sequence[object], shared: int = 0

@@ -253,6 +253,14 @@ struct Assignment {
         augment_free_rows();
     }
 
+    // The largest affinity.
+    __device__ __forceinline__ REAL largest() {
+        REAL most = -INFINITE;
+        for (int i = warp(); i < problem.rows; i += WARPS)
+            for (int j = lane(); j < problem.columns; j += 32) most = fmax(most, problem.at(i, j));
+        return block.max(most);
+    }
+
     // Upper bound on the value of any assignment: the sum of the prices and of the largest affinity minus price of each
     // row. Rounding differences to nearest preserves their order, so the largest is off by at most half a unit in the
     // last place, or by less than the smallest float that is not flushed to zero.
@@ -274,11 +282,12 @@ struct Assignment {
 };
 
 // Dynamic shared memory: `prices`, three arrays of shorts, and the staged affinities, as counted by `shared_bytes` in
-// programs.py.
+// programs.py. Rows assigned to an affinity at or below `floor` are unmatched (column -1): with affinities raised to the
+// floor, the others are the best partial assignment above it. Its bound is that of all rows, less the unmatched ones.
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
     assign(const AFFINITY *__restrict__ affinities, int64 stride, const int64 *__restrict__ problems, int capacity,
            double *__restrict__ values, double *__restrict__ magnitudes, double *__restrict__ uppers,
-           int *__restrict__ columns, int64 columns_stride) {
+           int *__restrict__ columns, int64 columns_stride, double floor) {
     __shared__ Exchange exchange;
     DYNAMIC_SHARED(shared);
     Assignment solver;
@@ -292,16 +301,23 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
     solver.problem = read_problem(affinities, stride, problems, staged);
     solver.solve();
 
-    double value = 0, magnitude = 0;
+    double value = 0, magnitude = 0, unmatched = 0;
     for (int i = threadIdx.x; i < solver.problem.rows; i += THREADS) {
         int j = solver.column_of[i];
-        value += solver.problem.at(i, j);
-        magnitude += fabs((double)solver.problem.at(i, j));
-        if (columns) columns[blockIdx.x * columns_stride + i] = j;
+        double entry = solver.problem.at(i, j);
+        bool matched = entry > floor;
+        value += matched ? entry : 0;
+        magnitude += matched ? fabs(entry) : 0;
+        unmatched += matched ? 0 : entry;
+        if (columns) columns[blockIdx.x * columns_stride + i] = matched ? j : -1;
     }
     value = solver.block.sum(value);
     magnitude = solver.block.sum(magnitude);
     double upper = solver.upper_bound();
+    if (floor > -infinity(double())) {
+        upper -= solver.block.sum(unmatched);
+        if (magnitude == 0 && solver.largest() <= floor) upper = 0;
+    }
     if (threadIdx.x == 0) {
         values[blockIdx.x] = value;
         magnitudes[blockIdx.x] = magnitude;

@@ -133,6 +133,10 @@ class CupyDevice:
         runtime = self._cupy.cuda.runtime
         runtime.memcpyAsync(into, source, size, getattr(runtime, kind), stream.ptr)
 
+    def raise_to(self, array: Any, floor: float) -> None:
+        """Raise all numbers of an array to a floor, in place."""
+        self._cupy.maximum(array, array.dtype.type(floor), out=array)
+
     def multiply(self, rows: Any, columns: Any, out: Any, precision: Precision) -> None:
         """Multiply by cuBLAS with an explicit compute type, which CuPy's environment variables cannot override."""
         cublas, runtime = self._cupy.cuda.cublas, self._cupy.cuda.runtime

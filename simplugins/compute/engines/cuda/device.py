@@ -71,6 +71,9 @@ class Device(Protocol):
         `rows` and `columns` are the (n + 1,) and (m + 1,) bounds of the blocks, and `out` is an (n, m) float64 array.
         """
 
+    def raise_to(self, array: Any, floor: float) -> None:
+        """Raise all numbers of an array to a floor, in place."""
+
     def launch(
         self,
         program: Program,

@@ -19,7 +19,14 @@ from simplugins.compute.engines.cuda import launcher
 from simplugins.compute.engines.cuda.device import Device, Precision
 from simplugins.compute.engines.cuda.device_blocks import DeviceBlock, sorted_by_norm
 from simplugins.compute.engines.cuda.launcher import Batch, Solved
-from simplugins.compute.engines.cuda.tasks import Task, check_matcher, make_pairs, make_tasks
+from simplugins.compute.engines.cuda.tasks import (
+    Task,
+    check_matcher,
+    floor_of,
+    largest_number,
+    make_pairs,
+    make_tasks,
+)
 from simplugins.compute.engines.cuda.tile_run import Tile, TileRun, rounding_of
 from simplugins.compute.job import TileResult, check_pair, complete, relative_gap
 from simplugins.matching.matcher import Matcher
@@ -77,6 +84,11 @@ def aligned_products(
     """
     check_pair(x, x if y is None else y, matcher)
     check_matcher(matcher)
+    if precision == "float16x3" and not matcher.invariant_to_scaling:
+        raise ValueError(
+            f"matching {matcher.name!r} depends on the scale of the activations, but precision='float16x3' scales each "
+            f"input: use precision='float32'"
+        )
     with device:
         run = _Run(x, y, matcher, device=device, precision=precision, certify=certify)
         try:
@@ -85,7 +97,8 @@ def aligned_products(
             run.release()
     precision = "float64" if matcher.positionwise else run.precision
     metadata = {"engine": "cuda", "precision": precision, "device": device.name}
-    return complete(x, y, run.values, run.gap, rounding_of(precision, x.channels), **metadata)
+    rounding = rounding_of(precision, x.channels)
+    return complete(x, y, run.values, run.gap, rounding, matcher.partial, **metadata)
 
 
 class _Run(TileRun):
@@ -102,7 +115,8 @@ class _Run(TileRun):
         certify: bool,
     ) -> None:
         other = x if y is None else y
-        self.matcher, self.certify = matcher, certify
+        self.matcher, self.certify, self.floor = matcher, certify, floor_of(matcher)
+        self.with_diagonal = matcher.partial
         super().__init__(
             device,
             x,
@@ -187,6 +201,13 @@ class _Run(TileRun):
 
         return finish
 
+    def affinities(self, rows: DeviceBlock, columns: DeviceBlock, transposed: bool) -> Any:
+        """Return the affinities of two blocks, raised to the floor, valid until the next call."""
+        affinities = super().affinities(rows, columns, transposed)
+        if self.floor > -np.inf:
+            self.device.raise_to(affinities, largest_number(self.floor, self.dtype))
+        return affinities
+
     def _tasks(self, tile: Tile, rows: DeviceBlock, columns: DeviceBlock, matcher: Matcher) -> list[tuple[Task, Any]]:
         """Return the tasks of a tile, with their problems on the device.
 
@@ -207,7 +228,7 @@ class _Run(TileRun):
         batch = Batch(affinities, problems, len(task.problems), task.largest)
         if task.kind == "greedy":
             return launcher.match_greedily(self.device, batch)
-        return launcher.solve(self.device, batch, self.dtype)
+        return launcher.solve(self.device, batch, self.dtype, floor=self.floor)
 
     def _refined(self, solved: Solved, task: Task, rows: DeviceBlock, columns: DeviceBlock) -> Solved:
         """Solve problems again in float64 if their certificates are too loose."""
@@ -217,7 +238,7 @@ class _Run(TileRun):
         affinities = self.affinities(rows, columns, task.transposed)
         problems = self.device.upload(task.problems[coarse])
         batch = Batch(affinities, problems, int(coarse.sum()), task.largest)
-        finer = launcher.solve(self.device, batch, np.dtype(np.float64))()
+        finer = launcher.solve(self.device, batch, np.dtype(np.float64), floor=self.floor)()
         for name in ("values", "magnitudes", "upper"):
             getattr(solved, name)[coarse] = getattr(finer, name)
         return solved

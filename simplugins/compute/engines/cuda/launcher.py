@@ -56,7 +56,9 @@ class Solved:
     upper: NDArray[np.float64]
 
 
-def solve(device: Device, batch: Batch, real: np.dtype[np.floating], columns: Any = None) -> Callable[[], Solved]:
+def solve(
+    device: Device, batch: Batch, real: np.dtype[np.floating], columns: Any = None, *, floor: float = -np.inf
+) -> Callable[[], Solved]:
     """Start the optimal assignment of each problem's rows; no problem may have more rows than columns.
 
     Parameters
@@ -66,7 +68,10 @@ def solve(device: Device, batch: Batch, real: np.dtype[np.floating], columns: An
     real : dtype
         float32 or float64: the type of prices and distances.
     columns : (B, R) int32 device array, optional, written
-        The column assigned to each row, counted within its problem.
+        The column assigned to each row, counted within its problem; -1 for rows that are unmatched.
+    floor : float, default -inf
+        Rows assigned to an affinity at or below the floor are unmatched, and their affinities count neither for values
+        nor for bounds; no affinity may be below the largest number of the affinities' type that the floor reaches.
 
     Returns
     -------
@@ -74,7 +79,7 @@ def solve(device: Device, batch: Batch, real: np.dtype[np.floating], columns: An
         Waits for the results and returns them.
     """
     results = device.empty((3, batch.count), np.dtype(np.float64))
-    _launch(device, "assignment", batch, real, [results[0], results[1], results[2]], columns)
+    _launch(device, "assignment", batch, real, [results[0], results[1], results[2]], columns, np.float64(floor))
     fetch = device.download(results)
     return lambda: Solved(*fetch())
 
@@ -110,7 +115,13 @@ def check_size(device: Device, largest: int, dtype: np.dtype[np.floating]) -> No
 
 
 def _launch(
-    device: Device, kernel: str, batch: Batch, real: np.dtype[np.floating], results: list[Any], columns: Any
+    device: Device,
+    kernel: str,
+    batch: Batch,
+    real: np.dtype[np.floating],
+    results: list[Any],
+    columns: Any,
+    *options: np.generic,
 ) -> None:
     program = program_for(kernel, batch.largest, np.dtype(batch.affinities.dtype), real)
     arguments = [
@@ -121,6 +132,7 @@ def _launch(
         *results,
         _NULL if columns is None else columns,
         np.int64(0 if columns is None else columns.shape[1]),
+        *options,
     ]
     shared = program.shared_bytes(batch.largest)
     device.launch(program, program.functions[0], batch.count, program.threads, arguments, shared=shared)

@@ -13,7 +13,7 @@ from simplugins.compute.engines.cuda import launcher
 from simplugins.compute.engines.cuda.device import Device, DeviceMemoryError
 from simplugins.compute.engines.cuda.launcher import Batch
 from simplugins.compute.engines.cuda.operands import operand
-from simplugins.compute.engines.cuda.tasks import Task, check_matcher, make_pairs, make_tasks
+from simplugins.compute.engines.cuda.tasks import Task, check_matcher, floor_of, largest_number, make_pairs, make_tasks
 from simplugins.compute.job import relative_gap
 from simplugins.matching.certificates import Certified
 from simplugins.matching.matcher import Matcher
@@ -65,18 +65,19 @@ def _match(x: Block, y: Block, matcher: Matcher, device: Device) -> tuple[Certif
     shape = len(x.vectors), len(y.vectors)
     dtype = np.result_type(x.vectors.dtype, y.vectors.dtype)
     rows, columns = (device.upload(block.vectors).astype(dtype, copy=False) for block in (x, y))
-    products = {False: _product(device, rows, columns)}
+    floor, product = floor_of(matcher), _product(device, rows, columns)
+    products = {False: product if floor == -np.inf else _raised(device, rows, columns, floor)}
     pairs = make_pairs(np.ones((1, 1), bool), x.offsets, y.offsets)
     assignment, upper = np.full(shape[0], -1), np.inf
     for task in make_tasks(pairs, matcher, certify=True):
         if task.transposed and True not in products:
-            products[True] = _product(device, columns, rows)
-        partial, bound = _run(device, task, products[task.transposed])
+            products[True] = _raised(device, columns, rows, floor)
+        partial, bound = _run(device, task, products[task.transposed], floor)
         if task.kind != "bound":
             matched = np.flatnonzero(partial >= 0)
             assignment[matched] = partial[matched]
         upper = min(upper, bound)
-    affinity = device.download(products[False])()
+    affinity = device.download(product)()
     if matcher.positionwise:
         assignment = matcher.match(affinity).astype(np.int64)
     matched = np.flatnonzero(assignment >= 0)
@@ -93,7 +94,14 @@ def _product(device: Device, rows: Any, columns: Any) -> Any:
     return out
 
 
-def _run(device: Device, task: Task, affinities: Any) -> tuple[NDArray[np.int64], float]:
+def _raised(device: Device, rows: Any, columns: Any, floor: float) -> Any:
+    product = _product(device, rows, columns)
+    if floor > -np.inf:
+        device.raise_to(product, largest_number(floor, np.dtype(product.dtype)))
+    return product
+
+
+def _run(device: Device, task: Task, affinities: Any, floor: float) -> tuple[NDArray[np.int64], float]:
     """Return the columns of the rows matched by a task (-1 for others), and an upper bound on the value of the pair."""
     batch = Batch(affinities, device.upload(task.problems), len(task.problems), task.largest)
     heights = task.problems[:, 1] - task.problems[:, 0]
@@ -102,7 +110,7 @@ def _run(device: Device, task: Task, affinities: Any) -> tuple[NDArray[np.int64]
     if task.kind == "greedy":
         launcher.match_greedily(device, batch, written)()
     else:
-        solved = launcher.solve(device, batch, np.dtype(np.float64), written)()
+        solved = launcher.solve(device, batch, np.dtype(np.float64), written, floor=floor)()
         upper = float(solved.upper[task.whole].min(initial=np.inf))
     rows = np.concatenate([np.arange(start, stop) for start, stop in task.problems[:, :2]])
     by_problem = zip(device.download(written)(), heights, strict=True)
@@ -110,7 +118,7 @@ def _run(device: Device, task: Task, affinities: Any) -> tuple[NDArray[np.int64]
     columns = np.where(within < 0, -1, within + np.repeat(task.problems[:, 2], heights))
     assignment = np.full(affinities.shape[task.transposed], -1)
     if task.transposed:  # rows of the task are columns of the pair
-        assignment[columns] = rows
+        assignment[columns[columns >= 0]] = rows[columns >= 0]
     else:
         assignment[rows] = columns
     return assignment, upper

@@ -78,6 +78,18 @@ def has_kernel(matcher: Matcher) -> bool:
     return matcher.positionwise or matcher.cuda_kernel in _PARTS
 
 
+def floor_of(matcher: Matcher) -> float:
+    """Return the affinity at or below which a matching leaves positions unmatched, or -inf."""
+    return float(getattr(matcher, "threshold")) if matcher.cuda_kernel == "assignment-above" else -np.inf  # noqa: B009
+
+
+def largest_number(floor: float, dtype: np.dtype[np.floating]) -> float:
+    """Return the largest number of a type that is not above the floor."""
+    with np.errstate(over="ignore"):
+        number = dtype.type(floor)
+    return float(number if float(number) <= floor else np.nextafter(number, dtype.type(-np.inf)))
+
+
 def check_matcher(matcher: Matcher) -> None:
     """Check that the GPU can compute a matching.
 
@@ -158,6 +170,7 @@ def _topk_greedy_parts(matcher: Any, sizes: NDArray[np.int64], whole: NDArray[np
 
 _PARTS: Mapping[str, Callable[[Any, NDArray[np.int64], NDArray[np.int64]], Iterator[_Parts]]] = {
     "assignment": _assignment_parts,
+    "assignment-above": _assignment_parts,
     "greedy": _greedy_parts,
     "topk-greedy": _topk_greedy_parts,
 }
