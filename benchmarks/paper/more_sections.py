@@ -62,20 +62,25 @@ def conclusion(summary: Summary) -> Iterator[Part]:
     microseconds = ", ".join(f"{number(middle['microseconds'][kind])} ({kind})" for kind in (*UNMATCHED, SHIFT))
     yield "## What matching adds"
     yield (
-        f"Cosine kernel; semantic minus another kind, as the mean over {len(first.rows)} layers, with the numbers of "
-        "layers at which it is clearly better : worse, i.e. with an interval that excludes 0. **Where an input holds "
-        "several objects at arbitrary places, matching finds a better nearest neighbour**: F1@1 of scenes changes by "
-        f"{_mean(first, [SPATIAL, SHIFT])}, and by {_mean(first, UNMATCHED)}. Most of the gain over {SPATIAL} RSMs thus "
-        "comes from ignoring locations, which pooling does as well; matching adds the rest. **For whole rankings it "
-        f"depends on the layer**: mAP of scenes changes by {_mean(ranking, UNMATCHED)}. **For crops of one photograph, "
-        "pooling is as good**: precision@1 of disjoint crops is clearly better with matching in "
-        f"{sum(better for better, _ in clear)}, and clearly worse in {sum(worse for _, worse in clear)}, of "
-        f"{len(clear) * len(nearest.rows)} comparisons with kinds that neither match nor compare locations. "
-        "**Agreement with outputs** (Spearman; negative differences are better): "
-        f"{_mean(outputs, [SPATIAL, *UNMATCHED])}. **Cost**: with maps of {middle['side']} × {middle['side']}, "
-        f"{middle['channels']} channels, one pair takes {number(middle['microseconds'][SEMANTIC])} µs of CPU time by "
-        f"matching, and {microseconds}. Compute pooled kinds first, and match where the difference matters."
+        "Most of what semantic RSMs gain over spatio-semantic ones comes from ignoring locations, which pooling also "
+        "does, at a fraction of the cost. Where inputs hold several objects at arbitrary places, matching finds better "
+        "nearest neighbours still; for whole rankings, and for crops of one photograph, some kind of pooling is as "
+        f"good. In numbers, for the {SHOWN_KERNEL} kernel: semantic minus another kind, as the mean over "
+        f"{len(first.rows)} layers, and in brackets the numbers of layers at which semantic is clearly better : worse, "
+        "i.e. with an interval that excludes 0."
     )
+    yield [
+        f"- **The nearest neighbour of a scene** (F1@1): {_mean(first, [SPATIAL, SHIFT, *UNMATCHED])}.",
+        f"- **The whole ranking of scenes** (mAP): {_mean(ranking, [SPATIAL, SHIFT, *UNMATCHED])}.",
+        "- **Crops of one photograph** (precision@1, disjoint crops): of "
+        f"{len(clear) * len(nearest.rows)} comparisons with pooled kinds and {MAX_SIM}, semantic is clearly better in "
+        f"{sum(better for better, _ in clear)} and clearly worse in {sum(worse for _, worse in clear)}.",
+        "- **Agreement with outputs** (Spearman, scenes; negative differences are better): "
+        f"{_mean(outputs, [SPATIAL, SHIFT, *UNMATCHED])}.",
+        f"- **Cost**, for maps of {middle['side']} × {middle['side']} with {middle['channels']} channels, in "
+        f"microseconds of CPU time per pair: {number(middle['microseconds'][SEMANTIC])} ({SEMANTIC}), {microseconds}.",
+    ]
+    yield "Compute pooled kinds first, report them beside semantic RSMs, and match where the difference matters."
 
 
 def _mean(metric: Metric, kinds: Sequence[str]) -> str:
