@@ -44,7 +44,7 @@ KINDS_OF_RSM = [
     f"| {SECOND_ORDER} | `{SECOND_ORDER}-*` | the sum of squared affinities of all pairs of positions, i.e. second "
     "moments of the channels |",
     f'| {SECOND_ORDER_CENTRED} | `{SECOND_ORDER}-*`, `center="channel"` | the same, after subtracting the mean concept '
-    "vector: covariances of the channels |",
+    "vector |",
     f"| {MAX_SIM} | `{MAX_SIM}-*` | each position with the most similar one of the other input, by cosine; both "
     "directions |",
 ]
@@ -109,7 +109,8 @@ def networks(summary: Summary, figures: str) -> Iterator[Part]:
     first, second = next(iter(summary["networks"].values()))[0]["layers"]
     yield "## Two networks"
     yield (
-        f"{first['network']} compared with {second['network']}, layer by layer, by `simplugins.decouple` "
+        f"{first['network']} compared with {second['network']}, layer by layer except for the largest maps, by "
+        f"`simplugins.decouple` "
         f"({SHOWN_KERNEL} kernel, debiased CKA): of their semantic RSMs, of those under the best shift, of their "
         "spatio-semantic RSMs, and of the structure within inputs, i.e. the Gram matrices of the positions of each "
         f"input, averaged to a common grid. Cells: the estimate with its {100 * CONFIDENCE:.0f} % interval "

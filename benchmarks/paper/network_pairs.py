@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from paper.datasets import Dataset
@@ -14,8 +15,12 @@ from simplugins import Activations, decouple
 
 
 def evaluate_networks(data: Dataset, networks: Sequence[Network]) -> list[Row]:
-    """Decouple the layers of two networks, pair by pair, with whole groups of inputs resampled."""
-    first, second = ((network.layers, record_layers(data, network)) for network in networks)
+    """Decouple the layers of two networks, pair by pair, with whole groups of inputs resampled.
+
+    Layers with the largest maps are left out.
+    """
+    small = [replace(network, layers=[layer for layer in network.layers if not layer.large]) for network in networks]
+    first, second = ((network.layers, record_layers(data, network)) for network in small)
     return [
         _decoupled(data, (a, b), (first[1][a.module], second[1][b.module]))
         for a, b in zip(first[0], second[0], strict=True)
@@ -23,18 +28,17 @@ def evaluate_networks(data: Dataset, networks: Sequence[Network]) -> list[Row]:
 
 
 def _decoupled(data: Dataset, layers: tuple[Layer, Layer], maps: tuple[Activations, Activations]) -> dict[str, Any]:
-    inputs = data.fewer() if layers[0].large else data
     result = decouple(
         *maps,
         kernel=SHOWN_KERNEL,
-        groups=inputs.groups,
+        groups=data.groups,
         permutations=PERMUTATIONS,
         resamples=PAIR_RESAMPLES,
         confidence=CONFIDENCE,
     )
     return {
         "layers": [vars(layer) for layer in layers],
-        "inputs": len(inputs),
+        "inputs": len(data),
         "method": result.method,
         "results": {row.pop("name"): row for row in result.table()},
     }

@@ -161,7 +161,8 @@ def record_layers(data: Dataset, network: Network) -> dict[str, Activations]:
 def compute_case(maps: Activations | Array, case: Case, progress: str | bool = False) -> dict[str, RSM]:
     """Compute the RSMs of a kind, by measure."""
     measures = [f"{case.family}-{kernel}" for kernel in case.kernels]
-    return compute_rsms(maps, measures, center=case.center, progress=progress)
+    rsms: dict[str, RSM] = compute_rsms(maps, measures, center=case.center, progress=progress)
+    return rsms
 
 
 def warm_up() -> None:
@@ -175,7 +176,8 @@ def _rsms_of(
     data: Dataset, layer: Layer, maps: Activations, keeper: Keeper
 ) -> tuple[dict[tuple[str, str], RSM], dict[str, Seconds]]:
     """Return the RSMs of a layer by kind and kernel, and their time by kind."""
-    rsms, seconds = {}, {}
+    rsms: dict[tuple[str, str], RSM] = {}
+    seconds: dict[str, Seconds] = {}
     for kind, case in CASES.items():
 
         def compute(kind: str = kind, case: Case = case) -> dict[str, RSM]:

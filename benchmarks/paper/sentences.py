@@ -54,7 +54,7 @@ class Kind:
     """A measure, and how activations are prepared for it."""
 
     measure: str
-    options: Mapping[str, str]
+    options: Mapping[str, Any]
     unequal: bool = True
 
 
@@ -103,7 +103,8 @@ def evaluate(sets: Mapping[str, Activations], texts: Texts) -> list[dict[str, An
 def _of_layer(sets: Activations, texts: Texts) -> list[dict[str, Any]]:
     equal = len(set(sets.positions.tolist())) == 1
     kinds = {name: kind for name, kind in KINDS.items() if (kind.unequal if not equal else name not in LENGTHS)}
-    rows, results = [], {}
+    rows: list[dict[str, Any]] = []
+    results = {}
     for name, kind in kinds.items():
         compute_rsm(sets.part(0, 12), kind.measure, **kind.options)  # compiles
         start = process_time()
