@@ -140,11 +140,17 @@ def format_origin(summary: Mapping[str, Any]) -> str:
 
 def write_report(table: str, summary: Mapping[str, Any], folder: Path, suffix: str = "") -> Path:
     """Write a table and its summary atomically to files named after the machine, and return the table's path."""
+    path = report_path(summary, folder, suffix)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(path.with_suffix(".json"), json.dumps(summary, indent=1) + "\n")
+    write_text(path, table)
+    return path
+
+
+def report_path(summary: Mapping[str, Any], folder: Path, suffix: str = "") -> Path:
+    """Return the path of a report, which is named after the machine."""
     name = f"{summary['cpu']} {summary['cores']} cores {summary['threads']} threads{suffix}"
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / f"{slug}.json", json.dumps(summary, indent=1) + "\n")
-    write_text(folder / f"{slug}.md", table)
     return folder / f"{slug}.md"
 
 

@@ -3,9 +3,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
 KERNELS = ("linear", "cosine", "rbf")
 SEMANTIC, SPATIAL = "semantic", "spatio-semantic"
 KINDS = (SPATIAL, SEMANTIC)
+
+SHIFT, MAX_SIM = "shift", "max-sim"
+MEAN, MAX, SECOND_ORDER = "mean-pooled", "max-pooled", "second-order"
+CENTRED, SECOND_ORDER_CENTRED = f"{SEMANTIC}, centred", f"{SECOND_ORDER}, centred"
+
+
+class Case(NamedTuple):
+    """How RSMs are computed: the family of measures, the kernels, and the preparation of the activations."""
+
+    family: str
+    kernels: Sequence[str]
+    center: Literal["channel"] | None = None
+
+
+SHOWN_KERNEL = "cosine"
+"""The kernel of controls, and of figures that show a single one."""
+
+CASES = {
+    SPATIAL: Case(SPATIAL, KERNELS),
+    SHIFT: Case(SHIFT, [SHOWN_KERNEL]),
+    SEMANTIC: Case(SEMANTIC, KERNELS),
+    CENTRED: Case(SEMANTIC, [SHOWN_KERNEL], "channel"),
+    MEAN: Case(MEAN, [SHOWN_KERNEL]),
+    MAX: Case(MAX, [SHOWN_KERNEL]),
+    SECOND_ORDER: Case(SECOND_ORDER, [SHOWN_KERNEL]),
+    SECOND_ORDER_CENTRED: Case(SECOND_ORDER, [SHOWN_KERNEL], "channel"),
+    MAX_SIM: Case(MAX_SIM, [SHOWN_KERNEL]),
+}
+"""All kinds of RSM, by name; those with a single kernel are controls."""
+
+UNMATCHED = (MEAN, MAX, SECOND_ORDER, SECOND_ORDER_CENTRED, MAX_SIM)
+"""Controls that ignore locations, as semantic RSMs do, without matching."""
 
 SHIFTED, OVERLAPPING, DISJOINT, SCENES = "shifted crops", "overlapping crops", "disjoint crops", "composed scenes"
 CROPS = (OVERLAPPING, DISJOINT)
@@ -24,14 +59,14 @@ RESAMPLES = 2000
 OUTPUT_RESAMPLES = RESAMPLES // 10
 """Resamples of correlations with outputs: fewer than elsewhere, because each ranks all pairs."""
 
-AP = "AP"
-"""Average precision of a query, as `simplugins.evaluation.retrieval` calls it; its mean is mAP."""
+AP = "mAP"
+"""The mean over queries of the average precision of their rankings."""
 
-CKA = {"debiased CKA": "cka-debiased", "biased CKA": "cka"}
+PAIR_RESAMPLES = RESAMPLES // 2
+PERMUTATIONS = 999
+"""Resamples of comparisons of networks, and permutations of calibrated ones."""
+
 CORRELATIONS = {"Pearson": "rsa-pearson", "Spearman": "rsa-spearman"}
-
-SHOWN_KERNEL = "cosine"
-"""The kernel of figures that show a single one."""
 
 ALIKE = 0.5
 """F1 of the objects of two scenes above which figures mark them as alike."""

