@@ -42,7 +42,9 @@ NOTES = {
     "other images. Measures only; no networks are compared.",
     "patches": "Networks trained on images with shuffled patches, and compared on ordinary images. *Seen through*: "
     "networks trained with one permutation for all images see the test images permuted in this way, and count as "
-    "similar to ordinary ones; networks with other labels do not.",
+    "similar to ordinary ones; networks with other labels do not. One permutation of positions, the same in all "
+    "images, hardly changes a spatio-semantic RSM, so this column does not tell semantic measures from spatio-semantic "
+    "ones, only shifts and within-image structure from the rest.",
     "shortcuts": "Networks whose training images betrayed the labels, by the colours of shapes or by marks in a "
     "corner; the test images do not.",
 }
@@ -128,7 +130,8 @@ def rank_table(summary: Mapping[str, Any]) -> list[str]:
     return [
         "## Ranks",
         "",
-        f"Mean rank of {len(by_rank)} rows over the {len(columns)} columns between networks, and their mean value.",
+        f"Mean rank of {len(by_rank)} rows over the {len(columns)} columns between networks, and their mean value. "
+        "Two columns (moved objects; seen through) ask for similarity elsewhere, which not all measures promise.",
         "",
         "| | mean rank | mean |",
         "|---|---:|---:|",
