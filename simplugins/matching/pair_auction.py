@@ -98,3 +98,10 @@ def lower_free_prices(costs, cols, limit, work, levels):  # type: ignore[no-unty
     for j in range(cols):
         if work.row_of[j] < 0:
             prices[j] = min(prices[j], wanted[j])
+
+
+@compiled
+def lower_prices(prices, by):  # type: ignore[no-untyped-def]
+    """Lower prices to zero at the least."""
+    for j in range(len(prices)):
+        prices[j] = max(prices[j] - by, 0)

@@ -36,21 +36,25 @@ from simplugins.matching.integer_costs import (
     reset_prices,
     uses_starting_prices,
 )
-from simplugins.matching.pair_auction import bid_for_pairs, lower_free_prices, start_auction
+from simplugins.matching.pair_auction import bid_for_pairs, lower_free_prices, lower_prices, start_auction
 from simplugins.matching.partial_paths import extend, give_up
 from simplugins.matching.starting_prices import set_starting_prices
 from simplugins.matching.vector_scans import CLOSED_PRICE_BITS, LANES
 
-AUCTION = np.array([(12.0, 14)])
-AUCTIONS_OF_MOST = np.array([(5.0, 4), (20, 4), (60, 4)])
+AUCTIONS = np.array([(12.0, 14)])
+AUCTIONS_OF_MOST = np.array([(5.0, 8), (20, 8)])
 """The auctions of stage 1, each as (steps, maximum number of bids per row); see `linear_assignment.SMALL`. The second
 are for at least `MANY_ROWS` rows of which at least `MOST` are to be assigned. Fastest on activations with 49 to 784
-positions."""
+positions, like all of these parameters."""
 
-MANY_ROWS = 400
+MANY_ROWS = 100
 MOST = 0.7
 
-EXACT_BUDGET = 2
+SHIFT, SHIFT_OF_MOST = 3.0, 8.0
+"""Before stage 2, all prices are lowered by this multiple of the last increment: bids restore those that are wanted,
+which takes less time than giving up the others one by one."""
+
+EXACT_BUDGET = 6
 """Maximum number of bids per row at increment zero."""
 
 
@@ -135,12 +139,13 @@ def _assign(costs, cols, count, limit, at_threshold, span, work, levels):  # typ
     zero = costs.dtype.type(0)
     if span > 0:
         most = rows >= MANY_ROWS and count >= MOST * rows
-        auctions = AUCTIONS_OF_MOST if most else AUCTION
+        auctions = AUCTIONS_OF_MOST if most else AUCTIONS
         for k in range(len(auctions)):
             increment = costs.dtype.type(span / (auctions[k, 0] * np.sqrt(rows)))
             start_auction(costs, cols, work, levels)
             bid_for_pairs(costs, cols, count, 0, limit, increment, int(auctions[k, 1]) * rows, work, levels)
             lower_free_prices(costs, cols, limit, work, levels)
+        lower_prices(work.prices[:cols], costs.dtype.type(increment * (SHIFT_OF_MOST if most else SHIFT)))
     budget, assigned = EXACT_BUDGET * rows, 0
     start_auction(costs, cols, work, levels)
     while True:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from simplugins._common.compiled import compiled
 from simplugins.matching.integer_costs import UNREACHED_BITS
+from simplugins.matching.pair_auction import lower_prices
 from simplugins.matching.vector_scans import CLOSED_PRICE_BITS, relax, two_smallest
 
 
@@ -120,7 +121,7 @@ def give_up(costs, cols, level, entry, work, levels):  # type: ignore[no-untyped
     left = _flip_to_free(sink, leaving, work)
     for k in range(n_closed):
         prices[closed[k]] += nearest - distances[closed[k]]
-    _lower(prices[:cols], nearest)
+    lower_prices(prices[:cols], nearest)
     level = costs.dtype.type(level - min(entry, nearest))
     for k in range(n_sources):
         if column_of[work.queue[k]] < 0:
@@ -184,10 +185,3 @@ def _flip_to_free(sink, leaving, work):  # type: ignore[no-untyped-def]
             work.column_of[leaving] = -1
         work.row_of[sink] = -1
     return left
-
-
-@compiled
-def _lower(prices, by):  # type: ignore[no-untyped-def]
-    """Lower prices to zero at the least."""
-    for j in range(len(prices)):
-        prices[j] = max(prices[j] - by, 0)

@@ -223,10 +223,23 @@ def test_matchings_have_options_and_certificates(tmp_path, run):
     assert "gap" in summary
 
 
+@pytest.mark.parametrize("option", ["share=0.5", "threshold=0.3"])
+def test_partial_matchings_have_options(tmp_path, run, option):
+    responses = np.random.default_rng(0).random((4, 12, 3))
+    np.save(tmp_path / "in.npy", responses)
+    command = ["rsm", tmp_path / "in.npy", "-q", "-o", tmp_path / "out.npz", "--matching", "partial", "-O", option]
+    result = run(*command)
+    assert result.exit_code == 0, result.stderr
+    name, value = option.split("=")
+    expected = simplugins.compute_rsm(responses, matching=simplugins.Partial(**{name: float(value)}))
+    np.testing.assert_array_equal(simplugins.load_rsm(tmp_path / "out.npz").values, expected.values)
+
+
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
         (["--matching", "batch-optimal", "-O", "window"], "-O: .*NAME=VALUE.*'window'"),
+        (["--matching", "partial"], "share="),
         (["-O", "window=4"], "-O .*--matching"),
         (["--matching", "optimal", "-O", "window=4"], "'window'"),
         (["--matching", "batch-optimal", "-O", "window=4", "-O", "window=5"], "-O: window .*twice"),

@@ -214,6 +214,16 @@ def test_the_contract_holds(matcher):
     check_matcher(matcher)
 
 
+def test_shares_have_the_values_of_pots_partial_transport():
+    ot = pytest.importorskip("ot")
+    rng = np.random.default_rng(6)
+    for rows, columns, count in [(5, 5, 3), (12, 20, 7), (20, 12, 11), (30, 30, 1)]:
+        affinity = rng.normal(size=(rows, columns))
+        plan = ot.partial.partial_wasserstein(np.ones(rows), np.ones(columns), affinity.max() - affinity, m=count)
+        values = matched(affinity, Partial(share=count / min(rows, columns)).match(affinity))
+        assert values.sum() == pytest.approx((plan * affinity).sum())
+
+
 def test_threads_get_the_same_assignments():
     affinities = [np.random.default_rng(seed).normal(size=(120, 120)).astype(np.float32) for seed in range(8)]
     expected = [Partial(share=0.5).match(affinity) for affinity in affinities]
