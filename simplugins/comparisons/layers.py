@@ -17,7 +17,7 @@ from simplugins.comparisons.layer_intervals import IntervalOptions
 from simplugins.comparisons.layer_rsms import layer_rsms
 from simplugins.comparisons.method import ComparisonMethod, without_caution
 from simplugins.comparisons.rsm_options import RsmOptions
-from simplugins.comparisons.yardsticks import aligned_yardsticks, read_yardsticks, yardstick_values
+from simplugins.comparisons.yardsticks import Yardsticks, aligned_yardsticks, read_yardsticks, yardstick_values
 from simplugins.rsm.matrices import Missing, check_missing
 from simplugins.rsm.rsm import RSM
 
@@ -155,9 +155,7 @@ def compare_layers(
     columns = None if b is None else layer_rsms("b", b, options)
     references = read_yardsticks(yardsticks or {}, tuple(rows if columns is None else columns), options)
     if align:
-        first = next(iter(rows.values()))
-        rows, columns = all_aligned(first, rows), None if columns is None else all_aligned(first, columns)
-        references = aligned_yardsticks(first, references)
+        rows, columns, references = _aligned(rows, columns, references)
     sides = named(rows, "a"), None if columns is None else named(columns, "b")
     values = resolved.compare_all(*sides, missing=missing)
     return Comparison(
@@ -169,6 +167,15 @@ def compare_layers(
         intervals=resampling.of_layers(resolved, *sides, missing=missing),
         yardsticks=yardstick_values(resolved, sides[0], references, values.shape, missing=missing),
     )
+
+
+def _aligned(
+    rows: dict[str, RSM], columns: dict[str, RSM] | None, yardsticks: Yardsticks
+) -> tuple[dict[str, RSM], dict[str, RSM] | None, Yardsticks]:
+    """Return all RSMs with their inputs in the order of the first."""
+    first = next(iter(rows.values()))
+    aligned_columns = None if columns is None else all_aligned(first, columns)
+    return all_aligned(first, rows), aligned_columns, aligned_yardsticks(first, yardsticks)
 
 
 def _metadata(method: ComparisonMethod, rsms: Sequence[RSM], *, symmetric: bool) -> dict[str, Any]:

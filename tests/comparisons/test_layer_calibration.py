@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from comparison_data import METHODS, Closeness, gram, method_name
+from comparison_data import METHODS, Closeness, gram, method_name, relabelled, reordered
 from matplotlib.figure import Figure
 
 import simplugins
@@ -231,6 +231,17 @@ def test_yardsticks_are_computed_from_activations_like_the_layers():
     options = {"measure": "semantic-linear", "layout": "nchw"}
     table = compare_layers({"x": maps[0]}, {"x": maps[1]}, yardsticks={"other": {"x": maps[2]}}, **options)
     assert table.yardsticks["other"].item() == compare_layers({"x": maps[0]}, {"x": maps[2]}, **options).values.item()
+
+
+def test_yardsticks_and_permutations_follow_the_labels():
+    a, b = networks()
+    labels, order = np.arange(INPUTS), np.random.default_rng(0).permutation(INPUTS)
+    first = {name: relabelled(rsm, labels) for name, rsm in a.items()}
+    second = {name: reordered(relabelled(rsm, labels), order) for name, rsm in b.items()}
+    table = calibrated(mode="max", layers=(first, second), yardsticks={"same": second}, align=True)
+    np.testing.assert_allclose(table.values, calibrated(mode="max").values, atol=1e-12)
+    np.testing.assert_allclose(table.yardsticks["same"], table.values, atol=1e-12)
+    np.testing.assert_allclose(table.calibration.scores, calibrated(mode="max").calibration.scores, atol=1e-12)
 
 
 def test_yardsticks_without_the_layers_of_the_columns_are_an_error():
