@@ -148,7 +148,7 @@ def test_attributes_are_those_of_the_similarity(measures):
     assert distance.name == "SemanticLinearAngularCKA"
     assert (distance.larger_is_more_similar, distance.is_metric) == (False, True)
     unknown = simplugins.similarity("semantic-linear", "cka", matching="greedy").to("resi", name="Greedy")
-    assert unknown.invariant_to_translation is None
+    assert unknown.invariant_to_translation is False
 
 
 def test_registering_is_repeatable_and_overwrites_no_other_measure(measures, patches):
