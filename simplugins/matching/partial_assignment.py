@@ -96,16 +96,16 @@ def assign_pairs(  # type: ignore[no-untyped-def]
             _keep_highest(cols, min(count, _rows_below(costs, cols, level)), work)
         open_levels = levels[:, : (rows + LANES - 1) // LANES * LANES]
         _assign(costs, cols, count, level, threshold > -np.inf, span if searched else 0.0, work, open_levels)
-        paired = _write(
-            transposed, rows, cols, first, unit if searched else 0.0, work, columns[start:stop], prices[problem]
-        )
+        step = unit if searched else 0.0
+        _write(transposed, rows, cols, first, step, work, columns[start:stop], prices[problem])
+        paired = _keep_above(block, threshold, columns[start:stop])
         exact = paired == 0 and top <= threshold
         shortfall[problem] = 0.0 if exact else unit * cost_error(costs)
 
 
 @compiled
 def _limit(costs, top, unit, threshold):  # type: ignore[no-untyped-def]
-    """Return the cost from which on pairs are not worth it: that of an affinity at the threshold, by equal rounding."""
+    """Return the cost from which on pairs are not worth it: that of an affinity at the threshold."""
     beyond = 2.0 ** (8 * costs.itemsize - CLOSED_PRICE_BITS) - 1
     if threshold == -np.inf:
         return costs.dtype.type(beyond)
@@ -173,17 +173,27 @@ def _highest_cost(costs, work):  # type: ignore[no-untyped-def]
 
 @compiled
 def _write(transposed, rows, cols, first, unit, work, columns, prices):  # type: ignore[no-untyped-def]
-    """Write the column of each row, and the prices in units of affinity; return the number of pairs."""
+    """Write the column of each row, and the prices in units of affinity."""
     columns[:] = -1
-    pairs = 0
     for i in range(rows):
         j = work.column_of[i]
         if j >= 0:
-            pairs += 1
             if transposed:
                 columns[j] = first + i
             else:
                 columns[i] = first + j
     for j in range(cols):
         prices[j] = work.prices[j] * unit
+
+
+@compiled
+def _keep_above(block, threshold, columns):  # type: ignore[no-untyped-def]
+    """Drop pairs at or below the threshold, which rounding may let through; return the number of those left."""
+    pairs = 0
+    for i in range(len(columns)):
+        if columns[i] >= 0:
+            if block[i, columns[i]] > threshold:
+                pairs += 1
+            else:
+                columns[i] = -1
     return pairs

@@ -141,6 +141,14 @@ def test_pairs_at_the_threshold_are_not_matched():
     assert np.count_nonzero(Partial(threshold=0.6).match(constant) >= 0) == 3
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_no_pair_of_zero_is_matched_above_a_threshold_of_zero(seed):
+    rng = np.random.default_rng(seed)
+    affinity = np.maximum(rng.normal(size=(11, 4)), 0) @ np.maximum(rng.normal(size=(4, 11)), 0)
+    assert_best_above(affinity, 0.0)
+    assert_best_above(affinity, float(rng.choice(affinity.ravel())))
+
+
 def test_a_threshold_below_all_affinities_matches_the_smaller_side():
     affinity = np.random.default_rng(1).normal(size=(30, 40))
     columns = Partial(threshold=-1e6).match(affinity)
