@@ -13,6 +13,7 @@ KINDS = (SPATIAL, SEMANTIC)
 SHIFT, MAX_SIM = "shift", "max-sim"
 MEAN, MAX, SECOND_ORDER = "mean-pooled", "max-pooled", "second-order"
 CENTRED, SECOND_ORDER_CENTRED = f"{SEMANTIC}, centred", f"{SECOND_ORDER}, centred"
+BY_INPUT, SECOND_ORDER_BY_INPUT = f"{CENTRED} by input", f"{SECOND_ORDER_CENTRED} by input"
 
 
 class Case(NamedTuple):
@@ -20,7 +21,7 @@ class Case(NamedTuple):
 
     family: str
     kernels: Sequence[str]
-    center: Literal["channel"] | None = None
+    center: Literal["channel", "input"] | None = None
 
 
 SHOWN_KERNEL = "cosine"
@@ -31,16 +32,25 @@ CASES = {
     SHIFT: Case(SHIFT, [SHOWN_KERNEL]),
     SEMANTIC: Case(SEMANTIC, KERNELS),
     CENTRED: Case(SEMANTIC, [SHOWN_KERNEL], "channel"),
+    BY_INPUT: Case(SEMANTIC, [SHOWN_KERNEL], "input"),
     MEAN: Case(MEAN, [SHOWN_KERNEL]),
     MAX: Case(MAX, [SHOWN_KERNEL]),
     SECOND_ORDER: Case(SECOND_ORDER, [SHOWN_KERNEL]),
     SECOND_ORDER_CENTRED: Case(SECOND_ORDER, [SHOWN_KERNEL], "channel"),
+    SECOND_ORDER_BY_INPUT: Case(SECOND_ORDER, [SHOWN_KERNEL], "input"),
     MAX_SIM: Case(MAX_SIM, [SHOWN_KERNEL]),
 }
 """All kinds of RSM, by name; those with a single kernel are controls."""
 
-UNMATCHED = (MEAN, MAX, SECOND_ORDER, SECOND_ORDER_CENTRED, MAX_SIM)
+UNMATCHED = (MEAN, MAX, SECOND_ORDER, SECOND_ORDER_CENTRED, SECOND_ORDER_BY_INPUT, MAX_SIM)
 """Controls that ignore locations, as semantic RSMs do, without matching."""
+
+BOTH_BY_INPUT = f"{SECOND_ORDER}, both centred by input"
+DIFFERENCES = {
+    **{kind: (SEMANTIC, kind) for kind in CASES if kind != SEMANTIC},
+    BOTH_BY_INPUT: (BY_INPUT, SECOND_ORDER_BY_INPUT),
+}
+"""Pairs of kinds whose difference is reported: semantic minus each other, and with equal preparation."""
 
 SHIFTED, OVERLAPPING, DISJOINT, SCENES = "shifted crops", "overlapping crops", "disjoint crops", "composed scenes"
 CROPS = (OVERLAPPING, DISJOINT)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The evaluations: each turns the representations of a data set into rows of numbers, one per layer and kernel.
 
-A metric of a row has an estimate of each kind of RSM ("values"), and of semantic minus each other kind ("differences").
+A metric of a row has an estimate of each kind of RSM ("values"), and of the differences between kinds ("differences").
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from paper.datasets import Dataset
 from paper.design import (
     CONFIDENCE,
     CORRELATIONS,
+    DIFFERENCES,
     KERNELS,
     KINDS,
     OUTPUT_RESAMPLES,
@@ -38,6 +39,7 @@ SIMILARITY, SEPARATION = ("crops", "similarity"), ("crops", "separation")
 LARGEST_OVERLAPPING_SHIFT = 0.99
 """In units of a crop's side: at larger shifts, two crops do not overlap."""
 
+Result = TypeVar("Result")
 Evaluate = Callable[[dict[str, RSM], Layer], Row]
 
 
@@ -67,6 +69,13 @@ def _estimate(result: Any, value: float) -> dict[str, float]:
     return {"estimate": float(value), "low": float(result.low), "high": float(result.high)}
 
 
+def _pairs(results: Mapping[str, Result]) -> Iterator[tuple[str, Result, Result]]:
+    """Return the results whose difference is reported, with its name."""
+    for name, (first, second) in DIFFERENCES.items():
+        if first in results and second in results:
+            yield name, results[first], results[second]
+
+
 # Retrieval
 
 
@@ -93,11 +102,10 @@ def rank(rsm: RSM, data: Dataset, k: int) -> Retrieval:
 def _compared(results: Mapping[str, Retrieval], metric: str, data: Dataset) -> Row:
     values = {kind: _estimate(result.metrics[metric], result.metrics[metric].mean) for kind, result in results.items()}
     differences = {}
-    for kind, result in results.items():
-        if kind != SEMANTIC:
-            options: dict[str, Any] = {"resamples": RESAMPLES, "confidence": CONFIDENCE}
-            test = retrieval_difference(results[SEMANTIC], result, metric, groups=data.groups, **options)
-            differences[kind] = _estimate(test, test.difference)
+    for name, first, second in _pairs(results):
+        options: dict[str, Any] = {"resamples": RESAMPLES, "confidence": CONFIDENCE}
+        test = retrieval_difference(first, second, metric, groups=data.groups, **options)
+        differences[name] = _estimate(test, test.difference)
     return {"values": values, "differences": differences}
 
 
@@ -132,9 +140,9 @@ def evaluate_outputs(represented: Representations) -> list[Row]:
                 if method == "rsa-spearman" or kind in KINDS:
                     correlation = bootstrap_interval(rsm, outputs, method, **options)
                     values[kind] = _estimate(correlation, correlation.estimate)
-            for kind in [kind for kind in values if kind != SEMANTIC]:
-                test = difference_test((rsms[SEMANTIC], outputs), (rsms[kind], outputs), method, **options)
-                differences[kind] = _estimate(test, test.difference)
+            for pair, first, second in _pairs({kind: rsms[kind] for kind in values}):
+                test = difference_test((first, outputs), (second, outputs), method, **options)
+                differences[pair] = _estimate(test, test.difference)
             row[name] = {"values": values, "differences": differences}
         return row
 
@@ -210,10 +218,9 @@ def _compared_means(values: Mapping[str, NDArray[np.float64]], groups: NDArray[n
         low, high = interval(resampled, CONFIDENCE)
         return {"estimate": float(series.mean()), "low": low, "high": high}
 
-    others = {kind: each for kind, each in values.items() if kind != SEMANTIC}
     return {
         "values": {kind: mean(each) for kind, each in values.items()},
-        "differences": {kind: mean(values[SEMANTIC] - each) for kind, each in others.items()},
+        "differences": {name: mean(first - second) for name, first, second in _pairs(values)},
     }
 
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from paper.design import (
     AP,
+    BOTH_BY_INPUT,
+    BY_INPUT,
     CENTRED,
     CONFIDENCE,
     DISJOINT,
@@ -20,6 +22,7 @@ from paper.design import (
     PERMUTATIONS,
     SCENES,
     SECOND_ORDER,
+    SECOND_ORDER_BY_INPUT,
     SECOND_ORDER_CENTRED,
     SEMANTIC,
     SHIFT,
@@ -45,6 +48,8 @@ KINDS_OF_RSM = [
     "moments of the channels |",
     f'| {SECOND_ORDER_CENTRED} | `{SECOND_ORDER}-*`, `center="channel"` | the same, after subtracting the mean concept '
     "vector |",
+    f'| {BY_INPUT}, {SECOND_ORDER_BY_INPUT} | `{SEMANTIC}-*`, `{SECOND_ORDER}-*`, `center="input"` | the same, after '
+    "subtracting from each input its own mean concept vector; second moments become covariances |",
     f"| {MAX_SIM} | `{MAX_SIM}-*` | each position with the most similar one of the other input, by cosine; both "
     "directions |",
 ]
@@ -60,23 +65,24 @@ def conclusion(summary: Summary) -> Iterator[Part]:
     clear = [clearly(nearest, kind) for kind in UNMATCHED]
     middle = summary["costs"][len(summary["costs"]) // 4]  # of the first network
     microseconds = ", ".join(f"{number(middle['microseconds'][kind])} ({kind})" for kind in (*UNMATCHED, SHIFT))
+    kinds = [SPATIAL, SHIFT, *UNMATCHED, BOTH_BY_INPUT]
     yield "## What matching adds"
     yield (
         "Most of what semantic RSMs gain over spatio-semantic ones comes from ignoring locations, which pooling also "
-        "does, at a fraction of the cost. Where inputs hold several objects at arbitrary places, matching finds better "
-        "nearest neighbours still; for whole rankings, and for crops of one photograph, some kind of pooling is as "
-        f"good. In numbers, for the {SHOWN_KERNEL} kernel: semantic minus another kind, as the mean over "
-        f"{len(first.rows)} layers, and in brackets the numbers of layers at which semantic is clearly better : worse, "
-        "i.e. with an interval that excludes 0."
+        "does, at a fraction of the cost. Matching finds better nearest neighbours than means, maxima and MaxSim where "
+        "inputs hold several objects at arbitrary places; whether it adds anything to covariances of the channels "
+        f'(`{SECOND_ORDER}-*` with `center="input"`) depends on the layer and the metric. For crops of one '
+        f"photograph, pooling is as good. In numbers, for the {SHOWN_KERNEL} kernel: semantic minus another kind, as "
+        f"the mean over {len(first.rows)} layers, and in brackets the numbers of layers at which semantic is clearly "
+        "better : worse, i.e. with an interval that excludes 0."
     )
     yield [
-        f"- **The nearest neighbour of a scene** (F1@1): {_mean(first, [SPATIAL, SHIFT, *UNMATCHED])}.",
-        f"- **The whole ranking of scenes** (mAP): {_mean(ranking, [SPATIAL, SHIFT, *UNMATCHED])}.",
+        f"- **The nearest neighbour of a scene** (F1@1): {_mean(first, kinds)}.",
+        f"- **The whole ranking of scenes** (mAP): {_mean(ranking, kinds)}.",
         "- **Crops of one photograph** (precision@1, disjoint crops): of "
         f"{len(clear) * len(nearest.rows)} comparisons with pooled kinds and {MAX_SIM}, semantic is clearly better in "
         f"{sum(better for better, _ in clear)} and clearly worse in {sum(worse for _, worse in clear)}.",
-        "- **Agreement with outputs** (Spearman, scenes; negative differences are better): "
-        f"{_mean(outputs, [SPATIAL, SHIFT, *UNMATCHED])}.",
+        f"- **Agreement with outputs** (Spearman, scenes; negative differences are better): {_mean(outputs, kinds)}.",
         f"- **Cost**, for maps of {middle['side']} × {middle['side']} with {middle['channels']} channels, in "
         f"microseconds of CPU time per pair: {number(middle['microseconds'][SEMANTIC])} ({SEMANTIC}), {microseconds}.",
     ]

@@ -285,12 +285,13 @@ def draw_controls(panels: Mapping[str, Panel]) -> Figure:
         axes.axhline(0, color=GREY, linewidth=1)
         axes.set_ylabel(name, fontsize=SMALL + 1)
         _tidy(axes)
-    grid[-1].set_xticks(range(len(OTHERS)), [f"minus\n{kind}" for kind in OTHERS], fontsize=SMALL)
+    grid[-1].set_xticks(range(len(OTHERS)), [kind.replace(", ", ",\n") for kind in OTHERS], fontsize=SMALL)
     handles = [
         Line2D([], [], color=color, marker=marker, linestyle="", markersize=4, label=network)
         for color, marker, network in zip(COLORS.values(), MARKERS, networks, strict=True)
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=2, frameon=False, fontsize=SMALL + 1)
+    grid[-1].set_xlabel("semantic minus", fontsize=SMALL + 1)
     return figure
 
 

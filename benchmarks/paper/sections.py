@@ -127,8 +127,9 @@ def overview(summary: Summary, figures: str) -> Iterator[Part]:
     )
     yield summary_table(metrics)
     yield (
-        f"Semantic minus each other kind, for the {SHOWN_KERNEL} kernel: the mean over layers, then the numbers of "
-        "layers at which semantic RSMs are better and worse; in brackets, those whose interval excludes 0."
+        f"Semantic minus each other kind, for the {SHOWN_KERNEL} kernel (last column: semantic minus second-order, "
+        "both centred by input): the mean over layers, then the numbers of layers at which semantic RSMs are better "
+        "and worse; in brackets, those whose interval excludes 0."
     )
     yield control_summary([metric for metric in metrics if metric.key != "Pearson"])
     yield f"![Semantic minus each other kind of RSM, by layer.]({figures}/controls.png)"
@@ -150,7 +151,10 @@ def _controls(rows: Sequence[Row], key: str, label: str) -> Iterator[Part]:
     values, differences = control_tables(rows, key)
     yield f"{label} of all kinds, {SHOWN_KERNEL} kernel:"
     yield values
-    yield "Semantic minus each other kind; bold if the interval excludes 0:"
+    yield (
+        "Semantic minus each other kind, and in the last column, semantic minus second-order, both centred by input; "
+        "bold if the interval excludes 0:"
+    )
     yield differences
 
 

@@ -64,10 +64,12 @@ KINDS = {
     "semantic, matched": Kind("semantic-cosine", {"normalize": "matched"}),
     "semantic, mass": Kind("semantic-cosine", {"normalize": "mass"}),
     "semantic, centred": Kind("semantic-cosine", {"center": "channel"}),
+    "semantic, centred by input": Kind("semantic-cosine", {"center": "input"}),
     "mean-pooled": Kind("mean-pooled-cosine", {}),
     "mean-pooled, centred": Kind("mean-pooled-cosine", {"center": "channel"}),
     "second-order": Kind("second-order-cosine", {}),
     "second-order, centred": Kind("second-order-cosine", {"center": "channel"}),
+    "second-order, centred by input": Kind("second-order-cosine", {"center": "input"}),
     "max-sim": Kind("max-sim-cosine", {}),
 }
 LENGTHS = ("semantic, matched", "semantic, mass")

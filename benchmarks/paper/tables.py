@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from paper.design import CASES, CONFIDENCE, KERNELS, SEMANTIC, SHOWN_KERNEL, SPATIAL
+from paper.design import CASES, CONFIDENCE, DIFFERENCES, KERNELS, SEMANTIC, SHOWN_KERNEL, SPATIAL
 
 Row = dict[str, Any]
 """The results of one layer and kernel."""
@@ -22,7 +22,7 @@ KEY = (
     "bold if it excludes 0."
 )
 
-OTHERS = [kind for kind in CASES if kind != SEMANTIC]
+OTHERS = list(DIFFERENCES)
 """All kinds that semantic RSMs are compared with."""
 
 
