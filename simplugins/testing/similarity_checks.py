@@ -52,7 +52,7 @@ def check_similarity(similarity: Any) -> None:
         expect(callable(plugin), f"a similarity of networks must be callable, got {type(plugin).__name__}")
     name = f"similarity {getattr(plugin, 'name', None) or getattr(plugin, '__name__', plugin)!r}"
     rng = np.random.default_rng(0)
-    x, y = (np.maximum(rng.normal(0.3, 1, size=shape), 0) for shape in ((9, 6, 5), (9, 4, 7)))
+    x, y = (np.maximum(rng.normal(0.3, 1, size=shape), 0) for shape in ((24, 6, 5), (24, 4, 7)))
     copies = x.copy(), y.copy()
     with failing(f"{name} fails on activations of shapes {x.shape} and {y.shape}"):
         result = plugin(x, y)
