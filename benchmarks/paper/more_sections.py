@@ -205,5 +205,5 @@ def _sentence_row(row: Mapping[str, Any]) -> str:
     for metric in ("precision@1", "mAP"):
         difference = row["differences"].get(metric)
         cells.append("" if difference is None else _difference({"value": difference["estimate"], **difference}))
-    cells += ["" if row["length"] is None else f"{row['length']:+.2f}", f"{row['microseconds']:.0f}"]
+    cells += ["" if row["length"] is None else f"{row['length']:+.2f}", number(row["microseconds"])]
     return f"| {' | '.join(cells)} |"
