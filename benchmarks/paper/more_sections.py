@@ -85,8 +85,17 @@ def conclusion(summary: Summary) -> Iterator[Part]:
         f"- **Agreement with outputs** (Spearman, scenes; negative differences are better): {_mean(outputs, kinds)}.",
         f"- **Cost**, for maps of {middle['side']} × {middle['side']} with {middle['channels']} channels, in "
         f"microseconds of CPU time per pair: {number(middle['microseconds'][SEMANTIC])} ({SEMANTIC}), {microseconds}.",
+        *_of_sentences(summary.get("sentences")),
     ]
     yield "Compute pooled kinds first, report them beside semantic RSMs, and match where the difference matters."
+
+
+def _of_sentences(result: Mapping[str, Any] | None) -> Iterator[str]:
+    """State the numbers of the last layer of the language model."""
+    for name, rows in ({} if result is None else result["retrieval"]).items():
+        last = [row for row in rows if row["layer"] == rows[-1]["layer"]]
+        values = ", ".join(f"{row['mAP']['estimate']:.3f} ({row['measure']})" for row in last)
+        yield f"- **Sentences, {name}** (mAP, last layer of a sentence encoder trained with mean pooling): {values}."
 
 
 def _mean(metric: Metric, kinds: Sequence[str]) -> str:
@@ -161,7 +170,8 @@ def sentences(summary: Summary, figures: str) -> Iterator[Part]:
         yield "Not measured on this machine: run `python benchmarks/paper/sentences.py`, then `rewrite.py`."
         return
     yield (
-        f"Token vectors of {result['model']} from PyPI, without special tokens; cosine kernels. Generated texts: each "
+        f"Token vectors of {result['model']} from PyPI, without special tokens; cosine kernels. It was trained with "
+        "mean pooling of the last layer, which favours mean-pooled measures there. Generated texts: each "
         "content in several wordings, among other contents in the same words. Metrics: whether the nearest neighbour "
         "of a text has the same content, and mAP; intervals over contents. No vision transformer is included, since "
         "none was found whose weights come from a package registry."
@@ -195,5 +205,5 @@ def _sentence_row(row: Mapping[str, Any]) -> str:
     for metric in ("precision@1", "mAP"):
         difference = row["differences"].get(metric)
         cells.append("" if difference is None else _difference({"value": difference["estimate"], **difference}))
-    cells += ["" if row["length"] is None else f"{row['length']:+.2f}", f"{row['microseconds']:.0f}"]
+    cells += ["" if row["length"] is None else f"{row['length']:+.2f}", number(row["microseconds"])]
     return f"| {' | '.join(cells)} |"

@@ -37,7 +37,7 @@ LINES = ("-", "--")
 MARKERS = ("o", "s")
 GREY = "#777777"
 SMALL = 8
-MOST_COLUMNS = 5
+MOST_COLUMNS = 4
 """Entries of a legend in one line."""
 
 QUERIES, NEIGHBOURS = 6, 5
@@ -75,6 +75,7 @@ def _draw_kinds(axes: Axes, rows: Sequence[Row], metric: str, smaller_is_better:
     if best := _best_unmatched(rows, metric, smaller_is_better):
         colors[best] = BEST_COLOR
         place: dict[str, Any] = {"y": 0.97, "va": "top"} if smaller_is_better else {"y": 0.03, "va": "bottom"}
+        place["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 1}
         axes.text(x=0.97, s=best, color=BEST_COLOR, fontsize=SMALL, ha="right", transform=axes.transAxes, **place)
     networks = _networks(rows)
     for (kind, color), offset in zip(colors.items(), (-0.06, 0.06, 0.0), strict=False):
@@ -267,7 +268,7 @@ def draw_search(result: Mapping[str, Any]) -> Figure:
 
 def draw_controls(panels: Mapping[str, Panel]) -> Figure:
     """Draw semantic minus each other kind, with a row of panels per metric; each mark is a layer."""
-    figure = Figure(figsize=(10, 0.8 + 1.9 * len(panels)), layout="constrained")
+    figure = Figure(figsize=(11, 0.8 + 1.9 * len(panels)), layout="constrained")
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (name, (rows, key, _)) in zip(grid, panels.items(), strict=True):
         metric = Metric(name, rows, key).of(SHOWN_KERNEL)
@@ -285,7 +286,9 @@ def draw_controls(panels: Mapping[str, Panel]) -> Figure:
         axes.axhline(0, color=GREY, linewidth=1)
         axes.set_ylabel(name, fontsize=SMALL + 1)
         _tidy(axes)
-    grid[-1].set_xticks(range(len(OTHERS)), [kind.replace(", ", ",\n") for kind in OTHERS], fontsize=SMALL)
+    grid[-1].set_xticks(
+        range(len(OTHERS)), [kind.replace(", ", ",\n").replace(" by", "\nby") for kind in OTHERS], fontsize=SMALL
+    )
     handles = [
         Line2D([], [], color=color, marker=marker, linestyle="", markersize=4, label=network)
         for color, marker, network in zip(COLORS.values(), MARKERS, networks, strict=True)
