@@ -118,7 +118,7 @@ def _all_other_orders(inputs: int) -> Iterator[tuple[int, ...]]:
 
 
 def tie_of(statistic: float, null: NDArray[np.float64]) -> float:
-    """Return the largest difference of results that is attributed to rounding, whatever their unit.
+    """Return the largest difference of results that is attributed to rounding, in any unit.
 
     Examples
     --------
