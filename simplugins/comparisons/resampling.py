@@ -282,7 +282,7 @@ def interval_over_inputs(
 
 
 def enough_units(units: int, least: int, confidence: float, subject: str, kind: str) -> bool:
-    """Return whether an interval can be estimated from so many units; warn if it cannot."""
+    """Return whether an interval can be estimated from `units` inputs or groups; warn if it cannot."""
     needed = inputs_for_interval(least, confidence)
     if units < needed:
         warnings.warn(

@@ -137,7 +137,7 @@ class Ranking:
     ----------
     matrix : (M, M) float64 array
     candidates : (T,) int32 array
-        The inputs that can be neighbours of input i stand at ``offsets[i]:offsets[i + 1]``.
+        The inputs that can be neighbours of input i are at ``offsets[i]:offsets[i + 1]``.
     tied : (T,) bool array
         Whether a candidate has the same similarity as the one before it.
     offsets : (M + 1,) int64 array
