@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pooling of concept vectors: one feature vector per input, whatever the order and number of its positions."""
+"""Pooling of concept vectors: one feature vector per input, independent of the order and number of its positions."""
 
 from __future__ import annotations
 

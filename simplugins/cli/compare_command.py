@@ -155,6 +155,6 @@ def _read_yardsticks(options: list[str] | None, patterns: list[str]) -> dict[str
         if not (name and path):
             raise ValueError(f"--yardstick: expected NAME=FILE, such as untrained=untrained.npz, got {option!r}")
         if name in yardsticks:
-            raise ValueError(f"--yardstick: {name} was given twice")
+            raise ValueError(f"--yardstick: {name} occurs twice")
         yardsticks[name] = read_layers(path, patterns)
     return yardsticks

@@ -64,7 +64,7 @@ def controls(
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compute the semantic RSM and what costs less: spatio-semantic, pooled, second-order, MaxSim and shift RSMs."""
+    """Compute the semantic RSM and cheaper controls: spatio-semantic, pooled, second-order, MaxSim and shift RSMs."""
     from simplugins.activations.reading import read
     from simplugins.comparisons import controls as module
 

@@ -43,13 +43,13 @@ _Over = Annotated[
     ),
 ]
 _Resamples = Annotated[int, typer.Option(help="Resamples of inputs and targets.", min=1)]
-_Confidence = Annotated[float, typer.Option(help="Of the intervals.")]
+_Confidence = Annotated[float, typer.Option(help="Confidence level of the intervals, such as 0.95.")]
 _Permutations = Annotated[int, typer.Option(help="Permutations of the inputs.", min=1)]
 _Seed = Annotated[int, typer.Option(help="Seed of resamples and permutations.")]
 _Align = Annotated[bool, typer.Option("--align", help="Bring inputs into the same order by their labels.")]
 _Missing = Annotated[
     Literal["raise", "omit"],
-    typer.Option(help="Pairs of inputs that are NaN in an RSM: an error, or left out (by the methods of RSA)."),
+    typer.Option(help="Pairs of inputs that are NaN in an RSM: an error, or left out (not by all comparisons)."),
 ]
 _Out = Annotated[
     list[Path] | None,

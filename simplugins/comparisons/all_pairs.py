@@ -91,7 +91,7 @@ def _caution(method: str, by_chance: list[tuple[str, str, float, float]], inputs
     a, b, value, expected = by_chance[0]
     more = f" (and {len(by_chance) - 1} more pairs of RSMs)" if len(by_chance) > 1 else ""
     return (
-        f"{method} of {a} and {b} is {value:.4g}, close to the {expected:.4g} expected by chance of RSMs like these of "
+        f"{method} of {a} and {b} is {value:.4g}, close to the {expected:.4g} expected by chance for such RSMs of "
         f"{inputs} inputs{more}: use 'cka-debiased', which is 0 by chance, or calibrate the value "
         f"(simplugins.calibrate, or calibrate= of compare_layers)"
     )

@@ -101,13 +101,13 @@ def _additive_fit(sums: Vector, counts: Vector, groups: NDArray[np.int64]) -> Ve
     copies = np.empty(len(sizes))
     copies[number] = counts
     means = sums / counts
-    own = counts.sum() - 2 * sizes * copies + 2 * sizes - 2
-    free = own + sizes * (copies - 1)
-    if not (own.all() and free.all()) or abs(spread := 1 + copies @ (sizes / own)) < _SINGULAR:
+    divisors = counts.sum() - 2 * sizes * copies + 2 * sizes - 2
+    free = divisors + sizes * (copies - 1)
+    if not (divisors.all() and free.all()) or abs(spread := 1 + copies @ (sizes / divisors)) < _SINGULAR:
         return None
     group_means = np.bincount(number, means)
-    total = copies @ (group_means / own) / spread
-    inner = (group_means - sizes * total) / own
+    total = copies @ (group_means / divisors) / spread
+    inner = (group_means - sizes * total) / divisors
     return np.asarray((means - total + ((copies - 1) * inner)[number]) / free[number])
 
 

@@ -44,7 +44,7 @@ class Controls(Mapping[str, "RSM"]):
         "second-order-cosine-centred-by-input" are the measure "second-order-cosine" with ``center="channel"`` and with
         ``center="input"``, which makes second moments covariances.
     unavailable : mapping of str to str
-        For measures that these activations do not have, the reason.
+        For measures that cannot be computed for these activations, the reason.
     seconds_per_pair : mapping of str to float
         Time of each RSM, divided by the number of pairs; for few inputs, mostly overhead.
     similarities : mapping of str to float
@@ -146,9 +146,9 @@ def controls(
     scheduler: Any = None,
     progress: bool | str = False,
 ) -> Controls:
-    """Compute the semantic RSM of N inputs in addition to those of measures that might show the same for less.
+    """Compute the semantic RSM of N inputs and its controls: RSMs of cheaper measures that might show the same.
 
-    These are the spatio-semantic measure; the best shift of the grid; MaxSim; means and maxima over positions; and
+    The controls are the spatio-semantic measure; the best shift of the grid; MaxSim; means and maxima over positions; and
     second moments of concept vectors, also after the mean concept vector of all inputs, or of each input, has been
     subtracted.
 
@@ -171,8 +171,8 @@ def controls(
     Returns
     -------
     Controls
-        A mapping of names of measures to RSMs. Measures that the activations do not have, such as the spatio-semantic
-        one of sets of unequal size, are in `Controls.unavailable` with the reason.
+        A mapping of names of measures to RSMs. Measures that cannot be computed for these activations, such as the
+        spatio-semantic one for sets of unequal size, are in `Controls.unavailable` with the reason.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def controls(
 
     Notes
     -----
-    The semantic RSM takes most of the time. `estimate` tells beforehand how long.
+    The semantic RSM takes most of the time; `estimate` predicts it.
 
     Examples
     --------

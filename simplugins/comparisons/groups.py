@@ -119,6 +119,6 @@ def members(groups: NDArray[np.int64]) -> NDArray[np.int64]:
     if (sizes != sizes[0]).any():
         raise ValueError(
             f"groups: only groups of equal size can be exchanged, but they have {sizes.min()} to {sizes.max()} inputs; "
-            f"select as many inputs of each group"
+            f"select the same number of inputs from each group"
         )
     return np.argsort(groups, kind="stable").reshape(len(sizes), -1)

@@ -100,8 +100,8 @@ def compare_layers(
         As for `bootstrap_interval` and `calibrate`: inputs with equal entries, such as the crops of one photograph, are
         drawn and permuted together. To calibrate, groups must be of equal size.
     yardsticks : mapping of str to layers or array, optional
-        What to read the values against. The layers of another network, such as an untrained copy of the second (see
-        `simplugins.recording.untrained`), take the place of the columns; they are given as `b` is, and have the same
+        Values for reference. The layers of another network, such as an untrained copy of the second (see
+        `simplugins.recording.untrained`), take the place of the columns; they have the same form as `b`, and the same
         names. An array holds values from elsewhere, of a shape that broadcasts to (A, B), such as a noise ceiling.
     measure : str or measure, default "semantic-cosine"
         As for `compute_rsm`, like all options below. They apply to every layer that is given as activations.

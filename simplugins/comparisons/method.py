@@ -152,7 +152,7 @@ def method_label(name: str, options: Mapping[str, Any]) -> str:
 
 
 def without_caution(method: ComparisonMethod) -> ComparisonMethod:
-    """Return a method that does not warn of results near chance, for results that are put beside chance."""
+    """Return a method that does not warn of results near chance, for results that are reported together with chance."""
     return replace(method, near_chance=None) if isinstance(method, Method) else method
 
 

@@ -16,7 +16,7 @@ from simplugins.rsm.matrices import Matrix, Vector
 def holm(p_values: Vector) -> Vector:
     """Return p-values corrected for the number of tests: the probability of any false rejection is at most the level.
 
-    Valid whatever the dependence of the tests. NaN are no tests, and remain NaN.
+    Valid under any dependence of the tests. NaN are not counted as tests, and remain NaN.
 
     References
     ----------
@@ -44,7 +44,7 @@ def family_p_values(statistics: Vector, null: Matrix) -> Vector:
     Parameters
     ----------
     statistics : (K,) array
-        Larger is more extreme. NaN are no tests.
+        Larger is more extreme. NaN are not counted as tests.
     null : (P, K) array
         The statistics under the same P permutations.
 

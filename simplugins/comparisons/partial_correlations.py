@@ -184,17 +184,17 @@ def partial_correlation(
     check_between("confidence", confidence, 0, 1)
     if alternative not in get_args(Alternative):
         raise ValueError(f"alternative must be one of {', '.join(get_args(Alternative))}, got {alternative!r}")
-    others = one_or_several(given, "given")
-    matrices, correlation = _prepared(a, b, others, resolved, align=align)
+    covariates = one_or_several(given, "given")
+    matrices, correlation = _prepared(a, b, covariates, resolved, align=align)
     inputs = len(matrices[0])
-    numbers = groups_of([a, b, *others.values()], groups, inputs)
+    numbers = groups_of([a, b, *covariates.values()], groups, inputs)
     units = group_count(numbers, inputs)
     estimate, semipartial, permuted = _residual_statistics(resolved, matrices)
     orders = drawn_orders(inputs, permutations, np.random.default_rng(seed), numbers)
     null = _under(permuted, orders, progress)
     distribution = np.full(resamples, np.nan)
     low = high = float("nan")
-    least = resolved.least_inputs + len(others)
+    least = resolved.least_inputs + len(covariates)
     if not np.isnan(estimate) and enough_units(
         units,
         least_groups(numbers, least),
@@ -213,7 +213,7 @@ def partial_correlation(
         semipartial=semipartial,
         null_distribution=null,
         distribution=distribution,
-        given=tuple(others),
+        given=tuple(covariates),
         method=resolved.name,
         confidence=confidence,
         alternative=alternative,
@@ -238,11 +238,15 @@ def _cosine_method(method: AnyMethod) -> Method:
     return resolved
 
 
-def _prepared(a: Any, b: Any, others: Mapping[str, Any], method: Method, *, align: bool) -> tuple[list[Matrix], float]:
+def _prepared(
+    a: Any, b: Any, covariates: Mapping[str, Any], method: Method, *, align: bool
+) -> tuple[list[Matrix], float]:
     """Return the checked matrices of `a`, `b` and the others, and the comparison of the first two."""
     if align:
-        b, others = aligned(a, b), all_aligned(a, others)
-    given = {("given" if list(others) == ["given"] else f"given[{name!r}]"): rsm for name, rsm in others.items()}
+        b, covariates = aligned(a, b), all_aligned(a, covariates)
+    given = {
+        ("given" if list(covariates) == ["given"] else f"given[{name!r}]"): rsm for name, rsm in covariates.items()
+    }
     items = {"a": a, "b": b, **given}
     values = method.compare_all({"a": a}, {"b": b, **given})
     least = method.least_inputs + len(given)
@@ -287,9 +291,9 @@ def _under(statistics: Callable[[Orders], Vector], orders: Orders, progress: boo
 
 
 def _vectors(method: Method, matrices: list[Matrix], resample: Resample) -> tuple[Vector, Vector, Matrix]:
-    """Return the unit vectors of `a` and `b`, and a (D, R) orthonormal basis of those of the others."""
-    a, b, *others = (resample.embedded(method, matrix) for matrix in matrices)
-    stacked = np.array(others).T
+    """Return the unit vectors of `a` and `b`, and a (D, R) orthonormal basis of those of the covariates."""
+    a, b, *covariates = (resample.embedded(method, matrix) for matrix in matrices)
+    stacked = np.array(covariates).T
     return a, b, np.full_like(stacked, np.nan) if np.isnan(stacked).any() else orth(stacked)
 
 

@@ -132,17 +132,17 @@ class _PermutedVectors:
         if getattr(self.buffers, "vectors", np.empty(0)).size < size:
             self.buffers.vectors = np.empty(size)
         vectors = self.buffers.vectors[:size]
-        own = len(self.diagonals)
+        diagonal = len(self.diagonals)
         if matrices == 1:
             rows: Matrix = vectors.reshape(len(orders), -1)
-            if own:
-                rows[:, :own] = self.diagonals[:, 0][orders]
-            _gather(self.matrices[:, :, 0], orders, rows[:, own:])
+            if diagonal:
+                rows[:, :diagonal] = self.diagonals[:, 0][orders]
+            _gather(self.matrices[:, :, 0], orders, rows[:, diagonal:])
             return rows
         columns: Matrix = vectors.reshape(-1, matrices)
-        if own:
-            columns[:own] = self.diagonals[orders[0]]
-        _gather_together(self.matrices, orders[0], columns[own:])
+        if diagonal:
+            columns[:diagonal] = self.diagonals[orders[0]]
+        _gather_together(self.matrices, orders[0], columns[diagonal:])
         return columns.T
 
 

@@ -125,7 +125,7 @@ def rank_models(
     N inputs (or groups), S - 1 over S targets, and the smaller of both over both. Over both, three bootstraps with the
     same draws are combined as in rsatoolbox's dual bootstrap, since drawing both counts their variances repeatedly.
     (The interval of `bootstrap_interval` is made of percentiles instead, so it is not the same.) Tests of differences
-    are corrected by Holm's procedure, which is valid whatever their dependence.
+    are corrected by Holm's procedure, which is valid under any dependence.
 
     The p-values of candidates are those of a permutation test, whose hypothesis is that a candidate is unrelated to all
     targets, not those of the bootstrap. `family_p_values` are corrected for the number of candidates: each statistic is

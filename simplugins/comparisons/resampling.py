@@ -118,7 +118,7 @@ def _all_other_orders(inputs: int) -> Iterator[tuple[int, ...]]:
 
 
 def tie_of(statistic: float, null: NDArray[np.float64]) -> float:
-    """Return the largest difference of results that is attributed to rounding, whatever their unit.
+    """Return the largest difference of results that is attributed to rounding, in any unit.
 
     Examples
     --------
@@ -282,7 +282,7 @@ def interval_over_inputs(
 
 
 def enough_units(units: int, least: int, confidence: float, subject: str, kind: str) -> bool:
-    """Return whether an interval can be estimated from so many units; warn if it cannot."""
+    """Return whether an interval can be estimated from `units` inputs or groups; warn if it cannot."""
     needed = inputs_for_interval(least, confidence)
     if units < needed:
         warnings.warn(

@@ -123,7 +123,7 @@ def structure(
     -----
     O(N S^2 C) for the Gram matrices, and O(N^2 S^2) for the comparisons of all pairs of inputs. The pairs of different
     inputs show what the number is by chance: both networks' Gram matrices usually share that neighbouring positions are
-    alike, whatever the input.
+    alike in every input.
 
     References
     ----------
@@ -192,7 +192,7 @@ def common_grid(
         )
     grid = tuple(map(min, a.grid, b.grid))
     _check_size(int(np.prod(grid)), least)
-    return [_averaging(own, grid) for own in (a.grid, b.grid)], grid
+    return [_averaging(original, grid) for original in (a.grid, b.grid)], grid
 
 
 def _check_size(positions: int, least: int) -> None:

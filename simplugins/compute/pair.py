@@ -38,7 +38,7 @@ class Matching:
         Aligned inner product: the sum of the inner products of matched concept vectors.
     upper_bound : float
         Proven upper bound on the value of any matching, from the matcher's dual prices if it has them, or else from an
-        auction (then at most 1 % above the optimum). For a partial matching, of any with as many pairs.
+        auction (then at most 1 % above the optimum). For a partial matching, of those with the same number of pairs.
     gap : float
         Proven relative optimality gap, ``(upper_bound - value) / |upper_bound|``: 0 where both agree to rounding,
         infinite if the bound is 0 and the value is not.

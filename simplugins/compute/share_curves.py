@@ -27,7 +27,7 @@ class ShareCurve:
         Aligned inner products of the best 1, 2, …, n pairs. Each further pair adds at most as much as the one before.
     cosines : (n,) float64 array
         The same divided by the norms of the matched positions, as with ``normalize="matched"``; 0 if one is 0. If
-        several matchings have the same value, their cosines may differ, and it is not specified whose are given.
+        several matchings have the same value, their cosines may differ, and it is not specified which are returned.
     """
 
     values: NDArray[np.float64]

@@ -23,7 +23,7 @@ class Certified:
     values : (B,) float64 array
         Sums of the matched affinities.
     upper : (B,) float64 array
-        Upper bounds on the value of any assignment; for partial matchers, of any with as many pairs.
+        Upper bounds on the value of any assignment; for partial matchers, of those with the same number of pairs.
     gap : (B,) float64 array
         Relative optimality gaps ``(upper - value) / |upper|``; see `objective.dual_bounds`.
     """
@@ -40,8 +40,8 @@ class Certified:
 def match_and_certify(matcher: Matcher, affinities: NDArray[np.floating], offsets: NDArray[np.int64]) -> Certified:
     """Match a batch of pairs and bound the optimum of each, by the matcher's dual prices or else those of an auction.
 
-    For a partial matcher, the optimum is that of assignments with as many pairs; if the matcher has multipliers, that
-    of the sum of affinities minus multiplier, over any number of pairs.
+    For a partial matcher, the optimum is that of assignments with the same number of pairs; if the matcher has
+    multipliers, that of the sum of affinities minus multiplier, over any number of pairs.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def _bound_partially(
     offsets: NDArray[np.int64],
     results: tuple[NDArray[np.float64], ...],
 ) -> None:
-    """Bound the values of partial assignments; without dual prices, by those of the best as many pairs."""
+    """Bound the values of partial assignments; without dual prices, by the best ones with the same number of pairs."""
     from simplugins.matching.partial_bounds import bound_partially
     from simplugins.matching.partial_solver import solve_partially
 

@@ -86,30 +86,30 @@ def minimum_cost(costs, supply, demand):  # type: ignore[no-untyped-def]
     """
     rows, columns = costs.shape
     flow = np.zeros((columns, rows), np.int64)
-    left, room = np.full(rows, supply), np.full(columns, demand)
+    left, capacity = np.full(rows, supply), np.full(columns, demand)
     row_prices, column_prices = np.empty(rows), np.zeros(columns)
-    for i in range(rows):  # to its best column, as far as there is room
+    for i in range(rows):  # to its best column, as far as its capacity allows
         j = np.argmin(costs[i])
         row_prices[i] = costs[i, j]
-        amount = min(left[i], room[j])
+        amount = min(left[i], capacity[j])
         flow[j, i] += amount
         left[i] -= amount
-        room[j] -= amount
+        capacity[j] -= amount
     distances, row_distances = np.empty(columns), np.empty(rows)
     row_before, column_before = np.empty(columns, np.int64), np.empty(rows, np.int64)
     flags = np.empty(columns, np.bool_), np.empty(rows, np.bool_)
-    state = (flow, room, row_prices, column_prices, distances, row_distances, row_before, column_before, *flags)
+    state = (flow, capacity, row_prices, column_prices, distances, row_distances, row_before, column_before, *flags)
     for i in range(rows):
         while left[i] > 0:
-            sink = _nearest_room(costs, i, state)
+            sink = _nearest_free(costs, i, state)
             left[i] -= _send(i, sink, left[i], state)
     return _totals(costs, supply, demand, state)
 
 
 @compiled
-def _nearest_room(costs, source, state):  # type: ignore[no-untyped-def]
-    """Return the nearest column that has room, and update the prices."""
-    flow, room, row_prices, column_prices, distances, row_distances, _, column_before, closed, reached = state
+def _nearest_free(costs, source, state):  # type: ignore[no-untyped-def]
+    """Return the nearest column with free capacity, and update the prices."""
+    flow, capacity, row_prices, column_prices, distances, row_distances, _, column_before, closed, reached = state
     rows, columns = costs.shape
     distances[:] = np.inf
     closed[:] = False
@@ -121,10 +121,10 @@ def _nearest_room(costs, source, state):  # type: ignore[no-untyped-def]
         j = -1
         nearest = np.inf
         for k in range(columns):
-            if not closed[k] and (distances[k] < nearest or (distances[k] == nearest and room[k] > 0)):
+            if not closed[k] and (distances[k] < nearest or (distances[k] == nearest and capacity[k] > 0)):
                 nearest = distances[k]
                 j = k
-        if room[j] > 0:
+        if capacity[j] > 0:
             break
         closed[j] = True
         for i in range(rows):
@@ -159,13 +159,13 @@ def _relax(costs, i, state):  # type: ignore[no-untyped-def]
 @compiled
 def _send(source, sink, most, state):  # type: ignore[no-untyped-def]
     """Send as many units as the path to a column admits, and return their number."""
-    flow, room, row_before, column_before = state[0], state[1], state[6], state[7]
-    amount = min(most, room[sink])
+    flow, capacity, row_before, column_before = state[0], state[1], state[6], state[7]
+    amount = min(most, capacity[sink])
     i = row_before[sink]
     while i != source:
         amount = min(amount, flow[column_before[i], i])
         i = row_before[column_before[i]]
-    room[sink] -= amount
+    capacity[sink] -= amount
     j = sink
     while True:
         i = row_before[j]

@@ -70,9 +70,9 @@ def compute_rsm(
         NumPy memmap, Zarr array, HDF5 dataset or Dask array); the path of a file of one array (see
         `read_activations`), or of a folder of one layer that `record` wrote; or a list of N arrays (S_i, C).
     measure : str or measure, default "semantic-cosine"
-        {semantic, spatio-semantic, mean-pooled, max-pooled, second-order}-{linear, cosine, rbf}, another plugin of the
-        group ``simplugins.measures``, or a measure itself: a function of two `Activations` that returns an (N, M)
-        array, or a dataclass with such a ``__call__``.
+        {semantic, spatio-semantic, mean-pooled, max-pooled, second-order, max-sim, shift}-{linear, cosine, rbf},
+        another plugin of the group ``simplugins.measures``, or a measure itself: a function of two `Activations` that
+        returns an (N, M) array, or a dataclass with such a ``__call__``.
     other : as activations, optional
         M other inputs with equal channels. The result is then N × M.
     layout : str, default "auto"

@@ -17,7 +17,7 @@ _COLUMNS, _SIDE = 4, 3.2
 
 
 def plot_controls(controls: Controls) -> Figure:
-    """Draw the RSMs of controls as small heat maps, each with colours of its own.
+    """Draw the RSMs of controls as small heat maps, each with its own colour scale.
 
     Titles name the measure, and its similarity to the semantic RSM.
 

@@ -46,7 +46,7 @@ def plot_comparison(
     The first layers are at the bottom left, so that depth grows along both axes. Undefined values are white. With a
     calibration, the map shows the scores (or the values, if the method has no scores), and cells that are not
     significant are grey. Intervals are written below the values. Without `axes`, the values (if the map shows scores)
-    and the yardsticks of the comparison are drawn beside it.
+    and the yardsticks of the comparison are drawn next to it.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def _label(comparison: Comparison, shown: str) -> str:
 def _draw_panels(
     comparison: Comparison, figure: Figure, *, title: str | None, cmap: str, limits: Limits | None
 ) -> Axes:
-    """Draw the comparison, and beside it what it is to be read against, all of these in the same colours."""
+    """Draw the comparison and its yardsticks side by side, in the same colours."""
     tables = _yardsticks(comparison)
     panels = figure.subplots(1, 1 + len(tables), squeeze=False)[0]
     first: Axes = panels[0]
@@ -118,7 +118,7 @@ def _draw_panels(
 
 
 def _yardsticks(comparison: Comparison) -> dict[str, NDArray[np.float64]]:
-    """Return the tables beside the first one; the values are among them if that shows scores."""
+    """Return the tables that are drawn next to the first; the values are among them if that shows scores."""
     if not comparison.yardsticks and comparison.intervals is None:
         return {}
     values = {"not calibrated": comparison.values} if _shown(comparison)[0] == "score" else {}

@@ -72,13 +72,13 @@ def untrained(model: Model, *, seed: int = 0, reset: Callable[[Module], Any] | N
         for module in reversed([*copy.modules()]):
             _reset(module, reset)
     originals = dict(model.named_parameters())
-    kept = [
+    unchanged = [
         name
         for name, parameter in copy.named_parameters()
         if name in originals and _is_kept(parameter, *versions[name], originals[name])
     ]
-    if kept:
-        raise ValueError(_message(copy, kept))
+    if unchanged:
+        raise ValueError(_message(copy, unchanged))
     for device in devices:
         copy.to(device)
     return copy
@@ -100,8 +100,8 @@ def _is_kept(parameter: Parameter, before: Parameter, version: int, original: Pa
     return bool((parameter.detach() == original.detach().to("cpu")).all())  # writes to .data are not counted
 
 
-def _message(model: Module, kept: list[str]) -> str:
-    classes = {name: type(model.get_submodule(name.rpartition(".")[0])).__name__ for name in kept}
+def _message(model: Module, unchanged: list[str]) -> str:
+    classes = {name: type(model.get_submodule(name.rpartition(".")[0])).__name__ for name in unchanged}
     parameters = listed([f"{name} ({owner})" for name, owner in classes.items()], most=8)
     return (
         f"model: parameters that no reset_parameters() draws anew: {parameters}. Pass reset=, a function that draws "

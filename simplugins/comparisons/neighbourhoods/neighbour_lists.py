@@ -97,14 +97,14 @@ def _insert_nearest(matrix, lists, best):  # type: ignore[no-untyped-def]
     k = lists.shape[1]
     for i in range(len(matrix)):
         row = matrix[i]
-        found = 0
+        filled = 0
         for j in range(row.size):
             value = row[j]
-            if j == i or np.isnan(value) or (found == k and value <= best[k - 1]):
+            if j == i or np.isnan(value) or (filled == k and value <= best[k - 1]):
                 continue
-            if found < k:
-                found += 1
-            place = found - 1
+            if filled < k:
+                filled += 1
+            place = filled - 1
             while place > 0 and best[place - 1] < value:
                 best[place] = best[place - 1]
                 lists[i, place] = lists[i, place - 1]
@@ -137,7 +137,7 @@ class Ranking:
     ----------
     matrix : (M, M) float64 array
     candidates : (T,) int32 array
-        The inputs that can be neighbours of input i stand at ``offsets[i]:offsets[i + 1]``.
+        The inputs that can be neighbours of input i are at ``offsets[i]:offsets[i + 1]``.
     tied : (T,) bool array
         Whether a candidate has the same similarity as the one before it.
     offsets : (M + 1,) int64 array
@@ -226,8 +226,8 @@ def _sample(candidates, tied, offsets, origin, starts, places, copies, groups, l
     tie = np.empty(origin.size, np.int64)
     for r in range(origin.size):
         place, stop = offsets[origin[r]], offsets[origin[r] + 1]
-        found = 0
-        while place < stop and found < k:
+        filled = 0
+        while place < stop and filled < k:
             size = 0
             while True:  # a candidate, and all that tie with it
                 first, last = starts[candidates[place]], starts[candidates[place] + 1]
@@ -242,6 +242,6 @@ def _sample(candidates, tied, offsets, origin, starts, places, copies, groups, l
                     break
             if size > 1:
                 tie[:size].sort()
-            for t in range(min(size, k - found)):
-                lists[r, found + t] = tie[t]
-            found += min(size, k - found)
+            for t in range(min(size, k - filled)):
+                lists[r, filled + t] = tie[t]
+            filled += min(size, k - filled)

@@ -89,7 +89,7 @@ class NeighbourMethod(ComparisonMethod):
 
     @property
     def least_different(self) -> int:
-        """3, whatever k is: copies of an input also take places in the lists of a resample."""
+        """3 for any k: copies of an input also take places in the lists of a resample."""
         return 3
 
     @abstractmethod

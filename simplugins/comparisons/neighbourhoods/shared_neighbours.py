@@ -2,7 +2,7 @@
 """Comparisons of the lists of nearest neighbours alone: which they share, and in which order.
 
 Expected values for unrelated RSMs are averages over all permutations of the inputs of one of them, without ties. The
-neighbours of an input in one RSM are then k of the N - 1 others, drawn in random order, whatever they are in the other
+neighbours of an input in one RSM are then k of the N - 1 others, drawn in random order, independently of the other
 RSM: the number m that the lists share has the hypergeometric distribution with mean ``k^2 / (N - 1)``. Numbers in
 parentheses are these values for k = 10 with 60 and with 1,000 inputs.
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The CPU engine for the best translation of a grid: a transform per input, and one inverse transform per pair.
 
-The transforms of a block of inputs are computed once and kept. A strip is a pair of blocks: BLAS multiplies their
+The transforms of a block of inputs are computed once and cached. A strip is a pair of blocks: BLAS multiplies their
 spectra frequency by frequency, summing over channels, and the inverse transforms give the inner products under all
 translations. All of it is in float64: it takes a fraction of the time of the affinities nevertheless.
 """
@@ -82,9 +82,9 @@ class _Run(Strips):
         inputs = max(1, min(BLOCK_INPUTS, math.isqrt(tile_bytes // pair_bytes(shifts))))
         super().__init__(x, y, symmetric=symmetric, tile_bytes=tile_bytes, most_inputs=inputs)
         self.shifts = shifts
-        kept = max(4, CACHE_BYTES // 2 // (self.block_size * spectrum_bytes(shifts, x.channels)))
-        x_spectra = _cached_spectra(self.x_block, shifts, kept)
-        self.y_spectra = x_spectra if y is x else _cached_spectra(self.y_block, shifts, kept)
+        capacity = max(4, CACHE_BYTES // 2 // (self.block_size * spectrum_bytes(shifts, x.channels)))
+        x_spectra = _cached_spectra(self.x_block, shifts, capacity)
+        self.y_spectra = x_spectra if y is x else _cached_spectra(self.y_block, shifts, capacity)
         # Strips go through all columns before the next rows.
         self.conjugates = lru_cache(maxsize=2)(lambda number: x_spectra(number).conj())
 
@@ -104,10 +104,10 @@ class _Run(Strips):
 
 
 def _cached_spectra(
-    block: Callable[[int], Block], shifts: GridShifts, kept: int
+    block: Callable[[int], Block], shifts: GridShifts, capacity: int
 ) -> Callable[[int], NDArray[np.complex128]]:
-    """Return a function that transforms a block of inputs, given its number, with a cache of `kept` recent ones.
+    """Return a function that transforms a block of inputs by its number, and caches the `capacity` most recent ones.
 
     It does not refer to the run that holds it, so that memory is freed with the run.
     """
-    return lru_cache(maxsize=kept)(lambda number: shifts.spectra(block(number)))
+    return lru_cache(maxsize=capacity)(lambda number: shifts.spectra(block(number)))
