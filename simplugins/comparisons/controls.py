@@ -149,8 +149,8 @@ def controls(
     """Compute the semantic RSM of N inputs and its controls: RSMs of cheaper measures that might show the same.
 
     The controls are the spatio-semantic measure; the best shift of the grid; MaxSim; means and maxima over positions;
-    and second moments of concept vectors, also after the mean concept vector of all inputs, or of each input, has been
-    subtracted.
+    and second moments of concept vectors, also after subtracting the mean concept vector of all inputs, or that of
+    each input.
 
     Parameters
     ----------
