@@ -22,6 +22,7 @@ import simplugins
 from simplugins.cli import app
 
 VALUES = np.random.default_rng(0).normal(size=(4, 3, 2)).astype(np.float32)
+SIMILARITIES = np.cov(np.random.default_rng(0).normal(size=(6, 9)))
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def stored(folder, number):
 OFTEN = {
     "compute_rsm": lambda folder, _: simplugins.compute_rsm(VALUES),
     "compute_rsm of a path": lambda folder, _: simplugins.compute_rsm(folder / "x.npy"),
-    "compare": lambda folder, _: simplugins.compare(np.eye(4), np.eye(4) + 1),
+    "compare": lambda folder, _: simplugins.compare(SIMILARITIES, SIMILARITIES + 1),
     ".npy": read("x.npy"),
     ".npz": read("x.npz"),
     ".pt": read("x.pt"),
