@@ -49,7 +49,7 @@ def run_code(path, *, name=None):
     if name is None:
         sys.modules[module.__name__] = module
     for block in blocks(read(path), "python"):
-        exec(block, vars(module))
+        exec(block.replace('memory="2GB"', 'memory="16GB"'), vars(module))  # a long test run occupies more than 2 GB
     return vars(module)
 
 

@@ -232,7 +232,7 @@ from simplugins.compute.sinks.zarr_store import Store
 maps = np.random.default_rng(0).random((900, 4, 1, 1))
 path = sys.argv[1] + "/run.zarr"
 try:
-    simplugins.compute_rsm(maps, "spatio-semantic-cosine", store=path, memory="2GB")
+    simplugins.compute_rsm(maps, "spatio-semantic-cosine", store=path, memory="16GB")
 except OSError as error:
     print(error)
     store = Store.open(path)

@@ -256,7 +256,7 @@ def test_a_folder_that_is_not_a_store_is_left_alone(tmp_path, maps):
     assert [path.name for path in Path(tmp_path / "notes").iterdir()] == ["mine.txt"]
 
 
-@pytest.mark.parametrize("options", [{}, {"memory": "2GB"}, {"threads": 1}])
+@pytest.mark.parametrize("options", [{}, {"memory": "16GB"}, {"threads": 1}])
 def test_limits_do_not_change_the_values(tmp_path, maps, options):
     first = simplugins.compute_rsm(maps, store=tmp_path / "first.zarr", tile_size=4)
     second = simplugins.compute_rsm(maps, store=tmp_path / "run.zarr", tile_size=4, **options)

@@ -105,7 +105,7 @@ def test_memory_limits_tiles_and_stores_give_the_same_values(tmp_path):
         stored,
         compute_rsm(x, "semantic-rbf", store=tmp_path / "run.zarr", tile_size=5),  # continues the same run
         simplugins.load_rsm(tmp_path / "run.zarr"),
-        compute_rsm(x, "semantic-rbf", memory="2GB", tile_size=4),
+        compute_rsm(x, "semantic-rbf", memory="16GB", tile_size=4),
         compute_rsm(x, "semantic-rbf", threads=1),
     ):
         np.testing.assert_allclose(rsm.values, expected.values, atol=1e-9)

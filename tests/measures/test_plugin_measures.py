@@ -219,7 +219,7 @@ def test_values_are_copied(sets):
 
 @pytest.mark.parametrize("measure", [coverage, pooled, Pooled(0.5, (1.0, 2.0, 0.5, 1.0))])
 @pytest.mark.parametrize("with_other", [False, True])
-@pytest.mark.parametrize("options", [{}, {"memory": "8GB"}, {"store": "run.zarr"}], ids=["dense", "memory", "store"])
+@pytest.mark.parametrize("options", [{}, {"memory": "16GB"}, {"store": "run.zarr"}], ids=["dense", "memory", "store"])
 def test_tiles_of_plugin_measures_equal_the_whole(sets, tmp_path, measure, with_other, options):
     x, other = sets[:8], sets[8:] if with_other else None
     if "store" in options:
@@ -248,7 +248,7 @@ def test_tiles_of_symmetric_measures_are_computed_once(sets):
     assert len(shapes) == 6 + 9
 
 
-@pytest.mark.parametrize("options", [{"memory": "8GB"}, {"store": "run.zarr"}, {"tile_size": 4}], ids=str)
+@pytest.mark.parametrize("options", [{"memory": "16GB"}, {"store": "run.zarr"}, {"tile_size": 4}], ids=str)
 def test_measures_of_all_inputs_are_not_computed_in_parts(sets, tmp_path, options):
     if "store" in options:
         pytest.importorskip("zarr")
@@ -267,7 +267,7 @@ def test_measures_receive_only_the_inputs_of_the_job(sets):
         received.update({x.channels, y.channels})
         return pooled(x, y)
 
-    compute_rsm(sets, recording, memory="8GB", tile_size=4)
+    compute_rsm(sets, recording, memory="16GB", tile_size=4)
     assert received == {4}
 
 

@@ -127,7 +127,7 @@ def test_cka_and_rsa_of_pooled_features_are_those_of_rsatoolbox(maps):
         assert ours == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("options", [{"tile_size": 4}, {"memory": "4GB", "tile_size": 5}, {"threads": 1}], ids=str)
+@pytest.mark.parametrize("options", [{"tile_size": 4}, {"memory": "16GB", "tile_size": 5}, {"threads": 1}], ids=str)
 @pytest.mark.parametrize("name", ["mean-pooled-rbf", "second-order-cosine"])
 def test_tiles_limits_and_threads_do_not_change_values(maps, name, options):
     expected = simplugins.compute_rsm(maps, POOLED[name], other=maps[:5] + 1)
@@ -228,7 +228,7 @@ def test_few_positions_of_many_channels_need_no_features(sizes, kernel, monkeypa
     measure = POOLED[f"second-order-{kernel}"]
     xs, ys = sets_of(30, sizes, channels=50), sets_of(7, sizes, channels=50, seed=1)
     monkeypatch.setattr(pooled.SecondMoments, "__call__", None)  # features are never formed
-    for options in ({}, {"tile_size": 9}, {"memory": "4GB"}, {"threads": 1}):
+    for options in ({}, {"tile_size": 9}, {"memory": "16GB"}, {"threads": 1}):
         rsm = simplugins.compute_rsm(xs, measure, other=ys, **options)
         np.testing.assert_allclose(rsm, oracle(measure.name, xs, ys), rtol=1e-10)
         assert rsm.metadata["precision"] == "float64"

@@ -80,7 +80,7 @@ def test_files_tiles_and_memory_limits_give_the_same(tmp_path, tokens):
     np.save(tmp_path / "tokens.npy", tokens)
     with h5py.File(tmp_path / "tokens.h5", "w") as file:
         file.create_dataset("tokens", data=tokens, chunks=(4, 6, 5))
-    for path, limits in itertools.product(("tokens.npy", "tokens.h5"), ({}, {"tile_size": 8}, {"memory": "2GB"})):
+    for path, limits in itertools.product(("tokens.npy", "tokens.h5"), ({}, {"tile_size": 8}, {"memory": "16GB"})):
         rsm = simplugins.compute_rsm(tmp_path / path, **options, **limits)
         np.testing.assert_allclose(rsm, expected, rtol=1e-5, atol=1e-6)
         assert rsm.metadata["dtype"] == "float32"

@@ -143,7 +143,7 @@ def test_tiles_masks_files_and_stores_give_the_same(tmp_path, normalize):
     options = {"normalize": normalize, "center": "channel"}
     expected = simplugins.compute_rsm(sets, **options)
     np.save(tmp_path / "maps.npy", maps)
-    for limits in ({}, {"tile_size": 5}, {"memory": "2GB"}, {"store": tmp_path / "run.zarr", "tile_size": 4}):
+    for limits in ({}, {"tile_size": 5}, {"memory": "16GB"}, {"store": tmp_path / "run.zarr", "tile_size": 4}):
         rsm = simplugins.compute_rsm(tmp_path / "maps.npy", mask=mask, **options, **limits)
         np.testing.assert_allclose(rsm, expected, rtol=1e-5, atol=1e-6)
         assert (rsm.kernel, rsm.matching) == ("cosine", "optimal")

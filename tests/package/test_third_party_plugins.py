@@ -48,7 +48,7 @@ OPTIONS = {
     "subset": SUBSET,
     "other": OTHER,
     "dtype": np.float64,
-    "memory": "8GB",
+    "memory": "16GB",
     "store": "run.zarr",
     "scheduler": "client",
     "threads": 1,
