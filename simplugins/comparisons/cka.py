@@ -85,7 +85,7 @@ def u_centred_groups(matrix: Matrix, counts: Vector, groups: NDArray[np.int64]) 
     sums = np.einsum("ij,ij->i", weights, matrix)
     fit = _additive_fit(sums, counts, groups)
     if fit is None:
-        fit = np.linalg.lstsq(np.diag(weights.sum(1)) + weights, sums)[0]
+        fit = np.linalg.lstsq(np.diag(weights.sum(1)) + weights, sums, rcond=None)[0]
     residuals = matrix - fit[:, None]
     residuals -= fit
     return weighted(off_diagonal(residuals), off_diagonal(weights))

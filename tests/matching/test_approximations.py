@@ -80,6 +80,7 @@ def test_the_optimum_lies_between_value_and_bound(matcher, dtype, x, y):
     assert_certified(pair, pair.affinity)
 
 
+@pytest.mark.filterwarnings("ignore:the inputs have so much in common")
 @pytest.mark.parametrize("tolerance", [0.5, 0.05, 0.01, 1e-4, 1e-9])
 @given(
     x=concept_vectors(st.integers(1, 12)),

@@ -112,7 +112,7 @@ def test_second_moments_add_up_squared_affinities():
 
 
 def test_cka_and_rsa_of_pooled_features_are_those_of_rsatoolbox(maps):
-    rsatoolbox = pytest.importorskip("rsatoolbox")
+    rsatoolbox = pytest.importorskip("rsatoolbox", exc_type=ImportError)  # it needs a newer scikit-learn than others
     other = np.random.default_rng(3).normal(size=maps.shape) + maps
     sides = maps.astype(np.float64), other
     rsms = [simplugins.compute_rsm(side, POOLED["mean-pooled-linear"]) for side in sides]
