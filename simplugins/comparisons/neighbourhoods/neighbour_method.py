@@ -46,9 +46,9 @@ class NeighbourMethod(ComparisonMethod):
     fewer than k pairs left do not count, and if none is left, the value is NaN.
 
     A permutation of the inputs of one RSM permutes its neighbour lists; ties go to the smaller index in the new order.
-    In a resample, each draw is an input of its own: an input that was drawn twice takes two places among the neighbours
-    of others, but its copies are not each other's neighbours. The lists thus comprise the same share of the sample, k
-    of N, as those of the original inputs. In simulations of related and unrelated RSMs of 60 inputs, the share of
+    In a resample, each draw is an input of its own: an input that was drawn twice takes two places in the neighbour
+    lists of other inputs, but its copies are not each other's neighbours. Lists thus hold the same share of the sample,
+    k of N, as those of the original inputs. In simulations of related and unrelated RSMs of 60 inputs, the share of
     common neighbours has the same expected value, to 0.01, and a standard deviation 1.3 to 1.9 times that over new
     inputs: intervals are wide rather than short. Copies, which are the nearest to each other in both RSMs, would raise
     it. If k is a large part of the inputs, or there are few groups, resamples are more similar than the sample: with

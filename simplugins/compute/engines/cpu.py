@@ -155,6 +155,10 @@ class Strips:
         count = len(self.x)
         return count * (count - 1 + 2 * self.with_diagonal) // 2 if self.symmetric else count * len(self.y)
 
+    def pairs_of_strips(self) -> int:
+        """Return the number of pairs in all strips, including those below the diagonal in strips on it."""
+        return sum(strip.pairs for strip in self.strips())
+
     def strips(self) -> Iterator[Strip]:
         """Yield all strips, block by block, so that converted blocks are reused from the cache."""
         for rows in self._blocks(len(self.x)):
@@ -230,7 +234,7 @@ class Run(Strips):
     @property
     def pairs(self) -> int:
         """Number of pairs in all strips; positionwise strips on the diagonal include the pairs below it."""
-        return sum(strip.pairs for strip in self.strips()) if self.positionwise else super().pairs
+        return self.pairs_of_strips() if self.positionwise else super().pairs
 
     def _cut(self, rows: slice, columns: slice) -> Iterator[Strip]:
         """Cut two blocks into strips, or into one if it needs no affinities."""

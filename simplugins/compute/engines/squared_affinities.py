@@ -64,7 +64,7 @@ class _Run(Strips):
     @property
     def pairs(self) -> int:
         """Number of pairs in all strips; those on the diagonal include the pairs below it."""
-        return sum(strip.pairs for strip in self.strips())
+        return self.pairs_of_strips()
 
     def _cut(self, rows: slice, columns: slice) -> Iterator[Strip]:
         """Return two blocks as one strip."""

@@ -91,7 +91,7 @@ class _Run(Strips):
     @property
     def pairs(self) -> int:
         """Number of pairs in all strips; strips on the diagonal include the pairs below it."""
-        return sum(strip.pairs for strip in self.strips())
+        return self.pairs_of_strips()
 
     def _cut(self, rows: slice, columns: slice) -> Iterator[Strip]:
         yield Strip(rows, columns)
