@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from functools import cache
 from typing import Any, Protocol, TypeVar
@@ -53,30 +53,53 @@ class _SingleThreadedBlas:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.entered = 0
-        self.limiter: Any = None
+        self.original: list[tuple[Any, int]] = []
 
     def __enter__(self) -> None:
         with self.lock:
             if self.entered == 0:
-                self.limiter = _blas().limit(limits=1)
+                self.original = [(library, library.num_threads) for library in _blas()]
+                for library, _ in self.original:
+                    library.set_num_threads(1)
             self.entered += 1
 
     def __exit__(self, *exception: object) -> None:
         with self.lock:
             self.entered -= 1
             if self.entered == 0:
-                self.limiter.restore_original_limits()
+                for library, count in self.original:
+                    library.set_num_threads(count)
 
 
 _single_threaded_blas = _SingleThreadedBlas()
 
 
 @cache
-def _blas() -> Any:
-    """Return a controller of the loaded BLAS libraries; cached, since finding them takes milliseconds."""
+def _blas() -> list[Any]:
+    """Return controllers of the loaded BLAS libraries; cached, since finding them takes milliseconds."""
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController().select(user_api="blas")
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+_MOST_THREADS = 2**15
+"""Limit of the number of threads of the pool: calls within calls and in several threads never wait for each other."""
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """Return the pool of this process, whose threads wait for the next call; it starts one only if none is idle."""
+    return ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="simplugins")
+
+
+def _after_fork() -> None:
+    """Forget the threads of the parent process, which a child does not have."""
+    _pool.cache_clear()
+    _single_threaded_blas.lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def in_threads(
@@ -114,10 +137,11 @@ def in_threads(
     with (
         _single_threaded_blas,
         progress_counter(pairs, progress, title=title, unit="pair") if progress else nullcontext() as show,
-        ThreadPoolExecutor(threads, thread_name_prefix="simplugins") as pool,
     ):
+        started: list[Future[None]] = []
         try:
-            running = {pool.submit(worker, number) for number in range(threads)}
+            started.extend(_pool().submit(worker, number) for number in range(threads))
+            running = set(started)
             while running:
                 finished, running = wait(running, timeout=0.1, return_when="FIRST_EXCEPTION")
                 if show is not None:
@@ -126,3 +150,5 @@ def in_threads(
                     future.result()
         finally:
             stop.set()
+            wait(started)  # a task that has begun still writes its results, and BLAS must keep its limit
+            del work, remaining  # the pool forgets its call only when its threads get to it

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simplugins.activations.blocks import Block
 from simplugins.matching.matcher import Matcher, match_batch
 
 ROUNDING = {np.dtype(np.float32): 2.0**-21, np.dtype(np.float64): 2.0**-45}
@@ -23,10 +25,31 @@ class Scratch(threading.local):
     def product(self, rows: NDArray[np.floating], columns: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return ``rows @ columns``, valid until the thread's next product."""
         shape = (*rows.shape[:-1], columns.shape[-1])
+        return np.matmul(rows, columns, out=self._array(shape, rows.dtype))
+
+    def products(self, pairs: Sequence[tuple[Block, Block]]) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+        """Return the affinities of several blocks with one input each, one after the other, and their offsets.
+
+        All of these inputs have equal numbers of positions. Valid until the thread's next product.
+        """
+        if len(pairs) == 1:
+            inputs, other = pairs[0]
+            return self.product(inputs.vectors, other.vectors.T), inputs.offsets
+        count, first = sum(len(inputs.vectors) for inputs, _ in pairs), pairs[0][1].vectors
+        affinities = self._array((count, len(first)), first.dtype)
+        start, offsets = 0, [np.zeros(1, np.int64)]
+        for inputs, other in pairs:
+            stop = start + len(inputs.vectors)
+            np.matmul(inputs.vectors, other.vectors.T, out=affinities[start:stop])
+            offsets.append(inputs.offsets[1:] + start)
+            start = stop
+        return affinities, np.concatenate(offsets)
+
+    def _array(self, shape: tuple[int, ...], dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
         size = math.prod(shape)
-        if self.memory is None or self.memory.size < size or self.memory.dtype != rows.dtype:
-            self.memory = np.empty(size, rows.dtype)
-        return np.matmul(rows, columns, out=self.memory[:size].reshape(shape))
+        if self.memory is None or self.memory.size < size or self.memory.dtype != dtype:
+            self.memory = np.empty(size, dtype)
+        return self.memory[:size].reshape(shape)
 
 
 def matched_values(

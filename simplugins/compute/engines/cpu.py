@@ -3,9 +3,10 @@
 
 A strip consists of consecutive inputs against one other input. BLAS computes its affinities in one matrix product, and
 the matcher reads them in place. Both release the GIL, so Python threads keep all cores busy, also in Dask workers or a
-user's own threads; meanwhile, BLAS is limited to one thread. Each thread holds one strip (at most `TILE_BYTES` of
-affinities, or one pair if that is more) and the matcher's costs for one pair; converted inputs take about
-`CACHE_BYTES`.
+user's own threads; meanwhile, BLAS is limited to one thread. Strips of small sets are matched several at a time, since
+calling the matcher takes as long as matching two pairs of 49 positions. Each thread holds one such batch (at most
+`TILE_BYTES` of affinities, or one pair if that is more) and the matcher's costs for one pair; converted inputs take
+about `CACHE_BYTES`.
 
 Matchers with windows receive affinities window by window where that pays; affinities between windows are then not
 computed. A positionwise matcher needs no affinities: its strips are pairs of blocks, with one product of flattened
@@ -18,6 +19,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +40,12 @@ BLOCK_INPUTS = 64
 CALL_COST = 2**21
 """Number of multiplications that take about as long as calling the matcher from Python."""
 
+BATCH_BYTES = 2**20
+"""Size of the affinities from which a batch of strips is matched; they should stay in a core's cache."""
+
+BATCHES_LEFT = 2
+"""Minimum number of batches per thread that remain after each, so that all threads finish at about the same time."""
+
 POSITIONWISE_BYTES, POSITIONWISE_INPUTS = 32 * 2**20, 256
 """Size of blocks for a positionwise matcher, whose product costs less per pair, the larger the blocks are."""
 
@@ -53,6 +61,18 @@ class Strip:
     def pairs(self) -> int:
         """Number of pairs."""
         return int((self.rows.stop - self.rows.start) * (self.columns.stop - self.columns.start))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Strips that are matched together; the other inputs of all strips have equal numbers of positions."""
+
+    strips: list[Strip]
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs."""
+        return sum(strip.pairs for strip in self.strips)
 
 
 def aligned_products(
@@ -96,10 +116,7 @@ def aligned_products(
     other = x if y is None else y
     check_pair(x, other, matcher)
     run = Run(x, other, symmetric=y is None, matcher=matcher, certify=certify, tile_bytes=tile_bytes)
-    run.compile()
-    count = check_threads(threads)
-    in_threads(run.work, run.strips(), pairs=run.pairs, threads=count, progress=progress, title="matching")
-    return run.result()
+    return run.compute(threads, progress)
 
 
 _compiled: set[tuple[type[Matcher], np.dtype[np.floating], bool]] = set()
@@ -144,7 +161,8 @@ class Strips:
         self.block_size = max(1, min(most_inputs, most_bytes // max(x.input_bytes, y.input_bytes)))
         rows, columns = (int(positions.max()) for positions in (x.positions, y.positions))
         columns = columns if most_columns is None else min(columns, most_columns)
-        self.strip_inputs = max(1, tile_bytes // (rows * columns * self.dtype.itemsize))
+        self.pair_bytes = rows * columns * self.dtype.itemsize
+        self.strip_inputs = max(1, tile_bytes // self.pair_bytes)
         self.x_block = _cached_blocks(x, self.block_size, self.dtype, convert)
         self.y_block = self.x_block if y is x else _cached_blocks(y, self.block_size, self.dtype, convert)
         self.scratch = Scratch()
@@ -213,12 +231,18 @@ class Run(Strips):
             convert=convert,
         )
 
-    @property
-    def work(self) -> Callable[[Strip], None]:
-        """The function that works on a strip."""
+    def compute(self, threads: int | None, progress: bool | str) -> TileResult:
+        """Compute all pairs in threads, and return the completed matrices."""
+        self.compile()
+        count = check_threads(threads)
+        options: Any = {"pairs": self.pairs, "threads": count, "progress": progress, "title": "matching"}
         if self.positionwise:
-            return self.multiply_strip
-        return self.match_strip if self.window is None else self.match_windows
+            in_threads(self.multiply_strip, self.strips(), **options)
+        elif self.window is None:
+            in_threads(self.match_batch, self.batches(count), **options)
+        else:
+            in_threads(self.match_windows, self.strips(), **options)
+        return self.result()
 
     def compile(self) -> None:
         """Compile the matcher's loops, once per process; in the caller's thread, so that Ctrl-C can interrupt it."""
@@ -240,16 +264,39 @@ class Run(Strips):
         """Cut two blocks into strips, or into one if it needs no affinities."""
         return iter([Strip(rows, columns)]) if self.positionwise else super()._cut(rows, columns)
 
-    def match_strip(self, strip: Strip) -> None:
-        """Match a run of inputs with one other input."""
-        inputs, other = self._inputs(strip)
-        entries = strip.rows, strip.columns.start
-        affinities = self.scratch.product(inputs.vectors, other.vectors.T)
+    def batches(self, threads: int) -> Iterator[Batch]:
+        """Yield all strips in batches, which become smaller towards the end, so that all threads finish together."""
+        most, sizes = min(self.strip_inputs, max(1, BATCH_BYTES // self.pair_bytes)), self.y.positions
+        left, pairs, strips = self.pairs, 0, list[Strip]()
+        for strip in self.strips():
+            size = sizes[strip.columns.start]
+            if strips and (pairs + strip.pairs > self.strip_inputs or size != sizes[strips[0].columns.start]):
+                yield Batch(strips)
+                pairs, strips = 0, []
+            strips.append(strip)
+            pairs += strip.pairs
+            left -= strip.pairs
+            if pairs >= min(most, left // (BATCHES_LEFT * threads)):
+                yield Batch(strips)
+                pairs, strips = 0, []
+        if strips:
+            yield Batch(strips)
+
+    def match_batch(self, batch: Batch) -> None:
+        """Match several runs of inputs with one other input each."""
+        affinities, offsets = self.scratch.products([self._inputs(strip) for strip in batch.strips])
         if self.gap is None:
-            self.values[entries] = matched_values(self.matcher, affinities, inputs.offsets)
-            return
-        certified = match_and_certify(self.matcher, affinities, inputs.offsets)
-        self.values[entries], self.gap[entries] = certified.values, certified.gap
+            values, gap = matched_values(self.matcher, affinities, offsets), None
+        else:
+            certified = match_and_certify(self.matcher, affinities, offsets)
+            values, gap = certified.values, certified.gap
+        start = 0
+        for strip in batch.strips:
+            entries, stop = (strip.rows, strip.columns.start), start + strip.pairs
+            self.values[entries] = values[start:stop]
+            if self.gap is not None and gap is not None:
+                self.gap[entries] = gap[start:stop]
+            start = stop
 
     def match_windows(self, strip: Strip) -> None:
         """Match a run of inputs with one other input, window by window."""

@@ -6,11 +6,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common.threads import check_threads, in_threads
 from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import Block
 from simplugins.compute.affinities import ROUNDING, matched_values
-from simplugins.compute.engines.cpu import Run, Strip
+from simplugins.compute.engines.cpu import Batch, Run, Strip
 from simplugins.compute.job import TileResult, check_pair
 from simplugins.compute.memory import TILE_BYTES
 from simplugins.compute.tiling import mirror
@@ -82,13 +81,23 @@ def _computed(
     other = x if y is None else y
     check_pair(x, other, matcher)
     run = kind(x, other, symmetric=y is None, matcher=matcher, certify=certify, tile_bytes=TILE_BYTES)
-    run.compile()
-    count = check_threads(threads)
-    in_threads(run.work, run.strips(), pairs=run.pairs, threads=count, progress=progress, title="matching")
-    return run.result()
+    return run.compute(threads, progress)
 
 
-class _MatchedRun(Run):
+class _SingleStrips(Run):
+    """A run that works on one strip after the other."""
+
+    def match_batch(self, batch: Batch) -> None:
+        """Match several runs of inputs with one other input each."""
+        for strip in batch.strips:
+            self.match_strip(strip)
+
+    def match_strip(self, strip: Strip) -> None:
+        """Match a run of inputs with one other input."""
+        raise NotImplementedError
+
+
+class _MatchedRun(_SingleStrips):
     """Cosines with the norms of matched positions."""
 
     by_windows = False
@@ -151,7 +160,7 @@ def _cosines(values: NDArray[np.float64], lengths: NDArray[np.float64]) -> NDArr
     return np.clip(np.divide(values, lengths, out=np.zeros_like(values), where=lengths > 0), -1, 1)
 
 
-class _TransportRun(Run):
+class _TransportRun(_SingleStrips):
     """Optimal transport between uniform distributions over positions."""
 
     def compile(self) -> None:
