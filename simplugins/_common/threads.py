@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from functools import cache
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -121,34 +121,45 @@ def in_threads(
     title : str
         Title of the progress bar.
     """
-    stop, lock = threading.Event(), threading.Lock()
-    remaining = iter(tasks)
-    pairs_done = [0] * threads
-
-    def worker(number: int) -> None:
-        while not stop.is_set():
-            with lock:
-                task = next(remaining, None)
-            if task is None:
-                return
-            work(task)
-            pairs_done[number] += task.pairs
-
+    call = _Call(work, tasks, threads)
     with (
         _single_threaded_blas,
         progress_counter(pairs, progress, title=title, unit="pair") if progress else nullcontext() as show,
     ):
         started: list[Future[None]] = []
         try:
-            started.extend(_pool().submit(worker, number) for number in range(threads))
+            started.extend(_pool().submit(call.run, number) for number in range(threads))
             running = set(started)
             while running:
                 finished, running = wait(running, timeout=0.1, return_when="FIRST_EXCEPTION")
                 if show is not None:
-                    show(sum(pairs_done))
+                    show(sum(call.pairs_done))
                 for future in finished:
                     future.result()
         finally:
-            stop.set()
+            call.stop.set()
             wait(started)  # a task that has begun still writes its results, and BLAS must keep its limit
-            del work, remaining  # the pool forgets its call only when its threads get to it
+            call.forget()
+
+
+class _Call(Generic[T]):
+    """The tasks of a call, which its threads take one by one."""
+
+    def __init__(self, work: Callable[[T], None], tasks: Iterable[T], threads: int) -> None:
+        self.work, self.remaining = work, iter(tasks)
+        self.stop, self.lock = threading.Event(), threading.Lock()
+        self.pairs_done = [0] * threads
+
+    def run(self, number: int) -> None:
+        """Work on tasks until there are no more."""
+        while not self.stop.is_set():
+            with self.lock:
+                task = next(self.remaining, None)
+            if task is None:
+                return
+            self.work(task)
+            self.pairs_done[number] += task.pairs
+
+    def forget(self) -> None:
+        """Release everything that the tasks refer to; threads of the pool forget the call only a moment after it."""
+        del self.work, self.remaining

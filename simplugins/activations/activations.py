@@ -20,7 +20,6 @@ from simplugins.activations.blocks import (
     ArrayReader,
     Block,
     BlockReader,
-    Reader,
     chunks,
     measure_norms,
     offsets_of,
@@ -28,6 +27,7 @@ from simplugins.activations.blocks import (
 )
 from simplugins.activations.labels import check_labels
 from simplugins.activations.positions import read_drop_tokens
+from simplugins.activations.reader_protocol import Reader
 from simplugins.activations.readers import SelectionReader, SetsReader, is_list_of_sets, open_sets, read_sets
 from simplugins.activations.refinement import refine
 from simplugins.activations.scaling import check_norms, read_dtype

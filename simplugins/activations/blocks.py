@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from simplugins._common import arrays, ondisk
 from simplugins.activations.layouts import AUTO, COLOURS, Layout, layout_of
 from simplugins.activations.positions import read_mask, remaining_tokens
+from simplugins.activations.reader_protocol import Reader
 from simplugins.activations.scaling import (
     LEAST_SPREAD,
     SINGLE_POSITION,
@@ -23,6 +24,8 @@ from simplugins.activations.scaling import (
 
 CHUNK_BYTES = 16 * 2**20
 """Size of the chunks in which values are read one after the other, as float64."""
+_CONVERTED = 2**16
+"""Number of values that are converted to float64 at a time, such that they stay in the cache."""
 _SAFE_SQUARE = 50
 """Inputs with squared norms between ``2**-50`` and ``2**50`` need no scaling, in float32 or float64."""
 
@@ -62,11 +65,22 @@ class Block:
         """Return the block in host memory."""
         return Block(arrays.to_numpy(self.vectors, np.dtype(str(self.vectors.dtype))), self.offsets)
 
+    def widened(self) -> Block:
+        """Return the block in float64."""
+        return Block(self.vectors.astype(np.float64, order="C", copy=False), self.offsets)
+
     def squares(self) -> NDArray[np.float64]:
         """Return the (T,) squared norms of the vectors."""
-        with arrays.on_gpu(arrays.gpu_of(self.vectors)):
-            values, xp = self.vectors.astype(np.float64, copy=False), arrays.namespace(self.vectors)
-            return np.einsum("ij,ij->i", values, values) if xp is np else arrays.small_numpy(xp.square(values).sum(1))
+        if (xp := arrays.namespace(self.vectors)) is not np:
+            with arrays.on_gpu(arrays.gpu_of(self.vectors)):
+                return arrays.small_numpy(xp.square(self.vectors.astype(np.float64, copy=False)).sum(1))
+        count, step = len(self.vectors), max(1, _CONVERTED // max(1, self.vectors.shape[1]))
+        squares, memory = np.empty(count), np.empty((min(step, count), *self.vectors.shape[1:]))
+        for start in range(0, count, step):
+            values = memory[: count - start]
+            values[...] = self.vectors[start : start + step]
+            squares[start : start + step] = (values[:, None] @ values[:, :, None])[:, 0, 0]  # twice as fast as einsum
+        return squares
 
     def squared_norms(self, powers: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
         """Return the (n,) squared Frobenius norms of the inputs; with `powers`, of the inputs `scaled` in float64."""
@@ -78,13 +92,16 @@ class Block:
         """Return the sum of the flattened inputs, or else of all vectors, with one weight per input."""
         rows = weights if by_input else np.repeat(weights, np.diff(self.offsets))
         xp = arrays.namespace(self.vectors)
-        return _contract("i,ij->j", xp.asarray(rows), self.vectors.reshape(len(rows), -1))
+        return _contract("i,ij->j", xp.asarray(rows, self.vectors.dtype), self.vectors.reshape(len(rows), -1))
 
     def squares_along(self, direction: Any, *, by_input: bool) -> Any:
         """Return the (n,) or (T,) squared norms of the inputs', or else of the vectors', projections on a direction."""
+        direction = direction.astype(self.vectors.dtype, copy=False)
         projections = _contract("ij,j->i", self.vectors.reshape(-1, len(direction)), direction)
         xp = arrays.namespace(direction)
-        return xp.square(projections) / xp.maximum(_contract("i,i->", direction, direction), np.finfo(float).tiny)
+        return xp.square(projections) / xp.maximum(
+            _contract("i,i->", direction, direction), xp.finfo(direction.dtype).tiny
+        )
 
     def largest(self) -> NDArray[np.float64]:
         """Return the (n,) largest absolute values of the inputs, NaN for an input that contains one."""
@@ -106,36 +123,6 @@ def _contract(subscripts: str, a: Any, b: Any) -> Any:
 def offsets_of(sizes: Sequence[int] | NDArray[np.integer]) -> NDArray[np.int64]:
     """Return the offsets of a block whose inputs have these numbers of vectors."""
     return np.concatenate([[0], np.cumsum(sizes)])
-
-
-class Reader(Protocol):
-    """Reads inputs and converts them to unscaled blocks; can be pickled."""
-
-    def __call__(self, start: int, stop: int) -> Block:
-        """Read and convert the inputs from `start` to `stop`."""
-
-    def part(self, start: int, stop: int) -> Reader:
-        """Return a reader of the inputs from `start` to `stop`, without reading them."""
-
-    @property
-    def dtype(self) -> np.dtype[np.floating]:
-        """Type of the blocks, float32 or float64."""
-
-    @property
-    def channels(self) -> int:
-        """Length of the concept vectors."""
-
-    @property
-    def gpu(self) -> int | None:
-        """The index of the GPU that holds the values, or None."""
-
-    @property
-    def is_on_disk(self) -> bool:
-        """Whether other processes can read the inputs from disk, so that pickling does not copy them."""
-
-    @property
-    def chunk_bytes(self) -> int:
-        """Bytes per chunk, the smallest unit that can be read; 0 if the values are not chunked."""
 
 
 @dataclass(frozen=True)
@@ -329,19 +316,34 @@ def measure_norms(
     ValueError
         If a value is NaN or infinite, or its square does not fit a float64.
     """
+    in_dtype = dtype == np.float32 and reader.gpu is None
+    return _measure_norms(reader, positions, channels, dtype, np.dtype(np.float32 if in_dtype else np.float64))
+
+
+def _measure_norms(
+    reader: Reader,
+    positions: NDArray[np.int64],
+    channels: int,
+    dtype: np.dtype[np.floating],
+    precision: np.dtype[np.floating],
+) -> tuple[np.dtype[np.floating], NDArray[np.int64], NDArray[np.float64]]:
+    """Measure norms in float64, but what inputs have in common in `precision` unless there is a lot of it."""
     exponents, squared_norms = np.zeros(len(positions), np.int64), np.empty(len(positions))
     rounded_norms = np.empty(len(positions)) if dtype.itemsize < reader.dtype.itemsize else squared_norms
     by_input = len(positions) > 1 and bool((positions == positions[0]).all())
     shared, total = [], 0.0  # of the inputs read so far
     for start, stop in chunks(positions, channels):
         block = reader(start, stop)
-        block = Block(block.vectors.astype(np.float64, order="C", copy=False), block.offsets)
+        block = block if precision == np.float32 else block.widened()
         squares = block.squared_norms()
         if not ((squares > 2.0**-_SAFE_SQUARE) & (squares < 2.0**_SAFE_SQUARE)).all():
             largest = block.largest()
             if not np.isfinite(largest).all():
-                _report_not_finite(reader, positions, channels)
+                from simplugins.activations.not_finite import report_not_finite
+
+                report_not_finite(reader, positions, channels)
             exponents[start:stop] = scaling_exponents(largest, dtype, start)
+            block = block.widened()
             squares = block.squared_norms(-exponents[start:stop])
         squared_norms[start:stop] = np.ldexp(squares, 2 * exponents[start:stop])
         if rounded_norms is not squared_norms:
@@ -355,6 +357,8 @@ def measure_norms(
         along = np.add.reduceat(along, offsets_of(positions)[:-1])
     spread = _spread(along, squared_norms, len(positions) if by_input else int(positions.sum()))
     if spread < LEAST_SPREAD[dtype] * (SINGLE_POSITION if positions.max() == 1 else 1):
+        if precision == np.float32:
+            return _measure_norms(reader, positions, channels, dtype, np.dtype(np.float64))
         from simplugins.activations.common_means import sufficient_dtype
 
         requested, dtype = dtype, sufficient_dtype(reader, positions, channels, dtype, spread, by_input=by_input)
@@ -384,17 +388,3 @@ def _spread(shared: NDArray[np.float64], squared_norms: NDArray[np.float64], cou
     if count < 2 or not present.any():
         return 1.0
     return float(1 - np.median(shared[present] / squared_norms[present])) * count / (count - 1)
-
-
-def _report_not_finite(reader: Reader, positions: NDArray[np.int64], channels: int) -> None:
-    count, first = 0, -1
-    for start, stop in chunks(positions, channels):
-        block = reader(start, stop)
-        by_vector = arrays.small_numpy((~arrays.namespace(block.vectors).isfinite(block.vectors)).sum(1))
-        if by_vector.any() and first < 0:
-            row = int(np.flatnonzero(by_vector)[0])
-            first = start + int(np.searchsorted(block.offsets, row, side="right")) - 1
-        count += int(by_vector.sum())
-    raise ValueError(
-        f"activations contain {count} NaN or infinite values, the first of them in input {first} of {len(positions)}"
-    )

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common import arrays
-from simplugins.activations.blocks import Reader, chunks
+from simplugins.activations.blocks import chunks
+from simplugins.activations.reader_protocol import Reader
 from simplugins.activations.scaling import LEAST_SPREAD
 
 

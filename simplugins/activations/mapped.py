@@ -13,7 +13,8 @@ from numpy.typing import DTypeLike, NDArray
 from simplugins._common import arrays
 from simplugins._common.threads import in_threads
 from simplugins.activations.activations import Activations
-from simplugins.activations.blocks import CHUNK_BYTES, Block, BlockReader, Reader, chunks, offsets_of
+from simplugins.activations.blocks import CHUNK_BYTES, Block, BlockReader, chunks, offsets_of
+from simplugins.activations.reader_protocol import Reader
 from simplugins.activations.readers import DerivedReader
 
 BlockMap = Callable[[Block], Block]

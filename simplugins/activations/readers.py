@@ -12,8 +12,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from simplugins._common import arrays
 from simplugins._common.validation import error_prefix
-from simplugins.activations.blocks import Block, Reader, offsets_of, open_array, type_to_read
+from simplugins.activations.blocks import Block, offsets_of, open_array, type_to_read
 from simplugins.activations.layouts import RAGGED
+from simplugins.activations.reader_protocol import Reader
 from simplugins.activations.sources import check_channels_of_elements, read_set
 
 
