@@ -235,7 +235,9 @@ def match_batch(matcher: Matcher, affinities: NDArray[np.floating], offsets: NDA
         raise TypeError(
             f"matching {matcher.name!r}: expected match_batch to return Assignments, got {type_name(assignments)}"
         )
-    columns = returned_array(assignments.columns, f"matching {matcher.name!r}", "integer columns")
+    columns = assignments.columns
+    if type(columns) is not np.ndarray or columns.dtype != np.int64:
+        columns = returned_array(columns, f"matching {matcher.name!r}", "integer columns")
     rows, cols = affinities.shape
     if columns.shape != (rows,) or columns.dtype != np.int64:
         raise ValueError(

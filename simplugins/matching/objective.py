@@ -41,6 +41,45 @@ def assignment_magnitudes(affinities, offsets, columns, out):  # type: ignore[no
 
 
 @compiled
+def find_insufficient(affinities, problems, columns, shortfall, tolerance, exact, out):  # type: ignore[no-untyped-def]
+    """Find the problems whose values may fall short of the optimum by more than a share of them.
+
+    Parameters
+    ----------
+    affinities : (T, K) array
+    problems : (B, 4) int64 array
+        See `linear_assignment.assign_batch`.
+    columns : (T,) int64 array
+        Counted from the first of all columns.
+    shortfall : (B,) float64 array
+        Bounds on the shortfall of the values; infinite if there are none.
+    tolerance : float
+        The acceptable share of the optimum; 0 for exact values.
+    exact : float
+        The acceptable share of the sum of the absolute values of the matched affinities, for exact values.
+    out : (B,) bool array, written
+
+    Returns
+    -------
+    int
+        Number of problems found.
+    """
+    found = 0
+    for problem in range(len(problems)):
+        total, magnitude = 0.0, 0.0
+        for i in range(problems[problem, 0], problems[problem, 1]):
+            if columns[i] >= 0:
+                value = np.float64(affinities[i, columns[i]])
+                total += value
+                magnitude += abs(value)
+        bound = shortfall[problem]
+        allowed = tolerance * abs(total + bound) if tolerance > 0 else exact * magnitude
+        out[problem] = np.isinf(bound) or bound > allowed
+        found += out[problem]
+    return found
+
+
+@compiled
 def first_invalid(columns, offsets, cols, partial):  # type: ignore[no-untyped-def]
     """Return the index of the first problem with an invalid assignment (see `check_assignment`), or -1."""
     assigned_in = np.full(cols, -1)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,11 @@ EXACT = {np.dtype(np.float32): 2.0**-20, np.dtype(np.float64): 2.0**-44}
 larger bound are solved again on a finer scale."""
 
 MAX_REFINEMENTS = 8
+
+KEPT_ENTRIES = 2**14
+"""Largest number of affinities of a problem whose workspace a thread keeps."""
+
+_NONE = np.empty(0, np.int64)
 
 
 def solve(affinities: NDArray[np.floating], problems: NDArray[np.int64], *, tolerance: float = 0.0) -> Assignments:
@@ -35,8 +42,7 @@ def solve(affinities: NDArray[np.floating], problems: NDArray[np.int64], *, tole
         Columns, counted from the first of all K columns, and dual prices of each problem.
     """
     columns, prices, shortfall = _assign(affinities, problems, tolerance)
-    allowed = _allowed_shortfall(affinities, problems, columns, shortfall, tolerance)
-    for problem in np.flatnonzero(np.isinf(shortfall) | (shortfall > allowed)):
+    for problem in _insufficient(affinities, problems, columns, shortfall, tolerance):
         start, stop, first, end = problems[problem]
         block = affinities[start:stop, first:end].astype(np.float64, order="C")
         refined = _solve_finely(block, tolerance)
@@ -67,7 +73,7 @@ def _solve_finely(affinity: NDArray[np.float64], tolerance: float) -> Assignment
             best, least_difference = columns, difference
         if difference == 0:
             return Assignments(best, np.zeros_like(prices[0]))
-        if shortfall <= _allowed_shortfall(affinity, problem, columns, shortfall, tolerance):
+        if not _insufficient(affinity, problem, columns, shortfall, tolerance).size:
             break
         narrowed = np.maximum(affinity, largest - 2 * least_difference)
     return Assignments(best, np.ldexp(prices[0], exponent))
@@ -84,26 +90,43 @@ def _assign(
     affinities: NDArray[np.floating], problems: NDArray[np.int64], tolerance: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     rows, cols = (problems[:, 1::2] - problems[:, ::2]).max(0).tolist()
-    work = integer_costs.make_workspace(rows, cols, affinities.dtype)
     columns = np.full(len(affinities), -1)
     prices = np.zeros((len(problems), max(rows, cols)))
     shortfall = np.empty(len(problems))
+    work = _workspaces.get(rows, cols, affinities.dtype)
     linear_assignment.assign_batch(affinities, problems, work, tolerance, columns, prices, shortfall)
     return columns, prices, shortfall
 
 
-def _allowed_shortfall(
+class _Workspaces(threading.local):
+    """Keeps each thread's most recent workspace if it is small, since small problems are solved in little time."""
+
+    size: tuple[int, int, np.dtype[np.floating]] | None = None
+    latest: integer_costs.Workspace
+
+    def get(self, rows: int, cols: int, dtype: np.dtype[np.floating]) -> integer_costs.Workspace:
+        """Return a workspace for problems of a size."""
+        if self.size == (rows, cols, dtype):
+            return self.latest
+        work = integer_costs.make_workspace(rows, cols, dtype)
+        if rows * cols <= KEPT_ENTRIES:
+            self.size, self.latest = (rows, cols, dtype), work
+        return work
+
+
+_workspaces = _Workspaces()
+
+
+def _insufficient(
     affinities: NDArray[np.floating],
     problems: NDArray[np.int64],
     columns: NDArray[np.int64],
     shortfall: NDArray[np.float64],
     tolerance: float,
-) -> NDArray[np.float64]:
-    """Return the largest acceptable shortfall of each value."""
-    offsets = np.append(problems[:, 0], len(affinities))  # rows that belong to no problem have no column
-    sums = np.empty(len(shortfall))
-    if tolerance:
-        objective.assignment_values(affinities, offsets, columns, sums)
-        return tolerance * np.abs(sums + shortfall)
-    objective.assignment_magnitudes(affinities, offsets, columns, sums)
-    return EXACT[affinities.dtype] * sums
+) -> NDArray[np.int64]:
+    """Return the problems whose values may fall short of the optimum by more than is acceptable."""
+    insufficient = np.empty(len(problems), np.bool_)
+    exact = EXACT[affinities.dtype]
+    if objective.find_insufficient(affinities, problems, columns, shortfall, tolerance, exact, insufficient):
+        return np.flatnonzero(insufficient)
+    return _NONE

@@ -67,6 +67,38 @@ def test_results_do_not_depend_on_threads_and_tiles(matcher):
             np.testing.assert_allclose(result, reference, rtol=1e-6)
 
 
+@pytest.mark.parametrize("sizes", [(7, 8), (3, 9)], ids=["equal", "unequal"])
+@pytest.mark.parametrize("certify", [False, True])
+def test_values_and_gaps_are_equal_for_any_number_of_threads(sizes, certify):
+    rng = np.random.default_rng(0)
+    x, y = (
+        Activations.from_array([rng.normal(size=(size, 5)) for size in np.sort(rng.integers(*sizes, count))])
+        for count in (150, 40)
+    )
+    for other in (None, y):
+        one = cpu.aligned_products(x, other, Optimal(), threads=1, certify=certify)
+        np.testing.assert_allclose(one.values, aligned_products(list(x.sets()), list((other or x).sets())), rtol=1e-9)
+        for threads in (2, 3, 40):
+            many = cpu.aligned_products(x, other, Optimal(), threads=threads, certify=certify)
+            np.testing.assert_array_equal(many.values, one.values)
+            assert not certify or np.array_equal(many.gap, one.gap)
+
+
+@pytest.mark.parametrize("count", [2, 24, 100])
+@pytest.mark.parametrize("threads", [1, 2, 64])
+def test_batches_hold_every_pair_once_within_the_limit(count, threads):
+    sizes = np.random.default_rng(count).integers(1, 4, count).cumsum()[::-1] % 5 + 1
+    x = Activations.from_array([np.ones((size, 2)) for size in sizes])
+    run = cpu.Run(x, x, symmetric=True, matcher=Optimal(), certify=False, tile_bytes=50 * 8 * 25)
+    met = np.zeros((count, count), int)
+    for batch in run.batches(threads):
+        assert batch.pairs <= 50
+        assert len({sizes[strip.columns.start] for strip in batch.strips}) == 1
+        for strip in batch.strips:
+            met[strip.rows, strip.columns] += 1
+    np.testing.assert_array_equal(met, np.triu(np.ones((count, count), int), 1))
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_sets_of_different_sizes_match_the_smaller_into_the_larger(products, dtype):
     rng = np.random.default_rng(3)

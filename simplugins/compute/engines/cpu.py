@@ -40,7 +40,7 @@ BLOCK_INPUTS = 64
 CALL_COST = 2**21
 """Number of multiplications that take about as long as calling the matcher from Python."""
 
-BATCH_BYTES = 2**20
+BATCH_BYTES = 2**21
 """Size of the affinities from which a batch of strips is matched; they should stay in a core's cache."""
 
 BATCHES_LEFT = 2
@@ -198,9 +198,8 @@ class Strips:
         return self._part(self.x_block, strip.rows), self._part(self.y_block, strip.columns)
 
     def _part(self, block: Callable[[int], Block], inputs: slice) -> Block:
-        number = inputs.start // self.block_size
-        first = number * self.block_size
-        return block(number).rows(inputs.start - first, inputs.stop - first)
+        number, start = divmod(inputs.start, self.block_size)
+        return block(number).rows(start, start + inputs.stop - inputs.start)
 
 
 class Run(Strips):
@@ -264,6 +263,15 @@ class Run(Strips):
         """Cut two blocks into strips, or into one if it needs no affinities."""
         return iter([Strip(rows, columns)]) if self.positionwise else super()._cut(rows, columns)
 
+    def _inputs_of(self, batch: Batch) -> list[tuple[Block, Block]]:
+        """Return the inputs of each strip; consecutive strips often have the same rows."""
+        inputs: list[tuple[Block, Block]] = []
+        for number, strip in enumerate(batch.strips):
+            same = number > 0 and strip.rows == batch.strips[number - 1].rows
+            rows = inputs[-1][0] if same else self._part(self.x_block, strip.rows)
+            inputs.append((rows, self._part(self.y_block, strip.columns)))
+        return inputs
+
     def batches(self, threads: int) -> Iterator[Batch]:
         """Yield all strips in batches, which become smaller towards the end, so that all threads finish together."""
         most, sizes = min(self.strip_inputs, max(1, BATCH_BYTES // self.pair_bytes)), self.y.positions
@@ -284,7 +292,7 @@ class Run(Strips):
 
     def match_batch(self, batch: Batch) -> None:
         """Match several runs of inputs with one other input each."""
-        affinities, offsets = self.scratch.products([self._inputs(strip) for strip in batch.strips])
+        affinities, offsets = self.scratch.products(self._inputs_of(batch))
         if self.gap is None:
             values, gap = matched_values(self.matcher, affinities, offsets), None
         else:
