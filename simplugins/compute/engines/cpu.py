@@ -3,10 +3,9 @@
 
 A strip consists of consecutive inputs against one other input. BLAS computes its affinities in one matrix product, and
 the matcher reads them in place. Both release the GIL, so Python threads keep all cores busy, also in Dask workers or a
-user's own threads; meanwhile, BLAS is limited to one thread. Strips of small sets are matched several at a time, since
-calling the matcher takes as long as matching two pairs of 49 positions. Each thread holds one such batch (at most
-`TILE_BYTES` of affinities, or one pair if that is more) and the matcher's costs for one pair; converted inputs take
-about `CACHE_BYTES`.
+user's own threads; meanwhile, BLAS is limited to one thread. Strips of small sets are matched in batches, since a call
+of the matcher takes as long as some pairs. Each thread holds one batch (at most `TILE_BYTES` of affinities, or one pair
+if that is more) and the matcher's costs for one pair; converted inputs take about `CACHE_BYTES`.
 
 Matchers with windows receive affinities window by window where that pays; affinities between windows are then not
 computed. A positionwise matcher needs no affinities: its strips are pairs of blocks, with one product of flattened
@@ -16,6 +15,7 @@ responses each. Certificates always need all affinities.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -42,6 +42,9 @@ CALL_COST = 2**21
 
 BATCH_BYTES = 2**21
 """Size of the affinities from which a batch of strips is matched; they should stay in a core's cache."""
+
+STRIP_BYTES, STRIP_INPUTS = 2**20, 8
+"""Size of the inputs of a strip if a batch has several, and their minimum number: each strip reads them again."""
 
 BATCHES_LEFT = 2
 """Minimum number of batches per thread that remain after each, so that all threads finish at about the same time."""
@@ -162,7 +165,7 @@ class Strips:
         rows, columns = (int(positions.max()) for positions in (x.positions, y.positions))
         columns = columns if most_columns is None else min(columns, most_columns)
         self.pair_bytes = rows * columns * self.dtype.itemsize
-        self.strip_inputs = max(1, tile_bytes // self.pair_bytes)
+        self.tile_pairs = self.strip_inputs = max(1, tile_bytes // self.pair_bytes)
         self.x_block = _cached_blocks(x, self.block_size, self.dtype, convert)
         self.y_block = self.x_block if y is x else _cached_blocks(y, self.block_size, self.dtype, convert)
         self.scratch = Scratch()
@@ -189,10 +192,14 @@ class Strips:
 
     def _cut(self, rows: slice, columns: slice) -> Iterator[Strip]:
         """Cut two blocks into strips; symmetric results only need pairs above the diagonal."""
-        for j in reversed(range(columns.start, columns.stop)):  # the longest strips first
-            last = min(rows.stop, j + self.with_diagonal) if self.symmetric else rows.stop
-            for start in range(rows.start, last, self.strip_inputs):
-                yield Strip(slice(start, min(start + self.strip_inputs, last)), slice(j, j + 1))
+        count = rows.stop - rows.start
+        size = min(math.ceil(count / max(1, count // self.strip_inputs)), self.tile_pairs)
+        for start in range(rows.start, rows.stop, size):
+            stop = min(start + size, rows.stop)
+            for j in reversed(range(columns.start, columns.stop)):  # the longest strips first
+                last = min(stop, j + self.with_diagonal) if self.symmetric else stop
+                if start < last:
+                    yield Strip(slice(start, last), slice(j, j + 1))
 
     def _inputs(self, strip: Strip) -> tuple[Block, Block]:
         return self._part(self.x_block, strip.rows), self._part(self.y_block, strip.columns)
@@ -218,17 +225,13 @@ class Run(Strips):
         whole = certify or not self.by_windows
         self.window = None if whole else _worthwhile_window(x, y, matcher.window)
         convert = _by_norm if matcher.by_norm and not self.positionwise else None
-        limits = (POSITIONWISE_INPUTS, POSITIONWISE_BYTES) if self.positionwise else (BLOCK_INPUTS, BLOCK_BYTES)
-        super().__init__(
-            x,
-            y,
-            symmetric=symmetric,
-            tile_bytes=tile_bytes,
-            most_inputs=limits[0],
-            most_bytes=limits[1],
-            most_columns=self.window,
-            convert=convert,
-        )
+        inputs, size = (POSITIONWISE_INPUTS, POSITIONWISE_BYTES) if self.positionwise else (BLOCK_INPUTS, BLOCK_BYTES)
+        limits: Any = {"tile_bytes": tile_bytes, "most_inputs": inputs, "most_bytes": size, "most_columns": self.window}
+        super().__init__(x, y, symmetric=symmetric, convert=convert, **limits)
+        self.batch_pairs = max(1, BATCH_BYTES // self.pair_bytes)
+        rows = max(STRIP_INPUTS, STRIP_BYTES // x.input_bytes)
+        if self.window is None and self.batch_pairs >= 2 * rows:
+            self.strip_inputs = min(self.strip_inputs, rows)
 
     def compute(self, threads: int | None, progress: bool | str) -> TileResult:
         """Compute all pairs in threads, and return the completed matrices."""
@@ -273,12 +276,12 @@ class Run(Strips):
         return inputs
 
     def batches(self, threads: int) -> Iterator[Batch]:
-        """Yield all strips in batches, which become smaller towards the end, so that all threads finish together."""
-        most, sizes = min(self.strip_inputs, max(1, BATCH_BYTES // self.pair_bytes)), self.y.positions
+        """Yield all strips in batches, smaller ones towards the end."""
+        most, sizes = min(self.batch_pairs, self.tile_pairs), self.y.positions
         left, pairs, strips = self.pairs, 0, list[Strip]()
         for strip in self.strips():
-            size = sizes[strip.columns.start]
-            if strips and (pairs + strip.pairs > self.strip_inputs or size != sizes[strips[0].columns.start]):
+            differs = strips and sizes[strip.columns.start] != sizes[strips[0].columns.start]
+            if differs or pairs + strip.pairs > self.tile_pairs:
                 yield Batch(strips)
                 pairs, strips = 0, []
             strips.append(strip)
