@@ -34,6 +34,16 @@ def load_layer(layer: str) -> Activations:
     return np.ascontiguousarray(vectors, dtype=np.float32)
 
 
+def with_copies(activations: Activations, copies: int) -> Activations:
+    """Return inputs and, for more than one copy, these again with noise of a tenth of each channel's deviation."""
+    rng, deviation = np.random.default_rng(0), activations.std((0, 1), dtype=np.float64)
+    noisy = [
+        (activations + 0.1 * deviation * rng.normal(size=activations.shape)).astype(np.float32)
+        for _ in range(copies - 1)
+    ]
+    return np.concatenate([activations, *noisy])
+
+
 def describe(activations: Activations) -> dict[str, int]:
     """Return the size of a benchmark's problem."""
     count, positions, channels = activations.shape

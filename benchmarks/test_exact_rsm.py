@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inputs import describe, load_layer
+from inputs import describe, load_layer, with_copies
 from machine import environment
 from pytest_benchmark.fixture import BenchmarkFixture
 from solvers import COMPETITORS, RTOL, Activations, Competitor, Products
@@ -37,12 +37,7 @@ FIRST_CALL_ROUNDS = 3
 def load(size: str) -> Activations:
     """Load the activations of a named size as (N, S, C)."""
     layer, copies = SIZES[size]
-    original = load_layer(layer)
-    rng, deviation = np.random.default_rng(0), original.std((0, 1), dtype=np.float64)
-    noisy = [
-        (original + 0.1 * deviation * rng.normal(size=original.shape)).astype(np.float32) for _ in range(copies - 1)
-    ]
-    return np.concatenate([original, *noisy])
+    return with_copies(load_layer(layer), copies)
 
 
 @cache
