@@ -61,7 +61,8 @@ COMPETITORS = {"simplugins": call, "lapx": lapx_batch, "lapx, threads": lapx_thr
 
 def least(work: Callable[[Activations, int], object], activations: Activations, threads: int) -> tuple[float, ...]:
     """Return the least wall time, processor time and processor time of the caller's thread of repeated calls."""
-    times, end = [], perf_counter() + SECONDS
+    times: list[NDArray[np.float64]] = []
+    end = perf_counter() + SECONDS
     while not times or perf_counter() < end:
         before = perf_counter(), process_time(), thread_time()
         work(activations, threads)

@@ -34,7 +34,8 @@ def is_cupy(array: Any) -> bool:
 
 
 def _comes_from(library: str, array: Any) -> bool:
-    return any(base.__module__.split(".")[0] == library for base in type(array).__mro__)
+    kind = type(array)
+    return kind is not np.ndarray and any(base.__module__.split(".")[0] == library for base in kind.__mro__)
 
 
 def is_lazy(array: Any) -> bool:
