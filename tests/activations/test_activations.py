@@ -460,3 +460,13 @@ def nan_at(index):
 def test_bad_input_is_named(source, options, error, message):
     with pytest.raises(error, match=message):
         Activations.from_array(source, **options)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_opposite_inputs_have_norms_and_nothing_in_common(dtype):
+    x = np.random.default_rng(0).normal(size=(1, 700, 120)).astype(dtype)
+    activations = Activations.from_array(np.concatenate([x, -x]))  # a mean of exactly zero
+    assert activations.dtype == dtype
+    assert not activations.widened
+    exact = np.square(x, dtype=np.float64).sum()
+    np.testing.assert_allclose(activations.squared_norms, [exact, exact], rtol=1e-14)
