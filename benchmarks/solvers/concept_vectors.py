@@ -82,7 +82,7 @@ def eight_bit(rng: np.random.Generator, rows: int, cols: int) -> Matrix:
     """Rectified vectors quantised to 8 bits, as integers."""
     x, y = rectified(rng, rows, 64), rectified(rng, cols, 64)
     step = max(x.max(), y.max()) / 255
-    return np.round(x / step) @ np.round(y / step).T
+    return np.asarray(np.round(x / step) @ np.round(y / step).T)
 
 
 def spikes(rng: np.random.Generator, rows: int, cols: int) -> Matrix:

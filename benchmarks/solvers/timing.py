@@ -54,7 +54,7 @@ class Budget:
     limit: float = 4.0
 
 
-QUICK = Budget(elements=400_000, turns=5, seconds=0.3, limit=1.0)
+SINGLE = Budget(elements=400_000, turns=5, seconds=0.3, limit=1.0)
 
 
 @dataclass
