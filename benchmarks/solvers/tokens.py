@@ -62,7 +62,7 @@ def vit(rng: np.random.Generator, rows: int, cols: int) -> Matrix:
 
     def image(count: int) -> Matrix:
         tokens = common + scales * rng.standard_normal((count, channels))
-        high = 1 + rng.choice(count - 1, max(1, count // 50), replace=False)
+        high = (1 + rng.choice(max(1, count - 1), max(1, count // 50), replace=False)) % count
         tokens[high] = 50 * (outlier + 0.1 * rng.standard_normal((len(high), channels)))
         tokens[0] = 5 * rng.standard_normal(channels)
         return tokens
