@@ -34,9 +34,9 @@ SHAPES = (
     Shape(49, 49, "float64"),
     Shape(196, 196, "float64"),
 )
-WHOLE = Budget(elements=500_000, turns=5, seconds=0.4, limit=6.0)
+WHOLE = Budget(elements=500_000, turns=5, seconds=0.4, limit=5.0)
 
-QUICK_SHAPES = (Shape(16, 16), Shape(16, 20), Shape(16, 16, "float64"))
+QUICK_SHAPES = (Shape(9, 9, some=True), Shape(9, 12, some=True), Shape(9, 9, "float64", some=True))
 FAST = Budget(elements=2000, turns=1, seconds=0.0, limit=1.0)
 """For a test of all steps."""
 

@@ -25,6 +25,9 @@ EXACT = {"float32": 2.0**-20, "float64": 2.0**-44}
 LEAST_SECONDS = 0.004
 """A turn repeats short calls for at least this long."""
 
+ONCE = 0.5
+"""A call of at least this many seconds is not repeated."""
+
 PROBED = 1000
 """Minimum size at which the time is predicted from a smaller problem."""
 
@@ -104,8 +107,8 @@ def measure(key: str, rows: int, cols: int, dtype: str, budget: Budget, seed: in
     problems = FAMILIES[key].problems(rows, cols, count, np.dtype(dtype).type, seed)
     both = [problems]
     both.append(np.ascontiguousarray(problems.transpose(0, 2, 1)))
-    skipped = _too_slow(key, rows, cols, dtype, budget, seed)
-    ways = [_entries(problems, skipped, rows == cols) for problems in both]
+    skipped, routine = _probe(key, rows, cols, dtype, budget, seed)
+    ways = [_entries(problems, skipped, routine) for problems in both]
     best = [_warm_up(entries, dtype) for entries in ways]
     _take_turns(ways, budget)
     results = [_summarise(entries) for entries in ways]
@@ -122,18 +125,19 @@ def measure(key: str, rows: int, cols: int, dtype: str, budget: Budget, seed: in
     }
 
 
-def _entries(problems: Problems, skipped: dict[str, float], square: bool) -> dict[str, Entry]:
+def _entries(problems: Problems, skipped: dict[str, float], routine: str | None) -> dict[str, Entry]:
     entries = {OURS: Entry(competing.ours, problems)}
     entries[SCIPY] = Entry(competing.scipy, problems)
-    entries[LAPX] = _fastest_lapx(-problems)
-    if square and competing.has_pot() and problems.shape[1] <= POT_SIZE:
+    lapx = routine or _fastest_lapx(-problems)[0]
+    entries[LAPX] = Entry(competing.LAPX_ROUTINES[lapx], -problems, lapx)
+    if competing.has_pot() and problems.shape[1] == problems.shape[2] <= POT_SIZE:
         some = max(1, len(problems) // 10)
         entries[POT] = Entry(competing.pot, -problems[:some])
     return {name: entry for name, entry in entries.items() if name not in skipped}
 
 
-def _fastest_lapx(negated: Problems) -> Entry:
-    """Return lapx's routine with the shortest time on some of the problems, of those that reach the best value."""
+def _fastest_lapx(negated: Problems) -> tuple[str, float]:
+    """Return the fastest of lapx's routines that reach the best value on some of the problems, and its seconds."""
     some = negated[: max(1, len(negated) // 4)]
     times, reached = {}, {}
     for name, solve in competing.LAPX_ROUTINES.items():
@@ -147,26 +151,28 @@ def _fastest_lapx(negated: Problems) -> Entry:
         name for name, (value, size) in reached.items() if (value - least <= EXACT[str(negated.dtype)] * size).all()
     ]
     name = min(exact, key=lambda routine: times[routine])
-    return Entry(competing.LAPX_ROUTINES[name], negated, name)
+    return name, times[name]
 
 
-def _too_slow(key: str, rows: int, cols: int, dtype: str, budget: Budget, seed: int) -> dict[str, float]:
-    """Return the predicted seconds per problem of the solvers that take longer than the limit."""
+def _probe(
+    key: str, rows: int, cols: int, dtype: str, budget: Budget, seed: int
+) -> tuple[dict[str, float], str | None]:
+    """Solve a smaller problem of a family if the problems are large.
+
+    Returns the predicted seconds per problem of the solvers that would take longer than the limit, and the fastest one
+    of lapx's routines; for small problems, nothing is skipped, and the routine is None.
+    """
     if max(rows, cols) < PROBED:
-        return {}
+        return {}, None
     problem = FAMILIES[key].problems(rows // 4, cols // 4, 1, np.dtype(dtype).type, seed)
-    solvers: dict[str, tuple[Solve, Problems]] = {
-        OURS: (competing.ours, problem),
-        SCIPY: (competing.scipy, problem),
-        LAPX: (competing.LAPX_ROUTINES["lapjvr_batch"], -problem),
-    }
-    predicted = {}
-    for name, (solve, given) in solvers.items():
-        entry = Entry(solve, given)
+    seconds = {}
+    for name, solve in {OURS: competing.ours, SCIPY: competing.scipy}.items():
+        entry = Entry(solve, problem)
         entry.run()
         entry.run()
-        predicted[name] = 64 * min(entry.seconds)
-    return {name: seconds for name, seconds in predicted.items() if seconds > budget.limit}
+        seconds[name] = min(entry.seconds)
+    routine, seconds[LAPX] = _fastest_lapx(-problem)
+    return {name: 64 * time for name, time in seconds.items() if 64 * time > budget.limit}, routine
 
 
 def _warm_up(entries: dict[str, Entry], dtype: str) -> dict[str, Any]:
@@ -176,10 +182,12 @@ def _warm_up(entries: dict[str, Entry], dtype: str) -> dict[str, Any]:
         sign = -1 if name in (LAPX, POT) else 1
         value, size = competing.values(entry.problems, entry.run())
         if name == OURS:
-            entry.run()  # the first call may compile
+            entry.seconds.clear()  # the first call may compile
+            entry.run()
         reached[name] = sign * value, size
-        entry.repeats = int(np.clip(LEAST_SECONDS / entry.seconds[-1], 1, 50))
-        entry.seconds.clear()
+        if entry.seconds[0] < ONCE:
+            entry.repeats = int(np.clip(LEAST_SECONDS / entry.seconds[0], 1, 50))
+            entry.seconds.clear()
     shortfall = {name: _shortfall(name, reached) for name in reached}
     return {"shortfall": shortfall, "exact": shortfall.get(OURS, 0.0) <= EXACT[dtype]}
 
@@ -195,7 +203,8 @@ def _take_turns(ways: list[dict[str, Entry]], budget: Budget) -> None:
     for _ in range(budget.turns):
         for entries in ways:
             for entry in entries.values():
-                entry.run()
+                if not entry.seconds or entry.seconds[0] < ONCE:
+                    entry.run()
         if perf_counter() - start > budget.seconds:
             return
 
