@@ -13,12 +13,12 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
+from competitors import RTOL, Activations, scipy_threads
 from cost_picture import draw_cost
 from inputs import ROOT
 from machine import environment
 from on_gpu.inputs import Case, count_pairs, load
 from runs import format_origin, read_arguments, write_report
-from solvers import RTOL, Activations, scipy_threads
 
 import simplugins
 from simplugins.plotting.heatmaps import save_figure

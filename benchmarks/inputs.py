@@ -12,7 +12,7 @@ import numpy as np
 from simplugins.data import load_photos
 
 if TYPE_CHECKING:
-    from solvers import Activations
+    from competitors import Activations
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = {

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
+from competitors import COMPETITORS, FLOOR, OWN
 from runs import (
     Rows,
     describe_run,
@@ -21,7 +22,6 @@ from runs import (
     run_suite,
     write_report,
 )
-from solvers import COMPETITORS, FLOOR, OWN
 from test_exact_rsm import CACHES, FIRST_CALL, SIZES
 from turns import TURNS
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Benchmarks of exact semantic RSMs on real activations, against the competitors in `solvers`.
+"""Benchmarks of exact semantic RSMs on real activations, against the competitors in `competitors`.
 
 Competitors take turns (see `turns`), and `report` compares times of the same turn. No test asserts a time, but every
 result is checked before it is timed.
@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from competitors import COMPETITORS, RTOL, Activations, Competitor, Products
 from inputs import describe, load_layer, with_copies
 from machine import environment
 from pytest_benchmark.fixture import BenchmarkFixture
-from solvers import COMPETITORS, RTOL, Activations, Competitor, Products
 from turns import TURNS, first_call
 
 import simplugins

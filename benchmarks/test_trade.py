@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from competitors import COMPETITORS, RTOL, Activations, Products, optimal_products
 from inputs import describe, load_layer
 from machine import environment
 from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
-from solvers import COMPETITORS, RTOL, Activations, Products, optimal_products
 from turns import LEAST_ROUNDS, first_call
 
 import simplugins
@@ -61,7 +61,7 @@ def own(
 
 
 def peer(name: str) -> Matching:
-    """Solve with another library; see `solvers`."""
+    """Solve with another library; see `competitors`."""
     return Matching(COMPETITORS[name].compute, largest_gap=0, turns=1, least_rounds=1)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from time import perf_counter
 
 import numpy as np
-from solvers import Activations, Products
+from competitors import Activations, Products
 
 TURNS = 5
 TURN_SECONDS = 0.5
