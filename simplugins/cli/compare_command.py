@@ -118,8 +118,8 @@ def compare(
     from simplugins.comparisons.layers import compare_layers
 
     check_results(out or [], figure, TABLES, force=force)
-    calibration: dict[str, Any] = {"calibrate": calibrate, "permutations": permutations, "alpha": alpha, "seed": seed}
-    resampling: dict[str, Any] = {"intervals": intervals, "resamples": resamples, "confidence": confidence}
+    inference: dict[str, Any] = {"calibrate": calibrate, "permutations": permutations, "alpha": alpha, "seed": seed}
+    inference |= {"intervals": intervals, "resamples": resamples, "confidence": confidence}
     comparison = compare_layers(
         measure=read_measures([measure], measure_option)[0],
         matching=read_matching(matching, matching_option),
@@ -128,8 +128,7 @@ def compare(
         method_options=read_options("--method-option", method_option),
         align=align,
         missing=missing,
-        **calibration,
-        **resampling,
+        **inference,
         groups=read_groups_file(groups, groups_key),
         yardsticks=_read_yardsticks(yardstick, layer or []),
         layout=layout,
