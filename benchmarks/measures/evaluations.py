@@ -62,7 +62,7 @@ def by_chance(rsms: RSMs, method: Any) -> float:
         simplugins.calibrate(a, b, method, permutations=_ORDERS, seed=i)
         for i, (a, b) in enumerate(zip(first, second, strict=True))
     ]
-    return float(np.mean([result.expected for result in results]))
+    return float(np.mean([result.chance for result in results]))
 
 
 def structure_of(population: Population, size: Size) -> tuple[Values, Array, float]:

@@ -100,7 +100,7 @@ def rank(rsm: RSM, data: Dataset, k: int) -> Retrieval:
 
 
 def _compared(results: Mapping[str, Retrieval], metric: str, data: Dataset) -> Row:
-    values = {kind: _estimate(result.metrics[metric], result.metrics[metric].mean) for kind, result in results.items()}
+    values = {kind: _estimate(result.metrics[metric], result.metrics[metric].value) for kind, result in results.items()}
     differences = {}
     for name, first, second in _pairs(results):
         options: dict[str, Any] = {"resamples": RESAMPLES, "confidence": CONFIDENCE}
@@ -139,7 +139,7 @@ def evaluate_outputs(represented: Representations) -> list[Row]:
             for kind, rsm in rsms.items():
                 if method == "rsa-spearman" or kind in KINDS:
                     correlation = bootstrap_interval(rsm, outputs, method, **options)
-                    values[kind] = _estimate(correlation, correlation.estimate)
+                    values[kind] = _estimate(correlation, correlation.value)
             for pair, first, second in _pairs({kind: rsms[kind] for kind in values}):
                 test = difference_test((first, outputs), (second, outputs), method, **options)
                 differences[pair] = _estimate(test, test.difference)
@@ -166,7 +166,7 @@ def evaluate_agreement(represented: Representations) -> list[Row]:
         calibration = calibrate(a, b, "cka-debiased", orders=orders)
         return {
             "inputs": len(few),
-            "debiased": calibration.observed,
+            "debiased": calibration.value,
             "calibrated": calibration.score,
             "p": calibration.p_value,
             "biased": compare(a, b, "cka"),

@@ -40,5 +40,5 @@ def _decoupled(data: Dataset, layers: tuple[Layer, Layer], maps: tuple[Activatio
         "layers": [vars(layer) for layer in layers],
         "inputs": len(data),
         "method": result.method,
-        "results": {row.pop("name"): row for row in result.table()},
+        "results": {row.pop("name"): row | {"calibrated": row.pop("score")} for row in result.table()},
     }

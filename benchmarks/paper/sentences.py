@@ -132,7 +132,7 @@ def _ranked(rsm: RSM, texts: Texts) -> Retrieval:
 
 
 def _estimate(metric: Any) -> dict[str, float]:
-    return {"estimate": metric.mean, "low": metric.low, "high": metric.high}
+    return {"estimate": metric.value, "low": metric.low, "high": metric.high}
 
 
 def _differences(semantic: Retrieval, other: Retrieval, texts: Texts, name: str) -> dict[str, dict[str, float]]:

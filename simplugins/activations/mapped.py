@@ -115,7 +115,8 @@ def mapped(
     with arrays.on_gpu(activations.gpu):
         if 8 * int(sizes.sum()) * length <= held_bytes:
             on_gpu = activations.gpu is not None
-            reader = BlockReader(reader(0, len(sizes)) if on_gpu else _whole(reader, offsets_of(sizes), threads))
+            part = max(1, _PART_BYTES // (8 * activations.channels * int(activations.positions.max())))
+            reader = BlockReader(reader(0, len(sizes)) if on_gpu else _whole(reader, offsets_of(sizes), part, threads))
         result = Activations.from_reader(
             reader,
             sizes,
@@ -129,7 +130,10 @@ def mapped(
 
 
 _PARTS = 4
-"""Number of parts per thread, so that all threads finish at about the same time."""
+"""Least number of parts per thread, so that all threads finish at about the same time."""
+
+_PART_BYTES = 2**20
+"""Size of the float64 values of a part, at most (unless one input has more), so that they stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -145,10 +149,12 @@ class _Part:
         return self.stop - self.start
 
 
-def _whole(reader: Reader, offsets: NDArray[np.int64], threads: int) -> Block:
-    """Read all inputs into host memory, in several threads."""
+def _whole(reader: Reader, offsets: NDArray[np.int64], part: int, threads: int) -> Block:
+    """Read all inputs into host memory, up to `part` of them at a time, in several threads."""
     count = len(offsets) - 1
-    size = -(-count // (_PARTS * threads))
+    if count <= part:  # threads would take longer to start
+        return reader(0, count)
+    size = min(part, -(-count // (_PARTS * threads)))
     parts = [_Part(start, min(start + size, count)) for start in range(0, count, size)]
     vectors = np.empty((offsets[-1], reader.channels))
 

@@ -102,8 +102,17 @@ def _pooled(block: Block, pool: Callable[[Any], Any]) -> Block:
 def _means(sets: Any) -> Any:
     """Return the (n, C) means over positions of sets of equal size, (n, S, C)."""
     means = sets.mean(1)
-    means[abs(means) <= _ROUNDING * arrays.namespace(sets).maximum(sets.max(1), -sets.min(1))] = 0
+    inputs = ((means != 0) & (abs(means) <= _ROUNDING * _largest(sets, (1, 2))[:, None])).any(1)
+    if inputs.any():  # rarely; only for these are the largest values of each channel worth a pass
+        few = means[inputs]
+        few[abs(few) <= _ROUNDING * _largest(sets[inputs], 1)] = 0
+        means[inputs] = few
     return means
+
+
+def _largest(sets: Any, axes: int | tuple[int, ...]) -> Any:
+    """Return the largest absolute values along some axes."""
+    return arrays.namespace(sets).maximum(sets.max(axes), -sets.min(axes))
 
 
 def _second_moments(sets: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,15 @@ from simplugins.activations.blocks import Block, chunks
 from simplugins.activations.mapped import mapped
 from simplugins.activations.pooling import MeanPooling
 
-Center = Literal["channel", "input", "position", "both"]
+Centring = Literal["channel", "input", "position"]
+Center = Centring | Sequence[Centring]
 Normalisation = Literal["position", "matched", "mass"]
 Normalize = Normalisation | Sequence[Normalisation]
 
-CENTERS: tuple[Center, ...] = ("channel", "input", "position", "both")
+CENTRINGS: tuple[Centring, ...] = ("channel", "input", "position")
 NORMALISATIONS: tuple[Normalisation, ...] = ("position", "matched", "mass")
+
+_Name = TypeVar("_Name", bound=str)
 
 _EQUAL = 2.0**-40
 """Size of a centred concept vector, relative to the original one, that is attributed to rounding."""
@@ -33,7 +36,7 @@ class Preparation:
 
     Attributes
     ----------
-    center : {"channel", "input", "position", "both"} or None
+    center : tuple of {"channel", "input", "position"}
     normalize : tuple of {"position", "matched", "mass"}
 
     Examples
@@ -46,7 +49,7 @@ class Preparation:
            [[0. , 0. ]]])
     """
 
-    center: Center | None = None
+    center: tuple[Centring, ...] = ()
     normalize: tuple[Normalisation, ...] = ()
 
     @classmethod
@@ -58,22 +61,15 @@ class Preparation:
         TypeError
             If they are neither names nor sequences of names.
         ValueError
-            If a name is unknown, or both "matched" and "mass" are requested.
+            If a name is unknown, or two names exclude each other.
         """
-        if not isinstance(center, str | None):
-            raise TypeError(f"center: expected None, {_names(CENTERS)}, got {type(center).__name__}")
-        if center not in (None, *CENTERS):
-            raise ValueError(f"center: expected None, {_names(CENTERS)}, got {center!r}")
-        names = () if normalize is None else (normalize,) if isinstance(normalize, str) else normalize
-        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-            raise TypeError(
-                f"normalize: expected None, {_names(NORMALISATIONS)}, or several of these as a tuple, got {normalize!r}"
-            )
-        if unknown := [name for name in names if name not in NORMALISATIONS]:
-            raise ValueError(f"normalize: expected None, {_names(NORMALISATIONS)}, got {unknown[0]!r}")
-        if {"matched", "mass"} <= {*names}:
+        centrings = _selected("center", center, CENTRINGS)
+        if {"channel", "input"} <= {*centrings}:
+            raise ValueError("center: 'input' also removes what 'channel' subtracts from all inputs; use one of them")
+        normalisations = _selected("normalize", normalize, NORMALISATIONS)
+        if {"matched", "mass"} <= {*normalisations}:
             raise ValueError("normalize: 'matched' and 'mass' are two ways to normalise sets of unequal size; use one")
-        return cls(center, tuple(name for name in NORMALISATIONS if name in names))
+        return cls(centrings, normalisations)
 
     @property
     def of_sets(self) -> Normalisation | None:
@@ -102,14 +98,14 @@ class Preparation:
             If the channels differ, so that there is no common mean.
         """
         mean = None
-        if self.center in ("channel", "both"):
+        if "channel" in self.center:
             if y is not None and x.channels != y.channels:
                 raise ValueError(f"other: expected {x.channels} channels, as in activations, got {y.channels}")
             mean = mean_vector(x) if y is None else mean_vector(x, y)
         mapping = _Mapping(
             mean,
-            by_input=self.center == "input",
-            by_position=self.center in ("position", "both"),
+            by_input="input" in self.center,
+            by_position="position" in self.center,
             unit="position" in self.normalize,
             mass="mass" in self.normalize,
         )
@@ -117,20 +113,32 @@ class Preparation:
 
     def _mapped(self, activations: Activations, mapping: _Mapping) -> Activations:
         changed = activations if mapping.is_identity else mapped(activations, mapping)
-        before = np.atleast_1d(activations.prepared.get("normalize", ())).tolist()
-        every = tuple(name for name in NORMALISATIONS if name in {*before, *self.normalize})
-        return replace(changed, prepared={**activations.prepared, **replace(self, normalize=every).describe()})
+        before = {name: np.atleast_1d(names).tolist() for name, names in activations.prepared.items()}
+        return replace(changed, prepared=self._after(**before).describe())
+
+    def _after(self, center: Sequence[str] = (), normalize: Sequence[str] = ()) -> Preparation:
+        """Return this preparation together with an earlier one."""
+        return Preparation(
+            tuple(name for name in CENTRINGS if name in {*center, *self.center}),
+            tuple(name for name in NORMALISATIONS if name in {*normalize, *self.normalize}),
+        )
 
     def describe(self) -> dict[str, Any]:
         """Return the options that are set, as metadata of activations and RSMs."""
-        names = self.normalize[0] if len(self.normalize) == 1 else list(self.normalize)
-        options = {"center": self.center, "normalize": names or None}
-        return {name: value for name, value in options.items() if value is not None}
+        options = {"center": self.center, "normalize": self.normalize}
+        return {name: names[0] if len(names) == 1 else list(names) for name, names in options.items() if names}
 
 
-def _names(names: Sequence[str]) -> str:
+def _selected(option: str, value: Any, names: tuple[_Name, ...]) -> tuple[_Name, ...]:
+    """Return those of the names that an option selects, in the order of `names`."""
     *first, last = map(repr, names)
-    return f"{', '.join(first)} or {last}"
+    expected = f"{option}: expected None, {', '.join(first)} or {last}"
+    selected = () if value is None else (value,) if isinstance(value, str) else value
+    if not isinstance(selected, list | tuple) or not all(isinstance(name, str) for name in selected):
+        raise TypeError(f"{expected}, or several of these as a tuple, got {value!r}")
+    if unknown := [name for name in selected if name not in names]:
+        raise ValueError(f"{expected}, got {unknown[0]!r}")
+    return tuple(name for name in names if name in selected)
 
 
 def mean_vector(*sides: Activations) -> NDArray[np.float64]:

@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from simplugins.activations.preparation import Normalisation
     from simplugins.matching.matcher import Matcher
     from simplugins.measures.measure import Measure
 
@@ -62,13 +62,13 @@ PartialLabels = Annotated[
 Layout = Annotated[str, typer.Option(help="auto, or a letter per dimension: nd, ntd, nchw, nhwc, nct, ...")]
 DropTokens = Annotated[int, typer.Option(help="Leave out the first N tokens (1 for a class token).", min=0)]
 Dtype = Annotated[str | None, typer.Option(help="Compute in float32 or float64.")]
-CenterName = Annotated[
-    Literal["channel", "input", "position", "both"] | None,
+CenterNames = Annotated[
+    list[str] | None,
     typer.Option(
         "--center",
         metavar="NAME",
-        help="Subtract the mean concept vector of all inputs (channel) or of each (input), each concept vector's own "
-        "mean (position), or the first and the last (both).",
+        help="Subtract the mean concept vector of all inputs (channel) or of each (input); each concept vector's own "
+        "mean (position). May be repeated.",
     ),
 ]
 NormalizeNames = Annotated[
@@ -80,6 +80,7 @@ NormalizeNames = Annotated[
         "sets that weigh 1 (mass). May be repeated.",
     ),
 ]
+Figure = Annotated[Path | None, typer.Option(help="A figure of the result (.png, .pdf …).")]
 Certify = Annotated[bool, typer.Option("--certify", help="Certify the optimality gap of each pair.")]
 Engine = Annotated[str, typer.Option(help="auto (a GPU if CuPy finds one), cpu or cuda.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads.", show_default="one per core", min=1)]
@@ -154,6 +155,34 @@ def check_output(path: Path, *, force: bool) -> None:
     check_writable(path, overwrite=force)
 
 
+def check_results(tables: Sequence[Path], figure: Path | None, endings: Sequence[str], *, force: bool) -> None:
+    """Check that tables and a figure can be written, before the work that they will hold.
+
+    Raises
+    ------
+    ValueError
+        If a name has none of the endings.
+    OSError
+        As `check_output`.
+    """
+    for path in tables:
+        check_output(path, force=force)
+        if path.suffix not in endings:
+            raise ValueError(
+                f"--out {path}: expected a name that ends in one of {', '.join(endings)} (for a figure, use --figure)"
+            )
+    check_figure(figure, force=force)
+
+
+def check_figure(path: Path | None, *, force: bool) -> None:
+    """Check that a figure, if there is one, can be written."""
+    from simplugins.plotting.heatmaps import check_format
+
+    if path is not None:
+        check_format(path)
+        check_output(path, force=force)
+
+
 def read_measures(names: list[str], options: list[str] | None) -> list[Measure]:
     """Create measures by name; options are for a single measure.
 
@@ -170,8 +199,8 @@ def read_measures(names: list[str], options: list[str] | None) -> list[Measure]:
     return [resolve_measure(name, values) for name in names]
 
 
-def read_normalize(names: list[str] | None) -> tuple[Normalisation, ...]:
-    """Return normalisations by name.
+def read_preparation(center: list[str] | None, normalize: list[str] | None) -> dict[str, Any]:
+    """Return the options `center` and `normalize` of functions.
 
     Raises
     ------
@@ -180,7 +209,7 @@ def read_normalize(names: list[str] | None) -> tuple[Normalisation, ...]:
     """
     from simplugins.activations.preparation import Preparation
 
-    return Preparation.checked(None, names).normalize
+    return asdict(Preparation.checked(center, normalize))
 
 
 def read_matching(name: str | None, options: list[str] | None) -> Matcher | None:

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal
 import typer
 
 from simplugins.cli.command_options import (
-    CenterName,
+    CenterNames,
     Confidence,
     DropTokens,
     Dtype,
     Engine,
+    Figure,
     Force,
     GroupsFile,
     GroupsKey,
@@ -27,13 +28,14 @@ from simplugins.cli.command_options import (
     Quiet,
     Resamples,
     Threads,
+    check_results,
     read_groups_file,
     read_matching,
     read_measures,
-    read_normalize,
     read_options,
+    read_preparation,
 )
-from simplugins.cli.comparison_output import check_outputs, report_comparison
+from simplugins.cli.comparison_output import report_comparison
 from simplugins.cli.terminal import one_line_errors
 
 _A = Annotated[Path, typer.Argument(help="RSMs or activations: a file, or a folder or file of layers.")]
@@ -46,7 +48,7 @@ _Layers = Annotated[
 ]
 _Out = Annotated[
     list[Path] | None,
-    typer.Option("-o", "--out", help="A .npz, .csv or .json file, or a figure (.png, .pdf …). May be repeated."),
+    typer.Option("-o", "--out", help="A .npz, .csv or .json file. May be repeated."),
 ]
 _Align = Annotated[bool, typer.Option("--align", help="Bring inputs into the same order by their labels.")]
 _Calibrate = Annotated[
@@ -86,6 +88,7 @@ def compare(
     measure_option: MeasureOption = None,
     layer: _Layers = None,
     out: _Out = None,
+    figure: Figure = None,
     align: _Align = False,
     missing: _Missing = "raise",
     calibrate: _Calibrate = None,
@@ -101,7 +104,7 @@ def compare(
     layout: Layout = "auto",
     drop_tokens: DropTokens = 0,
     dtype: Dtype = None,
-    center: CenterName = None,
+    center: CenterNames = None,
     normalize: NormalizeNames = None,
     matching: MatchingName = None,
     matching_option: MatchingOption = None,
@@ -111,11 +114,12 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Compare the layers of two networks, or of one network with each other, by their RSMs."""
+    from simplugins.comparisons.comparison_files import TABLES
     from simplugins.comparisons.layers import compare_layers
 
-    check_outputs(out or [], force=force)
-    calibration: dict[str, Any] = {"calibrate": calibrate, "permutations": permutations, "alpha": alpha, "seed": seed}
-    resampling: dict[str, Any] = {"intervals": intervals, "resamples": resamples, "confidence": confidence}
+    check_results(out or [], figure, TABLES, force=force)
+    inference: dict[str, Any] = {"calibrate": calibrate, "permutations": permutations, "alpha": alpha, "seed": seed}
+    inference |= {"intervals": intervals, "resamples": resamples, "confidence": confidence}
     comparison = compare_layers(
         measure=read_measures([measure], measure_option)[0],
         matching=read_matching(matching, matching_option),
@@ -124,20 +128,18 @@ def compare(
         method_options=read_options("--method-option", method_option),
         align=align,
         missing=missing,
-        **calibration,
-        **resampling,
+        **inference,
         groups=read_groups_file(groups, groups_key),
         yardsticks=_read_yardsticks(yardstick, layer or []),
         layout=layout,
         drop_tokens=drop_tokens,
         dtype=dtype,
-        center=center,
-        normalize=read_normalize(normalize),
+        **read_preparation(center, normalize),
         engine=engine,
         threads=threads,
         progress=not quiet,
     )
-    report_comparison(comparison, out or [], force=force)
+    report_comparison(comparison, out or [], figure, force=force)
 
 
 def _read_sides(a: Path, b: Path | None, patterns: list[str]) -> dict[str, Any]:

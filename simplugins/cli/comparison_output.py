@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simplugins.cli.command_options import check_output
 from simplugins.cli.terminal import print_table, say
 
 if TYPE_CHECKING:
@@ -18,43 +17,18 @@ if TYPE_CHECKING:
     from simplugins.comparisons.layer_intervals import LayerIntervals
 
 
-def check_outputs(paths: Sequence[Path], *, force: bool) -> None:
-    """Check that tables and figures can be written, before the work that they will hold.
-
-    Raises
-    ------
-    ValueError
-        If a name has an unknown ending.
-    OSError
-        As `check_output`.
-    """
-    from simplugins.comparisons.comparison_files import TABLES
-    from simplugins.plotting.heatmaps import check_format
-
-    for path in paths:
-        check_output(path, force=force)
-        if path.suffix not in TABLES:
-            check_format(path)
-
-
-def report_comparison(comparison: Comparison, paths: Sequence[Path], *, force: bool) -> None:
+def report_comparison(comparison: Comparison, tables: Sequence[Path], figure: Path | None, *, force: bool) -> None:
     """Print a comparison, and write it to files."""
-    print_comparison(comparison)
-    write_comparison(comparison, paths, force=force)
-
-
-def write_comparison(comparison: Comparison, paths: Sequence[Path], *, force: bool) -> None:
-    """Write a comparison to tables and figures, by the endings of their names."""
-    from simplugins.comparisons.comparison_files import TABLES
     from simplugins.plotting.heatmaps import save_figure
     from simplugins.plotting.layer_heatmaps import comparison_figure
 
-    for path in paths:
-        if path.suffix in TABLES:
-            comparison.save(path, overwrite=force)
-        else:
-            save_figure(comparison_figure(comparison), path, overwrite=force)
+    print_comparison(comparison)
+    for path in tables:
+        comparison.save(path, overwrite=force)
         say(f"written: {path}")
+    if figure is not None:
+        save_figure(comparison_figure(comparison), figure, overwrite=force)
+        say(f"written: {figure}")
 
 
 def print_comparison(comparison: Comparison) -> None:

@@ -9,22 +9,25 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from simplugins.cli.command_options import (
-    CenterName,
+    CenterNames,
     DropTokens,
     Dtype,
     Engine,
+    Figure,
     Force,
     Key,
     Layout,
     MatchingName,
     MatchingOption,
+    MethodOption,
     NormalizeNames,
     Quiet,
     Threads,
-    check_output,
+    check_figure,
     key_option,
     read_matching,
-    read_normalize,
+    read_options,
+    read_preparation,
 )
 from simplugins.cli.terminal import one_line_errors, print_table, say
 
@@ -37,7 +40,6 @@ _Source = Annotated[
 _Kernel = Annotated[Literal["linear", "cosine", "rbf"], typer.Option(help="The kernel of all measures.")]
 _Method = Annotated[str, typer.Option(help="The comparison with the semantic RSM.")]
 _Out = Annotated[Path | None, typer.Option("-o", "--out", help="A new folder for one .npz file per RSM.")]
-_Figure = Annotated[Path | None, typer.Option(help="A figure of all RSMs (.png, .pdf …).")]
 _Subset = Annotated[int | None, typer.Option(help="Use only N inputs, drawn at random.", min=2)]
 _Seed = Annotated[int, typer.Option(help="Seed of the random draw.")]
 
@@ -46,14 +48,15 @@ _Seed = Annotated[int, typer.Option(help="Seed of the random draw.")]
 def controls(
     activations: _Source,
     out: _Out = None,
-    figure: _Figure = None,
+    figure: Figure = None,
     kernel: _Kernel = "cosine",
     method: _Method = "cka-debiased",
+    method_option: MethodOption = None,
     key: Key = None,
     layout: Layout = "auto",
     drop_tokens: DropTokens = 0,
     dtype: Dtype = None,
-    center: CenterName = None,
+    center: CenterNames = None,
     normalize: NormalizeNames = None,
     matching: MatchingName = None,
     matching_option: MatchingOption = None,
@@ -75,11 +78,11 @@ def controls(
         array,
         kernel=kernel,
         method=method,
+        method_options=read_options("--method-option", method_option),
         layout=layout,
         drop_tokens=drop_tokens,
         dtype=dtype,
-        center=center,
-        normalize=read_normalize(normalize),
+        **read_preparation(center, normalize),
         matching=read_matching(matching, matching_option),
         engine=engine,
         threads=threads,
@@ -92,11 +95,7 @@ def controls(
 
 
 def _check_outputs(out: Path | None, figure: Path | None, *, force: bool) -> None:
-    from simplugins.plotting.heatmaps import check_format
-
-    if figure is not None:
-        check_format(figure)
-        check_output(figure, force=force)
+    check_figure(figure, force=force)
     if out is not None:
         if out.suffix or (out.exists() and not out.is_dir()):
             raise ValueError(f"--out {out}: expected a folder, for several RSMs")
@@ -109,9 +108,7 @@ def _check_outputs(out: Path | None, figure: Path | None, *, force: bool) -> Non
 def _print(result: Controls) -> None:
     from simplugins._common.formatting import human_time
 
-    rows = [
-        [str(row["measure"]), human_time(row["seconds_per_pair"]), f"{row['similarity']:.3f}"] for row in result.table()
-    ]
+    rows = [[str(row["measure"]), human_time(row["seconds_per_pair"]), f"{row['value']:.3f}"] for row in result.table()]
     print_table(["measure", "time per pair", f"{result.method} with semantic"], rows)
     for name, reason in result.unavailable.items():
         say(f"no {name}: {reason}")
@@ -128,4 +125,4 @@ def _write(result: Controls, out: Path | None, figure: Path | None, *, force: bo
         say(f"{out}: {', '.join(f'{name}.npz' for name in result)}")
     if figure is not None:
         save_figure(controls_figure(result), figure, overwrite=force)
-        say(f"{figure}: {len(result)} RSMs")
+        say(f"written: {figure}")

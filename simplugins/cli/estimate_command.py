@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from simplugins.cli.command_options import (
-    CenterName,
+    CenterNames,
     Certify,
     DropTokens,
     Dtype,
@@ -26,7 +26,7 @@ from simplugins.cli.command_options import (
     key_option,
     read_matching,
     read_measures,
-    read_normalize,
+    read_preparation,
 )
 from simplugins.cli.terminal import one_line_errors, print_table
 
@@ -57,7 +57,7 @@ def estimate(
     layout: Layout = "auto",
     drop_tokens: DropTokens = 0,
     dtype: Dtype = None,
-    center: CenterName = None,
+    center: CenterNames = None,
     normalize: NormalizeNames = None,
     matching: MatchingName = None,
     matching_option: MatchingOption = None,
@@ -74,8 +74,7 @@ def estimate(
         "other_inputs": other_inputs,
         "measure": read_measures([measure], measure_option)[0],
         "dtype": dtype,
-        "center": center,
-        "normalize": read_normalize(normalize),
+        **read_preparation(center, normalize),
         "matching": read_matching(matching, matching_option),
         "certify": certify,
         "engine": engine,

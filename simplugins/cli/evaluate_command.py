@@ -19,7 +19,7 @@ from simplugins.cli.command_options import (
     PartialLabels,
     Quiet,
     Resamples,
-    check_output,
+    check_results,
     key_option,
     read_groups_file,
     read_labels,
@@ -39,7 +39,10 @@ _Labels = Annotated[
 ]
 _OtherLabels = Annotated[Path | None, typer.Option(help="The same for the gallery, if it is not the queries.")]
 _Neighbours = Annotated[int, typer.Option("-k", help="Number of neighbours per query.", min=1)]
-_Out = Annotated[Path | None, typer.Option("-o", "--out", help="A .json or .csv file for the result of each query.")]
+_Out = Annotated[
+    list[Path] | None,
+    typer.Option("-o", "--out", help="A .json or .csv file for the result of each query. May be repeated."),
+]
 _Images = Annotated[Path | None, typer.Option(help="A .npy or .npz file of images (uint8, or 0 to 1) for the figure.")]
 _ImagesKey = Annotated[str | None, typer.Option(help="Name of the array, if the file of images holds several.")]
 _Figure = Annotated[Path | None, typer.Option(help="A figure of the first queries and their neighbours.")]
@@ -70,18 +73,12 @@ def retrieval(
     from simplugins.activations.formats import read_activations
     from simplugins.evaluation.retrieval_metrics import TABLES
     from simplugins.plotting.evaluation_figures import neighbours_figure
-    from simplugins.plotting.heatmaps import check_format, save_figure
+    from simplugins.plotting.heatmaps import save_figure
     from simplugins.rsm.archive import load_rsm
 
     if (images is None) != (figure is None):
         raise ValueError("--images and --figure need each other")
-    for output in (out, figure):
-        if output is not None:
-            check_output(output, force=force)
-    if out is not None and out.suffix not in TABLES:
-        raise ValueError(f"--out {out}: expected a name that ends in {' or '.join(TABLES)}")
-    if figure is not None:
-        check_format(figure)
+    check_results(out or [], figure, TABLES, force=force)
     rsm = load_rsm(path)
     if images is not None and not rsm.symmetric:
         raise ValueError("--figure draws inputs that find each other, but this RSM compares them with other inputs")
@@ -95,12 +92,12 @@ def retrieval(
         groups=read_groups_file(groups, groups_key),
     )
     rows = [
-        [name, f"{m.mean:.4f}", f"{m.low:.4f} to {m.high:.4f}", str(m.queries)] for name, m in result.metrics.items()
+        [name, f"{m.value:.4f}", f"{m.low:.4f} to {m.high:.4f}", str(m.queries)] for name, m in result.metrics.items()
     ]
     print_table(["", "mean", f"{100 * confidence:g} % interval", "queries"], rows)
-    if out is not None:
-        result.save(out, overwrite=force)
-        say(f"written: {out}")
+    for table in out or []:
+        result.save(table, overwrite=force)
+        say(f"written: {table}")
     if figure is not None and images is not None:
         with key_option("--images-key"):
             thumbnails = read_activations(images, images_key)
@@ -145,7 +142,7 @@ def output_correlation(
         progress=not quiet,
     )
     rows = [
-        [name, f"{interval.estimate:.4f}", f"{interval.low:.4f} to {interval.high:.4f}"]
+        [name, f"{interval.value:.4f}", f"{interval.low:.4f} to {interval.high:.4f}"]
         for name, interval in (("Pearson", result.pearson), ("Spearman", result.spearman))
     ]
     print_table(["with the divergence of predictions", "correlation", f"{100 * confidence:g} % interval"], rows)

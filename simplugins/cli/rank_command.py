@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from simplugins.cli.command_options import (
+    Figure,
     Force,
     GroupsFile,
     GroupsKey,
     MethodOption,
     Quiet,
-    check_output,
+    check_results,
     read_groups_file,
     read_options,
 )
@@ -53,7 +54,7 @@ _Missing = Annotated[
 ]
 _Out = Annotated[
     list[Path] | None,
-    typer.Option("-o", "--out", help="A .csv or .json file, or a figure (.png, .pdf …). May be repeated."),
+    typer.Option("-o", "--out", help="A .csv or .json file. May be repeated."),
 ]
 
 
@@ -73,19 +74,17 @@ def rank(
     align: _Align = False,
     missing: _Missing = "raise",
     out: _Out = None,
+    figure: Figure = None,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
     """Rank models by the similarity of their RSMs to a target, with intervals, tests and a noise ceiling."""
     from simplugins.comparisons.model_ranking import TABLES
     from simplugins.comparisons.ranking import rank_models
-    from simplugins.plotting.heatmaps import check_format, save_figure
+    from simplugins.plotting.heatmaps import save_figure
     from simplugins.plotting.rankings import ranking_figure
 
-    for path in out or []:
-        check_output(path, force=force)
-        if path.suffix not in TABLES:
-            check_format(path)
+    check_results(out or [], figure, TABLES, force=force)
     ranking = rank_models(
         _read_named([(None, path) for path in targets], "target"),
         _read_named([_split(text) for text in candidate], "--candidate"),
@@ -106,11 +105,11 @@ def rank(
     for line in ranking.notes():
         say(line)
     for path in out or []:
-        if path.suffix in TABLES:
-            ranking.save(path, overwrite=force)
-        else:
-            save_figure(ranking_figure(ranking), path, overwrite=force)
+        ranking.save(path, overwrite=force)
         say(f"written: {path}")
+    if figure is not None:
+        save_figure(ranking_figure(ranking), figure, overwrite=force)
+        say(f"written: {figure}")
 
 
 def _split(text: str) -> tuple[str | None, Path]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simplugins.cli.command_options import (
-    CenterName,
+    CenterNames,
     Certify,
     DropTokens,
     Dtype,
@@ -31,7 +31,7 @@ from simplugins.cli.command_options import (
     read_labels,
     read_matching,
     read_measures,
-    read_normalize,
+    read_preparation,
 )
 from simplugins.cli.terminal import one_line_errors, say
 
@@ -97,7 +97,7 @@ def rsm(
     layout: Layout = "auto",
     drop_tokens: DropTokens = 0,
     dtype: Dtype = None,
-    center: CenterName = None,
+    center: CenterNames = None,
     normalize: NormalizeNames = None,
     matching: MatchingName = None,
     matching_option: MatchingOption = None,
@@ -122,7 +122,7 @@ def rsm(
     other_side = (other, other_key), (other_mask, other_mask_key), (other_labels, other_labels_key)
     resources: dict[str, Any] = {"threads": threads, "store": store, "memory": memory, "scheduler": scheduler}
     resources |= {"engine": engine, "precision": precision}
-    preparation: dict[str, Any] = {"dtype": dtype, "center": center, "normalize": read_normalize(normalize)}
+    preparation: dict[str, Any] = {"dtype": dtype, **read_preparation(center, normalize)}
     rsms = compute_rsms(
         measures=read_measures(names, measure_option),
         matching=read_matching(matching, matching_option),

@@ -75,7 +75,7 @@ def relate_all(
         names = ", ".join(name for name, _ in items if name in undefined)
         warnings.warn(f"{method.name} is NaN because an RSM is constant: {names}", RuntimeWarning, stacklevel=4)
     if by_chance:
-        warnings.warn(_caution(method.name, by_chance, count), RuntimeWarning, stacklevel=4)
+        warnings.warn(_chance_warning(method.name, by_chance, count), RuntimeWarning, stacklevel=4)
     return values
 
 
@@ -87,7 +87,7 @@ def _near_chance(
     return [(a[i][0], b[j][0], float(values[i, j]), float(expected[i, j])) for i, j in cells]
 
 
-def _caution(method: str, by_chance: list[tuple[str, str, float, float]], inputs: int) -> str:
+def _chance_warning(method: str, by_chance: list[tuple[str, str, float, float]], inputs: int) -> str:
     a, b, value, expected = by_chance[0]
     more = f" (and {len(by_chance) - 1} more pairs of RSMs)" if len(by_chance) > 1 else ""
     return (

@@ -169,7 +169,7 @@ def _as_json(comparison: Comparison) -> str:
         values["intervals"] = {**_interval_facts(intervals), "resamples": intervals.resamples, **ends}
     calibration = comparison.calibration
     if calibration is not None:
-        arrays = {name: getattr(calibration, name) for name in ("scores", "p_values", "thresholds", "expected")}
+        arrays = {name: getattr(calibration, name) for name in ("scores", "p_values", "thresholds", "chance")}
         lists = {name: None if array is None else array.tolist() for name, array in arrays.items()}
         values["calibration"] = {**_facts(calibration), "permutations": calibration.permutations, **lists}
     return filesystem.json_text(values)

@@ -13,24 +13,22 @@ from numpy.typing import DTypeLike
 
 from simplugins._common.formatting import counted, human_time
 from simplugins.comparisons.comparing import AnyMethod, resolve_method
+from simplugins.comparisons.method import method_label
 from simplugins.comparisons.rsm_options import RsmOptions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from simplugins.activations.activations import Activations
-    from simplugins.activations.preparation import Center, Normalize, Preparation
+    from simplugins.activations.preparation import Center, Centring, Normalize, Preparation
     from simplugins.compute.job import Operation
     from simplugins.matching.matcher import Matcher
     from simplugins.rsm.kernels import Sigma
     from simplugins.rsm.rsm import RSM
 
 _KINDS = ("semantic", "shift", "spatio-semantic", "max-sim", "second-order", "max-pooled", "mean-pooled")
-CENTRED: dict[str, dict[Center | None, Center]] = {
-    "centred": {None: "channel", "position": "both"},
-    "centred-by-input": {None: "input", "channel": "input"},
-}
-"""Endings of the names of the second-order measure of centred activations, and their `center`, given that of all."""
+CENTRED: dict[str, Centring] = {"centred": "channel", "centred-by-input": "input"}
+"""Endings of the names of the second-order measure of centred activations, and their `center`."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -50,7 +48,7 @@ class Controls(Mapping[str, "RSM"]):
     similarities : mapping of str to float
         Comparison of each RSM with the semantic one; NaN for fewer inputs than the method needs.
     method : str
-        Name of the comparison.
+        Name of the comparison, followed by its options.
     kernel : str
     """
 
@@ -78,24 +76,30 @@ class Controls(Mapping[str, "RSM"]):
             f"  {'measure':<{width}}  time per pair  {self.method} with semantic",
         ]
         lines += [
-            f"  {row['measure']:<{width}}  {human_time(row['seconds_per_pair']):>13}  {row['similarity']:.3f}"
+            f"  {row['measure']:<{width}}  {human_time(row['seconds_per_pair']):>13}  {row['value']:.3f}"
             for row in self.table()
         ]
         return "\n".join([*lines, *(f"  no {name}: {reason}" for name, reason in self.unavailable.items())])
 
     def table(self) -> list[dict[str, Any]]:
-        """Return one row per measure, as dicts that a data frame takes."""
+        """Return one dict per measure, for data frames."""
         return [
             {
                 "measure": name,
                 "seconds_per_pair": self.seconds_per_pair[name],
-                "similarity": self.similarities[name],
+                "value": self.similarities[name],
                 "method": self.method,
             }
             for name in self.rsms
         ]
 
-    def compare(self, other: Controls, method: AnyMethod = "cka-debiased") -> dict[str, float]:
+    def compare(
+        self,
+        other: Controls,
+        method: AnyMethod = "cka-debiased",
+        *,
+        method_options: Mapping[str, Any] | None = None,
+    ) -> dict[str, float]:
         """Compare RSMs with those of another network for the same inputs, measure by measure.
 
         Parameters
@@ -104,12 +108,14 @@ class Controls(Mapping[str, "RSM"]):
             Measures that only one of the two has are left out.
         method : str or callable, default "cka-debiased"
             As for `compare`.
+        method_options : mapping, optional
+            As for `compare`.
 
         Returns
         -------
         dict of str to float
         """
-        resolved = resolve_method(method)
+        resolved = resolve_method(method, method_options)
         return {name: resolved(rsm, other[name]) for name, rsm in self.items() if name in other}
 
     def to(self, tool: Any, **options: Any) -> dict[str, Any]:
@@ -128,6 +134,7 @@ def controls(
     *,
     kernel: str = "cosine",
     method: AnyMethod = "cka-debiased",
+    method_options: Mapping[str, Any] | None = None,
     layout: str = "auto",
     mask: Any = None,
     labels: Any = None,
@@ -160,6 +167,8 @@ def controls(
         The kernel of all measures.
     method : str or callable, default "cka-debiased"
         Compares each RSM with the semantic one; as for `compare`.
+    method_options : mapping, optional
+        As for `compare`.
     layout, mask, labels, drop_tokens, dtype, center, normalize, sigma, engine, threads, subset, seed, memory, scheduler
         As for `compute_rsm`, for all measures; but ``normalize="matched"`` and "mass" only change the semantic and
         spatio-semantic ones, as the others match no sets.
@@ -200,7 +209,7 @@ def controls(
 
     if kernel not in KERNELS:
         raise ValueError(f"kernel: expected one of {', '.join(map(repr, KERNELS))}, got {kernel!r}")
-    resolved, preparation = resolve_method(method), Preparation.checked(center, normalize)
+    resolved, preparation = resolve_method(method, method_options), Preparation.checked(center, normalize)
     options = replace(RsmOptions.among(locals()), measure=f"semantic-{kernel}")
     options.resolved()
     raw = replace(options, center=None, normalize=None).read(activations)
@@ -212,7 +221,8 @@ def controls(
             result.add_centred(raw, preparation)
     semantic, enough = result.rsms[f"semantic-{kernel}"], len(inputs) >= resolved.least_inputs
     similarities = {name: resolved(rsm, semantic) if enough else math.nan for name, rsm in result.rsms.items()}
-    return Controls(result.rsms, result.unavailable, result.seconds, similarities, resolved.name, kernel)
+    label = method_label(resolved.name, resolved.options)
+    return Controls(result.rsms, result.unavailable, result.seconds, similarities, label, kernel)
 
 
 class _Results:
@@ -248,9 +258,10 @@ class _Results:
 
     def add_centred(self, raw: Activations, preparation: Preparation) -> None:
         """Compute the second-order RSMs of centred activations, in addition to the centring of all measures."""
-        for ending, combined in CENTRED.items():
-            name, center = f"second-order-{self.kernel}-{ending}", combined.get(preparation.center)
-            if center is None:
-                self.unavailable[name] = f"it cannot be combined with center={preparation.center!r}"
+        for ending, centring in CENTRED.items():
+            name = f"second-order-{self.kernel}-{ending}"
+            if {centring, "input"} & {*preparation.center}:
+                self.unavailable[name] = "all measures are centred in this way"
                 continue
+            center = (centring, *(each for each in preparation.center if each == "position"))
             self.add("second-order", replace(preparation, center=center).of_vectors().apply(raw)[0], name)

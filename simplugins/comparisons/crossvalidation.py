@@ -58,14 +58,14 @@ class CrossValidation:
         return tuple(self.parameters[k] for k in self._chosen)
 
     @property
-    def estimates(self) -> Vector:
+    def per_fold(self) -> Vector:
         """The comparison of the held-out inputs of each fold with the value chosen for it, (F,)."""
         return self.held_out[np.arange(len(self.folds)), self._chosen]
 
     @property
-    def estimate(self) -> float:
-        """The mean of `estimates`."""
-        return float(self.estimates.mean())
+    def value(self) -> float:
+        """The mean over folds of `per_fold`."""
+        return float(self.per_fold.mean())
 
     @property
     def _chosen(self) -> list[int]:
@@ -73,12 +73,12 @@ class CrossValidation:
         return [best(sign * row) for row in self.training]
 
     def __float__(self) -> float:
-        return self.estimate
+        return self.value
 
     def __repr__(self) -> str:
         chosen = ", ".join(dict.fromkeys(map(str, self.choices)))
         return (
-            f"CrossValidation {self.estimate:.4g} for held-out inputs, {len(self.folds)} folds; chosen per fold: "
+            f"CrossValidation {self.value:.4g} for held-out inputs, {len(self.folds)} folds; chosen per fold: "
             f"{chosen}; with all inputs: {self.choice}"
         )
 

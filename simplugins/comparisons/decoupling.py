@@ -18,11 +18,11 @@ from simplugins.comparisons.differences import PairedDifference, difference_of
 from simplugins.comparisons.groups import first_labels, group_count, read_groups
 from simplugins.comparisons.inference import warn_of_repeated_inputs
 from simplugins.comparisons.inputs import check_agreement
-from simplugins.comparisons.method import ComparisonMethod, Orders, method_label, without_caution
+from simplugins.comparisons.method import ComparisonMethod, Orders, method_label, without_chance_warning
 from simplugins.comparisons.null_calibration import Calibration, calibrated, check_calibration, warn_of_few
 from simplugins.comparisons.resampling import draw, drawn_orders, draws_all, interval_over_inputs
 from simplugins.comparisons.rsm_options import RsmOptions
-from simplugins.comparisons.structure import Structure, common_grid, structure
+from simplugins.comparisons.structure import Structure, structure, why_no_structure
 
 if TYPE_CHECKING:
     from simplugins.activations.activations import Activations
@@ -99,14 +99,14 @@ class Decoupling:
         return "\n".join(lines)
 
     def table(self) -> list[dict[str, Any]]:
-        """Return one row per similarity and difference, as dicts that a data frame takes."""
+        """Return one dict per similarity and difference, for data frames."""
         rows = [
             {
                 "name": name,
                 "value": similarity.value,
                 "low": similarity.low,
                 "high": similarity.high,
-                "calibrated": similarity.calibration.score,
+                "score": similarity.calibration.score,
                 "p_value": similarity.calibration.p_value,
             }
             for name, similarity in self.similarities.items()
@@ -117,7 +117,7 @@ class Decoupling:
                 "value": difference.difference,
                 "low": difference.low,
                 "high": difference.high,
-                "calibrated": None,
+                "score": None,
                 "p_value": difference.p_value,
             }
             for names, difference in self.differences.items()
@@ -218,7 +218,7 @@ def decouple(
     [1.0, 0.0, 0.0]
     """
     options = RsmOptions.among(locals())
-    resolved = without_caution(resolve_method(method, method_options))
+    resolved = without_chance_warning(resolve_method(method, method_options))
     check_calibration(permutations, alpha)
     check_count("resamples", resamples)
     check_between("confidence", confidence, 0, 1)
@@ -248,8 +248,8 @@ def decouple(
     differences = {}
     for pair in combinations([name for name in LADDER if name in aspects], 2):
         distribution = distributions[pair[0]] - distributions[pair[1]]
-        estimates = [aspects[name].value for name in pair]
-        differences[pair] = difference_of(pair, estimates, distribution, ends(distribution), resolved.name, confidence)
+        values = [aspects[name].value for name in pair]
+        differences[pair] = difference_of(pair, values, distribution, ends(distribution), resolved.name, confidence)
     return Decoupling(similarities, differences, unavailable, _label(resolved), kernel, count)
 
 
@@ -302,12 +302,7 @@ def _why_unavailable(name: str, sides: Mapping[str, Activations], method: Compar
             return f"the inputs of {side_name} differ in their positions"
         if name == "shift" and side.grid is None:
             return f"the positions of {side_name} have no grid"
-    if name == STRUCTURE:
-        try:
-            common_grid(sides["a"], sides["b"], method.least_inputs)
-        except ValueError as error:
-            return str(error)
-    return None
+    return why_no_structure(sides["a"], sides["b"], method.least_inputs) if name == STRUCTURE else None
 
 
 def _aspect(

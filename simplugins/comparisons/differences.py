@@ -34,7 +34,7 @@ class PairedDifference:
     ----------
     names : (str, str)
         What is compared, such as two measures.
-    estimates : (float, float)
+    values : (float, float)
         The two numbers.
     low, high : float
         The ends of the interval of their difference.
@@ -51,7 +51,7 @@ class PairedDifference:
     """
 
     names: tuple[str, str]
-    estimates: tuple[float, float]
+    values: tuple[float, float]
     low: float
     high: float
     p_value: float
@@ -62,10 +62,10 @@ class PairedDifference:
     @property
     def difference(self) -> float:
         """The first number minus the second."""
-        return self.estimates[0] - self.estimates[1]
+        return self.values[0] - self.values[1]
 
     def __repr__(self) -> str:
-        (first, second), (a, b) = self.names, self.estimates
+        (first, second), (a, b) = self.names, self.values
         return (
             f"PairedDifference {self.quantity}: {first} {a:.4g} - {second} {b:.4g} = {self.difference:.4g} "
             f"[{self.low:.4g}, {self.high:.4g}] at {100 * self.confidence:g} %, p = {self.p_value:.4g} (two-sided, "
@@ -75,7 +75,7 @@ class PairedDifference:
 
 def difference_of(
     names: Sequence[str],
-    estimates: Sequence[float],
+    values: Sequence[float],
     distribution: NDArray[np.float64],
     ends: tuple[float, float],
     quantity: str,
@@ -84,13 +84,11 @@ def difference_of(
     """Return the result of a paired test, given the resampled differences and the ends of their interval."""
     first, second = names_of_two(names)
     p_value = (
-        float("nan")
-        if np.isnan([*ends, *estimates]).any()
-        else difference_p_value(distribution, max(map(abs, estimates)))
+        float("nan") if np.isnan([*ends, *values]).any() else difference_p_value(distribution, max(map(abs, values)))
     )
     return PairedDifference(
         (first, second),
-        (float(estimates[0]), float(estimates[1])),
+        (float(values[0]), float(values[1])),
         *ends,
         p_value,
         distribution,
@@ -214,9 +212,9 @@ def difference_test(
             counts = draw(rng, count, resolved.least_different, numbers)
             distribution[k] = comparisons[0](counts) - comparisons[1](counts)
     ends = interval_over_inputs(distribution, confidence, resolved, count, numbers)
-    estimates = [estimate for *_, estimate in sides]
+    values = [value for *_, value in sides]
     return difference_of(
-        names or _names(rsms), estimates, distribution, ends, method_label(resolved.name, resolved.options), confidence
+        names or _names(rsms), values, distribution, ends, method_label(resolved.name, resolved.options), confidence
     )
 
 

@@ -17,7 +17,7 @@ from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.function_method import FunctionMethod
 from simplugins.comparisons.groups import first_labels, group_count, read_groups
 from simplugins.comparisons.inputs import aligned, labels_of
-from simplugins.comparisons.method import ComparisonMethod, method_label, without_caution
+from simplugins.comparisons.method import ComparisonMethod, method_label, without_chance_warning
 from simplugins.comparisons.resampling import (
     Alternative,
     draw,
@@ -39,7 +39,7 @@ class PermutationTest:
 
     Attributes
     ----------
-    statistic : float
+    value : float
         The comparison of the RSMs.
     p_value : float
         The share of permutations with a result at least as extreme, counting the unpermuted RSMs as one of them. NaN
@@ -56,7 +56,7 @@ class PermutationTest:
         Options of the method.
     """
 
-    statistic: float
+    value: float
     p_value: float
     null_distribution: NDArray[np.float64]
     method: str
@@ -67,7 +67,7 @@ class PermutationTest:
     def __repr__(self) -> str:
         label = method_label(self.method, self.method_options)
         return (
-            f"PermutationTest {label} {self.statistic:.4g}: p = {self.p_value:.4g} ({self.alternative}, "
+            f"PermutationTest {label} {self.value:.4g}: p = {self.p_value:.4g} ({self.alternative}, "
             f"{'all ' if self.exact else ''}{self.null_distribution.size} permutations)"
         )
 
@@ -78,7 +78,7 @@ class BootstrapInterval:
 
     Attributes
     ----------
-    estimate : float
+    value : float
         The comparison of the RSMs.
     low, high : float
         The ends of the interval.
@@ -92,7 +92,7 @@ class BootstrapInterval:
         Options of the method.
     """
 
-    estimate: float
+    value: float
     low: float
     high: float
     distribution: NDArray[np.float64]
@@ -102,7 +102,7 @@ class BootstrapInterval:
 
     def __repr__(self) -> str:
         return (
-            f"BootstrapInterval {method_label(self.method, self.method_options)} {self.estimate:.4g} "
+            f"BootstrapInterval {method_label(self.method, self.method_options)} {self.value:.4g} "
             f"[{self.low:.4g}, {self.high:.4g}] at {100 * self.confidence:g} %, {self.distribution.size} resamples"
         )
 
@@ -180,7 +180,7 @@ def permutation_test(
     >>> permutation_test(features @ features.T, features[:, :2] @ features[:, :2].T, permutations=99)
     PermutationTest cka-debiased 0.9336: p = 0.01 (greater, 99 permutations)
     """
-    resolved = without_caution(resolve_method(method, method_options))
+    resolved = without_chance_warning(resolve_method(method, method_options))
     check_count("permutations", permutations)
     if alternative not in get_args(Alternative):
         raise ValueError(f"alternative must be one of {', '.join(get_args(Alternative))}, got {alternative!r}")
@@ -292,7 +292,7 @@ def bootstrap_interval(
     --------
     >>> features = np.random.default_rng(0).normal(size=(50, 9))
     >>> result = bootstrap_interval(features @ features.T, features[:, :6] @ features[:, :6].T, "cka-debiased")
-    >>> result.low < result.estimate < result.high
+    >>> result.low < result.value < result.high
     True
     """
     resolved = resolve_method(method, method_options)

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simplugins.comparisons.groups import group_count
 from simplugins.comparisons.inference import groups_of
+from simplugins.comparisons.inference_options import CalibrationMode, InferenceOptions, check_mode
 from simplugins.comparisons.method import ComparisonMethod
 from simplugins.comparisons.null_calibration import (
     Calibration,
@@ -22,8 +23,6 @@ from simplugins.comparisons.null_calibration import (
 )
 from simplugins.comparisons.resampling import drawn_orders, draws_all
 from simplugins.rsm.matrices import Matrix, Missing
-
-CalibrationMode = Literal["each", "max", "mean"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -81,8 +80,8 @@ class LayerCalibration:
         return len(self.null_distribution)
 
     @property
-    def expected(self) -> NDArray[np.float64]:
-        """The values expected by chance, (A, B): the means of the null distributions."""
+    def chance(self) -> NDArray[np.float64]:
+        """The values by chance, (A, B): the means of the null distributions."""
         return np.asarray(self.null_distribution.mean(0))
 
     @property
@@ -100,93 +99,63 @@ class LayerCalibration:
         return f"{summary}, {self.mode}{value} p = {self.aggregate.p_value:.4g}"
 
 
-def check_mode(mode: Any) -> None:
-    """Raise a ValueError unless this is a way of calibrating a table of layers."""
-    if mode not in get_args(CalibrationMode):
-        raise ValueError(f"calibrate must be None or one of {', '.join(get_args(CalibrationMode))}, got {mode!r}")
+def calibrate_layers(
+    options: InferenceOptions,
+    method: ComparisonMethod,
+    values: Matrix,
+    rows: Mapping[str, Any],
+    columns: Mapping[str, Any] | None,
+    *,
+    missing: Missing,
+) -> LayerCalibration | None:
+    """Calibrate a table of values by permuting the inputs of all layers of the columns alike, if asked to.
+
+    Parameters
+    ----------
+    options : InferenceOptions
+    method : ComparisonMethod
+    values : (A, B) array
+        The comparisons of `rows` with `columns`.
+    rows : mapping of str to RSM
+    columns : mapping of str to RSM, or None
+        None for `rows` again.
+    missing : {"raise", "omit"}
+    """
+    if options.calibrate is None:
+        return None
+    rsms = [*rows.values(), *(columns or {}).values()]
+    groups = groups_of(rsms, options.groups, len(rsms[0]))
+    null, exact = _null(options, method, rows, columns, groups, missing=missing)
+    aggregate = None
+    if options.calibrate != "each":
+        family = np.isfinite(values) & np.isfinite(null).all(0)
+        if columns is None and len(values) > 1:
+            family &= _different_layers(method, len(values))
+        aggregate = _aggregate(method, values, null, family, options.calibrate, options.alpha, exact=exact)
+    result = _layer_calibration(method, values, null, options.calibrate, aggregate, options.alpha, exact=exact)
+    return result if groups is None else replace(result, groups=group_count(groups, len(groups)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class CalibrationOptions:
-    """How to calibrate a table of layers: see `compare_layers`."""
-
-    calibrate: CalibrationMode | None = None
-    permutations: int = 200
-    alpha: float = 0.05
-    groups: Any = None
-    seed: int = 0
-    progress: bool = False
-
-    def __post_init__(self) -> None:
-        if self.calibrate is not None:
-            check_mode(self.calibrate)
-        check_calibration(self.permutations, self.alpha)
-
-    @classmethod
-    def among(cls, arguments: Mapping[str, Any]) -> CalibrationOptions:
-        """Return the options among the arguments of a function, its ``locals()`` on entry.
-
-        Raises
-        ------
-        ValueError
-            If one has an impossible value.
-        """
-        return cls(**{field.name: arguments[field.name] for field in fields(cls)})
-
-    def of_layers(
-        self,
-        method: ComparisonMethod,
-        values: Matrix,
-        rows: Mapping[str, Any],
-        columns: Mapping[str, Any] | None,
-        *,
-        missing: Missing,
-    ) -> LayerCalibration | None:
-        """Calibrate a table of values by permuting the inputs of all layers of the columns alike, if asked to.
-
-        Parameters
-        ----------
-        method : ComparisonMethod
-        values : (A, B) array
-            The comparisons of `rows` with `columns`.
-        rows : mapping of str to RSM
-        columns : mapping of str to RSM, or None
-            None for `rows` again.
-        missing : {"raise", "omit"}
-        """
-        if self.calibrate is None:
-            return None
-        rsms = [*rows.values(), *(columns or {}).values()]
-        groups = groups_of(rsms, self.groups, len(rsms[0]))
-        null, exact = self._null(method, rows, columns, groups, missing=missing)
-        aggregate = None
-        if self.calibrate != "each":
-            mirrored = columns is None and bool(method.is_symmetric)
-            family = _family(values, null, same=columns is None, mirrored=mirrored)
-            aggregate = _aggregate(method, values, null, family, self.calibrate, self.alpha, exact=exact)
-        result = _layer_calibration(method, values, null, self.calibrate, aggregate, self.alpha, exact=exact)
-        return result if groups is None else replace(result, groups=group_count(groups, len(groups)))
-
-    def _null(
-        self,
-        method: ComparisonMethod,
-        rows: Mapping[str, Any],
-        columns: Mapping[str, Any] | None,
-        groups: NDArray[np.int64] | None,
-        *,
-        missing: Missing,
-    ) -> tuple[NDArray[np.float64], bool]:
-        """Return the permuted values, and whether those are all; symmetric if rows and columns are the same layers."""
-        a = [method.matrix(name, rsm, missing=missing) for name, rsm in rows.items()]
-        b = a if columns is None else [method.matrix(name, rsm, missing=missing) for name, rsm in columns.items()]
-        orders = drawn_orders(len(a[0]), self.permutations, np.random.default_rng(self.seed), groups)
-        exact = draws_all(group_count(groups, len(a[0])), self.permutations)
-        warn_of_few(len(orders), self.alpha, exact=exact, stacklevel=5)
-        null = method.permuted_all(a, b, orders, progress=self.progress)
-        if columns is None and method.is_symmetric:
-            lower = np.tril_indices(len(a), -1)
-            null[:, lower[0], lower[1]] = null[:, lower[1], lower[0]]
-        return null, exact
+def _null(
+    options: InferenceOptions,
+    method: ComparisonMethod,
+    rows: Mapping[str, Any],
+    columns: Mapping[str, Any] | None,
+    groups: NDArray[np.int64] | None,
+    *,
+    missing: Missing,
+) -> tuple[NDArray[np.float64], bool]:
+    """Return the permuted values, and whether those are all; symmetric if rows and columns are the same layers."""
+    a = [method.matrix(name, rsm, missing=missing) for name, rsm in rows.items()]
+    b = a if columns is None else [method.matrix(name, rsm, missing=missing) for name, rsm in columns.items()]
+    orders = drawn_orders(len(a[0]), options.permutations, np.random.default_rng(options.seed), groups)
+    exact = draws_all(group_count(groups, len(a[0])), options.permutations)
+    warn_of_few(len(orders), options.alpha, exact=exact, stacklevel=5)
+    null = method.permuted_all(a, b, orders, progress=options.progress)
+    if columns is None and method.is_symmetric:
+        lower = np.tril_indices(len(a), -1)
+        null[:, lower[0], lower[1]] = null[:, lower[1], lower[0]]
+    return null, exact
 
 
 def _layer_calibration(
@@ -202,11 +171,11 @@ def _layer_calibration(
     """Calibrate each cell by its own null distribution, or by that of the maximum."""
 
     def cell(i: int, j: int) -> Calibration:
-        observed = float(values[i, j])
+        value = float(values[i, j])
         if aggregate is None or mode == "mean":
-            return calibrated(observed, null[:, i, j], method, alpha, exact=exact)
-        chances, threshold = aggregate.null_distribution, aggregate.threshold
-        return calibrated(observed, chances, method, alpha, exact=exact, threshold=threshold)
+            return calibrated(value, null[:, i, j], method, alpha, exact=exact)
+        null_distribution, threshold = aggregate.null_distribution, aggregate.threshold
+        return calibrated(value, null_distribution, method, alpha, exact=exact, threshold=threshold)
 
     rows, columns = values.shape
     cells = [[cell(i, j) for j in range(columns)] for i in range(rows)]
@@ -226,12 +195,10 @@ def _layer_calibration(
     )
 
 
-def _family(values: Matrix, null: NDArray[np.float64], *, same: bool, mirrored: bool) -> NDArray[np.bool_]:
-    """Return the pairs of layers that an aggregate is about: those with a value, each pair of different layers once."""
-    family = np.isfinite(values) & np.isfinite(null).all(0)
-    if same and len(values) > 1:
-        family &= np.triu(np.ones(values.shape, bool), 1) if mirrored else ~np.eye(len(values), dtype=bool)
-    return family
+def _different_layers(method: ComparisonMethod, count: int) -> NDArray[np.bool_]:
+    """Return the pairs of different layers of one network, each pair once if the method is symmetric."""
+    different = ~np.eye(count, dtype=bool)
+    return np.triu(different) if method.is_symmetric else different
 
 
 def _aggregate(
@@ -246,7 +213,7 @@ def _aggregate(
 ) -> Calibration:
     """Calibrate the most similar or the mean value; NaN if there is none."""
     combine: Any = np.mean if mode == "mean" else np.max if direction(method) > 0 else np.min
-    observed, chances = float("nan"), np.full(len(null), np.nan)
+    value, permuted = float("nan"), np.full(len(null), np.nan)
     if family.any():
-        observed, chances = float(combine(values[family])), combine(null[:, family], axis=1)
-    return calibrated(observed, chances, method, alpha, exact=exact)
+        value, permuted = float(combine(values[family])), combine(null[:, family], axis=1)
+    return calibrated(value, permuted, method, alpha, exact=exact)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from simplugins.comparisons.differences import PairedDifference
 
-COLUMNS = frozenset({"row", "column", "value", "low", "high", "score", "p_value", "threshold", "by_chance"})
+COLUMNS = frozenset({"row", "column", "value", "low", "high", "score", "p_value", "threshold", "chance"})
 """Names in `Comparison.table` that yardsticks may not have."""
 
 
@@ -144,7 +144,7 @@ class Comparison:
         -------
         list of dict
             "row", "column" and "value"; with intervals also "low" and "high"; with a calibration also "score" (unless
-            the method has none), "p_value", "threshold" and "by_chance" (the mean of the null distribution); and each
+            the method has none), "p_value", "threshold" and "chance" (the mean of the null distribution); and each
             yardstick by its name.
 
         Examples
@@ -159,7 +159,7 @@ class Comparison:
             if self.calibration.scores is not None:
                 tables["score"] = self.calibration.scores
             tables |= {"p_value": self.calibration.p_values, "threshold": self.calibration.thresholds}
-            tables["by_chance"] = self.calibration.expected
+            tables["chance"] = self.calibration.chance
         tables |= self.yardsticks
         return [
             {"row": row, "column": column, **{name: float(table[i, j]) for name, table in tables.items()}}
@@ -205,8 +205,8 @@ class Comparison:
         if not np.isnan([self.intervals.low[i, j], self.intervals.low[k, m]]).any():
             ends = interval(distribution, self.intervals.confidence)
         names = [" x ".join(cell) for cell in (first, second)]
-        estimates = [float(self.values[i, j]), float(self.values[k, m])]
-        return difference_of(names, estimates, distribution, ends, self.label, self.intervals.confidence)
+        values = [float(self.values[i, j]), float(self.values[k, m])]
+        return difference_of(names, values, distribution, ends, self.label, self.intervals.confidence)
 
     def _place(self, parameter: str, cell: tuple[str, str]) -> tuple[int, int]:
         if isinstance(cell, str) or len(cell) != 2:

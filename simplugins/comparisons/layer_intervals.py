@@ -5,17 +5,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common.threads import check_threads, in_threads
-from simplugins._common.validation import check_between, check_count
 from simplugins.comparisons.all_pairs import threads_for
 from simplugins.comparisons.groups import group_count, least_groups
 from simplugins.comparisons.inference import groups_of, warn_of_repeated_inputs
+from simplugins.comparisons.inference_options import InferenceOptions
 from simplugins.comparisons.method import ComparisonMethod
 from simplugins.comparisons.resampling import draw, enough_units, least_resamples
 from simplugins.rsm.matrices import Matrix, Missing
@@ -56,101 +56,70 @@ class LayerIntervals:
         return f"intervals at {100 * self.confidence:g} % from {self.resamples} resamples{units}{widest}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class IntervalOptions:
-    """How to resample the inputs of a table of layers: see `compare_layers`."""
+def layer_intervals(
+    options: InferenceOptions,
+    method: ComparisonMethod,
+    rows: Mapping[str, Any],
+    columns: Mapping[str, Any] | None,
+    *,
+    missing: Missing,
+) -> LayerIntervals | None:
+    """Resample the inputs of all layers alike, if asked to.
 
-    intervals: bool = False
-    calibrate: str | None = None
-    resamples: int = 200
-    confidence: float = 0.95
-    groups: Any = None
-    seed: int = 0
-    threads: int | None = None
-    progress: bool | str = False
+    Parameters
+    ----------
+    options : InferenceOptions
+    method : ComparisonMethod
+    rows : mapping of str to RSM
+    columns : mapping of str to RSM, or None
+        None for `rows` again.
+    missing : {"raise", "omit"}
+    """
+    if not options.intervals:
+        return None
+    a = [method.matrix(name, rsm, missing=missing) for name, rsm in rows.items()]
+    b = None if columns is None else [method.matrix(name, rsm, missing=missing) for name, rsm in columns.items()]
+    groups = groups_of([*rows.values(), *(columns or {}).values()], options.groups, len(a[0]))
+    warn_of_repeated_inputs(method, stacklevel=4)
+    compare = method.resampled_all(a, b, groups)
+    shape = (len(a), len(a if b is None else b))
+    embedded = sum(shape) if b is not None else shape[0]
+    rng = np.random.default_rng(options.seed)
+    counts = (draw(rng, len(a[0]), method.least_different, groups) for _ in range(options.resamples))
+    distribution = _distribution(options, compare, counts, shape, bytes_each=4 * embedded * len(a[0]) ** 2)
+    units = group_count(groups, len(a[0]))
+    kind = "inputs" if groups is None else "groups"
+    if enough_units(units, least_groups(groups, method.least_different), options.confidence, method.name, kind):
+        low, high = _ends(distribution, options.confidence)
+    else:
+        low, high = np.full((2, *shape), np.nan)
+    return LayerIntervals(low, high, distribution, options.confidence, None if groups is None else units)
 
-    def __post_init__(self) -> None:
-        check_count("resamples", self.resamples)
-        check_between("confidence", self.confidence, 0, 1)
-        if self.groups is not None and not self.intervals and self.calibrate is None:
-            raise ValueError("groups are for intervals and calibration: pass intervals=True or calibrate= as well")
 
-    @classmethod
-    def among(cls, arguments: Mapping[str, Any]) -> IntervalOptions:
-        """Return the options among the arguments of a function, its ``locals()`` on entry.
+def _distribution(
+    options: InferenceOptions,
+    compare: Callable[[NDArray[np.int64]], Matrix],
+    counts: Iterator[NDArray[np.int64]],
+    shape: tuple[int, int],
+    *,
+    bytes_each: int,
+) -> NDArray[np.float64]:
+    """Return the (R, A, B) values of all resamples; these are drawn in order, and do not depend on the threads."""
+    distribution = np.empty((options.resamples, *shape))
 
-        Raises
-        ------
-        ValueError
-            If one has an impossible value.
-        """
-        return cls(**{field.name: arguments[field.name] for field in fields(cls)})
+    def work(task: _Task) -> None:
+        distribution[task.number] = compare(task.counts)
 
-    def of_layers(
-        self,
-        method: ComparisonMethod,
-        rows: Mapping[str, Any],
-        columns: Mapping[str, Any] | None,
-        *,
-        missing: Missing,
-    ) -> LayerIntervals | None:
-        """Resample the inputs of all layers alike, if asked to.
-
-        Parameters
-        ----------
-        method : ComparisonMethod
-        rows : mapping of str to RSM
-        columns : mapping of str to RSM, or None
-            None for `rows` again.
-        missing : {"raise", "omit"}
-        """
-        if not self.intervals:
-            return None
-        a = [method.matrix(name, rsm, missing=missing) for name, rsm in rows.items()]
-        b = None if columns is None else [method.matrix(name, rsm, missing=missing) for name, rsm in columns.items()]
-        groups = groups_of([*rows.values(), *(columns or {}).values()], self.groups, len(a[0]))
-        warn_of_repeated_inputs(method, stacklevel=4)
-        compare = method.resampled_all(a, b, groups)
-        counts = self._draws(len(a[0]), method.least_different, groups)
-        shape = (len(a), len(a if b is None else b))
-        embedded = sum(shape) if b is not None else shape[0]
-        distribution = self._distribution(compare, counts, shape, bytes_each=4 * embedded * len(a[0]) ** 2)
-        units = group_count(groups, len(a[0]))
-        kind = "inputs" if groups is None else "groups"
-        if enough_units(units, least_groups(groups, method.least_different), self.confidence, method.name, kind):
-            low, high = _ends(distribution, self.confidence)
-        else:
-            low, high = np.full((2, *shape), np.nan)
-        return LayerIntervals(low, high, distribution, self.confidence, None if groups is None else units)
-
-    def _draws(self, inputs: int, least: int, groups: NDArray[np.int64] | None) -> Iterator[NDArray[np.int64]]:
-        rng = np.random.default_rng(self.seed)
-        return (draw(rng, inputs, least, groups) for _ in range(self.resamples))
-
-    def _distribution(
-        self,
-        compare: Callable[[NDArray[np.int64]], Matrix],
-        counts: Iterator[NDArray[np.int64]],
-        shape: tuple[int, int],
-        *,
-        bytes_each: int,
-    ) -> NDArray[np.float64]:
-        """Return the (R, A, B) values of all resamples; these are drawn in order, and do not depend on the threads."""
-        distribution = np.empty((self.resamples, *shape))
-
-        def work(task: _Task) -> None:
-            distribution[task.number] = compare(task.counts)
-
-        pairs = shape[0] * shape[1]
-        in_threads(
-            work,
-            (_Task(number, drawn, pairs) for number, drawn in enumerate(counts)),
-            pairs=pairs * self.resamples,
-            threads=min(check_threads(self.threads), threads_for(bytes_each), self.resamples),
-            progress=self.progress,
-            title="resampling",
-        )
-        return distribution
+    pairs = shape[0] * shape[1]
+    in_threads(
+        work,
+        (_Task(number, drawn, pairs) for number, drawn in enumerate(counts)),
+        pairs=pairs * options.resamples,
+        threads=min(check_threads(options.threads), threads_for(bytes_each), options.resamples),
+        progress=options.progress,
+        title="resampling",
+    )
+    return distribution
 
 
 @dataclass(frozen=True)

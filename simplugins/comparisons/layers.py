@@ -10,12 +10,13 @@ from numpy.typing import DTypeLike
 
 from simplugins import __version__
 from simplugins.comparisons.comparing import AnyMethod, resolve_method
+from simplugins.comparisons.inference_options import CalibrationMode, InferenceOptions
 from simplugins.comparisons.inputs import all_aligned, named
-from simplugins.comparisons.layer_calibration import CalibrationMode, CalibrationOptions
+from simplugins.comparisons.layer_calibration import calibrate_layers
 from simplugins.comparisons.layer_comparison import Comparison
-from simplugins.comparisons.layer_intervals import IntervalOptions
+from simplugins.comparisons.layer_intervals import layer_intervals
 from simplugins.comparisons.layer_rsms import layer_rsms
-from simplugins.comparisons.method import ComparisonMethod, without_caution
+from simplugins.comparisons.method import ComparisonMethod, without_chance_warning
 from simplugins.comparisons.rsm_options import RsmOptions
 from simplugins.comparisons.yardsticks import Yardsticks, aligned_yardsticks, read_yardsticks, yardstick_values
 from simplugins.rsm.matrices import Missing, check_missing
@@ -95,7 +96,8 @@ def compare_layers(
         and `bootstrap_interval` for the resamples. All pairs of layers have the same ones (with the same `seed`, those
         of `bootstrap_interval`), so that `Comparison.difference` can test whether two cells differ.
     resamples, confidence : int, default 200, and float, default 0.95
-        As for `bootstrap_interval`. Quantiles of 200 resamples are coarse: use 1,000 for a report.
+        As for `bootstrap_interval`, whose default of 1,000 resamples is better for a report. Here it is 200, because
+        all layers are compared in each of them.
     groups : sequence or "labels", optional
         As for `bootstrap_interval` and `calibrate`: inputs with equal entries, such as the crops of one photograph, are
         drawn and permuted together. To calibrate, groups must be of equal size.
@@ -148,9 +150,9 @@ def compare_layers(
     """
     options = RsmOptions.among(locals())
     check_missing(missing)
-    calibration, resampling = CalibrationOptions.among(locals()), IntervalOptions.among(locals())
+    inference = InferenceOptions.among(locals())
     resolved = resolve_method(method, method_options)
-    resolved = resolved if calibrate is None else without_caution(resolved)
+    resolved = resolved if calibrate is None else without_chance_warning(resolved)
     rows = layer_rsms("a", a, options)
     columns = None if b is None else layer_rsms("b", b, options)
     references = read_yardsticks(yardsticks or {}, tuple(rows if columns is None else columns), options)
@@ -163,8 +165,8 @@ def compare_layers(
         rows=tuple(rows),
         columns=tuple(rows if columns is None else columns),
         metadata=_metadata(resolved, [*rows.values(), *(columns or {}).values()], symmetric=b is None),
-        calibration=calibration.of_layers(resolved, values, *sides, missing=missing),
-        intervals=resampling.of_layers(resolved, *sides, missing=missing),
+        calibration=calibrate_layers(inference, resolved, values, *sides, missing=missing),
+        intervals=layer_intervals(inference, resolved, *sides, missing=missing),
         yardsticks=yardstick_values(resolved, sides[0], references, values.shape, missing=missing),
     )
 

@@ -151,7 +151,7 @@ def method_label(name: str, options: Mapping[str, Any]) -> str:
     return f"{name} ({texts})" if texts else name
 
 
-def without_caution(method: ComparisonMethod) -> ComparisonMethod:
+def without_chance_warning(method: ComparisonMethod) -> ComparisonMethod:
     """Return a method that does not warn of results near chance, for results that are reported together with chance."""
     return replace(method, near_chance=None) if isinstance(method, Method) else method
 

@@ -37,18 +37,18 @@ class ModelRanking:
     ----------
     candidates, targets : tuple of str
         Names of the K candidates, the most similar one first, and of the S targets.
-    values : (K, S) float64 array
+    per_target : (K, S) float64 array
         The comparison of each candidate with each target.
-    intervals : (K, 2) float64 array
-        The ends of the confidence interval of each estimate.
+    low, high : (K,) float64 arrays
+        The ends of the confidence interval of each value.
     p_values : (K,) float64 array
         Of the permutation test that a candidate is more similar to the targets than by chance.
     family_p_values : (K,) float64 array
         The same, corrected for the number of candidates by the permutation test of the maximum.
-    difference_intervals : (K, K, 2) float64 array
-        The ends of the confidence interval of the difference of each two estimates, row minus column.
+    difference_low, difference_high : (K, K) float64 arrays
+        The ends of the confidence interval of the difference of each two values, row minus column.
     difference_p_values : (K, K) float64 array
-        Of the tests that two estimates differ, corrected by Holm's procedure for the number of pairs; 1 on the
+        Of the tests that two values differ, corrected by Holm's procedure for the number of pairs; 1 on the
         diagonal.
     noise_ceiling : NoiseCeiling or None
         See `noise_ceiling`; None if there is one target, or targets cannot be pooled for the method.
@@ -59,11 +59,13 @@ class ModelRanking:
 
     candidates: tuple[str, ...]
     targets: tuple[str, ...]
-    values: Matrix
-    intervals: Matrix
+    per_target: Matrix
+    low: Vector
+    high: Vector
     p_values: Vector
     family_p_values: Vector
-    difference_intervals: NDArray[np.float64]
+    difference_low: Matrix
+    difference_high: Matrix
     difference_p_values: Matrix
     noise_ceiling: NoiseCeiling | None
     metadata: Mapping[str, Any]
@@ -74,56 +76,56 @@ class ModelRanking:
         return method_label(self.metadata["method"], self.metadata["method_options"])
 
     @property
-    def estimates(self) -> Vector:
-        """The mean of `values` over the targets, (K,)."""
-        return np.asarray(self.values.mean(1))
+    def values(self) -> Vector:
+        """The mean over targets of `per_target`, (K,)."""
+        return np.asarray(self.per_target.mean(1))
 
     @property
     def differences(self) -> Matrix:
-        """The differences of the estimates, row minus column, (K, K)."""
-        return self.estimates[:, None] - self.estimates
+        """The differences of the values, row minus column, (K, K)."""
+        return self.values[:, None] - self.values
 
     @property
     def clearly_different(self) -> NDArray[np.bool_]:
-        """Whether two estimates differ at the level of 1 - confidence, corrected for the number of pairs, (K, K)."""
+        """Whether two values differ at the level of 1 - confidence, corrected for the number of pairs, (K, K)."""
         with np.errstate(invalid="ignore"):
             return np.asarray(self.difference_p_values <= 1 - self.metadata["confidence"] + _ROUNDING)
 
     @property
     def ranks(self) -> NDArray[np.int64]:
-        """One more than the number of candidates that are clearly better, (K,); 0 where the estimate is NaN."""
+        """One more than the number of candidates that are clearly better, (K,); 0 where the value is NaN."""
         direction = -1 if self.metadata["larger_is_more_similar"] is False else 1
         better = self.clearly_different & (direction * self.differences > 0)
-        return np.where(np.isnan(self.estimates), 0, 1 + better.sum(0))
+        return np.where(np.isnan(self.values), 0, 1 + better.sum(0))
 
     @property
     def letters(self) -> tuple[str, ...]:
         """Letters for each candidate: two candidates share one unless they are clearly different."""
         return tuple(letters(self.clearly_different))
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the ranking as a table: one dict per candidate, which pandas and others read."""
+    def table(self) -> list[dict[str, Any]]:
+        """Return one dict per candidate, for data frames."""
         columns: dict[str, Any] = {
             "candidate": self.candidates,
             "rank": self.ranks.tolist(),
-            "estimate": self.estimates.tolist(),
-            "low": self.intervals[:, 0].tolist(),
-            "high": self.intervals[:, 1].tolist(),
+            "value": self.values.tolist(),
+            "low": self.low.tolist(),
+            "high": self.high.tolist(),
             "p_value": self.p_values.tolist(),
             "family_p_value": self.family_p_values.tolist(),
             "letters": self.letters,
         }
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
-    def difference_rows(self) -> list[dict[str, Any]]:
-        """Return the differences of all pairs of candidates as a table: one dict per pair."""
+    def difference_table(self) -> list[dict[str, Any]]:
+        """Return one dict per pair of candidates, with their difference, for data frames."""
         return [
             {
                 "candidate": self.candidates[i],
                 "other": self.candidates[j],
                 "difference": float(self.differences[i, j]),
-                "low": float(self.difference_intervals[i, j, 0]),
-                "high": float(self.difference_intervals[i, j, 1]),
+                "low": float(self.difference_low[i, j]),
+                "high": float(self.difference_high[i, j]),
                 "p_value": float(self.difference_p_values[i, j]),
             }
             for i in range(len(self.candidates))
@@ -135,7 +137,7 @@ class ModelRanking:
         header = [
             "rank",
             "candidate",
-            "estimate",
+            "value",
             f"{100 * self.metadata['confidence']:g} %",
             "p",
             "p (all)",
@@ -147,13 +149,13 @@ class ModelRanking:
                 [
                     str(row["rank"] or ""),
                     row["candidate"],
-                    f"{row['estimate']:.3f}",
+                    f"{row['value']:.3f}",
                     f"[{row['low']:.3f}, {row['high']:.3f}]",
                     f"{row['p_value']:.3g}",
                     f"{row['family_p_value']:.3g}",
                     row["letters"],
                 ]
-                for row in self.rows()
+                for row in self.table()
             ),
         ]
 
@@ -178,7 +180,7 @@ class ModelRanking:
         return "\n".join([title, *table, *self.notes()])
 
     def plot(self, axes: Axes | None = None, *, title: str | None = None) -> Axes:
-        """Draw estimates, intervals and the noise ceiling; see `simplugins.plotting.rankings.plot_ranking`."""
+        """Draw values, intervals and the noise ceiling; see `simplugins.plotting.rankings.plot_ranking`."""
         from simplugins.plotting.rankings import plot_ranking
 
         return plot_ranking(self, axes, title=title)
@@ -189,7 +191,7 @@ class ModelRanking:
         Parameters
         ----------
         path : path
-            Ends in .csv (the table of `rows`) or .json (all results).
+            Ends in .csv (the rows of `table`) or .json (all results).
         overwrite : bool, default False
             Whether an existing file may be replaced.
 
@@ -209,7 +211,7 @@ class ModelRanking:
 def _as_csv(ranking: ModelRanking) -> str:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    rows = ranking.rows()
+    rows = ranking.table()
     writer.writerow(rows[0])
     for row in rows:
         writer.writerow([spreadsheet_cell(value) if isinstance(value, str) else repr(value) for value in row.values()])
@@ -222,9 +224,9 @@ def _as_json(ranking: ModelRanking) -> str:
             **ranking.metadata,
             "targets": ranking.targets,
             "noise_ceiling": None if ranking.noise_ceiling is None else ranking.noise_ceiling._asdict(),
-            "candidates": ranking.rows(),
-            "values": ranking.values.tolist(),
-            "differences": ranking.difference_rows(),
+            "candidates": ranking.table(),
+            "per_target": ranking.per_target.tolist(),
+            "differences": ranking.difference_table(),
         }
     )
 

@@ -16,7 +16,7 @@ from simplugins._common.validation import check_between, check_count
 from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.groups import group_count
 from simplugins.comparisons.inference import groups_of, prepared
-from simplugins.comparisons.method import ComparisonMethod, Orders, method_label, without_caution
+from simplugins.comparisons.method import ComparisonMethod, Orders, method_label, without_chance_warning
 from simplugins.comparisons.resampling import drawn_orders, draws_all, p_value, tie_of
 from simplugins.rsm.matrices import Missing
 
@@ -33,18 +33,18 @@ class Calibration:
 
     Attributes
     ----------
-    observed : float
+    value : float
         The comparison of the RSMs.
     threshold : float
         The value that a comparison of unrelated RSMs exceeds with a probability of at most `alpha`.
     score : float or None
-        The share of the way from the threshold to the best possible value, 0 if the observed value does not exceed the
+        The share of the way from the threshold to the best possible value, 0 if the value does not exceed the
         threshold, at most 1. None if the method does not declare a best value, or it is infinite.
     p_value : float
         The share of permutations with a result at least as similar, counting the unpermuted RSMs as one of them. At
-        most `alpha` exactly where the observed value exceeds the threshold.
+        most `alpha` exactly where the value exceeds the threshold.
     null_distribution : (P,) float64 array
-        The comparisons after permuting the inputs of the second RSM; their mean is the value expected by chance.
+        The comparisons after permuting the inputs of the second RSM; their mean is `chance`.
     method : str
         Name of the method.
     alpha : float
@@ -55,7 +55,7 @@ class Calibration:
         Options of the method.
     """
 
-    observed: float
+    value: float
     threshold: float
     score: float | None
     p_value: float
@@ -71,16 +71,16 @@ class Calibration:
         return self.null_distribution.size
 
     @property
-    def expected(self) -> float:
-        """The value expected by chance: the mean of the null distribution."""
+    def chance(self) -> float:
+        """The value by chance: the mean of the null distribution."""
         return float(self.null_distribution.mean())
 
     def __repr__(self) -> str:
         score = "no score, for want of a best value" if self.score is None else f"score {self.score:.4g}"
         label = method_label(self.method, self.method_options)
         return (
-            f"Calibration {label} {self.observed:.4g}: {score}, p = {self.p_value:.4g} (threshold "
-            f"{self.threshold:.4g}, by chance {self.expected:.4g}; {'all ' if self.exact else ''}{self.permutations} "
+            f"Calibration {label} {self.value:.4g}: {score}, p = {self.p_value:.4g} (threshold "
+            f"{self.threshold:.4g}, by chance {self.chance:.4g}; {'all ' if self.exact else ''}{self.permutations} "
             f"permutations, alpha = {self.alpha:g})"
         )
 
@@ -103,8 +103,8 @@ def calibrate(
     """Calibrate a comparison of two RSMs by permuting the inputs of the second.
 
     The permutations show which values are due to chance, however biased the method is. The threshold is the
-    ``ceil((1 - alpha) (K + 1))``-th smallest of the observed and the K permuted values, and the score
-    ``max(0, (observed - threshold) / (best - threshold))``. Values of unrelated RSMs thus have a score of 0, with a
+    ``ceil((1 - alpha) (K + 1))``-th smallest of the value and the K permuted values, and the score
+    ``max(0, (value - threshold) / (best - threshold))``. Values of unrelated RSMs thus have a score of 0, with a
     probability of at least ``1 - alpha``, and RSMs that are equal up to the method's invariances have a score of 1
     (except under "cycle-knn", whose value for equal RSMs is below 1 unless all neighbours are mutual).
 
@@ -119,14 +119,15 @@ def calibrate(
     method_options : mapping, optional
         As for `compare`.
     permutations : int, default 200
-        The number of random permutations. If N inputs (or groups) have at most this many orders other than their own,
+        The number of random permutations: enough for a threshold at ``alpha``, while the smallest p-values of a
+        `permutation_test` need its 999. If N inputs (or groups) have at most this many orders other than their own,
         all of these are used.
     alpha : float, default 0.05
         The level of significance, between 0 and 1.
     groups : sequence or "labels", optional
         As for `permutation_test`: whole groups of inputs are exchanged, such as all crops of a photograph, which must
         be of equal size. If inputs of one group resemble each other in both RSMs, permutations of single inputs make
-        the value expected by chance too low, and scores and significance too high.
+        the value by chance too low, and scores and significance too high.
     orders : (K, N) int array, optional
         The permutations to use, one order of the inputs per row, in place of `permutations` random ones: for inputs
         that are not all exchangeable, in other ways than `groups`.
@@ -166,9 +167,9 @@ def calibrate(
     >>> calibrate(*unrelated, "cka").score, calibrate(unrelated[0], unrelated[0], "cka").score
     (0.0, 1.0)
     """
-    resolved = without_caution(resolve_method(method, method_options))
+    resolved = without_chance_warning(resolve_method(method, method_options))
     check_calibration(permutations, alpha)
-    a, b, observed = prepared(rsm_a, rsm_b, resolved, align=align, missing=missing)
+    a, b, value = prepared(rsm_a, rsm_b, resolved, align=align, missing=missing)
     if orders is not None and groups is not None:
         raise ValueError("groups say how to draw orders: pass either groups or orders")
     numbers = groups_of((rsm_a, rsm_b), groups, len(a))
@@ -178,11 +179,11 @@ def calibrate(
     orders = _checked_orders(orders, len(a))
     warn_of_few(len(orders), alpha, exact=exact)
     null = resolved.permuted_all([a], [b], orders, progress=progress)[:, 0, 0]
-    return calibrated(observed, null, resolved, alpha, exact=exact)
+    return calibrated(value, null, resolved, alpha, exact=exact)
 
 
 def calibrated(
-    observed: float,
+    value: float,
     null: NDArray[np.float64],
     method: ComparisonMethod,
     alpha: float,
@@ -192,12 +193,12 @@ def calibrated(
 ) -> Calibration:
     """Return the calibration of a value by its null distribution, from which the threshold follows by default."""
     sign, best = direction(method), best_value(method)
-    critical = critical_value(sign * observed, sign * null, alpha) if threshold is None else sign * threshold
+    critical = critical_value(sign * value, sign * null, alpha) if threshold is None else sign * threshold
     return Calibration(
-        observed=float(observed),
+        value=float(value),
         threshold=sign * critical,
-        score=None if best is None else score(sign * observed, critical, sign * best, tie=tie_of(observed, null)),
-        p_value=p_value(sign * observed, sign * null, "greater"),
+        score=None if best is None else score(sign * value, critical, sign * best, tie=tie_of(value, null)),
+        p_value=p_value(sign * value, sign * null, "greater"),
         null_distribution=null,
         method=method.name,
         alpha=float(alpha),
@@ -217,7 +218,7 @@ def best_value(method: ComparisonMethod) -> float | None:
     return best if best is not None and isfinite(best) else None
 
 
-def critical_value(observed: float, null: NDArray[np.float64], alpha: float) -> float:
+def critical_value(value: float, null: NDArray[np.float64], alpha: float) -> float:
     """Return the order statistic of all values that those above it exceed with a probability of at most `alpha`.
 
     Examples
@@ -225,13 +226,13 @@ def critical_value(observed: float, null: NDArray[np.float64], alpha: float) -> 
     >>> critical_value(9.0, np.arange(9.0), 0.2)  # the eighth smallest of ten
     7.0
     """
-    values = np.sort(np.append(null, observed))
+    values = np.sort(np.append(null, value))
     if np.isnan(values[-1]):
         return float("nan")
     return float(values[ceil((1 - alpha) * values.size - _ROUNDING) - 1])
 
 
-def score(observed: float, threshold: float, best: float, *, tie: float = 0.0) -> float:
+def score(value: float, threshold: float, best: float, *, tie: float = 0.0) -> float:
     """Return the share of the way from the threshold to the best value, from 0 to 1; 0 up to `tie` above the threshold.
 
     Examples
@@ -239,7 +240,7 @@ def score(observed: float, threshold: float, best: float, *, tie: float = 0.0) -
     >>> score(0.75, 0.5, 1.0), score(0.25, 0.5, 1.0)
     (0.5, 0.0)
     """
-    excess = observed - threshold
+    excess = value - threshold
     if np.isnan(excess):
         return float("nan")
     if excess <= tie:

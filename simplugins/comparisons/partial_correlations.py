@@ -18,7 +18,7 @@ from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.groups import group_count, least_groups
 from simplugins.comparisons.inference import groups_of
 from simplugins.comparisons.inputs import aligned, all_aligned, one_or_several
-from simplugins.comparisons.method import CHUNK_BYTES, Method, Orders, without_caution
+from simplugins.comparisons.method import CHUNK_BYTES, ComparisonMethod, Method, Orders, without_chance_warning
 from simplugins.comparisons.resamples import Resample
 from simplugins.comparisons.resampling import (
     Alternative,
@@ -39,7 +39,7 @@ class PartialCorrelation:
 
     Attributes
     ----------
-    estimate : float
+    value : float
         The partial correlation.
     low, high : float
         The ends of its interval.
@@ -66,7 +66,7 @@ class PartialCorrelation:
         Whether the test used all permutations rather than random ones.
     """
 
-    estimate: float
+    value: float
     low: float
     high: float
     p_value: float
@@ -81,22 +81,23 @@ class PartialCorrelation:
     exact: bool
 
     def __float__(self) -> float:
-        return self.estimate
+        return self.value
 
     def __repr__(self) -> str:
         return (
-            f"PartialCorrelation {self.method} {self.estimate:.4g} [{self.low:.4g}, {self.high:.4g}] at "
+            f"PartialCorrelation {self.method} {self.value:.4g} [{self.low:.4g}, {self.high:.4g}] at "
             f"{100 * self.confidence:g} %, p = {self.p_value:.4g} ({self.alternative}); "
             f"{self.correlation:.4g} without {', '.join(self.given)}"
         )
 
 
 def partial_correlation(
-    a: Any,
-    b: Any,
+    rsm_a: Any,
+    rsm_b: Any,
     *,
     given: Any,
     method: AnyMethod = "cka-debiased",
+    method_options: Mapping[str, Any] | None = None,
     resamples: int = 1000,
     confidence: float = 0.95,
     permutations: int = 999,
@@ -108,12 +109,12 @@ def partial_correlation(
 ) -> PartialCorrelation:
     """Compare two RSMs by what they do not share with others, such as the semantic beyond the spatio-semantic RSM.
 
-    All RSMs become the vectors that the method compares; those of `given` are subtracted from the vectors of `a` and
-    `b` by least squares, and the result is the cosine of what is left.
+    All RSMs become the vectors that the method compares; those of `given` are subtracted from the vectors of
+    `rsm_a` and `rsm_b` by least squares, and the result is the cosine of what is left.
 
     Parameters
     ----------
-    a, b : RSMs or (N, N) arrays
+    rsm_a, rsm_b : RSMs or (N, N) arrays
         As for `compare`.
     given : RSM or (N, N) array, or a sequence or mapping of these
         What is partialled out of both.
@@ -122,6 +123,8 @@ def partial_correlation(
         the similarities and of their ranks, over pairs of different inputs; "cka-debiased" and "cka" those of centred
         matrices, and "rsa-cosine" one without centring. "cka-debiased" of negative distances yields the partial
         distance correlation of Székely and Rizzo.
+    method_options : mapping, optional
+        As for `compare`.
     resamples, confidence
         As for `bootstrap_interval`: inputs are drawn with replacement, and the interval is made of percentiles.
     permutations : int, default 999
@@ -134,15 +137,15 @@ def partial_correlation(
     seed : int or Generator, default 0
         Seed of permutations and resamples.
     align : bool, default False
-        Whether to reorder the inputs of all RSMs by the labels of `a`.
+        Whether to reorder the inputs of all RSMs by the labels of `rsm_a`.
     progress : bool or str, default False
         Show progress bars on standard error; a string is their title.
 
     Returns
     -------
     PartialCorrelation
-        NaN, with a RuntimeWarning, if an RSM is constant, or `given` determines `a` or `b`. The ends of the interval
-        are NaN where those of `bootstrap_interval` are, with one more input needed per given RSM.
+        NaN, with a RuntimeWarning, if an RSM is constant, or `given` determines one of the two. The ends of the
+        interval are NaN where those of `bootstrap_interval` are, with one more input needed per given RSM.
 
     Raises
     ------
@@ -151,11 +154,11 @@ def partial_correlation(
 
     Notes
     -----
-    The test permutes the inputs of what is left of `a` after subtracting its fit by `given` (Freedman and Lane; method
-    2 of Legendre for partial Mantel tests), so that `a` may depend on `given` under the null hypothesis. Permuting the
-    inputs of `a` itself would also break that dependence, which is not what is tested. The test assumes that what is
-    left has exchangeable inputs; partial Mantel tests reject too often if inputs are autocorrelated, as frames of a
-    video are (Guillot and Rousset).
+    The test permutes the inputs of what is left of the first RSM after subtracting its fit by `given` (Freedman and
+    Lane; method 2 of Legendre for partial Mantel tests), so that it may depend on `given` under the null hypothesis.
+    Permuting the inputs of the RSM itself would also break that dependence, which is not what is tested. The test
+    assumes that what is left has exchangeable inputs; partial Mantel tests reject too often if inputs are
+    autocorrelated, as frames of a video are (Guillot and Rousset).
 
     What both share with `given` is subtracted by least squares, so it is only removed as far as the relation is linear.
     That of ranks rarely is: in simulations of RSMs that are independent given a third one, on which both depend, tests
@@ -175,27 +178,27 @@ def partial_correlation(
     >>> layout, content = rng.normal(size=(2, 40, 4))
     >>> target, semantic = (np.hstack([layout, content + rng.normal(size=(40, 4))]) for _ in range(2))
     >>> result = partial_correlation(target @ target.T, semantic @ semantic.T, given=layout @ layout.T, resamples=200)
-    >>> result.estimate < result.correlation, result.p_value
+    >>> result.value < result.correlation, result.p_value
     (True, 0.001)
     """
-    resolved = _cosine_method(method)
+    resolved = _cosine_method(resolve_method(method, method_options))
     check_count("resamples", resamples)
     check_count("permutations", permutations)
     check_between("confidence", confidence, 0, 1)
     if alternative not in get_args(Alternative):
         raise ValueError(f"alternative must be one of {', '.join(get_args(Alternative))}, got {alternative!r}")
     covariates = one_or_several(given, "given")
-    matrices, correlation = _prepared(a, b, covariates, resolved, align=align)
+    matrices, correlation = _prepared(rsm_a, rsm_b, covariates, resolved, align=align)
     inputs = len(matrices[0])
-    numbers = groups_of([a, b, *covariates.values()], groups, inputs)
+    numbers = groups_of([rsm_a, rsm_b, *covariates.values()], groups, inputs)
     units = group_count(numbers, inputs)
-    estimate, semipartial, permuted = _residual_statistics(resolved, matrices)
+    value, semipartial, permuted = _residual_statistics(resolved, matrices)
     orders = drawn_orders(inputs, permutations, np.random.default_rng(seed), numbers)
     null = _under(permuted, orders, progress)
     distribution = np.full(resamples, np.nan)
     low = high = float("nan")
     least = resolved.least_inputs + len(covariates)
-    if not np.isnan(estimate) and enough_units(
+    if not np.isnan(value) and enough_units(
         units,
         least_groups(numbers, least),
         confidence,
@@ -205,10 +208,10 @@ def partial_correlation(
         distribution = _resampled(resolved, matrices, numbers, least, resamples, np.random.default_rng(seed), progress)
         low, high = interval(distribution, confidence)
     return PartialCorrelation(
-        estimate=estimate,
+        value=value,
         low=low,
         high=high,
-        p_value=p_value(estimate, null, alternative),
+        p_value=p_value(value, null, alternative),
         correlation=correlation,
         semipartial=semipartial,
         null_distribution=null,
@@ -221,15 +224,15 @@ def partial_correlation(
     )
 
 
-def _cosine_method(method: AnyMethod) -> Method:
-    """Return a method that compares RSMs by the cosine of vectors.
+def _cosine_method(method: ComparisonMethod) -> Method:
+    """Return a method, if it is one that compares RSMs by the cosine of vectors.
 
     Raises
     ------
     ValueError
         If the method is another one.
     """
-    resolved = without_caution(resolve_method(method))
+    resolved = without_chance_warning(method)
     if not isinstance(resolved, Method) or resolved.relate is not cosines:
         raise ValueError(
             f"{resolved.name} is not a cosine of vectors, from which others can be subtracted: expected cka-debiased, "
@@ -241,7 +244,7 @@ def _cosine_method(method: AnyMethod) -> Method:
 def _prepared(
     a: Any, b: Any, covariates: Mapping[str, Any], method: Method, *, align: bool
 ) -> tuple[list[Matrix], float]:
-    """Return the checked matrices of `a`, `b` and the others, and the comparison of the first two."""
+    """Return the checked matrices of both and the others, and the comparison of the first two."""
     if align:
         b, covariates = aligned(a, b), all_aligned(a, covariates)
     given = {
@@ -270,7 +273,7 @@ def _residual_statistics(method: Method, matrices: list[Matrix]) -> tuple[float,
     rest_a, rest_b = residual(a, basis), residual(b, basis)
     partial = float(cosines(rest_a[None], rest_b[None])[0, 0])
     if np.isnan(partial) and not np.isnan([a @ b, basis.sum()]).any():
-        name = "a" if np.isnan(rest_a).any() else "b"
+        name = "rsm_a" if np.isnan(rest_a).any() else "rsm_b"
         warnings.warn(f"the partial correlation is NaN because given determines {name}", RuntimeWarning, stacklevel=3)
     permute = permuter(rest_a, inputs)
 
@@ -291,7 +294,7 @@ def _under(statistics: Callable[[Orders], Vector], orders: Orders, progress: boo
 
 
 def _vectors(method: Method, matrices: list[Matrix], resample: Resample) -> tuple[Vector, Vector, Matrix]:
-    """Return the unit vectors of `a` and `b`, and a (D, R) orthonormal basis of those of the covariates."""
+    """Return the unit vectors of both, and a (D, R) orthonormal basis of those of the covariates."""
     a, b, *covariates = (resample.embedded(method, matrix) for matrix in matrices)
     stacked = np.array(covariates).T
     return a, b, np.full_like(stacked, np.nan) if np.isnan(stacked).any() else orth(stacked)

@@ -89,8 +89,8 @@ def rank_models(
     resamples : int, default 1000
         The number of resamples, in each of which all candidates are compared for the same inputs and targets.
     confidence : float, default 0.95
-        Probability with which an interval covers what it estimates. Two candidates are clearly different if the test
-        that they differ, corrected for the number of pairs, rejects at the level ``1 - confidence``.
+        Probability with which an interval covers the value of the population. Two candidates are clearly different if
+        the test that they differ, corrected for the number of pairs, rejects at the level ``1 - confidence``.
     permutations : int, default 999
         As for `permutation_test`: the inputs of all targets are permuted alike, and for all candidates alike.
     groups : sequence or "labels", optional
@@ -109,7 +109,7 @@ def rank_models(
     Returns
     -------
     ModelRanking
-        Most similar candidates first; candidates whose estimate is NaN (a constant RSM) last. Candidates that are not
+        Most similar candidates first; candidates whose value is NaN (a constant RSM) last. Candidates that are not
         clearly different share a letter, and a rank unless a third candidate is clearly better than only one of them.
         Intervals and tests of differences are NaN, with a RuntimeWarning, if there are too few inputs: see
         `bootstrap_interval`.
@@ -157,16 +157,21 @@ def rank_models(
     over = _resolved_over(over, len(sides.targets))
     p_values, family = _permutation_p_values(sides, resolved, permutations, seed, progress)
     spread, degrees = _bootstrap(sides, resolved, over, resamples, confidence, seed, progress)
-    estimates = sides.values.mean(1)
+    values = sides.values.mean(1)
+    radii = stdtrit(degrees, (1 + confidence) / 2) * np.sqrt(spread)
+    differences = np.subtract.outer(values, values)
+    low, high = (_with_zero_diagonal(differences + sign * radii) for sign in (-1, 1))
     return ModelRanking(
         candidates=tuple(sides.candidates),
         targets=tuple(sides.targets),
-        values=sides.values,
-        intervals=_intervals(estimates, spread.diagonal(), degrees, confidence),
+        per_target=sides.values,
+        low=values - radii.diagonal(),
+        high=values + radii.diagonal(),
         p_values=p_values,
         family_p_values=family,
-        difference_intervals=_difference_intervals(estimates, spread, degrees, confidence),
-        difference_p_values=_difference_p_values(estimates, spread, degrees),
+        difference_low=low,
+        difference_high=high,
+        difference_p_values=_difference_p_values(values, spread, degrees),
         noise_ceiling=ceiling_of(resolved, list(sides.targets.values())),
         metadata={
             "method": resolved.name,
@@ -186,7 +191,7 @@ def rank_models(
 def _prepared(
     target: Any, candidates: Mapping[str, Any], method: ComparisonMethod, *, groups: Any, align: bool, missing: Missing
 ) -> _Sides:
-    """Return checked matrices, candidates in the order of their estimates, and the comparisons."""
+    """Return checked matrices, candidates in the order of their values, and the comparisons."""
     check_missing(missing)
     if not isinstance(candidates, Mapping):
         raise TypeError(f"candidates: expected a mapping of names to RSMs, got {type(candidates).__name__}")
@@ -279,26 +284,19 @@ def _bootstrap(
     return spread, degrees
 
 
-def _intervals(estimates: Matrix, variance: Matrix, degrees: int, confidence: float) -> Matrix:
-    """Return the ends of intervals in a further last dimension."""
-    radius = stdtrit(degrees, (1 + confidence) / 2) * np.sqrt(variance)
-    return np.stack([estimates - radius, estimates + radius], axis=-1)
+def _with_zero_diagonal(matrix: Matrix) -> Matrix:
+    np.fill_diagonal(matrix, 0)
+    return matrix
 
 
-def _difference_intervals(estimates: Vector, spread: Matrix, degrees: int, confidence: float) -> NDArray[np.float64]:
-    intervals = _intervals(estimates[:, None] - estimates, spread, degrees, confidence)
-    intervals[np.diag_indices(len(estimates))] = 0
-    return intervals
-
-
-def _difference_p_values(estimates: Vector, spread: Matrix, degrees: int) -> Matrix:
+def _difference_p_values(values: Vector, spread: Matrix, degrees: int) -> Matrix:
     """Return the p-values of t-tests of all differences, corrected for the number of pairs."""
-    differences = np.abs(estimates[:, None] - estimates)
+    differences = np.abs(values[:, None] - values)
     with np.errstate(divide="ignore", invalid="ignore"):
         p_values = 2 * stdtr(degrees, -differences / np.sqrt(spread))
-    p_values[(differences <= TIE * np.abs(np.nan_to_num(estimates)).max()) & ~np.isnan(spread)] = 1
-    pairs = _pairs(len(estimates))
-    result = np.where(np.eye(len(estimates), dtype=bool), 1.0, 0.0)
+    p_values[(differences <= TIE * np.abs(np.nan_to_num(values)).max()) & ~np.isnan(spread)] = 1
+    pairs = _pairs(len(values))
+    result = np.where(np.eye(len(values), dtype=bool), 1.0, 0.0)
     result[pairs] = holm(p_values[pairs])
     return np.maximum(result, result.T)
 

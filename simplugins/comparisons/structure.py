@@ -149,7 +149,9 @@ def structure(
         with error_prefix(name):
             sides[name] = options.read(activations)
     check_agreement([(name, len(side), side.labels) for name, side in sides.items()])
-    maps, grid = common_grid(sides["a"], sides["b"], resolved.least_inputs)
+    if reason := why_no_structure(sides["a"], sides["b"], resolved.least_inputs):
+        raise ValueError(reason)
+    maps, grid = _common_grid(sides["a"], sides["b"])
     size = int(sides["a"].positions[0]) if grid is None else int(np.prod(grid))
     values = np.empty((len(sides["a"]), len(sides["b"])))
     blocks = _blocks(len(values), max(1, _GRAM_BYTES // (8 * size**2)))
@@ -165,39 +167,38 @@ def _blocks(count: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
-def common_grid(
-    a: Activations, b: Activations, least: int
-) -> tuple[list[NDArray[np.float64] | None], tuple[int, ...] | None]:
-    """Return for each network the matrix that averages its positions to the common grid, None for none, and the grid.
+def why_no_structure(a: Activations, b: Activations, least: int) -> str | None:
+    """Return why the structure of two networks cannot be compared; None if it can.
 
-    Raises
-    ------
-    ValueError
-        If a network's inputs differ in their positions, if the networks' positions cannot be related, or if there are
-        fewer than `least` of them.
+    Inputs of a network may differ in their positions, the networks' positions may have no relation, or there may be
+    fewer than `least` of them.
     """
     for name, side in (("a", a), ("b", b)):
         if side.shape[1] is None or not side.same_positions:
-            raise ValueError(
+            return (
                 f"{name}: structure compares position with position, but the inputs differ in their positions "
                 f"({side.describe_positions()})"
             )
-    if a.shape[1] == b.shape[1] and (a.grid == b.grid or None in (a.grid, b.grid)):
-        _check_size(int(a.positions[0]), least)
-        return [None, None], None
-    if a.grid is None or b.grid is None or len(a.grid) != len(b.grid):
-        raise ValueError(
+    if not _same_positions(a, b) and (a.grid is None or b.grid is None or len(a.grid) != len(b.grid)):
+        return (
             f"structure compares position with position, but a has {_described(a)} and b has {_described(b)}, which "
             f"cannot be averaged to a common grid"
         )
+    grid = _common_grid(a, b)[1]
+    positions = int(a.positions[0]) if grid is None else int(np.prod(grid))
+    return f"structure: the method needs at least {least} positions, got {positions}" if positions < least else None
+
+
+def _same_positions(a: Activations, b: Activations) -> bool:
+    return a.shape[1] == b.shape[1] and (a.grid == b.grid or None in (a.grid, b.grid))
+
+
+def _common_grid(a: Activations, b: Activations) -> tuple[list[NDArray[np.float64] | None], tuple[int, ...] | None]:
+    """Return the common grid of two networks, and for each the matrix that averages its positions to it, or None."""
+    if _same_positions(a, b) or a.grid is None or b.grid is None:
+        return [None, None], None
     grid = tuple(map(min, a.grid, b.grid))
-    _check_size(int(np.prod(grid)), least)
     return [_averaging(original, grid) for original in (a.grid, b.grid)], grid
-
-
-def _check_size(positions: int, least: int) -> None:
-    if positions < least:
-        raise ValueError(f"structure: the method needs at least {least} positions, got {positions}")
 
 
 def _described(side: Activations) -> str:

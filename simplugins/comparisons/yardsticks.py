@@ -13,7 +13,7 @@ from simplugins._common.validation import check_names, error_prefix
 from simplugins.comparisons.inputs import all_aligned, named
 from simplugins.comparisons.layer_comparison import COLUMNS
 from simplugins.comparisons.layer_rsms import layer_rsms
-from simplugins.comparisons.method import ComparisonMethod, without_caution
+from simplugins.comparisons.method import ComparisonMethod, without_chance_warning
 from simplugins.comparisons.rsm_options import RsmOptions
 from simplugins.rsm.matrices import Missing
 from simplugins.rsm.rsm import RSM
@@ -76,7 +76,7 @@ def yardstick_values(
     for name, of in yardsticks.items():
         if isinstance(of, dict):
             columns = named(of, f"yardsticks[{name!r}]")
-            values[name] = without_caution(method).compare_all(rows, columns, missing=missing)
+            values[name] = without_chance_warning(method).compare_all(rows, columns, missing=missing)
         else:
             with error_prefix(f"yardsticks[{name!r}]: expected values that broadcast to {shape}"):
                 values[name] = np.broadcast_to(of, shape).copy()

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -79,7 +79,7 @@ def match(
     matching_options: Mapping[str, Any] | None = None,
     layout: str = "auto",
     dtype: DTypeLike | None = None,
-    center: Literal["input", "position"] | None = None,
+    center: Literal["input", "position"] | Sequence[Literal["input", "position"]] | None = None,
     normalize: Literal["position"] | None = None,
     engine: str = "auto",
 ) -> Matching:
@@ -102,7 +102,7 @@ def match(
         three as "chw".
     dtype : float32 or float64, optional
         By default float64 for float64 responses, else float32.
-    center : {None, "input", "position"}, default None
+    center : {None, "input", "position"}, or a tuple of these, default None
         "input" subtracts from the concept vectors of each response their mean, and "position" from each concept vector
         the mean of its channels. Centring of channels needs the mean over a data set: subtract it from both responses.
     normalize : {None, "position"}, default None
@@ -170,10 +170,10 @@ def prepared_pair(
 def _preparation(center: Any, normalize: Any) -> Preparation:
     """Return the preparation of both responses, after checking that it can be computed from each alone."""
     preparation = Preparation.checked(center, normalize)
-    if preparation.center in ("channel", "both"):
+    if "channel" in preparation.center:
         raise ValueError(
-            f"center={center!r} subtracts the mean concept vector of a whole data set, which two responses do not "
-            f"have: subtract that mean from both, or use simplugins.compute_rsm"
+            "center='channel' subtracts the mean concept vector of a whole data set, which two responses do not "
+            "have: subtract that mean from both, or use simplugins.compute_rsm"
         )
     if preparation.of_sets is not None:
         raise ValueError(

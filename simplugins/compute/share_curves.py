@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -67,7 +68,7 @@ def share_curve(
     *,
     layout: str = "auto",
     dtype: DTypeLike | None = None,
-    center: Literal["input", "position"] | None = None,
+    center: Literal["input", "position"] | Sequence[Literal["input", "position"]] | None = None,
     normalize: Literal["position"] | None = None,
 ) -> ShareCurve:
     """Compute the similarity of two inputs for every number of matched positions.

@@ -120,7 +120,7 @@ def retrieval_difference(
     Returns
     -------
     PairedDifference
-        The estimates are means over the queries for which both are defined. Interval and p-value are NaN, with a
+        The values are means over the queries for which both are defined. Interval and p-value are NaN, with a
         RuntimeWarning, for fewer than 5 queries or groups (at 95 %), or fewer than ``2 / (1 - confidence)`` resamples.
 
     Raises

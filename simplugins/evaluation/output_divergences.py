@@ -42,7 +42,7 @@ class OutputCorrelation:
 
     def __repr__(self) -> str:
         correlations = (
-            f"{name} {interval.estimate:.4f} ({interval.low:.4f} to {interval.high:.4f})"
+            f"{name} {interval.value:.4f} ({interval.low:.4f} to {interval.high:.4f})"
             for name, interval in (("Pearson", self.pearson), ("Spearman", self.spearman))
         )
         return f"OutputCorrelation over {len(self.divergences)} inputs: {', '.join(correlations)}"

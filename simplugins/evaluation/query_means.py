@@ -20,21 +20,21 @@ class Metric:
 
     Attributes
     ----------
-    mean : float
-        NaN if the metric is defined for no query.
+    value : float
+        The mean; NaN if the metric is defined for no query.
     low, high : float
         Ends of the interval; NaN if there are too few queries for one.
     queries : int
         Number of queries for which the metric is defined.
     """
 
-    mean: float
+    value: float
     low: float
     high: float
     queries: int
 
     def __str__(self) -> str:
-        return f"{self.mean:.4f} ({self.low:.4f} to {self.high:.4f})"
+        return f"{self.value:.4f} ({self.low:.4f} to {self.high:.4f})"
 
 
 def mean_metrics(

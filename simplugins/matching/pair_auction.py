@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The auction of a partial assignment problem: the rows that pay most bid first, until enough of them have a column."""
+"""Auctions of a partial assignment problem, in which rows bid for columns until enough of them have one.
+
+Rows bid in any order as long as their level, the least cost plus price, is below a bound that too few rows are below to
+exceed the number of pairs (`bid_below`); the last ones bid in the order of their levels (`bid_for_pairs`).
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,58 @@ def start_auction(costs, cols, work, levels):  # type: ignore[no-untyped-def]
     levels[1] = 0
     for i in range(rows):
         levels[0, i] = two_smallest(costs, i, work.prices[: costs.shape[1]])[1]
+
+
+@compiled
+def bid_below(costs, cols, bound, increment, budget, work, levels):  # type: ignore[no-untyped-def]
+    """Let the unassigned rows with a level below the bound bid in turn, until they reach the bound or have a column.
+
+    A bid raises the column's price to the point where the row would be indifferent to its second best column, or to the
+    bound, plus the increment. Rows whose bid would not raise the price of an assigned column, or for whose bid there is
+    no budget left, remain unassigned, with levels below the bound.
+
+    Returns
+    -------
+    gained : int
+        The number of additional assigned rows.
+    budget : int
+        The number of bids for assigned columns that remain.
+    """
+    closed = costs.dtype.type(1 << (8 * costs.itemsize - CLOSED_PRICE_BITS))
+    prices, row_of, column_of, queue = work.prices, work.row_of, work.column_of, work.queue
+    open_prices, rows = prices[: costs.shape[1]], costs.shape[0]
+    waiting, gained = 0, 0
+    for i in range(rows):
+        if levels[0, i] < bound:
+            queue[waiting] = i
+            waiting += 1
+            levels[0, i] = closed
+    head, tail = 0, waiting if waiting < rows else 0
+    while waiting > 0:
+        i = queue[head]
+        head = head + 1 if head + 1 < rows else 0
+        waiting -= 1
+        j, smallest, second = two_smallest(costs, i, open_prices)
+        if second == smallest and row_of[j] >= 0:
+            j = _free_among_best(costs, i, smallest, cols, work, j)
+        previous = row_of[j]
+        target = min(second, bound) + increment
+        if smallest >= bound or (previous >= 0 and (target == smallest or budget == 0)):
+            levels[0, i] = smallest
+            continue
+        if previous >= 0:
+            budget -= 1
+            column_of[previous] = -1
+            queue[tail] = previous
+            tail = tail + 1 if tail + 1 < rows else 0
+            waiting += 1
+        else:
+            gained += 1
+        if previous >= 0 or second < bound:
+            prices[j] += target - smallest
+        row_of[j] = i
+        column_of[i] = j
+    return gained, budget
 
 
 @compiled

@@ -10,8 +10,10 @@ follows from it.
 A problem passes through three stages, which share the prices:
 
 1. *auctions* with a bid increment bring prices close to the optimum (see `pair_auction`);
-2. an auction with increment zero, and shortest augmenting paths where it is stuck, assign k rows, always from the least
-   m[i] upwards, so that the level separates the rows at any time;
+2. an auction with increment zero, and shortest augmenting paths where it is stuck, assign k rows. In each round, with n
+   rows missing, the rows below the (n + 1)-th least m[i] of the unassigned ones get a column, or reach that level. So
+   there are never more than k, and the level separates the rows after each round. The last few are assigned one by one,
+   from the least m[i] upwards;
 3. columns that stage 1 priced, but that no row wanted, are given up one by one, again along shortest paths, until all
    unassigned columns have price 0 (see `partial_paths`).
 
@@ -36,25 +38,32 @@ from simplugins.matching.integer_costs import (
     reset_prices,
     uses_starting_prices,
 )
-from simplugins.matching.pair_auction import bid_for_pairs, lower_free_prices, lower_prices, start_auction
+from simplugins.matching.pair_auction import bid_below, bid_for_pairs, lower_free_prices, lower_prices, start_auction
 from simplugins.matching.partial_paths import extend, give_up
 from simplugins.matching.starting_prices import set_starting_prices
 from simplugins.matching.vector_scans import CLOSED_PRICE_BITS, LANES
 
-AUCTIONS = np.array([(12.0, 14)])
-AUCTIONS_OF_MOST = np.array([(5.0, 8), (20, 8)])
+AUCTIONS = np.array([(12.0, 7)])
+AUCTIONS_OF_MANY = np.array([(5.0, 4), (20, 4)])
 """The auctions of stage 1, each as (steps, maximum number of bids per row); see `linear_assignment.SMALL`. The second
-are for at least `MANY_ROWS` rows of which at least `MOST` are to be assigned. Fastest on activations with 49 to 784
-positions, like all of these parameters."""
+are for at least `MANY_ROWS` rows. Fastest on activations with 49 to 784 positions, like all of these parameters."""
 
 MANY_ROWS = 100
-MOST = 0.7
 
-SHIFT, SHIFT_OF_MOST = 3.0, 8.0
+ROUNDS, ROWS_PER_ROUND = 5, 100
+"""Maximum number of rounds of an auction: this many, and one more for each of these rows."""
+
+MOST, MAX_HALVINGS = 0.75, 20
+"""Each round is to assign this share of the rows that are missing; its bound is found by halving an interval."""
+
+FEW = 0.02
+"""The share of the rows that are assigned one by one."""
+
+SHIFT, SHIFT_OF_MANY = 1.0, 8.0
 """Before stage 2, all prices are lowered by this multiple of the last increment: bids restore those that are wanted,
 which takes less time than giving up the others one by one."""
 
-EXACT_BUDGET = 6
+EXACT_BUDGET = 2
 """Maximum number of bids per row at increment zero."""
 
 
@@ -93,7 +102,7 @@ def assign_pairs(  # type: ignore[no-untyped-def]
         count = counts[problem]
         if searched and level > 0 and uses_starting_prices(rows, cols):
             span = set_starting_prices(costs, top / unit, unit, work)
-            _keep_highest(cols, min(count, _rows_below(costs, cols, level)), work)
+            _keep_highest(cols, count if threshold == -np.inf else min(count, _rows_below(costs, cols, level)), work)
         open_levels = levels[:, : (rows + LANES - 1) // LANES * LANES]
         _assign(costs, cols, count, level, threshold > -np.inf, span if searched else 0.0, work, open_levels)
         step = unit if searched else 0.0
@@ -135,19 +144,11 @@ def _keep_highest(cols, count, work):  # type: ignore[no-untyped-def]
 @compiled
 def _assign(costs, cols, count, limit, at_threshold, span, work, levels):  # type: ignore[no-untyped-def]
     """Assign `count` rows at minimum total cost, or with `at_threshold` those rows that pay less than the limit."""
-    rows = costs.shape[0]
     zero = costs.dtype.type(0)
     if span > 0:
-        most = rows >= MANY_ROWS and count >= MOST * rows
-        auctions = AUCTIONS_OF_MOST if most else AUCTIONS
-        for k in range(len(auctions)):
-            increment = costs.dtype.type(span / (auctions[k, 0] * np.sqrt(rows)))
-            start_auction(costs, cols, work, levels)
-            bid_for_pairs(costs, cols, count, 0, limit, increment, int(auctions[k, 1]) * rows, work, levels)
-            lower_free_prices(costs, cols, limit, work, levels)
-        lower_prices(work.prices[:cols], costs.dtype.type(increment * (SHIFT_OF_MOST if most else SHIFT)))
-    budget, assigned = EXACT_BUDGET * rows, 0
+        _set_prices(costs, cols, count, limit, span, work, levels)
     start_auction(costs, cols, work, levels)
+    assigned, budget = _assign_most(costs, cols, count, limit, EXACT_BUDGET * costs.shape[0], work, levels)
     while True:
         assigned, budget, ceiling = bid_for_pairs(costs, cols, count, assigned, limit, zero, budget, work, levels)
         if ceiling < 0:
@@ -158,6 +159,70 @@ def _assign(costs, cols, count, limit, at_threshold, span, work, levels):  # typ
     for j in range(cols):
         while work.row_of[j] < 0 and work.prices[j] > 0:
             level = give_up(costs, cols, level, entry, work, levels)
+
+
+@compiled
+def _set_prices(costs, cols, count, limit, span, work, levels):  # type: ignore[no-untyped-def]
+    """Bring prices close to the optimum, by auctions of decreasing increments."""
+    rows = costs.shape[0]
+    many = rows >= MANY_ROWS
+    auctions = AUCTIONS_OF_MANY if many else AUCTIONS
+    for k in range(len(auctions)):
+        increment = costs.dtype.type(span / (auctions[k, 0] * np.sqrt(rows)))
+        start_auction(costs, cols, work, levels)
+        assigned, budget = 0, int(auctions[k, 1]) * rows
+        for _ in range(ROUNDS + rows // ROWS_PER_ROUND):
+            if assigned == count or budget == 0:
+                break
+            bound = _bound(levels[0, :rows], count - assigned, limit)
+            gained, budget = bid_below(costs, cols, bound, increment, budget, work, levels)
+            assigned += gained
+        if k + 1 < len(auctions):
+            lower_free_prices(costs, cols, limit, work, levels)
+    lower_prices(work.prices[:cols], costs.dtype.type(increment * (SHIFT_OF_MANY if many else SHIFT)))
+
+
+@compiled
+def _assign_most(costs, cols, count, limit, budget, work, levels):  # type: ignore[no-untyped-def]
+    """Assign all but a few of `count` rows at minimum total cost; return their number, and the bids that remain."""
+    rows, assigned = costs.shape[0], 0
+    for _ in range(ROUNDS + rows // ROWS_PER_ROUND):
+        if count - assigned < 1 + FEW * rows:
+            break
+        bound = _bound(levels[0, :rows], count - assigned, limit)
+        gained, budget = bid_below(costs, cols, bound, costs.dtype.type(0), budget, work, levels)
+        while levels[0, :rows].min() < bound:
+            gained += extend(costs, cols, bound, bound, work, levels)
+        if gained == 0:
+            break
+        assigned += gained
+    return assigned, budget
+
+
+@compiled
+def _bound(levels, count, limit):  # type: ignore[no-untyped-def]
+    """Return a level, up to the limit, below which there are at most `count` unassigned rows, but most of these."""
+    if _count_below(levels, limit) <= count:
+        return limit
+    bound, beyond = levels.min(), limit
+    for _ in range(MAX_HALVINGS):
+        middle = levels.dtype.type(bound + (beyond - bound) // 2)
+        below = _count_below(levels, middle)
+        if below > count:
+            beyond = middle
+        else:
+            bound = middle
+            if below >= MOST * count:
+                break
+    return bound
+
+
+@compiled
+def _count_below(levels, bound):  # type: ignore[no-untyped-def]
+    below = levels.dtype.type(0)
+    for level in levels:
+        below += level < bound
+    return below
 
 
 @compiled

@@ -21,17 +21,14 @@ def extend(costs, cols, ceiling, limit, work, levels):  # type: ignore[no-untype
     its cost would rise above the `ceiling`, the least level of the other unassigned rows. If neither is nearer than the
     limit, only prices change, and the level of the source rises to the limit.
     """
-    padded = costs.shape[1]
     prices, row_of, column_of = work.prices, work.row_of, work.column_of
-    keys, open_prices, predecessors = work.keys[:padded], work.open_prices[:padded], work.predecessors[:padded]
-    distances, closed = work.distances, work.closed
-    unreached = costs.dtype.type(1 << (8 * costs.itemsize - UNREACHED_BITS))
+    keys, open_prices, predecessors = _paths(costs.shape[1], work)
     never = costs.dtype.type(1 << (8 * costs.itemsize - CLOSED_PRICE_BITS))
-    keys[:] = unreached
-    open_prices[:] = prices[:padded]
+    keys[:] = 1 << (8 * costs.itemsize - UNREACHED_BITS)
+    open_prices[:] = prices[: len(keys)]
     listed = _list_unassigned(cols, work)
     n_closed, n_sources, gained = 0, 0, 1
-    sink, nearest, end, leaving = 0, unreached, ceiling, -1
+    sink, nearest, end, leaving = 0, keys[0], ceiling, -1
     source, level, _ = two_smallest(levels, 0, levels[1])
     while True:
         if level < min(nearest, limit):
@@ -52,17 +49,14 @@ def extend(costs, cols, ceiling, limit, work, levels):  # type: ignore[no-untype
         sink = _prefer_listed(keys, nearest, work.free_columns[:listed], row_of, sink)
         if row_of[sink] < 0:
             break
-        dual = costs[row_of[sink], sink] + prices[sink]
-        distances[sink] = nearest
-        keys[sink] = unreached
-        open_prices[sink] = never
-        closed[n_closed] = sink
+        dual = _close(costs, sink, nearest, work)
+        work.closed[n_closed] = sink
         n_closed += 1
         if nearest + ceiling - dual < end:
             end, leaving = costs.dtype.type(nearest + ceiling - dual), row_of[sink]
         sink, nearest = relax(costs, row_of[sink], costs.dtype.type(nearest - dual), open_prices, keys, predecessors)
-    for k in range(n_closed):
-        prices[closed[k]] += nearest - distances[closed[k]]
+    for j in work.closed[:n_closed]:
+        prices[j] += nearest - work.distances[j]
     while sink >= 0:
         i = predecessors[sink]
         row_of[sink] = i
@@ -84,18 +78,15 @@ def give_up(costs, cols, level, entry, work, levels):  # type: ignore[no-untyped
     rows. `entry` is the distance at which unassigned rows are reached: zero if the level is given (then any number of
     rows may be assigned), or else unreached until an assigned row gives up its column for the sake of the path.
     """
-    padded = costs.shape[1]
     prices, row_of, column_of = work.prices, work.row_of, work.column_of
-    keys, open_prices, predecessors = work.keys[:padded], work.open_prices[:padded], work.predecessors[:padded]
-    distances, closed = work.distances, work.closed
-    unreached = costs.dtype.type(1 << (8 * costs.itemsize - UNREACHED_BITS))
+    keys, open_prices, predecessors = _paths(costs.shape[1], work)
     never = costs.dtype.type(1 << (8 * costs.itemsize - CLOSED_PRICE_BITS))
-    keys[:] = prices[:padded]
-    open_prices[:] = prices[:padded]
+    keys[:] = prices[: len(keys)]
+    open_prices[:] = keys
     predecessors[:] = -1
     listed = _list_priced(cols, never, work)
     n_closed, n_sources, leaving = 0, 0, -1
-    sink, nearest, _ = two_smallest(keys.reshape(1, padded), 0, levels[2, :padded])
+    sink, nearest, _ = two_smallest(keys.reshape(1, -1), 0, levels[2, : len(keys)])
     source, least, _ = two_smallest(levels, 0, levels[1])
     while True:
         if least < never and entry + least - level < nearest:
@@ -109,18 +100,15 @@ def give_up(costs, cols, level, entry, work, levels):  # type: ignore[no-untyped
         sink = _prefer_listed(keys, nearest, work.free_columns[:listed], row_of, sink)
         if row_of[sink] < 0:
             break
-        dual = costs[row_of[sink], sink] + prices[sink]
-        distances[sink] = nearest
-        keys[sink] = unreached
-        open_prices[sink] = never
-        closed[n_closed] = sink
+        dual = _close(costs, sink, nearest, work)
+        work.closed[n_closed] = sink
         n_closed += 1
         if nearest + level - dual < entry:
             entry, leaving = costs.dtype.type(nearest + level - dual), row_of[sink]
         sink, nearest = relax(costs, row_of[sink], costs.dtype.type(nearest - dual), open_prices, keys, predecessors)
     left = _flip_to_free(sink, leaving, work)
-    for k in range(n_closed):
-        prices[closed[k]] += nearest - distances[closed[k]]
+    for j in work.closed[:n_closed]:
+        prices[j] += nearest - work.distances[j]
     lower_prices(prices[:cols], nearest)
     level = costs.dtype.type(level - min(entry, nearest))
     for k in range(n_sources):
@@ -132,6 +120,21 @@ def give_up(costs, cols, level, entry, work, levels):  # type: ignore[no-untyped
     if left >= 0:
         levels[0, left] = level
     return level
+
+
+@compiled
+def _paths(padded, work):  # type: ignore[no-untyped-def]
+    """Return the keys, the prices and the predecessors of open columns, padded."""
+    return work.keys[:padded], work.open_prices[:padded], work.predecessors[:padded]
+
+
+@compiled
+def _close(costs, column, distance, work):  # type: ignore[no-untyped-def]
+    """Close an assigned column at its distance; return the cost plus price of its row."""
+    work.distances[column] = distance
+    work.keys[column] = 1 << (8 * costs.itemsize - UNREACHED_BITS)
+    work.open_prices[column] = 1 << (8 * costs.itemsize - CLOSED_PRICE_BITS)
+    return costs.dtype.type(costs[work.row_of[column], column] + work.prices[column])
 
 
 @compiled

@@ -88,11 +88,11 @@ def compute_rsm(
         The type to compute in: by default float64 for float64 activations, else float32. float32 becomes float64 if
         inputs share so much, such as a large mean, that float32 would lose their differences; ``metadata`` says so.
         Similarities are float64.
-    center : {None, "channel", "input", "position", "both"}, default None
+    center : {None, "channel", "input", "position"}, or a tuple of these, default None
         Centring of the concept vectors before they are compared, under any measure. "channel" subtracts the mean
         concept vector of all positions of all inputs (also of `other`); "input" subtracts from the concept vectors of
-        each input their own mean; "position" subtracts from each concept vector the mean of its channels; "both" is
-        "channel" and "position".
+        each input their own mean, so that it includes "channel"; "position" subtracts from each concept vector the mean
+        of its channels, and combines with either, as in ``("channel", "position")``.
     normalize : {None, "position", "matched", "mass"}, or a tuple of these, default None
         "position" divides each concept vector by its norm, after centring; zero vectors remain. For sets of unequal
         size, "matched" takes the cosine with the norms of matched positions only, and "mass" compares sets that each

@@ -23,16 +23,16 @@ def effects_after(preparation: Preparation, effects: Mapping[str, str]) -> dict[
 
     Examples
     --------
-    >>> effects_after(Preparation("both"), {"rotation": "none", "translation": "other"})
+    >>> effects_after(Preparation(("channel", "position")), {"rotation": "none", "translation": "other"})
     {'rotation': 'other', 'translation': 'none', 'channels': 'none'}
     """
     result = with_permutations(effects)
-    if preparation.center in ("position", "both"):
+    if "position" in preparation.center:
         result |= dict.fromkeys({"rotation", "linear"} & result.keys(), "other")
     if "position" in preparation.normalize:
         result |= dict.fromkeys({"translation", "linear"} & result.keys(), "other")
         result["scaling"] = "none"
-    if preparation.center in ("channel", "input", "both"):
+    if {"channel", "input"} & {*preparation.center}:
         result["translation"] = "none"
     return result
 

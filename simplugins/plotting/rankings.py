@@ -28,7 +28,7 @@ def plot_ranking(ranking: ModelRanking, axes: Axes | None = None, *, title: str 
     """Draw the candidates as bars, the most similar one at the top, with their intervals.
 
     Points are single targets; a grey band is the noise ceiling. Candidates that share a letter are not clearly
-    different. Estimates that are NaN have no bar.
+    different. Values that are NaN have no bar.
 
     Parameters
     ----------
@@ -46,15 +46,15 @@ def plot_ranking(ranking: ModelRanking, axes: Axes | None = None, *, title: str 
         import matplotlib.pyplot as plt
 
         axes = plt.figure(figsize=_size(ranking), layout="constrained").add_subplot()
-    places, estimates = np.arange(len(ranking.candidates)), ranking.estimates
+    places, values = np.arange(len(ranking.candidates)), ranking.values
     if ranking.noise_ceiling is not None:
         axes.axvspan(*sorted(ranking.noise_ceiling), color=_CEILING, alpha=0.6, linewidth=0, label="noise ceiling")
-    axes.barh(places, estimates, height=0.6, color=_BAR, alpha=0.75)
-    radii = np.abs(ranking.intervals.T - estimates)
-    axes.errorbar(estimates, places, xerr=radii, fmt="none", color=_DOT, capsize=3)
+    axes.barh(places, values, height=0.6, color=_BAR, alpha=0.75)
+    radii = np.abs([ranking.low - values, ranking.high - values])
+    axes.errorbar(values, places, xerr=radii, fmt="none", color=_DOT, capsize=3)
     if len(ranking.targets) > 1:
-        rows = np.broadcast_to(places[:, None] + _DOT_OFFSET, ranking.values.shape)
-        axes.scatter(ranking.values, rows, s=9, facecolors="white", edgecolors=_DOT, linewidths=0.6, zorder=3)
+        rows = np.broadcast_to(places[:, None] + _DOT_OFFSET, ranking.per_target.shape)
+        axes.scatter(ranking.per_target, rows, s=9, facecolors="white", edgecolors=_DOT, linewidths=0.6, zorder=3)
     _write_letters(axes, ranking)
     texts, style = literal_texts(ranking.candidates)
     axes.yaxis.set_ticks(places, texts, **style)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from simplugins.comparisons.comparing import compare, resolve_method
 from simplugins.comparisons.function_method import FunctionMethod
-from simplugins.comparisons.method import ComparisonMethod, without_caution
+from simplugins.comparisons.method import ComparisonMethod, without_chance_warning
 from simplugins.rsm.rsm import RSM, DenseValues
 from simplugins.testing.expectations import TOLERANCE, agree, check_repeatable, expect, failing, pickled
 
@@ -54,7 +54,7 @@ def check_comparison(comparison: Any, options: Mapping[str, Any] | None = None) 
     AssertionError: comparison '<lambda>' must return a number, got ndarray
     """
     with failing("this is not a comparison"):
-        method = without_caution(resolve_method(comparison, options))
+        method = without_chance_warning(resolve_method(comparison, options))
     checks = _Checks(method)
     checks.check_results()
     checks.check_order()

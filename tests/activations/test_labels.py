@@ -336,7 +336,7 @@ def test_numbers_are_the_labels_that_their_texts_are(tmp_path):
     assert simplugins.compare(a, same) == pytest.approx(1)
     for first, second in ((a, b), (b, a)):
         assert simplugins.compare(first, second, align=True) == pytest.approx(1)
-        assert simplugins.permutation_test(first, second, align=True, permutations=9).statistic == pytest.approx(1)
+        assert simplugins.permutation_test(first, second, align=True, permutations=9).value == pytest.approx(1)
         with pytest.raises(ValueError, match=r"labels differ: input 0 is .*align=True"):
             simplugins.compare(first, second)
     table = simplugins.compare_layers({"a": a}, {"b": b, "same": same}, align=True)

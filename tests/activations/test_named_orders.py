@@ -112,9 +112,9 @@ def test_dimensions_of_a_mask_go_by_their_names(names):
 def test_evaluations_check_the_order_of_what_they_are_given():
     rsm = simplugins.compute_rsm(frame(range(5, 10)), labels=INPUTS)
     probabilities = RNG.dirichlet(np.ones(3), 5)
-    expected = evaluation.output_correlation(rsm, probabilities, resamples=40).spearman.estimate
+    expected = evaluation.output_correlation(rsm, probabilities, resamples=40).spearman.value
     table = pd.DataFrame(probabilities, index=INPUTS)
-    assert evaluation.output_correlation(rsm, table, resamples=40).spearman.estimate == expected
+    assert evaluation.output_correlation(rsm, table, resamples=40).spearman.value == expected
     with pytest.raises(ValueError, match="probabilities: inputs are in another order"):
         evaluation.output_correlation(rsm, table.iloc[::-1])
     classes = pd.Series(list("ccddd"), index=INPUTS)

@@ -17,12 +17,12 @@ from simplugins.measures.computation import compute_rsm
 def prepared(sets, center=None, normalize=None, other=()):
     """Prepare sets one by one, in float64."""
     sets = [np.asarray(vectors, np.float64) for vectors in sets]
-    if center in ("channel", "both"):
+    if "channel" in (center or ()):
         mean = np.concatenate([*sets, *other]).mean(0)
         sets = [vectors - mean for vectors in sets]
-    if center == "input":
+    if "input" in (center or ()):
         sets = [vectors - vectors.mean(0) for vectors in sets]
-    if center in ("position", "both"):
+    if "position" in (center or ()):
         sets = [vectors - vectors.mean(1, keepdims=True) for vectors in sets]
     if normalize == "position":
         norms = [np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in sets]
@@ -39,7 +39,7 @@ def assert_equal_sets(activations, expected, **tolerance):
 @given(
     seed=st.integers(0, 2**32 - 1),
     sizes=st.lists(st.integers(1, 6), min_size=1, max_size=6),
-    center=st.sampled_from([None, "channel", "input", "position", "both"]),
+    center=st.sampled_from([None, "channel", "input", "position", ("channel", "position"), ("position", "input")]),
     normalize=st.sampled_from([None, "position"]),
 )
 @settings(max_examples=60, deadline=None)
@@ -56,7 +56,7 @@ def test_sets_equal_those_prepared_one_by_one(seed, sizes, center, normalize):
     assert_equal_sets(both[1], prepared(other, center, normalize, sets), rtol=1e-9, atol=1e-13)
 
 
-@pytest.mark.parametrize("center", ["channel", "both"])
+@pytest.mark.parametrize("center", ["channel", ("channel", "position")])
 def test_masked_positions_do_not_count_in_the_mean(center):
     rng = np.random.default_rng(0)
     maps, mask = rng.normal(3, 1, size=(6, 4, 3, 3)), rng.random((6, 3, 3)) < 0.6
@@ -90,7 +90,7 @@ def test_the_mean_of_many_equal_vectors_is_exact_to_rounding():
     np.testing.assert_allclose(mean_vector(Activations.from_array(vectors)), 0.1, rtol=1e-15)
 
 
-@pytest.mark.parametrize("center", ["channel", "input", "position", "both"])
+@pytest.mark.parametrize("center", ["channel", "input", "position", ("channel", "position"), ("input", "position")])
 @pytest.mark.parametrize("normalize", [None, "position"])
 def test_vectors_that_centring_removes_become_exactly_zero(center, normalize):
     constant = np.full((4, 3, 7), 0.1)
@@ -114,7 +114,9 @@ def test_vectors_of_any_size_get_norm_1_and_zero_vectors_stay(size):
 def test_centring_of_channels_and_of_positions_commute():
     tokens = np.random.default_rng(0).normal(2, 1, size=(5, 4, 6))
     x = Activations.from_array(tokens)
-    channel, position, both = (Preparation.checked(center, None) for center in ("channel", "position", "both"))
+    channel, position, both = (
+        Preparation.checked(center, None) for center in ("channel", "position", ("channel", "position"))
+    )
     other_order = channel.apply(position.apply(x)[0])[0]
     np.testing.assert_allclose(both.apply(x)[0].array(), other_order.array(), atol=1e-14)
 
@@ -131,7 +133,9 @@ def test_float32_values_are_prepared_in_float64_and_compared_in_float32():
 
 
 @pytest.mark.parametrize("measure", ["spatio-semantic-rbf", "shift-rbf"])
-@pytest.mark.parametrize("options", [{}, {"center": "channel"}, {"center": "both", "normalize": "position"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"center": "channel"}, {"center": ("channel", "position"), "normalize": "position"}]
+)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("scale", [1.0, 1e-12])
 def test_distances_of_values_rounded_to_float32_are_exact(measure, options, dtype, scale):
@@ -164,7 +168,10 @@ def test_prepared_activations_keep_labels_layout_grid_and_survive_pickling_and_s
     ("options", "error", "named"),
     [
         ({"center": "channels"}, ValueError, "center.*channels"),
-        ({"center": True}, TypeError, "center.*bool"),
+        ({"center": True}, TypeError, "center.*True"),
+        ({"center": ("position", "channels")}, ValueError, "center.*channels"),
+        ({"center": ("input", "channel")}, ValueError, "center.*channel"),
+        ({"center": {"position": 1}}, TypeError, "center"),
         ({"normalize": "unit"}, ValueError, "normalize.*unit"),
         ({"normalize": ("position", "l2")}, ValueError, "normalize.*l2"),
         ({"normalize": True}, TypeError, "normalize.*True"),

@@ -105,7 +105,7 @@ def test_show_draws_and_summarises(folder, run):
     assert "semantic-cosine" in result.output
     assert (folder / "rsm.png").read_bytes().startswith(b"\x89PNG")
     assert run("show", folder / "rsm.npz").exit_code == 2
-    assert run("show", folder / "rsm.npz", "-o", folder / "rsm.svg").exit_code == 0
+    assert run("show", folder / "rsm.npz", "--figure", folder / "rsm.svg").exit_code == 0
 
 
 def test_names_in_brackets_are_printed_literally(folder, run):
@@ -157,6 +157,8 @@ def test_existing_files_are_only_overwritten_by_force(folder, run):
         (["rsm", "maps.npy", "-o", "x.npz", "--sigma", "wide"], "--sigma .*'wide'"),
         (["rsm", "maps.npy", "-o", "x.npz", "--layout", "ntd"], "layout 'ntd'"),
         (["show", "maps.npy"], "maps.npy"),
+        (["compare", "layers.npz", "-o", "table.png"], "--out table.png: .*--figure"),
+        (["compare", "layers.npz", "--figure", "table.csv"], "table.csv"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(folder, monkeypatch, run, arguments, match):
@@ -218,7 +220,7 @@ def test_matchings_have_options_and_certificates(tmp_path, run):
     rsm = simplugins.load_rsm(tmp_path / "out.npz")
     assert rsm.metadata["matching_options"] == {"window": 4}
     assert rsm.gap is not None
-    summary = run("show", tmp_path / "out.npz", "-o", tmp_path / "out.png").stdout
+    summary = run("show", tmp_path / "out.npz", "--figure", tmp_path / "out.png").stdout
     assert "batch-optimal (window 4)" in summary
     assert "gap" in summary
 
@@ -280,7 +282,7 @@ def test_compare_layers_of_two_networks(folder, run):
     assert result.exit_code == 0
     assert "block10" in result.stdout
     assert "1.0000" in result.stdout
-    files = ["-o", folder / "table.png", "-o", folder / "table.npz", "-o", folder / "table.json"]
+    files = ["--figure", folder / "table.png", "-o", folder / "table.npz", "-o", folder / "table.json"]
     result = run("compare", folder / "layers.npz", "--quiet", "--method", "rsa-spearman", "--layer", "block*", *files)
     assert result.exit_code == 0
     assert simplugins.load_comparison(folder / "table.npz").method == "rsa-spearman"

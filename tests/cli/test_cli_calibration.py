@@ -20,7 +20,7 @@ def files(tmp_path):
 def test_calibrated_comparisons_are_printed_and_written(run, files):
     out = files / "table.npz"
     options = ["--calibrate", "max", "--permutations", "40", "--alpha", "0.1", "-q"]
-    result = run("compare", files / "a.npz", files / "b.npz", *options, "-o", out, "-o", files / "table.png")
+    result = run("compare", files / "a.npz", files / "b.npz", *options, "-o", out, "--figure", files / "table.png")
     assert result.exit_code == 0, result.output
     table = simplugins.load_comparison(out)
     with np.load(files / "a.npz") as a, np.load(files / "b.npz") as b:

@@ -20,7 +20,8 @@ def run(*arguments):
 
 
 def test_rsms_a_table_and_a_figure_are_written(tmp_path, file, maps):
-    result = run(file, "-o", tmp_path / "rsms", "--figure", tmp_path / "rsms.png", "--kernel", "linear")
+    result = run(file, "-o", tmp_path / "rsms", "--figure", tmp_path / "rsms.png", "--kernel", "linear",
+                 "--method", "mutual-knn", "--method-option", "k=3")  # fmt: skip
     assert result.exit_code == 0, result.output
     expected = simplugins.controls(maps[:8], kernel="linear")
     assert {path.stem for path in (tmp_path / "rsms").iterdir()} == set(expected)

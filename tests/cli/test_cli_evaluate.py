@@ -37,7 +37,7 @@ def test_retrieval_by_the_labels_of_the_rsm(folder, tmp_path, photos):
     expected = evaluation.retrieval(simplugins.load_rsm(folder / "rsm.npz"), k=3)
     for name, metric in expected.metrics.items():
         (line,) = [line for line in result.output.splitlines() if name in line]
-        assert f"{metric.mean:.4f}" in line
+        assert f"{metric.value:.4f}" in line
         assert f"{metric.low:.4f} to {metric.high:.4f}" in line
     rows = list(csv.reader(out.read_text(encoding="utf-8").splitlines()))
     assert rows[0] == ["query", "precision@3", "recall@3", "AP", "F1@3", "neighbour 1", "neighbour 2", "neighbour 3"]
@@ -54,7 +54,7 @@ def test_retrieval_by_sets_of_labels(folder, tmp_path, photos):
     names = photos["photo_names"][photos["photo"]]
     sets = [{name, f"photo {i % 2}"} for i, name in enumerate(names)]
     expected = evaluation.retrieval(simplugins.load_rsm(folder / "rsm.npz"), sets)
-    assert saved["metrics"]["F1@1"]["mean"] == expected.metrics["F1@1"].mean
+    assert saved["metrics"]["F1@1"]["value"] == expected.metrics["F1@1"].value
     assert saved["per_query"]["F1@1"] == expected.per_query["F1@1"].tolist()
     assert saved["neighbours"] == expected.neighbours.tolist()
 
@@ -65,7 +65,7 @@ def test_undefined_values_are_null_in_json(folder, tmp_path):
     assert result.exit_code == 0, result.output
     saved = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     assert saved["per_query"]["AP"] == [None] * 24
-    assert saved["metrics"]["mAP"] == {"mean": None, "low": None, "high": None, "queries": 0}
+    assert saved["metrics"]["mAP"] == {"value": None, "low": None, "high": None, "queries": 0}
 
 
 @pytest.mark.parametrize("groups", ["labels.txt", "labels", "groups.npz"])
@@ -101,7 +101,7 @@ def test_output_correlation(folder, photos):
     expected = evaluation.output_correlation(simplugins.load_rsm(folder / "rsm.npz"), photos["probabilities"])
     for name, interval in (("Pearson", expected.pearson), ("Spearman", expected.spearman)):
         (line,) = [line for line in result.output.splitlines() if name in line]
-        assert f"{interval.estimate:.4f}" in line
+        assert f"{interval.value:.4f}" in line
         assert f"{interval.low:.4f} to {interval.high:.4f}" in line
 
 
@@ -112,7 +112,7 @@ def test_output_correlation(folder, photos):
         (["retrieval", "{}/between.npz", "--labels", "{}/four.txt"], "other_labels must be given"),
         (["retrieval", "{}/photos.npz"], "photos.npz"),
         (["retrieval", "{}/rsm.npz", "-o", "{}/labels.txt"], "labels.txt exists.*--force"),
-        (["retrieval", "{}/rsm.npz", "-o", "{}/result.txt"], r"--out .*\.csv or \.json"),
+        (["retrieval", "{}/rsm.npz", "-o", "{}/result.txt"], r"--out .*\.csv, \.json"),
         (["retrieval", "{}/rsm.npz", "--figure", "{}/result.png"], "--images and --figure"),
         (["retrieval", "{}/rsm.npz", "-k", "24"], r"k must be at most 23\b.*\b24\b"),
         (["output-correlation", "{}/rsm.npz", "{}/photos.npz"], "photos.npz holds 2 arrays"),

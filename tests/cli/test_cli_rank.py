@@ -27,7 +27,7 @@ def rsms(tmp_path):
 def test_models_are_ranked_against_targets(rsms, run):
     files = rsms / "s1.npz", rsms / "s2.npz", "-c", f"model A={rsms / 'far.npz'}", "-c", rsms / "near.npz"
     method = "--method", "mutual-knn", "--method-option", "k=3", "--over", "inputs"
-    result = run("rank", *files, *method, "-o", rsms / "out.json", "-o", rsms / "out.png", *OPTIONS)
+    result = run("rank", *files, *method, "-o", rsms / "out.json", "--figure", rsms / "out.png", *OPTIONS)
     assert result.exit_code == 0
     targets = {name: simplugins.load_rsm(rsms / f"{name}.npz") for name in ("s1", "s2")}
     candidates = {
@@ -38,9 +38,9 @@ def test_models_are_ranked_against_targets(rsms, run):
     )
     saved = json.loads((rsms / "out.json").read_text())
     assert [row["candidate"] for row in saved["candidates"]] == ["near", "model A"]
-    assert saved["candidates"] == json.loads(json.dumps(expected.rows()))
+    assert saved["candidates"] == json.loads(json.dumps(expected.table()))
     assert (rsms / "out.png").is_file()
-    assert f"{expected.estimates[0]:.3f}" in result.stdout
+    assert f"{expected.values[0]:.3f}" in result.stdout
     assert f"noise ceiling: {expected.noise_ceiling.lower:.3f}" in result.stdout
 
 
@@ -64,7 +64,7 @@ def test_groups_are_drawn_and_permuted_together(rsms, run):
         resamples=50,
         permutations=19,
     )
-    assert json.loads((rsms / "out.json").read_text())["candidates"] == json.loads(json.dumps(expected.rows()))
+    assert json.loads((rsms / "out.json").read_text())["candidates"] == json.loads(json.dumps(expected.table()))
 
 
 @pytest.mark.parametrize(
@@ -77,6 +77,7 @@ def test_groups_are_drawn_and_permuted_together(rsms, run):
         (("s1.npz", "-c", "near.npz", "--over", "both"), "at least 2"),
         (("s1.npz", "-c", "near.npz", "-o", "near.npz"), "exists"),
         (("s1.npz", "-c", "near.npz", "-o", "table.xlsx"), "xlsx"),
+        (("s1.npz", "-c", "near.npz", "--figure", "table.json"), "json"),
     ],
 )
 def test_errors_are_one_line(rsms, run_process, arguments, words, monkeypatch):

@@ -245,7 +245,7 @@ def test_texts_beside_layers_are_not_compared(tmp_path):
 def test_unknown_formats_of_figures_are_one_line_before_any_result(tmp_path, command):
     path = tmp_path / "saved.npz"
     simplugins.RSM.from_similarities(np.eye(4)).save(path)
-    result = invoke([command, str(path), "-o", str(tmp_path / "figure.xlsx")])
+    result = invoke([command, str(path), "--figure", str(tmp_path / "figure.xlsx")])
     assert result.exit_code == 2
     assert "xlsx" in result.stderr
     assert not result.stdout

@@ -42,25 +42,31 @@ def test_tables_hold_times_and_similarities_to_the_semantic_rsm(controls):
     assert [row["measure"] for row in rows] == NAMES
     for row in rows:
         rsm = controls[row["measure"]]
-        assert row["similarity"] == simplugins.compare(rsm, controls["semantic-cosine"], "cka-debiased")
+        assert row["value"] == simplugins.compare(rsm, controls["semantic-cosine"], "cka-debiased")
         assert 0 < row["seconds_per_pair"] < 60
         assert row["measure"] in repr(controls)
 
 
 @pytest.mark.parametrize(
-    ("center", "centred"), [("channel", None), ("both", None), ("position", "both"), ("input", None)]
+    ("center", "centred", "by_input"),
+    [
+        ("channel", None, "input"),
+        (("channel", "position"), None, ("input", "position")),
+        ("position", ("channel", "position"), ("input", "position")),
+        ("input", None, None),
+    ],
 )
-def test_preparations_apply_to_all_measures(maps, center, centred):
+def test_preparations_apply_to_all_measures(maps, center, centred, by_input):
     result = simplugins.controls(maps[:8], center=center, normalize="position")
     for name in ("mean-pooled-cosine", "semantic-cosine"):
         expected = simplugins.compute_rsm(maps[:8], name, center=center, normalize="position")
         np.testing.assert_allclose(result[name], expected, rtol=1e-5, atol=1e-7)
-    name = "second-order-cosine-centred"
-    if centred is None:
-        assert center in result.unavailable[name]
-    else:
-        expected = simplugins.compute_rsm(maps[:8], "second-order-cosine", center=centred, normalize="position")
-        np.testing.assert_allclose(result[name], expected, rtol=1e-9)
+    for ending, combined in (("centred", centred), ("centred-by-input", by_input)):
+        name = f"second-order-cosine-{ending}"
+        assert (name in result.unavailable) == (combined is None)
+        if combined is not None:
+            expected = simplugins.compute_rsm(maps[:8], "second-order-cosine", center=combined, normalize="position")
+            np.testing.assert_allclose(result[name], expected, rtol=1e-9)
 
 
 def test_measures_that_sets_of_unequal_size_lack_are_named():
@@ -103,10 +109,19 @@ def test_too_few_inputs_for_the_method_leave_similarities_undefined(maps):
 
 def test_networks_are_compared_measure_by_measure(controls, maps):
     other = simplugins.controls([vectors[: 3 + i % 2] for i, vectors in enumerate(maps.reshape(22, 32, 36))])
-    values = controls.compare(other, "rsa-pearson")
-    assert set(values) == set(other)
-    for name, value in values.items():
-        assert value == simplugins.compare(controls[name], other[name], "rsa-pearson")
+    for method, options in (("rsa-pearson", None), ("mutual-knn", {"k": 3})):
+        values = controls.compare(other, method, method_options=options)
+        assert set(values) == set(other)
+        for name, value in values.items():
+            assert value == simplugins.compare(controls[name], other[name], method, method_options=options)
+
+
+def test_options_of_the_method_are_passed_on_and_shown(maps):
+    result = simplugins.controls(maps[:8], method="mutual-knn", method_options={"k": 2})
+    for name, rsm in result.items():
+        expected = simplugins.compare(rsm, result["semantic-cosine"], "mutual-knn", method_options={"k": 2})
+        assert result.similarities[name] == expected
+    assert result.method == "mutual-knn (k=2)"
 
 
 def test_rsms_become_objects_of_other_tools(controls):

@@ -41,8 +41,8 @@ def test_estimates_equal_those_of_rsatoolbox(method, seed):
         ModelSelect("level", rdms(list(models.values()))), data, training, test, method=theirs, calc_noise_ceil=False
     )
     result = simplugins.crossvalidate(targets, models, ours, folds=folds)
-    np.testing.assert_allclose(result.estimates, expected.evaluations[0, 0], atol=1e-12)
-    assert result.estimate == pytest.approx(expected.evaluations.mean())
+    np.testing.assert_allclose(result.per_fold, expected.evaluations[0, 0], atol=1e-12)
+    assert result.value == pytest.approx(expected.evaluations.mean())
 
 
 @pytest.mark.parametrize("method", ["cka-debiased", "norm-difference", Closeness()])
@@ -57,7 +57,7 @@ def test_values_are_those_of_the_inputs_within_and_outside_the_fold(method):
             values = [simplugins.compare(matrix[index], targets[0][index], method) for matrix in models.values()]
             np.testing.assert_allclose(row, values, atol=1e-12)
         assert result.choices[k] == list(models)[np.argmax(sign * result.training[k])]
-        assert result.estimates[k] == result.held_out[k][np.argmax(sign * result.training[k])]
+        assert result.per_fold[k] == result.held_out[k][np.argmax(sign * result.training[k])]
     whole = [sign * simplugins.compare(matrix, targets[0], method) for matrix in models.values()]
     assert result.choice == list(models)[np.argmax(whole)]
 
@@ -78,7 +78,7 @@ def test_held_out_values_are_not_selected_by_chance():
         rng = np.random.default_rng(seed)
         models = {k: gram(rng.normal(size=(24, 5))) for k in range(20)}
         target = gram(rng.normal(size=(24, 5)))
-        held_out.append(simplugins.crossvalidate(target, models, folds=2).estimate)
+        held_out.append(simplugins.crossvalidate(target, models, folds=2).value)
         chosen.append(max(simplugins.compare(target, matrix, "cka-debiased") for matrix in models.values()))
     assert min(chosen) > 0.05
     assert abs(np.mean(held_out)) < 4 * np.std(held_out) / np.sqrt(40)

@@ -40,7 +40,7 @@ def test_intervals_of_too_few_inputs_are_nan_with_a_warning(method, confidence):
         with pytest.warns(RuntimeWarning, match=rf"{method.name}.* needs at least {needed} inputs") as caught:
             result = simplugins.bootstrap_interval(*grams(inputs), method, confidence=confidence, resamples=60)
         assert sum("needs at least" in str(warning.message) for warning in caught) == 1
-        assert np.isfinite(result.estimate)
+        assert np.isfinite(result.value)
         assert np.isnan([result.low, result.high]).all()
     result = simplugins.bootstrap_interval(*grams(needed), method, confidence=confidence, resamples=60)
     assert result.low < result.high

@@ -101,7 +101,7 @@ def test_resamples_of_groups_equal_those_of_a_plain_loop(method):
     result = bootstrap_interval(*matrices, method, resamples=40, seed=3, groups=GROUPS)
     expected = [LOOPS[method](matrices, drawn) for drawn in drawn_groups(3, 40)]
     np.testing.assert_allclose(result.distribution, expected, rtol=0, atol=1e-9)
-    assert result.estimate == compare(*matrices, method)
+    assert result.value == compare(*matrices, method)
 
 
 @pytest.mark.parametrize("copies_of_groups", [[3, 1, 3], [3, 2], [2, 1, 4], [1, 3]])

@@ -76,7 +76,7 @@ def test_the_null_distribution_equals_that_of_a_plain_loop(method):
     expected = [compare(a, b[np.ix_(order, order)], method) for order in orders]
     result = permutation_test(a, b, method, permutations=20, seed=3)
     np.testing.assert_allclose(result.null_distribution, expected, rtol=1e-12, atol=1e-10)
-    assert result.statistic == compare(a, b, method)
+    assert result.value == compare(a, b, method)
     assert result.method == resolve_method(method).name
 
 
@@ -88,7 +88,7 @@ def test_p_values_count_the_statistic_itself(method):
         alternative: permutation_test(a, b, method, permutations=39, alternative=alternative)
         for alternative in ("greater", "less", "two-sided")
     }
-    null, statistic = (direction * value for value in (tests["greater"].null_distribution, tests["greater"].statistic))
+    null, statistic = (direction * value for value in (tests["greater"].null_distribution, tests["greater"].value))
     greater = (1 + (null >= statistic).sum()) / 40
     less = (1 + (null <= statistic).sum()) / 40
     assert tests["greater"].p_value == greater
@@ -159,7 +159,7 @@ def test_a_constant_rsm_has_no_p_value():
     with pytest.warns(RuntimeWarning, match="cka.*NaN.*rsm_b"):
         result = permutation_test(a, np.ones((12, 12)), permutations=9)
     assert np.isnan(result.p_value)
-    assert np.isnan(result.statistic)
+    assert np.isnan(result.value)
     assert np.isnan(result.null_distribution).all()
 
 
@@ -271,7 +271,7 @@ def test_resamples_equal_those_of_a_plain_loop(method):
     expected = [LOOPS[method](matrices, drawn) for drawn in draws(5, 12, 40)]
     result = bootstrap_interval(*matrices, method, resamples=40, seed=5)
     np.testing.assert_allclose(result.distribution, expected, rtol=0, atol=1e-9)
-    assert result.estimate == compare(*matrices, method)
+    assert result.value == compare(*matrices, method)
 
 
 def test_resamples_in_which_one_input_fills_half():
@@ -285,7 +285,7 @@ def test_the_interval_encloses_the_middle_of_the_resamples():
     result = bootstrap_interval(*related(0), "rsa-pearson", resamples=200, confidence=0.9)
     expected = tuple(np.quantile(result.distribution, [0.05, 0.95]))
     assert (result.low, result.high) == pytest.approx(expected, abs=1e-15)
-    assert result.low < result.estimate < result.high
+    assert result.low < result.value < result.high
     wider = bootstrap_interval(*related(0), "rsa-pearson", resamples=200, confidence=0.99)
     assert wider.low < result.low < result.high < wider.high
 
@@ -293,10 +293,10 @@ def test_the_interval_encloses_the_middle_of_the_resamples():
 def test_results_have_a_one_line_repr():
     a, b = related(0)
     test = permutation_test(a, b, "rsa-pearson", permutations=19, alternative="two-sided")
-    assert repr(test) == f"PermutationTest rsa-pearson {test.statistic:.4g}: p = 0.1 (two-sided, 19 permutations)"
+    assert repr(test) == f"PermutationTest rsa-pearson {test.value:.4g}: p = 0.1 (two-sided, 19 permutations)"
     result = bootstrap_interval(a, b, "rsa-pearson", resamples=50, confidence=0.9)
     ends = f"[{result.low:.4g}, {result.high:.4g}]"
-    assert repr(result) == f"BootstrapInterval rsa-pearson {result.estimate:.4g} {ends} at 90 %, 50 resamples"
+    assert repr(result) == f"BootstrapInterval rsa-pearson {result.value:.4g} {ends} at 90 %, 50 resamples"
 
 
 def test_resamples_keep_debiased_cka_of_independent_features_near_zero():
@@ -366,7 +366,7 @@ def test_the_interval_is_nan_if_all_resamples_are_constant():
     assert len(messages) == 2
     assert "rsm_a" in messages[0]
     assert "5 of 5" in messages[1]
-    assert np.isnan([result.estimate, result.low, result.high]).all()
+    assert np.isnan([result.value, result.low, result.high]).all()
 
 
 def test_functions_receive_whole_resamples_with_a_warning():

@@ -59,7 +59,7 @@ def test_each_cell_is_calibrated_as_the_pair_of_layers(method):
             np.testing.assert_allclose(result.null_distribution[:, i, j], pair.null_distribution, atol=1e-9)
             assert result.thresholds[i, j] == pytest.approx(pair.threshold, abs=1e-9)
             assert result.p_values[i, j] == pair.p_value
-            assert result.expected[i, j] == pytest.approx(pair.expected, abs=1e-9)
+            assert result.chance[i, j] == pytest.approx(pair.chance, abs=1e-9)
             if pair.score is None:
                 assert result.scores is None
             else:
@@ -76,7 +76,7 @@ def test_the_maximum_accounts_for_the_search_over_layers(method):
     most = np.min if distance else np.max
     null = most(each.calibration.null_distribution, axis=(1, 2))
     np.testing.assert_allclose(result.aggregate.null_distribution, null, atol=1e-12)
-    assert result.aggregate.observed == most(table.values)
+    assert result.aggregate.value == most(table.values)
     for i, j in np.ndindex(table.values.shape):
         extreme = null <= table.values[i, j] + 1e-9 if distance else null >= table.values[i, j] - 1e-9
         assert result.p_values[i, j] == (1 + extreme.sum()) / (1 + PERMUTATIONS)
@@ -93,7 +93,7 @@ def test_the_mean_is_calibrated_in_addition_to_each_cell():
     np.testing.assert_array_equal(table.calibration.scores, each.calibration.scores)
     aggregate = table.calibration.aggregate
     np.testing.assert_allclose(aggregate.null_distribution, each.calibration.null_distribution.mean((1, 2)))
-    assert aggregate.observed == table.values.mean()
+    assert aggregate.value == table.values.mean()
     assert 0 < aggregate.score < 1
 
 

@@ -155,7 +155,7 @@ def test_differences_of_cells_are_those_of_a_paired_test():
     pairs = (a["early"], b["early"]), (a["late"], b["middle"])
     expected = simplugins.difference_test(*pairs, "rsa-spearman", resamples=60, groups=GROUPS)
     np.testing.assert_allclose(result.distribution, expected.distribution, atol=1e-9)
-    assert result.estimates == pytest.approx(expected.estimates)
+    assert result.values == pytest.approx(expected.values)
     assert (result.low, result.high, result.p_value) == pytest.approx((expected.low, expected.high, expected.p_value))
     assert result.names == ("early x early", "late x middle")
 

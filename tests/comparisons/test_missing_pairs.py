@@ -177,7 +177,7 @@ def test_permutations_and_resamples_equal_those_of_a_plain_loop(method, incomple
     expected = [simplugins.compare(a, b[np.ix_(order, order)], method, missing="omit") for order in orders]
     test = simplugins.permutation_test(a, b, method, permutations=6, seed=2, missing="omit")
     np.testing.assert_allclose(test.null_distribution, expected, atol=1e-12)
-    assert test.statistic == simplugins.compare(a, b, method, missing="omit")
+    assert test.value == simplugins.compare(a, b, method, missing="omit")
     result = simplugins.bootstrap_interval(a, b, method, resamples=40, missing="omit")
     assert result.low < result.high
     rng = np.random.default_rng(0)

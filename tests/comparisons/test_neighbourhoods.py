@@ -149,8 +149,8 @@ def test_the_longest_common_subsequence_is_at_most_the_shared_neighbours():
 def test_a_resample_of_unrelated_rsms_has_the_expected_value_of_the_original():
     a, b = indefinite(0, 60), indefinite(1, 60)
     interval = simplugins.bootstrap_interval(a, b, "mutual-knn", method_options={"k": 6}, resamples=200)
-    assert interval.distribution.mean() == pytest.approx(interval.estimate, abs=0.02)
-    assert interval.low < interval.estimate < interval.high
+    assert interval.distribution.mean() == pytest.approx(interval.value, abs=0.02)
+    assert interval.low < interval.value < interval.high
 
 
 @pytest.mark.parametrize(("name", "direction"), [("lcs-knn", "larger"), ("cycle-knn", "smaller")])
@@ -160,7 +160,7 @@ def test_methods_that_resamples_bias_warn(name, direction):
     a, b = (x @ x.T for x in (features, features + 0.7 * rng.normal(size=features.shape)))
     with pytest.warns(RuntimeWarning, match=rf"{name} has {direction} values in resamples"):
         interval = simplugins.bootstrap_interval(a, b, name, resamples=100)
-    difference = interval.distribution.mean() - interval.estimate
+    difference = interval.distribution.mean() - interval.value
     assert difference > 0.02 if direction == "larger" else difference < -0.02
 
 
@@ -319,10 +319,10 @@ def test_functions_take_options_of_the_method():
     assert table.metadata["method_options"] == options
     assert repr(table) == "Comparison mutual-knn (k=4): 1 x 1 layers, 20 inputs"
     test = simplugins.permutation_test(a, b, "mutual-knn", method_options=options, permutations=5)
-    assert (test.statistic, test.method_options) == (value, options)
+    assert (test.value, test.method_options) == (value, options)
     assert repr(test).startswith("PermutationTest mutual-knn (k=4) ")
     interval = simplugins.bootstrap_interval(a, b, "mutual-knn", method_options=options, resamples=50)
-    assert (interval.estimate, interval.method_options) == (value, options)
+    assert (interval.value, interval.method_options) == (value, options)
     assert repr(interval).startswith("BootstrapInterval mutual-knn (k=4) ")
 
 

@@ -57,8 +57,8 @@ def test_calibrations_follow_the_definitions(data, method, alpha):
     expected = by_definition(compare(a, b), null, alpha, best, -1 if distance else 1)
     result = simplugins.calibrate(a, b, method, orders=orders, alpha=alpha)
     assert (result.threshold, result.score, result.p_value) == pytest.approx(expected, abs=1e-9)
-    assert result.observed == compare(a, b)
-    assert result.expected == pytest.approx(np.mean(null))
+    assert result.value == compare(a, b)
+    assert result.chance == pytest.approx(np.mean(null))
     np.testing.assert_allclose(result.null_distribution, null, atol=1e-9)
     assert (result.score > 0) == (result.p_value <= alpha)
 
@@ -72,7 +72,7 @@ def test_the_seed_determines_the_permutations():
     np.testing.assert_array_equal(seeded.null_distribution, stated.null_distribution)
     test = simplugins.permutation_test(a, b, "cka-debiased", permutations=50, seed=3)
     np.testing.assert_array_equal(seeded.null_distribution, test.null_distribution)
-    assert (seeded.observed, seeded.p_value) == (test.statistic, test.p_value)
+    assert (seeded.value, seeded.p_value) == (test.value, test.p_value)
     assert seeded.permutations == 50
 
 
@@ -91,7 +91,7 @@ def test_methods_without_a_best_value_have_no_score():
     result = simplugins.calibrate(a, b, overlap, permutations=99)
     assert result.score is None
     assert result.p_value == simplugins.permutation_test(a, b, overlap, permutations=99).p_value == 0.01
-    assert result.observed > result.threshold
+    assert result.value > result.threshold
     overlap.range = (0, np.inf)
     assert simplugins.calibrate(a, b, overlap, permutations=99).score is None
     assert "score" in repr(result)
@@ -183,7 +183,7 @@ def test_constant_rsms_have_no_calibration():
     a, _ = related()
     with pytest.warns(RuntimeWarning, match="constant"):
         result = simplugins.calibrate(a, np.ones((20, 20)))
-    assert np.isnan([result.observed, result.threshold, result.score, result.p_value]).all()
+    assert np.isnan([result.value, result.threshold, result.score, result.p_value]).all()
 
 
 def test_missing_pairs_are_left_out():

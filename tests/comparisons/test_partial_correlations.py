@@ -43,7 +43,7 @@ def test_estimates_equal_those_of_mne_rsa(matrices, ours, theirs):
         order = np.roll([1, 2, 3], -count)
         b, *given = (matrices[k] for k in order)
         result = simplugins.partial_correlation(matrices[0], b, given=given, method=ours, **OPTIONS)
-        assert result.estimate == pytest.approx(expected[count], abs=1e-10)
+        assert result.value == pytest.approx(expected[count], abs=1e-10)
 
 
 @pytest.mark.parametrize("method", ["rsa-pearson", "rsa-spearman"])
@@ -54,7 +54,7 @@ def test_estimates_are_correlations_of_residuals(method):
         vectors = [rankdata(vector) for vector in vectors]
     rest_a, rest_b = (left(vector, vectors[2:]) for vector in vectors[:2])
     result = simplugins.partial_correlation(a, b, given=given, method=method, **OPTIONS)
-    assert result.estimate == pytest.approx(np.corrcoef(rest_a, rest_b)[0, 1], abs=1e-12)
+    assert result.value == pytest.approx(np.corrcoef(rest_a, rest_b)[0, 1], abs=1e-12)
     assert result.semipartial == pytest.approx(np.corrcoef(vectors[0], rest_b)[0, 1], abs=1e-12)
     assert result.correlation == pytest.approx(np.corrcoef(*vectors[:2])[0, 1], abs=1e-12)
     explained = [1 - left(vectors[0], rows).var() / vectors[0].var() for rows in (vectors[1:], vectors[2:])]
@@ -79,7 +79,7 @@ def test_debiased_estimates_of_distances_are_partial_distance_correlations():
     expected = (x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum())
     shifted = [20 - d for d in distances]
     result = simplugins.partial_correlation(*shifted[:2], given=shifted[2], **OPTIONS)
-    assert result.estimate == pytest.approx(expected, abs=1e-12)
+    assert result.value == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("method", ["cka", "cka-debiased", "rsa-cosine", "rsa-pearson"])
@@ -89,7 +89,7 @@ def test_linear_combinations_of_given_rsms_do_not_matter(method):
     changed = simplugins.partial_correlation(
         a + 2 * c, 3 * b + d, given={"x": c + d, "y": c, "again": 2 * d}, method=method, **OPTIONS
     )
-    assert changed.estimate == pytest.approx(result.estimate, abs=1e-9)
+    assert changed.value == pytest.approx(result.value, abs=1e-9)
     assert changed.given == ("x", "y", "again")
 
 
@@ -103,11 +103,11 @@ def test_the_test_permutes_what_is_left_of_the_first():
         order = rng.permutation(9)
         permuted = left(of_pairs(rest_a[np.ix_(order, order)]), others)
         assert value == pytest.approx(np.corrcoef(permuted, rest_b)[0, 1], abs=1e-10)
-    assert result.p_value == (1 + (result.null_distribution >= result.estimate).sum()) / 21
+    assert result.p_value == (1 + (result.null_distribution >= result.value).sum()) / 21
     less = simplugins.partial_correlation(
         a, b, given=given, method="rsa-pearson", permutations=20, seed=4, alternative="less"
     )
-    assert less.p_value == (1 + (result.null_distribution <= result.estimate).sum()) / 21
+    assert less.p_value == (1 + (result.null_distribution <= result.value).sum()) / 21
 
 
 @pytest.mark.parametrize("method", ["rsa-pearson", "rsa-spearman"])
@@ -150,13 +150,13 @@ def test_groups_are_permuted_and_drawn_together():
         assert value == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("which", ["a", "b"])
+@pytest.mark.parametrize("which", ["rsm_a", "rsm_b"])
 def test_what_given_determines_is_nan(which):
     a, b, c, d = confounded(5)
-    sides = {"a": a, "b": b, which: 2 * c + d}
+    sides = {"rsm_a": a, "rsm_b": b, which: 2 * c + d}
     with pytest.warns(RuntimeWarning, match=f"given determines {which}"):
         result = simplugins.partial_correlation(**sides, given=[c, d], method="rsa-pearson", **OPTIONS)
-    assert np.isnan([result.estimate, result.p_value, result.low]).all()
+    assert np.isnan([result.value, result.p_value, result.low]).all()
 
 
 def test_inputs_are_aligned_by_label():
@@ -167,7 +167,7 @@ def test_inputs_are_aligned_by_label():
     others = [simplugins.RSM.from_similarities(m[np.ix_(order, order)], labels=labels[order]) for m in (b, c)]
     expected = simplugins.partial_correlation(a, b, given=c, **OPTIONS)
     result = simplugins.partial_correlation(first, others[0], given=others[1], align=True, **OPTIONS)
-    assert result.estimate == pytest.approx(expected.estimate, abs=1e-12)
+    assert result.value == pytest.approx(expected.value, abs=1e-12)
     with pytest.raises(ValueError, match="labels differ"):
         simplugins.partial_correlation(first, others[0], given=others[1], **OPTIONS)
 

@@ -13,7 +13,7 @@ from test_networks import INVARIANCES, changed
 import simplugins
 from simplugins.comparisons.networks import NetworkSimilarity, similarity
 
-CENTERS = [None, "channel", "input", "position", "both"]
+CENTERS = [None, "channel", "input", "position", ("channel", "position"), ("input", "position")]
 KERNELS = ["linear", "cosine", "rbf"]
 
 

@@ -70,12 +70,12 @@ def assert_variances_equal(ranking, result, order, degrees):
     """Check intervals and uncorrected p-values of differences against the variances of rsatoolbox."""
     models, upper = len(order), np.triu_indices(len(order), 1)
     quantile = stdtrit(degrees, 0.975)
-    radii = (ranking.intervals[:, 1] - ranking.intervals[:, 0]) / 2
+    radii = (ranking.high - ranking.low) / 2
     np.testing.assert_allclose(radii, quantile * np.sqrt(result.model_var[order]), rtol=1e-9)
     differences = np.zeros((models, models))
     differences[upper] = result.diff_var
     differences = (differences + differences.T)[np.ix_(order, order)]
-    widths = ranking.difference_intervals[..., 1] - ranking.difference_intervals[..., 0]
+    widths = ranking.difference_high - ranking.difference_low
     np.testing.assert_allclose(widths / 2, quantile * np.sqrt(differences), rtol=1e-7, atol=1e-12)
     with np.errstate(invalid="ignore"):
         p_values = 2 * stdtr(degrees, -np.abs(ranking.differences) / np.sqrt(differences))[upper]
@@ -105,7 +105,7 @@ def test_variances_equal_those_of_rsatoolbox(method, over, same_draws):
     order = [names.index(name) for name in ranking.candidates]
     assert_variances_equal(ranking, result, order, {"both": 4, "inputs": 13, "targets": 4}[over])
     fixed = tool.eval_fixed(models, rdms(targets), method=TOOL[method]).evaluations[0]
-    np.testing.assert_allclose(ranking.values, fixed[order], atol=1e-12)
+    np.testing.assert_allclose(ranking.per_target, fixed[order], atol=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore:closeness is a plain function:RuntimeWarning")
@@ -113,9 +113,9 @@ def test_variances_equal_those_of_rsatoolbox(method, over, same_draws):
 def test_values_and_p_values_are_those_of_single_comparisons(method):
     candidates, targets = models_and_targets(targets=1)
     ranking = simplugins.rank_models(targets[0], candidates, method, resamples=50, permutations=59, seed=3)
-    for name, value, p_value in zip(ranking.candidates, ranking.values, ranking.p_values, strict=True):
+    for name, value, p_value in zip(ranking.candidates, ranking.per_target, ranking.p_values, strict=True):
         test = simplugins.permutation_test(candidates[name], targets[0], method, permutations=59, seed=3)
-        assert value.item() == pytest.approx(test.statistic, abs=1e-12)
+        assert value.item() == pytest.approx(test.value, abs=1e-12)
         assert p_value == test.p_value
     assert ranking.noise_ceiling is None
     assert ranking.targets == ("target",)
@@ -171,8 +171,9 @@ def test_constant_candidates_come_last_without_a_rank():
         )
     assert ranking.candidates == (*alone.candidates, "constant")
     assert ranking.ranks[-1] == 0
-    assert np.isnan([ranking.p_values[-1], ranking.family_p_values[-1], *ranking.intervals[-1]]).all()
-    np.testing.assert_array_equal(ranking.intervals[:-1], alone.intervals)
+    assert np.isnan([ranking.p_values[-1], ranking.family_p_values[-1], ranking.low[-1], ranking.high[-1]]).all()
+    np.testing.assert_array_equal(ranking.low[:-1], alone.low)
+    np.testing.assert_array_equal(ranking.high[:-1], alone.high)
     np.testing.assert_array_equal(ranking.difference_p_values[:-1, :-1], alone.difference_p_values)
 
 
@@ -187,7 +188,7 @@ def test_pairs_missing_in_any_matrix_are_left_out_of_all():
     )
     upper = np.triu_indices(12, 1)
     present = ~np.isin(np.arange(66), [k for k, pair in enumerate(zip(*upper, strict=True)) if pair in holes.values()])
-    for name, row in zip(ranking.candidates, ranking.values, strict=True):
+    for name, row in zip(ranking.candidates, ranking.per_target, strict=True):
         expected = [np.corrcoef(candidates[name][upper][present], t[upper][present])[0, 1] for t in targets]
         np.testing.assert_allclose(row, expected, atol=1e-12)
     assert ranking.noise_ceiling == pytest.approx(
@@ -211,8 +212,8 @@ def test_inputs_are_aligned_by_label():
     options = {"resamples": 50, "permutations": 9}
     expected = simplugins.rank_models(targets, candidates, **options)
     aligned = simplugins.rank_models(labelled, shuffled, align=True, **options)
-    np.testing.assert_allclose(aligned.values, expected.values, atol=1e-12)
-    np.testing.assert_allclose(aligned.intervals, expected.intervals, atol=1e-12)
+    np.testing.assert_allclose(aligned.per_target, expected.per_target, atol=1e-12)
+    np.testing.assert_allclose([aligned.low, aligned.high], [expected.low, expected.high], atol=1e-12)
     with pytest.raises(ValueError, match="labels differ"):
         simplugins.rank_models(labelled, shuffled, **options)
 
@@ -227,7 +228,7 @@ def test_groups_are_drawn_and_permuted_together(method):
     )
     interval = simplugins.bootstrap_interval(candidates[name], targets[0], method, resamples=60, **options)
     variance = interval.distribution.var(ddof=1) * 8 / 7
-    low, high = ranking.intervals[0]
+    low, high = ranking.low[0], ranking.high[0]
     assert (high - low) / 2 == pytest.approx(stdtrit(7, 0.975) * np.sqrt(variance))
     test = simplugins.permutation_test(candidates[name], targets[0], method, permutations=29, **options)
     assert ranking.p_values[0] == test.p_value
@@ -246,7 +247,7 @@ def test_few_inputs_have_no_intervals_and_all_their_orders():
     candidates = {"a": gram(rng.normal(size=(4, 3))), "b": gram(rng.normal(size=(4, 3)))}
     with pytest.warns(RuntimeWarning, match="at least 6 inputs"):
         ranking = simplugins.rank_models(gram(rng.normal(size=(4, 3))), candidates)
-    assert np.isnan(ranking.intervals).all()
+    assert np.isnan([ranking.low, ranking.high]).all()
     assert ranking.metadata["exact"]
     assert (ranking.p_values * 24 % 1 == 0).all()
     assert ranking.ranks.tolist() == [1, 1]
@@ -281,12 +282,12 @@ def test_rankings_are_saved(tmp_path):
     ranking.save(tmp_path / "ranking.json")
     read = json.loads((tmp_path / "ranking.json").read_text())
     assert [row["candidate"] for row in read["candidates"]] == list(ranking.candidates)
-    assert read["candidates"][0]["estimate"] == ranking.estimates[0]
+    assert read["candidates"][0]["value"] == ranking.values[0]
     assert read["noise_ceiling"] == ranking.noise_ceiling._asdict()
     assert len(read["differences"]) == 3
     ranking.save(tmp_path / "ranking.csv")
     lines = (tmp_path / "ranking.csv").read_text().splitlines()
-    assert lines[0] == "candidate,rank,estimate,low,high,p_value,family_p_value,letters"
+    assert lines[0] == "candidate,rank,value,low,high,p_value,family_p_value,letters"
     assert lines[1].startswith("'=cmd,1,")
     with pytest.raises(FileExistsError):
         ranking.save(tmp_path / "ranking.csv")
@@ -317,7 +318,7 @@ def test_intervals_and_tests_hold_for_other_inputs_and_targets():
         candidates = {name: gram(shared + rng.normal(size=shared.shape)) for name in "ab"}
         ranking = simplugins.rank_models(targets, candidates, "rsa-pearson", resamples=100, permutations=2)
         false.append(ranking.difference_p_values[0, 1] <= 0.05)
-        low, high = ranking.difference_intervals[0, 1]
+        low, high = ranking.difference_low[0, 1], ranking.difference_high[0, 1]
         covered.append(low <= 0 <= high)
     assert np.mean(false) < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 100)
     assert np.mean(covered) > 0.95 - 4 * np.sqrt(0.05 * 0.95 / 100)

@@ -98,7 +98,7 @@ def test_peak_memory_stays_below_the_limit(tmp_path, kind, stored, other_inputs,
 PREPARING_SCRIPT = """
 import re, sys
 import simplugins
-options = {"center": "both", "normalize": "position", "memory": sys.argv[2]}
+options = {"center": ("channel", "position"), "normalize": "position", "memory": sys.argv[2]}
 simplugins.compute_rsm(sys.argv[1], "spatio-semantic-cosine", **options)
 print(int(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1]) * 1024)
 """

@@ -43,7 +43,7 @@ def test_retrieval_draws_whole_groups_of_queries():
     expected = np.quantile(resampled_means(values, PHOTOS, 200), [0.025, 0.975])
     metric = result.metrics["precision@1"]
     assert (metric.low, metric.high) == pytest.approx(tuple(expected), abs=1e-12)
-    assert metric.mean == values.mean()
+    assert metric.value == values.mean()
 
 
 def test_the_means_are_those_of_all_resamples_of_few_groups():
@@ -87,7 +87,7 @@ def test_differences_of_retrieval_are_paired_by_query(groups, metric, key):
     expected = resampled_means(values, range(24) if groups is None else groups, 100)
     np.testing.assert_allclose(test.distribution, expected, atol=1e-12)
     assert test.difference == pytest.approx(values.mean())
-    assert test.estimates == pytest.approx(tuple(result.per_query[key].mean() for result in results))
+    assert test.values == pytest.approx(tuple(result.per_query[key].mean() for result in results))
     assert test.names == ("sharp", "noisy")
 
 
@@ -103,7 +103,7 @@ def test_retrieval_without_any_value_has_no_difference():
     results = [evaluation.retrieval(similarities(seed), list(range(24))) for seed in (0, 1)]
     with pytest.warns(RuntimeWarning):
         test = evaluation.retrieval_difference(*results, "mAP", resamples=50)
-    assert np.isnan([*test.estimates, test.low, test.high, test.p_value]).all()
+    assert np.isnan([*test.values, test.low, test.high, test.p_value]).all()
 
 
 def test_impossible_differences_of_retrieval_are_refused():
@@ -143,13 +143,13 @@ def test_differences_of_output_correlations_are_those_of_their_distributions():
         test = evaluation.output_difference(*rsms, probabilities, **options)
         first, second = (evaluation.output_correlation(rsm, probabilities, **options).spearman for rsm in rsms)
         np.testing.assert_allclose(test.distribution, first.distribution - second.distribution, atol=1e-12)
-        assert test.difference == pytest.approx(first.estimate - second.estimate)
+        assert test.difference == pytest.approx(first.value - second.value)
         pearson = evaluation.output_difference(*rsms, probabilities, "pearson", **options)
         assert pearson.quantity == "rsa-pearson"
     upper = np.triu_indices(24, 1)
     divergences = [jensenshannon(probabilities[i], probabilities[j]) ** 2 for i, j in zip(*upper, strict=True)]
     expected = [spearmanr(rsm[upper], divergences).statistic for rsm in rsms]
-    assert test.estimates == pytest.approx(tuple(expected))
+    assert test.values == pytest.approx(tuple(expected))
 
 
 def test_groups_of_outputs_may_be_the_labels_of_the_rsm(photos):

@@ -28,8 +28,8 @@ def test_crops_of_one_photograph_find_each_other(photos, kernel):
     for kind in ("spatio-semantic", "semantic"):
         rsm = simplugins.compute_rsm(photos["block10"], f"{kind}-{kernel}", labels=photos["photo"])
         result = retrieval(rsm)
-        hits[kind] = result.metrics["precision@1"].mean
-        assert result.metrics["F1@1"].mean == hits[kind]
+        hits[kind] = result.metrics["precision@1"].value
+        assert result.metrics["F1@1"].value == hits[kind]
     assert hits["semantic"] == 1.0
     if kernel == "rbf":
         assert hits["spatio-semantic"] == 0.625
@@ -53,7 +53,7 @@ def test_metrics_equal_those_of_scikit_learn(k):
             assert np.isnan(result.per_query[f"recall@{k}"][i])
             assert np.isnan(result.per_query["AP"][i])
     assert result.metrics["mAP"].queries == 10
-    assert result.metrics["mAP"].mean == pytest.approx(np.nanmean(result.per_query["AP"]))
+    assert result.metrics["mAP"].value == pytest.approx(np.nanmean(result.per_query["AP"]))
 
 
 @few_queries
@@ -103,7 +103,7 @@ def test_intervals_resample_queries():
     assert result.low == pytest.approx(of_queries.mean() - spread, abs=0.02)
     assert result.high == pytest.approx(of_queries.mean() + spread, abs=0.02)
     wider = retrieval(values, labels, k=5, confidence=0.99).metrics["precision@5"]
-    assert wider.low < result.low < result.mean < result.high < wider.high
+    assert wider.low < result.low < result.value < result.high < wider.high
     assert str(retrieval(values, labels, k=5, seed=3).metrics) == str(retrieval(values, labels, k=5, seed=3).metrics)
 
 
@@ -113,9 +113,9 @@ def test_equal_values_have_the_exact_interval_of_a_share(inputs):
     values = np.equal.outer(labels, labels) + np.eye(2 * inputs)
     metric = retrieval(values, labels).metrics["precision@1"]
     expected = binomtest(2 * inputs, 2 * inputs).proportion_ci(0.95, method="exact")
-    assert (metric.mean, metric.low, metric.high) == pytest.approx((1, expected.low, 1))
+    assert (metric.value, metric.low, metric.high) == pytest.approx((1, expected.low, 1))
     apart = retrieval(values, range(2 * inputs)).metrics["precision@1"]
-    assert (apart.mean, apart.low, apart.high) == pytest.approx((0, 0, 1 - expected.low))
+    assert (apart.value, apart.low, apart.high) == pytest.approx((0, 0, 1 - expected.low))
 
 
 @pytest.mark.parametrize("inputs", [2, 3, 4])
@@ -125,7 +125,7 @@ def test_too_few_queries_have_no_interval(inputs):
         metrics = retrieval(values, ["a"] * inputs).metrics
     assert len(caught) == 1
     assert all(np.isnan([metric.low, metric.high]).all() for metric in metrics.values())
-    assert metrics["precision@1"].mean == 1
+    assert metrics["precision@1"].value == 1
 
 
 def test_distances_are_not_ranked_as_similarities():
@@ -143,8 +143,8 @@ def test_distances_are_not_ranked_as_similarities():
 def test_queries_without_relevant_inputs_have_no_recall():
     result = retrieval(similarities(6), list("abcdef"))
     assert result.metrics["mAP"].queries == 0
-    assert np.isnan(result.metrics["mAP"].mean)
-    assert result.metrics["precision@1"].mean == 0
+    assert np.isnan(result.metrics["mAP"].value)
+    assert result.metrics["precision@1"].value == 0
     assert repr(result).startswith("Retrieval of 1 for each of 6 queries: precision@1 0.0000 (0.0000 to 0.4593)")
 
 
@@ -160,7 +160,7 @@ def test_neighbours_of_a_search_give_the_metrics_of_the_rsm(photos, other):
     np.testing.assert_allclose(result.similarities, expected.similarities, rtol=1e-5)
     assert set(expected.metrics) - set(result.metrics) == {"mAP"}  # it needs the whole ranking
     for name, metric in result.metrics.items():
-        assert metric.mean == expected.metrics[name].mean
+        assert metric.value == expected.metrics[name].value
     renamed = retrieval(simplugins.search(maps[:6], other=maps, k=3), labels[:6], other_labels=labels, k=3)
     np.testing.assert_array_equal(renamed.neighbours[:, 0], np.arange(6))
     with pytest.raises(ValueError, match=r"k must be at most 5\b.*\b6\b"):
@@ -194,7 +194,7 @@ def test_inputs_without_a_label_are_neither_queries_nor_relevant(how):
         np.testing.assert_array_equal(values[:5], expected.per_query[name][:5])
         assert np.isnan(values[5:]).all()
     assert result.metrics["precision@3"].queries == 5
-    assert result.metrics["precision@3"].mean == expected.per_query["precision@3"][:5].mean()
+    assert result.metrics["precision@3"].value == expected.per_query["precision@3"][:5].mean()
 
 
 @pytest.mark.filterwarnings("ignore:an interval at:RuntimeWarning")

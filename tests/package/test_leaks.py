@@ -100,7 +100,7 @@ SELDOM = {
     "a new store": stored,
     "recording": record,
     "rsm": command("rsm", "x.npy", "-o", "yNUMBER.npz"),
-    "show": command("show", "rsm.npz", "-o", "figureNUMBER.png"),
+    "show": command("show", "rsm.npz", "--figure", "figureNUMBER.png"),
     "compare, in the terminal": command("compare", "x.npz", "-q"),
 }
 

@@ -225,8 +225,8 @@ COMPARISON_CALLS = {
     "compare_layers": lambda m: simplugins.compare_layers({"a": X}, {"b": Y, "c": X}, m, measure="pooled-cosine"),
     "similarity": lambda m: simplugins.similarity("pooled-cosine", m)(X, Y),
     "permutation_test": lambda m: simplugins.permutation_test(RSM_A, RSM_B, m, permutations=19).p_value,
-    "bootstrap_interval": lambda m: simplugins.bootstrap_interval(RSM_A, RSM_B, m, resamples=20).estimate,
-    "rank_models": lambda m: simplugins.rank_models(RSM_A, {"b": RSM_B}, m, permutations=19, resamples=20).estimates,
+    "bootstrap_interval": lambda m: simplugins.bootstrap_interval(RSM_A, RSM_B, m, resamples=20).value,
+    "rank_models": lambda m: simplugins.rank_models(RSM_A, {"b": RSM_B}, m, permutations=19, resamples=20).values,
 }
 
 

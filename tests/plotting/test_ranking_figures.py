@@ -27,9 +27,11 @@ def ranking():
 def test_bars_and_intervals_show_the_ranking(ranking):
     (axes,) = ranking_figure(ranking).axes
     bars = [patch for patch in axes.patches if patch.get_height() == pytest.approx(0.6)]
-    np.testing.assert_allclose([bar.get_width() for bar in bars], ranking.estimates)
+    np.testing.assert_allclose([bar.get_width() for bar in bars], ranking.values)
     (lines,) = [c for c in axes.collections if hasattr(c, "get_segments")]
-    np.testing.assert_allclose([segment[:, 0] for segment in lines.get_segments()], ranking.intervals)
+    np.testing.assert_allclose(
+        [segment[:, 0] for segment in lines.get_segments()], np.transpose([ranking.low, ranking.high])
+    )
     assert [label.get_text() for label in axes.get_yticklabels()] == ["close_$x$", "far"]
     assert axes.yaxis_inverted()
     assert [text.get_text() for text in axes.texts] == ["a", "b"]
