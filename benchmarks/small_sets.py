@@ -22,7 +22,7 @@ from time import perf_counter, process_time, thread_time
 import numpy as np
 from inputs import load_layer, with_copies
 from numpy.typing import NDArray
-from solvers import Activations, affinities_alone, lapx_batch, lapx_threads
+from competitors import Activations, affinities_alone, lapx_batch, lapx_threads
 from threadpoolctl import threadpool_limits
 
 import simplugins
