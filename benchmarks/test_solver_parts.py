@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from numba import njit
 from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 from solvers.competing import OURS, SCIPY, assign, ours, scipy, values
@@ -49,17 +50,28 @@ def make_costs(stage: Stage) -> None:
 def start(stage: Stage) -> None:
     """Set starting prices."""
     integer_costs.reset_prices(stage.costs, stage.size, stage.work)
-    starting_prices.set_starting_prices(stage.costs, stage.top / stage.unit, stage.unit, stage.work)
+    starting_prices.set_starting_prices(stage.costs, stage.work)
 
 
 def auction(stage: Stage) -> None:
     """Run an auction at increment zero."""
-    forward_auction.run_auction(stage.costs, stage.size, 0, 2 * stage.size, stage.work)
+    _bid_twice(stage.costs, stage.size, stage.work)
 
 
 def paths(stage: Stage) -> None:
     """Assign the rows that the auction left."""
-    augmenting_paths.augment_free_rows(stage.costs, stage.size, stage.work)
+    _augment(stage.costs, stage.work)
+
+
+@njit(nogil=True)
+def _bid_twice(costs, size, work):  # type: ignore[no-untyped-def]
+    forward_auction.start_auction(costs, size, work)
+    forward_auction.run_auction(costs, size, np.int64(0), 2 * size, work)
+
+
+@njit(nogil=True)
+def _augment(costs, work):  # type: ignore[no-untyped-def]
+    augmenting_paths.augment_free_rows(costs, work)
 
 
 PARTS: tuple[Callable[[Stage], None], ...] = (make_costs, start, auction, paths)

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Integer costs of an assignment problem, and the workspace of its solver.
 
-Affinities become costs of `HEADROOM_BITS` fewer bits than their own width (26 bits for float32, 58 for float64),
-measured downwards from the largest affinity of the problem. On integers, the solver reaches the optimum without
-rounding, regardless of the order of operations. The value of its assignment is therefore within
-``rows * range / 2**26`` of the optimum for the original affinities (``2**51`` for float64, where the rounding of the
+Affinities become even numbers of `HEADROOM_BITS` fewer bits than their own width (26 bits for float32, 58 for
+float64), measured downwards from the largest affinity of the problem. On integers, the solver reaches the optimum
+without rounding, regardless of the order of operations. The value of its assignment is therefore within
+``rows * range / 2**25`` of the optimum for the original affinities (``2**51`` for float64, where the rounding of the
 affinities themselves dominates). That is comparable to float32 rounding, unless a few affinities dwarf the matched
 ones; `simplugins.matching.solver` detects such problems and solves them again on a finer scale.
+
+Costs, prices and all sums of them are even, so the lowest bit of a price is free to say that its column is *taken*.
+Of columns that are otherwise equally good, scans therefore find one that is not.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common.compiled import compiled
+from simplugins._common.compiled import compiled, compiled_inner
 from simplugins.matching.vector_scans import CLOSED_PRICE_BITS, LANES
 
 HEADROOM_BITS = 6
@@ -31,8 +34,15 @@ and their sum with a cost and a dual stays below 20 R < 2**(width - 1).
 
 UNREACHED_BITS = 3
 
+TAKEN, EVEN = 1, -2
+"""The bit of a price that says that its column is taken, and the mask of all others."""
+
 START_ROWS = 100
-"""Minimum number of rows at which starting prices pay off."""
+"""Minimum number of rows at which starting prices pay off for partial assignments."""
+
+
+COUNTS = ("bids", "paths", "scans")
+"""What the solver counts in `Workspace.counts`: bids, augmenting paths, and scans of rows (bids included)."""
 
 
 class Workspace(NamedTuple):
@@ -44,7 +54,6 @@ class Workspace(NamedTuple):
     keys: NDArray[np.signedinteger]
     predecessors: NDArray[np.signedinteger]
     distances: NDArray[np.signedinteger]
-    row_duals: NDArray[np.signedinteger]
     row_of: NDArray[np.int64]
     column_of: NDArray[np.int64]
     assigned: NDArray[np.int64]
@@ -53,6 +62,10 @@ class Workspace(NamedTuple):
     free_columns: NDArray[np.int64]
     row_sums: NDArray[np.int64]
     column_sums: NDArray[np.int64]
+    means: NDArray[np.float64]
+    order: NDArray[np.int64]
+    waiting: NDArray[np.int64]
+    counts: NDArray[np.int64]
     largest: NDArray[np.floating]
     smallest: NDArray[np.floating]
 
@@ -73,7 +86,6 @@ def make_workspace(rows: int, columns: int, dtype: np.dtype[np.floating]) -> Wor
         keys=integers(padded),
         predecessors=integers(padded),
         distances=integers(padded),
-        row_duals=integers(small),
         row_of=np.empty(padded, np.int64),
         column_of=np.empty(small, np.int64),
         assigned=np.empty(small, np.int64),
@@ -82,6 +94,10 @@ def make_workspace(rows: int, columns: int, dtype: np.dtype[np.floating]) -> Wor
         free_columns=np.empty(padded, np.int64),
         row_sums=np.empty(small, np.int64),
         column_sums=np.empty(padded, np.int64),
+        means=np.empty((3, padded)),
+        order=np.empty(padded, np.int64),
+        waiting=np.zeros(3, np.int64),
+        counts=np.zeros(len(COUNTS), np.int64),
         largest=np.empty(columns, dtype),
         smallest=np.empty(columns, dtype),
     )
@@ -91,85 +107,113 @@ def make_workspace(rows: int, columns: int, dtype: np.dtype[np.floating]) -> Wor
 def make_costs(affinities, first, end, transposed, costs, work):  # type: ignore[no-untyped-def]
     """Write the affinities of some columns as integer costs; return the largest affinity and the value of one unit.
 
-    Fills `row_sums` and `column_sums` with sums of costs for problems that use starting prices.
+    Fills `row_sums` and `column_sums` with sums of costs in units of `sum_step`, for starting prices.
     """
-    rows, cols = len(affinities), end - first
+    cols = end - first
+    top, spread = _largest_and_range(affinities, first, end, work)
+    scale = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS - 1) / spread if spread > 0 else 0.0
+    beyond = spread > 0 and not 0 < scale < np.inf
+    if beyond:
+        scale = 0.0
+    for j in range(costs.shape[1]):
+        work.column_sums[j] = 0
+    if transposed:
+        for i in range(len(affinities)):
+            row = affinities[i, first:end]
+            for j in range(cols):
+                costs[j, i] = costs.dtype.type((top - row[j]) * scale) * 2
+        _pad_rows(costs, len(affinities))
+        for j in range(cols):
+            work.row_sums[j] = _add_row(costs, j, len(affinities), work.column_sums)
+    else:
+        for i in range(len(affinities)):
+            row = affinities[i, first:end]
+            for j in range(cols):
+                costs[i, j] = costs.dtype.type((top - row[j]) * scale) * 2
+            work.row_sums[i] = _add_row(costs, i, cols, work.column_sums)
+        _pad_rows(costs, cols)
+    return top, np.inf if beyond else 0.5 / scale if scale > 0 else 0.0
+
+
+@compiled_inner
+def _largest_and_range(affinities, first, end, work):  # type: ignore[no-untyped-def]
+    cols = end - first
     largest, smallest = work.largest, work.smallest
-    largest[:cols] = affinities[0, first:end]
-    smallest[:cols] = affinities[0, first:end]
-    for i in range(1, rows):
+    row = affinities[0, first:end]
+    for j in range(cols):
+        largest[j] = row[j]
+        smallest[j] = row[j]
+    for i in range(1, len(affinities)):
         row = affinities[i, first:end]
         for j in range(cols):
             value = row[j]
             largest[j] = value if value > largest[j] else largest[j]
             smallest[j] = value if value < smallest[j] else smallest[j]
-    top = np.float64(largest[:cols].max())
-    spread = top - np.float64(smallest[:cols].min())
-    scale = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS) / spread if spread > 0 else 0.0
-    beyond = spread > 0 and not 0 < scale < np.inf
-    if beyond:
-        scale = 0.0
-    padded = costs.shape[1]
-    if transposed:
-        for i in range(rows):
-            row = affinities[i, first:end]
-            for j in range(cols):
-                costs[j, i] = costs.dtype.type((top - row[j]) * scale)
-        costs[:, rows:padded] = 0
-    else:
-        work.column_sums[:cols] = 0
-        for i in range(rows):
-            row = affinities[i, first:end]
-            for j in range(cols):
-                costs[i, j] = costs.dtype.type((top - row[j]) * scale)
-            if uses_starting_prices(rows, cols):
-                work.row_sums[i] = _add_row(costs, i, cols, work.column_sums)
-        costs[:, cols:padded] = 0
-    return top, np.inf if beyond else 1 / scale if scale > 0 else 0.0
+    top, bottom = largest[0], smallest[0]
+    for j in range(1, cols):
+        top = largest[j] if largest[j] > top else top
+        bottom = smallest[j] if smallest[j] < bottom else bottom
+    return np.float64(top), np.float64(top) - np.float64(bottom)
 
 
-@compiled
-def uses_starting_prices(rows, cols):  # type: ignore[no-untyped-def]
-    """Whether to use starting prices: they require equal sides, and do not speed up small problems."""
-    return rows == cols and rows >= START_ROWS
+@compiled_inner
+def _pad_rows(costs, cols):  # type: ignore[no-untyped-def]
+    for i in range(len(costs)):
+        for j in range(cols, costs.shape[1]):
+            costs[i, j] = 0
 
 
-@compiled
+@compiled_inner
 def sum_step(costs):  # type: ignore[no-untyped-def]
     """Return the unit of `row_sums` and `column_sums`, coarse enough for them to fit into 64 bits."""
     return 2.0 ** (8 * costs.itemsize - 32)
 
 
-@compiled
+@compiled_inner
 def _add_row(costs, i, cols, column_sums):  # type: ignore[no-untyped-def]
     """Add a row of costs to the column sums, and return the sum of the row, both in units of `sum_step`."""
     cut = 8 * costs.itemsize - 32
+    row = costs[i]
     total = 0
     for j in range(cols):
-        cost = np.int64(costs[i, j]) >> cut
+        cost = np.int64(row[j]) >> cut
         total += cost
         column_sums[j] += cost
     return total
 
 
-@compiled
+@compiled_inner
+def uses_starting_prices(rows, cols):  # type: ignore[no-untyped-def]
+    """Whether starting prices pay off for a partial assignment: they require equal sides, and many rows."""
+    return rows == cols and rows >= START_ROWS
+
+
+@compiled_inner
 def cost_error(costs):  # type: ignore[no-untyped-def]
     """Return a bound on the quantisation and rounding error of an assignment's cost, in units."""
-    units = 1.01 if costs.itemsize == 4 else 2.0**7  # float64 is coarser than 64-bit costs
+    units = 2.02 if costs.itemsize == 4 else 2.0**7  # float64 is coarser than 64-bit costs
     return units * len(costs)
 
 
 @compiled
 def reset_prices(costs, cols, work):  # type: ignore[no-untyped-def]
     """Set the prices of all columns to zero, and close the padding columns."""
-    work.prices[:cols] = 0
-    work.prices[cols : costs.shape[1]] = 1 << (8 * costs.itemsize - CLOSED_PRICE_BITS)
+    closed = costs.dtype.type(1 << (8 * costs.itemsize - CLOSED_PRICE_BITS))
+    for j in range(cols):
+        work.prices[j] = 0
+    for j in range(cols, costs.shape[1]):
+        work.prices[j] = closed
 
 
-@compiled
+@compiled_inner
 def settle_prices(costs, cols, work):  # type: ignore[no-untyped-def]
     """Shift prices to a minimum of zero (equivalent if sides are equal), and clip them to twice the range of costs."""
-    lowest = work.prices[:cols].min()
+    prices = work.prices
     highest = 2 << (8 * costs.itemsize - HEADROOM_BITS)
+    lowest = prices[0]
+    for j in range(1, cols):
+        lowest = prices[j] if prices[j] < lowest else lowest
+    lowest &= EVEN
     for j in range(cols):
-        work.prices[j] = min(work.prices[j] - lowest, highest)
+        price = prices[j] - lowest
+        prices[j] = price if price < highest else highest

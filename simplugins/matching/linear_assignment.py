@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """The compiled solver of linear assignment problems, which maximises the sum of the matched affinities.
 
-A problem passes through three stages, which share one array of column prices. If its sides are equal, prices start from
-an estimate (see `starting_prices`). If they differ, prices start from zero, and stage 1 is skipped unless a tolerance
-is allowed:
+A problem passes through up to four stages, which share one array of column prices. If its sides are equal, prices start
+from an estimate (see `starting_prices`); if they differ, from zero, and stage 2 is skipped unless a tolerance is
+allowed:
 
-1. *auctions* with decreasing bid increments (a single auction below `LARGE_ROWS`) quickly bring prices close to the
-   optimum;
-2. an auction with increment zero assigns most rows to a column that is exactly the best at these prices;
+1. an auction with increment zero, of one or two bids per row. It assigns most rows to the column that is exactly the
+   best at the final prices, and nearly all rows if the estimate was good, or if ties leave a choice;
+2. if it leaves many rows waiting, auctions with decreasing bid increments bring prices close to the optimum, and
+   another auction with increment zero follows;
 3. *shortest augmenting paths* assign the few remaining rows.
 
+Increments of stage 2 are multiples of the typical lead of a row's best column at the prices that stage 1 leaves, so
+they suit any distribution of affinities. The more rows wait, the harder is the competition, and the larger is the first
+increment.
+
 Stages 1 and 2 have a budget of bids, so no input can stall them; stage 3 needs one path per unassigned row, and at most
-one scan of each row per path. All stages run on integers (see `integer_costs`).
+one scan of each row per path. In all, S rows need at most ``S * (S + 1) / 2 + MOST_BIDS * S`` scans, whatever the range
+of affinities. All stages run on integers (see `integer_costs`).
 
 With a tolerance, the solver stops as soon as it can prove that the assignment is good enough: after each auction of
-stage 1, it compares the dual bound with the value of the auction's assignment.
+stage 2, it compares the dual bound with the value of the auction's assignment.
 
 Source for decreasing increments: D. P. Bertsekas, "The auction algorithm" (Annals of Operations Research 14, 1988).
 """
@@ -23,36 +29,40 @@ from __future__ import annotations
 
 import numpy as np
 
-from simplugins._common.compiled import compiled
+from simplugins._common.compiled import compiled, compiled_inner
 from simplugins.matching.augmenting_paths import augment_free_rows
-from simplugins.matching.forward_auction import prove_tolerance, run_auction
-from simplugins.matching.integer_costs import (
-    HEADROOM_BITS,
-    cost_error,
-    make_costs,
-    reset_prices,
-    settle_prices,
-    uses_starting_prices,
+from simplugins.matching.forward_auction import (
+    even_increment,
+    prove_tolerance,
+    run_auction,
+    start_auction,
+    typical_lead,
 )
+from simplugins.matching.integer_costs import EVEN, cost_error, make_costs, reset_prices, settle_prices
 from simplugins.matching.starting_prices import set_starting_prices
 from simplugins.matching.vector_scans import LANES
 
-SMALL = np.array([(12.0, 7)])
-LARGE = np.array([(1.5, 2), (5, 4), (20, 4), (60, 4)])
-RECTANGULAR = np.array([(6.0, 7)])
-"""The auctions of stage 1, each as (steps, maximum number of bids per row): for fewer rows than `LARGE_ROWS` (`SMALL`),
-for more (`LARGE`), and for unequal sides (`RECTANGULAR`). The increment is the span of costs (see `starting_prices`)
-divided by ``steps * sqrt(rows)``, since larger problems need finer increments. The sequence ends with the first auction
-of at least `ENOUGH_STEPS` times ``sqrt(rows)`` steps. These parameters were fastest on activations with 49 to 3,136
-positions. If sides differ, columns that remain free must have price zero, so there is a single auction, and only if a
-tolerance is allowed.
-"""
+EASY = np.array([(0.06, 6)])
+EASY_LARGE = np.array([(0.3, 4), (0.03, 4)])
+HARD = np.array([(1.5, 3), (0.3, 4), (0.03, 4)])
+"""The auctions of stage 2, each as (increment as a multiple of the typical lead, maximum number of bids per row): for
+fewer rows than `LARGE_ROWS`, for more, and for hard competition. These and all other parameters need the fewest scans
+on many kinds of affinities, those of concept vectors above all (see ``benchmarks/solvers``)."""
 
-LARGE_ROWS = 400
-ENOUGH_STEPS = 0.7
+SMALL_ROWS, LARGE_ROWS, HUGE_ROWS = 100, 400, 1500
+"""Below the first, stage 1 has two bids per row instead of one; from the last on, competition is taken to be hard."""
+
+FEW_SMALL, FEW = 3.0, 1.5
+"""Stage 2 is skipped if at most this multiple of the square root of the number of rows waits after stage 1."""
+
+HARD_SHARE, HARD_SHARE_LARGE = 0.6, 0.5
+"""Competition is hard if a larger share of the rows waits after stage 1 (of at least `LARGE_ROWS`: the second)."""
 
 EXACT_BUDGET = 2
-"""Maximum number of bids per row at increment zero."""
+"""Maximum number of bids per row at increment zero after stage 2."""
+
+MOST_BIDS = 15
+"""Bound on the scans per row in stages 1 and 2: one bid, one look at its lead, `HARD`, and `EXACT_BUDGET`."""
 
 
 @compiled
@@ -88,54 +98,80 @@ def assign_batch(affinities, problems, work, tolerance, columns, prices, shortfa
         costs = work.costs[: rows * padded].reshape(rows, padded)
         top, unit = make_costs(block, first, end, transposed, costs, work)
         searched = 0 < unit < np.inf  # otherwise all affinities are equal, or costs cannot be computed
-        top_units = top / unit if searched else 0.0
-        span = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS)
         reset_prices(costs, cols, work)
-        if searched and uses_starting_prices(rows, cols):
-            span = set_starting_prices(costs, top_units, unit, work)
-        shortfall[problem] = unit * _assign(costs, cols, tolerance if searched else 0.0, rows * top_units, span, work)
+        if searched and rows == cols:
+            set_starting_prices(costs, work)
+        highest = rows * (top / unit) if searched else 0.0
+        shortfall[problem] = unit * _assign(costs, cols, tolerance if searched else 0.0, highest, work)
         _write(transposed, rows, cols, first, unit if searched else 0.0, work, columns[start:stop], prices[problem])
 
 
-@compiled
-def _assign(costs, cols, tolerance, highest, span, work):  # type: ignore[no-untyped-def]
+@compiled_inner
+def _assign(costs, cols, tolerance, highest, work):  # type: ignore[no-untyped-def]
     """Assign every row to a different column at minimum total cost, or at a cost proven to be within the tolerance.
 
-    The value of an assignment is `highest` minus its cost; bid increments are shares of the `span` of costs. Fills
-    `column_of` and `prices`, and returns a bound on the value's shortfall, in units.
+    The value of an assignment is `highest` minus its cost. Fills `column_of` and `prices`, and returns a bound on the
+    value's shortfall, in units.
     """
     rows = costs.shape[0]
-    if rows == cols or tolerance > 0:
-        auctions = RECTANGULAR if rows < cols else SMALL if rows < LARGE_ROWS else LARGE
-        for k in range(len(auctions)):
-            steps, budget = auctions[k, 0], int(auctions[k, 1]) * rows
-            increment = int(span / (steps * np.sqrt(rows)))
-            run_auction(costs, cols, increment, budget, work)
-            if tolerance > 0:
-                proven, shortfall = prove_tolerance(costs, cols, increment, tolerance, highest, work)
-                if proven:
-                    return shortfall
-            if rows == cols:
-                settle_prices(costs, cols, work)
-            if steps >= ENOUGH_STEPS * np.sqrt(rows):
-                break
-    if rows < cols:
-        reset_prices(costs, cols, work)
-    run_auction(costs, cols, 0, EXACT_BUDGET * rows, work)
-    augment_free_rows(costs, cols, work)
+    start_auction(costs, cols, work)
+    rounds = 2 if rows < SMALL_ROWS or rows < cols else 1
+    tied = run_auction(costs, cols, np.int64(0), rounds * rows, work)
+    contested = work.waiting[1] - tied
+    few = (FEW_SMALL if rows < SMALL_ROWS else FEW) * np.sqrt(rows)
+    if contested > few and (rows == cols or tolerance > 0):
+        if rows < cols:
+            reset_prices(costs, cols, work)
+            start_auction(costs, cols, work)
+        proven, shortfall = _decrease_increments(costs, cols, contested, tolerance, highest, work)
+        if proven:
+            return shortfall
+        if rows < cols:
+            reset_prices(costs, cols, work)
+        start_auction(costs, cols, work)
+        run_auction(costs, cols, np.int64(0), EXACT_BUDGET * rows, work)
+    augment_free_rows(costs, work)
     return cost_error(costs)
 
 
-@compiled
+@compiled_inner
+def _decrease_increments(costs, cols, contested, tolerance, highest, work):  # type: ignore[no-untyped-def]
+    """Run auctions with decreasing increments; return whether one is proven to be within the tolerance, and by what."""
+    rows = costs.shape[0]
+    hard = contested > (HARD_SHARE if rows < LARGE_ROWS else HARD_SHARE_LARGE) * rows or rows >= HUGE_ROWS
+    auctions = HARD if hard else EASY if rows < LARGE_ROWS else EASY_LARGE
+    lead = typical_lead(costs, work)
+    for k in range(len(auctions)):
+        if k > 0:
+            if rows < cols:
+                break  # free columns must have price zero
+            start_auction(costs, cols, work)
+        increment = even_increment(costs, auctions[k, 0] * lead)
+        run_auction(costs, cols, increment, np.int64(auctions[k, 1]) * rows, work)
+        if tolerance > 0:
+            proven, shortfall = prove_tolerance(costs, cols, increment, tolerance, highest, work)
+            if proven:
+                return True, shortfall
+        if rows == cols:
+            settle_prices(costs, cols, work)
+    return False, np.inf
+
+
+@compiled_inner
 def _write(transposed, rows, cols, first, unit, work, columns, prices):  # type: ignore[no-untyped-def]
     """Write the column of each row of the affinities, and the prices in units of affinity."""
     if transposed:
-        columns[:] = -1
+        for j in range(cols):
+            columns[j] = -1
         for i in range(rows):
             columns[work.column_of[i]] = first + i
     else:
-        columns[:] = first + work.column_of[:rows]
+        for i in range(rows):
+            columns[i] = first + work.column_of[i]
     # If sides are equal, only differences of prices matter, and small prices have the smallest rounding errors.
-    lowest = work.prices[:cols].min() if rows == cols else 0
+    lowest = work.prices[0] & EVEN if rows == cols else 0
+    for j in range(1, cols if rows == cols else 0):
+        price = work.prices[j] & EVEN
+        lowest = price if price < lowest else lowest
     for j in range(cols):
-        prices[j] = (work.prices[j] - lowest) * unit
+        prices[j] = ((work.prices[j] & EVEN) - lowest) * unit

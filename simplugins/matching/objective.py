@@ -41,7 +41,7 @@ def assignment_magnitudes(affinities, offsets, columns, out):  # type: ignore[no
 
 
 @compiled
-def find_insufficient(affinities, problems, columns, shortfall, tolerance, exact, out):  # type: ignore[no-untyped-def]
+def find_unproven(affinities, problems, columns, shortfall, tolerance, exact, out):  # type: ignore[no-untyped-def]
     """Find the problems whose values may fall short of the optimum by more than a share of them.
 
     Parameters
@@ -77,6 +77,38 @@ def find_insufficient(affinities, problems, columns, shortfall, tolerance, exact
         out[problem] = np.isinf(bound) or bound > allowed
         found += out[problem]
     return found
+
+
+@compiled
+def is_proven(affinity, columns, prices, tolerance, exact):  # type: ignore[no-untyped-def]
+    """Whether dual prices prove that a problem's value is acceptable; see `find_unproven` and `dual_bounds`.
+
+    Parameters
+    ----------
+    affinity : (R, K) array, C-contiguous
+    columns : (R,) int64 array
+    prices : (max(R, K) or more,) float64 array
+    tolerance, exact : float
+        As for `find_unproven`.
+
+    Returns
+    -------
+    bool
+    """
+    best = np.empty(affinity.shape[1])
+    count = net_values(affinity, prices, best)
+    bound = 0.0
+    for k in range(max(affinity.shape)):
+        bound += prices[k]
+    for k in range(count):
+        bound += best[k]
+    total, magnitude = 0.0, 0.0
+    for i in range(len(columns)):
+        if columns[i] >= 0:
+            total += np.float64(affinity[i, columns[i]])
+            magnitude += abs(np.float64(affinity[i, columns[i]]))
+    allowed = tolerance * abs(bound) if tolerance > 0 else exact * magnitude
+    return bound - total <= allowed
 
 
 @compiled

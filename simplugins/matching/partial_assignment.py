@@ -40,13 +40,14 @@ from simplugins.matching.integer_costs import (
 )
 from simplugins.matching.pair_auction import bid_below, bid_for_pairs, lower_free_prices, lower_prices, start_auction
 from simplugins.matching.partial_paths import extend, give_up
-from simplugins.matching.starting_prices import set_starting_prices
+from simplugins.matching.starting_prices import set_starting_prices, span_of_costs
 from simplugins.matching.vector_scans import CLOSED_PRICE_BITS, LANES
 
 AUCTIONS = np.array([(12.0, 7)])
 AUCTIONS_OF_MANY = np.array([(5.0, 4), (20, 4)])
-"""The auctions of stage 1, each as (steps, maximum number of bids per row); see `linear_assignment.SMALL`. The second
-are for at least `MANY_ROWS` rows. Fastest on activations with 49 to 784 positions, like all of these parameters."""
+"""The auctions of stage 1, each as (steps, maximum number of bids per row); the increment is the span of costs divided
+by ``steps * sqrt(rows)``. The second are for at least `MANY_ROWS` rows. Fastest on activations with 49 to 784
+positions, like all of these parameters."""
 
 MANY_ROWS = 100
 
@@ -101,7 +102,8 @@ def assign_pairs(  # type: ignore[no-untyped-def]
         span = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS)
         count = counts[problem]
         if searched and level > 0 and uses_starting_prices(rows, cols):
-            span = set_starting_prices(costs, top / unit, unit, work)
+            set_starting_prices(costs, work)
+            span = span_of_costs(costs, top / unit, unit, work)
             _keep_highest(cols, count if threshold == -np.inf else min(count, _rows_below(costs, cols, level)), work)
         open_levels = levels[:, : (rows + LANES - 1) // LANES * LANES]
         _assign(costs, cols, count, level, threshold > -np.inf, span if searched else 0.0, work, open_levels)

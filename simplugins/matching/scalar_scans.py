@@ -7,6 +7,8 @@ this module in place of `vector_scans`.
 
 from __future__ import annotations
 
+import numpy as np
+
 from simplugins._common.compiled import compiled
 
 LANES = 16
@@ -35,6 +37,25 @@ def two_smallest(costs, row, prices):  # type: ignore[no-untyped-def]
         if value == smallest and j % lanes < column % lanes:
             column = j
     return column, smallest, second
+
+
+@compiled
+def mean_lead(costs, row, prices):  # type: ignore[no-untyped-def]
+    """Return by how much the smallest of ``costs[row] + prices`` leads: a measure of what bids of this row are about.
+
+    The row is read in lanes: the columns at equal places within blocks of 64 bytes. The lead is the mean, over all
+    lanes, of the difference between a lane's smallest value and the row's; lanes with closed columns alone count as 0.
+    """
+    number, lanes = costs.dtype.type, 64 // costs.itemsize
+    closed = number(1 << (8 * costs.itemsize - CLOSED_PRICE_BITS))
+    smallest = np.full(lanes, closed)
+    for j in range(costs.shape[1]):
+        smallest[j % lanes] = min(smallest[j % lanes], number(costs[row, j] + prices[j]))
+    total = 0
+    for lane in range(lanes):
+        if smallest[lane] < closed:
+            total += (smallest[lane] - smallest.min()) // lanes
+    return number(total)
 
 
 @compiled

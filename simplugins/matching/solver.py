@@ -14,7 +14,7 @@ from simplugins.matching.matcher import Assignments
 
 EXACT = {np.dtype(np.float32): 2.0**-20, np.dtype(np.float64): 2.0**-44}
 """Shortfall up to which a value counts as exact, relative to the magnitude of the matched affinities. Problems with a
-larger bound are solved again on a finer scale."""
+larger bound, by quantisation and by the dual prices, are solved again on a finer scale."""
 
 MAX_REFINEMENTS = 8
 
@@ -42,16 +42,20 @@ def solve(affinities: NDArray[np.floating], problems: NDArray[np.int64], *, tole
         Columns, counted from the first of all K columns, and dual prices of each problem.
     """
     columns, prices, shortfall = _assign(affinities, problems, tolerance)
-    for problem in _insufficient(affinities, problems, columns, shortfall, tolerance):
+    exact = EXACT[affinities.dtype]
+    for problem in _unproven(affinities, problems, columns, shortfall, tolerance, exact):
         start, stop, first, end = problems[problem]
-        block = affinities[start:stop, first:end].astype(np.float64, order="C")
-        refined = _solve_finely(block, tolerance)
+        block = np.ascontiguousarray(affinities[start:stop, first:end])
+        found = columns[start:stop] if first == 0 else np.where(columns[start:stop] < 0, -1, columns[start:stop] - first)
+        if objective.is_proven(block, found, prices[problem], tolerance, exact):
+            continue
+        refined = _solve_finely(block.astype(np.float64), tolerance, exact)
         columns[start:stop] = np.where(refined.columns < 0, -1, refined.columns + first)
         prices[problem, : max(block.shape)] = refined.prices
     return Assignments(columns, prices)
 
 
-def _solve_finely(affinity: NDArray[np.float64], tolerance: float) -> Assignments:
+def _solve_finely(affinity: NDArray[np.float64], tolerance: float, exact: float) -> Assignments:
     """Solve one problem with a very wide range of affinities: narrow the range from below, and repeat.
 
     Each row (of the smaller side) contributes at most its largest affinity. Let d be the difference between the sum of
@@ -73,7 +77,9 @@ def _solve_finely(affinity: NDArray[np.float64], tolerance: float) -> Assignment
             best, least_difference = columns, difference
         if difference == 0:
             return Assignments(best, np.zeros_like(prices[0]))
-        if not _insufficient(affinity, problem, columns, shortfall, tolerance).size:
+        if not _unproven(affinity, problem, columns, shortfall, tolerance, exact).size:
+            break
+        if objective.is_proven(affinity, columns, prices[0], tolerance, exact):
             break
         narrowed = np.maximum(affinity, largest - 2 * least_difference)
     return Assignments(best, np.ldexp(prices[0], exponent))
@@ -117,16 +123,16 @@ class _Workspaces(threading.local):
 _workspaces = _Workspaces()
 
 
-def _insufficient(
+def _unproven(
     affinities: NDArray[np.floating],
     problems: NDArray[np.int64],
     columns: NDArray[np.int64],
     shortfall: NDArray[np.float64],
     tolerance: float,
+    exact: float,
 ) -> NDArray[np.int64]:
     """Return the problems whose values may fall short of the optimum by more than is acceptable."""
-    insufficient = np.empty(len(problems), np.bool_)
-    exact = EXACT[affinities.dtype]
-    if objective.find_insufficient(affinities, problems, columns, shortfall, tolerance, exact, insufficient):
-        return np.flatnonzero(insufficient)
+    unproven = np.empty(len(problems), np.bool_)
+    if objective.find_unproven(affinities, problems, columns, shortfall, tolerance, exact, unproven):
+        return np.flatnonzero(unproven)
     return _NONE

@@ -1,41 +1,111 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starting prices of square assignment problems, estimated from the means of rows and columns.
+"""Starting prices of square assignment problems: the exact prices of a rank-one approximation of the affinities.
 
-They would be optimal if each affinity were the product of one number per row and one per column. This nearly holds if
-concept vectors share a direction, as they do after a rectifier in particular.
+Let c[j] be the mean affinity of column j, and r[i] that of row i. Where concept vectors share a direction, as they do
+after a rectifier in particular, the affinities of row i grow with c[j] at a rate of their own, its *slope*. If
+affinities were exactly linear in c[j], rows and columns would be matched by rank: the column of the largest mean with
+the row of the largest slope, and so on. From one column to the next, the optimal price then rises by the difference of
+their means times the slope of the rows that they are matched with.
 """
 
 from __future__ import annotations
 
-from simplugins._common.compiled import compiled
-from simplugins.matching.integer_costs import HEADROOM_BITS, sum_step
+import numpy as np
+
+from simplugins._common.compiled import compiled, compiled_inner
+from simplugins.matching.integer_costs import EVEN, HEADROOM_BITS, sum_step
+from simplugins.matching.sorting import sort_with_order
+
+NOISE = 2.0
+"""Prices start from zero unless the means of columns vary by more than this multiple of what chance would explain: the
+variance of affinities within a row, divided by the number of rows. Chance differences would only hide ties."""
 
 SPAN_OF_TYPICAL = 4
-"""The span of costs is their whole range, or this multiple of the typical difference between the best and the mean
-affinity of a column, if that is less."""
+"""See `span_of_costs`."""
 
 
 @compiled
-def set_starting_prices(costs, top, unit, work):  # type: ignore[no-untyped-def]
-    """Set the starting prices of a square problem, and return the span of its costs.
+def set_starting_prices(costs, work):  # type: ignore[no-untyped-def]
+    """Set the starting prices of a square problem; they stay zero if means of columns hardly differ.
 
-    Reads `row_sums`, `column_sums` and `largest` as left by `integer_costs.make_costs`; a cost of 1 is one unit below
-    `top`. Let r[i] be the mean affinity of row i, c[j] that of column j, and m that of all. If each affinity were
-    r[i] c[j] / m, the optimum would match rows and columns by rank. If, moreover, r were distributed like c but k times
-    as wide, the price of column j would be c[j] + k (c[j] - m)^2 / 2 m. If the means differ too much for this
-    approximation, prices stay zero.
+    Reads `row_sums` and `column_sums` as left by `integer_costs.make_costs`. Slopes are taken to be linear in r[i]; two
+    rows determine them, those of the largest and the smallest mean.
     """
-    rows = costs.shape[0]
-    bits = 8 * costs.itemsize - HEADROOM_BITS
-    row_means = top - work.row_sums[:rows] * (sum_step(costs) / rows)
-    column_means = top - work.column_sums[:rows] * (sum_step(costs) / rows)
-    mean, spread = column_means.mean(), column_means.std()
-    if mean >= spread > 0:
-        deviations = column_means - mean
-        start = deviations + row_means.std() / spread * deviations**2 / (2 * mean)
-        start -= start.min()
-        for j in range(rows):
-            work.prices[j] = int(min(start[j], 2.0 ** (bits + 1)))
-    typical = (work.largest[:rows] / unit - column_means).mean()
-    # Truncated sums can make this slightly negative if all affinities are equal.
-    return min(2.0**bits, max(0.0, SPAN_OF_TYPICAL * typical))
+    size = costs.shape[0]
+    row_means, column_means = work.means[0], work.means[1]
+    mean, lowest, highest = _fill_means(costs, work)
+    least = row_means[lowest]
+    range_of_rows = row_means[highest] - least
+    variance = 0.0
+    for j in range(size):
+        variance += (column_means[j] - mean) ** 2
+    if variance == 0:
+        return
+    low, noise_of_lowest = _slope(costs, lowest, mean, variance, work)
+    high, noise_of_highest = _slope(costs, highest, mean, variance, work)
+    if variance < NOISE * (noise_of_lowest + noise_of_highest) / (2 * size):
+        return
+    growth = (high - low) / range_of_rows if range_of_rows > 0 else 0.0
+    sort_with_order(row_means, work.order, size)
+    sort_with_order(column_means, work.order, size)
+    _integrate_prices(costs, low - growth * least, growth, work)
+
+
+@compiled_inner
+def _fill_means(costs, work):  # type: ignore[no-untyped-def]
+    """Write mean affinities, up to a constant; return the mean of all, and the rows of the smallest and largest."""
+    size = costs.shape[0]
+    step = sum_step(costs) / size
+    mean, lowest, highest = 0.0, 0, 0
+    for i in range(size):
+        work.means[0, i] = -work.row_sums[i] * step
+        work.means[1, i] = -work.column_sums[i] * step
+        mean += work.means[0, i]
+        lowest = i if work.means[0, i] < work.means[0, lowest] else lowest
+        highest = i if work.means[0, i] > work.means[0, highest] else highest
+    return mean / size, lowest, highest
+
+
+@compiled_inner
+def _slope(costs, i, mean, variance, work):  # type: ignore[no-untyped-def]
+    """Regress a row's affinities on the means of columns: return the slope, and the sum of squared residuals."""
+    size = costs.shape[0]
+    row, row_mean, column_means = costs[i], work.means[0, i], work.means[1]
+    slope = 0.0
+    for j in range(size):
+        slope -= row[j] * (column_means[j] - mean)
+    slope /= variance
+    squares = 0.0
+    for j in range(size):
+        squares += (-row[j] - row_mean - slope * (column_means[j] - mean)) ** 2
+    return slope, squares
+
+
+@compiled_inner
+def _integrate_prices(costs, slope_at_zero, growth, work):  # type: ignore[no-untyped-def]
+    """Add up price differences between columns of consecutive means, and write prices of at least zero."""
+    size = costs.shape[0]
+    row_means, column_means, prices = work.means[0], work.means[1], work.means[2]
+    price = lowest = prices[0] = 0.0
+    for rank in range(1, size):
+        partner = rank if growth >= 0 else size - rank
+        slope = slope_at_zero + growth * 0.5 * (row_means[partner - 1] + row_means[partner])
+        price += slope * (column_means[rank] - column_means[rank - 1])
+        prices[rank] = price
+        lowest = price if price < lowest else lowest
+    most = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS + 1)
+    for rank in range(size):
+        price = prices[rank] - lowest
+        work.prices[work.order[rank]] = np.int64(price if price < most else most) & EVEN
+
+
+@compiled_inner
+def span_of_costs(costs, top, unit, work):  # type: ignore[no-untyped-def]
+    """Return the range of costs, or a multiple of the mean lead of a column's best affinity over its mean, if less."""
+    size = costs.shape[0]
+    typical = 0.0
+    for j in range(size):
+        typical += work.largest[j] / unit - top + work.column_sums[j] * (sum_step(costs) / size)
+    whole = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS)
+    span = SPAN_OF_TYPICAL * typical / size
+    return min(whole, span) if span > 0 else 0.0  # truncated sums can make this slightly negative

@@ -19,6 +19,11 @@ def two_smallest(costs, row, prices):
 
 
 @njit
+def mean_lead(costs, row, prices):
+    return vector_scans.mean_lead(costs, row, prices)
+
+
+@njit
 def relax(costs, row, base, prices, keys, predecessors):
     return vector_scans.relax(costs, row, base, prices, keys, predecessors)
 
@@ -62,6 +67,17 @@ def test_two_smallest_equals_its_twin(shape, dtype, seed, high, closed):
     total = costs[row] + prices
     assert total[column] == smallest == total.min()
     assert second == min(np.partition(total, 1)[1], closed_price(dtype))
+
+
+@costs_like
+@settings(max_examples=150, deadline=None)
+def test_mean_lead_equals_its_twin_and_the_mean_of_lanes(shape, dtype, seed, high, closed):
+    costs, row, prices, _, _ = random_costs(shape, dtype, seed, high, closed)
+    lead = mean_lead(costs, row, prices)
+    assert lead == scalar_scans.mean_lead(costs, row, prices)
+    lanes = (costs[row] + prices).reshape(-1, 64 // costs.itemsize).min(0)
+    leads = np.where(lanes < closed_price(dtype), lanes - lanes.min(), 0)
+    assert np.mean(leads) - 1 <= lead <= np.mean(leads)
 
 
 @costs_like
