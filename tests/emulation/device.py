@@ -88,6 +88,12 @@ class EmulatedDevice:
         copy = array.copy()
         return lambda: copy
 
+    def fetch(self, array: NDArray[Any], into: NDArray[Any]) -> None:
+        """Copy to a host array."""
+        if array.shape != into.shape or array.dtype != into.dtype or not into.flags.c_contiguous:
+            raise TypeError(f"expected a host array of shape {array.shape} and type {array.dtype}")
+        into[...] = self.download(array)()
+
     def multiply(self, rows: NDArray[Any], columns: NDArray[Any], out: NDArray[Any], precision: str) -> None:
         """Write the inner products of all rows and all columns, summed in the type of `out`."""
         if precision not in ("float32", "float64", "float16x3", "tf32"):

@@ -15,10 +15,10 @@ from simplugins import Auction, BatchOptimal, Greedy, Identity, Optimal, Partial
 from simplugins._common import gpu
 from simplugins.activations.activations import Activations
 from simplugins.compute.engines import choose_engine, cpu
-from simplugins.compute.engines.cuda import cupy_device, engine, launcher, one_pair, tile_run
+from simplugins.compute.engines.cuda import cupy_device, engine, launcher, one_pair, pair_problems, tile_run
 from simplugins.compute.engines.cuda.device import DeviceMemoryError
-from simplugins.compute.engines.cuda.engine import FINE_ENOUGH
-from simplugins.compute.engines.cuda.tile_run import INPUTS_SHARE, PRODUCTS_SHARE
+from simplugins.compute.engines.cuda.pair_problems import FINE_ENOUGH
+from simplugins.compute.engines.cuda.tile_run import INPUTS_SHARE, PRODUCTS_SHARE, RESULTS_SHARE
 from simplugins.matching.certificates import match_and_certify
 from simplugins.measures.semantic import MatchedPairs
 
@@ -105,7 +105,7 @@ def test_results_do_not_depend_on_tiles(matcher, monkeypatch):
 def test_results_do_not_depend_on_asynchronous_execution(matcher, most, share, monkeypatch):
     """Several tiles in flight, windows of several sizes, and blocks that evict others."""
     monkeypatch.setattr(tile_run, "INPUTS_SHARE", share)
-    monkeypatch.setattr(tile_run, "_block_size", lambda *_: most)
+    monkeypatch.setattr(tile_run, "block_size", lambda *_: most)
     x, y = Activations.from_array(equal_sets(13, 49)), Activations.from_array(sets_of(range(20, 31), seed=1))
     for other in (None, x if matcher.positionwise else y):
         expected = engine.aligned_products(x, other, matcher, device=EmulatedDevice()).values
@@ -126,7 +126,7 @@ def test_device_memory_stays_within_the_stated_share(monkeypatch):
     device = Watched(memory=2**19)
     products = engine.aligned_products(x, None, Optimal(), device=device)
     np.testing.assert_allclose(products.values, cpu.aligned_products(x, None, Optimal()).values, rtol=1e-6)
-    assert min(least) >= (1 - PRODUCTS_SHARE - INPUTS_SHARE - 0.05) * device.memory
+    assert min(least) >= (1 - PRODUCTS_SHARE - INPUTS_SHARE - RESULTS_SHARE - 0.05) * device.memory
     assert device.free_bytes() == device.memory  # everything is freed
 
 
@@ -164,10 +164,10 @@ def test_an_error_midway_frees_the_device(monkeypatch):
 def test_pairs_with_loose_float32_bounds_are_solved_in_float64(device, monkeypatch):
     sets = [*sets_of([30, 12, 30, 25]), *sets_of([1])]  # float32 is exact for the set with one position
     launched = []
-    solve = launcher.solve
-    monkeypatch.setattr(engine, "FINE_ENOUGH", 1e-12)
+    solve = launcher.start
+    monkeypatch.setattr(pair_problems, "FINE_ENOUGH", 1e-12)
     monkeypatch.setattr(
-        launcher, "solve", lambda *arguments, **options: launched.append(arguments[2]) or solve(*arguments, **options)
+        launcher, "start", lambda *arguments, **options: launched.append(arguments[2]) or solve(*arguments, **options)
     )
     products = engine.aligned_products(Activations.from_array(sets), None, Optimal(), device=device, certify=True)
     assert launched.count(np.float64) >= 1

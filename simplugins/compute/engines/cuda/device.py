@@ -62,6 +62,9 @@ class Device(Protocol):
     def download(self, array: Any) -> Callable[[], NDArray[Any]]:
         """Queue a copy of an array to the host; return a function that waits for the copy and returns it."""
 
+    def fetch(self, array: Any, into: NDArray[Any]) -> None:
+        """Wait for all work, and copy a C-contiguous array to a C-contiguous host array of the same shape and type."""
+
     def multiply(self, rows: Any, columns: Any, out: Any, precision: Precision) -> None:
         """Write the inner products of all rows with all columns to a matrix; both come from `operands.operand`."""
 
