@@ -82,9 +82,8 @@ class MatchedPairs:
 
         device = CupyDevice(x.gpu if x.gpu is not None or y is None else y.gpu)
         precision: Any = self.precision or "float32"
-        return aligned_products(
-            x, y, self.matcher, device=device, precision=precision, certify=self.certify, progress=progress
-        )
+        options: Any = {"precision": precision, "certify": self.certify, "progress": progress}
+        return aligned_products(x, y, self.matcher, device=device, keep=True, **options)
 
     def warm_up(self) -> None:
         """Match a pair of single positions."""
@@ -224,6 +223,12 @@ def kernel_similarities(
 ) -> Similarities:
     """Apply a kernel to the aligned inner products of all inputs of x with those of y, or of x itself."""
     norms = x.squared_norms, (x if y is None else y).squared_norms
+    if result.on_device:
+        from simplugins.measures.device_similarities import device_similarities
+
+        similarities = device_similarities(kernel, result, norms, sigma, symmetric=y is None)
+        if similarities is not None:
+            return similarities
     if kernel == "rbf":
         rule = "median" if sigma == "median" else "given"
         distances = kernels.squared_distances(result.values, *norms, rounding=result.rounding)

@@ -55,7 +55,7 @@ class EmulatedDevice:
     def synchronize(self) -> None:
         """Do nothing: every operation is complete when it returns."""
 
-    retire = release = synchronize
+    retire = settle = release = synchronize
 
     def free_bytes(self) -> int:
         return self.memory - sum(self._allocated.values())
@@ -186,6 +186,9 @@ class LateDevice(EmulatedDevice):
 
     def retire(self) -> None:
         self._retired = self._started
+
+    def settle(self) -> None:
+        self._finish(self._started)
 
     def release(self) -> None:
         self._finish(self._started)

@@ -56,6 +56,9 @@ class Device(Protocol):
     def retire(self) -> None:
         """Allow reuse of the memory of unreferenced uploads after all work queued so far."""
 
+    def settle(self) -> None:
+        """Keep a bounded amount of cached memory for later computations, and free the rest."""
+
     def release(self) -> None:
         """Wait for all work, and free cached memory."""
 

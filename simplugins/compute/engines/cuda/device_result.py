@@ -35,6 +35,8 @@ class DeviceResult(TileResult):
         As for `TileResult`.
     """
 
+    on_device = True
+
     def __init__(self, results: PairResults, rounding: float, metadata: dict[str, str]) -> None:
         self.__dict__.update(results=results, rounding=rounding, metadata=metadata)
 
@@ -54,6 +56,17 @@ class DeviceResult(TileResult):
     def gap(self) -> NDArray[np.float64] | None:  # type: ignore[override]
         """Proven relative optimality gaps, if requested."""
         return None if self.results.bounds is None else self._downloaded(self.results.bounds)
+
+    def products(self) -> NDArray[np.float64]:
+        """Return the values as a new array."""
+        return self._downloaded(self.results.values)
+
+    def ran_out(self, error: Exception) -> bool:
+        """Whether an error of the methods below means that memory ran out; if so, free what is cached."""
+        ran_out = self.results.device.ran_out(error)
+        if ran_out:
+            self.results.device.release()
+        return ran_out
 
     def _downloaded(self, array: Any) -> NDArray[np.float64]:
         with self.results.device as device:

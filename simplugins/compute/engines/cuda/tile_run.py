@@ -144,22 +144,27 @@ class TileRun(ABC):
     def start(self, tile: Tile) -> Callable[[], bool]:
         """Start a tile; return a function that waits for it, and returns False if it must be computed in float64."""
 
-    def release(self) -> None:
-        """Free the device memory of inputs and affinities."""
+    def drop(self) -> None:
+        """Drop inputs and affinities."""
         self.scratch = None
         self.x.clear()
         self.y.clear()
-        self.device.release()
 
     def run(self, progress: bool | str) -> None:
-        """Compute all pairs; in the end, free the memory of inputs and affinities, and after errors all memory."""
+        """Compute all pairs, then drop everything but the results; after errors, free all memory."""
         try:
             self.work(progress)
         except BaseException:
             self.results = None
-            raise
-        finally:
             self.release()
+            raise
+        self.drop()
+        self.device.settle()
+
+    def release(self) -> None:
+        """Free the device memory of inputs and affinities."""
+        self.drop()
+        self.device.release()
 
     def work(self, progress: bool | str) -> None:
         """Compute all pairs."""
