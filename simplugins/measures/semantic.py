@@ -51,6 +51,11 @@ class MatchedPairs:
     precision: str | None = None
     symmetric = True
 
+    @property
+    def resolved_engine(self) -> str:
+        """The engine that computes on this machine, "cpu" or "cuda"."""
+        return "cpu" if self.engine == "auto" and gpu.why_unusable() else choose_engine(self.engine, self.matcher)
+
     def check(self, x: Activations, y: Activations) -> None:
         """Raise a ValueError if inputs of the two sets cannot be matched."""
         check_pair(x, y, self.matcher)
@@ -67,7 +72,7 @@ class MatchedPairs:
         """
         if self.engine != "auto":
             check_engine(self.engine)
-        engine = "cpu" if self.engine == "auto" and gpu.why_unusable() else choose_engine(self.engine, self.matcher)
+        engine = self.resolved_engine
         if self.precision is not None:
             check_precision(self.precision, engine, x, x if y is None else y)
         if engine == "cpu":

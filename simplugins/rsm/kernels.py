@@ -218,9 +218,7 @@ def warn_of_rounding(
         )
 
 
-def is_resolved(
-    sigma: float, norms_x: NDArray[np.float64], norms_y: NDArray[np.float64], *, rounding: float
-) -> bool:
+def is_resolved(sigma: float, norms_x: NDArray[np.float64], norms_y: NDArray[np.float64], *, rounding: float) -> bool:
     """Return whether a bandwidth is so large that rounding errors of squared distances hardly change RBF values."""
     return bool(rounding * (norms_x.max(initial=0) + norms_y.max(initial=0)) <= sigma * sigma / _RESOLVED)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from nvrtc import PACKAGES, compile_kernel
 
+from simplugins.compute.engines.cuda.pair_programs import PAIRS, RESULTS
 from simplugins.compute.engines.cuda.programs import LARGEST, program_for
 from simplugins.compute.engines.cuda.reductions import reduction_program
 
@@ -27,6 +28,7 @@ def programs(sizes):
     kinds = [("assignment", FLOAT, FLOAT), ("assignment", FLOAT, DOUBLE), ("assignment", DOUBLE, DOUBLE)]
     kinds += [("greedy", FLOAT, FLOAT), ("greedy", DOUBLE, DOUBLE)]
     matching = [program_for(kernel, size, *types) for size in sizes for kernel, *types in kinds]
+    matching += [PAIRS, RESULTS]
     return matching + [reduction_program(size, dtype) for size in sizes for dtype in (FLOAT, DOUBLE)]
 
 

@@ -45,7 +45,9 @@ def products(shape, seed=0, symmetric=False):
 
 @pytest.mark.parametrize("output_bytes", [1, 2**28])
 @pytest.mark.parametrize(("shape", "symmetric"), [((12, 12), True), ((12, 9), False), ((40, 40), True)])
-@pytest.mark.parametrize(("kernel", "sigma"), [("linear", "median"), ("cosine", "median"), ("rbf", "median"), ("rbf", 30)])
+@pytest.mark.parametrize(
+    ("kernel", "sigma"), [("linear", "median"), ("cosine", "median"), ("rbf", "median"), ("rbf", 30)]
+)
 def test_similarities_equal_those_of_the_host(kernel, sigma, shape, symmetric, output_bytes, monkeypatch):
     monkeypatch.setattr(device_result, "_OUTPUT_BYTES", output_bytes)
     values, norms = products(shape, symmetric=symmetric)

@@ -115,7 +115,7 @@ class _Run(TileRun):
             scales=pairs.scales(powers, self.dtype) if distances and powers is not None else None,
         )
         pairs.write_maxima(results, powers, means=self.best.affinity == "cosine", both=self.best.both, twice=distances)
-        fetch = device.download(results[:, :1])
+        fetch = device.download(results[0, :1])
         return lambda: fetch() is not None
 
 

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common import gpu
-from simplugins.compute.engines.cuda.device import Precision
-from simplugins.compute.engines.cuda.programs import Program
+from simplugins.compute.engines.cuda.device import Precision, Source
 from simplugins.compute.engines.cuda.transfers import transfers_of
 
 _ALLOCATION_FAILED = {"CUDARuntimeError": 2, "CUDADriverError": 2, "CUBLASError": 3}
@@ -62,8 +61,11 @@ class CupyDevice:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Restore the previous device and stream."""
+        """Restore the previous device and stream; later work there waits for this device's work."""
+        done = self._stream.record()
         self._inside.pop().close()
+        with self._device:
+            self._cupy.cuda.get_current_stream().wait_event(done)
 
     def free_bytes(self) -> int:
         """Return the free memory of the driver and of CuPy's pool, up to the pool's limit, if any."""
@@ -122,9 +124,7 @@ class CupyDevice:
         """Queue a copy of an array to the host."""
         host = self._page_locked(array.shape, array.dtype)
         runtime = self._cupy.cuda.runtime
-        runtime.memcpyAsync(
-            host.ctypes.data, array.data.ptr, host.nbytes, runtime.memcpyDeviceToHost, self._stream.ptr
-        )
+        runtime.memcpyAsync(host.ctypes.data, array.data.ptr, host.nbytes, runtime.memcpyDeviceToHost, self._stream.ptr)
         done = self._stream.record()
 
         def fetch() -> NDArray[Any]:
@@ -198,7 +198,7 @@ class CupyDevice:
 
     def launch(
         self,
-        program: Program,
+        program: Source,
         function: str,
         grid: int,
         block: int,
@@ -214,7 +214,7 @@ class CupyDevice:
 
 
 @cache
-def _kernel(program: Program, function: str) -> Any:
+def _kernel(program: Source, function: str) -> Any:
     """Return a CUDA kernel that CuPy compiles when it is first launched on a device."""
     return gpu.cupy().RawModule(code=program.source, options=("--std=c++17",)).get_function(function)
 

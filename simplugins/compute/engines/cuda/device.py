@@ -13,8 +13,6 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.compute.engines.cuda.programs import Program
-
 Precision = str
 """How affinities are computed: "float32", "float16x3", "tf32" or "float64".
 
@@ -25,6 +23,21 @@ with fewer guard bits than float32."""
 
 class DeviceMemoryError(MemoryError):
     """The GPU does not have enough free memory."""
+
+
+class Source(Protocol):
+    """CUDA C++ source code."""
+
+    @property
+    def source(self) -> str:
+        """The complete source."""
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """Names of the functions to launch."""
+
+    def __hash__(self) -> int:
+        """Return a hash, since compiled functions are cached."""
 
 
 class Device(Protocol):
@@ -82,7 +95,7 @@ class Device(Protocol):
 
     def launch(
         self,
-        program: Program,
+        program: Source,
         function: str,
         grid: int,
         block: int,

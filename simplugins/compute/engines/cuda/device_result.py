@@ -36,6 +36,7 @@ class DeviceResult(TileResult):
     """
 
     on_device = True
+    results: PairResults
 
     def __init__(self, results: PairResults, rounding: float, metadata: dict[str, str]) -> None:
         self.__dict__.update(results=results, rounding=rounding, metadata=metadata)
@@ -48,12 +49,12 @@ class DeviceResult(TileResult):
         return TileResult(self.values, self.rounding, self.gap, self.metadata)
 
     @cached_property
-    def values(self) -> NDArray[np.float64]:  # type: ignore[override]
+    def values(self) -> NDArray[np.float64]:
         """Aligned inner products, or the values of a measure."""
         return self._downloaded(self.results.values)
 
     @cached_property
-    def gap(self) -> NDArray[np.float64] | None:  # type: ignore[override]
+    def gap(self) -> NDArray[np.float64] | None:
         """Proven relative optimality gaps, if requested."""
         return None if self.results.bounds is None else self._downloaded(self.results.bounds)
 
@@ -103,9 +104,7 @@ class DeviceResult(TileResult):
             device.retire()
         return similarities
 
-    def median(
-        self, norms: tuple[NDArray[np.float64], NDArray[np.float64]], equal: float, *, symmetric: bool
-    ) -> float:
+    def median(self, norms: tuple[NDArray[np.float64], NDArray[np.float64]], equal: float, *, symmetric: bool) -> float:
         """Return the median of all positive squared distances, the lower of two middle ones; 0 if there are none."""
         rows, columns = self.results.region.shape
         with self.results.device as device:

@@ -133,8 +133,8 @@ class _Run(TileRun):
     def _multiply(self, pairs: TilePairs) -> None:
         """Add the product of flattened inputs."""
         product = self.device.empty(pairs.area.tile.shape, np.dtype(np.float64))
-        operands = (side.flat.operand("float64", columns=False) for side in (pairs.rows, pairs.columns))
-        self.device.multiply(*operands, product, "float64")
+        rows, columns = (side.flat.operand("float64", columns=False) for side in (pairs.rows, pairs.columns))
+        self.device.multiply(rows, columns, product, "float64")
         pairs.area.add(product)
 
     def _solve(self, pairs: TilePairs, counts: Any, remaining: Iterator[int], real: np.dtype[np.floating]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ class Part:
 
 
 def parts_of(matcher: Matcher, largest: int, *, certify: bool) -> list[Part]:
-    """Return the parts of pairs with up to `largest` positions; with `certify`, the optimum of every pair is bounded."""
+    """Return the parts of pairs with up to `largest` positions; with `certify`, also those that bound the optimum."""
     kernel = None if matcher.positionwise else matcher.cuda_kernel
     bound = [Part("bound")] if certify else []
     if kernel is None:
@@ -105,7 +106,7 @@ class TilePairs:
         """Return the pairs with other vectors of the same inputs."""
         return replace(self, rows=rows, columns=columns)
 
-    @property
+    @cached_property
     def count(self) -> int:
         """Number of pairs."""
         n, m = len(self.rows), len(self.columns)
@@ -154,9 +155,7 @@ class TilePairs:
         self._add(part, orientation, list(results), listed, coarse)
         self._solve_listed(part, orientation, batch, listed, coarse, floor)
 
-    def _solve_listed(
-        self, part: Part, orientation: int, batch: Batch, listed: Any, coarse: Any, floor: float
-    ) -> None:
+    def _solve_listed(self, part: Part, orientation: int, batch: Batch, listed: Any, coarse: Any, floor: float) -> None:
         """Solve problems with loose certificates again in float64."""
         device, capacity = self.device, self.capacity
         chosen = device.empty((capacity, 4), np.dtype(np.int64))
@@ -177,18 +176,18 @@ class TilePairs:
         return scales
 
     def write_maxima(self, results: Any, powers: Any, *, means: bool, both: bool, twice: bool) -> None:
-        """Write values that are combined from (2, B) sums of the largest entries of rows and of columns; see pairs.cu."""
+        """Write values combined from (2, B) sums of the largest entries of rows and of columns; see pairs.cu."""
         matrix, _, *place = self.area.arguments()
         options = (np.int32(option) for option in (means, both, twice))
         scaling = [NULL, NULL] if powers is None else powers
         arguments = [*self._positions, *self._counts, np.int64(self.count), *results, *options, *scaling]
         launch(self.device, "write_maxima", self.count, [*arguments, matrix, *place])
 
-    @property
+    @cached_property
     def _positions(self) -> list[Any]:
         return [NULL if side.positions is None else side.positions for side in (self.rows, self.columns)]
 
-    @property
+    @cached_property
     def _counts(self) -> list[np.generic]:
         sides = self.rows, self.columns
         sizes = [np.int64(side.bounds[1]) for side in sides]
@@ -199,7 +198,14 @@ class TilePairs:
         return [*self._positions, *self._counts, *numbers, np.int64(self.count)]
 
     def _add(
-        self, part: Part, orientation: int, results: list[Any], listed: Any = NULL, coarse: Any = NULL, *, chosen: bool = False
+        self,
+        part: Part,
+        orientation: int,
+        results: list[Any],
+        listed: Any = NULL,
+        coarse: Any = NULL,
+        *,
+        chosen: bool = False,
     ) -> None:
         matrix, bounds, *place = self.area.arguments()
         launch(

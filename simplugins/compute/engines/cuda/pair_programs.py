@@ -50,7 +50,9 @@ RESULTS = PairProgram(
 )
 
 
-def launch(device: Device, function: str, count: int, arguments: Sequence[Any], *, most_blocks: int = 2**31 - 1) -> None:
+def launch(
+    device: Device, function: str, count: int, arguments: Sequence[Any], *, most_blocks: int = 2**31 - 1
+) -> None:
     """Start a CUDA kernel with at least `count` threads, unless that takes more than `most_blocks` blocks."""
     program = PAIRS if function in PAIRS.functions else RESULTS
     blocks = min(most_blocks, max(1, -(-count // program.threads)))

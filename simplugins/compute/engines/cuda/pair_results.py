@@ -52,16 +52,20 @@ class Area:
     def arguments(self) -> list[Any]:
         """Return the matrix, the bounds, the length of rows, and the tile's first row and column, for CUDA kernels."""
         results, region = self.results, self.results.region
-        place = region.shape[1], self.tile.rows.start - region.rows.start, self.tile.columns.start - region.columns.start
+        place = (
+            region.shape[1],
+            self.tile.rows.start - region.rows.start,
+            self.tile.columns.start - region.columns.start,
+        )
         return [results.values, NULL if results.bounds is None else results.bounds, *map(np.int64, place)]
 
     def clear(self, counts: Any = None) -> None:
-        """Set the results to zeros, and an int32 device array of at most as many counts as well."""
+        """Set the results to zeros, and those of an int32 device array as well."""
         rows, columns = self.tile.shape
-        counted = [NULL, np.int32(0)] if counts is None else [counts, np.int32(len(counts))]
-        number = max(rows * columns, int(counted[1]))
-        sizes = np.int64(rows), np.int64(columns)
-        launch(self.results.device, "clear_block", number, [*self.arguments(), *sizes, *counted])
+        counted = 0 if counts is None else len(counts)
+        arguments = [*self.arguments(), np.int64(rows), np.int64(columns)]
+        arguments += [NULL if counts is None else counts, np.int32(counted)]
+        launch(self.results.device, "clear_block", max(rows * columns, counted), arguments)
 
     def add(self, block: Any) -> None:
         """Add an (n, m) device array."""

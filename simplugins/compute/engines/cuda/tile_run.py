@@ -26,7 +26,7 @@ from simplugins.compute.engines.cuda.device_blocks import DeviceBlock, DeviceBlo
 from simplugins.compute.engines.cuda.device_result import DeviceResult
 from simplugins.compute.engines.cuda.pair_problems import TilePairs
 from simplugins.compute.engines.cuda.pair_results import Area, PairResults, Tile
-from simplugins.compute.engines.cuda.tile_cuts import block_size, cut, regions, tiles_of
+from simplugins.compute.engines.cuda.tile_cuts import block_size, regions, tiles_of
 from simplugins.compute.job import TileResult
 from simplugins.compute.tiling import mirror
 
@@ -225,8 +225,7 @@ class TileRun(ABC):
         assert self.results is not None
         x, y = self.sides
         powers = [
-            self.power_factor * (blocks.exponents + side.exponents)
-            for blocks, side in ((self.x, x), (self.y, y))
+            self.power_factor * (blocks.exponents + side.exponents) for blocks, side in ((self.x, x), (self.y, y))
         ]
         scaled = any(side.any() for side in powers)
         whole = region.shape == self.shape

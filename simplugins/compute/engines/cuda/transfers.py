@@ -55,9 +55,7 @@ class Transfers:
         for part in _parts(array):
             buffer = self._next_buffer()[: part.nbytes]
             np.copyto(buffer.view(part.dtype).reshape(part.shape), part)
-            runtime.memcpyAsync(
-                target, buffer.ctypes.data, part.nbytes, runtime.memcpyHostToDevice, self.stream.ptr
-            )
+            runtime.memcpyAsync(target, buffer.ctypes.data, part.nbytes, runtime.memcpyHostToDevice, self.stream.ptr)
             done = self._used[self._turn] = self.stream.record()
             target += part.nbytes
         return done
