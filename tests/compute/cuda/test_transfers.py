@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ class Stream:
     """Queues copies; an event that is waited for makes all earlier ones."""
 
     ptr = 0
-    queue: list = []
+    queue: ClassVar[list] = []
 
     def __init__(self, non_blocking=False):
         pass

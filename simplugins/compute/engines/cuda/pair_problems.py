@@ -22,8 +22,8 @@ from simplugins.compute.engines.cuda.pair_programs import NULL, launch
 from simplugins.compute.engines.cuda.pair_results import Area
 from simplugins.matching.matcher import Matcher
 
-_COARSE_SHARE = 8
-"""A tile of n pairs has memory for n / 8 coarse results; with more, it is computed again in float64."""
+_COARSE_SHARE = 16
+"""A tile of n pairs has memory for n / 16 coarse results; with more, it is computed again in float64."""
 
 FINE_ENOUGH = 2.0**-18
 """Largest acceptable certified shortfall of a value computed with float32 prices, relative to the magnitude of the
