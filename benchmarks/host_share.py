@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time what the host does for a GPU: ``python benchmarks/host_share.py [--inputs 4000]``.
+"""Measure the CPU time of the host for a GPU: ``python benchmarks/host_share.py [--inputs 4000]``.
 
 The GPU does nothing in no time; copies between page-locked memory and arrays of the host are done. Needs no GPU.
 """
@@ -26,13 +26,13 @@ ROUNDS = 6
 
 
 def host_seconds(array: Any, measure: str) -> tuple[float, int]:
-    """Return the least time of several calls after the first, and the number of allocations in the last."""
+    """Return the least CPU time of several calls after the first, and the number of allocations in the last."""
     seconds, made = [], 0
     with null_gpu() as pool:
         for _ in range(ROUNDS):
-            before, start = pool.allocations, time.perf_counter()
+            before, start = pool.allocations, time.process_time()
             simplugins.compute_rsm(array, measure)
-            seconds.append(time.perf_counter() - start)
+            seconds.append(time.process_time() - start)
             made = pool.allocations - before
     return min(seconds[1:]), made
 

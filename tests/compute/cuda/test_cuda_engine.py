@@ -284,6 +284,41 @@ def test_rsms_are_computed_on_a_gpu(layers, engine, tmp_path):
 
 
 @pytest.mark.usefixtures("_emulated_gpu")
+def test_arrays_keep_their_type_on_the_way_to_the_gpu(monkeypatch):
+    torch = pytest.importorskip("torch")
+    array = equal_sets(6, 9)
+    uploaded = []
+    upload = EmulatedDevice.upload
+    monkeypatch.setattr(
+        EmulatedDevice, "upload", lambda self, values: uploaded.append(values.dtype) or upload(self, values)
+    )
+    for given, dtype in (
+        (array, np.float32),
+        (array.astype(np.float16), np.float16),
+        (array.astype(np.float64), np.float64),
+        (torch.from_numpy(array).half(), np.float16),
+        (torch.from_numpy(array).bfloat16(), np.uint16),
+    ):
+        uploaded.clear()
+        rsm = simplugins.compute_rsm(given, other=given)
+        expected = simplugins.compute_rsm(given, other=given, engine="cpu")
+        np.testing.assert_allclose(rsm, expected, rtol=1e-5, atol=1e-6)
+        assert uploaded[:2] == [dtype] * 2
+
+
+@pytest.mark.usefixtures("_emulated_gpu")
+@pytest.mark.parametrize("measure", ["semantic-rbf", "spatio-semantic-cosine", "max-sim-cosine", "second-order-rbf"])
+def test_stores_and_tiles_take_results_from_a_gpu(measure, tmp_path):
+    array = equal_sets(7, 9)
+    expected = simplugins.compute_rsm(array, measure, engine="cpu")
+    stored = simplugins.compute_rsm(array, measure, store=tmp_path / "rsm.zarr", tile_size=3)
+    tiled = simplugins.compute_rsm(array, measure, tile_size=3)
+    for rsm in (stored, tiled):
+        np.testing.assert_allclose(rsm, expected, rtol=1e-5, atol=1e-6)
+        assert rsm.metadata["engine"] == "cuda"
+
+
+@pytest.mark.usefixtures("_emulated_gpu")
 @pytest.mark.parametrize("matching", ["optimal", "batch-optimal", "greedy"])
 def test_a_single_pair_is_matched_on_a_gpu(layers, matching):
     maps = layers["block10"][:2] * np.array([1, 1e-30])[:, None, None, None]

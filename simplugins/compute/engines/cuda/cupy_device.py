@@ -216,7 +216,13 @@ class CupyDevice:
 @cache
 def _kernel(program: Source, function: str) -> Any:
     """Return a CUDA kernel that CuPy compiles when it is first launched on a device."""
-    return gpu.cupy().RawModule(code=program.source, options=("--std=c++17",)).get_function(function)
+    return _module(program).get_function(function)
+
+
+@cache
+def _module(program: Source) -> Any:
+    """Return the CUDA kernels of a program."""
+    return gpu.cupy().RawModule(code=program.source, options=("--std=c++17",))
 
 
 class _Stream:

@@ -54,11 +54,12 @@ def match_and_certify(
         try:
             return _match(x, y, matcher, device)
         except Exception as error:
+            device.release()
             if device.ran_out(error):
                 raise DeviceMemoryError(f"one pair of inputs does not fit {device.name}: {error}") from error
             raise
         finally:
-            device.release()
+            device.settle()
 
 
 def _match(x: Block, y: Block, matcher: Matcher, device: Device) -> tuple[Certified, NDArray[np.floating]]:
