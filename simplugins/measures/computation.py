@@ -112,9 +112,10 @@ def compute_rsm(
     sigma : "median" or float, default "median"
         Bandwidth of the RBF kernel ``exp(-d^2 / (2 sigma^2))``; "median" is the square root of the median of the
         non-zero squared distances of this RSM.
-    engine : {"auto", "cpu", "cuda"}, default "auto"
-        Where affinities and matchings are computed: on the CPU, or on a GPU through CuPy. "auto" uses a GPU
-        if CuPy finds one and the matching has a GPU implementation. Torch and CuPy arrays on a GPU are used in place.
+    engine : {"auto", "cpu", "cuda", "cuda:all"}, default "auto"
+        Where affinities and matchings are computed: on the CPU, on a GPU through CuPy, or on all GPUs of this machine.
+        "auto" uses a GPU if CuPy finds one and the matching has a GPU implementation. Torch and CuPy arrays on a GPU
+        are used in place.
     precision : {"float32", "float16x3", "tf32"}, optional
         How a GPU computes the affinities of float32 activations: in float32 (the default), as three float16 products,
         which is about as accurate, or rounded to 11 bits.

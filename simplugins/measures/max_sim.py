@@ -54,7 +54,7 @@ class BestMatches:
 
     @property
     def resolved_engine(self) -> str:
-        """The engine that computes on this machine, "cpu" or "cuda"."""
+        """The engine that computes on this machine: "cpu", or one for a GPU."""
         return ("cpu" if gpu.why_unusable() else "cuda") if self.engine == "auto" else self.engine
 
     def compute(

@@ -39,7 +39,7 @@ class MatchedPairs:
     ----------
     matcher : Matcher
     certify : bool
-    engine : {"auto", "cpu", "cuda"}
+    engine : {"auto", "cpu", "cuda", "cuda:all"}
         "auto" is resolved on the machine that computes a tile.
     precision : {"float32", "float16x3", "tf32"} or None
         Precision of the affinities of float32 activations, on a GPU.
@@ -53,7 +53,7 @@ class MatchedPairs:
 
     @property
     def resolved_engine(self) -> str:
-        """The engine that computes on this machine, "cpu" or "cuda"."""
+        """The engine that computes on this machine, "cpu", "cuda" or "cuda:all"."""
         return "cpu" if self.engine == "auto" and gpu.why_unusable() else choose_engine(self.engine, self.matcher)
 
     def check(self, x: Activations, y: Activations) -> None:
@@ -82,12 +82,16 @@ class MatchedPairs:
             if isinstance(self.matcher, Auction):
                 _warn_of_tolerance(result, x, y, self.matcher.tolerance)
             return result
+        options: Any = {"precision": self.precision or "float32", "certify": self.certify, "progress": progress}
+        if engine == "cuda:all":
+            from simplugins.compute.engines.cuda.cupy_device import all_devices
+            from simplugins.compute.engines.cuda.several_devices import aligned_products_on_all
+
+            return aligned_products_on_all(x, y, self.matcher, devices=all_devices(), **options)
         from simplugins.compute.engines.cuda.cupy_device import CupyDevice
         from simplugins.compute.engines.cuda.engine import aligned_products
 
         device = CupyDevice(x.gpu if x.gpu is not None or y is None else y.gpu)
-        precision: Any = self.precision or "float32"
-        options: Any = {"precision": precision, "certify": self.certify, "progress": progress}
         return aligned_products(x, y, self.matcher, device=device, keep=True, **options)
 
     def warm_up(self) -> None:

@@ -213,6 +213,11 @@ class CupyDevice:
         kernel((grid,), (block,), tuple(arguments), shared_mem=shared)
 
 
+def all_devices() -> list[CupyDevice]:
+    """Return all GPUs that this process can use."""
+    return [CupyDevice(number) for number in range(gpu.cupy().cuda.runtime.getDeviceCount())]
+
+
 @cache
 def _kernel(program: Source, function: str) -> Any:
     """Return a CUDA kernel that CuPy compiles when it is first launched on a device."""

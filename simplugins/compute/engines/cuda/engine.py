@@ -64,6 +64,16 @@ def aligned_products(
     DeviceMemoryError
         If even a single pair of inputs does not fit the free memory of the GPU.
     """
+    run = make_run(x, y, matcher, device=device, precision=precision, certify=certify)
+    with device:
+        run.run(progress)
+        return run.result(run.rounding, keep=keep, **run.metadata, device=device.name)
+
+
+def make_run(
+    x: Activations, y: Activations | None, matcher: Matcher, *, device: Device, precision: Precision, certify: bool
+) -> Run:
+    """Return the computation of `aligned_products`, after checking its arguments."""
     check_pair(x, x if y is None else y, matcher)
     check_matcher(matcher)
     if precision == "float16x3" and not matcher.invariant_to_scaling:
@@ -72,14 +82,10 @@ def aligned_products(
             f"input: use precision='float32'"
         )
     with device:
-        run = _Run(x, y, matcher, device=device, precision=precision, certify=certify)
-        run.run(progress)
-        precision = "float64" if matcher.positionwise else run.precision
-        rounding = rounding_of(precision, x.channels)
-        return run.result(rounding, keep=keep, engine="cuda", precision=precision, device=device.name)
+        return Run(x, y, matcher, device=device, precision=precision, certify=certify)
 
 
-class _Run(TileRun):
+class Run(TileRun):
     """One computation of aligned inner products."""
 
     def __init__(
@@ -113,6 +119,16 @@ class _Run(TileRun):
         self.parts = [Part("optimal")] if self.windowed else parts_of(matcher, largest, certify=certify)
         if self.parts:
             launcher.check_size(device, window, self.dtype)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The engine, and the precision of products."""
+        return {"engine": "cuda", "precision": "float64" if self.matcher.positionwise else self.precision}
+
+    @property
+    def rounding(self) -> float:
+        """Bound on the rounding error of the results; see `TileResult`."""
+        return rounding_of(self.metadata["precision"], self.sides[0].channels)
 
     def start(self, tile: Tile) -> Callable[[], bool]:
         """Start a tile; return a function that waits for it, and returns False if it must be computed in float64."""

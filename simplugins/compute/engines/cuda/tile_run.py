@@ -61,6 +61,10 @@ def rounding_of(precision: Precision, channels: int) -> float:
     return _ROUNDING[precision] + _TENSOR_CORES.get(precision, 0) * channels * 2.0**-23
 
 
+HostResults = tuple[NDArray[np.float64], NDArray[np.float64] | None]
+"""Values, and gaps if there are any, in host memory."""
+
+
 class TileRun(ABC):
     """One computation: its inputs, cut into tiles, and its results, added to a matrix tile by tile.
 
@@ -137,7 +141,7 @@ class TileRun(ABC):
             self.y = self.x
         self.scratch: Any = None
         self.results: PairResults | None = None
-        self.host: tuple[NDArray[np.float64], NDArray[np.float64] | None] | None = None
+        self.host: HostResults | None = None
         self.coarse_tiles: set[tuple[int, ...]] = set()
 
     @abstractmethod
@@ -203,7 +207,7 @@ class TileRun(ABC):
                 if finish is None:
                     started.append((tile, self.start(tile)))
                 elif finish():
-                    yield self._count_pairs(tile)
+                    yield self.count_pairs(tile)
                 else:
                     self.coarse_tiles.add(_key(tile))
                     tiles.appendleft(tile)
@@ -219,6 +223,27 @@ class TileRun(ABC):
             started.clear()
             most_started = 1
             self.release()
+
+    def compute(self, region: Tile, host: HostResults) -> None:
+        """Compute a region that is not the whole, and write its results to host memory.
+
+        Raises
+        ------
+        DeviceMemoryError
+            If even a single pair does not fit the free memory; the region is then not written to.
+        """
+        self.host = host
+        with self.device:
+            try:
+                self.results = PairResults(self.device, region, certify=self.certify)
+                for _ in self._work_on(region):
+                    pass
+                self._collect(region)
+            except Exception as error:
+                self.results = None
+                if self.device.ran_out(error) and not isinstance(error, DeviceMemoryError):
+                    raise DeviceMemoryError(f"the results of {region.shape} pairs do not fit: {error}") from error
+                raise
 
     def _collect(self, region: Tile) -> None:
         """Complete the results of a region; download them if it is not the whole."""
@@ -237,13 +262,17 @@ class TileRun(ABC):
         if whole:
             return
         if self.host is None:
-            self.host = np.zeros(self.shape), np.zeros(self.shape) if self.certify else None
+            self.host = self.host_results()
         for matrix, part in zip(self.host, (self.results.values, self.results.bounds), strict=True):
             if matrix is not None:
                 target = np.empty(region.shape)
                 self.device.fetch(part, target)
                 matrix[region] = target
         self.results = None
+
+    def host_results(self) -> HostResults:
+        """Return matrices for the results in host memory."""
+        return np.zeros(self.shape), np.zeros(self.shape) if self.certify else None
 
     def result(self, rounding: float, *, keep: bool, **metadata: str) -> TileResult:
         """Return the results: with `keep`, in the memory of the device if they fit there, otherwise in host memory."""
@@ -261,7 +290,8 @@ class TileRun(ABC):
                         np.fill_diagonal(matrix, diagonal)
         return TileResult(values, rounding, gap, metadata)
 
-    def _count_pairs(self, tile: Tile) -> int:
+    def count_pairs(self, tile: Tile) -> int:
+        """Return the number of pairs that are computed in a tile."""
         rows, columns = tile.shape
         if self.symmetric and tile.rows == tile.columns:
             return rows * (rows - 1 + 2 * self.with_diagonal) // 2
