@@ -19,6 +19,8 @@ from simplugins.compute.engines.cuda import cupy_device, engine, launcher, one_p
 from simplugins.compute.engines.cuda.device import DeviceMemoryError
 from simplugins.compute.engines.cuda.pair_problems import FINE_ENOUGH
 from simplugins.compute.engines.cuda.tile_run import INPUTS_SHARE, PRODUCTS_SHARE, RESULTS_SHARE
+from simplugins.compute.job import Job
+from simplugins.compute.run import Resources, make_tiling
 from simplugins.matching.certificates import match_and_certify
 from simplugins.measures.semantic import MatchedPairs
 
@@ -304,6 +306,15 @@ def test_arrays_keep_their_type_on_the_way_to_the_gpu(monkeypatch):
         expected = simplugins.compute_rsm(given, other=given, engine="cpu")
         np.testing.assert_allclose(rsm, expected, rtol=1e-5, atol=1e-6)
         assert uploaded[:2] == [dtype] * 2
+
+
+def test_tiles_of_a_gpu_are_larger(monkeypatch):
+    x = Activations.from_array(np.zeros((5000, 49, 1), np.float32))
+    sizes = [make_tiling(Job(x, None, MatchedPairs(Optimal())), Resources(), stored=True).size]
+    monkeypatch.setattr(gpu, "why_unusable", lambda: None)
+    for matcher in (Optimal(), Inherited()):  # the second has no CUDA kernel
+        sizes.append(make_tiling(Job(x, None, MatchedPairs(matcher)), Resources(), stored=True).size)
+    assert sizes == [512, 4096, 512]
 
 
 @pytest.mark.usefixtures("_emulated_gpu")

@@ -78,7 +78,8 @@ def _match(x: Block, y: Block, matcher: Matcher, device: Device) -> tuple[Certif
             matched = np.flatnonzero(partial >= 0)
             assignment[matched] = partial[matched]
         upper = min(upper, bound)
-    affinity = device.download(product)()
+    affinity = np.empty(shape, dtype)
+    device.fetch(product, affinity)
     if matcher.positionwise:
         assignment = matcher.match(affinity).astype(np.int64)
     matched = np.flatnonzero(assignment >= 0)
