@@ -66,7 +66,8 @@ class DeviceResult(TileResult):
         """Whether an error of the methods below means that memory ran out; if so, free what is cached."""
         ran_out = self.results.device.ran_out(error)
         if ran_out:
-            self.results.device.release()
+            with self.results.device as device:
+                device.release()
         return ran_out
 
     def _downloaded(self, array: Any) -> NDArray[np.float64]:
