@@ -53,6 +53,11 @@ VECTORS(float, float)
 VECTORS(double, double)
 #undef VECTORS
 
+inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned shift)
+{
+    return static_cast<unsigned>((static_cast<unsigned long long>(high) << 32 | low) >> (shift & 31));
+}
+
 // ---- Memory --------------------------------------------------------------------------------------------------------
 
 template <class T>

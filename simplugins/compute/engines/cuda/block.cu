@@ -14,6 +14,10 @@
 #define DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
 #endif
 
+#ifndef COUNT
+#define COUNT(event)  // benchmarks count events by this
+#endif
+
 #define THREADS (32 * WARPS)
 #define EVERY_LANE 0xffffffffu
 
@@ -42,28 +46,31 @@ __device__ __forceinline__ void barrier() {
 __device__ __forceinline__ int lane() { return threadIdx.x & 31; }
 __device__ __forceinline__ int warp() { return threadIdx.x >> 5; }
 
-__device__ __forceinline__ unsigned warp_min(unsigned value) {
 #if __CUDA_ARCH__ >= 800
-    return __reduce_min_sync(EVERY_LANE, value);
+__device__ __forceinline__ unsigned warp_min(unsigned value) { return __reduce_min_sync(EVERY_LANE, value); }
+__device__ __forceinline__ unsigned warp_max(unsigned value) { return __reduce_max_sync(EVERY_LANE, value); }
+__device__ __forceinline__ int warp_max(int value) { return __reduce_max_sync(EVERY_LANE, value); }
 #else
-    for (int step = 16; step; step >>= 1) {
-        unsigned other = __shfl_xor_sync(EVERY_LANE, value, step);
-        value = other < value ? other : value;
-    }
+__device__ __forceinline__ unsigned warp_min(unsigned value) {
+    for (int step = 16; step; step >>= 1) value = min(value, __shfl_xor_sync(EVERY_LANE, value, step));
     return value;
+}
+__device__ __forceinline__ unsigned warp_max(unsigned value) {
+    for (int step = 16; step; step >>= 1) value = max(value, __shfl_xor_sync(EVERY_LANE, value, step));
+    return value;
+}
+__device__ __forceinline__ int warp_max(int value) {
+    for (int step = 16; step; step >>= 1) value = max(value, __shfl_xor_sync(EVERY_LANE, value, step));
+    return value;
+}
 #endif
-}
 
-// The bits of a float as an unsigned integer that sorts alike.
-__device__ __forceinline__ unsigned ordered(float value) {
-    unsigned bits = __float_as_uint(value);
-    return bits ^ ((unsigned)((int)bits >> 31) | 0x80000000u);
-}
-__device__ __forceinline__ float unordered(unsigned key) {
-    return __uint_as_float(key & 0x80000000u ? key ^ 0x80000000u : ~key);
-}
+// The bits of a float as an integer that sorts alike; its own inverse.
+__device__ __forceinline__ int ordered(int bits) { return bits ^ (bits >> 31 & 0x7fffffff); }
 
-__device__ __forceinline__ float warp_max(float value) { return unordered(~warp_min(~ordered(value))); }
+__device__ __forceinline__ float warp_max(float value) {
+    return __int_as_float(ordered(warp_max(ordered(__float_as_int(value)))));
+}
 __device__ __forceinline__ double warp_max(double value) {
     for (int step = 16; step; step >>= 1) value = fmax(value, __shfl_xor_sync(EVERY_LANE, value, step));
     return value;

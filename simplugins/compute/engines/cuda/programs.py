@@ -21,7 +21,13 @@ multiprocessor at once to hide latency, and reading rows from global memory is f
 _SHORT_ARRAYS = 3
 """Number of shared arrays with a 16-bit number per position in each CUDA kernel, in addition to one array of reals."""
 
-_FUNCTIONS = {"assignment": "assign", "greedy": "match_greedily"}
+_SMALL = 64
+"""The largest number of positions per input for which there is an assignment kernel of its own, in float32."""
+
+_SMALL_BYTES = 712
+"""Shared memory per block of small_assignment.cu, in addition to affinities."""
+
+_FUNCTIONS = {"assignment": "assign", "small_assignment": "assign", "greedy": "match_greedily"}
 _C_TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 
 
@@ -31,7 +37,7 @@ class Program:
 
     Attributes
     ----------
-    kernel : {"assignment", "greedy"}
+    kernel : {"assignment", "small_assignment", "greedy"}
     warps : int
         Warps per block; a block works on one problem.
     slots : int
@@ -87,6 +93,9 @@ class Program:
         It consists of an array of reals, `_SHORT_ARRAYS` arrays of 16-bit numbers, and the affinities if staged, in
         this order (see ``assign`` in assignment.cu and ``match_greedily`` in greedy.cu).
         """
+        if self.kernel == "small_assignment":
+            stride = 2 * (-(-largest // 2) | 1)
+            return _SMALL_BYTES + largest * stride * self.real.itemsize
         arrays = capacity_for(largest) * (self.real.itemsize + 2 * _SHORT_ARRAYS)
         return arrays + (largest**2 * self.real.itemsize if self.staged else 0)
 
@@ -114,6 +123,8 @@ def program_for(kernel: str, largest: int, affinity: np.dtype[np.floating], real
             f"engine 'cuda' matches sets of at most {LARGEST} positions, got {largest}: use engine='cpu', or "
             f"matching='batch-optimal'"
         )
+    if kernel == "assignment" and largest <= _SMALL and affinity == real == np.float32:
+        return Program("small_assignment", 1, 2, True, np.dtype(affinity), np.dtype(real))
     warps = min(_MAX_WARPS, -(-largest // (32 * _SLOTS)))
     staged = largest**2 * real.itemsize <= _STAGED_BYTES
     slots = -(-largest // (32 * warps)) if kernel == "assignment" else 1
