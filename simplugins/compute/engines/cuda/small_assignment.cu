@@ -61,7 +61,9 @@ struct SmallAssignment {
             if (has[1]) place[32] = b;
             source += pitch, place += stride;
         }
+#pragma unroll 1
         for (int j = columns; j < stride; j++)
+#pragma unroll 1
             for (int i = lane(); i < rows; i += 32) target[i * stride + j] = 0;
         most = warp_max(most), least = -warp_max(-least);
         staged = target;
@@ -139,16 +141,15 @@ struct SmallAssignment {
     // Let all rows wait, and no column be assigned. The rest of the queue is zero, because the next row is read before it
     // is known whether one waits.
     __device__ __forceinline__ void reset() {
-        unsigned *words = reinterpret_cast<unsigned *>(queue);
-        words[lane()] = lane() < 16 ? 0x03020100u + 0x04040404u * lane() : 0;
-        words[lane() + 32] = 0;
-        if (lane() < 16) words[lane() + 64] = 0;
+        for (int i = lane(); i < 64; i += 32) queue[i] = (unsigned char)(i < rows ? i : 0);
+        for (int i = lane(); i < 64; i += 32) reinterpret_cast<unsigned *>(queue + 64)[i] = 0;
         reinterpret_cast<unsigned short *>(holders)[lane()] = NO_ROW << 8 | NO_ROW;
         __syncwarp();
     }
 
     // Let unassigned rows bid for their best column until all are assigned or the budget of bids is spent. A bid raises
-    // the column's price to the point where the row would be indifferent to its second best, plus the increment.
+    // the column's price to the point where the row would be indifferent to its second best, plus the increment. All
+    // lanes write the same to shared memory, so that none reads what another has yet to write.
     //
     // An EXACT auction has an increment of minus one step of the grid: rows keep the column that is best for them, also
     // without rounding. Free columns have precedence. Rows to which several columns are equal on the grid, but not
@@ -187,11 +188,8 @@ struct SmallAssignment {
                 worth.y -= raise;
                 if (EXACT) code[1] = 62 - 2 * lane();
             }
-            __syncwarp();  // all lanes have read `holders`
-            if (lane() == 0) {
-                if (accepted) holders[first & 63] = (unsigned char)i;
-                if (holder != NO_ROW) *tail = (unsigned char)holder;
-            }
+            if (accepted) holders[first & 63] = (unsigned char)i;
+            if (holder != NO_ROW) *tail = (unsigned char)holder;
             if (head == tail) {
                 if (holder == NO_ROW) break;
                 next = holder, next_entries = entries_of(next);
@@ -199,7 +197,6 @@ struct SmallAssignment {
             if (holder != NO_ROW) tail++;
             i = next, entries = next_entries;
             if (head++ == last) break;
-            __syncwarp();
         }
         __syncwarp();
     }
@@ -345,7 +342,7 @@ extern "C" __global__ void __launch_bounds__(32, RESIDENT)
     SmallAssignment solver;
     solver.prices = reinterpret_cast<float *>(shared);
     solver.duals = solver.prices + 66;
-    solver.queue = reinterpret_cast<unsigned char *>(solver.duals);  // before there are duals; BIDS_PER_ROW + 1 times 64
+    solver.queue = reinterpret_cast<unsigned char *>(solver.duals);  // 320 bytes, before there are duals
     solver.predecessors = solver.queue + 256;
     solver.holders = solver.predecessors + 64;
     solver.column_of = solver.holders + 64;
