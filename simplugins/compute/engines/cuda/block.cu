@@ -71,6 +71,13 @@ __device__ __forceinline__ int ordered(int bits) { return bits ^ (bits >> 31 & 0
 __device__ __forceinline__ float warp_max(float value) {
     return __int_as_float(ordered(warp_max(ordered(__float_as_int(value)))));
 }
+// Of numbers that are not negative.
+__device__ __forceinline__ float warp_least(float value) { return __uint_as_float(warp_min(__float_as_uint(value))); }
+__device__ __forceinline__ double warp_least(double value) {
+    for (int step = 16; step; step >>= 1) value = fmin(value, __shfl_xor_sync(EVERY_LANE, value, step));
+    return value;
+}
+
 __device__ __forceinline__ double warp_max(double value) {
     for (int step = 16; step; step >>= 1) value = fmax(value, __shfl_xor_sync(EVERY_LANE, value, step));
     return value;
@@ -115,15 +122,42 @@ __device__ __forceinline__ Best warp_best(Best mine) {
     return best;
 }
 
-// Shared memory by which warps exchange results. It is double-buffered, because with one barrier per exchange the
-// fastest warp may already write for the next exchange while the slowest still reads.
-struct Exchange {
-    Best best[2][WARPS];
-    double sum[2][WARPS];
+// The smallest distance, which is not negative, and the ticket of its column.
+struct Nearest {
+    REAL distance;
+    unsigned ticket;
+};
+
+__device__ __forceinline__ Nearest warp_nearest(Nearest mine) {
+    Nearest nearest;
+    nearest.distance = warp_least(mine.distance);
+    nearest.ticket = warp_min(mine.distance == nearest.distance ? mine.ticket : NO_TICKET);
+    return nearest;
+}
+
+// The largest two of keys that are all different.
+struct Keys {
+    unsigned first, second;
+};
+
+__device__ __forceinline__ Keys warp_keys(Keys mine) {
+    Keys keys;
+    keys.first = warp_max(mine.first);
+    keys.second = warp_max(mine.first == keys.first ? mine.second : mine.first);
+    return keys;
+}
+
+// Shared memory by which warps exchange results. There are two of it, used by turns, because with one barrier per
+// exchange the fastest warp may already write for the next exchange while the slowest still reads.
+union Exchange {
+    Best best[WARPS];
+    Nearest nearest[WARPS];
+    Keys keys[WARPS];
+    double sum[WARPS];
 };
 
 struct Block {
-    Exchange *exchange;
+    Exchange *exchanges;
     int turn;
 
     // The best of all threads, returned to every thread.
@@ -131,11 +165,41 @@ struct Block {
     __device__ __forceinline__ Best best(Best mine) {
         Best result = warp_best<WITH_SECOND>(mine);
 #if WARPS > 1
-        Best *by_warp = exchange->best[turn];
+        Best *by_warp = exchanges[turn].best;
         turn ^= 1;
         if (lane() == 0) by_warp[warp()] = result;
         __syncthreads();
         result = warp_best<WITH_SECOND>(lane() < WARPS ? by_warp[lane()] : no_best());
+#else
+        __syncwarp();
+#endif
+        return result;
+    }
+
+    __device__ __forceinline__ Nearest nearest(Nearest mine) {
+        Nearest result = warp_nearest(mine);
+#if WARPS > 1
+        Nearest *by_warp = exchanges[turn].nearest;
+        turn ^= 1;
+        if (lane() == 0) by_warp[warp()] = result;
+        __syncthreads();
+        Nearest none = {INFINITE, NO_TICKET};
+        result = warp_nearest(lane() < WARPS ? by_warp[lane()] : none);
+#else
+        __syncwarp();
+#endif
+        return result;
+    }
+
+    __device__ __forceinline__ Keys keys(Keys mine) {
+        Keys result = warp_keys(mine);
+#if WARPS > 1
+        Keys *by_warp = exchanges[turn].keys;
+        turn ^= 1;
+        if (lane() == 0) by_warp[warp()] = result;
+        __syncthreads();
+        Keys none = {0, 0};
+        result = warp_keys(lane() < WARPS ? by_warp[lane()] : none);
 #else
         __syncwarp();
 #endif
@@ -151,7 +215,7 @@ struct Block {
     __device__ __forceinline__ double sum(double value) {
         double total = warp_sum(value);
 #if WARPS > 1
-        double *by_warp = exchange->sum[turn];
+        double *by_warp = exchanges[turn].sum;
         turn ^= 1;
         if (lane() == 0) by_warp[warp()] = total;
         __syncthreads();

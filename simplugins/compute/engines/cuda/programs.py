@@ -68,7 +68,7 @@ class Program:
     @property
     def resident(self) -> int:
         """Number of blocks that must fit a multiprocessor, which limits registers: hides latency without spilling."""
-        warps = 16 if self.staged or self.real == np.float64 else 28 if self.warps == 1 else 24
+        warps = 16 if self.staged or self.real == np.float64 else 32
         return warps // self.warps if self.warps <= 8 else 1
 
     @cached_property
@@ -81,6 +81,7 @@ class Program:
             "SLOTS": self.slots,
             "STAGED": int(self.staged),
             "RESIDENT": self.resident,
+            "AHEAD": int(self.warps == 1),
         }
         lines = [f"#define {name} {value}\n" for name, value in definitions.items()]
         for name in ("block.cu", f"{self.kernel}.cu"):
