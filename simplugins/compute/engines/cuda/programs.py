@@ -28,6 +28,7 @@ _SMALL_BYTES = 712
 """Shared memory per block of small_assignment.cu, in addition to affinities."""
 
 _FUNCTIONS = {"assignment": "assign", "small_assignment": "assign", "greedy": "match_greedily"}
+_PARTS = {"assignment": ("auctions.cu",)}
 _C_TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 
 
@@ -68,7 +69,7 @@ class Program:
     @property
     def resident(self) -> int:
         """Number of blocks that must fit a multiprocessor, which limits registers: hides latency without spilling."""
-        warps = 16 if self.staged or self.real == np.float64 else 32
+        warps = 16 if self.staged or self.real == np.float64 else 32 if self.slots < 8 else 28
         return warps // self.warps if self.warps <= 8 else 1
 
     @cached_property
@@ -81,10 +82,9 @@ class Program:
             "SLOTS": self.slots,
             "STAGED": int(self.staged),
             "RESIDENT": self.resident,
-            "AHEAD": int(self.warps == 1),
         }
         lines = [f"#define {name} {value}\n" for name, value in definitions.items()]
-        for name in ("block.cu", f"{self.kernel}.cu"):
+        for name in ("block.cu", *_PARTS.get(self.kernel, ()), f"{self.kernel}.cu"):
             lines += [f'#line 1 "{name}"\n', files(__package__).joinpath(name).read_text("utf-8")]
         return "".join(lines)
 
