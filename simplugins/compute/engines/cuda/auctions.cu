@@ -232,6 +232,7 @@ struct Auction {
             int j = THREAD_MASK + 1 == THREADS ? code : slot * THREADS + (code & THREAD_MASK);
             int steps = (int)((best.first >> CODE_BITS) - (best.second >> CODE_BITS)), evicted;
             if (EXACT && steps == 0) {
+                COUNT(tie);
                 assignments.write();
                 barrier();
                 Best chosen = exact_best(entries, base, worth);
@@ -259,7 +260,6 @@ struct Auction {
 
     // The best affinity minus price without rounding to the grid.
     __device__ __forceinline__ Best exact_best(const ENTRY *entries, float base, const float *worth) {
-        COUNT(tie);
         REAL prices[SLOTS];
 #pragma unroll
         for (int k = 0; k < SLOTS; k++) prices[k] = (REAL)(base - worth[k]);

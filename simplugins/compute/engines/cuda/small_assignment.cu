@@ -175,6 +175,7 @@ struct SmallAssignment {
             float lead = profit_of(first) - profit_of(second);
             bool accepted = true;
             if (EXACT && lead == 0) {
+                COUNT(tie);
                 accepted = is_best(entries, key0 == first, key1 == first);
                 lead = -increment;
                 if (!accepted) holder = NO_ROW;
@@ -203,7 +204,6 @@ struct SmallAssignment {
 
     // Whether a column has the largest profit without rounding to the grid; the lane that has it knows.
     __device__ __forceinline__ bool is_best(float2 entries, bool x_chosen, bool y_chosen) const {
-        COUNT(tie);
         float x = exists(0) ? entries.x - (base - worth.x) : -INFINITE;
         float y = exists(1) ? entries.y - (base - worth.y) : -INFINITE;
         float best = warp_max(fmaxf(x, y));
