@@ -214,11 +214,14 @@ struct Assignment : Auction {
             REAL most = -INFINITE;
 #if WARPS * SLOTS <= 8
 #pragma unroll
-#endif
             for (int k = 0; k < WARPS * SLOTS; k++) {
                 int j = lane() + 32 * k;
                 if (j < problem.columns) most = fmax(most, (REAL)row[j] - prices[j]);
             }
+#else
+#pragma unroll 8
+            for (int j = lane(); j < problem.columns; j += 32) most = fmax(most, (REAL)row[j] - prices[j]);
+#endif
             most = warp_max(most);
             if (lane() == 0) bound += most, magnitude += fabs((double)most);
         }
@@ -233,7 +236,7 @@ struct Assignment : Auction {
 // Dynamic shared memory: `prices`, three arrays of shorts, and the staged affinities, as counted by `shared_bytes` in
 // programs.py. Rows assigned to an affinity at or below `floor` are unmatched (column -1): with affinities raised to the
 // floor, the others are the best partial assignment above it. Its bound is that of all rows, less the unmatched ones.
-extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     assign(const AFFINITY *__restrict__ affinities, int64 stride, const int64 *__restrict__ problems, int capacity,
            double *__restrict__ values, double *__restrict__ magnitudes, double *__restrict__ uppers,
            int *__restrict__ columns, int64 columns_stride, double floor) {

@@ -18,6 +18,21 @@
 #define COUNT(event)  // benchmarks count events by this
 #endif
 
+// The most blocks that a multiprocessor can hold, and a limit on registers such that RESIDENT fit if possible.
+#if __CUDA_ARCH__ < 800 || __CUDA_ARCH__ == 860
+#define MOST_BLOCKS 16
+#elif __CUDA_ARCH__ == 890 || __CUDA_ARCH__ >= 1200
+#define MOST_BLOCKS 24
+#else
+#define MOST_BLOCKS 32
+#endif
+#if __CUDA_ARCH__ >= 1000 && !STAGED
+#define FITTING (RESIDENT * 7 / 8 > 0 ? RESIDENT * 7 / 8 : 1)  // these need more registers
+#else
+#define FITTING RESIDENT
+#endif
+#define BLOCKS (FITTING < MOST_BLOCKS ? FITTING : MOST_BLOCKS)
+
 #define THREADS (32 * WARPS)
 #define EVERY_LANE 0xffffffffu
 

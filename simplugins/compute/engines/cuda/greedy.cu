@@ -53,7 +53,7 @@ struct Greedy {
 
 // Dynamic shared memory: `highest`, three arrays of shorts (the last of which holds `assigned`), and the staged
 // affinities, as counted by `shared_bytes` in programs.py.
-extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     match_greedily(const AFFINITY *__restrict__ affinities, int64 stride, const int64 *__restrict__ problems,
                    int capacity, double *__restrict__ values, int *__restrict__ columns, int64 columns_stride) {
     __shared__ Exchange exchanges[2];

@@ -53,7 +53,7 @@ struct Maxima {
 
 // Dynamic shared memory: the maxima of the rows (`capacity` of them), and those of a panel by warp, as counted by
 // `shared_bytes` in reductions.py. `scales` has three factors per problem, or is null for ones; prices may be null.
-extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     sum_maxima(const AFFINITY *__restrict__ affinities, int64 stride, const int64 *__restrict__ problems, int capacity,
                const REAL *__restrict__ row_prices, const REAL *__restrict__ column_prices,
                const REAL *__restrict__ scales, double *__restrict__ rows, double *__restrict__ columns) {

@@ -13,6 +13,7 @@ LARGEST = 7168
 """The largest number of positions per input that the CUDA kernels support."""
 
 _SLOTS = 8
+_SLOTS_OF_MANY_WARPS = 7
 _MAX_WARPS = 16
 _STAGED_BYTES = 24 * 1024
 """Affinities of a problem are copied to shared memory up to this size. If they are larger, too few problems fit a
@@ -126,7 +127,7 @@ def program_for(kernel: str, largest: int, affinity: np.dtype[np.floating], real
         )
     if kernel == "assignment" and largest <= _SMALL and affinity == real == np.float32:
         return Program("small_assignment", 1, 2, True, np.dtype(affinity), np.dtype(real))
-    warps = min(_MAX_WARPS, -(-largest // (32 * _SLOTS)))
+    warps = 1 if largest <= 32 * _SLOTS else min(_MAX_WARPS, -(-largest // (32 * _SLOTS_OF_MANY_WARPS)))
     staged = largest**2 * real.itemsize <= _STAGED_BYTES
     slots = -(-largest // (32 * warps)) if kernel == "assignment" else 1
     return Program(kernel, warps, slots, staged, np.dtype(affinity), np.dtype(real))

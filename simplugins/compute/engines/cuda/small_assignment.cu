@@ -334,7 +334,7 @@ __device__ __forceinline__ void add_rows(const SmallAssignment &solver, double f
 
 // Dynamic shared memory is laid out here, and counted by `shared_bytes` in programs.py. Arguments are those of `assign`
 // in assignment.cu. Without a bound, because the range of the affinities is too large, the bound is infinite.
-extern "C" __global__ void __launch_bounds__(32, RESIDENT)
+extern "C" __global__ void __launch_bounds__(32, BLOCKS)
     assign(const AFFINITY *__restrict__ affinities, int64 stride, const int64 *__restrict__ problems, int capacity,
            double *__restrict__ values, double *__restrict__ magnitudes, double *__restrict__ uppers,
            int *__restrict__ columns, int64 columns_stride, double floor) {
