@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Count the instructions per problem of the assignment kernels, without a GPU: ``python benchmarks/kernel_instructions.py``.
+"""Count the instructions per problem of the assignment kernels: ``python benchmarks/kernel_instructions.py``.
 
-The emulator of the tests counts events, such as bids, in problems from the bundled activations; NVIDIA's compiler and
-disassembler (``pip install nvidia-cuda-nvrtc nvidia-cuda-nvdisasm``) show the instructions per event. Each instruction
+Needs no GPU. The emulator of the tests counts events, such as bids, in problems from the bundled activations; NVIDIA's
+compiler and disassembler (``pip install nvidia-cuda-nvdisasm``) show the instructions per event. Each instruction
 belongs to the innermost ``COUNT(event)`` of the block of source code that it stems from. Loops that the compiler
 unrolls are recognised by instructions that each event has a known number of; what no event contains is counted once.
 """
@@ -21,10 +21,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from inputs import load_layer
+from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -32,9 +33,7 @@ from emulation.device import EmulatedDevice
 from nvrtc import machine_code
 
 from simplugins.compute.engines import cuda
-from simplugins.compute.engines.cuda import launcher
-from simplugins.compute.engines.cuda.launcher import Batch
-from simplugins.compute.engines.cuda.programs import Program, program_for
+from simplugins.compute.engines.cuda.programs import Program, capacity_for, program_for
 
 EVENTS = (
     *("staged_row", "sampled_row", "summed_pair", "bid", "exact_bid", "slow_bid", "tie", "search", "step", "flip"),
@@ -45,45 +44,42 @@ LAYERS = {49: "block15", 196: "block10", 784: "block4"}
 FLOAT = np.dtype(np.float32)
 
 
-@dataclass(frozen=True)
-class Counting(Program):
-    """A program that counts events, and has a function to read the counts."""
+@dataclass
+class Counting:
+    """A program for the emulator, that counts events, with a function to read the counts."""
 
-    @property
-    def functions(self) -> tuple[str, ...]:
-        """Names of the functions to launch."""
-        return (*super().functions, "read_counts")
-
-    @property
-    def source(self) -> str:  # type: ignore[override]
-        """The complete source."""
-        names = ", ".join(f"counted_{event}" for event in EVENTS)
-        return (
-            f"enum {{{names}}};\nstatic long long counts[{len(EVENTS)}];\n"
-            "#define COUNT(event) (threadIdx.x ? void() : void(++counts[counted_##event]))\n"
-            f"{Program.source.func(self)}\n"  # type: ignore[attr-defined]
-            'extern "C" __global__ void read_counts(long long *out) {\n'
-            f"    for (int k = 0; threadIdx.x == 0 && k < {len(EVENTS)}; k++) out[k] = counts[k], counts[k] = 0;\n}}\n"
-        )
+    source: str
+    functions: tuple[str, ...]
 
 
-def count_events(affinities: list[np.ndarray[Any, Any]]) -> Counter[str]:
+def counting(program: Program) -> Counting:
+    """Return a program with counters."""
+    names, count = ", ".join(f"counted_{event}" for event in EVENTS), len(EVENTS)
+    source = (
+        f"enum {{{names}}};\nstatic long long counts[{count}];\n"
+        "#define COUNT(event) (threadIdx.x ? void() : void(++counts[counted_##event]))\n"
+        f"{program.source}\n"
+        'extern "C" __global__ void read_counts(long long *out) {\n'
+        f"    for (int k = 0; threadIdx.x == 0 && k < {count}; k++) out[k] = counts[k], counts[k] = 0;\n}}\n"
+    )
+    return Counting(source, (*program.functions, "read_counts"))
+
+
+def count_events(affinities: list[NDArray[np.float32]]) -> Counter[str]:
     """Return the number of events per problem."""
-    device = EmulatedDevice()
-    size = len(affinities[0])
-    plain = program_for("assignment", size, FLOAT, FLOAT)
-    program = Counting(**{name: getattr(plain, name) for name in plain.__dataclass_fields__})
-    rows = np.arange(len(affinities)) * size
+    device, size, number = EmulatedDevice(), len(affinities[0]), len(affinities)
+    program = program_for("assignment", size, FLOAT, FLOAT)
+    rows = np.arange(number) * size
     problems = np.stack([rows, rows + size, np.zeros_like(rows), np.full_like(rows, size)], 1)
-    batch = Batch(device.upload(np.concatenate(affinities)), device.upload(problems), len(rows), size)
-    original, launcher.program_for = launcher.program_for, lambda *_: program  # type: ignore[assignment]
-    try:
-        launcher.solve(device, batch, FLOAT)()
-    finally:
-        launcher.program_for = original
+    results = [device.empty(number, np.float64) for _ in range(3)]
+    matrices = device.upload(np.concatenate(affinities)), np.int64(size), device.upload(problems)
+    options = np.uintp(0), np.int64(0), np.float64(-np.inf)
+    arguments = [*matrices, np.int32(capacity_for(size)), *results, *options]
+    counted = counting(program)
+    device.launch(counted, "assign", number, program.threads, arguments, shared=program.shared_bytes(size))
     counts = device.empty(len(EVENTS), np.int64)
-    device.launch(program, "read_counts", 1, 32, [counts])
-    return Counter({name: count / len(rows) for name, count in zip(EVENTS, counts.tolist(), strict=True)})
+    device.launch(counted, "read_counts", 1, 32, [counts])
+    return Counter({name: count / number for name, count in zip(EVENTS, counts.tolist(), strict=True)})
 
 
 class Frame(NamedTuple):
@@ -171,7 +167,12 @@ def anchors_of(program: Program) -> Mapping[str, tuple[str, int]]:
     common = {"bid": ("REDUX", 2 * exchanged), "exact_bid": ("REDUX", 2 * exchanged)}
     common |= {"search": ("REDUX", exchanged), "step": ("REDUX", 2 * exchanged)}
     if program.kernel == "small_assignment":
-        own = {"staged_row": ("LDG", 2), "sampled_row": ("LDS.64", 1), "summed_pair": ("LDS", 1), "bounded_pair": ("LDS", 3)}
+        own = {
+            "staged_row": ("LDG", 2),
+            "sampled_row": ("LDS.64", 1),
+            "summed_pair": ("LDS", 1),
+            "bounded_pair": ("LDS", 3),
+        }
     else:
         own = {"sampled_row": ("LDG", program.slots), "bounded_row": ("REDUX", 1)}
     return common | own
@@ -191,10 +192,12 @@ def instructions(program: Program, architecture: str, cuda_version: str) -> Coun
             continue
         sizes[event] += 1
         found[event] += event in anchors and anchors[event][0] in instruction
-    return Counter({event: size / max(1, found[event] / anchors.get(event, ("", 1))[1]) for event, size in sizes.items()})
+    return Counter(
+        {event: size / max(1, found[event] / anchors.get(event, ("", 1))[1]) for event, size in sizes.items()}
+    )
 
 
-def affinities_of(size: int, pairs: int) -> list[np.ndarray[Any, Any]]:
+def affinities_of(size: int, pairs: int) -> list[NDArray[np.float32]]:
     """Return affinities of pairs of the bundled activations."""
     sets = load_layer(LAYERS[size])
     return [sets[k] @ sets[k + 1].T for k in range(min(pairs, len(sets) - 1))]
@@ -218,7 +221,9 @@ def main() -> None:
             count = events[name] if name else 1
             if count and costs[name]:
                 share = program.warps * count * costs[name]
-                print(f"  {name or 'once':12} {count:10,.1f} x {costs[name]:7,.1f} = {share:12,.0f}  {share / total:4.0%}")
+                print(
+                    f"  {name or 'once':12} {count:10,.1f} x {costs[name]:7,.1f} = {share:12,.0f}  {share / total:4.0%}"
+                )
 
 
 if __name__ == "__main__":

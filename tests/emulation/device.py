@@ -164,7 +164,7 @@ class LateDevice(EmulatedDevice):
     referenced, after the work that was pending at the last `retire` is complete.
     """
 
-    def __init__(self, **options: int) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._waiting: deque[Callable[[], object]] = deque()
         self._started = self._finished = self._retired = 0

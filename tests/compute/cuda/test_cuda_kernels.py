@@ -86,6 +86,22 @@ def test_assignments_are_optimal_with_tight_bounds(device, kind, dtype, real):
     check_solved(device, [KINDS[kind](rng, *size) for size in SIZES], dtype, real)
 
 
+@pytest.mark.parametrize("sizes", [SMALL_SIZES, SIZES, [(240, 240), (250, 300)]], ids=["small", "middle", "large"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_shared_memory_is_read_only_where_it_was_written(sizes, seed):
+    rng, device = np.random.default_rng(0), EmulatedDevice(seed=seed, checked=True)
+    check_solved(device, [KINDS["ties" if seed else "rectified"](rng, *size) for size in sizes], FLOAT, FLOAT)
+
+
+def test_affinities_near_the_limits_of_floats_have_no_bound(device):
+    """So that they are solved again with float64 prices."""
+    affinities = [np.where(np.random.default_rng(0).random((n, n)) < 0.5, 3e38, -3e38) for n in (5, 64)]
+    with device:
+        solved, columns = solve(device, [a.astype(np.float32) for a in affinities], FLOAT, FLOAT)
+    assert not (solved.upper - solved.values <= 1e-5 * solved.magnitudes).any()
+    assert all(set(assignment) == set(range(len(assignment))) for assignment in columns)
+
+
 @pytest.mark.parametrize("kind", ["rectified", "ties", "normal"])
 def test_large_assignments_are_optimal_with_tight_bounds(device, kind):
     rng = np.random.default_rng(1)
@@ -130,6 +146,7 @@ def test_results_do_not_depend_on_the_order_of_threads(arch, seed):
 
 
 PASSAGES = {
+    "before the last assignment": ("assignment", "advance(i, next, evicted);\n        }\n        barrier();"),
     "of a sum": ("assignment", "if (lane() == 0) by_warp[warp()] = total;\n        __syncthreads();"),
     "after a path": ("assignment", "flip(source, sink);\n        barrier();"),
     "before ranking": ("greedy", "problem_columns[i] = -1;\n    barrier();"),

@@ -26,7 +26,7 @@
 #else
 #define MOST_BLOCKS 32
 #endif
-#if __CUDA_ARCH__ >= 1000 && !STAGED
+#if (__CUDA_ARCH__ >= 1000 || __CUDA_ARCH__ < 800) && !STAGED
 #define FITTING (RESIDENT * 7 / 8 > 0 ? RESIDENT * 7 / 8 : 1)  // these need more registers
 #else
 #define FITTING RESIDENT
