@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from simplugins.comparisons.partial_correlations import PartialCorrelation, partial_correlation
     from simplugins.comparisons.ranking import rank_models
     from simplugins.comparisons.structure import Structure, structure
+    from simplugins.compute.engines.gpu_memory import free_gpu_memory
     from simplugins.compute.pair import Matching, match
     from simplugins.compute.pair_shift import BestShift, best_shift
     from simplugins.compute.share_curves import ShareCurve, share_curve
@@ -120,6 +121,7 @@ _MODULES = {
     "estimate_cka": "comparisons.cka_estimates",
     "estimate_for": "measures.cost.estimates",
     "evaluation": "evaluation",
+    "free_gpu_memory": "compute.engines.gpu_memory",
     "index_labels": "rsm.labelled_matrices",
     "load_comparison": "comparisons.comparison_files",
     "load_rsm": "rsm.archive",
@@ -202,6 +204,7 @@ __all__ = [
     "estimate_cka",
     "estimate_for",
     "evaluation",
+    "free_gpu_memory",
     "from_tool",
     "index_labels",
     "load_comparison",

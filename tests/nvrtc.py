@@ -37,21 +37,36 @@ def library(cuda: str) -> ctypes.CDLL:
 
 def compile_kernel(source: str, architecture: str, cuda: str) -> Compiled:
     """Compile to machine code for an architecture, such as "sm_90"."""
+    log, _ = _compile(source, architecture, cuda, "--ptxas-options=-v")
+    spilled = sum(int(size) for size in re.findall(r"(\d+) bytes (?:stack frame|spill)", log))
+    warnings = [line for line in log.splitlines() if "warning" in line.lower()]
+    registers = re.search(r"Used (\d+) registers", log)
+    assert registers is not None, log
+    return Compiled(int(registers[1]), spilled, warnings)
+
+
+def machine_code(source: str, architecture: str, cuda: str, *options: str) -> bytes:
+    """Return the machine code for an architecture."""
+    return _compile(source, architecture, cuda, *options)[1]
+
+
+def _compile(source: str, architecture: str, cuda: str, *options: str) -> tuple[str, bytes]:
+    """Return the compiler's log, and the machine code."""
     nvrtc, program = library(cuda), ctypes.c_void_p()
-    options = [f"--gpu-architecture={architecture}", *CUPY_OPTIONS, "--std=c++17", "--ptxas-options=-v"]
+    options = (f"--gpu-architecture={architecture}", *CUPY_OPTIONS, "--std=c++17", *options)
     encoded = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
     assert nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None) == 0
     try:
         failed = nvrtc.nvrtcCompileProgram(program, len(options), encoded)
         log = _log(nvrtc, program)
         assert not failed, log
+        size = ctypes.c_size_t()
+        assert nvrtc.nvrtcGetCUBINSize(program, ctypes.byref(size)) == 0
+        code = ctypes.create_string_buffer(size.value)
+        assert nvrtc.nvrtcGetCUBIN(program, code) == 0
     finally:
         nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    spilled = sum(int(size) for size in re.findall(r"(\d+) bytes (?:stack frame|spill)", log))
-    warnings = [line for line in log.splitlines() if "warning" in line.lower()]
-    registers = re.search(r"Used (\d+) registers", log)
-    assert registers is not None, log
-    return Compiled(int(registers[1]), spilled, warnings)
+    return log, code.raw
 
 
 def _log(nvrtc: ctypes.CDLL, program: ctypes.c_void_p) -> str:

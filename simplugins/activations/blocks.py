@@ -24,6 +24,8 @@ from simplugins.activations.scaling import (
 
 CHUNK_BYTES = 16 * 2**20
 """Size of the chunks in which values are read one after the other, as float64."""
+_GPU_CHUNK_BYTES = 4 * CHUNK_BYTES
+"""The same for norms on a GPU, where a chunk costs the same time at any size."""
 _CONVERTED = 2**16
 """Number of values that are converted to float64 at a time, such that they stay in the cache."""
 _SAFE_SQUARE = 50
@@ -283,9 +285,9 @@ def type_to_read(dtype: DTypeLike | None, parts: Sequence[Any]) -> np.dtype[np.f
     return np.dtype(np.float32) if dtype is None else read_dtype(dtype)
 
 
-def chunks(positions: NDArray[np.int64], channels: int) -> Iterator[tuple[int, int]]:
-    """Yield the start and stop of consecutive chunks of inputs of about `CHUNK_BYTES`."""
-    size = max(1, int(CHUNK_BYTES / (8 * channels * max(1, positions.max()))))
+def chunks(positions: NDArray[np.int64], channels: int, most_bytes: int = CHUNK_BYTES) -> Iterator[tuple[int, int]]:
+    """Yield the start and stop of consecutive chunks of inputs of about `most_bytes`, as float64."""
+    size = max(1, int(most_bytes / (8 * channels * max(1, positions.max()))))
     for start in range(0, len(positions), size):
         yield start, min(start + size, len(positions))
 
@@ -332,7 +334,7 @@ def _measure_norms(
     rounded_norms = np.empty(len(positions)) if dtype.itemsize < reader.dtype.itemsize else squared_norms
     by_input = len(positions) > 1 and bool((positions == positions[0]).all())
     shared, total = [], 0.0  # of the inputs read so far
-    for start, stop in chunks(positions, channels):
+    for start, stop in chunks(positions, channels, CHUNK_BYTES if reader.gpu is None else _GPU_CHUNK_BYTES):
         block = reader(start, stop)
         block = block if precision == np.float32 else block.widened()
         squares = block.squared_norms()

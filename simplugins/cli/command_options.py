@@ -82,7 +82,7 @@ NormalizeNames = Annotated[
 ]
 Figure = Annotated[Path | None, typer.Option(help="A figure of the result (.png, .pdf …).")]
 Certify = Annotated[bool, typer.Option("--certify", help="Certify the optimality gap of each pair.")]
-Engine = Annotated[str, typer.Option(help="auto (a GPU if CuPy finds one), cpu or cuda.")]
+Engine = Annotated[str, typer.Option(help="auto (a GPU if CuPy finds one), cpu, cuda, or cuda:all (all GPUs).")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads.", show_default="one per core", min=1)]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bar.")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +30,16 @@ class TileResult:
         Proven relative optimality gaps, if requested: see `simplugins.RSM.gap`.
     metadata : dict of str to str
         How the values were computed: the "engine", the "precision" of the affinities, and the "device" if it is a GPU.
+    on_device : bool
+        Whether the values are in the memory of a GPU until they are used: see
+        `simplugins.compute.engines.cuda.device_result`.
     """
 
     values: NDArray[np.float64]
     rounding: float = 0.0
     gap: NDArray[np.float64] | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    on_device: ClassVar[bool] = False
 
 
 class Operation(Protocol):

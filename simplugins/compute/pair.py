@@ -191,7 +191,7 @@ def _ordered(block: Block, matcher: Matcher) -> tuple[Block, NDArray[np.int64]]:
 def _certify(x: Block, y: Block, matcher: Matcher, engine: str) -> tuple[Certified, NDArray[np.floating]]:
     """Match two inputs in the given order, and return their certified matching and their affinities."""
     dtype = np.result_type(x.vectors.dtype, y.vectors.dtype)
-    if engine == "cuda":
+    if engine.startswith("cuda"):
         from simplugins.compute.engines.cuda import one_pair
         from simplugins.compute.engines.cuda.cupy_device import CupyDevice
 

@@ -24,6 +24,9 @@ _CACHED = 2**28
 _TILES_PER_THREAD = 32
 """Minimum number of tiles per thread of a cluster, so that all threads finish at about the same time."""
 
+_GPU_SIZE = 8
+"""Inputs on each side of a tile on a GPU, as a multiple of those for a CPU."""
+
 _BLOCKS = 4
 """Number of blocks of inputs that should fit in memory; more, smaller blocks reduce re-reads."""
 
@@ -151,6 +154,7 @@ def make_tiling(job: Job, resources: Resources, *, stored: bool = False, reserve
     if resources.tile_size is not None or not limited:
         return Tiling(len(x), len(y), resources.tile_size or max(len(x), len(y)), symmetric=job.symmetric)
     size = block_size(max(int(x.positions.max()), int(y.positions.max())))
+    size *= _GPU_SIZE if _on_gpu(job, resources) else 1
     tiling = Tiling(len(x), len(y), size, symmetric=job.symmetric)
     if resources.scheduler is not None:
         from simplugins.compute.executors.dask_cluster import threads_of
@@ -163,6 +167,13 @@ def make_tiling(job: Job, resources: Resources, *, stored: bool = False, reserve
         while tiling.size > 1 and minimum_bytes(Needs.of(job, tiling.size), blocks=_BLOCKS) > available - reserved:
             tiling = replace(tiling, size=tiling.size // 2)
     return tiling
+
+
+def _on_gpu(job: Job, resources: Resources) -> bool:
+    """Return whether tiles are computed on a GPU, as far as is known here."""
+    if resources.scheduler is not None:
+        return str(getattr(job.operation, "engine", "")).startswith("cuda")
+    return str(getattr(job.operation, "resolved_engine", "")).startswith("cuda")
 
 
 def _available_bytes(job: Job, resources: Resources) -> int | None:

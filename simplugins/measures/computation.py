@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import DTypeLike
 
-from simplugins._common import arrays
+from simplugins._common import arrays, gpu
 from simplugins._common.validation import error_prefix
 from simplugins.activations.activations import Activations
 from simplugins.activations.preparation import Center, Normalize, Preparation
@@ -112,9 +112,10 @@ def compute_rsm(
     sigma : "median" or float, default "median"
         Bandwidth of the RBF kernel ``exp(-d^2 / (2 sigma^2))``; "median" is the square root of the median of the
         non-zero squared distances of this RSM.
-    engine : {"auto", "cpu", "cuda"}, default "auto"
-        Where affinities and matchings are computed: on the CPU, or on a GPU through CuPy. "auto" uses a GPU
-        if CuPy finds one and the matching has a GPU implementation. Torch and CuPy arrays on a GPU are used in place.
+    engine : {"auto", "cpu", "cuda", "cuda:all"}, default "auto"
+        Where affinities and matchings are computed: on the CPU, on a GPU through CuPy, or on all GPUs of this machine.
+        "auto" uses a GPU if CuPy finds one and the matching has a GPU implementation. Torch and CuPy arrays on a GPU
+        are used in place.
     precision : {"float32", "float16x3", "tf32"}, optional
         How a GPU computes the affinities of float32 activations: in float32 (the default), as three float16 products,
         which is about as accurate, or rounded to 11 bits.
@@ -203,6 +204,8 @@ def compute_rsm(
         resolved = resolved.normalized(preparation.of_sets)
     resources = Resources(threads, memory, scheduler, tile_size)
     check_early(options, resources, store)
+    if gpu.why_unusable() is None and (subset, store) == (None, None):
+        activations, other = on_device([resolved], options, resources, activations, other)
     x, y = read_inputs(
         activations, other, layout, (mask, other_mask), (labels, other_labels), drop_tokens, dtype, subset, seed
     )
@@ -227,6 +230,17 @@ def check_early(options: Options, resources: Resources, store: str | os.PathLike
         from simplugins.compute.sinks.zarr_store import check_storable
 
         check_storable(store)
+
+
+def on_device(
+    measures: Sequence[Measure], options: Options, resources: Resources, activations: Any, other: Any
+) -> tuple[Any, Any]:
+    """Return arrays on the GPU if it computes all measures of a plain call; others unchanged."""
+    if options.engine == "cpu" or resources.scheduler is not None or resources.memory is not None:
+        return activations, other
+    from simplugins.measures.placement import placed
+
+    return placed([measure.operation(options) for measure in measures], activations, other)
 
 
 def read_inputs(

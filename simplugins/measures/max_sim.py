@@ -52,6 +52,11 @@ class BestMatches:
         """Raise a ValueError if channels differ."""
         check_channels(x, y)
 
+    @property
+    def resolved_engine(self) -> str:
+        """The engine that computes on this machine: "cpu", or one for a GPU."""
+        return ("cpu" if gpu.why_unusable() else "cuda") if self.engine == "auto" else self.engine
+
     def compute(
         self, x: Activations, y: Activations | None, *, threads: int | None, progress: bool | str = False
     ) -> TileResult:
@@ -64,7 +69,7 @@ class BestMatches:
         """
         if self.engine != "auto":
             check_engine(self.engine)
-        engine = ("cpu" if gpu.why_unusable() else "cuda") if self.engine == "auto" else self.engine
+        engine = self.resolved_engine
         if self.precision is not None:
             check_precision(self.precision, engine, x, x if y is None else y)
         if engine == "cpu":

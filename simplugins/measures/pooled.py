@@ -79,7 +79,7 @@ class SquaredAffinities(PooledPairs):
         from simplugins.compute.engines.cuda.squares_engine import summed_squares as summed_on_gpu
 
         device = CupyDevice(x.gpu if x.gpu is not None or y is None else y.gpu)
-        return summed_on_gpu(x, y, device=device, progress=progress)
+        return summed_on_gpu(x, y, device=device, keep=True, progress=progress)
 
     def pair_bytes(self, x: Activations, y: Activations) -> tuple[int, int]:
         """Return the bytes of the largest pair's affinities, and of their sums."""

@@ -39,7 +39,7 @@ class MatchedPairs:
     ----------
     matcher : Matcher
     certify : bool
-    engine : {"auto", "cpu", "cuda"}
+    engine : {"auto", "cpu", "cuda", "cuda:all"}
         "auto" is resolved on the machine that computes a tile.
     precision : {"float32", "float16x3", "tf32"} or None
         Precision of the affinities of float32 activations, on a GPU.
@@ -50,6 +50,11 @@ class MatchedPairs:
     engine: str = "auto"
     precision: str | None = None
     symmetric = True
+
+    @property
+    def resolved_engine(self) -> str:
+        """The engine that computes on this machine, "cpu", "cuda" or "cuda:all"."""
+        return "cpu" if self.engine == "auto" and gpu.why_unusable() else choose_engine(self.engine, self.matcher)
 
     def check(self, x: Activations, y: Activations) -> None:
         """Raise a ValueError if inputs of the two sets cannot be matched."""
@@ -67,7 +72,7 @@ class MatchedPairs:
         """
         if self.engine != "auto":
             check_engine(self.engine)
-        engine = "cpu" if self.engine == "auto" and gpu.why_unusable() else choose_engine(self.engine, self.matcher)
+        engine = self.resolved_engine
         if self.precision is not None:
             check_precision(self.precision, engine, x, x if y is None else y)
         if engine == "cpu":
@@ -77,14 +82,17 @@ class MatchedPairs:
             if isinstance(self.matcher, Auction):
                 _warn_of_tolerance(result, x, y, self.matcher.tolerance)
             return result
+        options: Any = {"precision": self.precision or "float32", "certify": self.certify, "progress": progress}
+        if engine == "cuda:all":
+            from simplugins.compute.engines.cuda.cupy_device import all_devices
+            from simplugins.compute.engines.cuda.several_devices import aligned_products_on_all
+
+            return aligned_products_on_all(x, y, self.matcher, devices=all_devices(), **options)
         from simplugins.compute.engines.cuda.cupy_device import CupyDevice
         from simplugins.compute.engines.cuda.engine import aligned_products
 
         device = CupyDevice(x.gpu if x.gpu is not None or y is None else y.gpu)
-        precision: Any = self.precision or "float32"
-        return aligned_products(
-            x, y, self.matcher, device=device, precision=precision, certify=self.certify, progress=progress
-        )
+        return aligned_products(x, y, self.matcher, device=device, keep=True, **options)
 
     def warm_up(self) -> None:
         """Match a pair of single positions."""
@@ -224,6 +232,12 @@ def kernel_similarities(
 ) -> Similarities:
     """Apply a kernel to the aligned inner products of all inputs of x with those of y, or of x itself."""
     norms = x.squared_norms, (x if y is None else y).squared_norms
+    if result.on_device:
+        from simplugins.measures.device_similarities import device_similarities
+
+        similarities = device_similarities(kernel, result, norms, sigma, symmetric=y is None)
+        if similarities is not None:
+            return similarities
     if kernel == "rbf":
         rule = "median" if sigma == "median" else "given"
         distances = kernels.squared_distances(result.values, *norms, rounding=result.rounding)

@@ -9,11 +9,12 @@ from typing import Any
 
 from numpy.typing import DTypeLike
 
+from simplugins._common import gpu
 from simplugins.activations.preparation import Center, Normalize, Preparation
 from simplugins.compute.run import Resources
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.matcher_options import resolve_matcher
-from simplugins.measures.computation import check_early, compute, read_inputs
+from simplugins.measures.computation import check_early, compute, on_device, read_inputs
 from simplugins.measures.measure import Measure, Options, resolve_measure
 from simplugins.rsm.kernels import Sigma
 from simplugins.rsm.rsm import RSM
@@ -90,6 +91,8 @@ def compute_rsms(
         resolved = [measure.normalized(of_sets) for measure in resolved]
     resources = Resources(threads, memory, scheduler, tile_size)
     check_early(options, resources, store)
+    if gpu.why_unusable() is None and (subset, store) == (None, None):
+        activations, other = on_device(resolved, options, resources, activations, other)
     x, y = read_inputs(
         activations, other, layout, (mask, other_mask), (labels, other_labels), drop_tokens, dtype, subset, seed
     )

@@ -116,7 +116,7 @@ class NormalizedMeasure(Measure):
         plain = self.plain.operation(options)
         if self.normalize == "mass" and plain.matcher.positionwise:
             return plain
-        if options.engine == "cuda":
+        if options.engine.startswith("cuda"):
             raise ValueError(f"normalize={self.normalize!r} is computed on the CPU only: pass engine='cpu'")
         if self.normalize == "matched":
             return MatchedCosines(plain.matcher, plain.certify, "cpu", plain.precision)

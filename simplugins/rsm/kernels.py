@@ -20,7 +20,7 @@ _RESOLVED = 16
 """Number of rounding errors from which squared distances count as resolved."""
 _NEGLIGIBLE = 20
 """Squared distance, in squared bandwidths, from which the RBF kernel is below 1e-4."""
-_EQUAL = 2.0**-40
+EQUAL = 2.0**-40
 """Relative difference of squared norms that is attributed to rounding."""
 
 
@@ -73,7 +73,7 @@ def squared_distances(
     rows, columns = np.nonzero(distances <= rounding * sums)
     norms, other_norms = norms_x[rows], norms_y[columns]
     least = np.square(np.sqrt(norms) - np.sqrt(other_norms))
-    least[np.abs(norms - other_norms) <= _EQUAL * (norms + other_norms)] = 0
+    least[np.abs(norms - other_norms) <= EQUAL * (norms + other_norms)] = 0
     distances[rows, columns] = least
     return distances
 
@@ -207,7 +207,7 @@ def warn_of_rounding(
     """
     norms = np.concatenate([norms_x, norms_y])
     error = rounding * 2 * float(np.median(norms))
-    unequal = sigma > 0 or np.ptp(norms) > _EQUAL * norms.max()
+    unequal = sigma > 0 or np.ptp(norms) > EQUAL * norms.max()
     if unequal and sigma * sigma < _RESOLVED * error:
         warnings.warn(
             f"half of the squared distances are at most {sigma * sigma:.2g}, of which up to {error:.1g} may be "
@@ -216,6 +216,11 @@ def warn_of_rounding(
             RuntimeWarning,
             stacklevel=3,
         )
+
+
+def is_resolved(sigma: float, norms_x: NDArray[np.float64], norms_y: NDArray[np.float64], *, rounding: float) -> bool:
+    """Return whether a bandwidth is so large that rounding errors of squared distances hardly change RBF values."""
+    return bool(rounding * (norms_x.max(initial=0) + norms_y.max(initial=0)) <= sigma * sigma / _RESOLVED)
 
 
 def warn_of_unresolved(
@@ -238,7 +243,7 @@ def warn_of_unresolved(
         As for `squared_distances`; norms may also broadcast to the shape of `distances`.
     """
     limit = sigma * sigma / _RESOLVED
-    if rounding * (norms_x.max(initial=0) + norms_y.max(initial=0)) <= limit:
+    if is_resolved(sigma, norms_x, norms_y, rounding=rounding):
         return
     sums = norms_x[:, None] + norms_y if norms_x.ndim == norms_y.ndim == 1 else norms_x + norms_y
     near = (distances > 0) & (distances < _NEGLIGIBLE * sigma * sigma)

@@ -2,49 +2,49 @@
 // Runs one block of threads at a time: scheduling, barriers, warp operations, shared memory and launches.
 #pragma once
 
-#include "state.h"
+#include "shared_memory.h"
 
 namespace emulation {
 
 // ---- Scheduling ----------------------------------------------------------------------------------------------------
 
-inline unsigned lowest(unsigned bits)
+EMULATOR inline unsigned lowest(unsigned bits)
 {
     return __builtin_ctz(bits);
 }
 
-inline unsigned first_after(unsigned position, unsigned bits)
+EMULATOR inline unsigned first_after(unsigned position, unsigned bits)
 {
     const unsigned later = bits & (~1u << position);
     return lowest(later ? later : bits);
 }
 
-inline unsigned random_below(unsigned bound)
+EMULATOR inline unsigned random_below(unsigned bound)
 {
     block.random = block.random * 6364136223846793005u + 1442695040888963407u;
     return static_cast<unsigned>((block.random >> 32) * bound >> 32);
 }
 
-inline unsigned random_bit(unsigned bits)
+EMULATOR inline unsigned random_bit(unsigned bits)
 {
     return first_after(random_below(32), bits);
 }
 
 // One of the threads of the same warp in `lanes`, or the first of the next warp if there is none.
-inline Thread& next_in_turn(const Thread& thread, unsigned lanes)
+EMULATOR inline Thread& next_in_turn(const Thread& thread, unsigned lanes)
 {
     if (lanes) return thread.warp->threads[first_after(thread.lane, lanes)];
     const Warp& warp = block.warps[first_after(thread.warp->number, block.ready)];
     return warp.threads[lowest(warp.ready)];
 }
 
-inline Thread& next_at_random()
+EMULATOR inline Thread& next_at_random()
 {
     const Warp& warp = block.warps[random_bit(block.ready)];
     return warp.threads[random_bit(warp.ready)];
 }
 
-inline void run_next(unsigned lanes)
+EMULATOR inline void run_next(unsigned lanes)
 {
     if (!block.ready) report_deadlock();
     Thread& previous = *block.thread;
@@ -55,7 +55,7 @@ inline void run_next(unsigned lanes)
 }
 
 // Lets other threads run. Every warp gets its turn; otherwise a warp that waits for another in a loop might never end.
-inline void yield()
+EMULATOR inline void yield()
 {
     const Thread& self = *block.thread;
     run_next(self.warp->ready & (~1u << self.lane));
@@ -63,7 +63,7 @@ inline void yield()
 
 // Lets other threads run until this one is woken. Warps run as far ahead of each other as they can, which exposes
 // missing barriers.
-inline void suspend()
+EMULATOR inline void suspend()
 {
     const Thread& self = *block.thread;
     Warp& warp = *self.warp;
@@ -72,14 +72,14 @@ inline void suspend()
     run_next(warp.ready);
 }
 
-inline void wake(Warp& warp, unsigned lanes)
+EMULATOR inline void wake(Warp& warp, unsigned lanes)
 {
     warp.ready |= lanes;
     block.ready |= 1u << warp.number;
 }
 
 // The last thread to arrive continues, which saves a switch; a random schedule must not favour it.
-inline void yield_if_random()
+EMULATOR inline void yield_if_random()
 {
     if (block.random) yield();
 }
@@ -87,7 +87,7 @@ inline void yield_if_random()
 // ---- Barriers ------------------------------------------------------------------------------------------------------
 
 // Whether this call completes the barrier. Exited threads count as arrived.
-inline bool finish_barrier()
+EMULATOR inline bool finish_barrier()
 {
     Barrier& barrier = block.barrier;
     if (!barrier.arrived || barrier.arrived < block.live) return false;
@@ -100,7 +100,7 @@ inline bool finish_barrier()
 }
 
 // Waits for all threads of the block; returns the number of those with a true `aye`.
-inline unsigned meet_block(const char* name, bool aye, int line)
+EMULATOR inline unsigned meet_block(const char* name, bool aye, int line)
 {
     Barrier& barrier = block.barrier;
     const Call call = block.thread->call = {name, line, 0};
@@ -116,7 +116,7 @@ inline unsigned meet_block(const char* name, bool aye, int line)
 // ---- Warp operations -----------------------------------------------------------------------------------------------
 
 // Whether this call completes the operation. Exited threads count as arrived.
-inline bool finish_operation(Warp& warp, WarpOperation& operation)
+EMULATOR inline bool finish_operation(Warp& warp, WarpOperation& operation)
 {
     if (operation.arrived != (operation.call.mask & warp.live)) return false;
     operation.finish(warp.threads, operation.arrived);
@@ -125,7 +125,7 @@ inline bool finish_operation(Warp& warp, WarpOperation& operation)
     return true;
 }
 
-inline WarpOperation& join_operation(Warp& warp, Call call, Finish finish)
+EMULATOR inline WarpOperation& join_operation(Warp& warp, Call call, Finish finish)
 {
     for (unsigned i = 0; i < warp.open; ++i) {
         WarpOperation& operation = warp.operations[i];
@@ -138,7 +138,7 @@ inline WarpOperation& join_operation(Warp& warp, Call call, Finish finish)
 }
 
 // Waits for the lanes of `call.mask`; returns what `finish` left for this lane.
-inline Word meet_warp(Call call, Word value, unsigned source, Finish finish)
+EMULATOR inline Word meet_warp(Call call, Word value, unsigned source, Finish finish)
 {
     Thread& self = *block.thread;
     const unsigned bit = 1u << self.lane;
@@ -153,64 +153,9 @@ inline Word meet_warp(Call call, Word value, unsigned source, Finish finish)
     return self.result;
 }
 
-// ---- Shared memory -------------------------------------------------------------------------------------------------
-
-// Dynamic shared memory lies between guards. Unwritten memory and guards both read as NaN; the guards' pattern is one
-// that a CUDA kernel is unlikely to write.
-struct SharedMemory {
-    static constexpr size_t guard_bytes = 1024;
-    static constexpr unsigned pattern = 0xfff5a5a5;
-
-    alignas(128) unsigned char area[guard_bytes + max_shared_bytes + guard_bytes];
-    size_t bytes;  // as requested by the launch
-
-    unsigned char* start() { return area + guard_bytes; }
-    unsigned char* end() { return start() + bytes; }
-
-    void resize(size_t requested)
-    {
-        bytes = requested;
-        for (size_t i = 0; i < guard_bytes; i += sizeof pattern) {
-            memcpy(area + i, &pattern, sizeof pattern);
-            memcpy(end() + i, &pattern, sizeof pattern);
-        }
-    }
-
-    bool intact() { return intact(area) && intact(end()); }
-
-    static bool intact(const unsigned char* guard)
-    {
-        const size_t size = sizeof pattern;
-        return !memcmp(guard, &pattern, size) && !memcmp(guard, guard + size, guard_bytes - size);
-    }
-};
-
-static SharedMemory shared_memory;
-
-#ifdef __ELF__
-// Static variables have a separate section, whose start and end the linker defines if it exists.
-extern "C" [[gnu::weak, gnu::visibility("hidden")]] unsigned char __start_emulated_shared[], __stop_emulated_shared[];
-#define EMULATED_SHARED static __attribute__((section("emulated_shared")))
-#else
-constexpr unsigned char *__start_emulated_shared = nullptr, *__stop_emulated_shared = nullptr;
-#define EMULATED_SHARED static
-#endif
-
-inline size_t static_shared_bytes()
-{
-    return __stop_emulated_shared - __start_emulated_shared;
-}
-
-// All bytes of shared memory are ones when a block starts.
-inline void fill_shared_memory()
-{
-    if (static_shared_bytes()) memset(__start_emulated_shared, 0xff, static_shared_bytes());
-    memset(shared_memory.start(), 0xff, shared_memory.bytes);
-}
-
 // ---- Launching -----------------------------------------------------------------------------------------------------
 
-[[noreturn]] inline void run_thread()
+[[noreturn]] EMULATOR inline void run_thread()
 {
     block.kernel(block.arguments);
     Thread& self = *block.thread;
@@ -224,7 +169,7 @@ inline void fill_shared_memory()
     __builtin_unreachable();
 }
 
-inline void start_warp(unsigned number)
+EMULATOR inline void start_warp(unsigned number)
 {
     const unsigned first = 32 * number, lanes = block.size.x > first ? block.size.x - first : 0;
     Warp& warp = block.warps[number];
@@ -235,7 +180,7 @@ inline void start_warp(unsigned number)
     if (lanes) block.ready |= 1u << number;
 }
 
-inline void start_thread(Thread& thread)
+EMULATOR inline void start_thread(Thread& thread)
 {
     const unsigned number = emulation::number(thread);
     thread.index = {number, 0, 0};
@@ -245,9 +190,9 @@ inline void start_thread(Thread& thread)
     prepare(thread.fibre, stacks.stack(number), stacks.bytes(number), run_thread);
 }
 
-inline void run_block(unsigned number)
+EMULATOR inline void run_block(unsigned number)
 {
-    fill_shared_memory();
+    clear_shared_memory();
     block.index = {number, 0, 0};
     block.live = block.size.x;
     block.ready = 0;
@@ -261,13 +206,13 @@ inline void run_block(unsigned number)
     }
 }
 
-inline unsigned common_divisor(unsigned a, unsigned b)
+EMULATOR inline unsigned common_divisor(unsigned a, unsigned b)
 {
     return b ? common_divisor(b, a % b) : a;
 }
 
 // Steps of a length coprime to the grid reach every block once.
-inline void run_grid(unsigned grid)
+EMULATOR inline void run_grid(unsigned grid)
 {
     Word step = 1, number = 0;
     if (block.random) {
@@ -278,7 +223,7 @@ inline void run_grid(unsigned grid)
     for (unsigned i = 0; i < grid && !message.length; ++i, number = (number + step) % grid) run_block(number);
 }
 
-inline bool check_configuration(unsigned grid, unsigned threads, Word shared_bytes)
+EMULATOR inline bool check_configuration(unsigned grid, unsigned threads, Word shared_bytes)
 {
     const size_t fixed = static_shared_bytes();
     if (!grid || grid > max_grid || !threads || threads > max_threads) {
@@ -291,7 +236,7 @@ inline bool check_configuration(unsigned grid, unsigned threads, Word shared_byt
     return !message.length;
 }
 
-inline int launch(Kernel kernel, unsigned grid, unsigned threads, Word shared_bytes, void** arguments, Word seed)
+EMULATOR inline int launch(Kernel kernel, unsigned grid, unsigned threads, Word shared_bytes, void** arguments, Word seed)
 {
     message.clear();
     if (check_configuration(grid, threads, shared_bytes)) {

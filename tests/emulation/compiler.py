@@ -21,7 +21,6 @@ OPTIONS = (
     "-O2",
     "-std=c++17",
     "-fPIC",
-    "-shared",
     "-ffp-contract=off",
     "-fno-exceptions",
     "-fno-rtti",
@@ -29,6 +28,8 @@ OPTIONS = (
     "-fvisibility=hidden",  # otherwise programs would share the emulator's state
     f"-I{HERE}",
 )
+CHECKS = ("-fsanitize=thread", "-DCHECKED")
+"""Calls before memory accesses, which the shim answers; the library is linked without the compiler's run-time."""
 
 
 class CompilationError(RuntimeError):
@@ -60,24 +61,32 @@ def translation_unit(source: str, functions: tuple[str, ...]) -> str:
     return f'#include "shim.h"\nnamespace {{\n#line 1 "kernel.cu"\n{source}\n}}\n{exports}\n'
 
 
-def build(text: str, arch: int) -> Path:
-    options = (*OPTIONS, f"-D__CUDA_ARCH__={arch}")
+def build(text: str, arch: int, *, checked: bool) -> Path:
+    options = (*OPTIONS, *(CHECKS if checked else ()), f"-D__CUDA_ARCH__={arch}")
     digest = hashlib.sha256("\0".join((text, *options)).encode()).hexdigest()[:32]
     library = library_folder() / f"{digest}.so"
-    source = library.with_suffix(".cpp")
+    source, unlinked = library.with_suffix(".cpp"), library.with_suffix(".o")
     source.write_text(text, encoding="utf-8")
-    command = [*find_compiler(), *options, str(source), "-o", str(library), "-lm"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise CompilationError(f"{shlex.join(command)}\n{done.stderr}")
+    _run(*find_compiler(), *options, "-c", str(source), "-o", str(unlinked))
+    _run(*find_compiler(), "-shared", str(unlinked), "-o", str(library), "-lm")
     return library
 
 
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CompilationError(f"{shlex.join(command)}\n{done.stderr}")
+
+
 @cache
-def load(source: str, functions: tuple[str, ...], arch: int) -> ctypes.PyDLL:
-    """Return a program's library, which exports `launch_<function>` and `signature_<function>` per function."""
+def load(source: str, functions: tuple[str, ...], arch: int, *, checked: bool = False) -> ctypes.PyDLL:
+    """Return a program's library, which exports `launch_<function>` and `signature_<function>` per function.
+
+    In a `checked` library, accesses outside of a block's dynamic shared memory are errors, and so are reads of shared
+    memory that no thread has written; it is several times as slow.
+    """
     # PyDLL holds the GIL during calls, because a library supports one launch at a time.
-    library = ctypes.PyDLL(str(build(translation_unit(source, functions), arch)))
+    library = ctypes.PyDLL(str(build(translation_unit(source, functions), arch, checked=checked)))
     library.emulation_error.restype = ctypes.c_char_p
     for name in functions:
         getattr(library, f"signature_{name}").restype = ctypes.c_char_p

@@ -32,7 +32,8 @@ class EmulatedDevice:
     """A device that runs CUDA kernels on the CPU; its arrays are NumPy arrays.
 
     Threads take turns if `seed` is 0; otherwise the seed determines a random order. `memory` is the size of the
-    device's memory in bytes, `arch` the value of `__CUDA_ARCH__`.
+    device's memory in bytes, `arch` the value of `__CUDA_ARCH__`. If `checked`, all accesses to shared memory are
+    checked; see `compiler.load`.
     """
 
     name = "emulated"
@@ -40,8 +41,9 @@ class EmulatedDevice:
     shared_bytes = 227 * 1024
     block_threads = 1024
 
-    def __init__(self, *, seed: int = 0, memory: int = 2**30, arch: int = 900) -> None:
+    def __init__(self, *, seed: int = 0, memory: int = 2**30, arch: int = 900, checked: bool = False) -> None:
         self.seed = seed
+        self.checked = checked
         self.memory = memory
         self.arch = arch
         self._allocated: dict[int, int] = {}
@@ -55,7 +57,7 @@ class EmulatedDevice:
     def synchronize(self) -> None:
         """Do nothing: every operation is complete when it returns."""
 
-    retire = release = synchronize
+    retire = settle = release = synchronize
 
     def free_bytes(self) -> int:
         return self.memory - sum(self._allocated.values())
@@ -88,6 +90,12 @@ class EmulatedDevice:
         copy = array.copy()
         return lambda: copy
 
+    def fetch(self, array: NDArray[Any], into: NDArray[Any]) -> None:
+        """Copy to a host array."""
+        if array.shape != into.shape or array.dtype != into.dtype or not into.flags.c_contiguous:
+            raise TypeError(f"expected a host array of shape {array.shape} and type {array.dtype}")
+        into[...] = self.download(array)()
+
     def multiply(self, rows: NDArray[Any], columns: NDArray[Any], out: NDArray[Any], precision: str) -> None:
         """Write the inner products of all rows and all columns, summed in the type of `out`."""
         if precision not in ("float32", "float64", "float16x3", "tf32"):
@@ -111,7 +119,7 @@ class EmulatedDevice:
         if function not in program.functions:
             raise EmulationError(f"the program has no function {function!r}")
         self._check_configuration(function, grid, block, shared)
-        library = load(program.source, program.functions, self.arch)
+        library = load(program.source, program.functions, self.arch, checked=self.checked)
         values = [self._value(argument) for argument in arguments]
         check_types(function, values, getattr(library, f"signature_{function}")())
         addresses = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
@@ -162,7 +170,7 @@ class LateDevice(EmulatedDevice):
     referenced, after the work that was pending at the last `retire` is complete.
     """
 
-    def __init__(self, **options: int) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._waiting: deque[Callable[[], object]] = deque()
         self._started = self._finished = self._retired = 0
@@ -180,6 +188,9 @@ class LateDevice(EmulatedDevice):
 
     def retire(self) -> None:
         self._retired = self._started
+
+    def settle(self) -> None:
+        self._finish(self._started)
 
     def release(self) -> None:
         self._finish(self._started)

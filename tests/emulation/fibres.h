@@ -2,6 +2,13 @@
 // Fibres: stacks between which one operating-system thread switches cooperatively.
 #pragma once
 
+// Where memory accesses are checked, those of the emulator itself are not.
+#ifdef CHECKED
+#define EMULATOR __attribute__((no_sanitize("thread")))
+#else
+#define EMULATOR
+#endif
+
 #include <stddef.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -16,7 +23,7 @@ struct Fibre {
     ucontext_t context;
 };
 
-inline void prepare(Fibre& fibre, char* stack, size_t bytes, void (*entry)())
+EMULATOR inline void prepare(Fibre& fibre, char* stack, size_t bytes, void (*entry)())
 {
     getcontext(&fibre.context);
     fibre.context.uc_stack.ss_sp = stack;
@@ -25,7 +32,7 @@ inline void prepare(Fibre& fibre, char* stack, size_t bytes, void (*entry)())
     makecontext(&fibre.context, entry, 0);
 }
 
-inline void switch_fibre(Fibre& from, Fibre& to)
+EMULATOR inline void switch_fibre(Fibre& from, Fibre& to)
 {
     swapcontext(&from.context, &to.context);
 }
@@ -108,7 +115,7 @@ struct Fibre {
     void** stack_pointer;
 };
 
-inline void prepare(Fibre& fibre, char* stack, size_t bytes, void (*entry)())
+EMULATOR inline void prepare(Fibre& fibre, char* stack, size_t bytes, void (*entry)())
 {
     void** frame = reinterpret_cast<void**>(stack + bytes) - frame_words;
     for (int word = 0; word < frame_words; ++word) frame[word] = nullptr;
@@ -116,7 +123,7 @@ inline void prepare(Fibre& fibre, char* stack, size_t bytes, void (*entry)())
     fibre.stack_pointer = frame;
 }
 
-inline void switch_fibre(Fibre& from, Fibre& to)
+EMULATOR inline void switch_fibre(Fibre& from, Fibre& to)
 {
     switch_stacks(&from.stack_pointer, to.stack_pointer);
 }

@@ -248,6 +248,21 @@ extern "C" __global__ void write_shared(int position) {
     shared[position] = 1;
 }
 
+// The block writes a number per thread, and one thread reads another byte.
+extern "C" __global__ void read_shared(int position, int *value) {
+    DYNAMIC_SHARED(shared);
+    reinterpret_cast<int *>(shared)[threadIdx.x] = threadIdx.x;
+    __syncthreads();
+    if (threadIdx.x == 7) *value = shared[position];
+}
+
+extern "C" __global__ void read_static(int position, int *value) {
+    __shared__ int fixed[64];
+    if (threadIdx.x < 32) fixed[threadIdx.x] = threadIdx.x;
+    __syncthreads();
+    if (threadIdx.x == 7) *value = fixed[position];
+}
+
 extern "C" __global__ void write_global(float *values, int position) { values[position] = -1; }
 
 // The contents of shared memory before a block writes to it.

@@ -44,8 +44,8 @@ struct dim3 {
     struct alignas(16) name##4 {                                                                                     \
         type x, y, z, w;                                                                                             \
     };                                                                                                               \
-    inline name##2 make_##name##2(type x, type y) { return {x, y}; }                                                 \
-    inline name##4 make_##name##4(type x, type y, type z, type w) { return {x, y, z, w}; }
+    EMULATOR inline name##2 make_##name##2(type x, type y) { return {x, y}; }                                                 \
+    EMULATOR inline name##4 make_##name##4(type x, type y, type z, type w) { return {x, y, z, w}; }
 
 VECTORS(int, int)
 VECTORS(unsigned, uint)
@@ -53,16 +53,21 @@ VECTORS(float, float)
 VECTORS(double, double)
 #undef VECTORS
 
+EMULATOR inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned shift)
+{
+    return static_cast<unsigned>((static_cast<unsigned long long>(high) << 32 | low) >> (shift & 31));
+}
+
 // ---- Memory --------------------------------------------------------------------------------------------------------
 
 template <class T>
-inline T __ldg(const T* address)
+EMULATOR inline T __ldg(const T* address)
 {
     return *address;
 }
 
-inline void __threadfence() { emulation::yield(); }
-inline void __threadfence_block() { emulation::yield(); }
+EMULATOR inline void __threadfence() { emulation::yield(); }
+EMULATOR inline void __threadfence_block() { emulation::yield(); }
 
 namespace emulation {
 
@@ -78,7 +83,7 @@ template <class T>
 constexpr bool is_atomic_integer = is_one_of<T, int, unsigned, unsigned long long>;
 
 template <class T, class Update>
-inline T update(T* address, Update update)
+EMULATOR inline T update(T* address, Update update)
 {
     yield();
     const T before = *address;
@@ -89,7 +94,7 @@ inline T update(T* address, Update update)
 }  // namespace emulation
 
 template <class T>
-inline T atomicAdd(T* address, typename emulation::Same<T>::Type value)
+EMULATOR inline T atomicAdd(T* address, typename emulation::Same<T>::Type value)
 {
     static_assert(emulation::is_atomic_integer<T> || emulation::is_one_of<T, float, double>, "no such atomicAdd");
     return emulation::update(address, [=](T before) { return before + value; });
@@ -97,7 +102,7 @@ inline T atomicAdd(T* address, typename emulation::Same<T>::Type value)
 
 #define ATOMIC(name, result)                                                                                         \
     template <class T>                                                                                               \
-    inline T name(T* address, typename emulation::Same<T>::Type value)                                               \
+    EMULATOR inline T name(T* address, typename emulation::Same<T>::Type value)                                               \
     {                                                                                                                \
         static_assert(emulation::is_atomic_integer<T>, "no such " #name);                                            \
         return emulation::update(address, [=]([[maybe_unused]] T before) { return result; });                        \
@@ -109,7 +114,7 @@ ATOMIC(atomicExch, value)
 #undef ATOMIC
 
 template <class T>
-inline T atomicCAS(T* address, typename emulation::Same<T>::Type expected, typename emulation::Same<T>::Type value)
+EMULATOR inline T atomicCAS(T* address, typename emulation::Same<T>::Type expected, typename emulation::Same<T>::Type value)
 {
     static_assert(emulation::is_atomic_integer<T>, "no such atomicCAS");
     return emulation::update(address, [=](T before) { return before == expected ? value : before; });
@@ -118,22 +123,22 @@ inline T atomicCAS(T* address, typename emulation::Same<T>::Type expected, typen
 // ---- Barriers ------------------------------------------------------------------------------------------------------
 // Calls are distinguished by the line of the caller, from a default argument.
 
-inline void __syncthreads(int line = __builtin_LINE())
+EMULATOR inline void __syncthreads(int line = __builtin_LINE())
 {
     emulation::meet_block("__syncthreads", false, line);
 }
 
-inline int __syncthreads_or(int predicate, int line = __builtin_LINE())
+EMULATOR inline int __syncthreads_or(int predicate, int line = __builtin_LINE())
 {
     return emulation::meet_block("__syncthreads_or", predicate, line) > 0;
 }
 
-inline int __syncthreads_and(int predicate, int line = __builtin_LINE())
+EMULATOR inline int __syncthreads_and(int predicate, int line = __builtin_LINE())
 {
     return emulation::meet_block("__syncthreads_and", !predicate, line) == 0;
 }
 
-inline int __syncthreads_count(int predicate, int line = __builtin_LINE())
+EMULATOR inline int __syncthreads_count(int predicate, int line = __builtin_LINE())
 {
     return emulation::meet_block("__syncthreads_count", predicate, line);
 }
@@ -144,7 +149,7 @@ namespace emulation {
 
 // Combines the values of the lanes in the order of the lanes; every lane gets the result.
 template <class T, class Combine>
-inline void fold(Thread* threads, unsigned lanes, Combine combine)
+EMULATOR inline void fold(Thread* threads, unsigned lanes, Combine combine)
 {
     T total = static_cast<T>(threads[lowest(lanes)].value);
     for (unsigned rest = lanes & (lanes - 1); rest; rest &= rest - 1) {
@@ -154,7 +159,7 @@ inline void fold(Thread* threads, unsigned lanes, Combine combine)
 }
 
 // A lane that has exited provides NaN.
-inline void gather(Thread* threads, unsigned lanes)
+EMULATOR inline void gather(Thread* threads, unsigned lanes)
 {
     for (unsigned rest = lanes; rest; rest &= rest - 1) {
         Thread& thread = threads[lowest(rest)];
@@ -163,7 +168,7 @@ inline void gather(Thread* threads, unsigned lanes)
 }
 
 template <class T>
-inline T shuffle(Call call, T value, unsigned source, int width)
+EMULATOR inline T shuffle(Call call, T value, unsigned source, int width)
 {
     static_assert(is_one_of<T, int, unsigned, long, unsigned long, long long, unsigned long long, float, double>,
                   "no shuffle of this type");
@@ -176,7 +181,7 @@ inline T shuffle(Call call, T value, unsigned source, int width)
 }
 
 // The lanes in whose calls the predicate holds.
-inline unsigned vote(Call call, bool predicate)
+EMULATOR inline unsigned vote(Call call, bool predicate)
 {
     const Word bit = Word(predicate) << block.thread->lane;
     return static_cast<unsigned>(meet_warp(call, bit, 0, [](Thread* threads, unsigned lanes) {
@@ -186,20 +191,20 @@ inline unsigned vote(Call call, bool predicate)
 
 }  // namespace emulation
 
-inline void __syncwarp(unsigned mask = 0xffffffff, int line = __builtin_LINE())
+EMULATOR inline void __syncwarp(unsigned mask = 0xffffffff, int line = __builtin_LINE())
 {
     emulation::meet_warp({"__syncwarp", line, mask}, 0, 0, [](emulation::Thread*, unsigned) {});
 }
 
 template <class T>
-inline T __shfl_sync(unsigned mask, T value, int source, int width = 32, int line = __builtin_LINE())
+EMULATOR inline T __shfl_sync(unsigned mask, T value, int source, int width = 32, int line = __builtin_LINE())
 {
     const int first = emulation::block.thread->lane & -width;
     return emulation::shuffle({"__shfl_sync", line, mask}, value, first | (source & (width - 1)), width);
 }
 
 template <class T>
-inline T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, int line = __builtin_LINE())
+EMULATOR inline T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, int line = __builtin_LINE())
 {
     const unsigned lane = emulation::block.thread->lane, first = lane & -width;
     const unsigned source = delta <= lane - first ? lane - delta : lane;
@@ -207,7 +212,7 @@ inline T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, 
 }
 
 template <class T>
-inline T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, int line = __builtin_LINE())
+EMULATOR inline T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, int line = __builtin_LINE())
 {
     const unsigned lane = emulation::block.thread->lane, last = lane | (width - 1);
     const unsigned source = delta <= last - lane ? lane + delta : lane;
@@ -215,31 +220,31 @@ inline T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32
 }
 
 template <class T>
-inline T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32, int line = __builtin_LINE())
+EMULATOR inline T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32, int line = __builtin_LINE())
 {
     const unsigned lane = emulation::block.thread->lane, last = lane | (width - 1), other = lane ^ bits;
     const unsigned source = other <= last ? other : lane;
     return emulation::shuffle({"__shfl_xor_sync", line, mask}, value, source, width);
 }
 
-inline unsigned __ballot_sync(unsigned mask, int predicate, int line = __builtin_LINE())
+EMULATOR inline unsigned __ballot_sync(unsigned mask, int predicate, int line = __builtin_LINE())
 {
     return emulation::vote({"__ballot_sync", line, mask}, predicate);
 }
 
-inline int __any_sync(unsigned mask, int predicate, int line = __builtin_LINE())
+EMULATOR inline int __any_sync(unsigned mask, int predicate, int line = __builtin_LINE())
 {
     return emulation::vote({"__any_sync", line, mask}, predicate) != 0;
 }
 
-inline int __all_sync(unsigned mask, int predicate, int line = __builtin_LINE())
+EMULATOR inline int __all_sync(unsigned mask, int predicate, int line = __builtin_LINE())
 {
     return emulation::vote({"__all_sync", line, mask}, !predicate) == 0;
 }
 
 #if __CUDA_ARCH__ >= 800
 #define REDUCE(name, type, combined)                                                                                 \
-    inline type name(unsigned mask, type value, int line = __builtin_LINE())                                         \
+    EMULATOR inline type name(unsigned mask, type value, int line = __builtin_LINE())                                         \
     {                                                                                                                \
         const auto reduce = [](emulation::Thread* threads, unsigned lanes) {                                         \
             emulation::fold<type>(threads, lanes, [](type a, type b) { return combined; });                          \
@@ -280,7 +285,7 @@ struct Invocation {
 };
 
 template <class... Parameters>
-inline void invoke(void (*kernel)(Parameters...), [[maybe_unused]] Arguments arguments)
+EMULATOR inline void invoke(void (*kernel)(Parameters...), [[maybe_unused]] Arguments arguments)
 {
     Invocation{kernel, arguments.take<Parameters>()...};
 }
@@ -300,7 +305,7 @@ constexpr char letter(T**)
 }
 
 template <class... Parameters>
-inline const char* signature(void (*)(Parameters...))
+EMULATOR inline const char* signature(void (*)(Parameters...))
 {
     static const char letters[] = {letter(static_cast<Parameters*>(nullptr))..., '\0'};
     return letters;

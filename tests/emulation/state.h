@@ -116,7 +116,7 @@ struct Block {
 static Block block;
 static Stacks<max_threads> stacks;
 
-inline unsigned number(const Thread& thread)
+EMULATOR inline unsigned number(const Thread& thread)
 {
     return static_cast<unsigned>(&thread - block.threads);
 }
@@ -124,7 +124,7 @@ inline unsigned number(const Thread& thread)
 // ---- Errors --------------------------------------------------------------------------------------------------------
 
 // Returns to the launcher; the fibres of the block are never resumed.
-[[noreturn]] inline void abandon_block()
+[[noreturn]] EMULATOR inline void abandon_block()
 {
     switch_fibre(block.thread->fibre, block.launcher);
     __builtin_unreachable();
@@ -135,13 +135,14 @@ struct CallText {
 
     explicit CallText(Call call)
     {
-        if (call.mask) snprintf(text, sizeof text, "%s(0x%08x) at line %d", call.name, call.mask, call.line);
+        if (!call.line) snprintf(text, sizeof text, "%s", call.name);
+        else if (call.mask) snprintf(text, sizeof text, "%s(0x%08x) at line %d", call.name, call.mask, call.line);
         else snprintf(text, sizeof text, "%s at line %d", call.name, call.line);
     }
 };
 
 // Out of line, like everything that ends a launch: fibres switch faster if their frames are small.
-[[noreturn, gnu::noinline, gnu::cold, gnu::format(printf, 2, 3)]] inline void fail(Call call, const char* format, ...)
+[[noreturn, gnu::noinline, gnu::cold, gnu::format(printf, 2, 3)]] EMULATOR inline void fail(Call call, const char* format, ...)
 {
     message.append("block %u, thread %u: %s: ", block.index.x, number(*block.thread), CallText(call).text);
     va_list values;
@@ -151,17 +152,17 @@ struct CallText {
     abandon_block();
 }
 
-[[noreturn, gnu::noinline, gnu::cold]] inline void report_divergence(Call call, Call other)
+[[noreturn, gnu::noinline, gnu::cold]] EMULATOR inline void report_divergence(Call call, Call other)
 {
     fail(call, "others wait in %s", CallText(other).text);
 }
 
-inline bool same_state(const Thread& a, const Thread& b)
+EMULATOR inline bool same_state(const Thread& a, const Thread& b)
 {
     return a.exited == b.exited && (a.exited || (a.call == b.call && a.call.line == b.call.line));
 }
 
-[[noreturn, gnu::noinline, gnu::cold]] inline void report_deadlock()
+[[noreturn, gnu::noinline, gnu::cold]] EMULATOR inline void report_deadlock()
 {
     message.append("deadlock in block %u", block.index.x);
     for (unsigned first = 0, next = 0; first < block.size.x; first = next) {

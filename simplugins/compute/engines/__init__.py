@@ -10,7 +10,7 @@ from simplugins._common import gpu
 from simplugins.activations.activations import Activations
 from simplugins.matching.matcher import Matcher
 
-ENGINES = ("auto", "cpu", "cuda")
+ENGINES = ("auto", "cpu", "cuda", "cuda:all")
 PRECISIONS = ("float32", "float16x3", "tf32")
 
 
@@ -20,13 +20,13 @@ def check_engine(engine: str, precision: str | None = None) -> None:
     Raises
     ------
     ValueError
-        If a name is unknown, or the engine is "cuda" and no GPU can be used.
+        If a name is unknown, or the engine is "cuda" or "cuda:all" and no GPU can be used.
     """
     check_names(engine, precision)
-    if engine == "cuda":
+    if engine.startswith("cuda"):
         reason = gpu.why_unusable()
         if reason:
-            raise ValueError(f"engine 'cuda' cannot be used here: {reason}")
+            raise ValueError(f"engine {engine!r} cannot be used here: {reason}")
 
 
 def check_names(engine: str, precision: str | None = None) -> None:
@@ -61,7 +61,7 @@ def check_precision(precision: str, engine: str, *activations: Activations) -> N
 
 
 def choose_engine(engine: str, matcher: Matcher) -> str:
-    """Return "cpu" or "cuda"; "auto" becomes "cuda" if a GPU can be used and there is a CUDA kernel for the matcher."""
+    """Return the engine; "auto" becomes "cuda" if a GPU can be used and there is a CUDA kernel for the matcher."""
     if engine != "auto":
         return engine
     if gpu.why_unusable() is not None:

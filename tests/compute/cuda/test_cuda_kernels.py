@@ -15,7 +15,9 @@ from simplugins.compute.engines.cuda.launcher import Batch
 from simplugins.compute.engines.cuda.programs import Program
 
 FLOAT, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
-SIZES = [(1, 1), (1, 7), (2, 2), (5, 5), (31, 31), (32, 40), (33, 33), (49, 49), (64, 66), (80, 80), (100, 131)]
+SMALL_SIZES = [(1, 1), (1, 7), (2, 2), (5, 5), (31, 31), (32, 40), (33, 33), (9, 62), (49, 49), (63, 63), (64, 64)]
+"""These have an assignment kernel of their own in float32."""
+SIZES = [(1, 1), (2, 2), (5, 64), (33, 33), (64, 66), (80, 80), (100, 131)]
 LARGE_SIZES = [(196, 196), (260, 260), (250, 300), (520, 520)]
 
 KINDS = {
@@ -80,7 +82,24 @@ def check_solved(device, affinities, dtype, real):
 @pytest.mark.parametrize(("dtype", "real"), [(FLOAT, FLOAT), (FLOAT, DOUBLE), (DOUBLE, DOUBLE)], ids=str)
 def test_assignments_are_optimal_with_tight_bounds(device, kind, dtype, real):
     rng = np.random.default_rng(len(kind))
+    check_solved(device, [KINDS[kind](rng, *size) for size in SMALL_SIZES], dtype, real)
     check_solved(device, [KINDS[kind](rng, *size) for size in SIZES], dtype, real)
+
+
+@pytest.mark.parametrize("sizes", [SMALL_SIZES, SIZES, [(240, 240), (250, 300)]], ids=["small", "middle", "large"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_shared_memory_is_read_only_where_it_was_written(sizes, seed):
+    rng, device = np.random.default_rng(0), EmulatedDevice(seed=seed, checked=True)
+    check_solved(device, [KINDS["ties" if seed else "rectified"](rng, *size) for size in sizes], FLOAT, FLOAT)
+
+
+def test_affinities_near_the_limits_of_floats_have_no_bound(device):
+    """So that they are solved again with float64 prices."""
+    affinities = [np.where(np.random.default_rng(0).random((n, n)) < 0.5, 3e38, -3e38) for n in (5, 64)]
+    with device:
+        solved, columns = solve(device, [a.astype(np.float32) for a in affinities], FLOAT, FLOAT)
+    assert not (solved.upper - solved.values <= 1e-5 * solved.magnitudes).any()
+    assert all(set(assignment) == set(range(len(assignment))) for assignment in columns)
 
 
 @pytest.mark.parametrize("kind", ["rectified", "ties", "normal"])
@@ -127,6 +146,7 @@ def test_results_do_not_depend_on_the_order_of_threads(arch, seed):
 
 
 PASSAGES = {
+    "before the last assignment": ("assignment", "advance(i, next, evicted);\n        }\n        barrier();"),
     "of a sum": ("assignment", "if (lane() == 0) by_warp[warp()] = total;\n        __syncthreads();"),
     "after a path": ("assignment", "flip(source, sink);\n        barrier();"),
     "before ranking": ("greedy", "problem_columns[i] = -1;\n    barrier();"),

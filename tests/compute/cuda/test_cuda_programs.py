@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 from nvrtc import PACKAGES, compile_kernel
 
+from simplugins.compute.engines.cuda.pair_programs import PAIRS, RESULTS
 from simplugins.compute.engines.cuda.programs import LARGEST, program_for
 from simplugins.compute.engines.cuda.reductions import reduction_program
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the compiler's wheels are for Linux")
 
 FLOAT, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
-ARCHITECTURES = ["sm_75", "sm_80", "sm_90"]
-SIZES = [49, 80, 196, 256, 512, 784, 3136, LARGEST]
+ARCHITECTURES = ["sm_75", "sm_80", "sm_90", "sm_100", "sm_120"]
+SIZES = [49, 80, 196, 256, 512, 784, 1369, 3136, LARGEST]
 REGISTERS = 65536
 """Registers per multiprocessor on all of these architectures."""
 
@@ -27,13 +28,14 @@ def programs(sizes):
     kinds = [("assignment", FLOAT, FLOAT), ("assignment", FLOAT, DOUBLE), ("assignment", DOUBLE, DOUBLE)]
     kinds += [("greedy", FLOAT, FLOAT), ("greedy", DOUBLE, DOUBLE)]
     matching = [program_for(kernel, size, *types) for size in sizes for kernel, *types in kinds]
+    matching += [PAIRS, RESULTS]
     return matching + [reduction_program(size, dtype) for size in sizes for dtype in (FLOAT, DOUBLE)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("cuda", "architectures", "sizes"),
-    [("CUDA 12", ARCHITECTURES, SIZES), ("CUDA 13", ["sm_90"], [49, 196, 784, LARGEST])],
+    [("CUDA 12", ARCHITECTURES, SIZES), ("CUDA 13", ["sm_90", "sm_120"], [49, 196, 784, LARGEST])],
     ids=list(PACKAGES),
 )
 def test_cuda_kernels_compile_without_spills_or_warnings(cuda, architectures, sizes):
@@ -45,15 +47,14 @@ def test_cuda_kernels_compile_without_spills_or_warnings(cuda, architectures, si
         assert code.spilled_bytes == 0, where
         assert code.registers <= 128, where
         assert code.registers * program.threads <= REGISTERS, where
-        # Turing fits only 16 blocks per multiprocessor, about which the compiler warns.
-        assert architecture == "sm_75" or not code.warnings, where
+        assert not code.warnings, where
 
 
 def test_enough_small_problems_are_resident_to_hide_latency():
-    """If rows are read from global memory, registers leave room for at least 28 warps."""
-    for size in (80, 200, 256):
+    """If rows are read from global memory, registers leave room for at least 28 warps, in most cases for 32."""
+    for size, warps in ((80, 32), (196, 32), (256, 28)):
         code = compile_kernel(program_for("assignment", size, FLOAT, FLOAT).source, "sm_90", "CUDA 12")
-        assert REGISTERS // (32 * code.registers) >= 28
+        assert REGISTERS // (32 * code.registers) >= warps
 
 
 def test_shared_memory_fits():

@@ -124,6 +124,38 @@ class TestErrors:
             device.launch(KERNELS, "write_shared", 2, 32, [np.int32(position)], shared=101)
         assert self.works(device)
 
+    @pytest.mark.parametrize(
+        ("position", "shared", "error"),
+        [
+            (0, 128, None),
+            (127, 128, None),
+            (128, 128, "read: 1 bytes at 128, outside of the block's 128 bytes"),
+            (-1, 128, "read: 1 bytes at -1, outside"),
+            (50_000, 128, "read: 1 bytes at 50000, outside"),
+            (128, 140, "read: 1 bytes at 128 of shared memory that no thread has written"),
+            (0, 127, "write: 4 bytes at 124, outside of the block's 127 bytes"),
+        ],
+    )
+    def test_checked_devices_find_wrong_accesses_to_dynamic_shared_memory(self, position, shared, error):
+        device = EmulatedDevice(checked=True)
+        value = device.empty(1, np.int32)
+        arguments = [np.int32(position), value]
+        if error is None:
+            device.launch(KERNELS, "read_shared", 2, 32, arguments, shared=shared)
+            assert value == (position // 4 if position % 4 == 0 else 0)
+        else:
+            with pytest.raises(EmulationError, match=error):
+                device.launch(KERNELS, "read_shared", 2, 32, arguments, shared=shared)
+            assert self.works(device)
+
+    def test_checked_devices_find_reads_of_static_shared_memory_that_was_never_written(self):
+        device = EmulatedDevice(checked=True)
+        value = device.empty(1, np.int32)
+        device.launch(KERNELS, "read_static", 2, 32, [np.int32(31), value])
+        assert value == 31
+        with pytest.raises(EmulationError, match=r"thread 7: read: 4 bytes at \d+ of shared memory that no thread"):
+            device.launch(KERNELS, "read_static", 2, 32, [np.int32(32), value])
+
     @pytest.mark.parametrize(("position", "side"), [(-1, "before"), (-16, "before"), (10, "after"), (25, "after")])
     def test_global_memory_out_of_bounds(self, device, position, side):
         values = device.empty((5, 2), np.float32)

@@ -123,14 +123,38 @@ def test_bfloat16_is_supported(maps):
     np.testing.assert_allclose(simplugins.compute_rsm(tensor.cuda()), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_memory_is_freed(maps):
+@pytest.mark.parametrize("measure", ["semantic-cosine", "semantic-rbf", "spatio-semantic-cosine", "max-sim-cosine"])
+def test_memory_is_kept_for_the_next_call_and_freed_on_request(maps, measure):
     import cupy
 
-    simplugins.compute_rsm(maps, engine="cuda")
-    gc.collect()
     pool = cupy.get_default_memory_pool()
+    simplugins.free_gpu_memory()
+    simplugins.compute_rsm(maps, measure, engine="cuda")
+    gc.collect()
+    kept = pool.total_bytes()
     assert pool.used_bytes() == 0
+    assert kept > 0
+    for _ in range(2):
+        simplugins.compute_rsm(maps, measure, engine="cuda")
+    gc.collect()
+    assert pool.total_bytes() == kept
+    simplugins.free_gpu_memory()
     assert pool.total_bytes() == 0
+
+
+@pytest.mark.parametrize("layout", ["nd", "ntd", "nchw"])
+def test_arrays_in_host_memory_are_uploaded_as_they_are(maps, layout):
+    import torch
+
+    arrays_of = {"nd": maps.reshape(20, 30), "ntd": maps.reshape(5, 20, 6), "nchw": maps}
+    array = arrays_of[layout]
+    for given in (array.astype(np.float16), array.astype(np.float64), (100 * array).astype(np.int16), array[::2, ::-1]):
+        expected = simplugins.compute_rsm(given, layout=layout, engine="cpu")
+        for source in (given, torch.from_numpy(np.ascontiguousarray(given))):
+            np.testing.assert_allclose(simplugins.compute_rsm(source, layout=layout), expected, rtol=1e-5, atol=1e-6)
+    tensor = torch.from_numpy(array).bfloat16()
+    expected = simplugins.compute_rsm(tensor, layout=layout, engine="cpu")
+    np.testing.assert_allclose(simplugins.compute_rsm(tensor, layout=layout), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_limited_memory_pool_suffices(maps):

@@ -12,7 +12,7 @@ from simplugins import Partial
 from simplugins.activations.activations import Activations
 from simplugins.compute.engines import choose_engine, cpu
 from simplugins.compute.engines.cuda import engine, one_pair
-from simplugins.compute.engines.cuda.engine import FINE_ENOUGH
+from simplugins.compute.engines.cuda.pair_problems import FINE_ENOUGH
 from simplugins.compute.engines.cuda.tasks import largest_number
 from simplugins.matching.certificates import match_and_certify
 

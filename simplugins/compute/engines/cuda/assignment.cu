@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Optimal assignment of each problem's rows to columns, with an upper bound. Appended to block.cu.
+// Optimal assignment of each problem's rows to columns, with an upper bound. Appended to block.cu and auctions.cu.
 //
 // The stages are those of the CPU's solver (simplugins/matching/linear_assignment.py): starting prices from row and
 // column means, auctions with falling bid increments, an auction without increment, shortest augmenting paths. Here
 // they run on floats. A final pass over the affinities bounds the optimum by the dual prices, which also covers
 // rounding.
-//
-// Each thread keeps the prices of its columns in registers. During an auction no other thread accesses their entries
-// of `row_of`, so one barrier per bid suffices.
 
 #define SAMPLED 4              // starting prices are computed from every fourth row
 #define SPAN_OF_TYPICAL 4      // as in simplugins/matching/starting_prices.py
@@ -20,67 +17,34 @@
 
 __device__ __forceinline__ REAL steps_of_auction(int auction) { return auction == 0 ? 5 : auction == 1 ? 20 : 60; }
 
-struct Assignment {
-    Problem problem;
-    Block block;
-    REAL price[SLOTS];
-    unsigned assigned;  // bit k: the column of slot k is assigned
-    REAL *prices;       // this and the following arrays are in shared memory
-    short *row_of, *column_of, *queue, *predecessors;
+struct Assignment : Auction {
+    REAL *prices;  // this and the following arrays are in shared memory
+    short *column_of, *predecessors;
 
-    __device__ __forceinline__ int column(int k) const { return k * THREADS + (int)threadIdx.x; }
-    __device__ __forceinline__ bool exists(int k) const { return column(k) < problem.columns; }
-    __device__ __forceinline__ bool owns(int j) const { return j % THREADS == (int)threadIdx.x; }
     __device__ __forceinline__ bool square() const { return problem.rows == problem.columns; }
-
-    // The ticket of the best of the thread's slots that tie, given as bits.
-    __device__ __forceinline__ unsigned thread_ticket(unsigned ties) const {
-        if (!ties) return NO_TICKET;
-        unsigned open = ties & ~assigned;
-        int j = column(__ffs(open ? open : ties) - 1);
-        return ticket(j, open ? -1 : row_of[j]);
-    }
-
-    // The best two affinities minus prices of a row, among the thread's columns.
-    __device__ __forceinline__ Best thread_best(int i) const {
-        const ENTRY *row = problem.row(i);
-        REAL profit[SLOTS];
-        Best best = no_best();
-#pragma unroll
-        for (int k = 0; k < SLOTS; k++) profit[k] = exists(k) ? (REAL)row[column(k)] - price[k] : -INFINITE;
-#pragma unroll
-        for (int k = 0; k < SLOTS; k++) {
-            best.second = fmax(best.second, fmin(best.first, profit[k]));
-            best.first = fmax(best.first, profit[k]);
-        }
-        unsigned ties = 0;
-#pragma unroll
-        for (int k = 0; k < SLOTS; k++) ties |= (unsigned)(exists(k) && profit[k] == best.first) << k;
-        best.ticket = thread_ticket(ties);
-        return best;
-    }
 
     // Set starting prices, which would be optimal if each affinity were the product of one number per row and one per
     // column; estimated from a sample of rows. Returns the span of affinities, of which bid increments are shares.
     __device__ __forceinline__ REAL set_starting_prices() {
-        REAL mean[SLOTS], top[SLOTS], least = INFINITE;
+        REAL mean[SLOTS], top[SLOTS], lowest = INFINITE;
         REAL share = (REAL)1 / ((problem.rows + SAMPLED - 1) / SAMPLED);
         double part = 1.0 / problem.columns;
         double rows_mean = 0, rows_square = 0;
 #pragma unroll
         for (int k = 0; k < SLOTS; k++) mean[k] = 0, top[k] = -INFINITE;
         for (int i = 0; i < problem.rows; i += SAMPLED) {
-            const ENTRY *row = problem.row(i);
+            COUNT(sampled_row);
+            ENTRY entries[SLOTS];
+            read<false>(i, entries);
             REAL sum = 0;
 #pragma unroll
-            for (int k = 0; k < SLOTS; k++)
-                if (exists(k)) {
-                    REAL entry = (REAL)row[column(k)];
-                    sum += entry;
-                    mean[k] += entry * share;
-                    top[k] = fmax(top[k], entry);
-                    least = fmin(least, entry);
-                }
+            for (int k = 0; k < SLOTS; k++) {
+                REAL entry = (REAL)entries[k];
+                sum += entry;
+                mean[k] += entry * share;
+                top[k] = fmax(top[k], entry);
+                if (present >> k & 1) lowest = fmin(lowest, entry);
+            }
             double row_mean = block.sum(sum) * part;
             rows_mean += row_mean * share;
             rows_square += row_mean * row_mean * share;
@@ -101,10 +65,11 @@ struct Assignment {
 #pragma unroll
         for (int k = 0; k < SLOTS; k++) {
             double deviation = mean[k] - centre;
-            price[k] = near && exists(k) ? (REAL)(deviation + slope * deviation * deviation) : 0;
+            price[k] = !exists(k) ? INFINITE : near ? (REAL)(deviation + slope * deviation * deviation) : 0;
         }
         settle();
-        REAL range = block.max(highest) + block.max(-least);
+        least = -block.max(-lowest);
+        range = block.max(highest) - least;
         REAL typical = (REAL)(block.sum(above) / problem.columns);
         return fmin(range, SPAN_OF_TYPICAL * typical);
     }
@@ -118,44 +83,6 @@ struct Assignment {
         lowest = -block.max(-lowest);
 #pragma unroll
         for (int k = 0; k < SLOTS; k++) price[k] -= lowest;
-    }
-
-    // Let unassigned rows bid for their best column until all are assigned or the budget of bids is spent. A bid raises
-    // the column's price to the point where the row would be indifferent to its second best, plus the increment.
-    __device__ __forceinline__ void run_auction(REAL increment, int budget) {
-        assigned = 0;
-#pragma unroll
-        for (int k = 0; k < SLOTS; k++)
-            if (exists(k)) row_of[column(k)] = -1;
-        for (int i = threadIdx.x; i < problem.rows; i += THREADS) queue[i] = (short)i;  // read after a barrier
-        int waiting = problem.rows - 1, head = 1, tail = 0, i = 0;
-        for (; budget > 0; budget--) {
-            Best best = block.best<true>(thread_best(i));
-            int j = column_of_ticket(best.ticket), evicted = holder_of_ticket(best.ticket);
-            if (owns(j)) accept_bid(j, i, problem.columns > 1 ? best.first - best.second + increment : increment);
-            if (waiting == 0) {
-                if (evicted < 0) return;
-                i = evicted;
-                continue;
-            }
-            i = queue[head];  // written before the barrier of the previous bid
-            head = head + 1 < problem.rows ? head + 1 : 0;
-            if (evicted < 0) {
-                waiting--;
-            } else {
-                if (threadIdx.x == 0) queue[tail] = (short)evicted;
-                tail = tail + 1 < problem.rows ? tail + 1 : 0;
-            }
-        }
-    }
-
-    // Assign the thread's column j to row i, and raise its price.
-    __device__ __forceinline__ void accept_bid(int j, int i, REAL raise) {
-        row_of[j] = (short)i;
-        assigned |= 1u << j / THREADS;
-#pragma unroll
-        for (int k = 0; k < SLOTS; k++)
-            if (k == j / THREADS) price[k] += raise;
     }
 
     // Share the result of the last auction, and assign each unassigned row along a shortest augmenting path.
@@ -181,16 +108,21 @@ struct Assignment {
         unsigned closed = 0;
 #pragma unroll
         for (int k = 0; k < SLOTS; k++) distance[k] = INFINITE, predecessor[k] = source;
-        REAL dual = block.max(thread_best(source).first), nearest = 0;
+        COUNT(search);
+        ENTRY entries[SLOTS];
+        read<false>(source, entries);
+        REAL dual = highest_profit(entries), nearest = 0;
         int i = source, sink;
         while (true) {
-            Best best = block.best<false>(thread_nearest(i, dual, nearest, closed, distance, predecessor));
-            nearest = -best.first;
+            COUNT(step);
+            Nearest best = block.nearest(thread_nearest(entries, i, dual, nearest, closed, distance, predecessor));
+            nearest = best.distance;
             sink = column_of_ticket(best.ticket);
             if (owns(sink)) closed |= 1u << sink / THREADS;
             i = holder_of_ticket(best.ticket);
             if (i < 0) break;
             dual = problem.at(i, sink) - prices[sink];
+            read<false>(i, entries);
         }
 #pragma unroll
         for (int k = 0; k < SLOTS; k++)
@@ -204,26 +136,31 @@ struct Assignment {
         barrier();
     }
 
-    // Relax the thread's open columns from a row at distance `nearest`, and return the nearest of them (as the largest
-    // of negative distances).
-    __device__ __forceinline__ Best thread_nearest(int i, REAL dual, REAL nearest, unsigned closed, REAL *distance,
-                                                int *predecessor) const {
-        const ENTRY *row = problem.row(i);
-        REAL least = INFINITE;
+    __device__ __forceinline__ REAL highest_profit(const ENTRY *entries) {
+        REAL highest = -INFINITE;
 #pragma unroll
-        for (int k = 0; k < SLOTS; k++)
-            if (exists(k) && !(closed >> k & 1)) {
-                REAL slack = dual - ((REAL)row[column(k)] - price[k]);
-                REAL through = nearest + fmax(slack, (REAL)0);
-                if (through < distance[k]) distance[k] = through, predecessor[k] = i;
-                least = fmin(least, distance[k]);
-            }
+        for (int k = 0; k < SLOTS; k++) highest = fmax(highest, (REAL)entries[k] - price[k]);
+        return block.max(highest);
+    }
+
+    // Relax the thread's open columns from row i at distance `nearest`, and return the nearest of them.
+    __device__ __forceinline__ Nearest thread_nearest(const ENTRY *entries, int i, REAL dual, REAL nearest,
+                                                      unsigned closed, REAL *distance, int *predecessor) const {
+        REAL least_open = INFINITE, open[SLOTS];
+#pragma unroll
+        for (int k = 0; k < SLOTS; k++) {
+            REAL slack = dual - ((REAL)entries[k] - price[k]);
+            REAL through = nearest + fmax(slack, (REAL)0);
+            bool is_open = !(closed >> k & 1);
+            if (is_open && through < distance[k]) distance[k] = through, predecessor[k] = i;
+            open[k] = is_open ? distance[k] : INFINITE;
+            least_open = fmin(least_open, open[k]);
+        }
         unsigned ties = 0;
 #pragma unroll
-        for (int k = 0; k < SLOTS; k++)
-            ties |= (unsigned)(exists(k) && !(closed >> k & 1) && distance[k] == least) << k;
-        Best best = {-least, -least, thread_ticket(ties)};
-        return best;
+        for (int k = 0; k < SLOTS; k++) ties |= (unsigned)(open[k] == least_open) << k;
+        Nearest result = {least_open, thread_ticket(ties & present)};
+        return result;
     }
 
     // Assign each column of the path from `source` to `sink` to the row that precedes it.
@@ -239,17 +176,22 @@ struct Assignment {
     }
 
     __device__ __forceinline__ void solve() {
+        bool packed = false;
 #pragma unroll
-        for (int k = 0; k < SLOTS; k++) price[k] = 0;
+        for (int k = 0; k < SLOTS; k++) price[k] = exists(k) ? 0 : INFINITE;
         if (square()) {
             REAL span = set_starting_prices(), size = sqrt((REAL)problem.rows);
             for (int a = 0; a < AUCTIONS; a++) {
-                run_auction(span / (steps_of_auction(a) * size), BIDS_PER_ROW * problem.rows);
+                REAL increment = span / (steps_of_auction(a) * size);
+                packed = PACKED && range > 0;
+                if (packed) run_packed<false>((float)increment, BIDS_PER_ROW * problem.rows);
+                else run(increment, BIDS_PER_ROW * problem.rows);
                 settle();
                 if (steps_of_auction(a) >= (REAL)ENOUGH_STEPS * size) break;
             }
+            packed = packed && run_packed<true>(0, EXACT_BIDS_PER_ROW * problem.rows);
         }
-        run_auction(0, EXACT_BIDS_PER_ROW * problem.rows);
+        if (!packed) run(0, EXACT_BIDS_PER_ROW * problem.rows);
         augment_free_rows();
     }
 
@@ -268,8 +210,18 @@ struct Assignment {
         double bound = 0, magnitude = 0;
         for (int i = warp(); i < problem.rows; i += WARPS) {
             const ENTRY *row = problem.row(i);
+            COUNT(bounded_row);
             REAL most = -INFINITE;
+#if WARPS * SLOTS <= 8
+#pragma unroll
+            for (int k = 0; k < WARPS * SLOTS; k++) {
+                int j = lane() + 32 * k;
+                if (j < problem.columns) most = fmax(most, (REAL)row[j] - prices[j]);
+            }
+#else
+#pragma unroll 8
             for (int j = lane(); j < problem.columns; j += 32) most = fmax(most, (REAL)row[j] - prices[j]);
+#endif
             most = warp_max(most);
             if (lane() == 0) bound += most, magnitude += fabs((double)most);
         }
@@ -284,21 +236,22 @@ struct Assignment {
 // Dynamic shared memory: `prices`, three arrays of shorts, and the staged affinities, as counted by `shared_bytes` in
 // programs.py. Rows assigned to an affinity at or below `floor` are unmatched (column -1): with affinities raised to the
 // floor, the others are the best partial assignment above it. Its bound is that of all rows, less the unmatched ones.
-extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     assign(const AFFINITY *__restrict__ affinities, int64 stride, const int64 *__restrict__ problems, int capacity,
            double *__restrict__ values, double *__restrict__ magnitudes, double *__restrict__ uppers,
            int *__restrict__ columns, int64 columns_stride, double floor) {
-    __shared__ Exchange exchange;
+    __shared__ Exchange exchanges[2];
     DYNAMIC_SHARED(shared);
     Assignment solver;
     solver.prices = reinterpret_cast<REAL *>(shared);
     solver.row_of = reinterpret_cast<short *>(solver.prices + capacity);
     solver.column_of = solver.row_of + capacity;
-    solver.queue = solver.predecessors = solver.column_of + capacity;
-    solver.block.exchange = &exchange;
+    solver.predecessors = solver.column_of + capacity;
+    solver.queue.after = reinterpret_cast<unsigned short *>(solver.predecessors);
+    solver.block.exchanges = exchanges;
     solver.block.turn = 0;
-    REAL *staged = reinterpret_cast<REAL *>(solver.queue + capacity);
-    solver.problem = read_problem(affinities, stride, problems, staged);
+    REAL *staged = reinterpret_cast<REAL *>(solver.predecessors + capacity);
+    solver.set_problem(read_problem(affinities, stride, problems, staged));
     solver.solve();
 
     double value = 0, magnitude = 0, unmatched = 0;

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +13,10 @@ from simplugins.activations.activations import Activations
 from simplugins.compute.best_affinities import BestAffinities
 from simplugins.compute.engines.cuda import reductions
 from simplugins.compute.engines.cuda.device import Device, Precision
-from simplugins.compute.engines.cuda.device_blocks import DeviceBlock, scales_of
-from simplugins.compute.engines.cuda.launcher import Batch
-from simplugins.compute.engines.cuda.tasks import Pairs, make_pairs
-from simplugins.compute.engines.cuda.tile_run import Tile, TileRun, rounding_of
+from simplugins.compute.engines.cuda.device_blocks import scales_of
+from simplugins.compute.engines.cuda.pair_problems import Part
+from simplugins.compute.engines.cuda.pair_results import Tile
+from simplugins.compute.engines.cuda.tile_run import TileRun, rounding_of
 from simplugins.compute.job import TileResult
 
 
@@ -54,15 +53,14 @@ def best_matches(
     other = x if y is None else y
     with device:
         run = _Run(x, other, best, device=device, symmetric=y is None and best.both, precision=precision)
-        try:
-            run.work(progress)
-        finally:
-            run.release()
+        run.run(progress)
+        rounding = rounding_of(run.precision, x.channels)
+        result = run.result(rounding, keep=False)
     return best.result(
-        run.values,
+        result.values,
         x,
         other,
-        rounding=rounding_of(run.precision, x.channels),
+        rounding=rounding,
         symmetric=run.symmetric,
         engine="cuda",
         precision=run.precision,
@@ -74,6 +72,7 @@ class _Run(TileRun):
     """One computation."""
 
     with_diagonal = True
+    power_factor = 0
 
     def __init__(
         self,
@@ -96,52 +95,28 @@ class _Run(TileRun):
             scales=_unit_scales if best.affinity == "cosine" else scales_of,
         )
         reductions.check_size(device, max(int(x.positions.max()), int(y.positions.max())), self.dtype)
-        self.best, self.powers = best, (best.powers(x), best.powers(y))
-        self.last_pairs: tuple[Any, Any] = (None, None)
+        self.best = best
+        powers = self.x.exponents + best.powers(x), self.y.exponents + best.powers(y)
+        self.powers = [device.upload(side) for side in powers] if any(side.any() for side in powers) else None
 
-    def release(self) -> None:
-        """Free all device memory."""
-        self.last_pairs = (None, None)
-        super().release()
-
-    def start(self, tile: Tile) -> Callable[[], None]:
-        """Start the computation of a tile; return a function that waits for the results and writes them."""
+    def start(self, tile: Tile) -> Callable[[], bool]:
+        """Start a tile; return a function that waits for it."""
         rows, columns = self.x.block(tile.rows), self.y.block(tile.columns)
-        pairs, problems = self._pairs(tile, rows, columns)
-        i, j = np.divmod(pairs.numbers, len(columns.sizes))
-        scales, powers = self.best.scales(
-            (rows.exponents + self.powers[0][tile.rows])[i], (columns.exponents + self.powers[1][tile.columns])[j]
-        )
-        fetch = reductions.sum_maxima(
-            self.device,
-            Batch(self.affinities(rows, columns, False), problems, len(i), int(pairs.sizes.max())),
+        pairs, device = self.pairs(tile, rows, columns), self.device
+        powers = None if self.powers is None else [side[part] for side, part in zip(self.powers, tile, strict=True)]
+        distances = self.best.affinity == "distance"
+        results = device.empty((2, pairs.count), np.dtype(np.float64))
+        reductions.start(
+            device,
+            pairs.batch(Part("greedy"), 2, self.affinities(rows, columns, False)),
+            results,
             row_prices=rows.prices,
             column_prices=columns.prices,
-            scales=None if (scales == 1).all() else self.device.upload(scales.astype(self.dtype)),
+            scales=pairs.scales(powers, self.dtype) if distances and powers is not None else None,
         )
-        if (scales != 1).any():
-            self.device.retire()  # the CUDA kernel may still read the scales, which are dropped here
-
-        def finish() -> None:
-            of_rows, of_columns = fetch()
-            values = self.best.combined(of_rows, of_columns, (pairs.sizes[:, 0], pairs.sizes[:, 1]))
-            self.values[tile][i, j] = np.ldexp(values, powers)
-
-        return finish
-
-    def _pairs(self, tile: Tile, rows: DeviceBlock, columns: DeviceBlock) -> tuple[Pairs, Any]:
-        """Return the pairs of a tile, and their bounds on the device; those of the last equal tile are cached."""
-        selected = self.selected(tile)
-        key = selected.shape, bool(selected.all()), *(int(block.sizes[0]) for block in (rows, columns))
-        equal = all((block.sizes == block.sizes[0]).all() for block in (rows, columns))
-        if equal and self.last_pairs[0] == key:
-            return self.last_pairs[1]  # type: ignore[no-any-return]
-        pairs = make_pairs(selected, rows.offsets, columns.offsets)
-        bounds = np.stack([pairs.corners, pairs.corners + pairs.sizes], 2).reshape(len(pairs.numbers), 4)
-        result = pairs, self.device.upload(bounds)
-        self.device.retire()  # a running CUDA kernel may still read the problems dropped here
-        self.last_pairs = (key if equal else None, result)
-        return result
+        pairs.write_maxima(results, powers, means=self.best.affinity == "cosine", both=self.best.both, twice=distances)
+        fetch = device.download(results[0, :1])
+        return lambda: fetch() is not None
 
 
 def _unit_scales(activations: Activations) -> NDArray[np.int64]:

@@ -14,6 +14,25 @@
 #define DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
 #endif
 
+#ifndef COUNT
+#define COUNT(event)  // benchmarks count events by this
+#endif
+
+// The most blocks that a multiprocessor can hold, and a limit on registers such that RESIDENT fit if possible.
+#if __CUDA_ARCH__ < 800 || __CUDA_ARCH__ == 860
+#define MOST_BLOCKS 16
+#elif __CUDA_ARCH__ == 890 || __CUDA_ARCH__ >= 1200
+#define MOST_BLOCKS 24
+#else
+#define MOST_BLOCKS 32
+#endif
+#if (__CUDA_ARCH__ >= 1000 || __CUDA_ARCH__ < 800) && !STAGED
+#define FITTING (RESIDENT * 7 / 8 > 0 ? RESIDENT * 7 / 8 : 1)  // these need more registers
+#else
+#define FITTING RESIDENT
+#endif
+#define BLOCKS (FITTING < MOST_BLOCKS ? FITTING : MOST_BLOCKS)
+
 #define THREADS (32 * WARPS)
 #define EVERY_LANE 0xffffffffu
 
@@ -42,28 +61,38 @@ __device__ __forceinline__ void barrier() {
 __device__ __forceinline__ int lane() { return threadIdx.x & 31; }
 __device__ __forceinline__ int warp() { return threadIdx.x >> 5; }
 
-__device__ __forceinline__ unsigned warp_min(unsigned value) {
 #if __CUDA_ARCH__ >= 800
-    return __reduce_min_sync(EVERY_LANE, value);
+__device__ __forceinline__ unsigned warp_min(unsigned value) { return __reduce_min_sync(EVERY_LANE, value); }
+__device__ __forceinline__ unsigned warp_max(unsigned value) { return __reduce_max_sync(EVERY_LANE, value); }
+__device__ __forceinline__ int warp_max(int value) { return __reduce_max_sync(EVERY_LANE, value); }
 #else
-    for (int step = 16; step; step >>= 1) {
-        unsigned other = __shfl_xor_sync(EVERY_LANE, value, step);
-        value = other < value ? other : value;
-    }
+__device__ __forceinline__ unsigned warp_min(unsigned value) {
+    for (int step = 16; step; step >>= 1) value = min(value, __shfl_xor_sync(EVERY_LANE, value, step));
     return value;
+}
+__device__ __forceinline__ unsigned warp_max(unsigned value) {
+    for (int step = 16; step; step >>= 1) value = max(value, __shfl_xor_sync(EVERY_LANE, value, step));
+    return value;
+}
+__device__ __forceinline__ int warp_max(int value) {
+    for (int step = 16; step; step >>= 1) value = max(value, __shfl_xor_sync(EVERY_LANE, value, step));
+    return value;
+}
 #endif
+
+// The bits of a float as an integer that sorts alike; its own inverse.
+__device__ __forceinline__ int ordered(int bits) { return bits ^ (bits >> 31 & 0x7fffffff); }
+
+__device__ __forceinline__ float warp_max(float value) {
+    return __int_as_float(ordered(warp_max(ordered(__float_as_int(value)))));
+}
+// Of numbers that are not negative.
+__device__ __forceinline__ float warp_least(float value) { return __uint_as_float(warp_min(__float_as_uint(value))); }
+__device__ __forceinline__ double warp_least(double value) {
+    for (int step = 16; step; step >>= 1) value = fmin(value, __shfl_xor_sync(EVERY_LANE, value, step));
+    return value;
 }
 
-// The bits of a float as an unsigned integer that sorts alike.
-__device__ __forceinline__ unsigned ordered(float value) {
-    unsigned bits = __float_as_uint(value);
-    return bits ^ ((unsigned)((int)bits >> 31) | 0x80000000u);
-}
-__device__ __forceinline__ float unordered(unsigned key) {
-    return __uint_as_float(key & 0x80000000u ? key ^ 0x80000000u : ~key);
-}
-
-__device__ __forceinline__ float warp_max(float value) { return unordered(~warp_min(~ordered(value))); }
 __device__ __forceinline__ double warp_max(double value) {
     for (int step = 16; step; step >>= 1) value = fmax(value, __shfl_xor_sync(EVERY_LANE, value, step));
     return value;
@@ -108,15 +137,42 @@ __device__ __forceinline__ Best warp_best(Best mine) {
     return best;
 }
 
-// Shared memory by which warps exchange results. It is double-buffered, because with one barrier per exchange the
-// fastest warp may already write for the next exchange while the slowest still reads.
-struct Exchange {
-    Best best[2][WARPS];
-    double sum[2][WARPS];
+// The smallest distance, which is not negative, and the ticket of its column.
+struct Nearest {
+    REAL distance;
+    unsigned ticket;
+};
+
+__device__ __forceinline__ Nearest warp_nearest(Nearest mine) {
+    Nearest nearest;
+    nearest.distance = warp_least(mine.distance);
+    nearest.ticket = warp_min(mine.distance == nearest.distance ? mine.ticket : NO_TICKET);
+    return nearest;
+}
+
+// The largest two of keys that are all different.
+struct Keys {
+    unsigned first, second;
+};
+
+__device__ __forceinline__ Keys warp_keys(Keys mine) {
+    Keys keys;
+    keys.first = warp_max(mine.first);
+    keys.second = warp_max(mine.first == keys.first ? mine.second : mine.first);
+    return keys;
+}
+
+// Shared memory by which warps exchange results. There are two of it, used by turns, because with one barrier per
+// exchange the fastest warp may already write for the next exchange while the slowest still reads.
+union Exchange {
+    Best best[WARPS];
+    Nearest nearest[WARPS];
+    Keys keys[WARPS];
+    double sum[WARPS];
 };
 
 struct Block {
-    Exchange *exchange;
+    Exchange *exchanges;
     int turn;
 
     // The best of all threads, returned to every thread.
@@ -124,11 +180,41 @@ struct Block {
     __device__ __forceinline__ Best best(Best mine) {
         Best result = warp_best<WITH_SECOND>(mine);
 #if WARPS > 1
-        Best *by_warp = exchange->best[turn];
+        Best *by_warp = exchanges[turn].best;
         turn ^= 1;
         if (lane() == 0) by_warp[warp()] = result;
         __syncthreads();
         result = warp_best<WITH_SECOND>(lane() < WARPS ? by_warp[lane()] : no_best());
+#else
+        __syncwarp();
+#endif
+        return result;
+    }
+
+    __device__ __forceinline__ Nearest nearest(Nearest mine) {
+        Nearest result = warp_nearest(mine);
+#if WARPS > 1
+        Nearest *by_warp = exchanges[turn].nearest;
+        turn ^= 1;
+        if (lane() == 0) by_warp[warp()] = result;
+        __syncthreads();
+        Nearest none = {INFINITE, NO_TICKET};
+        result = warp_nearest(lane() < WARPS ? by_warp[lane()] : none);
+#else
+        __syncwarp();
+#endif
+        return result;
+    }
+
+    __device__ __forceinline__ Keys keys(Keys mine) {
+        Keys result = warp_keys(mine);
+#if WARPS > 1
+        Keys *by_warp = exchanges[turn].keys;
+        turn ^= 1;
+        if (lane() == 0) by_warp[warp()] = result;
+        __syncthreads();
+        Keys none = {0, 0};
+        result = warp_keys(lane() < WARPS ? by_warp[lane()] : none);
 #else
         __syncwarp();
 #endif
@@ -144,7 +230,7 @@ struct Block {
     __device__ __forceinline__ double sum(double value) {
         double total = warp_sum(value);
 #if WARPS > 1
-        double *by_warp = exchange->sum[turn];
+        double *by_warp = exchanges[turn].sum;
         turn ^= 1;
         if (lane() == 0) by_warp[warp()] = total;
         __syncthreads();

@@ -14,17 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common import gpu
-from simplugins.compute.engines.cuda.device import Precision
-from simplugins.compute.engines.cuda.programs import Program
+from simplugins.compute.engines.cuda.device import Precision, Source
+from simplugins.compute.engines.cuda.transfers import transfers_of
 
 _ALLOCATION_FAILED = {"CUDARuntimeError": 2, "CUDADriverError": 2, "CUBLASError": 3}
 """Status codes of out-of-memory errors of the libraries that CuPy uses."""
+
+KEPT_SHARE = 1 / 8
+"""Share of the device's memory that CuPy's pool may keep for later calls."""
 
 
 class CupyDevice:
     """A GPU; see `device.Device`. Uses the current stream of Torch if Torch uses the GPU, otherwise that of CuPy.
 
-    Uploads use page-locked memory and a separate stream, so that they overlap with computations.
+    Uploads use page-locked memory and a separate stream, so that they overlap with computations. CuPy's memory pools,
+    the page-locked memory and the stream are kept for later calls; `simplugins.free_gpu_memory` frees them.
 
     Parameters
     ----------
@@ -42,9 +46,9 @@ class CupyDevice:
         self.shared_bytes = int(properties["sharedMemPerBlockOptin"])
         with self._device:
             self._stream = _torch_stream(cupy, self.ordinal) or cupy.cuda.get_current_stream()
-            self._uploads = cupy.cuda.Stream(non_blocking=True)
+            self._transfers = transfers_of(self.ordinal)
+            self._uploads = self._transfers.stream
             cupy.cuda.device.get_cublas_handle()  # allocates memory, so before free memory is measured
-        self._in_flight: list[tuple[Any, Any]] = []
         self._inside: list[ExitStack] = []
 
     def __enter__(self) -> Self:
@@ -57,8 +61,11 @@ class CupyDevice:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Restore the previous device and stream."""
+        """Restore the previous device and stream; later work there waits for this device's work."""
+        done = self._stream.record()
         self._inside.pop().close()
+        with self._device:
+            self._cupy.cuda.get_current_stream().wait_event(done)
 
     def free_bytes(self) -> int:
         """Return the free memory of the driver and of CuPy's pool, up to the pool's limit, if any."""
@@ -81,15 +88,10 @@ class CupyDevice:
         """Return a host array copied to the device."""
         if isinstance(array, self._cupy.ndarray):
             return self._on_this_device(array)
-        host = self._page_locked(array.shape, array.dtype)
-        np.copyto(host, array)
         with self._uploads:
             uploaded = self.empty(array.shape, array.dtype)
-            self._copy(uploaded.data.ptr, host.ctypes.data, host.nbytes, "memcpyHostToDevice", self._uploads)
-            done = self._uploads.record()
-        self._stream.wait_event(done)
-        self._in_flight = [(event, memory) for event, memory in self._in_flight if not event.done]
-        self._in_flight.append((done, host))
+        if array.size:
+            self._stream.wait_event(self._transfers.upload(array, uploaded))
         return uploaded
 
     def _on_this_device(self, array: Any) -> Any:
@@ -104,18 +106,25 @@ class CupyDevice:
         """Make later uploads wait for all work queued so far."""
         self._uploads.wait_event(self._stream.record())
 
+    def settle(self) -> None:
+        """Keep cached memory for later calls, unless it exceeds a share of the device's memory."""
+        self.retire()
+        pool = self._cupy.get_default_memory_pool()
+        if pool.free_bytes() > KEPT_SHARE * self._cupy.cuda.runtime.memGetInfo()[1]:
+            self.release()
+
     def release(self) -> None:
         """Wait for all work, and free the memory of CuPy's pools."""
         self._uploads.synchronize()
         self._stream.synchronize()
-        self._in_flight.clear()
         self._cupy.get_default_memory_pool().free_all_blocks()
         self._cupy.get_default_pinned_memory_pool().free_all_blocks()
 
     def download(self, array: Any) -> Callable[[], NDArray[Any]]:
         """Queue a copy of an array to the host."""
         host = self._page_locked(array.shape, array.dtype)
-        self._copy(host.ctypes.data, array.data.ptr, host.nbytes, "memcpyDeviceToHost", self._stream)
+        runtime = self._cupy.cuda.runtime
+        runtime.memcpyAsync(host.ctypes.data, array.data.ptr, host.nbytes, runtime.memcpyDeviceToHost, self._stream.ptr)
         done = self._stream.record()
 
         def fetch() -> NDArray[Any]:
@@ -124,14 +133,14 @@ class CupyDevice:
 
         return fetch
 
+    def fetch(self, array: Any, into: NDArray[Any]) -> None:
+        """Wait for all work, and copy an array to a host array."""
+        self._transfers.fetch(array, into, self._stream)
+
     def _page_locked(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         from cupyx import empty_pinned
 
         return empty_pinned(shape, dtype)  # type: ignore[no-any-return]
-
-    def _copy(self, into: int, source: int, size: int, kind: str, stream: Any) -> None:
-        runtime = self._cupy.cuda.runtime
-        runtime.memcpyAsync(into, source, size, getattr(runtime, kind), stream.ptr)
 
     def raise_to(self, array: Any, floor: float) -> None:
         """Raise all numbers of an array to a floor, in place."""
@@ -189,7 +198,7 @@ class CupyDevice:
 
     def launch(
         self,
-        program: Program,
+        program: Source,
         function: str,
         grid: int,
         block: int,
@@ -199,14 +208,26 @@ class CupyDevice:
     ) -> None:
         """Start a CUDA kernel; CuPy compiles it at the first launch, and caches the machine code on disk."""
         kernel = _kernel(program, function)
-        kernel.max_dynamic_shared_size_bytes = shared  # opt-in, since static memory counts towards the default limit
+        if shared:
+            kernel.max_dynamic_shared_size_bytes = shared  # opt-in, as static memory counts towards the default limit
         kernel((grid,), (block,), tuple(arguments), shared_mem=shared)
 
 
+def all_devices() -> list[CupyDevice]:
+    """Return all GPUs that this process can use."""
+    return [CupyDevice(number) for number in range(gpu.cupy().cuda.runtime.getDeviceCount())]
+
+
 @cache
-def _kernel(program: Program, function: str) -> Any:
+def _kernel(program: Source, function: str) -> Any:
     """Return a CUDA kernel that CuPy compiles when it is first launched on a device."""
-    return gpu.cupy().RawModule(code=program.source, options=("--std=c++17",)).get_function(function)
+    return _module(program).get_function(function)
+
+
+@cache
+def _module(program: Source) -> Any:
+    """Return the CUDA kernels of a program."""
+    return gpu.cupy().RawModule(code=program.source, options=("--std=c++17",))
 
 
 class _Stream:

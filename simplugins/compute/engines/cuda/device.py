@@ -13,8 +13,6 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.compute.engines.cuda.programs import Program
-
 Precision = str
 """How affinities are computed: "float32", "float16x3", "tf32" or "float64".
 
@@ -25,6 +23,21 @@ with fewer guard bits than float32."""
 
 class DeviceMemoryError(MemoryError):
     """The GPU does not have enough free memory."""
+
+
+class Source(Protocol):
+    """CUDA C++ source code."""
+
+    @property
+    def source(self) -> str:
+        """The complete source."""
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """Names of the functions to launch."""
+
+    def __hash__(self) -> int:
+        """Return a hash, since compiled functions are cached."""
 
 
 class Device(Protocol):
@@ -56,11 +69,17 @@ class Device(Protocol):
     def retire(self) -> None:
         """Allow reuse of the memory of unreferenced uploads after all work queued so far."""
 
+    def settle(self) -> None:
+        """Keep a bounded amount of cached memory for later computations, and free the rest."""
+
     def release(self) -> None:
         """Wait for all work, and free cached memory."""
 
     def download(self, array: Any) -> Callable[[], NDArray[Any]]:
         """Queue a copy of an array to the host; return a function that waits for the copy and returns it."""
+
+    def fetch(self, array: Any, into: NDArray[Any]) -> None:
+        """Wait for all work, and copy a C-contiguous array to a C-contiguous host array of the same shape and type."""
 
     def multiply(self, rows: Any, columns: Any, out: Any, precision: Precision) -> None:
         """Write the inner products of all rows with all columns to a matrix; both come from `operands.operand`."""
@@ -76,7 +95,7 @@ class Device(Protocol):
 
     def launch(
         self,
-        program: Program,
+        program: Source,
         function: str,
         grid: int,
         block: int,

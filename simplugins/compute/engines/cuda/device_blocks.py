@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,31 +28,36 @@ class DeviceBlock:
     vectors : (T, C) device array
     offsets : (n + 1,) int64 array
         See `simplugins.activations.blocks.Block`.
-    exponents : (n,) int64 array
-        Powers of two by which each input's vectors are divided, in addition to `Activations.exponents`.
     prices : (T,) device array or None
         A number per vector.
+    positions : (n + 1,) int64 device array or None
+        The offsets, if inputs differ in size.
     """
 
     vectors: Any
     offsets: NDArray[np.int64]
-    exponents: NDArray[np.int64]
     prices: Any = None
+    positions: Any = None
     _operands: dict[tuple[Precision, bool], Any] = field(default_factory=dict, repr=False)
 
-    @property
-    def sizes(self) -> NDArray[np.int64]:
-        """Number of vectors of each input."""
-        return np.diff(self.offsets)
+    def __len__(self) -> int:
+        """Return the number of inputs."""
+        return len(self.offsets) - 1
 
+    @cached_property
+    def bounds(self) -> tuple[int, int]:
+        """The smallest and the largest number of vectors of an input."""
+        sizes = np.diff(self.offsets)
+        return int(sizes.min()), int(sizes.max())
+
+    @cached_property
     def flat(self) -> DeviceBlock:
-        """Return inputs of equal size as one long vector each."""
-        count = len(self.sizes)
-        return DeviceBlock(self.vectors.reshape(count, -1), np.arange(count + 1), self.exponents)
+        """Inputs of equal size as one long vector each."""
+        return DeviceBlock(self.vectors.reshape(len(self), -1), np.arange(len(self) + 1))
 
     def operand(self, precision: Precision, *, columns: bool) -> Any:
         """Return the vectors as operand of `Device.multiply`, converted once; see `operands.operand`."""
-        key = precision, columns
+        key = precision, columns and precision == "float16x3"
         if key not in self._operands:
             self._operands[key] = operand(self.vectors, precision, columns=columns)
         return self._operands[key]
@@ -89,7 +95,7 @@ class DeviceBlocks:
     ) -> None:
         self.device, self.activations, self.dtype = device, activations, dtype
         self.capacity, self.convert, self.prices = capacity, convert, prices
-        self._exponents = np.zeros(len(activations), np.int64) if exponents is None else exponents
+        self.exponents = np.zeros(len(activations), np.int64) if exponents is None else exponents
         self._blocks: OrderedDict[tuple[int, int], DeviceBlock] = OrderedDict()
 
     def block(self, inputs: slice) -> DeviceBlock:
@@ -109,7 +115,7 @@ class DeviceBlocks:
         self.device.retire()
 
     def _upload(self, inputs: slice) -> DeviceBlock:
-        exponents = self._exponents[inputs]
+        exponents = self.exponents[inputs]
         with arrays.on_gpu(self.activations.gpu):
             block = self.activations.block(inputs.start, inputs.stop)
             if self.convert is not None:
@@ -118,7 +124,9 @@ class DeviceBlocks:
                 block = block.scaled(-exponents)
             vectors = block.vectors.astype(self.dtype, copy=False)
             prices = None if self.prices is None else self.device.upload(self.prices(block).vectors)
-        return DeviceBlock(self.device.upload(vectors), block.offsets, exponents, prices)
+        sizes = np.diff(block.offsets)
+        positions = None if (sizes == sizes[0]).all() else self.device.upload(block.offsets)
+        return DeviceBlock(self.device.upload(vectors), block.offsets, prices, positions)
 
 
 def sorted_by_norm(block: Block) -> Block:

@@ -7,46 +7,25 @@ in place. See `simplugins.compute.engines.cuda.tile_run` for the order of work a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simplugins.activations.activations import Activations
 from simplugins.compute.engines.cuda import launcher
 from simplugins.compute.engines.cuda.device import Device, Precision
 from simplugins.compute.engines.cuda.device_blocks import DeviceBlock, sorted_by_norm
-from simplugins.compute.engines.cuda.launcher import Batch, Solved
-from simplugins.compute.engines.cuda.tasks import (
-    Task,
-    check_matcher,
-    floor_of,
-    largest_number,
-    make_pairs,
-    make_tasks,
-)
-from simplugins.compute.engines.cuda.tile_run import Tile, TileRun, rounding_of
-from simplugins.compute.job import TileResult, check_pair, complete, relative_gap
+from simplugins.compute.engines.cuda.pair_problems import Part, TilePairs, parts_of
+from simplugins.compute.engines.cuda.pair_results import Tile
+from simplugins.compute.engines.cuda.tasks import check_matcher, floor_of, largest_number
+from simplugins.compute.engines.cuda.tile_run import TileRun, rounding_of
+from simplugins.compute.job import TileResult, check_pair
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.norm_windows import norm_windows
-from simplugins.matching.optimal import Optimal
 
-_POSITIONWISE_COPIES = 5
+_POSITIONWISE_COPIES = 3
 """Memory of a block of float32 vectors that are multiplied in float64, as a multiple of the vectors' memory."""
-
-FINE_ENOUGH = 2.0**-18
-"""Largest acceptable certified shortfall of a value computed with float32 prices, relative to the magnitude of the
-matched affinities. Pairs with a larger bound are solved again with float64 prices. (In almost all cases the value is
-optimal, and only rounding loosens the bound.)"""
-
-
-class _Partial(NamedTuple):
-    """Contribution of one product to the results of a tile: two (n, m) float64 arrays."""
-
-    values: NDArray[np.float64]
-    upper: NDArray[np.float64]
 
 
 def aligned_products(
@@ -57,6 +36,7 @@ def aligned_products(
     device: Device,
     precision: Precision = "float32",
     certify: bool = False,
+    keep: bool = False,
     progress: bool | str = False,
 ) -> TileResult:
     """Compute the aligned inner products of all pairs of inputs on a GPU.
@@ -69,6 +49,8 @@ def aligned_products(
     device : Device
     precision : {"float32", "float16x3", "tf32"}
         Precision of the affinities of float32 activations; those of float64 activations are computed in float64.
+    keep : bool
+        Whether results stay in the memory of the device until they are used, if they fit.
 
     Returns
     -------
@@ -82,6 +64,16 @@ def aligned_products(
     DeviceMemoryError
         If even a single pair of inputs does not fit the free memory of the GPU.
     """
+    run = make_run(x, y, matcher, device=device, precision=precision, certify=certify)
+    with device:
+        run.run(progress)
+        return run.result(run.rounding, keep=keep, **run.metadata, device=device.name)
+
+
+def make_run(
+    x: Activations, y: Activations | None, matcher: Matcher, *, device: Device, precision: Precision, certify: bool
+) -> Run:
+    """Return the computation of `aligned_products`, after checking its arguments."""
     check_pair(x, x if y is None else y, matcher)
     check_matcher(matcher)
     if precision == "float16x3" and not matcher.invariant_to_scaling:
@@ -90,18 +82,10 @@ def aligned_products(
             f"input: use precision='float32'"
         )
     with device:
-        run = _Run(x, y, matcher, device=device, precision=precision, certify=certify)
-        try:
-            run.work(progress)
-        finally:
-            run.release()
-    precision = "float64" if matcher.positionwise else run.precision
-    metadata = {"engine": "cuda", "precision": precision, "device": device.name}
-    rounding = rounding_of(precision, x.channels)
-    return complete(x, y, run.values, run.gap, rounding, matcher.partial, **metadata)
+        return Run(x, y, matcher, device=device, precision=precision, certify=certify)
 
 
-class _Run(TileRun):
+class Run(TileRun):
     """One computation of aligned inner products."""
 
     def __init__(
@@ -115,7 +99,7 @@ class _Run(TileRun):
         certify: bool,
     ) -> None:
         other = x if y is None else y
-        self.matcher, self.certify, self.floor = matcher, certify, floor_of(matcher)
+        self.matcher, self.floor = matcher, floor_of(matcher)
         self.with_diagonal = matcher.partial
         super().__init__(
             device,
@@ -125,81 +109,76 @@ class _Run(TileRun):
             precision=precision,
             copies=_POSITIONWISE_COPIES if matcher.positionwise else None,
             convert=sorted_by_norm if matcher.by_norm else None,
+            certify=certify,
+            multiplied=matcher.positionwise and not certify,
         )
-        self.gap = np.zeros(self.shape) if certify else None
         largest = max(int(x.positions.max()), int(other.positions.max()))
-        uniform = np.unique(np.concatenate([x.positions, other.positions])).size == 1
+        uniform = bool((x.positions == largest).all() and (other.positions == largest).all())
         window = largest if certify or matcher.window is None else min(matcher.window, largest)
         self.windowed = uniform and window < largest
-        if certify or not matcher.positionwise:
+        self.parts = [Part("optimal")] if self.windowed else parts_of(matcher, largest, certify=certify)
+        if self.parts:
             launcher.check_size(device, window, self.dtype)
-        self.last_tasks: tuple[Any, list[tuple[Task, Any]]] = (None, [])
 
-    def release(self) -> None:
-        """Free all device memory."""
-        self.last_tasks = (None, [])
-        super().release()
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The engine, and the precision of products."""
+        return {"engine": "cuda", "precision": "float64" if self.matcher.positionwise else self.precision}
 
-    def start(self, tile: Tile) -> Callable[[], None]:
-        """Start the computation of a tile; return a function that waits for the results and writes them."""
+    @property
+    def rounding(self) -> float:
+        """Bound on the rounding error of the results; see `TileResult`."""
+        return rounding_of(self.metadata["precision"], self.sides[0].channels)
+
+    def start(self, tile: Tile) -> Callable[[], bool]:
+        """Start a tile; return a function that waits for it, and returns False if it must be computed in float64."""
         rows, columns = self.x.block(tile.rows), self.y.block(tile.columns)
-        started = []
+        pairs = self.pairs(tile, rows, columns)
+        products = list(self._windows(rows, columns)) if self.windowed else [(rows, columns)]
+        counts = self.device.empty((1 + 2 * len(products) * len(self.parts),), np.dtype(np.int32))
+        pairs.area.clear(counts)
         if self.matcher.positionwise:
-            started.append(self._start_positionwise(rows, columns))
-        if self.windowed:
-            started += [self._start_product(tile, *window, Optimal()) for window in self._windows(rows, columns)]
-        elif self.certify or not self.matcher.positionwise:
-            started.append(self._start_product(tile, rows, columns, self.matcher))
-        exponents = rows.exponents[:, None] + columns.exponents[None, :]
-        return lambda: self._write(tile, [finish() for finish in started], exponents)
+            self._multiply(pairs)
+        real = np.dtype(np.float64) if self.is_coarse(tile) else self.dtype
+        remaining = iter(range(len(counts)))
+        for factors in products if pairs.count else ():
+            self._solve(pairs.of(*factors), counts, remaining, real)
+        fetch, capacity = self.device.download(counts), pairs.capacity
+        return lambda: int(fetch().max()) <= capacity
 
-    def _start_positionwise(self, rows: DeviceBlock, columns: DeviceBlock) -> Callable[[], _Partial]:
-        """Start one product of flattened inputs."""
-        product = self.device.empty((len(rows.sizes), len(columns.sizes)), np.dtype(np.float64))
-        operands = rows.flat().operand("float64", columns=False), columns.flat().operand("float64", columns=True)
-        self.device.multiply(*operands, product, "float64")
-        fetch = self.device.download(product)
-        return lambda: _Partial(values := fetch(), np.zeros_like(values))
+    def _multiply(self, pairs: TilePairs) -> None:
+        """Add the product of flattened inputs."""
+        product = self.device.empty(pairs.area.tile.shape, np.dtype(np.float64))
+        rows, columns = (side.flat.operand("float64", columns=False) for side in (pairs.rows, pairs.columns))
+        self.device.multiply(rows, columns, product, "float64")
+        pairs.area.add(product)
+
+    def _solve(self, pairs: TilePairs, counts: Any, remaining: Iterator[int], real: np.dtype[np.floating]) -> None:
+        """Start all problems on one product of vectors, for each orientation that they have."""
+        wanted = {orientation for part in self.parts for orientation in pairs.orientations(part)}
+        for transposed in (False, True):
+            if not wanted & ({1} if transposed else {0, 2}):
+                continue
+            affinities = self.affinities(pairs.rows, pairs.columns, transposed)
+            for part in self.parts:
+                for orientation in pairs.orientations(part):
+                    if (orientation == 1) == transposed:
+                        number = next(remaining)
+                        coarse = counts[number : number + 1]
+                        pairs.solve(part, orientation, affinities, coarse, real=real, floor=self.floor)
 
     def _windows(self, rows: DeviceBlock, columns: DeviceBlock) -> Iterator[tuple[DeviceBlock, DeviceBlock]]:
         """Cut inputs of equal size into windows, so that affinities between windows are not computed."""
         assert self.matcher.window is not None
-        for first, second in norm_windows(int(rows.sizes[0]), int(columns.sizes[0]), self.matcher.window):
+        for first, second in norm_windows(rows.bounds[1], columns.bounds[1], self.matcher.window):
             yield self._window(rows, first), self._window(columns, second)
 
     def _window(self, block: DeviceBlock, window: slice) -> DeviceBlock:
-        count, size = len(block.sizes), window.stop - window.start
+        count, size = len(block), window.stop - window.start
         sets = block.vectors.reshape(count, -1, block.vectors.shape[1])[:, window]
         vectors = self.device.empty((count * size, sets.shape[2]), self.dtype)
         vectors.reshape(sets.shape)[:] = sets
-        return DeviceBlock(vectors, np.arange(count + 1) * size, block.exponents)
-
-    def _start_product(
-        self, tile: Tile, rows: DeviceBlock, columns: DeviceBlock, matcher: Matcher
-    ) -> Callable[[], _Partial]:
-        """Start one matrix product and all matching on it; return a function that waits for the results."""
-        shape = len(rows.sizes), len(columns.sizes)
-        tasks = self._tasks(tile, rows, columns, matcher)
-        started: list[tuple[Task, Callable[[], Any]]] = []
-        for transposed in (False, True):
-            oriented = [(task, problems) for task, problems in tasks if task.transposed == transposed]
-            if oriented:
-                affinities = self.affinities(rows, columns, transposed)
-                started += [(task, self._launch(task, problems, affinities)) for task, problems in oriented]
-
-        def finish() -> _Partial:
-            values, upper = np.zeros((2, math.prod(shape)))
-            for task, fetch in started:
-                if task.kind == "greedy":
-                    values += np.bincount(task.pairs, fetch(), values.size)
-                    continue
-                solved = self._refined(fetch(), task, rows, columns)
-                upper[task.pairs[task.whole]] = solved.upper[task.whole]
-                if task.kind == "optimal":
-                    values += np.bincount(task.pairs, solved.values, values.size)
-            return _Partial(values.reshape(shape), upper.reshape(shape))
-
-        return finish
+        return DeviceBlock(vectors, np.arange(count + 1) * size)
 
     def affinities(self, rows: DeviceBlock, columns: DeviceBlock, transposed: bool) -> Any:
         """Return the affinities of two blocks, raised to the floor, valid until the next call."""
@@ -207,44 +186,3 @@ class _Run(TileRun):
         if self.floor > -np.inf:
             self.device.raise_to(affinities, largest_number(self.floor, self.dtype))
         return affinities
-
-    def _tasks(self, tile: Tile, rows: DeviceBlock, columns: DeviceBlock, matcher: Matcher) -> list[tuple[Task, Any]]:
-        """Return the tasks of a tile, with their problems on the device.
-
-        Tiles with inputs of equal size have the same tasks, so those of the last such tile are cached.
-        """
-        shape, selected = (len(rows.sizes), len(columns.sizes)), self.selected(tile)
-        key = matcher, shape, bool(selected.all()), *(int(block.sizes[0]) for block in (rows, columns))
-        equal = all((block.sizes == block.sizes[0]).all() for block in (rows, columns))
-        if equal and self.last_tasks[0] == key:
-            return self.last_tasks[1]
-        tasks = make_tasks(make_pairs(selected, rows.offsets, columns.offsets), matcher, certify=self.certify)
-        uploaded = [(task, self.device.upload(task.problems)) for task in tasks]
-        self.device.retire()  # running CUDA kernels may still read the problems dropped here
-        self.last_tasks = (key if equal else None, uploaded)
-        return uploaded
-
-    def _launch(self, task: Task, problems: Any, affinities: Any) -> Callable[[], Any]:
-        batch = Batch(affinities, problems, len(task.problems), task.largest)
-        if task.kind == "greedy":
-            return launcher.match_greedily(self.device, batch)
-        return launcher.solve(self.device, batch, self.dtype, floor=self.floor)
-
-    def _refined(self, solved: Solved, task: Task, rows: DeviceBlock, columns: DeviceBlock) -> Solved:
-        """Solve problems again in float64 if their certificates are too loose."""
-        coarse = solved.upper - solved.values > FINE_ENOUGH * solved.magnitudes
-        if self.dtype == np.float64 or not coarse.any():
-            return solved
-        affinities = self.affinities(rows, columns, task.transposed)
-        problems = self.device.upload(task.problems[coarse])
-        batch = Batch(affinities, problems, int(coarse.sum()), task.largest)
-        finer = launcher.solve(self.device, batch, np.dtype(np.float64), floor=self.floor)()
-        for name in ("values", "magnitudes", "upper"):
-            getattr(solved, name)[coarse] = getattr(finer, name)
-        return solved
-
-    def _write(self, tile: Tile, partials: list[_Partial], exponents: NDArray[np.int64]) -> None:
-        values, upper = (np.sum(parts, 0) for parts in zip(*partials, strict=True))
-        self.values[tile] = np.ldexp(values, exponents) if exponents.any() else values
-        if self.gap is not None:
-            self.gap[tile] = relative_gap(values, upper)

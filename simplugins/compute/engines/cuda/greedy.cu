@@ -53,17 +53,17 @@ struct Greedy {
 
 // Dynamic shared memory: `highest`, three arrays of shorts (the last of which holds `assigned`), and the staged
 // affinities, as counted by `shared_bytes` in programs.py.
-extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     match_greedily(const AFFINITY *__restrict__ affinities, int64 stride, const int64 *__restrict__ problems,
                    int capacity, double *__restrict__ values, int *__restrict__ columns, int64 columns_stride) {
-    __shared__ Exchange exchange;
+    __shared__ Exchange exchanges[2];
     DYNAMIC_SHARED(shared);
     Greedy greedy;
     greedy.highest = reinterpret_cast<REAL *>(shared);
     greedy.favourite = reinterpret_cast<short *>(greedy.highest + capacity);
     greedy.order = greedy.favourite + capacity;
     greedy.assigned = reinterpret_cast<unsigned char *>(greedy.order + capacity);
-    greedy.block.exchange = &exchange;
+    greedy.block.exchanges = exchanges;
     greedy.block.turn = 0;
     REAL *staged = reinterpret_cast<REAL *>(greedy.order + 2 * capacity);
     greedy.problem = read_problem(affinities, stride, problems, staged);

@@ -79,9 +79,16 @@ def solve(
         Waits for the results and returns them.
     """
     results = device.empty((3, batch.count), np.dtype(np.float64))
-    _launch(device, "assignment", batch, real, [results[0], results[1], results[2]], columns, np.float64(floor))
+    start(device, batch, real, results, columns, floor=floor)
     fetch = device.download(results)
     return lambda: Solved(*fetch())
+
+
+def start(
+    device: Device, batch: Batch, real: np.dtype[np.floating], results: Any, columns: Any = None, *, floor: float
+) -> None:
+    """Start as `solve`; write values, magnitudes and upper bounds to `results`, a (3, B) float64 device array."""
+    _launch(device, "assignment", batch, real, [results[0], results[1], results[2]], columns, np.float64(floor))
 
 
 def match_greedily(device: Device, batch: Batch, columns: Any = None) -> Callable[[], NDArray[np.float64]]:
@@ -93,8 +100,13 @@ def match_greedily(device: Device, batch: Batch, columns: Any = None) -> Callabl
         Waits for the values and returns them.
     """
     values = device.empty((batch.count,), np.dtype(np.float64))
-    _launch(device, "greedy", batch, np.dtype(batch.affinities.dtype), [values], columns)
+    start_greedy(device, batch, values, columns)
     return device.download(values)
+
+
+def start_greedy(device: Device, batch: Batch, values: Any, columns: Any = None) -> None:
+    """Start as `match_greedily`; write the values to a (B,) float64 device array."""
+    _launch(device, "greedy", batch, np.dtype(batch.affinities.dtype), [values], columns)
 
 
 def check_size(device: Device, largest: int, dtype: np.dtype[np.floating]) -> None:

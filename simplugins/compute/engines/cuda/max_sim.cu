@@ -53,11 +53,11 @@ struct Maxima {
 
 // Dynamic shared memory: the maxima of the rows (`capacity` of them), and those of a panel by warp, as counted by
 // `shared_bytes` in reductions.py. `scales` has three factors per problem, or is null for ones; prices may be null.
-extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     sum_maxima(const AFFINITY *__restrict__ affinities, int64 stride, const int64 *__restrict__ problems, int capacity,
                const REAL *__restrict__ row_prices, const REAL *__restrict__ column_prices,
                const REAL *__restrict__ scales, double *__restrict__ rows, double *__restrict__ columns) {
-    __shared__ Exchange exchange;
+    __shared__ Exchange exchanges[2];
     DYNAMIC_SHARED(shared);
     const int64 *bounds = problems + 4 * (int64)blockIdx.x;
     Maxima maxima;
@@ -70,7 +70,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
     maxima.scale = factors ? factors[0] : (REAL)1;
     maxima.row_scale = factors ? factors[1] : (REAL)1;
     maxima.column_scale = factors ? factors[2] : (REAL)1;
-    Block block = {&exchange, 0};
+    Block block = {exchanges, 0};
     double of_columns = 0, of_rows = 0;
     for (int first = 0; first < maxima.problem.columns; first += PANEL) of_columns += maxima.reduce_panel(first);
     for (int i = threadIdx.x; i < maxima.problem.rows; i += THREADS) of_rows += maxima.of_rows[i];

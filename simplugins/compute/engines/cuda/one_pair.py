@@ -54,11 +54,12 @@ def match_and_certify(
         try:
             return _match(x, y, matcher, device)
         except Exception as error:
+            device.release()
             if device.ran_out(error):
                 raise DeviceMemoryError(f"one pair of inputs does not fit {device.name}: {error}") from error
             raise
         finally:
-            device.release()
+            device.settle()
 
 
 def _match(x: Block, y: Block, matcher: Matcher, device: Device) -> tuple[Certified, NDArray[np.floating]]:
@@ -77,7 +78,8 @@ def _match(x: Block, y: Block, matcher: Matcher, device: Device) -> tuple[Certif
             matched = np.flatnonzero(partial >= 0)
             assignment[matched] = partial[matched]
         upper = min(upper, bound)
-    affinity = device.download(product)()
+    affinity = np.empty(shape, dtype)
+    device.fetch(product, affinity)
     if matcher.positionwise:
         assignment = matcher.match(affinity).astype(np.int64)
     matched = np.flatnonzero(assignment >= 0)

@@ -18,8 +18,9 @@ def operand(vectors: Any, precision: Precision, *, columns: bool) -> Any:
     """Return (T, C) vectors as an operand of `Device.multiply`, for the rows or the columns of a product.
 
     For "float16x3", the result is a (T, 3 C) float16 array: each number is split into a high and a low part, arranged
-    so that the product sums high × high, high × low and low × high. For "tf32", numbers are rounded to nearest, ties to
-    even, because some GPUs would truncate them.
+    so that the product sums low × high, high × low and high × high, the small terms first: tensor cores truncate each
+    partial sum, which loses least while the sum is small. For "tf32", numbers are rounded to nearest, ties to even,
+    because some GPUs would truncate them.
     """
     if precision == "float64":
         return vectors.astype(np.float64, copy=False)
@@ -30,6 +31,6 @@ def operand(vectors: Any, precision: Precision, *, columns: bool) -> Any:
     if precision == "float16x3":
         high = vectors.astype(np.float16)
         low = (vectors - high).astype(np.float16)
-        parts = [high, low, high] if columns else [high, high, low]
+        parts = [high, low, high] if columns else [low, high, high]
         return arrays.namespace(vectors).concatenate(parts, axis=1)
     return vectors

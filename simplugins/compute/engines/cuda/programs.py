@@ -13,6 +13,7 @@ LARGEST = 7168
 """The largest number of positions per input that the CUDA kernels support."""
 
 _SLOTS = 8
+_SLOTS_OF_MANY_WARPS = 7
 _MAX_WARPS = 16
 _STAGED_BYTES = 24 * 1024
 """Affinities of a problem are copied to shared memory up to this size. If they are larger, too few problems fit a
@@ -21,7 +22,14 @@ multiprocessor at once to hide latency, and reading rows from global memory is f
 _SHORT_ARRAYS = 3
 """Number of shared arrays with a 16-bit number per position in each CUDA kernel, in addition to one array of reals."""
 
-_FUNCTIONS = {"assignment": "assign", "greedy": "match_greedily"}
+_SMALL = 64
+"""The largest number of positions per input for which there is an assignment kernel of its own, in float32."""
+
+_SMALL_BYTES = 712
+"""Shared memory per block of small_assignment.cu, in addition to affinities."""
+
+_FUNCTIONS = {"assignment": "assign", "small_assignment": "assign", "greedy": "match_greedily"}
+_PARTS = {"assignment": ("auctions.cu",)}
 _C_TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 
 
@@ -31,7 +39,7 @@ class Program:
 
     Attributes
     ----------
-    kernel : {"assignment", "greedy"}
+    kernel : {"assignment", "small_assignment", "greedy"}
     warps : int
         Warps per block; a block works on one problem.
     slots : int
@@ -62,7 +70,7 @@ class Program:
     @property
     def resident(self) -> int:
         """Number of blocks that must fit a multiprocessor, which limits registers: hides latency without spilling."""
-        warps = 16 if self.staged or self.real == np.float64 else 28 if self.warps == 1 else 24
+        warps = 16 if self.staged or self.real == np.float64 else 32 if self.slots < 8 else 28
         return warps // self.warps if self.warps <= 8 else 1
 
     @cached_property
@@ -77,7 +85,7 @@ class Program:
             "RESIDENT": self.resident,
         }
         lines = [f"#define {name} {value}\n" for name, value in definitions.items()]
-        for name in ("block.cu", f"{self.kernel}.cu"):
+        for name in ("block.cu", *_PARTS.get(self.kernel, ()), f"{self.kernel}.cu"):
             lines += [f'#line 1 "{name}"\n', files(__package__).joinpath(name).read_text("utf-8")]
         return "".join(lines)
 
@@ -87,6 +95,9 @@ class Program:
         It consists of an array of reals, `_SHORT_ARRAYS` arrays of 16-bit numbers, and the affinities if staged, in
         this order (see ``assign`` in assignment.cu and ``match_greedily`` in greedy.cu).
         """
+        if self.kernel == "small_assignment":
+            stride = 2 * (-(-largest // 2) | 1)
+            return _SMALL_BYTES + largest * stride * self.real.itemsize
         arrays = capacity_for(largest) * (self.real.itemsize + 2 * _SHORT_ARRAYS)
         return arrays + (largest**2 * self.real.itemsize if self.staged else 0)
 
@@ -114,7 +125,9 @@ def program_for(kernel: str, largest: int, affinity: np.dtype[np.floating], real
             f"engine 'cuda' matches sets of at most {LARGEST} positions, got {largest}: use engine='cpu', or "
             f"matching='batch-optimal'"
         )
-    warps = min(_MAX_WARPS, -(-largest // (32 * _SLOTS)))
+    if kernel == "assignment" and largest <= _SMALL and affinity == real == np.float32:
+        return Program("small_assignment", 1, 2, True, np.dtype(affinity), np.dtype(real))
+    warps = 1 if largest <= 32 * _SLOTS else min(_MAX_WARPS, -(-largest // (32 * _SLOTS_OF_MANY_WARPS)))
     staged = largest**2 * real.itemsize <= _STAGED_BYTES
     slots = -(-largest // (32 * warps)) if kernel == "assignment" else 1
     return Program(kernel, warps, slots, staged, np.dtype(affinity), np.dtype(real))

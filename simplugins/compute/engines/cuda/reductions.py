@@ -74,6 +74,14 @@ def sum_maxima(
         Waits for the results and returns them, (2, B): of the rows, and of the columns.
     """
     results = device.empty((2, batch.count), np.dtype(np.float64))
+    start(device, batch, results, row_prices=row_prices, column_prices=column_prices, scales=scales)
+    return device.download(results)
+
+
+def start(
+    device: Device, batch: Batch, results: Any, *, row_prices: Any = None, column_prices: Any = None, scales: Any = None
+) -> None:
+    """Start as `sum_maxima`; write the sums to a (2, B) float64 device array."""
     program = reduction_program(batch.largest, np.dtype(batch.affinities.dtype))
     arguments = [
         batch.affinities,
@@ -86,4 +94,3 @@ def sum_maxima(
     ]
     shared = program.shared_bytes(batch.largest)
     device.launch(program, program.functions[0], batch.count, program.threads, arguments, shared=shared)
-    return device.download(results)

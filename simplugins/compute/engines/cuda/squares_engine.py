@@ -9,13 +9,13 @@ import numpy as np
 
 from simplugins.activations.activations import Activations
 from simplugins.compute.engines.cuda.device import Device
-from simplugins.compute.engines.cuda.tile_run import Tile, TileRun
-from simplugins.compute.engines.squared_affinities import squares_result
+from simplugins.compute.engines.cuda.pair_results import Tile
+from simplugins.compute.engines.cuda.tile_run import TileRun, rounding_of
 from simplugins.compute.job import TileResult
 
 
 def summed_squares(
-    x: Activations, y: Activations | None, *, device: Device, progress: bool | str = False
+    x: Activations, y: Activations | None, *, device: Device, keep: bool = False, progress: bool | str = False
 ) -> TileResult:
     """Compute the sum of the squared affinities of all pairs of inputs on a GPU.
 
@@ -23,7 +23,8 @@ def summed_squares(
     ----------
     x, y, progress
         As for `simplugins.compute.engines.squared_affinities.summed_squares`.
-    device : Device
+    device, keep
+        As for `simplugins.compute.engines.cuda.engine.aligned_products`.
 
     Returns
     -------
@@ -37,26 +38,24 @@ def summed_squares(
     """
     with device:
         run = _Run(device, x, x if y is None else y, symmetric=y is None, precision="float32")
-        try:
-            run.work(progress)
-        finally:
-            run.release()
-    return squares_result(run.values, x, y, engine="cuda", device=device.name)
+        run.run(progress)
+        rounding = rounding_of("float64", x.channels)
+        return run.result(rounding, keep=keep, engine="cuda", device=device.name, precision="float64")
 
 
 class _Run(TileRun):
     """One computation."""
 
     with_diagonal = True
+    power_factor = 2
 
-    def start(self, tile: Tile) -> Callable[[], None]:
-        """Start the computation of a tile; return a function that waits for the results and writes them."""
+    def start(self, tile: Tile) -> Callable[[], bool]:
+        """Start a tile; return a function that waits for it."""
         rows, columns = self.x.block(tile.rows), self.y.block(tile.columns)
-        sums = self.device.empty((len(rows.sizes), len(columns.sizes)), np.dtype(np.float64))
+        sums = self.device.empty(tile.shape, np.dtype(np.float64))
         self.device.sum_squares(self.affinities(rows, columns, False), rows.offsets, columns.offsets, sums)
-        fetch = self.device.download(sums)
-
-        def finish() -> None:
-            self.values[tile] = fetch()
-
-        return finish
+        counts, area = self.device.empty((1,), np.dtype(np.int32)), self.area(tile)
+        area.clear(counts)
+        area.add(sums)
+        fetch = self.device.download(counts)
+        return lambda: not fetch().any()
