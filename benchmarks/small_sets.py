@@ -20,9 +20,9 @@ from pathlib import Path
 from time import perf_counter, process_time, thread_time
 
 import numpy as np
+from competitors import Activations, affinities_alone, lapx_batch, lapx_threads
 from inputs import load_layer, with_copies
 from numpy.typing import NDArray
-from competitors import Activations, affinities_alone, lapx_batch, lapx_threads
 from threadpoolctl import threadpool_limits
 
 import simplugins

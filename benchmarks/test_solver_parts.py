@@ -50,7 +50,7 @@ def make_costs(stage: Stage) -> None:
 def start(stage: Stage) -> None:
     """Set starting prices."""
     integer_costs.reset_prices(stage.costs, stage.size, stage.work)
-    starting_prices.set_starting_prices(stage.costs, stage.work)
+    starting_prices.set_starting_prices(stage.costs, stage.size, stage.work)
 
 
 def auction(stage: Stage) -> None:

@@ -30,7 +30,7 @@ from __future__ import annotations
 import numpy as np
 
 from simplugins._common.compiled import compiled, compiled_inner
-from simplugins.matching.augmenting_paths import augment_free_rows
+from simplugins.matching.augmenting_paths import augment_free_rows, give_up_priced_columns
 from simplugins.matching.forward_auction import (
     even_increment,
     prove_tolerance,
@@ -99,8 +99,8 @@ def assign_batch(affinities, problems, work, tolerance, columns, prices, shortfa
         top, unit = make_costs(block, first, end, transposed, costs, work)
         searched = 0 < unit < np.inf  # otherwise all affinities are equal, or costs cannot be computed
         reset_prices(costs, cols, work)
-        if searched and rows == cols:
-            set_starting_prices(costs, work)
+        if searched:
+            set_starting_prices(costs, cols, work)
         highest = rows * (top / unit) if searched else 0.0
         shortfall[problem] = unit * _assign(costs, cols, tolerance if searched else 0.0, highest, work)
         _write(transposed, rows, cols, first, unit if searched else 0.0, work, columns[start:stop], prices[problem])
@@ -131,6 +131,8 @@ def _assign(costs, cols, tolerance, highest, work):  # type: ignore[no-untyped-d
         start_auction(costs, cols, work)
         run_auction(costs, cols, np.int64(0), EXACT_BUDGET * rows, work)
     augment_free_rows(costs, work)
+    if rows < cols:
+        give_up_priced_columns(costs, cols, work)
     return cost_error(costs)
 
 

@@ -102,7 +102,7 @@ def assign_pairs(  # type: ignore[no-untyped-def]
         span = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS)
         count = counts[problem]
         if searched and level > 0 and uses_starting_prices(rows, cols):
-            set_starting_prices(costs, work)
+            set_starting_prices(costs, cols, work)
             span = span_of_costs(costs, top / unit, unit, work)
             _keep_highest(cols, count if threshold == -np.inf else min(count, _rows_below(costs, cols, level)), work)
         open_levels = levels[:, : (rows + LANES - 1) // LANES * LANES]

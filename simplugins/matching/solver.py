@@ -46,7 +46,9 @@ def solve(affinities: NDArray[np.floating], problems: NDArray[np.int64], *, tole
     for problem in _unproven(affinities, problems, columns, shortfall, tolerance, exact):
         start, stop, first, end = problems[problem]
         block = np.ascontiguousarray(affinities[start:stop, first:end])
-        found = columns[start:stop] if first == 0 else np.where(columns[start:stop] < 0, -1, columns[start:stop] - first)
+        found = (
+            columns[start:stop] if first == 0 else np.where(columns[start:stop] < 0, -1, columns[start:stop] - first)
+        )
         if objective.is_proven(block, found, prices[problem], tolerance, exact):
             continue
         refined = _solve_finely(block.astype(np.float64), tolerance, exact)

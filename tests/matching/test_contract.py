@@ -240,9 +240,10 @@ def matched(matcher, x, y):
 def test_declared_invariances_hold_and_others_do_not(matcher):
     rng = np.random.default_rng(3)
     unmoved, unordered, symmetric = [], [], []
+    size = 150 if hasattr(matcher, "tolerance") else 12  # auctions of few rows are exact
     for _ in range(20):
-        x, y = rng.normal(size=(2, 12, 3))
-        base, order, shift = matched(matcher, x, y), rng.permutation(12), 3 * rng.normal(size=3)
+        x, y = rng.normal(size=(2, size, 3))
+        base, order, shift = matched(matcher, x, y), rng.permutation(size), 3 * rng.normal(size=3)
         unmoved.append(matched(matcher, x + shift, y + shift) == base)
         reordered = matched(matcher, x[order], y)
         value = value_of(matcher, x, y)

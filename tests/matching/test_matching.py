@@ -200,7 +200,7 @@ def start(affinity):
     _, unit = integer_costs.make_costs(affinity, 0, size, False, costs, work)
     integer_costs.reset_prices(costs, size, work)
     if 0 < unit < np.inf:
-        starting_prices.set_starting_prices(costs, work)
+        starting_prices.set_starting_prices(costs, size, work)
     return work, costs
 
 
