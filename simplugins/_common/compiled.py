@@ -4,6 +4,14 @@
 ``nogil`` lets threads run compiled functions in parallel. ``cache`` keeps the machine code on disk, next to the package
 or in the user's cache folder, so that only the first call after installation compiles. Fast-math is off: assignment
 runs on integers, and floats are scanned by explicit vector code (see `simplugins.matching.vector_scans`).
+
+Compile times are the first thing that users notice. Three rules keep them short:
+
+- Functions that only compiled functions call are `compiled_inner`: the wrappers that let Python call a function, and a
+  copy of it in the cache, take longer to make than a short function itself.
+- Loops instead of array expressions, copies of slices and reductions (``a[:n] = b``, ``a.min()``). One of them brings
+  in Numba's formatting of text for an error about shapes, which takes a quarter as long as the whole solver.
+- Literal arguments have types of their own. ``np.int64(0)`` rather than ``0`` avoids a second copy of the callee.
 """
 
 from __future__ import annotations
@@ -20,3 +28,8 @@ def compiled(function: Callable[..., Any]) -> Any:
         return numba.njit(nogil=True, cache=True)(function)
     except RuntimeError:  # no writable folder: each process compiles for itself
         return numba.njit(nogil=True)(function)
+
+
+def compiled_inner(function: Callable[..., Any]) -> Any:
+    """Compile a function that only compiled functions call. Python cannot call it."""
+    return numba.njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
