@@ -11,7 +11,10 @@ Numba only reads folders that it can write. A folder that was filled beforehand,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -78,14 +81,24 @@ class CodeCache:
 
     Attributes
     ----------
+    name : str
+        The function's module and name.
     cache_path : str or None
         The folder for new machine code, if any is writable.
+    loaded, saved : list of str
+        The signatures whose machine code this process has loaded, and those that it has compiled and saved.
+    failure : str or None
+        Why machine code could not be saved.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
+        self.name = f"{function.__module__}.{function.__qualname__}"
         self.own = _cache_or_none(_StampedCache, function)  # without it, each process compiles for itself
         self.cache_path = None if self.own is None else self.own.cache_path
+        self.loaded: list[str] = []
+        self.saved: list[str] = []
+        self.failure: str | None = None
 
     @cached_property
     def filled(self) -> _StampedCache | None:
@@ -95,19 +108,55 @@ class CodeCache:
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         """Return the compiled function, or None."""
-        if self.own is not None and (result := self.own.load_overload(signature, context)) is not None:
-            return result
+        result = self._load_own(signature, context) or self._load_filled(signature, context)
+        if result is not None:
+            self.loaded.append(str(signature))
+        return result
+
+    def _load_own(self, signature: Any, context: Any) -> Any:
+        if self.own is None:
+            return None
+        with _locked(self.own.cache_path, shared=True):
+            return self.own.load_overload(signature, context)
+
+    def _load_filled(self, signature: Any, context: Any) -> Any:
         try:
             return None if self.filled is None else self.filled.load_overload(signature, context)
         except OSError:  # not readable either
             return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
-        """Keep a compiled function."""
-        if self.own is not None:
-            self.own.save_overload(signature, result)
+        """Keep a compiled function; warn if the disk is full."""
+        if self.own is None:
+            return
+        try:
+            with _locked(self.own.cache_path):
+                self.own.save_overload(signature, result)
+        except OSError as error:
+            self.failure = str(error)
+            warnings.warn(
+                f"cannot save machine code in {self.cache_path}: {error}; each process will compile it again. Set "
+                f"NUMBA_CACHE_DIR to a folder with free space",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        else:
+            self.saved.append(str(signature))
 
     def flush(self) -> None:
         """Forget this user's machine code."""
         if self.own is not None:
             self.own.flush()
+
+
+@contextmanager
+def _locked(folder: str, *, shared: bool = False) -> Iterator[None]:
+    """Hold the lock of a folder, where there are locks: Numba mixes up entries that two processes save at once."""
+    with ExitStack() as stack:
+        with suppress(ImportError, OSError):
+            import fcntl
+
+            os.makedirs(folder, exist_ok=True)
+            file = stack.enter_context(open(os.path.join(folder, ".simplugins.lock"), "a+"))
+            fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)  # until it is closed
+        yield

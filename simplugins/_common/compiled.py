@@ -23,11 +23,15 @@ import numba
 
 from simplugins._common.code_cache import CodeCache
 
+CACHES: list[CodeCache] = []
+"""The machine code of all functions that have been defined so far."""
+
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile a function on its first call, and cache the machine code if a folder for it is writable."""
     dispatcher = numba.njit(nogil=True)(function)
     dispatcher._cache = CodeCache(function)
+    CACHES.append(dispatcher._cache)
     return dispatcher
 
 
