@@ -59,17 +59,14 @@ def _exact(dtype: str) -> None:
     simplugins.search(_maps(dtype), k=1)
 
 
-def _greedy(dtype: str) -> None:
-    for matcher in (Greedy(), TopKGreedy(k=2)):
-        _rsms(dtype, ("semantic-linear", {"matching": matcher}))
-
-
 def _partial(dtype: str) -> None:
     _match(dtype, Partial(share=0.5), Partial(threshold=0.1))
     simplugins.share_curve(*_maps(dtype)[:2], dtype=dtype)
 
 
-def _other_measures(dtype: str) -> None:
+def _others(dtype: str) -> None:
+    for matcher in (Greedy(), TopKGreedy(k=2)):
+        _rsms(dtype, ("semantic-linear", {"matching": matcher}))
     _rsms(
         dtype,
         ("max-sim-cosine", {}),
@@ -93,18 +90,13 @@ def _comparisons() -> None:
         simplugins.permutation_test(a, b, method, method_options=options, permutations=9)
         simplugins.bootstrap_interval(a, b, method, method_options=options, resamples=9)
     layers = {"a": simplugins.RSM.from_similarities(a), "b": simplugins.RSM.from_similarities(b)}
-    simplugins.compare_layers(layers, calibrate="shared", permutations=9)
+    simplugins.compare_layers(layers, calibrate="each", permutations=9)
 
 
 PARTS: dict[str, Callable[[], None]] = {
     **{
         f"{name}-{dtype}": partial(call, dtype)
-        for name, call in (
-            ("exact", _exact),
-            ("partial", _partial),
-            ("greedy", _greedy),
-            ("other-measures", _other_measures),
-        )
+        for name, call in (("exact", _exact), ("partial", _partial), ("others", _others))
         for dtype in _DTYPES
     },
     "comparisons": _comparisons,
