@@ -29,7 +29,8 @@ _FILLED_BEFOREHAND = {"UserProvidedCacheLocator", "InTreeCacheLocator"}
 def sources_stamp(package: Path = Path(__file__).parents[1]) -> str:
     """Return a hash of the sources that any compiled function may contain, in addition to those of its own file."""
     digest = hashlib.sha256()
-    for source in [package / "_common" / "compiled.py", *sorted((package / "matching").glob("*.py"))]:
+    common = [package / "_common" / name for name in ("compiled.py", "inner_functions.py")]
+    for source in [*common, *sorted((package / "matching").glob("*.py"))]:
         digest.update(source.read_bytes() if source.exists() else b"")  # an archive or an executable has no files
     return digest.hexdigest()
 

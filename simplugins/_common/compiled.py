@@ -22,6 +22,7 @@ from typing import Any
 import numba
 
 from simplugins._common.code_cache import CodeCache
+from simplugins._common.inner_functions import inner_options
 
 CACHES: list[CodeCache] = []
 """The machine code of all functions that have been defined so far."""
@@ -36,5 +37,16 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 
 def compiled_inner(function: Callable[..., Any]) -> Any:
-    """Compile a function that only compiled functions call. Python cannot call it."""
-    return numba.njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    """Compile a function as a part of the compiled functions that call it. Python cannot call it."""
+    dispatcher = numba.njit(nogil=True, **_INNER_OPTIONS)(function)
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise TypeError(f"only compiled functions can call {function.__qualname__}, because it is compiled_inner")
+
+    # Without a wrapper, a call from Python would end the process.
+    dispatcher._insert = lambda *overload: None
+    dispatcher._compile_for_args = refuse
+    return dispatcher
+
+
+_INNER_OPTIONS = inner_options()
