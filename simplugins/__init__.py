@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from simplugins.measures.computation import compute_rsm
     from simplugins.measures.cost.estimates import Estimate, estimate, estimate_for
     from simplugins.measures.differentiable import semantic_rsm, semantic_similarity
+    from simplugins.measures.precompilation import Precompilation, precompile
     from simplugins.recording.recorder import record
     from simplugins.rsm.archive import load_rsm
     from simplugins.rsm.labelled_matrices import index_labels
@@ -99,6 +100,7 @@ _MODULES = {
     "PairedDifference": "comparisons.differences",
     "PartialCorrelation": "comparisons.partial_correlations",
     "PermutationTest": "comparisons.inference",
+    "Precompilation": "measures.precompilation",
     "RSM": "rsm.rsm",
     "Structure": "comparisons.structure",
     "ShareCurve": "compute.share_curves",
@@ -134,6 +136,7 @@ _MODULES = {
     "permutation_test": "comparisons.inference",
     "plotting": "plotting",
     "plugins": "plugins",
+    "precompile": "measures.precompilation",
     "rank_models": "comparisons.ranking",
     "read_activations": "activations.formats",
     "read_recorded": "activations.recordings",
@@ -181,6 +184,7 @@ __all__ = [
     "Partial",
     "PartialCorrelation",
     "PermutationTest",
+    "Precompilation",
     "ShareCurve",
     "Structure",
     "TopKGreedy",
@@ -218,6 +222,7 @@ __all__ = [
     "permutation_test",
     "plotting",
     "plugins",
+    "precompile",
     "rank_models",
     "read_activations",
     "read_recorded",

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings for functions compiled by Numba.
 
-``nogil`` lets threads run compiled functions in parallel. ``cache`` keeps the machine code on disk, next to the package
-or in the user's cache folder, so that only the first call after installation compiles. Fast-math is off: assignment
-runs on integers, and floats are scanned by explicit vector code (see `simplugins.matching.vector_scans`).
+``nogil`` lets threads run compiled functions in parallel. The machine code is kept on disk (see `code_cache`), next to
+the package or in the user's cache folder, so that only the first call after installation compiles. Fast-math is off:
+assignment runs on integers, and floats are scanned by explicit vector code (see `simplugins.matching.vector_scans`).
 
 Compile times are the first thing that users notice. Three rules keep them short:
 
@@ -21,15 +21,32 @@ from typing import Any
 
 import numba
 
+from simplugins._common.code_cache import CodeCache
+from simplugins._common.inner_functions import inner_options
+
+CACHES: list[CodeCache] = []
+"""The machine code of all functions that have been defined so far."""
+
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile a function on its first call, and cache the machine code if a folder for it is writable."""
-    try:
-        return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # no writable folder: each process compiles for itself
-        return numba.njit(nogil=True)(function)
+    dispatcher = numba.njit(nogil=True)(function)
+    dispatcher._cache = CodeCache(function)
+    CACHES.append(dispatcher._cache)
+    return dispatcher
 
 
 def compiled_inner(function: Callable[..., Any]) -> Any:
-    """Compile a function that only compiled functions call. Python cannot call it."""
-    return numba.njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    """Compile a function as a part of the compiled functions that call it. Python cannot call it."""
+    dispatcher = numba.njit(nogil=True, **_INNER_OPTIONS)(function)
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise TypeError(f"only compiled functions can call {function.__qualname__}, because it is compiled_inner")
+
+    # Without a wrapper, a call from Python would end the process.
+    dispatcher._insert = lambda *overload: None
+    dispatcher._compile_for_args = refuse
+    return dispatcher
+
+
+_INNER_OPTIONS = inner_options()

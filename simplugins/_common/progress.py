@@ -39,5 +39,22 @@ def progress_bar(
         yield bar
 
 
+@contextmanager
+def compilation_shown(progress: bool | str) -> Iterator[None]:
+    """Show that the package's functions are being compiled whenever it takes long, and how many of them are done.
+
+    Nothing is shown for machine code that is loaded from disk.
+    """
+    if not progress or sys.stderr is None:
+        yield
+        return
+    from numba.core.event import install_listener
+
+    from simplugins._common.compilation_progress import CompilationListener
+
+    with install_listener("numba:compile", CompilationListener()):
+        yield
+
+
 def _title(progress: bool | str, title: str) -> str:
     return printable(progress) if isinstance(progress, str) else title

@@ -12,6 +12,7 @@ import typer
 
 from simplugins import __version__
 from simplugins.cli.compare_command import compare
+from simplugins.cli.compile_command import compile_all
 from simplugins.cli.controls_command import controls
 from simplugins.cli.demo_command import demo
 from simplugins.cli.estimate_command import estimate
@@ -47,6 +48,7 @@ def _main(
 
 for _command in (rsm, controls, compare, rank, show, plugins, demo, estimate):
     app.command()(_command)
+app.command(name="compile")(compile_all)
 app.command(context_settings={"ignore_unknown_options": True})(resi)
 app.add_typer(evaluate, name="evaluate")
 

@@ -159,16 +159,17 @@ def sum_maxima(affinities, offsets, row_prices, column_prices, scales, rows, col
         Factors of the affinities, the prices of the rows and the prices of the columns.
     rows, columns : (B,) float64 arrays, written
     """
-    prices, maxima = np.empty_like(column_prices), np.empty_like(column_prices)
+    prices, maxima = np.empty(column_prices.size, affinities.dtype), np.empty(column_prices.size, affinities.dtype)
     for problem in range(offsets.size - 1):
-        scale, row_scale, column_scale = scales[problem]
-        prices[:] = column_scale * column_prices
-        maxima[:] = -np.inf
+        scale, row_scale, column_scale = scales[problem, 0], scales[problem, 1], scales[problem, 2]
+        for j in range(prices.size):
+            prices[j] = column_scale * column_prices[j]
+            maxima[j] = -np.inf
         total = 0.0
         for i in range(offsets[problem], offsets[problem + 1]):
             total += np.float64(raise_maxima(affinities, i, scale, prices, row_scale * row_prices[i], maxima))
         rows[problem] = total
         total = 0.0
-        for maximum in maxima:
-            total += np.float64(maximum)
+        for j in range(maxima.size):
+            total += np.float64(maxima[j])
         columns[problem] = total

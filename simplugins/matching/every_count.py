@@ -52,4 +52,5 @@ def _assign_every_count(affinity, work, levels, columns):  # type: ignore[no-unt
             )
             if ceiling >= 0:
                 assigned += extend(costs, cols, ceiling, limit, work, open_levels)
-        columns[count - 1] = work.column_of[:rows]
+        for i in range(rows):
+            columns[count - 1, i] = work.column_of[i]

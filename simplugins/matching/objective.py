@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from simplugins._common.compiled import compiled
+from simplugins._common.compiled import compiled, compiled_inner
 from simplugins.matching.vector_scans import largest
+
+EPSILON = float(np.finfo(np.float64).eps)
 
 
 @compiled
@@ -114,7 +116,8 @@ def is_proven(affinity, columns, prices, tolerance, exact):  # type: ignore[no-u
 @compiled
 def first_invalid(columns, offsets, cols, partial):  # type: ignore[no-untyped-def]
     """Return the index of the first problem with an invalid assignment (see `check_assignment`), or -1."""
-    assigned_in = np.full(cols, -1)
+    assigned_in = np.empty(cols, np.int64)
+    assigned_in[:] = -1
     for problem in range(offsets.size - 1):
         matched = 0
         for i in range(offsets[problem], offsets[problem + 1]):
@@ -165,7 +168,7 @@ def dual_bounds(affinities, offsets, prices, values, upper, gap):  # type: ignor
         upper[problem], gap[problem] = certify_value(bound, magnitude, block.shape, values[problem])
 
 
-@compiled
+@compiled_inner
 def net_values(block, prices, best):  # type: ignore[no-untyped-def]
     """Write the largest affinity minus price of each position of the smaller side; return the number of positions."""
     rows, cols = block.shape
@@ -181,10 +184,10 @@ def net_values(block, prices, best):  # type: ignore[no-untyped-def]
     return cols
 
 
-@compiled
+@compiled_inner
 def certify_value(bound, magnitude, shape, value):  # type: ignore[no-untyped-def]
     """Return the upper bound and the gap of a value, with a margin for rounding in the sum of the bound."""
-    margin = magnitude * (shape[0] + shape[1]) * np.finfo(np.float64).eps
+    margin = magnitude * (shape[0] + shape[1]) * EPSILON
     upper = bound + margin
     shortfall = upper - value
     if shortfall <= 2 * margin:

@@ -7,11 +7,11 @@ exceed the number of pairs (`bid_below`); the last ones bid in the order of thei
 
 from __future__ import annotations
 
-from simplugins._common.compiled import compiled
+from simplugins._common.compiled import compiled_inner
 from simplugins.matching.vector_scans import CLOSED_PRICE_BITS, two_smallest
 
 
-@compiled
+@compiled_inner
 def start_auction(costs, cols, work, levels):  # type: ignore[no-untyped-def]
     """Unassign all rows and columns, and set the levels of the rows: the least cost plus price of each.
 
@@ -26,7 +26,7 @@ def start_auction(costs, cols, work, levels):  # type: ignore[no-untyped-def]
         levels[0, i] = two_smallest(costs, i, work.prices[: costs.shape[1]])[1]
 
 
-@compiled
+@compiled_inner
 def bid_below(costs, cols, bound, increment, budget, work, levels):  # type: ignore[no-untyped-def]
     """Let the unassigned rows with a level below the bound bid in turn, until they reach the bound or have a column.
 
@@ -78,7 +78,7 @@ def bid_below(costs, cols, bound, increment, budget, work, levels):  # type: ign
     return gained, budget
 
 
-@compiled
+@compiled_inner
 def bid_for_pairs(costs, cols, count, assigned, limit, increment, budget, work, levels):  # type: ignore[no-untyped-def]
     """Let the unassigned row of the least level bid, until `count` rows are assigned or no level is below the limit.
 
@@ -129,7 +129,7 @@ def bid_for_pairs(costs, cols, count, assigned, limit, increment, budget, work, 
     return assigned, budget, costs.dtype.type(-1)
 
 
-@compiled
+@compiled_inner
 def _free_among_best(costs, i, smallest, cols, work, otherwise):  # type: ignore[no-untyped-def]
     """Return an unassigned column among those tied for the row's best, if any."""
     for j in range(cols):
@@ -138,13 +138,15 @@ def _free_among_best(costs, i, smallest, cols, work, otherwise):  # type: ignore
     return otherwise
 
 
-@compiled
+@compiled_inner
 def lower_free_prices(costs, cols, limit, work, levels):  # type: ignore[no-untyped-def]
     """Lower the prices of unassigned columns to the point where some row is indifferent to its own column."""
     prices, column_of = work.prices, work.column_of
     wanted = work.keys[:cols]
     wanted[:] = 0
-    outside = min(limit, levels[0].min())
+    outside = limit
+    for i in range(levels.shape[1]):
+        outside = min(outside, levels[0, i])
     for i in range(costs.shape[0]):
         j = column_of[i]
         dual = min(costs.dtype.type(costs[i, j] + prices[j]), outside) if j >= 0 else outside
@@ -156,7 +158,7 @@ def lower_free_prices(costs, cols, limit, work, levels):  # type: ignore[no-unty
             prices[j] = min(prices[j], wanted[j])
 
 
-@compiled
+@compiled_inner
 def lower_prices(prices, by):  # type: ignore[no-untyped-def]
     """Lower prices to zero at the least."""
     for j in range(len(prices)):

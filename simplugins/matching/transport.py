@@ -18,7 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common.compiled import compiled
+from simplugins._common.compiled import compiled, compiled_inner
+
+EPSILON = float(np.finfo(np.float64).eps)
 
 
 class Transported(NamedTuple):
@@ -85,12 +87,21 @@ def minimum_cost(costs, supply, demand):  # type: ignore[no-untyped-def]
         Units of each row and of each column; R times `supply` is K times `demand`.
     """
     rows, columns = costs.shape
-    flow = np.zeros((columns, rows), np.int64)
-    left, capacity = np.full(rows, supply), np.full(columns, demand)
-    row_prices, column_prices = np.empty(rows), np.zeros(columns)
+    flow = np.empty((columns, rows), np.int64)
+    left, capacity = np.empty(rows, np.int64), np.empty(columns, np.int64)
+    row_prices, column_prices = np.empty(rows), np.empty(columns)
+    for k in range(columns):
+        capacity[k] = demand
+        column_prices[k] = 0.0
+        for i in range(rows):
+            flow[k, i] = 0
     for i in range(rows):  # to its best column, as far as its capacity allows
-        j = np.argmin(costs[i])
+        j = 0
+        for k in range(1, columns):
+            if costs[i, k] < costs[i, j]:
+                j = k
         row_prices[i] = costs[i, j]
+        left[i] = supply
         amount = min(left[i], capacity[j])
         flow[j, i] += amount
         left[i] -= amount
@@ -106,7 +117,7 @@ def minimum_cost(costs, supply, demand):  # type: ignore[no-untyped-def]
     return _totals(costs, supply, demand, state)
 
 
-@compiled
+@compiled_inner
 def _nearest_free(costs, source, state):  # type: ignore[no-untyped-def]
     """Return the nearest column with free capacity, and update the prices."""
     flow, capacity, row_prices, column_prices, distances, row_distances, _, column_before, closed, reached = state
@@ -142,7 +153,7 @@ def _nearest_free(costs, source, state):  # type: ignore[no-untyped-def]
     return j
 
 
-@compiled
+@compiled_inner
 def _relax(costs, i, state):  # type: ignore[no-untyped-def]
     """Shorten the distances of columns by way of a row."""
     row_prices, column_prices, distances, row_distances, row_before, closed = (
@@ -156,7 +167,7 @@ def _relax(costs, i, state):  # type: ignore[no-untyped-def]
             row_before[k] = i
 
 
-@compiled
+@compiled_inner
 def _send(source, sink, most, state):  # type: ignore[no-untyped-def]
     """Send as many units as the path to a column admits, and return their number."""
     flow, capacity, row_before, column_before = state[0], state[1], state[6], state[7]
@@ -176,7 +187,7 @@ def _send(source, sink, most, state):  # type: ignore[no-untyped-def]
         flow[j, i] -= amount
 
 
-@compiled
+@compiled_inner
 def _totals(costs, supply, demand, state):  # type: ignore[no-untyped-def]
     """Return the cost of the flow, the dual bound, and a bound on the rounding errors of both."""
     flow, column_prices = state[0], state[3]
@@ -193,4 +204,4 @@ def _totals(costs, supply, demand, state):  # type: ignore[no-untyped-def]
                 cost += flow[k, i] * costs[i, k]
         bound += supply * least
         magnitude += supply * abs(least)
-    return cost, bound, magnitude * (rows + columns) * np.finfo(np.float64).eps
+    return cost, bound, magnitude * (rows + columns) * EPSILON

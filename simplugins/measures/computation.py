@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from numpy.typing import DTypeLike
 
 from simplugins._common import arrays, gpu
+from simplugins._common.progress import compilation_shown
 from simplugins._common.validation import error_prefix
 from simplugins.activations.activations import Activations
 from simplugins.activations.preparation import Center, Normalize, Preparation
@@ -283,10 +285,11 @@ def compute(
 ) -> dict[str, RSM]:
     """Compute the RSMs of several measures, each distinct operation once."""
     operations = [measure.operation(options) for measure in measures]
-    if store is not None:
-        rsms = _stored(measures, operations, x, y, options, resources, store, progress)
-    else:
-        rsms = _in_memory(measures, operations, x, y, options, resources, progress)
+    with compilation_shown(progress) if progress else nullcontext():
+        if store is not None:
+            rsms = _stored(measures, operations, x, y, options, resources, store, progress)
+        else:
+            rsms = _in_memory(measures, operations, x, y, options, resources, progress)
     for rsm in rsms.values():
         if rsm.kernel == "cosine":
             _check_sizes(rsm, x, x if y is None else y)

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from simplugins._common.progress import progress_bar, progress_counter
@@ -59,3 +63,20 @@ def test_threads_are_a_whole_number_of_at_least_one(threads):
     with pytest.raises(ValueError, match=rf"threads.*{threads}"):
         check_threads(threads)
     assert check_threads(None) == usable_cores() >= 1
+
+
+def test_compilation_is_shown_on_request_and_loading_machine_code_is_not(tmp_path):
+    def errors(progress):
+        code = (
+            "import numpy as np, simplugins\n"
+            f"simplugins.compute_rsm(np.eye(6).reshape(2, 3, 6), matching='greedy', progress={progress})"
+        )
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / str(progress))}
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr
+
+    first, again, silent = errors(True), errors(True), errors(False)
+    assert "compiling, once per installation: " in first
+    assert "compiling" not in again
+    assert "matching: 100%" in again
+    assert silent == ""

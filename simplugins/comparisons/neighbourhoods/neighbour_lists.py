@@ -194,7 +194,9 @@ def _count_candidates(matrix, lists, counts):  # type: ignore[no-untyped-def]
     for i in range(len(matrix)):
         last = lists[i, depth - 1]
         if last < 0:
-            counts[i] = np.count_nonzero(lists[i] >= 0)
+            counts[i] = 0
+            for place in range(depth):
+                counts[i] += lists[i, place] >= 0
             continue
         counts[i] = depth
         for j in range(last + 1, len(matrix)):

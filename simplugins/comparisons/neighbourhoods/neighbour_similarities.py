@@ -129,7 +129,8 @@ def _hsic(x, u, y, v):  # type: ignore[no-untyped-def]
     second one, which is not 0 only if neighbours are mutual.
     """
     count, k = x.shape
-    owner, place = np.full(count, -1), np.zeros(count, np.int64)
+    owner, place = np.empty(count, np.int64), np.zeros(count, np.int64)
+    owner[:] = -1
     shared, sizes, products = np.empty((count, k), np.int64), np.zeros(count, np.int64), np.empty((count, k))
     columns, rows = np.zeros(count), np.zeros(count)
     for i in range(count):
@@ -152,8 +153,12 @@ def _hsic(x, u, y, v):  # type: ignore[no-untyped-def]
                 if shared[j, q] == i:
                     mutual += products[i, p]
                     break
-    total = columns.sum() * rows.sum() / ((count - 1) * (count - 2))
-    return mutual + total - 2 * (columns * rows).sum() / (count - 2)
+    column_sum, row_sum, product_sum = 0.0, 0.0, 0.0
+    for i in range(count):
+        column_sum += columns[i]
+        row_sum += rows[i]
+        product_sum += columns[i] * rows[i]
+    return mutual + column_sum * row_sum / ((count - 1) * (count - 2)) - 2 * product_sum / (count - 2)
 
 
 @compiled
@@ -163,7 +168,8 @@ def _cosines(x, a, origin_a, own_a, y, b, origin_b, own_b, sign, shift):  # type
     Similarities `own_a` and `own_b` belong to the lists `x` and `y`; others are looked up in the matrices.
     """
     count, k = x.shape
-    owner, place = np.full(count, -1), np.zeros(count, np.int64)
+    owner, place = np.empty(count, np.int64), np.zeros(count, np.int64)
+    owner[:] = -1
     u, v = np.empty(2 * k), np.empty(2 * k)
     result = np.empty(count)
     for i in range(count):

@@ -116,8 +116,8 @@ class CycleKnn(NeighbourMethod):
 @compiled
 def _shared(x, y):  # type: ignore[no-untyped-def]
     """Return the number of neighbours in both lists of each input."""
-    counts = np.zeros(len(x), np.int64)
-    owner = np.full(len(x), -1)
+    counts, owner = np.zeros(len(x), np.int64), np.empty(len(x), np.int64)
+    owner[:] = -1
     for i in range(len(x)):
         for j in x[i]:
             if j >= 0:
@@ -131,7 +131,8 @@ def _shared(x, y):  # type: ignore[no-untyped-def]
 @compiled
 def _rank_scores(x, y):  # type: ignore[no-untyped-def]
     scores = np.zeros(len(x))
-    owner, rank = np.full(len(x), -1), np.zeros(len(x), np.int64)
+    owner, rank = np.empty(len(x), np.int64), np.zeros(len(x), np.int64)
+    owner[:] = -1
     for i in range(len(x)):
         for p in range(x.shape[1]):
             if x[i, p] >= 0:

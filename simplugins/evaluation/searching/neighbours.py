@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from simplugins import __version__
 from simplugins._common import arrays
+from simplugins._common.progress import compilation_shown
 from simplugins._common.threads import check_threads, in_threads
 from simplugins._common.validation import check_count
 from simplugins.activations.activations import Activations
@@ -189,7 +190,8 @@ def search(
             f"k must be at most {len(y) - symmetric}, the number of inputs to find for each query, got {k}"
         )
     run = _Search(x, y, symmetric=symmetric, matcher=matcher, kernel=resolved.kernel, k=k)
-    run.compile()
+    with compilation_shown(progress):
+        run.compile()
     in_threads(run.work, run.tasks(), pairs=len(x) * len(y), threads=count, progress=progress, title="searching")
     return Neighbours(
         indices=run.indices,
