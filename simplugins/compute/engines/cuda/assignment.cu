@@ -34,17 +34,17 @@ struct Assignment : Auction {
         for (int k = 0; k < SLOTS; k++) mean[k] = 0, top[k] = -INFINITE;
         for (int i = 0; i < problem.rows; i += SAMPLED) {
             COUNT(sampled_row);
-            ENTRY entries[SLOTS];
-            read<false>(i, entries);
+            const ENTRY *row = row_of_thread(i);
             REAL sum = 0;
 #pragma unroll
-            for (int k = 0; k < SLOTS; k++) {
-                REAL entry = (REAL)entries[k];
-                sum += entry;
-                mean[k] += entry * share;
-                top[k] = fmax(top[k], entry);
-                if (present >> k & 1) lowest = fmin(lowest, entry);
-            }
+            for (int k = 0; k < SLOTS; k++)
+                if (present >> k & 1) {
+                    REAL entry = (REAL)row[k * THREADS];
+                    sum += entry;
+                    mean[k] += entry * share;
+                    top[k] = fmax(top[k], entry);
+                    lowest = fmin(lowest, entry);
+                }
             double row_mean = block.sum(sum) * part;
             rows_mean += row_mean * share;
             rows_square += row_mean * row_mean * share;
@@ -109,20 +109,17 @@ struct Assignment : Auction {
 #pragma unroll
         for (int k = 0; k < SLOTS; k++) distance[k] = INFINITE, predecessor[k] = source;
         COUNT(search);
-        ENTRY entries[SLOTS];
-        read<false>(source, entries);
-        REAL dual = highest_profit(entries), nearest = 0;
+        REAL dual = highest_profit(source), nearest = 0;
         int i = source, sink;
         while (true) {
             COUNT(step);
-            Nearest best = block.nearest(thread_nearest(entries, i, dual, nearest, closed, distance, predecessor));
+            Nearest best = block.nearest(thread_nearest(i, dual, nearest, closed, distance, predecessor));
             nearest = best.distance;
             sink = column_of_ticket(best.ticket);
             if (owns(sink)) closed |= 1u << sink / THREADS;
             i = holder_of_ticket(best.ticket);
             if (i < 0) break;
             dual = problem.at(i, sink) - prices[sink];
-            read<false>(i, entries);
         }
 #pragma unroll
         for (int k = 0; k < SLOTS; k++)
@@ -136,30 +133,31 @@ struct Assignment : Auction {
         barrier();
     }
 
-    __device__ __forceinline__ REAL highest_profit(const ENTRY *entries) {
+    __device__ __forceinline__ REAL highest_profit(int i) {
+        const ENTRY *row = row_of_thread(i);
         REAL highest = -INFINITE;
 #pragma unroll
-        for (int k = 0; k < SLOTS; k++) highest = fmax(highest, (REAL)entries[k] - price[k]);
+        for (int k = 0; k < SLOTS; k++) highest = fmax(highest, (REAL)entry_of(row, k) - price[k]);
         return block.max(highest);
     }
 
     // Relax the thread's open columns from row i at distance `nearest`, and return the nearest of them.
-    __device__ __forceinline__ Nearest thread_nearest(const ENTRY *entries, int i, REAL dual, REAL nearest,
-                                                      unsigned closed, REAL *distance, int *predecessor) const {
-        REAL least_open = INFINITE, open[SLOTS];
+    __device__ __forceinline__ Nearest thread_nearest(int i, REAL dual, REAL nearest, unsigned closed, REAL *distance,
+                                                      int *predecessor) const {
+        const ENTRY *row = row_of_thread(i);
+        REAL least_open = INFINITE;
 #pragma unroll
         for (int k = 0; k < SLOTS; k++) {
-            REAL slack = dual - ((REAL)entries[k] - price[k]);
+            REAL slack = dual - ((REAL)entry_of(row, k) - price[k]);
             REAL through = nearest + fmax(slack, (REAL)0);
             bool is_open = !(closed >> k & 1);
             if (is_open && through < distance[k]) distance[k] = through, predecessor[k] = i;
-            open[k] = is_open ? distance[k] : INFINITE;
-            least_open = fmin(least_open, open[k]);
+            if (is_open) least_open = fmin(least_open, distance[k]);
         }
         unsigned ties = 0;
 #pragma unroll
-        for (int k = 0; k < SLOTS; k++) ties |= (unsigned)(open[k] == least_open) << k;
-        Nearest result = {least_open, thread_ticket(ties & present)};
+        for (int k = 0; k < SLOTS; k++) ties |= (unsigned)(distance[k] == least_open) << k;
+        Nearest result = {least_open, thread_ticket(ties & present & ~closed)};
         return result;
     }
 

@@ -96,13 +96,14 @@ struct Auction {
     // Whether only columns of the last slot may not exist.
     __device__ __forceinline__ bool is_full() const { return problem.columns > (SLOTS - 1) * THREADS; }
 
-    // The thread's entries of a row; 0 where there is no column. FULL: see `is_full`.
-    template <bool FULL>
-    __device__ __forceinline__ void read(int i, ENTRY *entries) const {
-        const ENTRY *row = reinterpret_cast<const ENTRY *>(mine + (uint64)(unsigned)i * pitch);
-#pragma unroll
-        for (int k = 0; k < SLOTS; k++)
-            entries[k] = (FULL && k < SLOTS - 1) || present >> k & 1 ? row[k * THREADS] : (ENTRY)0;
+    // The thread's entry of the first slot, in a row.
+    __device__ __forceinline__ const ENTRY *row_of_thread(int i) const {
+        return reinterpret_cast<const ENTRY *>(mine + (uint64)(unsigned)i * pitch);
+    }
+
+    // The thread's entry of slot k in a row; 0 if there is no column.
+    __device__ __forceinline__ ENTRY entry_of(const ENTRY *row, int k) const {
+        return present >> k & 1 ? row[k * THREADS] : (ENTRY)0;
     }
 
     // Have the row that bids next on its way to the cache, one line of it per thread.
@@ -123,11 +124,12 @@ struct Auction {
     }
 
     // The best two affinities minus prices of a row, among the thread's columns.
-    __device__ __forceinline__ Best thread_best(const ENTRY *entries, const REAL *prices) const {
+    __device__ __forceinline__ Best thread_best(int i, const REAL *prices) const {
+        const ENTRY *row = row_of_thread(i);
         REAL profit[SLOTS];
         Best best = no_best();
 #pragma unroll
-        for (int k = 0; k < SLOTS; k++) profit[k] = present >> k & 1 ? (REAL)entries[k] - prices[k] : -INFINITE;
+        for (int k = 0; k < SLOTS; k++) profit[k] = (REAL)entry_of(row, k) - prices[k];
 #pragma unroll
         for (int k = 0; k < SLOTS; k++) {
             best.second = fmax(best.second, fmin(best.first, profit[k]));
@@ -162,13 +164,11 @@ struct Auction {
         free_columns();
         queue.fill(problem.rows);
         barrier();
-        ENTRY entries[SLOTS];
         for (int i = 0; i >= 0 && budget > 0; budget--) {
             COUNT(slow_bid);
             int next = queue.after[i];
-            read<false>(i, entries);
             prefetch(i, next);
-            Best best = block.best<true>(thread_best(entries, price));
+            Best best = block.best<true>(thread_best(i, price));
             int j = column_of_ticket(best.ticket), evicted = holder_of_ticket(best.ticket);
             if (owns(j)) accept_bid(j, i, problem.columns > 1 ? best.first - best.second + increment : increment);
             i = queue.advance(i, next, evicted);
@@ -209,12 +209,15 @@ struct Auction {
         free_columns();
         queue.fill(problem.rows);
         barrier();
-        ENTRY entries[SLOTS];
         Assignments assignments = {row_of, 0, -1};
         for (int i = 0; i >= 0 && budget > 0; budget--) {
             COUNT(bid + EXACT);
             int next = queue.after[i];
-            read<FULL>(i, entries);
+            const ENTRY *row = row_of_thread(i);
+            ENTRY entries[SLOTS];
+#pragma unroll
+            for (int k = 0; k < SLOTS; k++)
+                entries[k] = FULL && k < SLOTS - 1 ? row[k * THREADS] : entry_of(row, k);
             prefetch(i, next);
             unsigned key[SLOTS];
             Keys keys = {0, 0};
@@ -235,7 +238,7 @@ struct Auction {
                 COUNT(tie);
                 assignments.write();
                 barrier();
-                Best chosen = exact_best(entries, base, worth);
+                Best chosen = exact_best(i, base, worth);
                 j = column_of_ticket(chosen.ticket), evicted = holder_of_ticket(chosen.ticket);
                 barrier();
                 assignments.set(j, i);
@@ -259,11 +262,11 @@ struct Auction {
     }
 
     // The best affinity minus price without rounding to the grid.
-    __device__ __forceinline__ Best exact_best(const ENTRY *entries, float base, const float *worth) {
+    __device__ __forceinline__ Best exact_best(int i, float base, const float *worth) {
         REAL prices[SLOTS];
 #pragma unroll
         for (int k = 0; k < SLOTS; k++) prices[k] = (REAL)(base - worth[k]);
         note_assigned();
-        return block.best<false>(thread_best(entries, prices));
+        return block.best<false>(thread_best(i, prices));
     }
 };

@@ -26,10 +26,12 @@
 #else
 #define MOST_BLOCKS 32
 #endif
-#if (__CUDA_ARCH__ >= 1000 || __CUDA_ARCH__ < 800) && !STAGED
-#define FITTING (RESIDENT * 7 / 8 > 0 ? RESIDENT * 7 / 8 : 1)  // these need more registers
-#else
+#if STAGED || (__CUDA_ARCH__ >= 900 && __CUDA_ARCH__ < 1000)
 #define FITTING RESIDENT
+#elif __CUDA_ARCH__ >= 1000 && WARPS > 1
+#define FITTING (RESIDENT * 3 / 4 > 0 ? RESIDENT * 3 / 4 : 1)  // the compiler needs more registers there
+#else
+#define FITTING (RESIDENT * 7 / 8 > 0 ? RESIDENT * 7 / 8 : 1)
 #endif
 #define BLOCKS (FITTING < MOST_BLOCKS ? FITTING : MOST_BLOCKS)
 
