@@ -48,8 +48,8 @@ KINDS_OF_RSM = [
     "moments of the channels |",
     f'| {SECOND_ORDER_CENTRED} | `{SECOND_ORDER}-*`, `center="channel"` | the same, after subtracting the mean concept '
     "vector |",
-    f'| {BY_INPUT}, {SECOND_ORDER_BY_INPUT} | `{SEMANTIC}-*`, `{SECOND_ORDER}-*`, `center="input"` | the same, after '
-    "subtracting from each input its own mean concept vector; second moments become covariances |",
+    f'| {BY_INPUT}; {SECOND_ORDER_BY_INPUT} | `{SEMANTIC}-*`; `{SECOND_ORDER}-*`, `center="input"` | as uncentred, '
+    "after subtracting from each input its own mean concept vector; second moments become covariances |",
     f"| {MAX_SIM} | `{MAX_SIM}-*` | each position with the most similar one of the other input, by cosine; both "
     "directions |",
 ]
@@ -57,54 +57,73 @@ KINDS_OF_RSM = [
 
 
 def conclusion(summary: Summary) -> Iterator[Part]:
-    """State when matching pays, in one paragraph, from the numbers."""
+    """State when matching pays, in one paragraph, with the numbers."""
     scenes, crops = summary["retrieval"][SCENES], summary["retrieval"][DISJOINT]
-    first, ranking = Metric("", scenes, "F1@1").of(SHOWN_KERNEL), Metric("", scenes, AP).of(SHOWN_KERNEL)
-    nearest = Metric("", crops, "precision@1").of(SHOWN_KERNEL)
-    outputs = Metric("", summary["outputs"][SCENES], "Spearman", larger_is_better=False).of(SHOWN_KERNEL)
-    clear = [clearly(nearest, kind) for kind in UNMATCHED]
+    first, ranking = Metric("F1@1", scenes, "F1@1").of(SHOWN_KERNEL), Metric("mAP", scenes, AP).of(SHOWN_KERNEL)
+    nearest = Metric("precision@1", crops, "precision@1").of(SHOWN_KERNEL)
+    outputs = Metric("Spearman", summary["outputs"][SCENES], "Spearman", larger_is_better=False).of(SHOWN_KERNEL)
     middle = summary["costs"][len(summary["costs"]) // 4]  # of the first network
-    microseconds = ", ".join(f"{number(middle['microseconds'][kind])} ({kind})" for kind in (*UNMATCHED, SHIFT))
-    kinds = [SPATIAL, SHIFT, *UNMATCHED, BOTH_BY_INPUT]
     yield "## What matching adds"
     yield (
-        "Most of what semantic RSMs gain over spatio-semantic ones comes from ignoring locations, which pooling also "
-        "does, at a fraction of the cost. Matching finds better nearest neighbours than means, maxima and MaxSim where "
-        "inputs hold several objects at arbitrary places; whether it adds anything to covariances of the channels "
-        f'(`{SECOND_ORDER}-*` with `center="input"`) depends on the layer and the metric. For crops of one '
-        f"photograph, pooling is as good. In numbers, for the {SHOWN_KERNEL} kernel: semantic minus another kind, as "
-        f"the mean over {len(first.rows)} layers, and in brackets the numbers of layers at which semantic is clearly "
-        "better : worse, i.e. with an interval that excludes 0."
+        "Semantic RSMs gain over spatio-semantic ones mostly by ignoring locations. Pooling does so, too, at a "
+        "fraction of the cost: second-order pooling recovers most of the gain by every metric below, mean pooling by "
+        "all but the whole ranking of scenes (mAP). In scenes with several objects at arbitrary places, matching finds "
+        "a better nearest neighbour (F1@1) at most layers than means, maxima and MaxSim. Covariances of the channels "
+        f'(`{SECOND_ORDER}-*` with `center="input"`) rank scenes better than uncentred semantic RSMs at every layer '
+        "(mAP), and find the better nearest neighbour at all but the last of each network. If both are centred by "
+        "input, which is better depends on the layer and the metric. For crops of one photograph, the nearest "
+        "neighbours of mean and second-order pooling are as good. In the last layer of a sentence encoder trained with "
+        "mean pooling, pooling is as good or better."
     )
-    yield [
-        f"- **The nearest neighbour of a scene** (F1@1): {_mean(first, kinds)}.",
-        f"- **The whole ranking of scenes** (mAP): {_mean(ranking, kinds)}.",
-        "- **Crops of one photograph** (precision@1, disjoint crops): of "
-        f"{len(clear) * len(nearest.rows)} comparisons with pooled kinds and {MAX_SIM}, semantic is clearly better in "
-        f"{sum(better for better, _ in clear)} and clearly worse in {sum(worse for _, worse in clear)}.",
-        f"- **Agreement with outputs** (Spearman, scenes; negative differences are better): {_mean(outputs, kinds)}.",
-        f"- **Cost**, for maps of {middle['side']} × {middle['side']} with {middle['channels']} channels, in "
-        f"microseconds of CPU time per pair: {number(middle['microseconds'][SEMANTIC])} ({SEMANTIC}), {microseconds}.",
-        *_of_sentences(summary.get("sentences")),
+    yield (
+        f"Semantic minus each other kind, for the {SHOWN_KERNEL} kernel: the mean over {len(first.rows)} layers, and "
+        "in brackets the numbers of layers at which semantic is clearly better : clearly worse, i.e. with an interval "
+        f"that excludes 0. For the correlation with outputs, negative differences are better. Last row: {SEMANTIC} "
+        f"minus {SECOND_ORDER}, both centred by input. Cost: CPU time per pair "
+        f"for maps of {middle['side']} × {middle['side']} with {middle['channels']} channels; {SEMANTIC}: "
+        f"{number(middle['microseconds'][SEMANTIC])} µs, for three kernels."
+    )
+    yield _differences_table((first, ranking, outputs, nearest), middle["microseconds"])
+    yield from _of_sentences(summary.get("sentences"))
+    yield "Compute pooled kinds first, report them next to semantic RSMs, and match where the difference matters."
+
+
+def _differences_table(metrics: Sequence[Metric], microseconds: Mapping[str, float]) -> list[str]:
+    """Return a table with a row per kind: the mean difference, and at how many layers it is clear."""
+    lines = [
+        "| semantic minus | scenes, F1@1 | scenes, mAP | scenes, Spearman with outputs | disjoint crops, precision@1 "
+        "| µs per pair |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
-    yield "Compute pooled kinds first, report them beside semantic RSMs, and match where the difference matters."
+    for kind in (SPATIAL, SHIFT, *UNMATCHED, BOTH_BY_INPUT):
+        cells = []
+        for metric in metrics:
+            better, worse = clearly(metric, kind)
+            cells.append(f"{np.mean(metric.differences(kind)):+.3f} ({better} : {worse})")
+        cost = number(microseconds[kind]) if kind in microseconds else ""
+        lines.append(f"| {kind} | {' | '.join(cells)} | {cost} |")
+    return lines
 
 
-def _of_sentences(result: Mapping[str, Any] | None) -> Iterator[str]:
+def _of_sentences(result: Mapping[str, Any] | None) -> Iterator[Part]:
     """State the numbers of the last layer of the language model."""
-    for name, rows in ({} if result is None else result["retrieval"]).items():
-        last = [row for row in rows if row["layer"] == rows[-1]["layer"]]
-        values = ", ".join(f"{row['mAP']['estimate']:.3f} ({row['measure']})" for row in last)
-        yield f"- **Sentences, {name}** (mAP, last layer of a sentence encoder trained with mean pooling): {values}."
-
-
-def _mean(metric: Metric, kinds: Sequence[str]) -> str:
-    """Return the mean differences to some kinds, and how often they are clear."""
-    parts = []
-    for kind in kinds:
-        better, worse = clearly(metric, kind)
-        parts.append(f"{np.mean(metric.differences(kind)):+.3f} ({kind}; {better} : {worse})")
-    return ", ".join(parts)
+    if result is None:
+        return
+    values: dict[str, dict[str, float]] = {}
+    for name, rows in result["retrieval"].items():
+        for row in rows:
+            if row["layer"] == rows[-1]["layer"]:
+                values.setdefault(row["measure"], {})[name] = row[AP]["estimate"]
+    names = list(result["retrieval"])
+    yield f"Sentences by all kinds, mAP in the last layer of {result['model']}, which was trained with mean pooling:"
+    yield [
+        "| kind | " + " | ".join(names) + " |",
+        "|---|" + "---:|" * len(names),
+        *(
+            f"| {kind} | " + " | ".join(f"{each[name]:.3f}" if name in each else "" for name in names) + " |"
+            for kind, each in values.items()
+        ),
+    ]
 
 
 def cost(summary: Summary, figures: str) -> Iterator[Part]:
@@ -141,6 +160,10 @@ def networks(summary: Summary, figures: str) -> Iterator[Part]:
         both = [f"{SEMANTIC} - {SHIFT}", f"{SEMANTIC} - {SPATIAL}", f"{SHIFT} - {SPATIAL}"]
         yield _networks_table(pairs, both, _difference)
     yield f"![Similarity of both networks by layer.]({figures}/networks.png)"
+    yield (
+        "*Estimates with their intervals; the axis does not start at 0. Structure has another chance level than the "
+        "similarities of RSMs.*"
+    )
 
 
 def _networks_table(pairs: Sequence[Mapping[str, Any]], names: Sequence[str], cell: Any) -> list[str]:

@@ -221,7 +221,7 @@ def draw_agreement(panels: Mapping[str, Sequence[Row]]) -> Figure:
     """Draw debiased and calibrated CKA between both kinds of RSM by layer, with a column of panels per data set."""
     values = {"debiased": "debiased CKA of\nboth kinds of RSM", "calibrated": "calibrated score\n(0: chance)"}
     figure = Figure(figsize=(9, 0.9 + 2.3 * len(values)), layout="constrained")
-    grid = figure.subplots(len(values), len(panels), sharex=True, sharey="row", squeeze=False)
+    grid = figure.subplots(len(values), len(panels), sharex=True, sharey=True, squeeze=False)
     for line, (key, label) in zip(grid, values.items(), strict=True):
         for axes, rows in zip(line, panels.values(), strict=True):
             _draw_kernels(axes, rows, key)
@@ -311,9 +311,10 @@ def draw_networks(panels: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
             middle, low, high = (np.array([each[key] for each in results]) for key in ("value", "low", "high"))
             style: dict[str, Any] = {"marker": "osD^"[place], "markersize": 4, "linewidth": 1.2, "elinewidth": 0.8}
             bars = np.abs([middle - low, high - middle])
-            axes.errorbar(np.arange(len(pairs)) + 0.05 * place, middle, bars, color=color, label=kind, **style)
+            axes.errorbar(np.arange(len(pairs)) + 0.05 * (place - 1.5), middle, bars, color=color, label=kind, **style)
         sides = [" | ".join(str(layer["side"]) for layer in pair["layers"]) for pair in pairs]
         axes.set_xticks(range(len(sides)), sides, fontsize=SMALL)
+        axes.set_xlim(-0.3, len(sides) - 0.7)
         axes.set_xlabel("side of the feature maps", fontsize=SMALL)
         axes.set_title(name, fontsize=10)
         _tidy(axes)

@@ -135,7 +135,8 @@ def overview(summary: Summary, figures: str) -> Iterator[Part]:
     yield f"![Semantic minus each other kind of RSM, by layer.]({figures}/controls.png)"
     yield (
         f"*{SHOWN_KERNEL.capitalize()} kernel. Each mark is a layer, from the largest maps (left) to the smallest; "
-        "above 0, semantic RSMs are better (for outputs: below 0).*"
+        "above 0, semantic RSMs are better (for outputs: below 0). Last column: semantic minus second-order, both "
+        "centred by input.*"
     )
 
 
@@ -254,7 +255,8 @@ def agreement(summary: Summary, figures: str) -> Iterator[Part]:
         "the largest maps. Cells: debiased CKA; its calibrated score, on which chance is 0, with the p-value of "
         f"{PERMUTATIONS} permutations of scenes or photographs; and *biased* CKA, as in the paper. The bandwidth of "
         "the RBF kernel is that of all inputs of a layer. The paper reports, by biased CKA, that the two kinds differ "
-        "most in early layers and converge as maps become smaller."
+        "most in early layers and converge as maps become smaller. Here biased CKA increases in the same way. "
+        "Debiased CKA does not: for scenes, it is lower in later layers than in early ones."
     )
     for name, rows in summary["agreement"].items():
         yield f"{name.capitalize()}; debiased (calibrated, p) / biased:"
@@ -262,6 +264,7 @@ def agreement(summary: Summary, figures: str) -> Iterator[Part]:
             rows, lambda row: f"{row['debiased']:.3f} ({row['calibrated']:.3f}, {row['p']:.3f}) / {row['biased']:.3f}"
         )
     yield f"![Debiased and calibrated CKA by layer.]({figures}/agreement.png)"
+    yield "*Both rows have the same scale, which does not start at 0.*"
 
 
 def search(summary: Summary, figures: str) -> Iterator[Part]:
