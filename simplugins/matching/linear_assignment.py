@@ -1,23 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """The compiled solver of linear assignment problems, which maximises the sum of the matched affinities.
 
-A problem passes through up to four stages, which share one array of column prices. If its sides are equal, prices start
-from an estimate (see `starting_prices`); if they differ, from zero, and stage 2 is skipped unless a tolerance is
-allowed:
+A problem passes through up to three stages, which share one array of column prices. Prices start from an estimate (see
+`starting_prices`). If sides differ, stage 2 is skipped unless a tolerance is allowed:
 
 1. an auction with increment zero, of one or two bids per row. It assigns most rows to the column that is exactly the
    best at the final prices, and nearly all rows if the estimate was good, or if ties leave a choice;
 2. if it leaves many rows waiting, auctions with decreasing bid increments bring prices close to the optimum, and
    another auction with increment zero follows;
-3. *shortest augmenting paths* assign the few remaining rows.
+3. *shortest augmenting paths* assign the few remaining rows. If columns outnumber rows, others make columns give up
+   prices that no row pays.
 
 Increments of stage 2 are multiples of the typical lead of a row's best column at the prices that stage 1 leaves, so
 they suit any distribution of affinities. The more rows wait, the harder is the competition, and the larger is the first
 increment.
 
 Stages 1 and 2 have a budget of bids, so no input can stall them; stage 3 needs one path per unassigned row, and at most
-one scan of each row per path. In all, S rows need at most ``S * (S + 1) / 2 + MOST_BIDS * S`` scans, whatever the range
-of affinities. All stages run on integers (see `integer_costs`).
+one scan of each row per path. In all, S rows and columns need at most ``S * (S + 1) / 2 + MOST_BIDS * S`` scans,
+whatever the range of affinities; S rows and more columns at most S paths more, of at most S scans each. All stages run
+on integers (see `integer_costs`).
 
 With a tolerance, the solver stops as soon as it can prove that the assignment is good enough: after each auction of
 stage 2, it compares the dual bound with the value of the auction's assignment.

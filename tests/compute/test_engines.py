@@ -114,7 +114,7 @@ def test_every_pair_can_be_certified(products, layers):
     activations = Activations.from_array(layers["block15"])
     result = products(activations, None, Optimal(), certify=True)
     assert result.gap.min() == 0
-    assert result.gap.max() <= 4e-6
+    assert result.gap.max() <= 2e-5  # relative to sums of signed affinities, which are smaller than their magnitude
 
 
 def test_one_set_of_huge_and_one_of_tiny_values(products):
