@@ -44,7 +44,8 @@ def test_cuda_kernels_compile_without_spills_or_warnings(cuda, architectures, si
         compiled = pool.map(lambda job: compile_kernel(job[0].source, job[1], cuda), jobs)
     for (program, architecture), code in zip(jobs, compiled, strict=True):
         where = f"{program} for {architecture}: {code}"
-        allowed = 32 if program.slots > 8 and program.real == DOUBLE else 0  # of the largest problems, solved again
+        large = getattr(program, "slots", 0) > 8 and program.real == DOUBLE
+        allowed = 32 if large else 0  # only the largest problems, when they are solved again
         assert code.spilled_bytes <= allowed, where
         assert code.registers <= 128, where
         assert code.registers * program.threads <= REGISTERS, where

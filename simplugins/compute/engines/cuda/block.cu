@@ -29,7 +29,7 @@
 #if STAGED || (__CUDA_ARCH__ >= 900 && __CUDA_ARCH__ < 1000)
 #define FITTING RESIDENT
 #elif __CUDA_ARCH__ >= 1000 && WARPS > 1
-#define FITTING (RESIDENT * 3 / 4 > 0 ? RESIDENT * 3 / 4 : 1)  // the compiler needs more registers there
+#define FITTING (WARPS < 8 ? RESIDENT * 3 / 4 : (RESIDENT + 1) / 2)  // the compiler needs more registers there
 #else
 #define FITTING (RESIDENT * 7 / 8 > 0 ? RESIDENT * 7 / 8 : 1)
 #endif

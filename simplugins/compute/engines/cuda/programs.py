@@ -73,7 +73,7 @@ class Program:
         if self.staged or self.real == np.float64:
             warps = 16
         else:
-            warps = 32 if self.warps in (1, 2, 4) and self.slots < _SLOTS else 28
+            warps = 28 if self.slots == _SLOTS else 32 if self.warps in (1, 2, 4, 8) else 24
         return warps // self.warps if self.warps <= 8 else 1
 
     @cached_property
@@ -131,7 +131,7 @@ def program_for(kernel: str, largest: int, affinity: np.dtype[np.floating], real
     if kernel == "assignment" and largest <= _SMALL and affinity == real == np.float32:
         return Program("small_assignment", 1, 2, True, np.dtype(affinity), np.dtype(real))
     warps = 1 if largest <= 32 * _SLOTS else min(_MAX_WARPS, -(-largest // (32 * _SLOTS_OF_MANY_WARPS)))
-    warps = 4 if warps == 3 else warps
+    warps = {3: 4, 7: 8}.get(warps, warps)
     staged = largest**2 * real.itemsize <= _STAGED_BYTES
     slots = -(-largest // (32 * warps)) if kernel == "assignment" else 1
     return Program(kernel, warps, slots, staged, np.dtype(affinity), np.dtype(real))
