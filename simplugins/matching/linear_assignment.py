@@ -46,8 +46,9 @@ from simplugins.matching.vector_scans import LANES
 EASY = np.array([(0.06, 6)])
 EASY_LARGE = np.array([(0.3, 4), (0.03, 4)])
 HARD = np.array([(1.5, 3), (0.3, 4), (0.03, 4)])
+HARDEST = np.array([(6.0, 3), (1.5, 3), (0.3, 4), (0.03, 4)])
 """The auctions of stage 2, each as (increment as a multiple of the typical lead, maximum number of bids per row): for
-fewer rows than `LARGE_ROWS`, for more, and for hard competition. These and all other parameters need the fewest scans
+fewer rows than `LARGE_ROWS`, for more, for hard competition, and for hard competition of `HUGE_ROWS`. These and all other parameters need the fewest scans
 on many kinds of affinities, those of concept vectors above all (see ``benchmarks/solvers``)."""
 
 SMALL_ROWS, LARGE_ROWS, HUGE_ROWS = 100, 400, 1500
@@ -56,14 +57,17 @@ SMALL_ROWS, LARGE_ROWS, HUGE_ROWS = 100, 400, 1500
 FEW_SMALL, FEW = 3.0, 1.5
 """Stage 2 is skipped if at most this multiple of the square root of the number of rows waits after stage 1."""
 
-HARD_SHARE, HARD_SHARE_LARGE = 0.6, 0.5
+HARD_SHARE, HARD_SHARE_LARGE, HARDEST_SHARE = 0.6, 0.5, 0.8
 """Competition is hard if a larger share of the rows waits after stage 1 (of at least `LARGE_ROWS`: the second)."""
+
+NEARLY_DONE = 0.1
+"""If at most this share of the rows waits after a round of stage 1, another round costs few bids."""
 
 EXACT_BUDGET = 2
 """Maximum number of bids per row at increment zero after stage 2."""
 
-MOST_BIDS = 15
-"""Bound on the scans per row in stages 1 and 2: one bid, one look at its lead, `HARD`, and `EXACT_BUDGET`."""
+MOST_BIDS = 19
+"""Bound on the scans per row in stages 1 and 2: up to two bids, one look at its lead, `HARDEST`, `EXACT_BUDGET`."""
 
 
 @compiled
@@ -118,6 +122,8 @@ def _assign(costs, cols, tolerance, highest, work):  # type: ignore[no-untyped-d
     start_auction(costs, cols, work)
     rounds = 2 if rows < SMALL_ROWS or rows < cols else 1
     tied = run_auction(costs, cols, np.int64(0), rounds * rows, work)
+    if 0 < work.waiting[1] - tied <= NEARLY_DONE * rows:
+        tied = run_auction(costs, cols, np.int64(0), rows // 2, work)
     contested = work.waiting[1] - tied
     few = (FEW_SMALL if rows < SMALL_ROWS else FEW) * np.sqrt(rows)
     if contested > few and (rows == cols or tolerance > 0):
@@ -142,7 +148,8 @@ def _decrease_increments(costs, cols, contested, tolerance, highest, work):  # t
     """Run auctions with decreasing increments; return whether one is proven to be within the tolerance, and by what."""
     rows = costs.shape[0]
     hard = contested > (HARD_SHARE if rows < LARGE_ROWS else HARD_SHARE_LARGE) * rows or rows >= HUGE_ROWS
-    auctions = HARD if hard else EASY if rows < LARGE_ROWS else EASY_LARGE
+    hardest = contested > HARDEST_SHARE * rows and rows >= HUGE_ROWS
+    auctions = HARDEST if hardest else HARD if hard else EASY if rows < LARGE_ROWS else EASY_LARGE
     lead = typical_lead(costs, work)
     for k in range(len(auctions)):
         if k > 0:

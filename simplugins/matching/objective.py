@@ -82,8 +82,8 @@ def find_unproven(affinities, problems, columns, shortfall, tolerance, exact, ou
 
 
 @compiled
-def is_proven(affinity, columns, prices, tolerance, exact):  # type: ignore[no-untyped-def]
-    """Whether dual prices prove that a problem's value is acceptable; see `find_unproven` and `dual_bounds`.
+def prove(affinity, columns, prices, tolerance, exact):  # type: ignore[no-untyped-def]
+    """Bound how much a problem's value falls short of the optimum, by its dual prices; see `dual_bounds`.
 
     Parameters
     ----------
@@ -95,7 +95,9 @@ def is_proven(affinity, columns, prices, tolerance, exact):  # type: ignore[no-u
 
     Returns
     -------
-    bool
+    shortfall : float
+    allowed : float
+        The acceptable shortfall.
     """
     best = np.empty(affinity.shape[1])
     count = net_values(affinity, prices, best)
@@ -109,8 +111,32 @@ def is_proven(affinity, columns, prices, tolerance, exact):  # type: ignore[no-u
         if columns[i] >= 0:
             total += np.float64(affinity[i, columns[i]])
             magnitude += abs(np.float64(affinity[i, columns[i]]))
-    allowed = tolerance * abs(bound) if tolerance > 0 else exact * magnitude
-    return bound - total <= allowed
+    return bound - total, tolerance * abs(bound) if tolerance > 0 else exact * magnitude
+
+
+@compiled
+def narrow(affinity, prices, limit, out):  # type: ignore[no-untyped-def]
+    """Write affinities less what dual prices say about them, on a scale on which `limit` is 1.
+
+    The reduced cost of a pair is what its row could gain elsewhere at these prices. No pair of a better assignment has
+    a reduced cost above the shortfall of the current one, nor does it leave a column free whose price is above it. With
+    `limit` at least the shortfall, larger reduced costs and prices can be replaced by it without changing the optimum.
+
+    Parameters
+    ----------
+    affinity : (R, K) array, C-contiguous, with R <= K
+    prices : (K,) float64 array
+    limit : float
+    out : (R, K) array, written
+    """
+    rows, cols = affinity.shape
+    best = np.empty(cols)
+    net_values(affinity, prices, best)
+    for i in range(rows):
+        for j in range(cols):
+            reduced = best[i] + prices[j] - np.float64(affinity[i, j])
+            kept = min(prices[j], limit) if rows < cols else 0.0
+            out[i, j] = (kept - min(reduced, limit)) / limit
 
 
 @compiled

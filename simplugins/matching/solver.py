@@ -16,7 +16,7 @@ EXACT = {np.dtype(np.float32): 2.0**-20, np.dtype(np.float64): 2.0**-44}
 """Shortfall up to which a value counts as exact, relative to the magnitude of the matched affinities. Problems with a
 larger bound, by quantisation and by the dual prices, are solved again on a finer scale."""
 
-MAX_REFINEMENTS = 8
+MAX_NARROWINGS, MAX_REFINEMENTS = 3, 8
 
 KEPT_ENTRIES = 2**14
 """Largest number of affinities of a problem whose workspace a thread keeps."""
@@ -46,15 +46,52 @@ def solve(affinities: NDArray[np.floating], problems: NDArray[np.int64], *, tole
     for problem in _unproven(affinities, problems, columns, shortfall, tolerance, exact):
         start, stop, first, end = problems[problem]
         block = np.ascontiguousarray(affinities[start:stop, first:end])
-        found = (
-            columns[start:stop] if first == 0 else np.where(columns[start:stop] < 0, -1, columns[start:stop] - first)
-        )
-        if objective.is_proven(block, found, prices[problem], tolerance, exact):
-            continue
-        refined = _solve_finely(block.astype(np.float64), tolerance, exact)
+        found = np.where(columns[start:stop] < 0, -1, columns[start:stop] - first)
+        refined = _refine(block, found, prices[problem, : max(block.shape)], tolerance, exact)
         columns[start:stop] = np.where(refined.columns < 0, -1, refined.columns + first)
         prices[problem, : max(block.shape)] = refined.prices
     return Assignments(columns, prices)
+
+
+def _refine(
+    affinity: NDArray[np.floating],
+    columns: NDArray[np.int64],
+    prices: NDArray[np.float64],
+    tolerance: float,
+    exact: float,
+) -> Assignments:
+    """Prove that an assignment is acceptable, or solve what its dual prices leave open, on a scale that suits it."""
+    shortfall, allowed = objective.prove(affinity, columns, prices, tolerance, exact)
+    for _ in range(MAX_NARROWINGS):
+        if shortfall <= allowed:
+            return Assignments(columns, prices)
+        if not np.isfinite(shortfall):
+            break
+        columns, prices = _narrow(affinity, prices, 2 * shortfall)
+        before, (shortfall, allowed) = shortfall, objective.prove(affinity, columns, prices, tolerance, exact)
+        if shortfall > before / 2:
+            break
+    if shortfall <= allowed:
+        return Assignments(columns, prices)
+    return _solve_finely(affinity.astype(np.float64), tolerance, exact)
+
+
+def _narrow(
+    affinity: NDArray[np.floating], prices: NDArray[np.float64], limit: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Solve one problem anew, on reduced costs and prices up to a limit; see `objective.narrow`."""
+    transposed = affinity.shape[0] > affinity.shape[1]
+    block = np.ascontiguousarray(affinity.T) if transposed else affinity
+    narrowed = np.empty_like(block)
+    objective.narrow(block, prices, limit, narrowed)
+    columns, changes, _ = _assign(narrowed, whole_problems(np.array([0, len(block)]), block.shape[1]), 0.0)
+    kept = np.minimum(prices, limit) if len(block) < block.shape[1] else 0.0
+    prices = prices - kept + limit * changes[0]
+    if not transposed:
+        return columns, prices
+    rows = np.full(block.shape[1], -1)
+    rows[columns] = np.arange(len(block))
+    return rows, prices
 
 
 def _solve_finely(affinity: NDArray[np.float64], tolerance: float, exact: float) -> Assignments:
@@ -80,8 +117,6 @@ def _solve_finely(affinity: NDArray[np.float64], tolerance: float, exact: float)
         if difference == 0:
             return Assignments(best, np.zeros_like(prices[0]))
         if not _unproven(affinity, problem, columns, shortfall, tolerance, exact).size:
-            break
-        if objective.is_proven(affinity, columns, prices[0], tolerance, exact):
             break
         narrowed = np.maximum(affinity, largest - 2 * least_difference)
     return Assignments(best, np.ldexp(prices[0], exponent))
