@@ -48,8 +48,9 @@ EASY_LARGE = np.array([(0.3, 4), (0.03, 4)])
 HARD = np.array([(1.5, 3), (0.3, 4), (0.03, 4)])
 HARDEST = np.array([(6.0, 3), (1.5, 3), (0.3, 4), (0.03, 4)])
 """The auctions of stage 2, each as (increment as a multiple of the typical lead, maximum number of bids per row): for
-fewer rows than `LARGE_ROWS`, for more, for hard competition, and for hard competition of `HUGE_ROWS`. These and all other parameters need the fewest scans
-on many kinds of affinities, those of concept vectors above all (see ``benchmarks/solvers``)."""
+fewer rows than `LARGE_ROWS`, for more, for hard competition, and for hard competition of `HUGE_ROWS`. These and all
+other parameters need the fewest scans on many kinds of affinities, those of concept vectors above all (see
+``benchmarks/solvers``)."""
 
 SMALL_ROWS, LARGE_ROWS, HUGE_ROWS = 100, 400, 1500
 """Below the first, stage 1 has two bids per row instead of one; from the last on, competition is taken to be hard."""

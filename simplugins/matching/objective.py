@@ -85,6 +85,8 @@ def find_unproven(affinities, problems, columns, shortfall, tolerance, exact, ou
 def prove(affinity, columns, prices, tolerance, exact):  # type: ignore[no-untyped-def]
     """Bound how much a problem's value falls short of the optimum, by its dual prices; see `dual_bounds`.
 
+    The bound includes a margin for its own rounding.
+
     Parameters
     ----------
     affinity : (R, K) array, C-contiguous
@@ -101,17 +103,20 @@ def prove(affinity, columns, prices, tolerance, exact):  # type: ignore[no-untyp
     """
     best = np.empty(affinity.shape[1])
     count = net_values(affinity, prices, best)
-    bound = 0.0
+    bound, size = 0.0, 0.0
     for k in range(max(affinity.shape)):
         bound += prices[k]
+        size += abs(prices[k])
     for k in range(count):
         bound += best[k]
+        size += abs(best[k])
     total, magnitude = 0.0, 0.0
     for i in range(len(columns)):
         if columns[i] >= 0:
             total += np.float64(affinity[i, columns[i]])
             magnitude += abs(np.float64(affinity[i, columns[i]]))
-    return bound - total, tolerance * abs(bound) if tolerance > 0 else exact * magnitude
+    rounding = size * (affinity.shape[0] + affinity.shape[1]) * np.finfo(np.float64).eps
+    return bound + rounding - total, tolerance * abs(bound) if tolerance > 0 else exact * magnitude
 
 
 @compiled

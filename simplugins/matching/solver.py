@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
 import numpy as np
@@ -73,7 +74,15 @@ def _refine(
             break
     if shortfall <= allowed:
         return Assignments(columns, prices)
-    return _solve_finely(affinity.astype(np.float64), tolerance, exact)
+    refined = _solve_finely(affinity.astype(np.float64), tolerance, exact)
+    if _value(affinity, refined.columns) < _value(affinity, columns):
+        return Assignments(columns, prices)
+    return refined
+
+
+def _value(affinity: NDArray[np.floating], columns: NDArray[np.int64]) -> float:
+    rows = np.flatnonzero(columns >= 0)
+    return math.fsum(affinity[rows, columns[rows]].tolist())
 
 
 def _narrow(
@@ -112,11 +121,12 @@ def _solve_finely(affinity: NDArray[np.float64], tolerance: float, exact: float)
     for _ in range(MAX_REFINEMENTS):
         columns, prices, shortfall = _assign(narrowed, problem, tolerance)
         difference = _difference(affinity, largest, columns)
+        narrower = difference < least_difference
         if difference <= least_difference:
             best, least_difference = columns, difference
         if difference == 0:
             return Assignments(best, np.zeros_like(prices[0]))
-        if not _unproven(affinity, problem, columns, shortfall, tolerance, exact).size:
+        if not narrower or not _unproven(affinity, problem, columns, shortfall, tolerance, exact).size:
             break
         narrowed = np.maximum(affinity, largest - 2 * least_difference)
     return Assignments(best, np.ldexp(prices[0], exponent))

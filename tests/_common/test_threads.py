@@ -10,7 +10,7 @@ import time
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from simplugins._common.threads import in_threads
+from simplugins._common.threads import _blas, in_threads
 
 
 class Task:
@@ -96,11 +96,14 @@ def test_an_error_is_raised_only_after_tasks_that_had_begun_have_ended():
 
 
 def test_blas_has_one_thread_during_a_call_and_as_many_as_before_after_it():
+    known = {controller.filepath for controller in _blas()}  # those that were loaded when this process first matched
+
     def count():
-        return {library["filepath"]: library["num_threads"] for library in threadpool_info()}
+        return {path: found["num_threads"] for found in threadpool_info() if (path := found["filepath"]) in known}
 
     with threadpool_limits(2, user_api="blas"):
         before, within = count(), []
+        assert before
         run(lambda task: within.append(count()))
         assert all(threads == 1 for library in within for threads in library.values())
         assert count() == before
@@ -108,7 +111,7 @@ def test_blas_has_one_thread_during_a_call_and_as_many_as_before_after_it():
 
 FORKED = """
 import os, sys, threading, time
-from simplugins._common.threads import in_threads
+from simplugins._common.threads import _blas, in_threads
 
 class Task:
     pairs = 1

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The number of scans of rows that the exact solver needs, maximised by Hypothesis."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, target
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from simplugins.matching import integer_costs, linear_assignment
+from simplugins.matching.assignment_problems import whole_problems
+
+SCANS = integer_costs.COUNTS.index("scans")
+
+
+def count_scans(affinity):
+    rows, cols = affinity.shape
+    work = integer_costs.make_workspace(rows, cols, affinity.dtype)
+    work.counts[:] = 0
+    results = np.empty(rows, np.int64), np.zeros((1, max(rows, cols))), np.empty(1)
+    linear_assignment.assign_batch(affinity, whole_problems(np.array([0, rows]), cols), work, 0.0, *results)
+    return int(work.counts[SCANS])
+
+
+def most_scans(rows, cols):
+    """The bound that `linear_assignment` states."""
+    size = min(rows, cols)
+    return size * (size + 1) / 2 + linear_assignment.MOST_BIDS * size + (rows != cols) * size**2
+
+
+ELEMENTS = (
+    st.integers(0, 1),
+    st.integers(0, 3),
+    st.sampled_from([10.0**k for k in range(-12, 13, 3)]),
+    st.sampled_from([-1.0, 0.0, 2.0**-26, 2.0**-25, 2.0**-24]),
+    st.floats(-1, 1, width=32),
+)
+
+
+@st.composite
+def affinities(draw):
+    """Draw a matrix, or one plus terms for its rows and columns, or one scaled by them."""
+    rows, cols = draw(st.integers(1, 20)), draw(st.integers(1, 20))
+    elements = draw(st.sampled_from(ELEMENTS))
+    matrix = draw(arrays(np.float64, (rows, cols), elements=elements))
+    for shape in ((rows, 1), (1, cols)):
+        terms = draw(arrays(np.float64, shape, elements=draw(st.sampled_from(ELEMENTS))))
+        matrix = draw(st.sampled_from([matrix, matrix + terms, matrix * terms]))
+    return matrix
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@settings(max_examples=400, deadline=None)
+@given(matrix=affinities())
+def test_no_problem_needs_more_scans_than_the_solver_promises(dtype, matrix):
+    affinity = np.ascontiguousarray(matrix, dtype)
+    ways = affinity, np.ascontiguousarray(affinity.T)
+    scans = max(map(count_scans, ways))
+    target(scans / min(matrix.shape), label=f"scans per row, {dtype}")
+    assert scans <= most_scans(*matrix.shape)
