@@ -45,20 +45,19 @@ from simplugins.matching.vector_scans import LANES
 
 EASY = np.array([(0.06, 6)])
 EASY_LARGE = np.array([(0.3, 4), (0.03, 4)])
-HARD = np.array([(1.5, 3), (0.3, 4), (0.03, 4)])
-HARDEST = np.array([(6.0, 3), (1.5, 3), (0.3, 4), (0.03, 4)])
+EASY_HUGE = np.array([(1.5, 3), (0.3, 4), (0.03, 4)])
+HARD = np.array([(6.0, 3), (1.5, 3), (0.3, 4), (0.03, 4)])
 """The auctions of stage 2, each as (increment as a multiple of the typical lead, maximum number of bids per row): for
-fewer rows than `LARGE_ROWS`, for more, for hard competition, and for hard competition of `HUGE_ROWS`. These and all
-other parameters need the fewest scans on many kinds of affinities, those of concept vectors above all (see
-``benchmarks/solvers``)."""
+fewer rows than `LARGE_ROWS`, for more, from `HUGE_ROWS` on, and for hard competition. These and all other parameters
+need the fewest scans on many kinds of affinities, those of concept vectors above all (see ``benchmarks/solvers``)."""
 
 SMALL_ROWS, LARGE_ROWS, HUGE_ROWS = 100, 400, 1500
-"""Below the first, stage 1 has two bids per row instead of one; from the last on, competition is taken to be hard."""
+"""Below the first, stage 1 has two bids per row instead of one; see `EASY` for the others."""
 
 FEW_SMALL, FEW = 3.0, 1.5
 """Stage 2 is skipped if at most this multiple of the square root of the number of rows waits after stage 1."""
 
-HARD_SHARE, HARD_SHARE_LARGE, HARDEST_SHARE = 0.6, 0.5, 0.8
+HARD_SHARE, HARD_SHARE_LARGE = 0.6, 0.5
 """Competition is hard if a larger share of the rows waits after stage 1 (of at least `LARGE_ROWS`: the second)."""
 
 NEARLY_DONE = 0.1
@@ -68,7 +67,7 @@ EXACT_BUDGET = 2
 """Maximum number of bids per row at increment zero after stage 2."""
 
 MOST_BIDS = 19
-"""Bound on the scans per row in stages 1 and 2: up to two bids, one look at its lead, `HARDEST`, `EXACT_BUDGET`."""
+"""Bound on the scans per row in stages 1 and 2: up to two bids, one look at its lead, `HARD`, `EXACT_BUDGET`."""
 
 
 @compiled
@@ -148,9 +147,10 @@ def _assign(costs, cols, tolerance, highest, work):  # type: ignore[no-untyped-d
 def _decrease_increments(costs, cols, contested, tolerance, highest, work):  # type: ignore[no-untyped-def]
     """Run auctions with decreasing increments; return whether one is proven to be within the tolerance, and by what."""
     rows = costs.shape[0]
-    hard = contested > (HARD_SHARE if rows < LARGE_ROWS else HARD_SHARE_LARGE) * rows or rows >= HUGE_ROWS
-    hardest = contested > HARDEST_SHARE * rows and rows >= HUGE_ROWS
-    auctions = HARDEST if hardest else HARD if hard else EASY if rows < LARGE_ROWS else EASY_LARGE
+    if contested > (HARD_SHARE if rows < LARGE_ROWS else HARD_SHARE_LARGE) * rows:
+        auctions = HARD
+    else:
+        auctions = EASY if rows < LARGE_ROWS else EASY_LARGE if rows < HUGE_ROWS else EASY_HUGE
     lead = typical_lead(costs, work)
     for k in range(len(auctions)):
         if k > 0:
