@@ -16,9 +16,9 @@ they suit any distribution of affinities. The more rows wait, the harder is the 
 increment.
 
 Stages 1 and 2 have a budget of bids, so no input can stall them; stage 3 needs one path per unassigned row, and at most
-one scan of each row per path. In all, S rows and columns need at most ``S * (S + 1) / 2 + MOST_BIDS * S`` scans,
-whatever the range of affinities; S rows and more columns at most S paths more, of at most S scans each. All stages run
-on integers (see `integer_costs`).
+one scan of each row per path. In all, an exact solution for S rows and columns needs at most
+``S * (S + 1) / 2 + MOST_BIDS * S`` scans, for any range of affinities. For S rows and more columns, there may be
+another S paths, of at most S scans each. All stages run on integers (see `integer_costs`).
 
 With a tolerance, the solver stops as soon as it can prove that the assignment is good enough: after each auction of
 stage 2, it compares the dual bound with the value of the auction's assignment.
@@ -53,7 +53,8 @@ other parameters need the fewest scans on many kinds of affinities, those of con
 ``benchmarks/solvers``)."""
 
 SMALL_ROWS, LARGE_ROWS, HUGE_ROWS = 100, 400, 1500
-"""Below the first, stage 1 has two bids per row instead of one; from the last on, competition is taken to be hard."""
+"""Below the first, or if sides differ, stage 1 has two bids per row instead of one; from the last on, competition is
+taken to be hard."""
 
 FEW_SMALL, FEW = 3.0, 1.5
 """Stage 2 is skipped if at most this multiple of the square root of the number of rows waits after stage 1."""
@@ -62,13 +63,14 @@ HARD_SHARE, HARD_SHARE_LARGE, HARDEST_SHARE = 0.6, 0.5, 0.8
 """Competition is hard if a larger share of the rows waits after stage 1 (of at least `LARGE_ROWS`: the second)."""
 
 NEARLY_DONE = 0.1
-"""If at most this share of the rows waits after a round of stage 1, another round costs few bids."""
+"""If at most this share of the rows waits after stage 1, it goes on for up to half a bid per row."""
 
 EXACT_BUDGET = 2
 """Maximum number of bids per row at increment zero after stage 2."""
 
 MOST_BIDS = 19
-"""Bound on the scans per row in stages 1 and 2: up to two bids, one look at its lead, `HARDEST`, `EXACT_BUDGET`."""
+"""Bound on the scans per row in stages 1 and 2 without a tolerance: at most 1.5 bids in stage 1, one scan for its lead,
+`HARDEST`, and `EXACT_BUDGET`. (Where stage 1 may have 2.5 bids, stage 2 has fewer auctions, or none.)"""
 
 
 @compiled
