@@ -111,6 +111,7 @@ def make_costs(affinities, first, end, transposed, costs, work):  # type: ignore
     top, spread = _largest_and_range(affinities, first, end, work)
     scale = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS - 1) / spread if spread > 0 else 0.0
     beyond = spread > 0 and not 0 < scale < np.inf
+    origin = 0.0 if beyond else top  # the difference could be infinite, and its product with zero is no number
     if beyond:
         scale = 0.0
     for j in range(costs.shape[1]):
@@ -119,7 +120,7 @@ def make_costs(affinities, first, end, transposed, costs, work):  # type: ignore
         for i in range(len(affinities)):
             row = affinities[i, first:end]
             for j in range(cols):
-                costs[j, i] = costs.dtype.type((top - row[j]) * scale) * 2
+                costs[j, i] = costs.dtype.type((origin - row[j]) * scale) * 2
         _pad_rows(costs, len(affinities))
         for j in range(cols):
             work.row_sums[j] = _add_row(costs, j, len(affinities), work.column_sums)
@@ -127,7 +128,7 @@ def make_costs(affinities, first, end, transposed, costs, work):  # type: ignore
         for i in range(len(affinities)):
             row = affinities[i, first:end]
             for j in range(cols):
-                costs[i, j] = costs.dtype.type((top - row[j]) * scale) * 2
+                costs[i, j] = costs.dtype.type((origin - row[j]) * scale) * 2
             work.row_sums[i] = _add_row(costs, i, cols, work.column_sums)
         _pad_rows(costs, cols)
     return top, np.inf if beyond else 0.5 / scale if scale > 0 else 0.0

@@ -65,15 +65,15 @@ def _refine(
     """Prove that an assignment is acceptable, or solve what its dual prices leave open, on a scale that suits it."""
     shortfall, allowed = objective.prove(affinity, columns, prices, tolerance, exact)
     for _ in range(MAX_NARROWINGS):
-        if shortfall <= allowed:
+        if shortfall <= allowed < np.inf:
             return Assignments(columns, prices)
-        if not np.isfinite(shortfall):
+        if not np.isfinite(2 * shortfall):
             break
         columns, prices = _narrow(affinity, prices, 2 * shortfall)
         before, (shortfall, allowed) = shortfall, objective.prove(affinity, columns, prices, tolerance, exact)
         if shortfall > before / 2:
             break
-    if shortfall <= allowed:
+    if shortfall <= allowed < np.inf:
         return Assignments(columns, prices)
     refined = _solve_finely(affinity.astype(np.float64), tolerance, exact)
     return _better(affinity, refined, Assignments(columns, prices))
