@@ -22,10 +22,33 @@ def augment_free_rows(costs, work):  # type: ignore[no-untyped-def]
 
 @compiled_inner
 def _augment(costs, source, work):  # type: ignore[no-untyped-def]
-    """Find the shortest path from an unassigned row to a free column, and flip it.
+    """Find the shortest path from an unassigned row to a free column, and flip it."""
+    padded = costs.shape[1]
+    unreached = costs.dtype.type(1 << (8 * costs.itemsize - UNREACHED_BITS))
+    keys, open_prices, predecessors = work.keys[:padded], work.open_prices[:padded], work.predecessors[:padded]
+    for j in range(padded):
+        keys[j] = unreached
+        open_prices[j] = work.prices[j]
+    nearest, key = relax(costs, source, costs.dtype.type(0), open_prices, keys, predecessors)
+    work.counts[2] += 1
+    sink, _ = _search(costs, nearest, key, work)
+    work.prices[sink] |= TAKEN
+    j = sink
+    while j >= 0:
+        i = predecessors[j]
+        work.row_of[j] = i
+        following = work.column_of[i]
+        work.column_of[i] = j
+        j = following
 
-    Each step closes the nearest open column and continues from the row assigned to it. Columns are nearer by one if
-    they are free, so of several that are equally near, the path ends at a free one.
+
+@compiled_inner
+def _search(costs, column, key, work):  # type: ignore[no-untyped-def]
+    """Find the nearest free column, and raise the prices of all that are nearer; return the column and its distance.
+
+    The search begins at the nearest column and its key. Each step closes the nearest open column, and continues from
+    the row assigned to it. Keys are distances, plus one for taken columns: of several that are equally near, the search
+    ends at a free one.
     """
     padded = costs.shape[1]
     width = 8 * costs.itemsize
@@ -33,40 +56,33 @@ def _augment(costs, source, work):  # type: ignore[no-untyped-def]
     never = costs.dtype.type(1 << (width - CLOSED_PRICE_BITS))
     prices, row_of, distances, closed = work.prices, work.row_of, work.distances, work.closed
     keys, open_prices, predecessors = work.keys[:padded], work.open_prices[:padded], work.predecessors[:padded]
-    for j in range(padded):
-        keys[j] = unreached
-        open_prices[j] = prices[j]
     n_closed = 0
-    i = source
-    base = costs.dtype.type(0)
-    while True:
-        sink, key = relax(costs, i, base, open_prices, keys, predecessors)
-        nearest = key & EVEN
-        if key == nearest:
-            break
-        distances[sink] = nearest
-        keys[sink] = unreached
-        open_prices[sink] = never
-        closed[n_closed] = sink
+    distance = key & EVEN
+    while key != distance:
+        distances[column] = distance
+        keys[column] = unreached
+        open_prices[column] = never
+        closed[n_closed] = column
         n_closed += 1
-        i = row_of[sink]
-        base = costs.dtype.type(nearest - costs[i, sink] - (prices[sink] & EVEN))
+        i = row_of[column]
+        base = costs.dtype.type(distance - costs[i, column] - (prices[column] & EVEN))
+        column, key = relax(costs, i, base, open_prices, keys, predecessors)
+        distance = key & EVEN
     work.counts[1] += 1
-    work.counts[2] += n_closed + 1
+    work.counts[2] += n_closed
     for k in range(n_closed):
         j = closed[k]
-        prices[j] += nearest - distances[j]
-    prices[sink] |= TAKEN
-    _flip(source, sink, work)
+        prices[j] += distance - distances[j]
+    return column, distance
 
 
 @compiled_inner
 def give_up_priced_columns(costs, cols, work):  # type: ignore[no-untyped-def]
     """Give all free columns the lowest price, as optimality requires if columns outnumber rows, and shift it to zero.
 
-    Think of further rows whose costs are all zero, one per column that remains free. All of them have the same dual,
-    the *level*, which is the lowest price; columns that one of them holds are *given up*. Each free column of a higher
-    price needs an augmenting path that starts at such a row.
+    Imagine further rows whose costs are all zero, one per column that remains free. All of them have the same dual, the
+    *level*, which is the lowest price; columns that one of them holds are *given up* and marked in `order`. Each free
+    column of a higher price needs an augmenting path that starts at such a row.
     """
     level = costs.dtype.type(0)
     for j in range(cols):
@@ -85,55 +101,24 @@ def _give_up_one(costs, cols, work):  # type: ignore[no-untyped-def]
     width = 8 * costs.itemsize
     unreached = costs.dtype.type(1 << (width - UNREACHED_BITS))
     never = costs.dtype.type(1 << (width - CLOSED_PRICE_BITS))
-    prices, row_of, distances, closed = work.prices, work.row_of, work.distances, work.closed
     keys, open_prices, predecessors = work.keys[:padded], work.open_prices[:padded], work.predecessors[:padded]
-    sink, key = 0, unreached
+    nearest, key = 0, unreached
     for j in range(padded):
         out = j >= cols or work.order[j]
-        open_prices[j] = never if out else prices[j]
-        keys[j] = unreached if out else prices[j]
+        open_prices[j] = never if out else work.prices[j]
+        keys[j] = unreached if out else work.prices[j]
         predecessors[j] = -1
         if keys[j] < key:
-            sink, key = j, keys[j]
-    n_closed = 0
-    nearest = key & EVEN
-    while key != nearest:
-        distances[sink] = nearest
-        keys[sink] = unreached
-        open_prices[sink] = never
-        closed[n_closed] = sink
-        n_closed += 1
-        i = row_of[sink]
-        base = costs.dtype.type(nearest - costs[i, sink] - (prices[sink] & EVEN))
-        sink, key = relax(costs, i, base, open_prices, keys, predecessors)
-        nearest = key & EVEN
-    work.counts[1] += 1
-    work.counts[2] += n_closed
-    for k in range(n_closed):
-        j = closed[k]
-        prices[j] += nearest - distances[j]
+            nearest, key = j, keys[j]
+    sink, level = _search(costs, nearest, key, work)
     j = sink
     while predecessors[j] >= 0:
         i = predecessors[j]
         work.row_of[j] = i
-        prices[j] |= TAKEN
+        work.prices[j] |= TAKEN
         following = work.column_of[i]
         work.column_of[i] = j
         j = following
     work.row_of[j] = -1
     work.order[j] = 1
-    return costs.dtype.type(nearest)
-
-
-@compiled_inner
-def _flip(source, sink, work):  # type: ignore[no-untyped-def]
-    """Assign each column of the path from `source` to `sink` to the row that precedes it."""
-    j = sink
-    while True:
-        i = work.predecessors[j]
-        work.row_of[j] = i
-        following = work.column_of[i]
-        work.column_of[i] = j
-        if i == source:
-            break
-        j = following
+    return costs.dtype.type(level)

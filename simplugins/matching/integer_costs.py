@@ -8,8 +8,8 @@ without rounding, regardless of the order of operations. The value of its assign
 affinities themselves dominates). That is comparable to float32 rounding, unless a few affinities dwarf the matched
 ones; `simplugins.matching.solver` detects such problems and solves them again on a finer scale.
 
-Costs, prices and all sums of them are even, so the lowest bit of a price is free to say that its column is *taken*.
-Of columns that are otherwise equally good, scans therefore find one that is not.
+Costs, prices and all sums of them are even, which leaves the lowest bit of a price to mark its column as *taken*. If
+columns are otherwise equally good, scans therefore find one that is free.
 """
 
 from __future__ import annotations
@@ -25,21 +25,19 @@ from simplugins.matching.vector_scans import CLOSED_PRICE_BITS, LANES
 HEADROOM_BITS = 6
 """Costs lie in 0 .. R with R = 2**(width - HEADROOM_BITS); the bits above are for prices and path lengths.
 
-If sides are equal, every auction and all later stages start from prices of at most 2 R (ensured by `settle_prices`); if
-they differ, some column is always free, at price 0. A free column keeps its initial price, and no bid exceeds that
-price by more than the range. Bids and augmenting paths therefore raise prices to at most 6 R (adversarial trials
-reached 3 R), and keys to 7 R. A key of 8 R (`UNREACHED_BITS`) marks an unreached column, a price of 16 R a closed one,
-and their sum with a cost and a dual stays below 20 R < 2**(width - 1).
+Every auction of `linear_assignment` starts from prices of at most 2 R (ensured by `set_starting_prices` and
+`settle_prices`), and a column keeps its price as long as it is free. If a column other than the best one is free, the
+second best costs a row at most 3 R, and the bid, whose increment is at most R, raises a price to at most 4 R. A bid for
+the last free column raises its price to at most 6 R. Augmenting paths end at free columns, and raise prices to at most
+3 R. Keys, which are at most a cost above a price, reach 7 R. A key of 8 R (`UNREACHED_BITS`) marks an unreached column,
+and a price of 16 R a closed one. With a cost and the base of a path, between -7 R and 3 R, that is at least 9 R and at
+most 20 R < 2**(width - 1).
 """
 
 UNREACHED_BITS = 3
 
 TAKEN, EVEN = 1, -2
 """The bit of a price that says that its column is taken, and the mask of all others."""
-
-START_ROWS = 100
-"""Minimum number of rows at which starting prices pay off for partial assignments."""
-
 
 COUNTS = ("bids", "paths", "scans")
 """What the solver counts in `Workspace.counts`: bids, augmenting paths, and scans of rows (bids included)."""
@@ -96,7 +94,7 @@ def make_workspace(rows: int, columns: int, dtype: np.dtype[np.floating]) -> Wor
         column_sums=np.empty(padded, np.int64),
         means=np.empty((3, padded)),
         order=np.empty(padded, np.int64),
-        waiting=np.zeros(3, np.int64),
+        waiting=np.zeros(2, np.int64),
         counts=np.zeros(len(COUNTS), np.int64),
         largest=np.empty(columns, dtype),
         smallest=np.empty(columns, dtype),
@@ -113,6 +111,7 @@ def make_costs(affinities, first, end, transposed, costs, work):  # type: ignore
     top, spread = _largest_and_range(affinities, first, end, work)
     scale = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS - 1) / spread if spread > 0 else 0.0
     beyond = spread > 0 and not 0 < scale < np.inf
+    origin = 0.0 if beyond else top  # the difference could be infinite, and its product with zero is no number
     if beyond:
         scale = 0.0
     for j in range(costs.shape[1]):
@@ -121,7 +120,7 @@ def make_costs(affinities, first, end, transposed, costs, work):  # type: ignore
         for i in range(len(affinities)):
             row = affinities[i, first:end]
             for j in range(cols):
-                costs[j, i] = costs.dtype.type((top - row[j]) * scale) * 2
+                costs[j, i] = costs.dtype.type((origin - row[j]) * scale) * 2
         _pad_rows(costs, len(affinities))
         for j in range(cols):
             work.row_sums[j] = _add_row(costs, j, len(affinities), work.column_sums)
@@ -129,7 +128,7 @@ def make_costs(affinities, first, end, transposed, costs, work):  # type: ignore
         for i in range(len(affinities)):
             row = affinities[i, first:end]
             for j in range(cols):
-                costs[i, j] = costs.dtype.type((top - row[j]) * scale) * 2
+                costs[i, j] = costs.dtype.type((origin - row[j]) * scale) * 2
             work.row_sums[i] = _add_row(costs, i, cols, work.column_sums)
         _pad_rows(costs, cols)
     return top, np.inf if beyond else 0.5 / scale if scale > 0 else 0.0
@@ -180,12 +179,6 @@ def _add_row(costs, i, cols, column_sums):  # type: ignore[no-untyped-def]
         total += cost
         column_sums[j] += cost
     return total
-
-
-@compiled_inner
-def uses_starting_prices(rows, cols):  # type: ignore[no-untyped-def]
-    """Whether starting prices pay off for a partial assignment: they require equal sides, and many rows."""
-    return rows == cols and rows >= START_ROWS
 
 
 @compiled_inner

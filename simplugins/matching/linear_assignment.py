@@ -16,9 +16,9 @@ they suit any distribution of affinities. The more rows wait, the harder is the 
 increment.
 
 Stages 1 and 2 have a budget of bids, so no input can stall them; stage 3 needs one path per unassigned row, and at most
-one scan of each row per path. In all, S rows and columns need at most ``S * (S + 1) / 2 + MOST_BIDS * S`` scans,
-whatever the range of affinities; S rows and more columns at most S paths more, of at most S scans each. All stages run
-on integers (see `integer_costs`).
+one scan of each row per path. In all, an exact solution for S rows and columns needs at most
+``S * (S + 1) / 2 + MOST_BIDS * S`` scans, for any range of affinities. For S rows and more columns, there may be
+another S paths, of at most S scans each. All stages run on integers (see `integer_costs`).
 
 With a tolerance, the solver stops as soon as it can prove that the assignment is good enough: after each auction of
 stage 2, it compares the dual bound with the value of the auction's assignment.
@@ -52,7 +52,7 @@ fewer rows than `LARGE_ROWS`, for more, from `HUGE_ROWS` on, and for hard compet
 need the fewest scans on many kinds of affinities, those of concept vectors above all (see ``benchmarks/solvers``)."""
 
 SMALL_ROWS, LARGE_ROWS, HUGE_ROWS = 100, 400, 1500
-"""Below the first, stage 1 has two bids per row instead of one; see `EASY` for the others."""
+"""Below the first, or if sides differ, stage 1 has two bids per row instead of one; see `EASY` for the others."""
 
 FEW_SMALL, FEW = 3.0, 1.5
 """Stage 2 is skipped if at most this multiple of the square root of the number of rows waits after stage 1."""
@@ -61,13 +61,14 @@ HARD_SHARE, HARD_SHARE_LARGE = 0.6, 0.5
 """Competition is hard if a larger share of the rows waits after stage 1 (of at least `LARGE_ROWS`: the second)."""
 
 NEARLY_DONE = 0.1
-"""If at most this share of the rows waits after a round of stage 1, another round costs few bids."""
+"""If at most this share of the rows waits after stage 1, it goes on for up to half a bid per row."""
 
 EXACT_BUDGET = 2
 """Maximum number of bids per row at increment zero after stage 2."""
 
-MOST_BIDS = 19
-"""Bound on the scans per row in stages 1 and 2: up to two bids, one look at its lead, `HARD`, `EXACT_BUDGET`."""
+MOST_BIDS = 20
+"""Bound on the scans per row in stages 1 and 2 without a tolerance: at most 2.5 bids in stage 1, one scan for its lead,
+`HARD`, and `EXACT_BUDGET`."""
 
 
 @compiled

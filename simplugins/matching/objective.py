@@ -103,20 +103,30 @@ def prove(affinity, columns, prices, tolerance, exact):  # type: ignore[no-untyp
     """
     best = np.empty(affinity.shape[1])
     count = net_values(affinity, prices, best)
-    bound, size = 0.0, 0.0
+    total, lost, size, magnitude = 0.0, 0.0, 0.0, 0.0
     for k in range(max(affinity.shape)):
-        bound += prices[k]
+        total, lost = _add(total, lost, prices[k])
         size += abs(prices[k])
     for k in range(count):
-        bound += best[k]
+        total, lost = _add(total, lost, best[k])
         size += abs(best[k])
-    total, magnitude = 0.0, 0.0
+    bound = total + lost
     for i in range(len(columns)):
         if columns[i] >= 0:
-            total += np.float64(affinity[i, columns[i]])
-            magnitude += abs(np.float64(affinity[i, columns[i]]))
-    rounding = size * (affinity.shape[0] + affinity.shape[1]) * np.finfo(np.float64).eps
-    return bound + rounding - total, tolerance * abs(bound) if tolerance > 0 else exact * magnitude
+            value = np.float64(affinity[i, columns[i]])
+            total, lost = _add(total, lost, -value)
+            magnitude += abs(value)
+    rounding = 4 * np.finfo(np.float64).eps * (size + magnitude)
+    return total + lost + rounding, tolerance * abs(bound) if tolerance > 0 else exact * magnitude
+
+
+@compiled_inner
+def _add(total, lost, term):  # type: ignore[no-untyped-def]
+    """Add a term to a sum, and what rounding takes from it to another (Neumaier's summation)."""
+    following = total + term
+    if abs(total) >= abs(term):
+        return following, lost + ((total - following) + term)
+    return following, lost + ((term - following) + total)
 
 
 @compiled

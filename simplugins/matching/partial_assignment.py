@@ -36,7 +36,6 @@ from simplugins.matching.integer_costs import (
     cost_error,
     make_costs,
     reset_prices,
-    uses_starting_prices,
 )
 from simplugins.matching.pair_auction import bid_below, bid_for_pairs, lower_free_prices, lower_prices, start_auction
 from simplugins.matching.partial_paths import extend, give_up
@@ -50,6 +49,9 @@ by ``steps * sqrt(rows)``. The second are for at least `MANY_ROWS` rows. Fastest
 positions, like all of these parameters."""
 
 MANY_ROWS = 100
+
+START_ROWS = 100
+"""Minimum number of rows at which starting prices pay off; they also require equal sides."""
 
 ROUNDS, ROWS_PER_ROUND = 5, 100
 """Maximum number of rounds of an auction: this many, and one more for each of these rows."""
@@ -101,7 +103,7 @@ def assign_pairs(  # type: ignore[no-untyped-def]
         searched = 0 < unit < np.inf
         span = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS)
         count = counts[problem]
-        if searched and level > 0 and uses_starting_prices(rows, cols):
+        if searched and level > 0 and rows == cols and rows >= START_ROWS:
             set_starting_prices(costs, cols, work)
             span = span_of_costs(costs, top / unit, unit, work)
             _keep_highest(cols, count if threshold == -np.inf else min(count, _rows_below(costs, cols, level)), work)

@@ -18,6 +18,7 @@ EXACT = {np.dtype(np.float32): 2.0**-20, np.dtype(np.float64): 2.0**-44}
 larger bound, by quantisation and by the dual prices, are solved again on a finer scale."""
 
 MAX_NARROWINGS, MAX_REFINEMENTS = 3, 8
+"""Maximum number of rounds in which dual prices narrow the range of a problem, and in which row maxima do so."""
 
 KEPT_ENTRIES = 2**14
 """Largest number of affinities of a problem whose workspace a thread keeps."""
@@ -64,25 +65,33 @@ def _refine(
     """Prove that an assignment is acceptable, or solve what its dual prices leave open, on a scale that suits it."""
     shortfall, allowed = objective.prove(affinity, columns, prices, tolerance, exact)
     for _ in range(MAX_NARROWINGS):
-        if shortfall <= allowed:
+        if shortfall <= allowed < np.inf:
             return Assignments(columns, prices)
-        if not np.isfinite(shortfall):
+        if not np.isfinite(2 * shortfall):
             break
         columns, prices = _narrow(affinity, prices, 2 * shortfall)
         before, (shortfall, allowed) = shortfall, objective.prove(affinity, columns, prices, tolerance, exact)
         if shortfall > before / 2:
             break
-    if shortfall <= allowed:
+    if shortfall <= allowed < np.inf:
         return Assignments(columns, prices)
     refined = _solve_finely(affinity.astype(np.float64), tolerance, exact)
-    if _value(affinity, refined.columns) < _value(affinity, columns):
-        return Assignments(columns, prices)
-    return refined
+    return _better(affinity, refined, Assignments(columns, prices))
 
 
-def _value(affinity: NDArray[np.floating], columns: NDArray[np.int64]) -> float:
-    rows = np.flatnonzero(columns >= 0)
-    return math.fsum(affinity[rows, columns[rows]].tolist())
+def _better(affinity: NDArray[np.floating], first: Assignments, second: Assignments) -> Assignments:
+    """Return the better of two assignments, with the prices that bound the optimum more tightly."""
+    exponent = np.frexp(np.abs(affinity).max())[1]
+
+    def value(columns: NDArray[np.int64]) -> float:
+        rows = np.flatnonzero(columns >= 0)
+        return math.fsum(np.ldexp(affinity[rows, columns[rows]].astype(np.float64), -exponent).tolist())
+
+    columns = max(first.columns, second.columns, key=value)
+    prices = min(
+        first.prices, second.prices, key=lambda prices: objective.prove(affinity, columns, prices, 0.0, 0.0)[0]
+    )
+    return Assignments(columns, prices)
 
 
 def _narrow(

@@ -103,6 +103,8 @@ def _integrate_prices(costs, cols, slope_at_zero, growth, work):  # type: ignore
             if growth < 0:
                 place, before = rows - 1 - place, rows - 1 - before
             slope = slope_at_zero + growth * 0.5 * (row_means[before] + row_means[place])
+            if slope < 0 < free:  # by rounding
+                slope = 0.0
             price += slope * (column_means[rank] - column_means[rank - 1])
         prices[rank] = price
         lowest = price if price < lowest else lowest

@@ -56,7 +56,7 @@ def test_several_measures_are_written_to_a_folder(folder, run):
 
 
 def test_a_store_is_continued_and_shown(folder, photos, run, run_process):
-    command = "rsm", folder / "maps.npy", "--store", folder / "run.zarr", "--memory", "2GB"
+    command = "rsm", folder / "maps.npy", "--store", folder / "run.zarr", "--memory", "16GB"
     assert run(*command, "-q").stdout.startswith("RSM semantic-cosine: 6 x 6, optimal matching")
     result = run(*command, "-m", "semantic-rbf", "--sigma", "300", "-o", folder / "rsm.npz", "-q")
     assert result.exit_code == 0

@@ -182,6 +182,13 @@ def test_a_huge_unmatched_affinity_does_not_reduce_accuracy():
         assert value <= bound <= value + 1e-12 * np.abs(affinity).max()
 
 
+def test_sums_beyond_the_range_of_float64_are_still_maximised():
+    affinity = np.array([[1.5e308, -1e308], [-1.5e308, 1e308]])
+    np.testing.assert_array_equal(Optimal().match(affinity), [0, 1])
+    np.testing.assert_array_equal(Optimal().match(affinity[:, ::-1]), [1, 0])
+    np.testing.assert_array_equal(Optimal().match(affinity[:, [0, 1, 1]] + [0, 0, -1e307]), [0, 1])
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", HOSTILE)
 def test_starting_prices_lie_within_the_range_of_costs(name, dtype):

@@ -106,7 +106,7 @@ def test_masked_positions_are_ignored(kernel, direction, dtype):
 def test_results_do_not_depend_on_tiles_and_threads(sizes, tile_size, threads, kernel, direction, dtype):
     sets, options = sets_of(sizes), {"dtype": dtype, "sigma": SIGMA, "measure_options": {"direction": direction}}
     whole = compute_rsm(sets, f"max-sim-{kernel}", threads=1, **options)
-    for memory in (None, "2GB"):
+    for memory in (None, "16GB"):
         tiled = compute_rsm(sets, f"max-sim-{kernel}", tile_size=tile_size, threads=threads, memory=memory, **options)
         np.testing.assert_allclose(tiled.values, whole.values, rtol=1e-6, atol=1e-6)
 

@@ -103,7 +103,7 @@ def test_results_do_not_depend_on_tiles_strips_and_threads(count, tile_size, thr
     xs, ys = rng.normal(size=(count, 3, 4, 5)), rng.normal(size=(6, 3, 4, 5)) if with_other else None
     measure = ShiftLinear(padding)
     whole = compute_rsm(xs, measure, other=ys, threads=1).values
-    for memory in (None, "2GB"):
+    for memory in (None, "16GB"):
         tiled = compute_rsm(xs, measure, other=ys, tile_size=tile_size, threads=threads, memory=memory).values
         np.testing.assert_allclose(tiled, whole, rtol=1e-10, atol=1e-10)
     sides = Activations.from_array(xs), None if ys is None else Activations.from_array(ys)
