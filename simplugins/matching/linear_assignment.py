@@ -51,6 +51,9 @@ HARD = np.array([(6.0, 3), (1.5, 3), (0.3, 4), (0.03, 4)])
 fewer rows than `LARGE_ROWS`, for more, from `HUGE_ROWS` on, and for hard competition. These and all other parameters
 need the fewest scans on many kinds of affinities, those of concept vectors above all (see ``benchmarks/solvers``)."""
 
+TINY_ROWS, FEW_TINY = 32, 0.2
+"""Fewer rows bid at prices of zero first, and starting prices are set only if a larger share of them waits."""
+
 SMALL_ROWS, LARGE_ROWS, HUGE_ROWS = 100, 400, 1500
 """Below the first, or if sides differ, stage 1 has two bids per row instead of one; see `EASY` for the others."""
 
@@ -66,8 +69,8 @@ NEARLY_DONE = 0.1
 EXACT_BUDGET = 2
 """Maximum number of bids per row at increment zero after stage 2."""
 
-MOST_BIDS = 20
-"""Bound on the scans per row in stages 1 and 2 without a tolerance: at most 2.5 bids in stage 1, one scan for its lead,
+MOST_BIDS = 21
+"""Bound on the scans per row in stages 1 and 2 without a tolerance: at most 3.5 bids in stage 1, one scan for its lead,
 `HARD`, and `EXACT_BUDGET`."""
 
 
@@ -103,13 +106,27 @@ def assign_batch(affinities, problems, work, tolerance, columns, prices, shortfa
         padded = (cols + LANES - 1) // LANES * LANES
         costs = work.costs[: rows * padded].reshape(rows, padded)
         top, unit = make_costs(block, first, end, transposed, costs, work)
-        searched = 0 < unit < np.inf  # otherwise all affinities are equal, or costs cannot be computed
         reset_prices(costs, cols, work)
-        if searched:
-            set_starting_prices(costs, cols, work)
-        highest = rows * (top / unit) if searched else 0.0
-        shortfall[problem] = unit * _assign(costs, cols, tolerance if searched else 0.0, highest, work)
-        _write(transposed, rows, cols, first, unit if searched else 0.0, work, columns[start:stop], prices[problem])
+        if 0 < unit < np.inf:
+            if rows >= TINY_ROWS or _is_contested(costs, cols, work):
+                reset_prices(costs, cols, work)
+                set_starting_prices(costs, cols, work)
+                start_auction(costs, cols, work)
+            shortfall[problem] = unit * _assign(costs, cols, tolerance, rows * (top / unit), work)
+        else:  # all affinities are equal, or costs cannot be computed
+            for i in range(rows):
+                work.column_of[i] = i
+            shortfall[problem] = unit
+        step = unit if unit < np.inf else 0.0
+        _write(transposed, rows, cols, first, step, work, columns[start:stop], prices[problem])
+
+
+@compiled_inner
+def _is_contested(costs, cols, work):  # type: ignore[no-untyped-def]
+    """Whether rows compete so much at prices of zero that starting prices pay off."""
+    start_auction(costs, cols, work)
+    run_auction(costs, cols, np.int64(0), costs.shape[0], work)
+    return work.waiting[1] > FEW_TINY * costs.shape[0]
 
 
 @compiled_inner
@@ -120,7 +137,6 @@ def _assign(costs, cols, tolerance, highest, work):  # type: ignore[no-untyped-d
     value's shortfall, in units.
     """
     rows = costs.shape[0]
-    start_auction(costs, cols, work)
     rounds = 2 if rows < SMALL_ROWS or rows < cols else 1
     tied = run_auction(costs, cols, np.int64(0), rounds * rows, work)
     if 0 < work.waiting[1] - tied <= NEARLY_DONE * rows:
