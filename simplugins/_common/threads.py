@@ -92,10 +92,26 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="simplugins")
 
 
+_starting = threading.Lock()
+
+
+def _start(run: Callable[[int], None], threads: int) -> list[Future[None]]:
+    """Have threads of the pool call `run` with 0, 1, 2 and so on."""
+    with _starting:
+        pool = _pool()
+        try:
+            return [pool.submit(run, number) for number in range(threads)]
+        except BaseException:  # an interrupted pool may not know a thread it has started, and would never end it
+            _pool.cache_clear()
+            pool.shutdown(wait=False)
+            raise
+
+
 def _after_fork() -> None:
     """Forget the threads of the parent process, which a child does not have."""
+    global _starting
     _pool.cache_clear()
-    _single_threaded_blas.lock = threading.Lock()
+    _single_threaded_blas.lock, _starting = threading.Lock(), threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -126,10 +142,8 @@ def in_threads(
         _single_threaded_blas,
         progress_counter(pairs, progress, title=title, unit="pair") if progress else nullcontext() as show,
     ):
-        started: list[Future[None]] = []
         try:
-            started.extend(_pool().submit(call.run, number) for number in range(threads))
-            running = set(started)
+            running = set(_start(call.run, threads))
             while running:
                 finished, running = wait(running, timeout=0.1, return_when="FIRST_EXCEPTION")
                 if show is not None:
@@ -137,9 +151,7 @@ def in_threads(
                 for future in finished:
                     future.result()
         finally:
-            call.stop.set()
-            wait(started)  # a task that has begun still writes its results, and BLAS must keep its limit
-            call.forget()
+            call.end()  # a task that has begun still writes its results, and BLAS must keep its limit
 
 
 class _Call(Generic[T]):
@@ -147,19 +159,33 @@ class _Call(Generic[T]):
 
     def __init__(self, work: Callable[[T], None], tasks: Iterable[T], threads: int) -> None:
         self.work, self.remaining = work, iter(tasks)
-        self.stop, self.lock = threading.Event(), threading.Lock()
+        self.ended, self.working, self.changed = False, 0, threading.Condition()
         self.pairs_done = [0] * threads
 
     def run(self, number: int) -> None:
         """Work on tasks until there are no more."""
-        while not self.stop.is_set():
-            with self.lock:
-                task = next(self.remaining, None)
-            if task is None:
-                return
-            self.work(task)
+        while (task := self._next()) is not None:
+            try:
+                self.work(task)
+            finally:
+                with self.changed:
+                    self.working -= 1
+                    self.changed.notify()
             self.pairs_done[number] += task.pairs
 
-    def forget(self) -> None:
-        """Release everything that the tasks refer to; threads of the pool forget the call only a moment after it."""
+    def _next(self) -> T | None:
+        """Return the next task, which is worked on from now on, or None if there are no more."""
+        with self.changed:
+            task = None if self.ended else next(self.remaining, None)
+            self.working += task is not None
+            return task
+
+    def end(self) -> None:
+        """Give out no more tasks, wait for those that have begun, and release everything that they refer to.
+
+        Threads of the pool forget the call only a moment after it.
+        """
+        with self.changed:
+            self.ended = True
+            self.changed.wait_for(lambda: self.working == 0)
         del self.work, self.remaining

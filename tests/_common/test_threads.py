@@ -139,3 +139,38 @@ sys.exit("the child waits for threads that it does not have")
 def test_a_forked_process_starts_threads_of_its_own():
     done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+INTERRUPTED = """
+import threading
+from simplugins._common.threads import _blas, in_threads
+
+class Task:
+    pairs = 1
+
+def run(count):
+    done = []
+    in_threads(done.append, [Task() for _ in range(count)], pairs=count, threads=2, progress=False, title="title")
+    return len(done)
+
+def interrupted_start(thread):
+    started(thread)
+    raise KeyboardInterrupt
+
+started = threading.Thread.start
+threading.Thread.start = interrupted_start
+try:
+    run(50)
+except KeyboardInterrupt:
+    print("interrupted")
+threading.Thread.start = started
+{later}
+"""
+
+
+@pytest.mark.parametrize(("later", "printed"), [("", "interrupted"), ("print(run(6))", "6")])
+def test_a_process_interrupted_while_it_starts_threads_can_go_on_and_ends(later, printed):
+    code = INTERRUPTED.replace("{later}", later)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split()[-1] == printed, done.stderr
+    assert done.returncode == 0

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import time
 
 import numpy as np
@@ -88,11 +89,19 @@ def test_a_device_that_runs_out_of_memory_gives_its_pairs_to_the_others():
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
 def test_an_error_of_one_device_ends_all(error):
+    begun = threading.Event()
+
+    class Waiting(EmulatedDevice):
+        def multiply(self, *arguments):
+            begun.wait(30)
+            return super().multiply(*arguments)
+
     class Failing(EmulatedDevice):
         def multiply(self, *arguments):
+            begun.set()
             raise error
 
-    devices = [EmulatedDevice(), Failing()]
+    devices = [Waiting(), Failing()]
     with pytest.raises(error):
         aligned_products_on_all(activations(60), None, Optimal(), devices=devices)
     gc.collect()  # the error's traceback references arrays
