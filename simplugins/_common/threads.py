@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -74,9 +75,14 @@ class _SingleThreadedBlas:
 _single_threaded_blas = _SingleThreadedBlas()
 
 
-@cache
 def _blas() -> list[Any]:
-    """Return controllers of the loaded BLAS libraries; cached, since finding them takes milliseconds."""
+    """Return controllers of the BLAS libraries that are loaded."""
+    return _blas_beside(len(sys.modules))
+
+
+@lru_cache(maxsize=1)
+def _blas_beside(modules: int) -> list[Any]:
+    """Return controllers of the BLAS libraries, which take milliseconds to find; kept until a module is imported."""
     from threadpoolctl import ThreadpoolController
 
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
