@@ -90,7 +90,7 @@ def cka_of(hsics: NDArray[np.float64]) -> float:
     if hsic_a <= 0 or hsic_b <= 0:
         warnings.warn("minibatch CKA is NaN: RSMs are constant in every batch", RuntimeWarning, stacklevel=3)
         return float("nan")
-    return float(cross / np.sqrt(hsic_a) / np.sqrt(hsic_b))
+    return float(np.clip(cross / np.sqrt(hsic_a) / np.sqrt(hsic_b), -1, 1))  # beyond only by rounding
 
 
 def _centred(name: str, matrix: Any) -> Vector:
