@@ -14,6 +14,7 @@ import pytest
 from emulation.device import EmulatedDevice
 from oracle import aligned_products, norms
 from processes import running
+from scipy.optimize import linear_sum_assignment
 from threadpoolctl import threadpool_info
 
 from simplugins.activations.activations import Activations
@@ -113,8 +114,15 @@ def test_sets_of_different_sizes_match_the_smaller_into_the_larger(products, dty
 def test_every_pair_can_be_certified(products, layers):
     activations = Activations.from_array(layers["block15"])
     result = products(activations, None, Optimal(), certify=True)
+    sets = list(activations.sets())
+    magnitudes = [[_matched_magnitude(a, b) for b in sets] for a in sets]
     assert result.gap.min() == 0
-    assert result.gap.max() <= 2e-5  # relative to sums of signed affinities, which are smaller than their magnitude
+    assert (result.gap * np.abs(result.values) / magnitudes).max() <= 4e-6
+
+
+def _matched_magnitude(x, y):
+    affinity = x.astype(np.float64) @ y.T.astype(np.float64)
+    return np.abs(affinity[linear_sum_assignment(affinity, maximize=True)]).sum()
 
 
 def test_one_set_of_huge_and_one_of_tiny_values(products):
