@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numba import njit
 from oracle import optimum
 
 from simplugins import Identity, Optimal
@@ -195,6 +196,7 @@ def test_starting_prices_lie_within_the_range_of_costs(name, dtype):
     affinity = np.ascontiguousarray(HOSTILE[name](np.random.default_rng(14), 130, 130).astype(dtype))
     work, costs = start(affinity)
     most = 2.0 ** (8 * costs.itemsize - integer_costs.HEADROOM_BITS)
+    assert 0 <= span(affinity) <= most
     assert work.prices[:130].min() >= 0
     assert work.prices[:130].max() <= 2 * most
 
@@ -209,6 +211,19 @@ def start(affinity):
     if 0 < unit < np.inf:
         starting_prices.set_starting_prices(costs, size, work)
     return work, costs
+
+
+def span(affinity):
+    size = len(affinity)
+    work = integer_costs.make_workspace(size, size, affinity.dtype)
+    costs = work.costs.reshape(size, -1)
+    top, unit = integer_costs.make_costs(affinity, 0, size, False, costs, work)
+    return span_of_costs(costs, top / unit, unit, work) if 0 < unit < np.inf else 0.0
+
+
+@njit
+def span_of_costs(costs, top, unit, work):
+    return starting_prices.span_of_costs(costs, top, unit, work)
 
 
 def test_starting_prices_of_rank_one_affinities_nearly_certify_the_optimum():
