@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check and time the GPU engine: ``python benchmarks/gpu.py [--seconds 540] [--out benchmarks/results]``.
+"""Check and time the GPU engine: ``python benchmarks/gpu.py [--quick] [--seconds 540] [--out benchmarks/results]``.
 
 Writes ``<device>.md`` and ``<device>.json`` to the folder after each step, so that an interrupted run keeps its
-results. Needs nothing but CuPy and the dependencies of simplugins. With ``--emulated``, runs tiny sizes on the
-emulator.
+results; the most telling steps are first. Needs nothing but CuPy and the dependencies of simplugins. With ``--quick``,
+takes two minutes at most. With ``--emulated``, runs tiny sizes on the emulator.
 """
 
 from __future__ import annotations
@@ -18,25 +18,30 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from on_gpu import call_tables
 from on_gpu.bounds import bandwidth, bounds, product
 from on_gpu.checks import accuracy, agreement, check_gpu, environment
 from on_gpu.context import Context, Step
+from on_gpu.family_problems import family
 from on_gpu.first_calls import first_calls
-from on_gpu.inputs import FULL, TINY, Plan
+from on_gpu.inputs import FULL, QUICK, TINY, Plan
 from on_gpu.peers import PEERS, peer
+from on_gpu.several_gpus import several
 from on_gpu.table import ending, make_table
 from on_gpu.throughput import large_run, long_run, throughput
 from on_gpu.timing import Budget
+from on_gpu.whole_calls import host_times, whole_call
 from on_gpu.worker import DONE, SKIPPED, Outcome, Worker
 from runs import FOLDER, write_text
 
 from simplugins import BatchOptimal, Greedy, Identity, Matcher, Optimal
-from simplugins.compute.engines import PRECISIONS
 
 Work = Callable[[Context], dict[str, Any]]
 
 SECONDS_TO_OPEN = 60
 """Maximum time to detect a GPU."""
+
+QUICK_SECONDS = 115
 
 LEAST_SECONDS = 5
 """Minimum remaining time to start a step."""
@@ -51,11 +56,38 @@ def matchers(plan: Plan) -> tuple[Matcher, ...]:
 
 
 def make_steps(plan: Plan) -> dict[Step, Work]:
-    """Return the functions of all steps, in their order."""
+    """Return the functions of all steps, the most telling first."""
     return {
         Step("environment"): environment,
+        **_checks(plan),
+        **{
+            call_tables.call_step(plan, number, measure): partial(whole_call, case=case, measure=measure)
+            for number, case in enumerate(plan.calls)
+            for measure in plan.measures
+        },
+        call_tables.HOST: host_times,
         Step("bandwidth"): bandwidth,
-        **{Step("product", None, precision): partial(product, precision=precision) for precision in PRECISIONS},
+        **{Step("product", None, precision): partial(product, precision=precision) for precision in plan.precisions},
+        **{
+            Step("throughput", case, precision): partial(throughput, case=case, precision=precision)
+            for precision in plan.precisions
+            for case in plan.throughput
+        },
+        **{
+            call_tables.family_step(key, positions): partial(family, key=key, positions=positions)
+            for positions, keys in plan.families.items()
+            for key in keys
+        },
+        **{Step("several GPUs", case): partial(several, case=case) for case in plan.several},
+        **{Step("peer", case, name): partial(peer, case=case, module=name) for case in plan.peers for name in PEERS},
+        **({Step("first calls"): first_calls} if plan.first_calls else {}),
+        **({Step("long run"): long_run} if plan.long_run else {}),
+        **({Step("large run"): large_run} if plan.large_run else {}),
+    }
+
+
+def _checks(plan: Plan) -> dict[Step, Work]:
+    return {
         **{
             Step("agreement", case, matcher.name): partial(agreement, case=case, matcher=matcher)
             for case in plan.checks
@@ -64,17 +96,8 @@ def make_steps(plan: Plan) -> dict[Step, Work]:
         **{
             Step("accuracy", case, precision): partial(accuracy, case=case, precision=precision)
             for case in plan.checks
-            for precision in (*PRECISIONS, "float64")
+            for precision in (*plan.precisions, "float64")
         },
-        Step("first calls"): first_calls,
-        **{
-            Step("throughput", case, precision): partial(throughput, case=case, precision=precision)
-            for precision in PRECISIONS
-            for case in plan.throughput
-        },
-        **{Step("peer", case, name): partial(peer, case=case, module=name) for case in plan.peers for name in PEERS},
-        Step("long run"): long_run,
-        Step("large run"): large_run,
     }
 
 
@@ -98,7 +121,8 @@ def run_steps(plan: Plan, options: argparse.Namespace, worker: Worker, start: fl
 
 def describe_run(options: argparse.Namespace, seconds: float) -> dict[str, Any]:
     """Return command, date and duration of a run."""
-    command = f"python benchmarks/gpu.py --seconds {options.seconds:g}" + " --emulated" * options.emulated
+    flags = " --quick" * options.quick + " --emulated" * options.emulated
+    command = f"python benchmarks/gpu.py --seconds {options.seconds:g}{flags}"
     date = datetime.now(UTC).date().isoformat()
     return {"command": command, "date": date, "emulated": options.emulated, "seconds": seconds}
 
@@ -123,12 +147,14 @@ def write_run(run: Mapping[str, Any], table: str, folder: Path) -> None:
 def read_options() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=540, help="time budget of the run (default: 540)")
+    parser.add_argument("--seconds", type=float, help="time budget of the run (default: 540, or 115 with --quick)")
+    parser.add_argument("--quick", action="store_true", help="only the most telling steps, in two minutes")
     parser.add_argument("--out", type=Path, help="folder for the two files (default: benchmarks/results)")
     parser.add_argument("--emulated", action="store_true", help="run on the emulator; needs --out")
     options = parser.parse_args()
     if options.emulated and options.out is None:
         parser.error("--emulated needs --out, because its times are not results")
+    options.seconds = options.seconds or (QUICK_SECONDS if options.quick else 540)
     options.out = options.out or FOLDER / "results"
     return options
 
@@ -141,7 +167,8 @@ def main() -> None:
             usable = worker.run(check_gpu, seconds=SECONDS_TO_OPEN)
             if usable.state != DONE:
                 raise SystemExit(usable.result)
-        print("\n" + run_steps(TINY if options.emulated else FULL, options, worker, start))
+        plan = TINY if options.emulated else QUICK if options.quick else FULL
+        print("\n" + run_steps(plan, options, worker, start))
     finally:
         worker.stop()
 

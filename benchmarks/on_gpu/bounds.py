@@ -15,7 +15,6 @@ from on_gpu.inputs import Case
 from on_gpu.throughput import AFFINITIES, MATCHING, PLAIN
 from on_gpu.tiles import FLOAT
 from on_gpu.timing import take_turns, timed
-from simplugins.compute.engines import PRECISIONS
 from simplugins.compute.engines.cuda.device import Precision
 from simplugins.compute.engines.cuda.operands import operand
 from simplugins.compute.engines.cuda.programs import program_for
@@ -51,14 +50,14 @@ def _bounds_of(context: Context, case: Case) -> Iterator[tuple[str, dict[str, fl
     copy = context.result("bandwidth")
     if copy is None:
         return
-    for precision in PRECISIONS:
+    for precision in context.plan.precisions:
         large, measured = context.result("product", None, precision), context.result("throughput", case, precision)
         if large and measured:
             least_seconds = _bound_affinities(case, large["operations_a_second"], copy["bytes_a_second"])
             least = max(least_seconds.values())
             yield precision, {**least_seconds, "reached": least / measured["seconds_a_pair"][AFFINITIES]}
-    if measured := context.result("throughput", case, PLAIN):
-        row_visits = context.plan.row_visits[case.positions]
+    measured, row_visits = context.result("throughput", case, PLAIN), context.plan.row_visits.get(case.positions)
+    if measured and row_visits:
         size = _matching_bytes(case, row_visits)
         reading = size / copy["bytes_a_second"]
         reached = reading / measured["seconds_a_pair"][MATCHING]

@@ -10,15 +10,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
+from unittest import mock
 
 import numpy as np
 
+from simplugins._common import gpu
+from simplugins.compute.engines.cuda import cupy_device
 from simplugins.compute.engines.cuda.cupy_device import CupyDevice
 from simplugins.compute.engines.cuda.device import Device
 
@@ -44,6 +47,12 @@ class Gpu(Protocol):
 
     def synchronize(self) -> None:
         """Wait for all work."""
+
+    def engine(self) -> AbstractContextManager[object]:
+        """Make simplugins use this GPU."""
+
+    def all_devices(self) -> list[Any]:
+        """Return all devices that the machine has."""
 
     def limited_memory(self, limit: int) -> AbstractContextManager[Peak]:
         """Limit device memory to `limit` bytes, and record the peak."""
@@ -79,6 +88,14 @@ class RealGpu:
     def synchronize(self) -> None:
         """See `Gpu`."""
         self._cupy.cuda.runtime.deviceSynchronize()
+
+    def engine(self) -> AbstractContextManager[object]:
+        """See `Gpu`."""
+        return nullcontext()
+
+    def all_devices(self) -> list[Any]:
+        """See `Gpu`."""
+        return list(cupy_device.all_devices())
 
     @contextmanager
     def limited_memory(self, limit: int) -> Iterator[Peak]:
@@ -132,6 +149,19 @@ class EmulatedGpu:
     def synchronize(self) -> None:
         """See `Gpu`."""
         self.device.synchronize()
+
+    @contextmanager
+    def engine(self) -> Iterator[None]:
+        """See `Gpu`."""
+        with (
+            mock.patch.object(gpu, "why_unusable", return_value=None),
+            mock.patch.object(cupy_device, "CupyDevice", return_value=self.device),
+        ):
+            yield
+
+    def all_devices(self) -> list[Any]:
+        """See `Gpu`."""
+        return [self.device, type(self.device)()]
 
     @contextmanager
     def limited_memory(self, limit: int) -> Iterator[Peak]:

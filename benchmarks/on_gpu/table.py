@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from runs import format_ratio
 
+from on_gpu import call_tables
+from on_gpu.cells import COUNT, SHARE, SMALL, Rows, Steps, cell, entry, grid, nanoseconds, rate, three_digits
 from on_gpu.context import Step
 from on_gpu.first_calls import CACHES, START
 from on_gpu.inputs import Plan
@@ -19,14 +21,9 @@ from simplugins.compute.engines import PRECISIONS
 GIB = 2**30
 ALL_PRECISIONS = (*PRECISIONS, "float64")
 
-SMALL, SHARE, COUNT = "{:.1e}".format, "{:.1%}".format, "{:,}".format
-
+CACHE_COLUMNS = [f"{cache} cache" for cache in CACHES]
+SEVERAL_COLUMNS = "inputs", "seconds by number of GPUs", "times as fast", "equal results"
 RUN_COLUMNS = "size", "inputs", "inputs requested", "pairs", "seconds", "peak of memory, GiB"
-
-Steps = Mapping[str, Mapping[str, Any]]
-"""Outcomes of steps by name: "state", "seconds", and the result ("found") or the "reason" for having none."""
-
-Rows = Mapping[str, Sequence[str]]
 
 
 def make_table(run: Mapping[str, Any], plan: Plan, matchings: Iterable[str]) -> str:
@@ -42,8 +39,11 @@ def make_table(run: Mapping[str, Any], plan: Plan, matchings: Iterable[str]) -> 
             f"measurements."
         ],
         grid("Agreement", checks, agreement(steps, plan, matchings)),
-        grid("First calls of a process, in seconds", [f"{cache} cache" for cache in CACHES], calls(steps, plan)),
+        grid("First calls of a process, in seconds", CACHE_COLUMNS, calls(steps, plan)),
+        grid("Whole calls of compute_rsm", call_tables.call_columns(plan), call_tables.whole_calls(steps, plan)),
         grid("Pairs per second", sizes, throughput(steps, plan)),
+        grid("Families of affinities", call_tables.family_columns(plan), call_tables.families(steps, plan)),
+        grid("Several GPUs, in seconds", SEVERAL_COLUMNS, call_tables.several_gpus(steps, plan)),
         grid("Other solvers, on the same affinities", shared, peers(steps, plan)),
         grid("Runs of many inputs", RUN_COLUMNS, runs(steps)),
         grid("Limits of the device, in ns per pair", sizes, bounds(run["bounds"], plan)),
@@ -51,29 +51,6 @@ def make_table(run: Mapping[str, Any], plan: Plan, matchings: Iterable[str]) -> 
         grid("Steps without results", ["why", "seconds"], endings(steps)),
     ]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
-
-
-def grid(title: str, columns: Sequence[str], rows: Rows) -> list[str]:
-    """Return the lines of a table with its title, or none if it has no rows."""
-    if not rows:
-        return []
-    lines = [f"## {title}", "", "| | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
-    return [*lines, *(f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items())]
-
-
-def cell(steps: Steps, text: Callable[[Any], str], step: Step, *path: str) -> str:
-    """Format one entry of a step's result, or the step's state if it has none."""
-    outcome = steps.get(step.name, {"state": ""})
-    return entry(text, outcome["found"], *path) if outcome["state"] == DONE else str(outcome["state"])
-
-
-def entry(text: Callable[[Any], str], result: Any, *path: str) -> str:
-    """Format one entry of a result, or nothing if it is missing."""
-    for key in path:
-        if key not in result:
-            return ""
-        result = result[key]
-    return text(result)
 
 
 def endings(steps: Steps) -> Rows:
@@ -85,28 +62,6 @@ def endings(steps: Steps) -> Rows:
 def ending(outcome: Mapping[str, Any]) -> str:
     """Format how a step ended."""
     return f"{outcome['state']}: {outcome['reason']}" if "reason" in outcome else str(outcome["state"])
-
-
-def three_digits(number: float) -> str:
-    """Format a number to three digits.
-
-    Examples
-    --------
-    >>> three_digits(123456), three_digits(1.2345)
-    ('123,000', '1.23')
-    """
-    rounded = float(f"{number:.3g}")
-    return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:g}"
-
-
-def rate(seconds: float) -> str:
-    """Format a rate per second."""
-    return three_digits(1 / seconds)
-
-
-def nanoseconds(seconds: float) -> str:
-    """Format nanoseconds."""
-    return three_digits(1e9 * seconds)
 
 
 def environment(info: Mapping[str, Any]) -> str:

@@ -90,7 +90,8 @@ def large_run(context: Context) -> dict[str, Any]:
     return {**result, "memory_limit": limit, "peak": peak.bytes}
 
 
-def _run(context: Context, requested: Case) -> dict[str, Any]:
+def _run(context: Context, requested: Case | None) -> dict[str, Any]:
+    assert requested is not None  # else the run has no such step
     case = _fitting(context, requested)
     vectors, gpu = load(case), context.gpu
     seconds = timed(gpu, partial(match_on_gpu, gpu, vectors))()

@@ -49,9 +49,10 @@ BUFFER = np.zeros(2**25, np.uint8)
 
 
 class NullArray:
-    """An array without values, with the interface of CuPy's arrays that simplugins uses."""
+    """An array without values, with the interface of CuPy's arrays that simplugins uses; on the host, all are equal."""
 
     device = SimpleNamespace(id=0)
+    value = 1.0
 
     def __init__(self, shape: tuple[int, ...], dtype: DTypeLike, memory: Memory | None = None) -> None:
         self.shape, self.dtype = tuple(map(int, shape)), np.dtype(dtype)
@@ -104,8 +105,17 @@ class NullArray:
     def sum(self, axis: int) -> NullArray:
         return NullArray(self.shape[:axis] + self.shape[axis + 1 :], self.dtype)
 
+    def max(self, axis: int) -> NullArray:
+        return self.sum(axis)
+
+    def take(self, indices: NullArray, axis: int) -> NullArray:
+        return NullArray((*self.shape[:axis], len(indices), *self.shape[axis + 1 :]), self.dtype)
+
+    def __abs__(self) -> NullArray:
+        return self._elementwise(self)
+
     def get(self) -> NDArray[Any]:
-        return np.ones(self.shape, self.dtype)
+        return np.full(self.shape, self.value, self.dtype)
 
     def __matmul__(self, other: NullArray) -> NullArray:
         return NullArray(self.shape[:-1] + other.shape[1:], self.dtype)
@@ -113,7 +123,13 @@ class NullArray:
     def _elementwise(self, other: Any) -> NullArray:
         return NullArray(np.broadcast_shapes(self.shape, getattr(other, "shape", ())), self.dtype)
 
-    __add__ = __radd__ = __mul__ = __rmul__ = __sub__ = __rsub__ = __truediv__ = _elementwise
+    def __truediv__(self, other: Any) -> NullArray:
+        """Return numbers below one, so that the squared lengths of projections are below those of vectors."""
+        quotient = self._elementwise(other)
+        quotient.value = 0.5
+        return quotient
+
+    __add__ = __radd__ = __mul__ = __rmul__ = __sub__ = __rsub__ = _elementwise
 
 
 NullArray.__module__ = "cupy"
@@ -188,9 +204,20 @@ def _namespace() -> SimpleNamespace:
         shape[axis] = sum(part.shape[axis] for part in parts)
         return NullArray(tuple(shape), parts[0].dtype)
 
+    def matmul(first: NullArray, second: NullArray) -> NullArray:
+        return first @ second
+
+    def row_sums(_: str, array: NullArray, __: NullArray) -> NullArray:
+        return array.sum(1)
+
     return SimpleNamespace(
         ndarray=NullArray,
+        empty=lambda shape: NullArray(shape, np.float64),
         square=same,
+        sqrt=same,
+        einsum=row_sums,
+        matmul=matmul,
+        multiply=lambda *_, out: out,
         maximum=lambda array, _: same(array),
         asarray=asarray,
         ascontiguousarray=ascontiguousarray,

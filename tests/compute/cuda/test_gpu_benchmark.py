@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 BENCHMARK = Path(__file__).resolve().parents[3] / "benchmarks" / "gpu.py"
-KINDS = ["environment", "bandwidth", "product", "agreement", "accuracy", "first calls", "throughput", "peer"]
-KINDS += ["long run", "large run"]
+KINDS = ["environment", "agreement", "accuracy", "whole call", "host", "bandwidth", "product", "throughput", "family"]
+KINDS += ["several GPUs", "peer", "first calls", "long run", "large run"]
 
 
 @pytest.mark.slow
@@ -26,5 +26,8 @@ def test_all_steps_of_the_gpu_benchmark_succeed(tmp_path):
     assert {state for name, state in ended.items() if not name.startswith("peer")} == {"done"}, done.stderr
     assert "failed" not in ended.values(), done.stderr
     assert all(len(bounds) == 4 for bounds in run["bounds"].values())  # three precisions of affinities, and matching
-    assert "all times are meaningless" in (tmp_path / "emulated.md").read_text("utf-8")
+    assert all(outcome["found"]["equal"] for name, outcome in run["steps"].items() if name.startswith("several"))
+    table = (tmp_path / "emulated.md").read_text("utf-8")
+    assert "all times are meaningless" in table
+    assert "| semantic-cosine, NumPy float16 |" in table
     assert sorted(path.name for path in tmp_path.iterdir()) == ["emulated.json", "emulated.md"]

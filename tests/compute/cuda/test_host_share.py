@@ -17,7 +17,10 @@ def arrays():
     return [host, host.astype(np.float16), NullArray(host.shape, np.float32)]
 
 
-@pytest.mark.parametrize("measure", ["semantic-linear", "semantic-cosine", "spatio-semantic-rbf", "max-sim-cosine"])
+MEASURES = ["semantic-linear", "semantic-cosine", "spatio-semantic-rbf", "second-order-cosine", "max-sim-cosine"]
+
+
+@pytest.mark.parametrize("measure", MEASURES)
 @pytest.mark.parametrize("array", arrays(), ids=["NumPy", "float16", "CuPy"])
 def test_a_second_call_allocates_nothing(array, measure):
     with null_gpu() as pool:
