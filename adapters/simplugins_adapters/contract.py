@@ -59,17 +59,17 @@ class Adapter:
         The modules that must be installed, such as ``("sklearn",)``.
     install : str
         The command that installs the tool.
-    rsm : callable(RSM, *, options), optional
+    rsm : ``callable(RSM, *, options)``, optional
         Returns an RSM as an object of the tool.
-    rsms : callable(mapping of str to RSM, *, options), optional
+    rsms : ``callable(mapping of str to RSM, *, options)``, optional
         Returns the RSMs of several layers, for the same inputs, as one object of the tool. Without it, each RSM is
         converted separately.
-    comparison : callable(Comparison, *, options), optional
+    comparison : ``callable(Comparison, *, options)``, optional
         Returns a comparison of layers as an object of the tool.
-    similarity : callable(similarity, *, options), optional
+    similarity : ``callable(similarity, *, options)``, optional
         Returns a similarity of networks as a measure of the tool: a `simplugins.NetworkSimilarity`, or any callable
         that compares the activations of two networks.
-    reader : callable(object, *, options), optional
+    reader : ``callable(object, *, options)``, optional
         Returns an object or a file of the tool as an RSM, as a dict of RSMs, or as a dict of activations by layer.
     registry : callable(), optional
         Registers our similarities of networks with the tool, in this process, and returns their names there.
