@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from simplugins.comparisons.ranking import rank_models
     from simplugins.comparisons.structure import Structure, structure
     from simplugins.compute.engines.gpu_memory import free_gpu_memory
-    from simplugins.compute.pair import Matching, match
+    from simplugins.compute.matchings import Matching
+    from simplugins.compute.pair import match
     from simplugins.compute.pair_shift import BestShift, best_shift
     from simplugins.compute.share_curves import ShareCurve, share_curve
     from simplugins.evaluation.searching.neighbour_comparison import compare_neighbours
@@ -89,7 +90,7 @@ _MODULES = {
     "LayerIntervals": "comparisons.layer_intervals",
     "Layout": "activations.layouts",
     "Matcher": "matching.matcher",
-    "Matching": "compute.pair",
+    "Matching": "compute.matchings",
     "Method": "comparisons.method",
     "ModelRanking": "comparisons.model_ranking",
     "Neighbours": "evaluation.searching.neighbours",

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simplugins.compute.matchings import Matching
 from simplugins.compute.pair import match
 from simplugins.data import load_photos
 from simplugins.measures.several_measures import compute_rsms
@@ -16,13 +17,11 @@ from simplugins.plotting import heatmaps
 from simplugins.rsm.rsm import RSM
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 LAYERS = ("block10", "block15")
 KERNELS = ("linear", "cosine", "rbf")
 KINDS = ("spatio-semantic", "semantic")
-_RIGHT, _WRONG = "#19d3a2", "#ff7f0e"
 
 
 def photo_rsms(*, progress: bool = False) -> dict[tuple[str, str], RSM]:
@@ -95,22 +94,17 @@ class CropMatch:
     Attributes
     ----------
     thumbnails : pair of (96, 96, 3) uint8 arrays
-    starts, ends : (S, 2) arrays
-        Row and column of each position of the first crop, and of its match in the second.
+    matching : Matching
     shared : (S,) bool array
-        Whether the second crop shows the same place.
+        For each position of the first crop, whether the second crop shows the same place.
     right : (S,) bool array
         Whether it does and the match lies within 1.5 cells of that place.
-    size : int
-        Cells along a side of the map.
     """
 
     thumbnails: tuple[NDArray[np.uint8], NDArray[np.uint8]]
-    starts: NDArray[Any]
-    ends: NDArray[Any]
+    matching: Matching
     shared: NDArray[np.bool_]
     right: NDArray[np.bool_]
-    size: int
 
     def __repr__(self) -> str:
         return f"CropMatch: {self.right.sum()} of {self.shared.sum()} shared places matched with themselves"
@@ -120,53 +114,28 @@ def match_crops(first: int = 9, second: int = 10, layer: str = "block10") -> Cro
     """Match two crops of one photograph, and check the matches by the shift between the crops."""
     photos = load_photos()
     size = photos[layer].shape[-1]
-    columns = match(photos[layer][first], photos[layer][second]).columns
-    starts, ends = (np.stack(np.divmod(p, size), axis=1) for p in (np.arange(size**2), columns))
+    matching = match(photos[layer], inputs=(first, second))
+    starts, ends = (np.stack(np.divmod(p, size), axis=1) for p in (np.arange(size**2), matching.columns))
     boxes = photos["boxes"]
     shift = (boxes[second, :2] - boxes[first, :2]) * size / boxes[first, 2]
     truth = starts - shift
     shared = ((truth > -0.5) & (truth < size - 0.5)).all(1)
     right = shared & (np.hypot(*(ends - truth).T) <= 1.5)
-    thumbnails = photos["thumbnails"][first], photos["thumbnails"][second]
-    return CropMatch(thumbnails, starts, ends, shared, right, size)
+    return CropMatch((photos["thumbnails"][first], photos["thumbnails"][second]), matching, shared, right)
 
 
 def match_figure(crops: CropMatch) -> Figure:
-    """Draw two crops, with lines between matched positions of the places that both show."""
+    """Draw two crops with their matched positions."""
     from matplotlib.figure import Figure
-    from matplotlib.patches import ConnectionPatch
 
-    figure = Figure(figsize=(9.6, 5), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    pixels = crops.thumbnails[0].shape[0] / crops.size
-    for axes, thumbnail in zip((left, right), crops.thumbnails, strict=True):
-        axes.imshow(thumbnail, interpolation="bicubic")
-        axes.set_axis_off()
-    starts, ends = ((places[:, ::-1] + 0.5) * pixels - 0.5 for places in (crops.starts, crops.ends))
-    every_other = crops.starts.sum(1) % 2 == 0
-    for start, end, is_right in zip(starts, ends, crops.right, strict=True):
-        _dot(left, start, is_right)
-        _dot(right, end, is_right)
-    for k in np.flatnonzero(crops.shared & every_other):
-        line = ConnectionPatch(
-            tuple(starts[k]),
-            tuple(ends[k]),
-            "data",
-            "data",
-            axesA=left,
-            axesB=right,
-            color=_RIGHT if crops.right[k] else _WRONG,
-            linewidth=0.7,
-            alpha=0.8,
-        )
-        figure.add_artist(line)
+    figure = Figure(figsize=(7.2, 4.1), layout="constrained")
+    crops.matching.plot(*crops.thumbnails, axes=figure.subplots(1, 2))
+    for axes, title in zip(figure.axes, ("first crop", "second crop"), strict=True):
+        axes.set_title(title, fontsize=9)
     figure.suptitle(
-        f"{crops.right.sum()} of the {crops.shared.sum()} places that both crops show are matched with themselves "
-        f"(within 1.5 cells)\ngreen: with themselves, orange: elsewhere; every second one is drawn",
-        fontsize=10,
+        f"Matched positions have the same colour, the largest contributions the same number.\n"
+        f"{crops.right.sum()} of the {crops.shared.sum()} places that both crops show are matched with themselves, "
+        f"within 1.5 cells.",
+        fontsize=9,
     )
     return figure
-
-
-def _dot(axes: Axes, place: NDArray[Any], is_right: bool) -> None:
-    axes.plot(*place, "o", markersize=2.5, color=_RIGHT if is_right else "white", markeredgewidth=0, alpha=0.9)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -15,9 +14,11 @@ from simplugins._common.validation import error_prefix
 from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import Block
 from simplugins.activations.preparation import Preparation
+from simplugins.activations.reading import read
 from simplugins.activations.sources import check_channel_order, read_response
 from simplugins.compute.engines import check_engine, choose_engine
 from simplugins.compute.job import check_pair
+from simplugins.compute.matchings import Matching
 from simplugins.matching.certificates import Certified, match_and_certify
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.matcher_options import resolve_matcher
@@ -25,57 +26,12 @@ from simplugins.matching.matcher_options import resolve_matcher
 _AUTO = {2: "sc", 3: "chw"}
 
 
-@dataclass(frozen=True, repr=False)
-class Matching:
-    """The matching of the positions of two inputs.
-
-    Attributes
-    ----------
-    columns : (S,) int64 array
-        For each position of the first input, the matched position of the second input; -1 for none. Positions of maps
-        are numbered row by row.
-    value : float
-        Aligned inner product: the sum of the inner products of matched concept vectors.
-    upper_bound : float
-        Proven upper bound on the value of any matching, from the matcher's dual prices if it has them, or else from an
-        auction (then at most 1 % above the optimum). For a partial matching, of those with the same number of pairs.
-    gap : float
-        Proven relative optimality gap, ``(upper_bound - value) / |upper_bound|``: 0 where both agree to rounding,
-        infinite if the bound is 0 and the value is not.
-    affinity : (S, T) float64 array
-        Inner products of all positions of the first input with all positions of the second: the negative costs of the
-        assignment problem.
-    """
-
-    columns: NDArray[np.int64]
-    value: float
-    upper_bound: float
-    gap: float
-    affinity: NDArray[np.float64]
-
-    @property
-    def unmatched_rows(self) -> NDArray[np.int64]:
-        """The positions of the first input that have no partner, in ascending order."""
-        return np.flatnonzero(self.columns < 0)
-
-    @property
-    def unmatched_columns(self) -> NDArray[np.int64]:
-        """The positions of the second input that have no partner, in ascending order."""
-        return np.setdiff1d(np.arange(self.affinity.shape[1]), self.columns)
-
-    def __repr__(self) -> str:
-        matched, positions = int((self.columns >= 0).sum()), self.affinity.shape
-        return (
-            f"Matching of {positions[0]} x {positions[1]} positions: {matched} matched, value {self.value:.6g}, "
-            f"gap {self.gap:.2g}"
-        )
-
-
 def match(
     x: Any,
-    y: Any,
+    y: Any = None,
     matching: str | Matcher = "optimal",
     *,
+    inputs: tuple[int, int] | None = None,
     matching_options: Mapping[str, Any] | None = None,
     layout: str = "auto",
     dtype: DTypeLike | None = None,
@@ -90,16 +46,20 @@ def match(
 
     Parameters
     ----------
-    x, y : arrays
-        Responses of one input each: (S, C) and (T, C) sets of concept vectors, or maps (C, H, W).
+    x, y : arrays or Activations
+        Responses of one input each: (S, C) and (T, C) sets of concept vectors, or maps (C, H, W). With `inputs`,
+        responses of any number of inputs, as for `simplugins.compute_rsm`: arrays, or a layer that `simplugins.record`
+        returned. `y` is then `x` by default.
     matching : str or Matcher, default "optimal"
         A plugin of the group ``simplugins.matchings`` by name, or a matcher. For "greedy" and "topk-greedy" the order
         of the two inputs matters.
+    inputs : (int, int), optional
+        Which input of `x` is matched with which input of `y`; only these are read.
     matching_options : mapping, optional
         Options of a matching given by name.
     layout : str, default "auto"
-        One letter per dimension, as for `simplugins.compute_rsm` but without n; "auto" reads two dimensions as "sc" and
-        three as "chw".
+        One letter per dimension, as for `simplugins.compute_rsm`. Without `inputs` there is no letter n; "auto" then
+        reads two dimensions as "sc" and three as "chw".
     dtype : float32 or float64, optional
         By default float64 for float64 responses, else float32.
     center : {None, "input", "position"}, or a tuple of these, default None
@@ -132,9 +92,15 @@ def match(
     array([1, 2, 0])
     >>> result.value  # 1 + 4 + 18: each concept vector is matched with itself
     23.0
+
+    Two of the inputs of a layer:
+
+    >>> layer = np.stack([concepts, concepts[[2, 0, 1]], concepts[::-1]])  # 3 inputs, as `record` returns them
+    >>> match(layer, inputs=(0, 2)).columns
+    array([2, 1, 0])
     """
     check_engine(engine)
-    one, two = prepared_pair(x, y, layout, dtype, center, normalize)
+    one, two = prepared_pair(x, y, inputs, layout, dtype, center, normalize)
     matcher = resolve_matcher(matching, matching_options)
     check_pair(one, two, matcher)
     if engine == "auto" and one.gpu is None and two.gpu is None:
@@ -153,15 +119,34 @@ def match(
         upper_bound=2.0**exponent * float(certified.upper[0]),
         gap=float(certified.gap[0]),
         affinity=np.ldexp(affinities, exponent),
+        norms=(_norm(one), _norm(two)),
+        grids=(one.grid, two.grid),
+        labels=(_label(one), _label(two)),
     )
 
 
+def _norm(response: Activations) -> float:
+    """Return the Frobenius norm, without overflow of its square."""
+    exponent = int(response.exponents[0])
+    return float(np.ldexp(np.sqrt(np.ldexp(response.squared_norms[0], -2 * exponent)), exponent))
+
+
+def _label(response: Activations) -> str | None:
+    return None if response.labels is None else str(response.labels[0])
+
+
 def prepared_pair(
-    x: Any, y: Any, layout: str, dtype: DTypeLike | None, center: Any, normalize: Any
+    x: Any,
+    y: Any,
+    inputs: tuple[int, int] | None,
+    layout: str,
+    dtype: DTypeLike | None,
+    center: Any,
+    normalize: Any,
 ) -> tuple[Activations, Activations]:
     """Read and prepare the responses of two inputs; see `match`."""
     preparation = None if center is None and normalize is None else _preparation(center, normalize)
-    one, two = read_pair(x, y, layout, dtype)
+    one, two = read_pair(x, y, inputs, layout, dtype)
     if preparation is None:
         return one, two
     return preparation.apply(one)[0], preparation.apply(two)[0]
@@ -201,20 +186,66 @@ def _certify(x: Block, y: Block, matcher: Matcher, engine: str) -> tuple[Certifi
     return match_and_certify(matcher, affinity, x.offsets), affinity
 
 
-def read_pair(x: Any, y: Any, layout: str, dtype: DTypeLike | None) -> tuple[Activations, Activations]:
+def read_pair(
+    x: Any, y: Any, inputs: tuple[int, int] | None, layout: str, dtype: DTypeLike | None
+) -> tuple[Activations, Activations]:
     """Read and check the responses of two inputs with equal channels; see `match`."""
+    if inputs is not None:
+        one, two = _chosen(x, x if y is None else y, _checked_inputs(inputs), layout, dtype)
+    else:
+        one, two = _both(x, y, layout, dtype)
+    if one.channels != two.channels:
+        raise ValueError(f"y: expected {one.channels} channels, as in x, got {two.channels}")
+    return one, two
+
+
+def _both(x: Any, y: Any, layout: str, dtype: DTypeLike | None) -> tuple[Activations, Activations]:
+    """Read two responses of one input each."""
+    if y is None:
+        raise TypeError(
+            "y: expected the response of a second input; to match two inputs of x, say which: inputs=(0, 1)"
+        )
     if not (arrays.is_plain(x) or arrays.is_plain(y)):
         check_channel_order(x, y, layout if layout == "auto" else f"n{layout}", one_input=True)
     with error_prefix("x"):
         one = _single(x, layout, dtype)
     with error_prefix("y"):
         two = _single(y, layout, dtype)
-    if one.channels != two.channels:
-        raise ValueError(f"y: expected {one.channels} channels, as in x, got {two.channels}")
     return one, two
 
 
+def _checked_inputs(inputs: Any) -> tuple[int, int]:
+    numbers = tuple(inputs) if isinstance(inputs, tuple | list | np.ndarray) else ()
+    if len(numbers) != 2 or not all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in numbers):
+        raise ValueError(f"inputs: expected the numbers of two inputs, such as (0, 1), got {inputs!r}")
+    return int(numbers[0]), int(numbers[1])
+
+
+def _chosen(
+    x: Any, y: Any, inputs: tuple[int, int], layout: str, dtype: DTypeLike | None
+) -> tuple[Activations, Activations]:
+    """Read one input each of two sets of activations."""
+    if not (arrays.is_plain(x) or arrays.is_plain(y) or isinstance(x, Activations) or isinstance(y, Activations)):
+        check_channel_order(x, y, layout)
+    with error_prefix("x"):
+        one = _input(x, inputs[0], layout, dtype)
+    with error_prefix("y"):
+        two = _input(y, inputs[1], layout, dtype)
+    return one, two
+
+
+def _input(activations: Any, number: int, layout: str, dtype: DTypeLike | None) -> Activations:
+    return Activations.from_array(read(activations), layout=layout, dtype=dtype, subset=[number])
+
+
 def _single(response: Any, layout: str, dtype: DTypeLike | None) -> Activations:
+    if isinstance(response, Activations):
+        if len(response) != 1:
+            raise ValueError(
+                f"expected the response of one input, got Activations of {len(response)}: say which, as in "
+                f"match(x, y, inputs=(0, 1))"
+            )
+        return _input(response, 0, layout, dtype)
     if not arrays.is_plain(response):
         response, layout = read_response(response, layout)
     array = response if isinstance(response, np.ma.MaskedArray) else arrays.as_array(response)

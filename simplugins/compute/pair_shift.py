@@ -43,14 +43,22 @@ class BestShift:
 
 
 def best_shift(
-    x: Any, y: Any, *, padding: Padding = "circular", layout: str = "auto", dtype: DTypeLike | None = None
+    x: Any,
+    y: Any = None,
+    *,
+    inputs: tuple[int, int] | None = None,
+    padding: Padding = "circular",
+    layout: str = "auto",
+    dtype: DTypeLike | None = None,
 ) -> BestShift:
     """Find the translation of the grid under which the responses to two inputs have the largest inner product.
 
     Parameters
     ----------
-    x, y : arrays
+    x, y : arrays or Activations
         Responses of one input each, on equal grids: maps (C, H, W), or sequences of concept vectors (S, C).
+    inputs : (int, int), optional
+        As for `simplugins.match`.
     padding : {"circular", "zeros"}, default "circular"
         Whether positions that leave the grid come back at the opposite side, or match nothing.
     layout, dtype
@@ -76,7 +84,7 @@ def best_shift(
     (1, -2)
     """
     check_padding(padding)
-    one, two = read_pair(x, y, layout, dtype)
+    one, two = read_pair(x, y, inputs, layout, dtype)
     shifts = GridShifts.of(one, two, padding)
     spectra = [shifts.spectra(side.on_cpu().block(0, 1)) for side in (one, two)]
     products = shifts.products(spectra[0].conj(), spectra[1])[0, 0]

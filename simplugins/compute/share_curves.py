@@ -64,8 +64,9 @@ class ShareCurve:
 
 def share_curve(
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
+    inputs: tuple[int, int] | None = None,
     layout: str = "auto",
     dtype: DTypeLike | None = None,
     center: Literal["input", "position"] | Sequence[Literal["input", "position"]] | None = None,
@@ -78,7 +79,7 @@ def share_curve(
 
     Parameters
     ----------
-    x, y, layout, dtype, center, normalize
+    x, y, inputs, layout, dtype, center, normalize
         As for `simplugins.match`.
 
     Returns
@@ -102,7 +103,7 @@ def share_curve(
     """
     from simplugins.matching.every_count import assign_every_count
 
-    one, two = prepared_pair(x, y, layout, dtype, center, normalize)
+    one, two = prepared_pair(x, y, inputs, layout, dtype, center, normalize)
     first, second = (arrays.to_numpy(side.block(0, 1).vectors, np.dtype(np.float64)) for side in (one, two))
     if len(first) > len(second):
         first, second = second, first

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import warnings
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
@@ -19,7 +19,8 @@ _LIKELY = ("CJK", "Noto", "Han", "Unicode", "Gothic", "Hei", "Ming", "Song")
 def literal_texts(names: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
     """Return names to draw, and the properties of Matplotlib texts that draw them literally.
 
-    Long names are shortened in the middle. Characters that no installed font has become boxes, with a warning.
+    Long names are shortened in the middle. Characters that no installed font has become boxes; the logger
+    ``simplugins.plotting`` names them at level INFO, once.
     """
     texts = [_shortened(printable(str(name))) for name in names]
     style: dict[str, Any] = {"parse_math": False, "usetex": False}
@@ -40,11 +41,9 @@ def literal_texts(names: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
 
 @cache
 def _report(characters: str) -> None:
-    """Warn once per process, because figures often have the same labels on both axes."""
-    warnings.warn(
-        f"no installed font has {characters}, drawn as boxes: install a font that does, such as Noto Sans CJK",
-        UserWarning,
-        stacklevel=2,
+    """Log once per process, because figures often have the same labels on both axes."""
+    logging.getLogger("simplugins.plotting").info(
+        "no installed font has %s, drawn as boxes: install a font that does, such as Noto Sans CJK", characters
     )
 
 
@@ -76,12 +75,28 @@ def _fonts_for(characters: set[str]) -> tuple[list[str], set[str]]:
 
 
 def _candidates(font_manager: Any) -> Iterator[tuple[str, str]]:
-    """Yield the name and path of one upright font of each installed family, likely ones first."""
-    fonts = {font.name: font.fname for font in font_manager.fontManager.ttflist if font.style == "normal"}
-    likely = [name for name in fonts if any(word in name for word in _LIKELY)]
-    for name in dict.fromkeys([*sorted(likely), *sorted(fonts)]):
-        if "Last Resort" not in name:  # has a placeholder for every character
-            yield name, fonts[name]
+    """Yield the name and path of one upright font of each installed family, likely ones first.
+
+    Fonts that were installed after Matplotlib listed them, in its cache, come last.
+    """
+    known = font_manager.fontManager.ttflist
+    yield from _ordered(known)
+    listed = {font.fname for font in known}
+    later = [path for path in font_manager.findSystemFonts() if path not in listed]
+    for path in sorted(later, key=lambda path: (not any(word in path for word in _LIKELY), "Regular" not in path)):
+        before = len(known)
+        try:
+            font_manager.fontManager.addfont(path)
+        except (OSError, RuntimeError):  # damaged
+            continue
+        yield from _ordered(known[before:])
+
+
+def _ordered(fonts: Sequence[Any]) -> list[tuple[str, str]]:
+    paths = {font.name: font.fname for font in fonts if font.style == "normal"}
+    likely = [name for name in paths if any(word in name for word in _LIKELY)]
+    names = dict.fromkeys([*sorted(likely), *sorted(paths)])
+    return [(name, paths[name]) for name in names if "Last Resort" not in name]  # which has every character
 
 
 def _characters_of(path: Any) -> set[str]:

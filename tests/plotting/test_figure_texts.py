@@ -141,17 +141,30 @@ def test_a_font_that_has_the_characters_is_chosen(font):
     figure.savefig(io.BytesIO())
 
 
-def test_characters_that_no_font_has_are_boxes_with_one_warning(monkeypatch):
+def own_fonts_only(monkeypatch, system=()):
     own = [font for font in font_manager.fontManager.ttflist if "matplotlib" in font.fname]
     monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: list(system))
+
+
+def test_characters_that_no_font_has_are_boxes_without_a_warning(monkeypatch, caplog):
+    own_fonts_only(monkeypatch)
     rsm = simplugins.compute_rsm(np.eye(3), labels=["\u8c93", "\u72ac\u72ac", "caf\u00e9"])
     figure_texts._report.cache_clear()
-    with pytest.warns(UserWarning, match="no installed font has \u72ac\u8c93") as warned:
+    with caplog.at_level("INFO"):
         figure = rsm_figure(rsm)
-    assert len(warned) == 1
-    assert "\n" not in str(warned[0].message)
-    figure.savefig(io.BytesIO())
+    (message,) = [record.getMessage() for record in caplog.records if record.name == "simplugins.plotting"]
+    assert "\u72ac\u8c93" in message
+    figure.savefig(io.BytesIO())  # warnings are errors
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["\u25a1", "\u25a1\u25a1", "caf\u00e9"]
+
+
+def test_a_font_installed_after_matplotlib_listed_its_fonts_is_found(monkeypatch, font, tmp_path):
+    (tmp_path / "damaged.ttf").write_bytes(b"no font")
+    own_fonts_only(monkeypatch, [str(tmp_path / "damaged.ttf"), str(tmp_path / "cats.ttf")])
+    texts, style = literal_texts(["\u8c93"])
+    assert texts == ["\u8c93"]
+    assert font in style["fontfamily"]
 
 
 @pytest.mark.parametrize("name", ["cat", "caf\u00e9", "\u03b1\u03b2", "\u043a\u043e\u0442"])
