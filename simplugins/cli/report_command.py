@@ -104,10 +104,10 @@ def report(
     from simplugins.reporting.model_report import report as write
 
     check_output(out, force=force)
-    inference: dict[str, Any] = {"permutations": permutations, "alpha": alpha, "resamples": resamples, "seed": seed}
-    inference |= {"kernel": kernel, "method": method}
-    inference |= {"confidence": confidence, "groups": read_groups_file(groups, groups_key), "k": k}
-    computing: dict[str, Any] = {"layout": layout, "drop_tokens": drop_tokens, "engine": engine, "threads": threads}
+    options: dict[str, Any] = {"permutations": permutations, "alpha": alpha, "resamples": resamples, "seed": seed}
+    options |= {"confidence": confidence, "groups": read_groups_file(groups, groups_key), "k": k}
+    options |= {"kernel": kernel, "method": method, "layout": layout, "drop_tokens": drop_tokens}
+    options |= {"names": name, "title": title, "engine": engine, "threads": threads}
     result = write(
         a,
         None,
@@ -117,9 +117,7 @@ def report(
         other_layers=layer,
         labels=_read_labels(labels, labels_key),
         images=_read_images(images, images_key),
-        **{"names": name, "title": title},
-        **inference,
-        **computing,
+        **options,
         **read_preparation(center, normalize),
         matching=read_matching(matching, matching_option),
         work=work,
