@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from simplugins.measures.differentiable import semantic_rsm, semantic_similarity
     from simplugins.measures.precompilation import Precompilation, precompile
     from simplugins.recording.recorder import record
+    from simplugins.reporting.model_report import report
     from simplugins.rsm.archive import load_rsm
     from simplugins.rsm.labelled_matrices import index_labels
     from simplugins.rsm.rsm import RSM
@@ -143,6 +144,7 @@ _MODULES = {
     "read_recorded": "activations.recordings",
     "record": "recording.recorder",
     "recording": "recording",
+    "report": "reporting.model_report",
     "search": "evaluation.searching.neighbours",
     "semantic_rsm": "measures.differentiable",
     "semantic_similarity": "measures.differentiable",
@@ -229,6 +231,7 @@ __all__ = [
     "read_recorded",
     "record",
     "recording",
+    "report",
     "search",
     "semantic_rsm",
     "semantic_similarity",

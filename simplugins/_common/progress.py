@@ -39,6 +39,50 @@ def progress_bar(
         yield bar
 
 
+class StepBar:
+    """A progress bar of named steps, which appears once their number is known."""
+
+    def __init__(self, progress: bool | str) -> None:
+        self._is_shown = bool(progress) and sys.stderr is not None
+        self._title = _title(progress, "")
+        self._bar: Any = None
+        self._begun = 0
+
+    def plan(self, total: int) -> None:
+        """Show the bar, for this number of steps."""
+        if self._is_shown:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, desc=self._title, unit="step")
+            self._begun = 0
+
+    def begin(self, name: str) -> None:
+        """Show the name of a step that begins; the one before is complete."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(printable(name), refresh=False)
+            self._bar.update(min(self._begun, self._bar.total) - self._bar.n)
+            self._bar.refresh()
+        self._begun += 1
+
+    def finish(self) -> None:
+        """Complete the bar."""
+        if self._bar is not None:
+            self._bar.set_postfix_str("", refresh=False)
+            self._bar.total = self._bar.n = self._begun
+            self._bar.refresh()
+
+
+@contextmanager
+def step_bar(progress: bool | str) -> Iterator[StepBar]:
+    """Yield a progress bar of named steps, and close it on exit."""
+    bar = StepBar(progress)
+    try:
+        yield bar
+    finally:
+        if bar._bar is not None:
+            bar._bar.close()
+
+
 @contextmanager
 def compilation_shown(progress: bool | str) -> Iterator[None]:
     """Show that the package's functions are being compiled whenever it takes long, and how many of them are done.

@@ -19,6 +19,7 @@ from simplugins.cli.estimate_command import estimate
 from simplugins.cli.evaluate_command import app as evaluate
 from simplugins.cli.plugins_command import plugins, resi
 from simplugins.cli.rank_command import rank
+from simplugins.cli.report_command import report
 from simplugins.cli.rsm_command import rsm
 from simplugins.cli.show_command import show
 
@@ -46,7 +47,7 @@ def _main(
     pass
 
 
-for _command in (rsm, controls, compare, rank, show, plugins, demo, estimate):
+for _command in (rsm, controls, compare, rank, report, show, plugins, demo, estimate):
     app.command()(_command)
 app.command(name="compile")(compile_all)
 app.command(context_settings={"ignore_unknown_options": True})(resi)

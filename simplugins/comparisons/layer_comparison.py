@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -228,6 +228,20 @@ class Comparison:
         from simplugins.plotting.layer_heatmaps import plot_comparison
 
         return plot_comparison(self, axes, title=title, cmap=cmap, limits=limits)
+
+    def trend(
+        self,
+        axes: Axes | None = None,
+        *,
+        columns: Sequence[str] | Literal["matching"] | None = None,
+        title: str | None = None,
+        limits: tuple[float, float] | None = None,
+        colors: Sequence[Any] | None = None,
+    ) -> Axes:
+        """Draw curves over the rows, such as steps or layers; see `simplugins.plotting.trend_figures.plot_trend`."""
+        from simplugins.plotting.trend_figures import plot_trend
+
+        return plot_trend(self, axes, columns=columns, title=title, limits=limits, colors=colors)
 
     def to(self, tool: Any, **options: Any) -> Any:
         """Return the comparison as an object of another tool; see `simplugins.to_tool`."""

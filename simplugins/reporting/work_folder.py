@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A folder that keeps the results of a long run step by step, so that the same call goes on after an interrupt."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from simplugins._common import filesystem
+from simplugins.activations.activations import Activations
+from simplugins.activations.recordings import is_recording, read_recorded
+from simplugins.comparisons.comparison_files import load_comparison
+from simplugins.comparisons.layer_comparison import Comparison
+from simplugins.rsm.archive import load_rsm
+from simplugins.rsm.rsm import RSM
+
+REQUEST, _WARNINGS = "request.json", "warnings.json"
+_FORMAT = "simplugins work"
+
+T = TypeVar("T")
+
+
+class WorkFolder:
+    """Results of the steps of a run, each computed once.
+
+    Parameters
+    ----------
+    path : Path
+        A new or empty folder, or one of an earlier run with the same request.
+    request : mapping of str to str
+        What is computed, as texts: files and arrays by their digests.
+    begin : callable(str), optional
+        Called with the name of each step that begins.
+
+    Attributes
+    ----------
+    warnings : list of str
+        Warnings raised in the steps, also in those of earlier runs, in the order of the steps.
+
+    Raises
+    ------
+    ValueError
+        If the folder belongs to a run with another request; the error says what differs.
+    FileExistsError
+        If it exists and is no such folder.
+    """
+
+    def __init__(self, path: Path, request: Mapping[str, str], begin: Callable[[str], object] | None = None) -> None:
+        self.path = path
+        self._begin = begin
+        if path.is_dir() and any(path.iterdir()):
+            _check_request(path, request)
+        else:
+            filesystem.check_writable(path, overwrite=path.is_dir())
+            path.mkdir(exist_ok=True)
+            filesystem.write_text(path / REQUEST, filesystem.json_text({"format": _FORMAT, "request": dict(request)}))
+        self._warnings: dict[str, list[str]] = self._read(_WARNINGS, {})
+
+    @property
+    def warnings(self) -> list[str]:
+        """Warnings raised in the steps, each once."""
+        return list(dict.fromkeys(text for texts in self._warnings.values() for text in texts))
+
+    def recording(self, name: str, record: Callable[[Path], object]) -> dict[str, Activations]:
+        """Return a recording, which `record` writes to a folder that it creates."""
+        folder = self.path / quote(name, safe="")
+
+        def compute() -> dict[str, Activations]:
+            record(folder)
+            return read_recorded(folder)
+
+        with self.step(name):
+            return read_recorded(folder) if folder.is_dir() and is_recording(folder) else compute()
+
+    def rsm(self, name: str, compute: Callable[[], RSM]) -> RSM:
+        """Return an RSM."""
+        return self._result(name, ".npz", load_rsm, lambda rsm, path: rsm.save(path), compute)
+
+    def comparison(self, name: str, compute: Callable[[], Comparison]) -> Comparison:
+        """Return a comparison of layers."""
+        return self._result(name, ".npz", load_comparison, lambda table, path: table.save(path), compute)
+
+    def values(self, name: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return numbers and texts by name; NaN becomes None."""
+        path = self.path / f"{quote(name, safe='')}.json"
+        if not path.exists():
+            with self.step(name):
+                filesystem.write_text(path, filesystem.json_text(compute()))
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+
+    def remove(self) -> None:
+        """Remove the folder with all results."""
+        shutil.rmtree(self.path)
+
+    def _result(
+        self,
+        name: str,
+        ending: str,
+        load: Callable[[Path], T],
+        save: Callable[[T, Path], None],
+        compute: Callable[[], T],
+    ) -> T:
+        path = self.path / f"{quote(name, safe='')}{ending}"
+        with self.step(name):
+            if path.exists():
+                return load(path)
+            result = compute()
+            save(result, path)
+            return result
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Announce a step, and keep the warnings that it raises."""
+        if self._begin is not None:
+            self._begin(name)
+        texts: list[str] = []
+        with noted_warnings(texts):
+            yield
+        if texts:
+            self._warnings[name] = list(dict.fromkeys([*self._warnings.get(name, []), *texts]))
+            filesystem.write_text(self.path / _WARNINGS, filesystem.json_text(self._warnings), overwrite=True)
+
+    def _read(self, name: str, default: dict[str, Any]) -> dict[str, Any]:
+        path = self.path / name
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else default
+
+
+def _check_request(path: Path, request: Mapping[str, str]) -> None:
+    try:
+        content = json.loads((path / REQUEST).read_text(encoding="utf-8"))
+        earlier = dict(content["request"]) if content["format"] == _FORMAT else None
+    except (OSError, ValueError, KeyError, TypeError):
+        earlier = None
+    if earlier is None:
+        raise FileExistsError(
+            f"{path} exists and holds no work of simplugins: choose another folder, or remove it first"
+        )
+    for name in [*request, *earlier]:
+        if earlier.get(name) != request.get(name):
+            raise ValueError(
+                f"{path} holds the work of another call: {name} was {earlier.get(name, 'not there')}, now "
+                f"{request.get(name, 'not there')}. Repeat that call to go on with it, choose another folder, or "
+                f"remove this one"
+            )
+
+
+@contextmanager
+def noted_warnings(texts: list[str]) -> Iterator[None]:
+    """Add the texts of warnings to a list as they are shown; those about future versions are for developers."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def note(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if not issubclass(category, DeprecationWarning | PendingDeprecationWarning | FutureWarning):
+                texts.append(str(message))
+            show(message, category, *where, **more)
+
+        warnings.showwarning = note
+        yield
