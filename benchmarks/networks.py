@@ -103,7 +103,7 @@ def draw_layers(networks: dict[str, Layers]) -> tuple[Figure, dict[str, Comparis
     lowest = min(float(comparison.values.min()) for comparison in compared.values())
     rows, columns = networks
     for axes, (kind, comparison) in zip(panels, compared.items(), strict=True):
-        plot_comparison(comparison, axes, title=f"{kind} RSMs (RBF)", limits=(lowest, 1))
+        plot_comparison(comparison, axes, title=f"{kind} RSMs (RBF)", vmin=min(lowest, 0), vmax=1)
         axes.set_ylabel(f"{rows}, block")
         axes.set_xlabel(f"{columns}, block")
     return figure, compared

@@ -45,6 +45,11 @@ MatchingOption = Annotated[
 Key = Annotated[str | None, typer.Option(help="Name of the array, if the file holds several.")]
 LabelsKey = Annotated[str | None, typer.Option(help="Name of the array, if the file of labels holds several.")]
 OtherLabelsKey = Annotated[str | None, typer.Option(help="Name of the array in the file of other labels.")]
+MaskFile = Annotated[
+    Path | None,
+    typer.Option("--mask", help="A file of booleans (inputs, positions), True for positions that count."),
+]
+MaskKey = Annotated[str | None, typer.Option(help="Name of the array, if the file of the mask holds several.")]
 GroupsFile = Annotated[
     Path | None,
     typer.Option(
@@ -126,6 +131,17 @@ def read_labels(
         raise ValueError(f"{option}-key selects an array of a file, which {option} must name")
     with key_option(f"{option}-key"):
         return None if path is None else read_label_file(path, key, read_text=readers[partial], partial=partial)
+
+
+def read_array(parameter: str, path: Path | None, key: str | None) -> Any:
+    """Read the array that a key (the value of the option of that name) selects in a file; None if there is no file."""
+    from simplugins.activations.reading import read
+
+    option = f"--{parameter.replace('_', '-')}"
+    if path is None and key is not None:
+        raise ValueError(f"{option} selects an array of a file, which {option.removesuffix('-key')} must name")
+    with key_option(option):
+        return None if path is None else read(path, key)
 
 
 def read_groups_file(path: Path | None, key: str | None) -> Any:

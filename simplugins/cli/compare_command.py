@@ -19,6 +19,8 @@ from simplugins.cli.command_options import (
     GroupsFile,
     GroupsKey,
     Layout,
+    MaskFile,
+    MaskKey,
     MatchingName,
     MatchingOption,
     MeasureName,
@@ -29,6 +31,7 @@ from simplugins.cli.command_options import (
     Resamples,
     Threads,
     check_results,
+    read_array,
     read_groups_file,
     read_matching,
     read_measures,
@@ -102,6 +105,8 @@ def compare(
     seed: _Seed = 0,
     yardstick: _Yardsticks = None,
     layout: Layout = "auto",
+    mask: MaskFile = None,
+    mask_key: MaskKey = None,
     drop_tokens: DropTokens = 0,
     dtype: Dtype = None,
     center: CenterNames = None,
@@ -120,23 +125,21 @@ def compare(
     check_results(out or [], figure, TABLES, force=force)
     inference: dict[str, Any] = {"calibrate": calibrate, "permutations": permutations, "alpha": alpha, "seed": seed}
     inference |= {"intervals": intervals, "resamples": resamples, "confidence": confidence}
+    options: dict[str, Any] = {"layout": layout, "drop_tokens": drop_tokens, "dtype": dtype, "engine": engine}
+    options |= {"mask": read_array("mask_key", mask, mask_key), "threads": threads}
     comparison = compare_layers(
         measure=read_measures([measure], measure_option)[0],
         matching=read_matching(matching, matching_option),
         **_read_sides(a, b, layer or []),
         method=method,
-        method_options=read_options("--method-option", method_option),
         align=align,
         missing=missing,
+        method_options=read_options("--method-option", method_option),
         **inference,
         groups=read_groups_file(groups, groups_key),
         yardsticks=_read_yardsticks(yardstick, layer or []),
-        layout=layout,
-        drop_tokens=drop_tokens,
-        dtype=dtype,
+        **options,
         **read_preparation(center, normalize),
-        engine=engine,
-        threads=threads,
         progress=not quiet,
     )
     report_comparison(comparison, out or [], figure, force=force)

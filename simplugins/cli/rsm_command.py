@@ -18,6 +18,8 @@ from simplugins.cli.command_options import (
     Key,
     LabelsKey,
     Layout,
+    MaskFile,
+    MaskKey,
     MatchingName,
     MatchingOption,
     MeasureOption,
@@ -27,7 +29,7 @@ from simplugins.cli.command_options import (
     Quiet,
     Threads,
     check_output,
-    key_option,
+    read_array,
     read_labels,
     read_matching,
     read_measures,
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
 
 _SOURCE_HELP = "A .npy, .npz, .pt, .pth, .safetensors, .h5, .mat or .zarr file, or the folder of a recording."
 _OUT_HELP = "A new .npz file; for several measures, a folder with one file per measure."
-_MASK_HELP = "A .npy or .npz file of booleans (inputs, positions), True for positions that count."
 _STORE_HELP = "A .zarr folder for finished tiles; the same command continues from it."
 _SCHEDULER_HELP = "The address of a Dask scheduler whose workers compute, such as tcp://10.0.0.1:8786."
 
@@ -62,8 +63,6 @@ _Labels = Annotated[
     Path | None, typer.Option(help="A text file with a line per input, its label; or a file of arrays, as IN.")
 ]
 _OtherLabels = Annotated[Path | None, typer.Option(help="Labels of the other inputs.")]
-_Mask = Annotated[Path | None, typer.Option(help=_MASK_HELP)]
-_MaskKey = Annotated[str | None, typer.Option(help="Name of the array, if the file of the mask holds several.")]
 _OtherMask = Annotated[Path | None, typer.Option(help="Mask of the other inputs.")]
 _OtherMaskKey = Annotated[str | None, typer.Option(help="Name of the array in the file of the other mask.")]
 _File = tuple[Path | None, str | None]
@@ -90,8 +89,8 @@ def rsm(
     other_labels: _OtherLabels = None,
     other_labels_key: OtherLabelsKey = None,
     partial_labels: PartialLabels = False,
-    mask: _Mask = None,
-    mask_key: _MaskKey = None,
+    mask: MaskFile = None,
+    mask_key: MaskKey = None,
     other_mask: _OtherMask = None,
     other_mask_key: _OtherMaskKey = None,
     layout: Layout = "auto",
@@ -162,22 +161,10 @@ def _read_side(side: str, array: _File, mask: _File, labels: _File, *, partial: 
     readers = label_files.read_labels, label_files.read_partial_labels
     option = f"--{side.replace('_', '-')}labels"
     return {
-        side.removesuffix("_") or "activations": _read_array(f"{side}key", array),
-        f"{side}mask": _read_array(f"{side}mask_key", mask),
+        side.removesuffix("_") or "activations": read_array(f"{side}key", *array),
+        f"{side}mask": read_array(f"{side}mask_key", *mask),
         f"{side}labels": read_labels(option, labels, readers, partial=partial),
     }
-
-
-def _read_array(parameter: str, file: _File) -> Any:
-    """Read the array that a key (the value of an option) selects in a file; None if there is no file."""
-    from simplugins.activations.reading import read
-
-    path, key = file
-    option = f"--{parameter.replace('_', '-')}"
-    if path is None and key is not None:
-        raise ValueError(f"{option} selects an array of a file, which {option.removesuffix('-key')} must name")
-    with key_option(option):
-        return None if path is None else read(path, key)
 
 
 def _output_paths(out: Path | None, store: Path | None, names: list[str], *, force: bool) -> dict[str, Path]:

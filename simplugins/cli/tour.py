@@ -71,8 +71,7 @@ def rsms_figure(rsms: dict[tuple[str, str], RSM], kernel: str = "rbf") -> Figure
     grid = figure.subplots(len(LAYERS), len(KINDS))
     for layer, row in zip(LAYERS, grid, strict=True):
         pair = [rsms[layer, f"{kind}-{kernel}"] for kind in KINDS]
-        limits = [heatmaps.color_limits(rsm) for rsm in pair]
-        low, high = min(low for low, _ in limits), max(high for _, high in limits)
+        low, high = heatmaps.limits_of(pair, None, None)
         for kind, rsm, axes in zip(KINDS, pair, row, strict=True):
             image = axes.imshow(rsm.values, vmin=low, vmax=high, interpolation="nearest")
             heatmaps.label_axis(axes, "y", rsm.labels, "crop")

@@ -36,9 +36,9 @@ class Comparison:
     rows, columns : tuple of str
         Names of the layers.
     metadata : mapping
-        "method", "method_options", "larger_is_more_similar" (None if unknown), "symmetric" (whether rows and columns
-        are the same layers), "measure" (of the RSMs; a list if they differ), "inputs" (their number), "simplugins" (the
-        version).
+        "method", "method_options", "larger_is_more_similar" and "range" (None if unknown), "symmetric" (whether rows
+        and columns are the same layers), "measure" (of the RSMs; a list if they differ), "inputs" (their number),
+        "simplugins" (the version).
     calibration : LayerCalibration or None
         Calibrated values, p-values and thresholds of the same cells, if they were asked for.
     yardsticks : mapping of str to (A, B) float64 array
@@ -222,12 +222,13 @@ class Comparison:
         *,
         title: str | None = None,
         cmap: str = "viridis",
-        limits: tuple[float, float] | None = None,
+        vmin: float | None = None,
+        vmax: float | None = None,
     ) -> Axes:
         """Draw the values, or the scores of a calibration; see `simplugins.plotting.layer_heatmaps.plot_comparison`."""
         from simplugins.plotting.layer_heatmaps import plot_comparison
 
-        return plot_comparison(self, axes, title=title, cmap=cmap, limits=limits)
+        return plot_comparison(self, axes, title=title, cmap=cmap, vmin=vmin, vmax=vmax)
 
     def trend(
         self,

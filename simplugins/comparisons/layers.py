@@ -186,6 +186,7 @@ def _metadata(method: ComparisonMethod, rsms: Sequence[RSM], *, symmetric: bool)
         "method": method.name,
         "method_options": dict(method.options),
         "larger_is_more_similar": method.larger_is_more_similar,
+        "range": None if method.range is None else list(method.range),
         "symmetric": symmetric,
         "measure": measures[0] if len(measures) == 1 else measures,
         "inputs": len(rsms[0]),

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 
     from simplugins.evaluation.translation_curves import Translation
 
-_RELEVANT, _IRRELEVANT = "#1a9850", "#d73027"
-_FRAME_WIDTH = 3.5
+_RELEVANT = "\u2713", "#009e73", "solid"
+_IRRELEVANT = "\u2717", "#d55e00", "dashed"
+"""Sign, colour and line style of the frames of neighbours; signs and lines tell them apart without the colours."""
+
+_FRAME_WIDTH = 2.8
+_MARKERS = "osD^vPX*"
 _MOST_QUERIES = 12
 
 
@@ -56,9 +60,9 @@ def plot_translation(
         axes = plt.figure(figsize=(5, 4), layout="constrained").add_subplot()
     layer = result.layers[0] if layer is None else layer
     curves = []
-    for measure in result.measures:
+    for number, measure in enumerate(result.measures):
         shifts, means, errors = result.curve(layer, measure, bins=bins)
-        drawn = axes.errorbar(shifts, means, errors, marker="o", markersize=4, capsize=2)
+        drawn = axes.errorbar(shifts, means, errors, marker=_MARKERS[number % len(_MARKERS)], markersize=4, capsize=2)
         curves.append(drawn)
         axes.axhline(result.apart[layer, measure], color=drawn[0].get_color(), linestyle=":", linewidth=1.2)
     axes.set_xlim(left=0)
@@ -66,7 +70,8 @@ def plot_translation(
     axes.set_ylabel("similarity")
     set_title(axes, title, layer)
     names = [str(number) for number in range(len(curves))]  # Matplotlib omits names that begin with an underscore
-    set_literal_texts(axes.legend(curves, names, frameon=False).get_texts(), result.measures)
+    below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncols": 2, "fontsize": 8}
+    set_literal_texts(axes.legend(curves, names, frameon=False, **below).get_texts(), result.measures)
     return axes
 
 
@@ -92,7 +97,8 @@ def neighbours_figure(
     queries : sequence of int, optional
         Queries to draw; by default the first 12.
     relevant : (N, k) bool array, optional
-        Relevant neighbours get a green frame, others a red one. By default no frames are drawn.
+        Relevant neighbours get a tick and a green frame, others a cross and a dashed orange one. By default, neither is
+        drawn.
     title : str, optional
 
     Returns
@@ -129,11 +135,15 @@ def neighbours_figure(
 
 
 def _thumbnail(axes: Axes, image: NDArray[Any], relevant: bool | None) -> None:
-    """Draw an image; the colour of its frame shows whether it is relevant, if that is known."""
+    """Draw an image; its sign and its frame show whether it is relevant, if that is known."""
     axes.imshow(image, cmap="gray" if image.ndim == 2 else None, interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_visible(relevant is not None)
-        spine.set_linewidth(_FRAME_WIDTH)
-        spine.set_edgecolor(_RELEVANT if relevant else _IRRELEVANT)
+    if relevant is not None:
+        sign, color, line = _RELEVANT if relevant else _IRRELEVANT
+        for spine in axes.spines.values():
+            spine.set(linewidth=_FRAME_WIDTH, edgecolor=color, linestyle=line)
+        corner = {"facecolor": color, "edgecolor": "none", "pad": 1.2}
+        axes.text(0.06, 0.93, sign, transform=axes.transAxes, color="white", fontsize=8, va="top", bbox=corner)

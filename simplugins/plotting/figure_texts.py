@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import logging
+import textwrap
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
@@ -12,6 +14,9 @@ from simplugins._common.texts import printable
 
 _BOX = "\u25a1"
 _LONGEST = 64
+_NARROW = 2.9
+"""Inches below which labels are small."""
+
 _LIKELY = ("CJK", "Noto", "Han", "Unicode", "Gothic", "Hei", "Ming", "Song")
 """Words in the names of fonts with many characters; these are searched first."""
 
@@ -52,6 +57,42 @@ def set_literal_texts(texts: Sequence[Any], names: Iterable[str]) -> None:
     names, style = literal_texts(names)
     for text, name in zip(texts, names, strict=True):
         text.update({"text": name, **style})
+
+
+def width_of(texts: Iterable[str], size: float = 10) -> float:
+    """Return the approximate width in inches of the widest text, as `literal_texts` draws it in points of `size`."""
+    shown = (_shortened(printable(str(text))) for text in texts)
+    return (
+        max((sum(1.0 if unicodedata.east_asian_width(c) in "WF" else 0.62 for c in text) for text in shown), default=0)
+        * size
+        / 72
+    )
+
+
+def text_size(axes: Any) -> float:
+    """Return the points of labels: 10, or 7 in narrow axes, such as those of a figure for a column of a paper."""
+    return 7.0 if inches_of(axes)[0] < _NARROW else 10.0
+
+
+def inches_of(axes: Any) -> tuple[float, float]:
+    """Return the approximate width and height of axes, before the layout is known."""
+    width, height = axes.bbox.size / axes.figure.dpi
+    return float(width), float(height)
+
+
+def wrapped(text: str, inches: float, size: float) -> tuple[str, dict[str, Any]]:
+    """Return a text of lines of about `inches`, and the properties that draw it literally."""
+    (text,), style = literal_texts([text])
+    lines = textwrap.wrap(text, max(12, int(inches * 72 / (0.62 * size))))
+    return "\n".join(lines), {"fontsize": size, **style}
+
+
+def label_color_bar(bar: Any, label: str) -> None:
+    """Label a colour bar, in several lines if the text is longer than the bar."""
+    size = 0.9 * text_size(bar.ax)
+    text, style = wrapped(label, 0.8 * inches_of(bar.ax)[1], size)
+    bar.set_label(text, **style)
+    bar.ax.tick_params(labelsize=size)
 
 
 def _shortened(text: str) -> str:

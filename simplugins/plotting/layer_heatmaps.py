@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.plotting.figure_texts import literal_texts
+from simplugins.plotting.figure_texts import inches_of, label_color_bar, literal_texts, text_size, width_of, wrapped
 from simplugins.plotting.heatmaps import MOST_TICKS, set_title
 
 if TYPE_CHECKING:
@@ -24,13 +25,15 @@ _MOST_NUMBERS = 16
 
 _SMALL = 7
 _TINY = 6
-_CELL, _WIDE_CELL = 0.45, 0.75
-"""Width of a cell in inches, without and with an interval in it."""
+_CELL, _WIDE_CELL, _NARROW_CELL = 0.45, 0.75, 0.2
+"""Width of a cell in inches, with a value in it, with an interval too, and without either."""
 
 _BY_CHANCE = "0.88"
 """Grey of cells that are not significant."""
 
 Limits = tuple[float, float]
+Ends = tuple[float | None, float | None]
+Table = NDArray[np.float64]
 
 
 def plot_comparison(
@@ -39,9 +42,13 @@ def plot_comparison(
     *,
     title: str | None = None,
     cmap: str = "viridis",
-    limits: Limits | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
 ) -> Axes:
     """Draw a comparison of layers as a heat map, with the names of the layers, and the values if they fit.
+
+    Colours go from 0 to the largest possible value (1 for a CKA), so that small differences look small; below 0 only if
+    values do. The label of the colour bar says so where they do not go from 0 to 1.
 
     The first layers are at the bottom left, so that depth grows along both axes. Undefined values are white. With a
     calibration, the map shows the scores (or the values, if the method has no scores), and cells that are not
@@ -57,24 +64,54 @@ def plot_comparison(
         By default the name of the method and its options.
     cmap : str, default "viridis"
         A Matplotlib colour map.
-    limits : (float, float), optional
-        Range of the colours, for figures that will be compared; by default that of the values.
+    vmin, vmax : float, optional
+        Values of the first and the last colour, such as the smallest and the largest value to spread the colours over
+        small differences.
 
     Returns
     -------
     matplotlib Axes
+
+    Raises
+    ------
+    ValueError
+        If `vmin` is larger than `vmax`.
     """
+    if vmin is not None and vmax is not None and vmin > vmax:
+        raise ValueError(f"vmin: expected at most vmax, {vmax}, got {vmin}")
     if axes is None:
         import matplotlib.pyplot as plt
 
         figure = plt.figure(figsize=_size(comparison), layout="constrained")
-        return _draw_panels(comparison, figure, title=title, cmap=cmap, limits=limits)
+        return _draw_panels(comparison, figure, title=title, cmap=cmap, ends=(vmin, vmax))
     label, values, calibration = _shown(comparison)
-    if limits is None and label == "score":
-        limits = 0.0, float(np.nanmax(values, initial=0.01))
+    limits = _limits(comparison, [values], scores=label == "score", ends=(vmin, vmax))
     _draw_map(comparison, axes, values, _label(comparison, label), cmap=cmap, limits=limits, calibration=calibration)
-    set_title(axes, title, comparison.label)
+    if title is None:
+        _write_title(comparison, axes)
+    else:
+        axes.set_title(title)
     return axes
+
+
+def _write_title(comparison: Comparison, axes: Axes) -> None:
+    """Write the method, the measure and the number of inputs, in lines that fit the axes."""
+    measure = comparison.metadata.get("measure")
+    title = comparison.label + (f" of {measure} RSMs" if isinstance(measure, str) else "")
+    text, style = wrapped(
+        f"{title}, {comparison.metadata['inputs']} inputs", 1.1 * inches_of(axes)[0], 0.9 * text_size(axes)
+    )
+    axes.set_title(text, **style)
+
+
+def _limits(comparison: Comparison, tables: Sequence[Table], *, scores: bool, ends: Ends) -> Limits:
+    """Return the first and the last value of the colours: from 0, or less, to the largest possible value."""
+    values = np.concatenate([table[np.isfinite(table)] for table in tables])
+    least, most = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    largest = 1.0 if scores else (comparison.metadata.get("range") or (None, None))[1]
+    low, high = min(0.0, least), most if largest is None else max(float(largest), most)
+    low, high = (default if end is None else float(end) for end, default in zip(ends, (low, high), strict=True))
+    return (low, high) if low < high else (low, low + 1e-12)
 
 
 def comparison_figure(comparison: Comparison) -> Figure:
@@ -82,7 +119,7 @@ def comparison_figure(comparison: Comparison) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_size(comparison), layout="constrained")
-    _draw_panels(comparison, figure, title=None, cmap="viridis", limits=None)
+    _draw_panels(comparison, figure, title=None, cmap="viridis", ends=(None, None))
     return figure
 
 
@@ -100,17 +137,16 @@ def _label(comparison: Comparison, shown: str) -> str:
     return f"{label} (grey: p > {comparison.calibration.alpha:g})"
 
 
-def _draw_panels(
-    comparison: Comparison, figure: Figure, *, title: str | None, cmap: str, limits: Limits | None
-) -> Axes:
+def _draw_panels(comparison: Comparison, figure: Figure, *, title: str | None, cmap: str, ends: Ends) -> Axes:
     """Draw the comparison and its yardsticks side by side, in the same colours."""
     tables = _yardsticks(comparison)
     panels = figure.subplots(1, 1 + len(tables), squeeze=False)[0]
     first: Axes = panels[0]
-    if tables and comparison.calibration is None:
-        limits = limits or _common_limits([comparison.values, *tables.values()])
-    plot_comparison(comparison, first, title=title, cmap=cmap, limits=limits)
-    common = limits or _common_limits(list(tables.values()))
+    scores = _shown(comparison)[0] == "score"
+    together = [comparison.values, *tables.values()]
+    common = _limits(comparison, together, scores=False, ends=ends)
+    vmin, vmax = ends if scores else common
+    plot_comparison(comparison, first, title=title, cmap=cmap, vmin=vmin, vmax=vmax)
     for axes, (name, values) in zip(panels[1:], tables.items(), strict=True):
         _draw_map(comparison, axes, values, comparison.label, cmap=cmap, limits=common, calibration=None)
         set_title(axes, None, name)
@@ -125,11 +161,6 @@ def _yardsticks(comparison: Comparison) -> dict[str, NDArray[np.float64]]:
     return {**values, **comparison.yardsticks}
 
 
-def _common_limits(tables: list[NDArray[np.float64]]) -> Limits | None:
-    values = np.concatenate([table[np.isfinite(table)] for table in tables]) if tables else np.empty(0)
-    return (float(values.min()), float(values.max())) if values.size else None
-
-
 def _draw_map(
     comparison: Comparison,
     axes: Axes,
@@ -137,16 +168,20 @@ def _draw_map(
     label: str,
     *,
     cmap: str,
-    limits: Limits | None,
+    limits: Limits,
     calibration: LayerCalibration | None,
 ) -> None:
-    low, high = (None, None) if limits is None else limits
+    low, high = limits
     image = axes.imshow(values, cmap=cmap, vmin=low, vmax=high, origin="lower", interpolation="nearest")
     by_chance = np.zeros(values.shape, bool) if calibration is None else calibration.p_values > calibration.alpha
     if by_chance.any():
         _cover(axes, by_chance)
-    (text,), style = literal_texts([label])
-    axes.figure.colorbar(image, ax=axes, shrink=0.85).set_label(text, **style)
+    if limits != (0.0, 1.0):
+        label = f"{label} (colours from {low:.3g} to {high:.3g})"
+    extend = {(True, False): "max", (False, True): "min", (True, True): "both", (False, False): "neither"}
+    beyond = bool(np.nanmax(values, initial=high) > high), bool(np.nanmin(values, initial=low) < low)
+    bar = axes.figure.colorbar(image, ax=axes, shrink=0.85, extend=extend[beyond])
+    label_color_bar(bar, label)
     _name_layers(axes, comparison)
     if max(values.shape) <= _MOST_NUMBERS:
         intervals = comparison.intervals if values is comparison.values else None
@@ -163,18 +198,42 @@ def _cover(axes: Axes, cells: NDArray[np.bool_]) -> None:
 
 def _size(comparison: Comparison) -> tuple[float, float]:
     rows, columns = comparison.values.shape
-    cell = _WIDE_CELL if comparison.intervals is not None and columns <= _MOST_NUMBERS else _CELL
-    width, height = 2.5 + cell * min(columns, MOST_TICKS), 1.8 + cell * min(rows, MOST_TICKS)
-    return width * (1 + len(_yardsticks(comparison))), height
+    cell = _cell(comparison)
+    width, height = 1.7 + cell * min(columns, MOST_TICKS), 1.1 + cell * min(rows, MOST_TICKS)
+    width += _width_of(comparison.rows)
+    height += 0.15 + _width_of(comparison.columns) if _rotated(comparison) else 0.3
+    return max(width, 3.3) * (1 + len(_yardsticks(comparison))), max(height, 2.6)
+
+
+def _cell(comparison: Comparison) -> float:
+    """Return the width of a cell in inches."""
+    if max(comparison.values.shape) > _MOST_NUMBERS:
+        return _NARROW_CELL
+    return _CELL if comparison.intervals is None else _WIDE_CELL
+
+
+def _width_of(names: Sequence[str]) -> float:
+    return width_of(_named(names), _SMALL if len(names) > _MOST_NUMBERS else 10)
+
+
+def _named(names: Sequence[str]) -> Sequence[str]:
+    """Return the names that are written: all, or every n-th."""
+    return names[:: -(-len(names) // MOST_TICKS)]
+
+
+def _rotated(comparison: Comparison) -> bool:
+    """Whether the names of columns are too long to be written side by side."""
+    return _width_of(comparison.columns) > 0.9 * _cell(comparison) * len(comparison.columns) / len(
+        _named(comparison.columns)
+    )
 
 
 def _name_layers(axes: Axes, comparison: Comparison) -> None:
     for axis, names in ((axes.yaxis, comparison.rows), (axes.xaxis, comparison.columns)):
-        every = -(-len(names) // MOST_TICKS)
-        texts, style = literal_texts(names[::every])
-        axis.set_ticks(range(0, len(names), every), texts, **style)
-        axis.set_tick_params(length=0, labelsize=_SMALL if len(names) > _MOST_NUMBERS else None)
-    if max(map(len, comparison.columns)) * len(comparison.columns) > 40:
+        texts, style = literal_texts(_named(names))
+        axis.set_ticks(range(0, len(names), -(-len(names) // MOST_TICKS)), texts, **style)
+        axis.set_tick_params(length=0, labelsize=_SMALL if len(names) > _MOST_NUMBERS else text_size(axes))
+    if _rotated(comparison):
         axes.tick_params(axis="x", rotation=90)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simplugins.plotting.figure_texts import literal_texts
+from simplugins.plotting.figure_texts import literal_texts, width_of
 from simplugins.plotting.heatmaps import set_title
 
 if TYPE_CHECKING:
@@ -96,4 +96,5 @@ def ranking_figure(ranking: ModelRanking) -> Figure:
 
 
 def _size(ranking: ModelRanking) -> tuple[float, float]:
-    return 6.0, (1.3 if ranking.noise_ceiling is None else 1.55) + 0.4 * len(ranking.candidates)
+    longest = max(0.0, width_of(ranking.candidates) - 1)  # the width of the axes does not depend on the names
+    return 6.0 + longest, (1.3 if ranking.noise_ceiling is None else 1.55) + 0.4 * len(ranking.candidates)

@@ -250,11 +250,19 @@ class RSM(Algebra, Constructors):
         """Return the RSM as an object of another tool; see `simplugins.to_tool`."""
         return plugins.adapter(tool).to(self, **options)
 
-    def plot(self, axes: Axes | None = None, *, title: str | None = None, cmap: str = "viridis") -> Axes:
-        """Draw the RSM as a heat map; see `simplugins.plotting.heatmaps.plot_rsm`."""
+    def plot(
+        self,
+        axes: Axes | None = None,
+        *,
+        title: str | None = None,
+        cmap: str = "viridis",
+        vmin: float | None = None,
+        vmax: float | None = None,
+    ) -> Axes:
+        """Draw the RSM as a heat map; see `simplugins.plotting.heatmaps.plot_rsm`, and `plot_rsms` for several."""
         from simplugins.plotting.heatmaps import plot_rsm
 
-        return plot_rsm(self, axes, title=title, cmap=cmap)
+        return plot_rsm(self, axes, title=title, cmap=cmap, vmin=vmin, vmax=vmax)
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write the RSM to a .npz file, atomically; see `simplugins.rsm.archive.save_rsm`."""

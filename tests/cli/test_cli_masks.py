@@ -67,3 +67,19 @@ def test_masks_that_are_not_found_are_one_line(files, run, monkeypatch, options,
     assert result.exit_code == 2
     assert len(result.stderr.strip().splitlines()) == 1
     assert all(word in result.stderr for word in words)
+
+
+def test_compare_takes_a_mask_and_intervals_as_the_function_does(tmp_path, run):
+    rng = np.random.default_rng(0)
+    layers, mask = {name: rng.random((8, 3, 2, 5)) for name in "ab"}, rng.random((8, 2, 5)) < 0.6
+    mask[:, 0, 0] = True
+    np.savez(tmp_path / "in.npz", **{name: np.where(mask[:, None], maps, np.nan) for name, maps in layers.items()})
+    np.savez(tmp_path / "masks.npz", mask=mask, ids=np.arange(8))
+    options = ["--mask", tmp_path / "masks.npz", "--mask-key", "mask", "--intervals", "--resamples", "40"]
+    result = run("compare", tmp_path / "in.npz", *options, "--method", "rsa-spearman", "-q", "-o", tmp_path / "x.npz")
+    assert result.exit_code == 0, result.stderr
+    table = simplugins.load_comparison(tmp_path / "x.npz")
+    expected = simplugins.compare_layers(layers, method="rsa-spearman", mask=mask, intervals=True, resamples=40)
+    np.testing.assert_allclose(table.values, expected.values)
+    np.testing.assert_allclose(table.intervals.low, expected.intervals.low)
+    assert run("compare", tmp_path / "in.npz", "-q").exit_code == 2  # masked positions are NaN

@@ -44,6 +44,7 @@ def test_each_entry_compares_two_layers(network, comparison):
         "method": "cka-debiased",
         "method_options": {},
         "larger_is_more_similar": True,
+        "range": [-1.0, 1.0],
         "symmetric": False,
         "measure": "semantic-cosine",
         "inputs": 6,
