@@ -4,7 +4,6 @@
 // Each thread keeps the prices of its columns in registers. One row bids at a time, and the block evaluates its bid.
 
 #define PACKED (sizeof(REAL) == 4)  // auctions use integer keys
-#define PREFETCHED (WARPS == 1 && !STAGED)
 
 // Keys contain profits, in the higher bits, and columns: the slot, and the thread. No bit of the exponent is left.
 #define BITS_OF(count) (32 - count_leading_zeros((count)-1))
@@ -108,11 +107,10 @@ struct Auction {
 
     // Have the row that bids next on its way to the cache, one line of it per thread.
     __device__ __forceinline__ void prefetch(int i, int next) const {
-#if PREFETCHED
-        if (i == queue.last || (int)threadIdx.x >= (problem.columns * (int)sizeof(ENTRY) + 127) / 128) return;
+        int lines = (problem.columns * (int)sizeof(ENTRY) + 127) / 128;
+        if (STAGED || i == queue.last || (int)threadIdx.x >= lines) return;
         const char *row = reinterpret_cast<const char *>(problem.entries) + 128 * threadIdx.x;
         prefetch_line(row + (uint64)(unsigned)next * pitch);
-#endif
     }
 
     // The ticket of the best of the thread's slots that tie, given as bits.
@@ -167,7 +165,7 @@ struct Auction {
         for (int i = 0; i >= 0 && budget > 0; budget--) {
             COUNT(slow_bid);
             int next = queue.after[i];
-            prefetch(i, next);
+            if (!PACKED || WARPS == 1) prefetch(i, next);  // NVRTC 12.9 crashes otherwise for sm_120
             Best best = block.best<true>(thread_best(i, price));
             int j = column_of_ticket(best.ticket), evicted = holder_of_ticket(best.ticket);
             if (owns(j)) accept_bid(j, i, problem.columns > 1 ? best.first - best.second + increment : increment);
@@ -218,7 +216,7 @@ struct Auction {
 #pragma unroll
             for (int k = 0; k < SLOTS; k++)
                 entries[k] = FULL && k < SLOTS - 1 ? row[k * THREADS] : entry_of(row, k);
-            prefetch(i, next);
+            if (SLOTS <= 8) prefetch(i, next);  // with more, registers would spill
             unsigned key[SLOTS];
             Keys keys = {0, 0};
 #pragma unroll

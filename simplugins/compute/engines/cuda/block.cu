@@ -177,50 +177,35 @@ struct Block {
     Exchange *exchanges;
     int turn;
 
-    // The best of all threads, returned to every thread.
-    template <bool WITH_SECOND>
-    __device__ __forceinline__ Best best(Best mine) {
-        Best result = warp_best<WITH_SECOND>(mine);
+    // What `combine` makes of the results of all threads, returned to every thread. Those of warps are exchanged in
+    // `by_warp`, a part of the exchange whose turn it is; `none` stands for missing ones.
+    template <class T, T combine(T)>
+    __device__ __forceinline__ T over_threads(T mine, T *by_warp, T none) {
+        T result = combine(mine);
 #if WARPS > 1
-        Best *by_warp = exchanges[turn].best;
         turn ^= 1;
         if (lane() == 0) by_warp[warp()] = result;
         __syncthreads();
-        result = warp_best<WITH_SECOND>(lane() < WARPS ? by_warp[lane()] : no_best());
+        result = combine(lane() < WARPS ? by_warp[lane()] : none);
 #else
         __syncwarp();
 #endif
         return result;
+    }
+
+    template <bool WITH_SECOND>
+    __device__ __forceinline__ Best best(Best mine) {
+        return over_threads<Best, warp_best<WITH_SECOND>>(mine, exchanges[turn].best, no_best());
     }
 
     __device__ __forceinline__ Nearest nearest(Nearest mine) {
-        Nearest result = warp_nearest(mine);
-#if WARPS > 1
-        Nearest *by_warp = exchanges[turn].nearest;
-        turn ^= 1;
-        if (lane() == 0) by_warp[warp()] = result;
-        __syncthreads();
         Nearest none = {INFINITE, NO_TICKET};
-        result = warp_nearest(lane() < WARPS ? by_warp[lane()] : none);
-#else
-        __syncwarp();
-#endif
-        return result;
+        return over_threads<Nearest, warp_nearest>(mine, exchanges[turn].nearest, none);
     }
 
     __device__ __forceinline__ Keys keys(Keys mine) {
-        Keys result = warp_keys(mine);
-#if WARPS > 1
-        Keys *by_warp = exchanges[turn].keys;
-        turn ^= 1;
-        if (lane() == 0) by_warp[warp()] = result;
-        __syncthreads();
         Keys none = {0, 0};
-        result = warp_keys(lane() < WARPS ? by_warp[lane()] : none);
-#else
-        __syncwarp();
-#endif
-        return result;
+        return over_threads<Keys, warp_keys>(mine, exchanges[turn].keys, none);
     }
 
     __device__ __forceinline__ REAL max(REAL value) {
@@ -230,15 +215,7 @@ struct Block {
 
     // The sum over all threads, in a fixed order.
     __device__ __forceinline__ double sum(double value) {
-        double total = warp_sum(value);
-#if WARPS > 1
-        double *by_warp = exchanges[turn].sum;
-        turn ^= 1;
-        if (lane() == 0) by_warp[warp()] = total;
-        __syncthreads();
-        total = warp_sum(lane() < WARPS ? by_warp[lane()] : 0.0);
-#endif
-        return total;
+        return over_threads<double, warp_sum>(value, exchanges[turn].sum, 0.0);
     }
 };
 
