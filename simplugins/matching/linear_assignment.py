@@ -47,6 +47,7 @@ EASY = np.array([(0.06, 6)])
 EASY_LARGE = np.array([(0.3, 4), (0.03, 4)])
 EASY_HUGE = np.array([(1.5, 3), (0.3, 4), (0.03, 4)])
 HARD = np.array([(6.0, 3), (1.5, 3), (0.3, 4), (0.03, 4)])
+HARD_HUGE = np.array([(6.0, 3), (1.5, 3), (0.3, 4), (0.06, 4), (0.01, 4)])
 """The auctions of stage 2, each as (increment as a multiple of the typical lead, maximum number of bids per row): for
 fewer rows than `LARGE_ROWS`, for more, from `HUGE_ROWS` on, and for hard competition. These and all other parameters
 need the fewest scans on many kinds of affinities, those of concept vectors above all (see ``benchmarks/solvers``)."""
@@ -69,9 +70,9 @@ NEARLY_DONE = 0.1
 EXACT_BUDGET = 2
 """Maximum number of bids per row at increment zero after stage 2."""
 
-MOST_BIDS = 21
+MOST_BIDS = 25
 """Bound on the scans per row in stages 1 and 2 without a tolerance: at most 3.5 bids in stage 1, one scan for its lead,
-`HARD`, and `EXACT_BUDGET`."""
+`HARD_HUGE`, and `EXACT_BUDGET`."""
 
 
 @compiled
@@ -165,7 +166,7 @@ def _decrease_increments(costs, cols, contested, tolerance, highest, work):  # t
     """Run auctions with decreasing increments; return whether one is proven to be within the tolerance, and by what."""
     rows = costs.shape[0]
     if contested > (HARD_SHARE if rows < LARGE_ROWS else HARD_SHARE_LARGE) * rows:
-        auctions = HARD
+        auctions = HARD if rows < HUGE_ROWS else HARD_HUGE
     else:
         auctions = EASY if rows < LARGE_ROWS else EASY_LARGE if rows < HUGE_ROWS else EASY_HUGE
     lead = typical_lead(costs, work)
