@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -128,7 +128,11 @@ def checked_rsm(rsm: Any) -> RSM:
 
 
 def compute_rsms(
-    layers: Sequence[ExploredLayer], measures: Sequence[ExploredMeasure], options: ReadingOptions, *, strict: bool
+    layers: Sequence[ExploredLayer],
+    measures: Sequence[ExploredMeasure],
+    options: ReadingOptions,
+    *,
+    required: Collection[str],
 ) -> None:
     """Compute the RSMs that layers lack.
 
@@ -138,9 +142,9 @@ def compute_rsms(
         Those with activations get their RSMs, or the reason why there is none.
     measures : sequence of ExploredMeasure
     options : ReadingOptions
-    strict : bool
-        Whether an error of a measure after the first is raised. It is recorded otherwise: spatio-semantic measures, for
-        example, do not apply to sets of different sizes.
+    required : collection of str
+        Measures whose errors are raised. Those of others are recorded: spatio-semantic measures, for example, do not
+        apply to sets of different sizes.
     """
     for layer in layers:
         for measure in measures:
@@ -152,7 +156,7 @@ def compute_rsms(
             try:
                 layer.rsms[measure.name] = _computed(layer, measure, options)
             except ValueError as error:
-                if strict or measure is measures[0]:
+                if measure.name in required:
                     raise ValueError(f"layer {layer.name!r}, {measure.name}: {error}") from error
                 layer.unavailable[measure.name] = str(error)
 
@@ -180,7 +184,7 @@ def comparison_table(
     rsms = [layer.rsms.get(measure.name) for layer in layers for measure in measures]
     complete = {str(place): rsm for place, rsm in enumerate(rsms) if rsm is not None and _is_complete(rsm)}
     values = np.full((len(rsms), len(rsms)), np.nan)
-    if complete:
+    if complete and len(layers[0]) >= resolved.least_inputs:
         places = [int(place) for place in complete]
         unlabelled = {place: replace(rsm, labels=None) for place, rsm in complete.items()}
         with warnings.catch_warnings():

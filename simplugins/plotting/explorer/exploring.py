@@ -138,6 +138,7 @@ def explore(
         layout, mask, drop_tokens, dtype, Preparation.checked(center, normalize), engine, threads, progress
     )
     chosen = read_measures(measures, share)
+    required = {one.name for one in (chosen[:1] if measures is None else chosen)}
     explored = explored_layers.read_layers(layers, options)
     chosen = _with_rsms(explored, chosen, rsms or {})
     if measures is None:
@@ -147,7 +148,7 @@ def explore(
     shown_labels = _labels(labels, explored, count)
     texts = read_tokens(tokens, count)
     positions = [layer_positions(layer, grid, texts) for layer in explored]
-    explored_layers.compute_rsms(explored, chosen, options, strict=measures is not None)
+    explored_layers.compute_rsms(explored, chosen, options, required=required)
     sections = Sections()
     room = megabytes * _MEGABYTE - _ASSETS - sum(map(len, urls or ())) - _text_size(shown_labels, texts)
     maps, bits = pack_rsms(sections, explored, chosen, room)

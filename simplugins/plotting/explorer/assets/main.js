@@ -11,7 +11,18 @@ function options(select, names, chosen) {
   select.value = chosen;
 }
 
-async function update() {
+// What is under way, for `settled`.
+const work = new Set();
+
+function tracked(promise) {
+  work.add(promise);
+  promise.finally(() => work.delete(promise));
+  return promise;
+}
+
+function update() { return tracked(updated()); }
+
+async function updated() {
   const request = ++mapRequest, [a, b] = await Promise.all([matrix(state.a.layer, state.a.measure), matrix(state.b.layer, state.b.measure)]);
   const all = await Promise.all(data.measures.map((_, k) => matrix(state.a.layer, k)));
   if (request !== mapRequest) return;
@@ -68,7 +79,8 @@ function showMaps(a, b) {
     maps.push(one);
     one.show(nameOfMap(which), map.values, ...rangeOf(which, map), state.palette);
   }
-  place.replaceChildren(...maps.map((one) => one.node));
+  const nodes = maps.map((one) => one.node);  // a node that stays keeps the focus
+  if (nodes.length !== place.children.length || nodes.some((node, k) => place.children[k] !== node)) place.replaceChildren(...nodes);
   clampView();
   maps.forEach((one) => one.resize());
 }
@@ -83,7 +95,7 @@ function syncControls() {
 
 function prefetch() {
   const near = [state.a.layer - 1, state.a.layer + 1].filter((layer) => layer >= 0 && layer < data.layers.length);
-  const later = window.requestIdleCallback || ((work) => setTimeout(work, 50));
+  const later = window.requestIdleCallback || ((call) => setTimeout(call, 50));
   later(() => { for (const layer of near) for (let k = 0; k < data.measures.length; k++) matrix(layer, k); });
 }
 
@@ -105,7 +117,7 @@ function openPair() {
   state.neighbour = state.pair[0];
   view.open = state.pair.map((input) => view.where[input]);
   redraw(); showCell(); showNeighbours();
-  return showPair();
+  return tracked(showPair());
 }
 
 function openLayers(a, b) {
@@ -224,5 +236,8 @@ window.explorer = {
   state, view,
   cell(i, j) { const box = mapA.surface.getBoundingClientRect(); return [box.left + mapA.left(view.where[j] + 0.5), box.top + mapA.top(view.where[i] + 0.5)]; },
   patch(side, position) { const box = pair.surface.getBoundingClientRect(), at = patchBox(side, position); return [box.left + at.x + at.width / 2, box.top + at.y + at.height / 2]; },
+  pixels() { return mapA.pixels.getContext("2d").getImageData(0, 0, data.count, data.count).data; },
+  stored(i, j) { return pairNumbers.has(Math.min(i, j) * data.count + Math.max(i, j)); },
+  async settled() { await Promise.all(work); await this.redrawn(); },
   redrawn() { return new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))); },
 };
