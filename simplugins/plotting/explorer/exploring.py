@@ -14,16 +14,14 @@ from numpy.typing import DTypeLike, NDArray
 from simplugins import __version__
 from simplugins._common.filesystem import check_writable, write_text
 from simplugins._common.formatting import counted
-from simplugins.activations.labels import check_labels
 from simplugins.activations.preparation import Preparation
 from simplugins.plotting.explorer import explored_layers, explorer_page, pair_matchings
 from simplugins.plotting.explorer.explored_layers import ExploredLayer, ReadingOptions
 from simplugins.plotting.explorer.explored_measures import ExploredMeasure, read_measures
-from simplugins.plotting.explorer.input_content import layer_positions, read_tokens
+from simplugins.plotting.explorer.input_content import InputContent, read_content
 from simplugins.plotting.explorer.packed_maps import pack_rsms
 from simplugins.plotting.explorer.packed_sections import Sections
 from simplugins.plotting.explorer.pair_selection import nearest, ranked_pairs, read_pairs
-from simplugins.plotting.explorer.thumbnails import image_urls
 
 if TYPE_CHECKING:
     from simplugins.activations.preparation import Center, Normalize
@@ -34,6 +32,7 @@ _MEGABYTE = 10**6
 _ASSETS = 100_000
 """Bytes of the page without any data, rounded up."""
 _IMAGE_SHARE = 0.2
+"""Share of the file that images take at most."""
 _BASE64 = 4 / 3
 
 
@@ -143,33 +142,15 @@ def explore(
     chosen = _with_rsms(explored, chosen, rsms or {})
     if measures is None:
         chosen = _applicable(explored, chosen)
-    count = len(explored[0])
-    urls = None if images is None else image_urls(images, count, int(megabytes * _MEGABYTE * _IMAGE_SHARE))
-    shown_labels = _labels(labels, explored, count)
-    texts = read_tokens(tokens, count)
-    positions = [layer_positions(layer, grid, texts) for layer in explored]
+    content = read_content(explored, images, tokens, labels, grid, int(megabytes * _MEGABYTE * _IMAGE_SHARE))
+    requested = read_pairs(pairs, len(explored[0]))
     explored_layers.compute_rsms(explored, chosen, options, required=required)
     sections = Sections()
-    room = megabytes * _MEGABYTE - _ASSETS - sum(map(len, urls or ())) - _text_size(shown_labels, texts)
-    maps, bits = pack_rsms(sections, explored, chosen, room)
-    selected, contribution_bits = _selected_pairs(explored, chosen, read_pairs(pairs, count), room - sections.size)
-    data = {
-        "version": __version__,
-        "count": count,
-        "labels": shown_labels,
-        "images": urls,
-        "tokens": texts,
-        "measures": [{"name": one.name, "note": one.note} for one in chosen],
-        "layers": [
-            {"name": layer.name, **place, "measures": entries}
-            for layer, place, entries in zip(explored, positions, maps, strict=True)
-        ],
-        "pairs": {"count": len(selected), **sections.add({"pairs": selected.ravel().astype(np.uint32)})},
-        "table": explored_layers.comparison_table(explored, chosen, comparison),
-        "bits": bits,
-    }
-    _add_matchings(sections, explored, chosen, selected, contribution_bits, data, options)
-    write_text(path, explorer_page.page(title or _title(explored, count), data, sections), overwrite=overwrite)
+    data = _data(
+        sections, explored, chosen, content, requested, megabytes * _MEGABYTE - _ASSETS - content.size, options
+    )
+    data["table"] = explored_layers.comparison_table(explored, chosen, comparison)
+    write_text(path, explorer_page.page(title or _title(explored), data, sections), overwrite=overwrite)
     return Path(path)
 
 
@@ -239,19 +220,40 @@ def _applicable(layers: Sequence[ExploredLayer], measures: Sequence[ExploredMeas
     return [measure for measure in measures if any(measure.name in layer.rsms for layer in layers)]
 
 
-def _labels(labels: Any, layers: Sequence[ExploredLayer], count: int) -> list[str] | None:
-    values = check_labels(labels, count)
-    if values is None:
-        values = next((layer.labels for layer in layers if layer.labels is not None), None)
-    return None if values is None else [str(value) for value in values]
+def _data(
+    sections: Sections,
+    layers: Sequence[ExploredLayer],
+    measures: Sequence[ExploredMeasure],
+    content: InputContent,
+    requested: NDArray[np.int64],
+    room: float,
+    options: ReadingOptions,
+) -> dict[str, Any]:
+    """Store RSMs and matchings in sections, as far as there is room, and return what the page needs to know of them."""
+    maps, bits = pack_rsms(sections, layers, measures, room)
+    pairs, contribution_bits = _selected_pairs(layers, measures, requested, room - sections.size)
+    entries = [
+        {"name": layer.name, **place, "measures": stored}
+        for layer, place, stored in zip(layers, content.positions, maps, strict=True)
+    ]
+    data = {
+        "version": __version__,
+        "count": len(layers[0]),
+        "labels": content.labels,
+        "images": content.images,
+        "tokens": content.tokens,
+        "measures": [{"name": one.name, "note": one.note, "pairs": one.pairing is not None} for one in measures],
+        "layers": entries,
+        "pairs": {"count": len(pairs), **sections.add({"pairs": pairs.ravel().astype(np.uint32)})},
+        "bits": bits,
+    }
+    _add_matchings(sections, layers, measures, pairs, contribution_bits, entries, options)
+    return data
 
 
-def _text_size(labels: list[str] | None, tokens: list[list[str]] | None) -> int:
-    return len(explorer_page.script_json([labels, tokens]))
-
-
-def _title(layers: Sequence[ExploredLayer], count: int) -> str:
-    return f"{layers[0].name if len(layers) == 1 else counted(len(layers), 'layer')}, {counted(count, 'input')}"
+def _title(layers: Sequence[ExploredLayer]) -> str:
+    name = layers[0].name if len(layers) == 1 else counted(len(layers), "layer")
+    return f"{name}, {counted(len(layers[0]), 'input')}"
 
 
 def _selected_pairs(
@@ -286,10 +288,10 @@ def _add_matchings(
     measures: Sequence[ExploredMeasure],
     pairs: NDArray[np.int64],
     bits: int,
-    data: dict[str, Any],
+    entries: Sequence[dict[str, Any]],
     options: ReadingOptions,
 ) -> None:
-    for layer, entry in zip(layers, data["layers"], strict=True):
+    for layer, entry in zip(layers, entries, strict=True):
         x = layer.activations
         if x is None or len(pairs) == 0:
             continue

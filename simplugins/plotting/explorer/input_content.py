@@ -1,12 +1,64 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens of inputs, and where the positions of a layer lie."""
+"""The images, tokens and labels of inputs, and where the positions of a layer lie."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from simplugins.activations.labels import check_labels
 from simplugins.plotting.explorer.explored_layers import ExploredLayer
+from simplugins.plotting.explorer.explorer_page import script_json
+from simplugins.plotting.explorer.thumbnails import image_urls
+
+
+@dataclass(frozen=True)
+class InputContent:
+    """What a page shows of the inputs.
+
+    Attributes
+    ----------
+    labels : list of str or None
+    images : list of str or None
+        Data URLs.
+    tokens : list of lists of str, or None
+    positions : list of dict
+        Numbers of positions, grid and channels of each layer.
+    """
+
+    labels: list[str] | None
+    images: list[str] | None
+    tokens: list[list[str]] | None
+    positions: list[dict[str, Any]]
+
+    @property
+    def size(self) -> int:
+        """Bytes that the content takes in the page."""
+        return len(script_json([self.labels, self.tokens, self.positions])) + sum(map(len, self.images or ()))
+
+
+def read_content(
+    layers: Sequence[ExploredLayer], images: Any, tokens: Any, labels: Any, grid: tuple[int, int] | None, budget: int
+) -> InputContent:
+    """Read what `simplugins.explore` shows of the inputs; `budget` is that of `image_urls`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If images, tokens, labels or the grid do not fit the layers.
+    """
+    count = len(layers[0])
+    values = check_labels(labels, count)
+    if values is None:
+        values = next((layer.labels for layer in layers if layer.labels is not None), None)
+    lists = read_tokens(tokens, count)
+    return InputContent(
+        labels=None if values is None else [str(value) for value in values],
+        images=None if images is None else image_urls(images, count, budget),
+        tokens=lists,
+        positions=[layer_positions(layer, grid, lists) for layer in layers],
+    )
 
 
 def read_tokens(tokens: Sequence[Sequence[str]] | None, count: int) -> list[list[str]] | None:

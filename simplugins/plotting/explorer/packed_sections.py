@@ -63,7 +63,7 @@ def encode(values: NDArray[np.float64], bits: int) -> tuple[NDArray[Any], float,
     --------
     >>> codes, low, high = encode(np.array([0.5, 0.0, np.nan, 2.5]), 8)
     >>> codes.tolist(), low, high
-    ([52, 1, 0, 255], 0.0, 2.5)
+    ([53, 1, 0, 255], 0.0, 2.5)
     """
     dtype, top = (np.uint8, 2**8 - 1) if bits == 8 else (np.uint16, 2**16 - 1)
     finite = np.isfinite(values)
