@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from simplugins.measures.cost.estimates import Estimate, estimate, estimate_for
     from simplugins.measures.differentiable import semantic_rsm, semantic_similarity
     from simplugins.measures.precompilation import Precompilation, precompile
+    from simplugins.plotting.explorer.exploring import explore
     from simplugins.recording.recorder import record
     from simplugins.reporting.model_report import report
     from simplugins.rsm.archive import load_rsm
@@ -125,6 +126,7 @@ _MODULES = {
     "estimate_cka": "comparisons.cka_estimates",
     "estimate_for": "measures.cost.estimates",
     "evaluation": "evaluation",
+    "explore": "plotting.explorer.exploring",
     "free_gpu_memory": "compute.engines.gpu_memory",
     "index_labels": "rsm.labelled_matrices",
     "load_comparison": "comparisons.comparison_files",
@@ -211,6 +213,7 @@ __all__ = [
     "estimate_cka",
     "estimate_for",
     "evaluation",
+    "explore",
     "free_gpu_memory",
     "from_tool",
     "index_labels",

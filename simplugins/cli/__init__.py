@@ -17,6 +17,7 @@ from simplugins.cli.controls_command import controls
 from simplugins.cli.demo_command import demo
 from simplugins.cli.estimate_command import estimate
 from simplugins.cli.evaluate_command import app as evaluate
+from simplugins.cli.explore_command import explore
 from simplugins.cli.plugins_command import plugins, resi
 from simplugins.cli.rank_command import rank
 from simplugins.cli.report_command import report
@@ -47,7 +48,7 @@ def _main(
     pass
 
 
-for _command in (rsm, controls, compare, rank, report, show, plugins, demo, estimate):
+for _command in (rsm, controls, compare, explore, rank, report, show, plugins, demo, estimate):
     app.command()(_command)
 app.command(name="compile")(compile_all)
 app.command(context_settings={"ignore_unknown_options": True})(resi)

@@ -17,6 +17,8 @@ from simplugins.rsm.algebra import Algebra
 from simplugins.rsm.constructors import Constructors
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
 Part = tuple[slice, slice, NDArray[np.float64]]
@@ -263,6 +265,14 @@ class RSM(Algebra, Constructors):
         from simplugins.plotting.heatmaps import plot_rsm
 
         return plot_rsm(self, axes, title=title, cmap=cmap, vmin=vmin, vmax=vmax)
+
+    def explore(
+        self, path: str | PathLike[str], *, layers: Any = None, layer: str | None = None, **options: Any
+    ) -> Path:
+        """Write an interactive page of the RSM; see `simplugins.plotting.explorer.exploring.explore_rsm`."""
+        from simplugins.plotting.explorer.exploring import explore_rsm
+
+        return explore_rsm(self, path, layers=layers, layer=layer, **options)
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write the RSM to a .npz file, atomically; see `simplugins.rsm.archive.save_rsm`."""

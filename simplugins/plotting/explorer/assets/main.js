@@ -1,0 +1,243 @@
+// The state of the page, its controls, and its keys.
+const state = {a: {layer: 0, measure: 0}, b: {layer: 0, measure: 0}, mode: "single", order: "input", palette: "viridis", range: "own", pair: [0, 1], neighbour: 0};
+const mapA = new MapView("map-a"), mapB = new MapView("map-b");
+let current = [], mapRequest = 0;
+const control = (id) => document.getElementById(id);
+
+function announce(text) { control("live").textContent = text; }
+
+function options(select, names, chosen) {
+  select.replaceChildren(...names.map((name, k) => element("option", {value: k}, name)));
+  select.value = chosen;
+}
+
+// What is under way, for `settled`.
+const work = new Set();
+
+function tracked(promise) {
+  work.add(promise);
+  promise.finally(() => work.delete(promise));
+  return promise;
+}
+
+function update() { return tracked(updated()); }
+
+async function updated() {
+  const request = ++mapRequest, [a, b] = await Promise.all([matrix(state.a.layer, state.a.measure), matrix(state.b.layer, state.b.measure)]);
+  const all = await Promise.all(data.measures.map((_, k) => matrix(state.a.layer, k)));
+  if (request !== mapRequest) return;
+  current = all;
+  mapB.map = b;
+  setOrder(a);
+  showMaps(a, b);
+  syncControls();
+  showCell(); showLegend(); showNeighbours(); showTable();
+  await showPair();
+  prefetch();
+}
+
+function setOrder(map) {
+  const n = data.count, order = Array.from({length: n}, (_, k) => k);
+  view.groups = [];
+  if (state.order === "cluster" && map.values) order.splice(0, n, ...map.order);
+  if (state.order === "label" && data.labels) {
+    const collator = new Intl.Collator(undefined, {numeric: true});
+    order.sort((i, j) => collator.compare(data.labels[i], data.labels[j]) || (data.labels[i] < data.labels[j] ? -1 : data.labels[i] > data.labels[j] ? 1 : i - j));
+    order.forEach((input, k) => { if (k && data.labels[input] !== data.labels[order[k - 1]]) view.groups.push(k); });
+    view.groups.unshift(0);
+  }
+  view.order = order;
+  view.hover = null;
+  const where = new Int32Array(n);
+  order.forEach((input, k) => { where[input] = k; });
+  view.where = where;
+  view.open = [where[state.pair[0]], where[state.pair[1]]];
+}
+
+function rangeOf(which, map) {
+  if (state.range === "unit") return [0, 1];
+  if (state.range === "own") return [map.low, map.high];
+  const known = data.layers.map((layer) => layer.measures[which.measure]).filter((one) => one && one.reason === undefined);
+  return [Math.min(...known.map((one) => one.low)), Math.max(...known.map((one) => one.high))];
+}
+
+function showMaps(a, b) {
+  const place = control("maps"), note = control("map-note"), reasons = [[state.a, a]];
+  if (state.mode !== "single") reasons.push([state.b, b]);
+  const missing = reasons.filter(([, map]) => !map.values);
+  note.hidden = !missing.length;
+  note.textContent = missing.map(([which, map]) => nameOfMap(which) + " is not available: " + map.reason + ".").join(" ");
+  maps = [];
+  if (state.mode === "difference" && a.values && b.values) {
+    const values = a.values.map((value, k) => value - b.values[k]), n = data.count;
+    let most = 0;
+    for (let k = 0; k < values.length; k++) if (k % (n + 1) && Math.abs(values[k]) > most) most = Math.abs(values[k]);
+    maps = [mapA];
+    mapA.show("difference: " + nameOfMap(state.a) + " minus " + nameOfMap(state.b), values, -(most || 1), most || 1, "PuOr_r");
+  } else for (const [one, which, map] of [[mapA, state.a, a], [mapB, state.b, b]]) {
+    if (!map.values || (one === mapB && state.mode !== "side")) continue;
+    maps.push(one);
+    one.show(nameOfMap(which), map.values, ...rangeOf(which, map), state.palette);
+  }
+  const nodes = maps.map((one) => one.node);  // a node that stays keeps the focus
+  if (nodes.length !== place.children.length || nodes.some((node, k) => place.children[k] !== node)) place.replaceChildren(...nodes);
+  clampView();
+  maps.forEach((one) => one.resize());
+}
+
+function syncControls() {
+  for (const side of ["a", "b"]) { control("measure-" + side).value = state[side].measure; control("layer-" + side).value = state[side].layer; }
+  control("slider-a").value = state.a.layer;
+  control("slider-a").setAttribute("aria-valuetext", data.layers[state.a.layer].name);
+  control("view").value = state.mode; control("order").value = state.order; control("palette").value = state.palette; control("range").value = state.range;
+  document.querySelectorAll(".second").forEach((node) => { node.hidden = state.mode === "single"; });
+}
+
+function prefetch() {
+  const near = [state.a.layer - 1, state.a.layer + 1].filter((layer) => layer >= 0 && layer < data.layers.length);
+  const later = window.requestIdleCallback || ((call) => setTimeout(call, 50));
+  later(() => { for (const layer of near) for (let k = 0; k < data.measures.length; k++) matrix(layer, k); });
+}
+
+function hoverCell(cell) {
+  const same = (cell && view.hover && cell[0] === view.hover[0] && cell[1] === view.hover[1]) || (!cell && !view.hover);
+  if (same) return;
+  view.hover = cell;
+  redraw(); showCell();
+}
+
+function openCell([row, column]) {
+  state.pair = [view.order[row], view.order[column]];
+  openPair();
+}
+
+function openPair() {
+  const last = data.count - 1;
+  state.pair = state.pair.map((input) => Math.max(0, Math.min(last, Math.round(input) || 0)));
+  state.neighbour = state.pair[0];
+  view.open = state.pair.map((input) => view.where[input]);
+  redraw(); showCell(); showNeighbours();
+  return tracked(showPair());
+}
+
+function openLayers(a, b) {
+  state.a = {...a}; state.b = {...b};
+  state.mode = a.layer === b.layer && a.measure === b.measure ? "single" : "side";
+  update();
+  control("map-section").scrollIntoView({block: "start"});
+}
+
+function mapKey(event) {
+  const moves = {ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0], Home: [-data.count, -data.count], End: [data.count, data.count]};
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key in moves) {
+    const start = view.cursor || view.open || [0, 0], last = data.count - 1;
+    view.cursor = view.cursor || event.key === "Home" || event.key === "End" ? start.map((at, k) => Math.max(0, Math.min(last, at + moves[event.key][k]))) : start;
+    view.hover = null;
+    reveal(view.cursor); redraw(); showCell();
+    const [i, j] = view.cursor.map((at) => view.order[at]), map = current[state.a.measure];
+    announce(nameOf(i) + " and " + nameOf(j) + ": " + (map.values ? shown(similarity(map, i, j), map.step) : "no value"));
+  } else if (event.key === "Enter" || event.key === " ") { if (view.cursor || view.open) openCell(view.cursor || view.open); } else if (event.key === "+" || event.key === "=") zoomBy(1.5);
+  else if (event.key === "-") zoomBy(1 / 1.5);
+  else if (event.key === "0") fit();
+  else return;
+  event.preventDefault();
+}
+
+function zoomBy(factor) {
+  const cursor = view.cursor || null;
+  if (!maps.length) return;
+  if (cursor) maps[0].zoomAt(factor, Math.max(maps[0].gutter, maps[0].left(cursor[1] + 0.5)), Math.max(maps[0].gutter, maps[0].top(cursor[0] + 0.5)));
+  else maps[0].zoomAt(factor);
+}
+
+function fit() { Object.assign(view, {zoom: 1, x: 0, y: 0}); clampView(); redraw(); }
+
+function pageKey(event) {
+  if (event.target.closest("input, select, dialog") || event.ctrlKey || event.metaKey || event.altKey) return;
+  const layers = data.layers.length, orders = ["input", ...(data.labels ? ["label"] : []), "cluster"];
+  if (event.key === "PageDown" || event.key === "PageUp") state.a.layer = Math.max(0, Math.min(layers - 1, state.a.layer + (event.key === "PageDown" ? 1 : -1)));
+  else if (event.key === "m") state.a.measure = (state.a.measure + 1) % data.measures.length;
+  else if (event.key === "o") state.order = orders[(orders.indexOf(state.order) + 1) % orders.length];
+  else if (event.key === "s") { swap(); return; } else if (event.key === "?") { control("help").showModal(); return; } else return;
+  event.preventDefault();
+  update();
+  announce(nameOfMap(state.a) + ", order " + state.order);
+}
+
+function swap() { state.pair.reverse(); openPair(); }
+
+function setTheme() {
+  const chosen = control("theme").value, dark = chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  document.documentElement.toggleAttribute("data-dark", dark);
+  redraw(); drawPair();
+}
+
+function connect() {
+  const set = (id, change) => control(id).addEventListener("input", (event) => { change(event.target.value); update(); });
+  for (const side of ["a", "b"]) {
+    options(control("measure-" + side), data.measures.map((one) => one.name), 0);
+    options(control("layer-" + side), data.layers.map((one) => one.name), 0);
+    set("measure-" + side, (value) => { state[side].measure = Number(value); });
+    set("layer-" + side, (value) => { state[side].layer = Number(value); });
+  }
+  control("slider-a").max = data.layers.length - 1;
+  control("slider-a").hidden = data.layers.length < 2;
+  set("slider-a", (value) => { state.a.layer = Number(value); });
+  set("view", (value) => { state.mode = value; });
+  set("order", (value) => { state.order = value; });
+  set("palette", (value) => { state.palette = value; });
+  set("range", (value) => { state.range = value; });
+  for (const id of ["table-rows", "table-columns"]) { options(control(id), data.measures.map((one) => one.name), 0); control(id).addEventListener("input", showTable); }
+  control("table-kind").value = data.layers.length > 1 ? "layers" : "measures";
+  control("table-kind").addEventListener("input", showTable);
+  control("zoom-in").addEventListener("click", () => zoomBy(1.5));
+  control("zoom-out").addEventListener("click", () => zoomBy(1 / 1.5));
+  control("zoom-fit").addEventListener("click", fit);
+  control("swap").addEventListener("click", swap);
+  for (const [id, side] of [["input-i", 0], ["input-j", 1]]) { control(id).max = data.count - 1; control(id).addEventListener("change", (event) => { state.pair[side] = Number(event.target.value); openPair(); }); }
+  control("input-of").max = data.count - 1;
+  control("input-of").addEventListener("change", (event) => { state.neighbour = Math.max(0, Math.min(data.count - 1, Math.round(event.target.value) || 0)); showNeighbours(); });
+  control("overlay").addEventListener("input", () => { drawPair(); showPairLegend(); });
+  control("theme").addEventListener("input", setTheme);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", setTheme);
+  control("help-button").addEventListener("click", () => control("help").showModal());
+  if (!data.labels) control("order").querySelector("[value=label]").remove();
+  document.addEventListener("keydown", pageKey);
+  window.addEventListener("resize", () => { sizePair(); drawPair(); });
+}
+
+function summary() {
+  const labels = data.labels ? ", " + new Set(data.labels).size + " labels" : "", pairs = data.count * (data.count - 1) / 2;
+  const stored = pairCount === pairs ? "matched positions of all pairs" : pairCount ? "matched positions of " + pairCount + " of " + pairs + " pairs, nearest neighbours first" : "no matched positions";
+  return data.count + " inputs" + labels + "; " + data.layers.length + (data.layers.length === 1 ? " layer; " : " layers; ") + stored + "; similarities to " + data.bits + " bits; simplugins " + data.version;
+}
+
+async function start() {
+  try {
+    if (typeof DecompressionStream === "undefined") throw new Error("this browser lacks DecompressionStream: use one from 2023 or later");
+    setTheme();
+    connect();
+    await readPairs();
+    control("summary").textContent = summary();
+    const first = await matrix(0, 0), near = neighboursOf(first, 0, 1);
+    state.pair = [0, near.length ? near[0] : Math.min(1, data.count - 1)];
+    await update();
+    document.documentElement.dataset.ready = "true";
+  } catch (error) {
+    control("failure").hidden = false;
+    control("failure").textContent = "The page could not be shown: " + error.message;
+    throw error;
+  }
+}
+
+// For scripts and tests: where things are drawn, in CSS pixels of the window.
+window.explorer = {
+  state, view,
+  cell(i, j) { const box = mapA.surface.getBoundingClientRect(); return [box.left + mapA.left(view.where[j] + 0.5), box.top + mapA.top(view.where[i] + 0.5)]; },
+  patch(side, position) { const box = pair.surface.getBoundingClientRect(), at = patchBox(side, position); return [box.left + at.x + at.width / 2, box.top + at.y + at.height / 2]; },
+  pixels() { return mapA.pixels.getContext("2d").getImageData(0, 0, data.count, data.count).data; },
+  stored(i, j) { return pairNumbers.has(Math.min(i, j) * data.count + Math.max(i, j)); },
+  async settled() { await Promise.all(work); await this.redrawn(); },
+  redrawn() { return new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))); },
+};

@@ -1,0 +1,133 @@
+// The panels next to the map: the pair under the pointer, legends, neighbours, and the table of comparisons.
+function inputFigure(input, caption) {
+  const figure = element("figure", {}), name = nameOf(input);
+  if (data.images) figure.append(element("img", {src: data.images[input], alt: name}));
+  else if (data.tokens) figure.append(element("div", {class: "excerpt", dir: "auto"}, data.tokens[input].slice(0, 40).join(" ")));
+  figure.append(element("figcaption", {dir: "auto", title: name}, caption || name));
+  return figure;
+}
+
+function rankOf(map, i, j) {
+  if (i === j || !map.values) return "";
+  const row = map.values.subarray(i * data.count, (i + 1) * data.count), value = row[j];
+  if (Number.isNaN(value)) return "";
+  let rank = 1;
+  for (let k = 0; k < data.count; k++) if (k !== i && (row[k] > value || (row[k] === value && k < j))) rank++;
+  return rank + " of " + (data.count - 1);
+}
+
+function valueTable(i, j) {
+  const table = element("table", {class: "values"}), head = element("tr", {});
+  for (const text of ["", "similarity", "rank"]) head.append(element("th", {scope: "col"}, text));
+  table.append(head);
+  const values = [];
+  data.measures.forEach((measure, k) => {
+    const map = current[k], chosen = k === state.a.measure;
+    if (!map) return;
+    const value = map.values ? similarity(map, i, j) : NaN;
+    if (map.values && !Number.isNaN(value)) values.push([value, measure.name]);
+    const row = element("tr", {class: chosen ? "chosen" : ""}, element("th", {scope: "row", title: measure.note}, measure.name));
+    row.append(element("td", {"data-measure": measure.name}, map.values ? shown(value, map.step) : "–"), element("td", {}, rankOf(map, i, j)));
+    table.append(row);
+  });
+  if (state.mode !== "single" && mapB.map && mapB.map.values && state.b.layer !== state.a.layer) {
+    const value = similarity(mapB.map, i, j), label = data.layers[state.b.layer].name + ", " + data.measures[state.b.measure].name;
+    table.append(element("tr", {}, element("th", {scope: "row"}, label), element("td", {"data-measure": "compared"}, shown(value, mapB.map.step)), element("td", {}, rankOf(mapB.map, i, j))));
+  }
+  return [table, difference(values)];
+}
+
+function difference(values) {
+  if (values.length < 2 || data.measures.some((one) => !one.name.endsWith("-cosine"))) return "";
+  const sorted = values.slice().sort((one, two) => two[0] - one[0]), most = sorted[0], least = sorted[sorted.length - 1];
+  return element("p", {class: "name"}, "Measures differ by up to " + Number((most[0] - least[0]).toPrecision(3)) + ": " + most[1] + " is largest, " + least[1] + " smallest.");
+}
+
+function showCell() {
+  const place = document.getElementById("cell"), cell = view.hover || view.cursor || view.open;
+  if (!cell) { place.replaceChildren("Point at a cell to see its two inputs; click it to see their matched positions."); return; }
+  const i = view.order[cell[0]], j = view.order[cell[1]], [table, text] = valueTable(i, j);
+  place.replaceChildren(element("div", {class: "both"}, inputFigure(i), inputFigure(j), table), text);
+  place.dataset.i = i; place.dataset.j = j;
+}
+
+function showPairValues() {
+  const [i, j] = state.pair, map = current[state.a.measure], place = document.getElementById("pair-values");
+  const measure = data.measures[state.a.measure], value = map && map.values ? shown(similarity(map, i, j), map.step) : "–";
+  place.replaceChildren(element("strong", {}, measure.name + " " + value), " in " + data.layers[state.a.layer].name + " (" + measure.note + ")");
+}
+
+function showLegend() {
+  const place = document.getElementById("legend");
+  place.replaceChildren();
+  for (const one of maps) {
+    if (!one.values) continue;
+    place.append(bar(one.colours, plain(one.low), plain(one.high)));
+  }
+  const missing = element("span", {}, element("span", {class: "swatch hatched"}), "no value (NaN)");
+  place.append(missing);
+  if (state.mode !== "difference") place.append(element("span", {}, element("span", {class: "swatch white"}), "exactly 0"));
+  if (state.range === "own" && state.mode !== "difference") place.append("Colours range over the values off the diagonal of this map; values beyond have the colour of the nearer end, and other layers other ranges.");
+  if (state.mode === "difference") place.append(nameOfMap(state.a) + " minus " + nameOfMap(state.b));
+}
+
+function nameOfMap({layer, measure}) {
+  return data.layers[layer].name + ", " + data.measures[measure].name;
+}
+
+function neighboursOf(map, input, k = 12) {
+  if (!map || !map.values) return [];
+  const order = [];
+  for (let j = 0; j < data.count; j++) if (j !== input && !Number.isNaN(similarity(map, input, j))) order.push(j);
+  order.sort((one, two) => similarity(map, input, two) - similarity(map, input, one) || one - two);
+  return order.slice(0, k);
+}
+
+function showNeighbours() {
+  const place = document.getElementById("neighbours"), lists = [[state.a, current[state.a.measure]]];
+  if (state.mode !== "single") lists.push([state.b, mapB.map]);
+  document.getElementById("input-of").value = state.neighbour;
+  place.replaceChildren(element("p", {class: "name", dir: "auto"}, nameOf(state.neighbour)));
+  const found = lists.map(([, map]) => neighboursOf(map, state.neighbour));
+  lists.forEach(([which, map], side) => {
+    const list = element("ol", {class: "list"}), other = found.length > 1 ? new Set(found[1 - side]) : null;
+    for (const j of found[side]) {
+      const shared = other && other.has(j), value = shown(similarity(map, state.neighbour, j), map.step);
+      const button = element("button", {type: "button", class: shared ? "shared" : "", "data-input": j, onclick: () => { state.pair = [state.neighbour, j]; openPair(); }});
+      if (data.images) button.append(element("img", {src: data.images[j], alt: ""}));
+      else if (data.tokens) button.append(element("div", {class: "excerpt", dir: "auto"}, data.tokens[j].slice(0, 25).join(" ")));
+      button.append(element("span", {class: "name", dir: "auto", title: nameOf(j)}, nameOf(j)), element("span", {class: "number"}, value));
+      list.append(element("li", {}, button));
+    }
+    place.append(element("h3", {}, nameOfMap(which) + (other ? " (dashed: in both lists)" : "")), list);
+  });
+}
+
+function showTable() {
+  const kinds = data.measures.length, kind = document.getElementById("table-kind").value, {values, method, larger} = data.table;
+  const rowMeasure = Number(document.getElementById("table-rows").value), columnMeasure = Number(document.getElementById("table-columns").value);
+  document.querySelectorAll(".by-layer").forEach((node) => { node.hidden = kind !== "layers"; });
+  const sides = kind === "layers"
+    ? [rowMeasure, columnMeasure].map((measure) => data.layers.map((layer, k) => [layer.name, {layer: k, measure}]))
+    : [0, 1].map(() => data.measures.map((measure, k) => [measure.name, {layer: state.a.layer, measure: k}]));
+  const table = element("table", {}), head = element("tr", {}, element("th", {}));
+  for (const [name] of sides[1]) head.append(element("th", {scope: "col", dir: "auto"}, name));
+  table.append(element("thead", {}, head));
+  const body = element("tbody", {});
+  for (const [name, a] of sides[0]) {
+    const row = element("tr", {}, element("th", {scope: "row", dir: "auto"}, name));
+    for (const [other, b] of sides[1]) {
+      const value = values[a.layer * kinds + a.measure][b.layer * kinds + b.measure], known = value !== null;
+      const shade = known ? colour("cividis", value, 0, 1) : null;
+      const open = state.a.layer === a.layer && state.a.measure === a.measure && state.mode !== "single" && state.b.layer === b.layer && state.b.measure === b.measure;
+      const button = element("button", {type: "button", class: (known ? "" : "hatched") + (open ? " open" : ""), "aria-label": name + " and " + other + ": " + (known ? value.toFixed(3) : "no value") + ", open", onclick: () => openLayers(a, b)}, known ? value.toFixed(2) : "–");
+      if (shade) { button.style.background = css(shade); button.style.color = textOn(shade); }
+      row.append(element("td", {}, button));
+    }
+    body.append(row);
+  }
+  table.append(body);
+  document.getElementById("table").replaceChildren(table);
+  const all = values.flat().filter((value) => value !== null), beyond = all.some((value) => value < 0 || value > 1);
+  document.getElementById("table-note").textContent = method + (larger ? "" : " (smaller is more similar)") + "; colours from 0 to 1" + (beyond ? " (values beyond have the colour of the nearer end)" : "") + ". Click a cell to open both maps.";
+}

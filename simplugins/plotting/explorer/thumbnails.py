@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images of inputs as data URLs, as large as a budget of bytes permits."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simplugins._common import arrays
+from simplugins._common.validation import error_prefix
+
+EDGES = (256, 192, 128, 96, 64, 48, 32, 24)
+"""Longer edges of thumbnails, in pixels, from the best to the smallest."""
+_QUALITY = 88
+
+
+def image_urls(images: Any, count: int, budget: int) -> list[str]:
+    """Return one data URL per image, of the largest size whose total fits the budget.
+
+    Parameters
+    ----------
+    images : array or sequence
+        As for `simplugins.explore`.
+    count : int
+        Number of inputs.
+    budget : int
+        Bytes of all URLs together; the smallest thumbnails may exceed it.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is not one image per input, or an image has no valid shape or values.
+    """
+    sequence = _sequence(images)
+    if len(sequence) != count:
+        raise ValueError(f"images: expected {count} (one per input), got {len(sequence)}")
+    pixels = []
+    for number, image in enumerate(sequence):
+        with error_prefix(f"images: image {number}"):
+            pixels.append(shrunk(read_image(image), EDGES[0]))
+    urls: list[str] = []
+    for edge in EDGES:
+        urls = [_url(shrunk(image, edge)) for image in pixels]
+        if sum(map(len, urls)) <= budget:
+            break
+    return urls
+
+
+def _sequence(images: Any) -> Sequence[Any]:
+    if isinstance(images, list | tuple):
+        return images
+    if isinstance(images, str | os.PathLike):
+        raise TypeError("images: expected one image per input, or their paths, got a single path")
+    array = arrays.small_numpy(images) if not isinstance(images, np.ndarray) else images
+    if array.ndim not in (3, 4):
+        raise ValueError(f"images: expected (N, H, W), (N, H, W, 3) or (N, 3, H, W), got shape {array.shape}")
+    return [*array]
+
+
+def read_image(image: Any) -> NDArray[np.uint8]:
+    """Return an image as (H, W, 3) bytes.
+
+    Parameters
+    ----------
+    image : array, Pillow image, or path
+        (H, W), (H, W, 1), (H, W, 3), (H, W, 4) or (3, H, W): bytes, or numbers from 0 to 1. Transparent pixels are
+        drawn on white.
+
+    Raises
+    ------
+    ValueError
+        If the shape or a value is not valid.
+    """
+    if isinstance(image, str | os.PathLike):
+        from matplotlib.image import imread
+
+        image = imread(os.fspath(image))
+    values = arrays.small_numpy(image)
+    if values.ndim == 3 and values.shape[0] in (1, 3) and values.shape[2] not in (1, 3, 4):
+        values = values.transpose(1, 2, 0)
+    if values.ndim == 2:
+        values = values[:, :, None]
+    if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or 0 in values.shape:
+        raise ValueError(f"expected (H, W), (H, W, 3), (H, W, 4) or (3, H, W), got shape {values.shape}")
+    values = _as_bytes(values)
+    if values.shape[2] == 4:
+        opacity = values[:, :, 3:] / 255
+        values = np.rint(values[:, :, :3] * opacity + 255 * (1 - opacity)).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3)))
+
+
+def _as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype == np.bool_:
+        return values.astype(np.uint8) * np.uint8(255)
+    if values.dtype.kind in "iu" and values.min() >= 0 and values.max() <= 255:
+        return values.astype(np.uint8)
+    if values.dtype.kind == "f" and values.min() >= 0 and values.max() <= 1:  # False for NaN
+        return np.rint(values.astype(np.float64) * 255).astype(np.uint8)
+    raise ValueError(
+        f"expected bytes, or numbers from 0 to 1, got {values.dtype} from {values.min():g} to {values.max():g}: undo "
+        f"the network's normalisation of colours first"
+    )
+
+
+def shrunk(image: NDArray[np.uint8], edge: int) -> NDArray[np.uint8]:
+    """Return an image whose longer edge is at most `edge`, by averaging areas."""
+    height, width = image.shape[:2]
+    scale = min(1.0, edge / max(height, width))
+    if scale == 1.0:
+        return image
+    values = image.astype(np.float64)
+    for axis, size in ((0, height), (1, width)):
+        values = _averaged(values, axis, max(1, round(size * scale)))
+    return np.rint(values).astype(np.uint8)
+
+
+def _averaged(values: NDArray[np.float64], axis: int, size: int) -> NDArray[np.float64]:
+    """Return the means of `size` equal parts of an axis; cells at a border count in proportion."""
+    cumulative = np.insert(np.cumsum(values, axis), 0, 0.0, axis)
+    edges = np.linspace(0, values.shape[axis], size + 1)
+    whole = np.minimum(edges.astype(np.int64), values.shape[axis] - 1)
+    shape = [-1 if dimension == axis else 1 for dimension in range(values.ndim)]
+    sums = cumulative.take(whole, axis) + values.take(whole, axis) * (edges - whole).reshape(shape)
+    means: NDArray[np.float64] = np.diff(sums, axis=axis) * (size / values.shape[axis])
+    return means
+
+
+def _url(image: NDArray[np.uint8]) -> str:
+    from matplotlib.image import imsave
+
+    file = io.BytesIO()
+    imsave(file, image, format="jpeg", pil_kwargs={"quality": _QUALITY})
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
