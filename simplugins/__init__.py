@@ -64,7 +64,8 @@ if TYPE_CHECKING:
     from simplugins.measures.precompilation import Precompilation, precompile
     from simplugins.plotting.explorer.exploring import explore
     from simplugins.recording.recorder import record
-    from simplugins.reporting.model_report import report
+    from simplugins.reporting.model_report import Report, report
+    from simplugins.reporting.training_trajectory import Trajectory
     from simplugins.rsm.archive import load_rsm
     from simplugins.rsm.labelled_matrices import index_labels
     from simplugins.rsm.rsm import RSM
@@ -105,9 +106,11 @@ _MODULES = {
     "PermutationTest": "comparisons.inference",
     "Precompilation": "measures.precompilation",
     "RSM": "rsm.rsm",
+    "Report": "reporting.model_report",
     "Structure": "comparisons.structure",
     "ShareCurve": "compute.share_curves",
     "TopKGreedy": "matching.topk_greedy",
+    "Trajectory": "reporting.training_trajectory",
     "best_shift": "compute.pair_shift",
     "bootstrap_interval": "comparisons.inference",
     "calibrate": "comparisons.null_calibration",
@@ -190,9 +193,11 @@ __all__ = [
     "PartialCorrelation",
     "PermutationTest",
     "Precompilation",
+    "Report",
     "ShareCurve",
     "Structure",
     "TopKGreedy",
+    "Trajectory",
     "__version__",
     "adapter",
     "best_shift",

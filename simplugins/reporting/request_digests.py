@@ -24,7 +24,7 @@ def describe(value: Any) -> str:
     >>> describe("median"), describe(None), describe([1, 2])
     ("'median'", 'None', '[1, 2]')
     >>> describe(np.zeros((2, 3)))
-    'array (2, 3) float64 sha256:88d55b5d6e4d6cf6'
+    'array (2, 3) float64 sha256:17b0761f87b081d5'
     """
     if value is None or isinstance(value, str | int | float | bool | np.number):
         return repr(value)
