@@ -10,7 +10,7 @@ from typing import Any
 from simplugins.activations.labels import check_labels
 from simplugins.plotting.explorer.explored_layers import ExploredLayer
 from simplugins.plotting.explorer.explorer_page import script_json
-from simplugins.plotting.explorer.thumbnails import image_urls
+from simplugins.plotting.explorer.input_images import image_urls
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import simplugins
+from simplugins.plotting.explorer.input_images import read_image, shrunk
 from simplugins.plotting.explorer.pair_selection import nearest, ranked_pairs
-from simplugins.plotting.explorer.thumbnails import read_image, shrunk
 
 TYPES = {"u1": "u1", "u2": "<u2", "u4": "<u4", "f8": "<f8"}
 
