@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The site: ``python -m sphinx -W --keep-going docs docs/_build``."""
+"""The site: ``python -m sphinx -W --keep-going docs build/site``."""
 
 import sys
 import tempfile
@@ -28,14 +28,16 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_design",
 ]
-exclude_patterns = ["_build", "guide.md", "plugin-template", "_inventories", "**/.*"]
+exclude_patterns = ["guide.md", "plugin-template", "_inventories", "**/.*"]
 templates_path = ["_templates"]
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "attrs_inline"]
 myst_heading_anchors = 5
 suppress_warnings = ["myst.header"]  # the reports of benchmarks, which start tables at any level
 
-nb_execution_mode = "force"
+nb_execution_mode = "force"  # every build runs every notebook; while writing: -D nb_execution_mode=cache
+nb_execution_cache_path = str(Path(__file__).parents[1] / "build" / "jupyter_cache")
+nb_execution_in_temp = True
 nb_execution_timeout = 180
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True

@@ -23,7 +23,18 @@ ROOT = Path(__file__).parent.parent
 README, ADAPTERS = ROOT / "README.md", ROOT / "adapters" / "README.md"
 GUIDE, SCALE, COST = (ROOT / "docs" / f"{name}.md" for name in ("guide", "scale", "cost"))
 TOOLS = sorted((ROOT / "docs" / "tools").glob("*.md"))
-PAGES = [README, ADAPTERS, ROOT / "CHANGELOG.md", ROOT / "benchmarks" / "README.md", *ROOT.glob("docs/*.md"), *TOOLS]
+SITE = sorted(
+    path for folder in ("tutorials", "how-to", "explanation", "gallery") for path in ROOT.glob(f"docs/{folder}/*.md")
+)
+PAGES = [
+    README,
+    ADAPTERS,
+    ROOT / "CHANGELOG.md",
+    ROOT / "benchmarks" / "README.md",
+    *ROOT.glob("docs/*.md"),
+    *TOOLS,
+    *SITE,
+]
 
 
 def read(path):
@@ -80,7 +91,7 @@ def test_files_and_extras_in_commands_exist():
 
 
 def simplugins_commands():
-    texts = map(read, (README, GUIDE, SCALE, COST, *TOOLS))
+    texts = map(read, (README, ROOT / "docs" / "index.md", GUIDE, SCALE, COST, *TOOLS))
     lines = (line for text in texts for block in blocks(text, "sh") for line in block.splitlines())
     return [line[line.index("simplugins ") :] for line in lines if re.search(r"(^|/)simplugins ", line)]
 
@@ -141,6 +152,11 @@ def test_code_about_adapters_runs():
     names = run_code(ADAPTERS)
     np.testing.assert_allclose(names["adapter"].to(names["rsm"]), np.sqrt(2))
     np.testing.assert_array_equal(names["again"].values, np.eye(3))
+
+
+def test_readme_and_guide_advise_the_same_number_to_report():
+    advice = read(GUIDE).split("### Which number to report\n\n")[1].split("\n\n")[0]
+    assert advice in read(README)
 
 
 def test_every_tool_has_a_page_in_the_index():

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pages of the site that are kept elsewhere in the repository, where people read them without the site.
 
-The guide is one file, which the site cuts at the headings named in `GUIDE`; the README, the reports of the benchmarks
-and other files become pages as they are. All are written to folders that Git ignores. Links between files of the
+The guide is one file, which the site cuts at its headings; the README, the reports of the benchmarks and other files
+become pages as they are. All are written to folders that Git ignores. Links between files of the
 repository are rewritten to links between pages of the site.
 """
 
@@ -18,34 +18,18 @@ ROOT = DOCS.parent
 FOLDERS = ("guide", "reports", "api")
 """Folders of docs that hold generated pages only."""
 
-GUIDE = (
-    "From responses to an RSM",
-    "Activations",
+SUBSECTIONS = (
     "Centring and normalisation",
-    "Sets of different sizes",
-    "The RBF bandwidth",
-    "Exactness",
-    "Approximate matchings",
-    "Certificates",
-    "Partial matching",
-    "Controls",
-    "RSMs",
-    "On a GPU",
-    "Recording a Torch model",
-    "Comparing networks",
+    "Which number to report",
+    "Methods",
     "Nearest neighbours",
     "Tests and intervals",
     "Calibrated numbers",
     "Yardsticks",
     "Content and location",
     "Models against a target",
-    "Evaluating an RSM",
-    "Searching a large gallery",
-    "Other tools",
-    "Plugins of your own",
-    "Glossary",
 )
-"""Headings of the guide at which a page of the site begins; all others stay within the page before them."""
+"""Headings of the third level at which a page of the site begins, as at all headings of the second level."""
 
 WHOLE = {
     "README.md": "guide/readme",
@@ -71,11 +55,10 @@ def guide_pages(text: str) -> dict[str, str]:
     for line in text.splitlines():
         fenced ^= line.startswith("```")
         heading = None if fenced else re.match(r"(#+) (.*)", line)
-        if heading and heading[2] in GUIDE:
+        if heading and (heading[1] == "##" or heading[2] in SUBSECTIONS):
             lines, depth = pages.setdefault(slug(heading[2]), []), len(heading[1])
         lines.append(line[depth - 1 :] if heading else line)
-    missing = {slug(heading) for heading in GUIDE} - set(pages)
-    if missing:
+    if missing := {slug(heading) for heading in SUBSECTIONS} - set(pages):
         raise ValueError(f"docs/guide.md has no headings {sorted(missing)}, at which pages of the site should begin")
     return {name: "\n".join(lines) + "\n" for name, lines in pages.items()}
 
@@ -115,6 +98,8 @@ class Repository:
 
     def rewritten(self, page: str, text: str) -> str:
         """Return the text of a page with the links of the site."""
+        if page == "how-to/index" and (further := self._further()):
+            text += "\n".join(["", "```{toctree}", ":maxdepth: 1", ":caption: More", "", *further, "```", ""])
         source = self.sources.get(page, f"docs/{page}.md")
         parts = re.split(r"(^```.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)
 
@@ -123,6 +108,12 @@ class Repository:
 
         relative = r"\]\((?![a-z]+:|/)([^()\s]+)\)"
         return "".join(part if part.startswith("```") else re.sub(relative, link, part) for part in parts)
+
+    def _further(self) -> list[str]:
+        """Return the pages of the guide that no table of contents has yet."""
+        contents = [DOCS / folder / "index.md" for folder in ("how-to", "explanation", "tutorials")]
+        listed = {line.strip() for path in contents for line in path.read_text(encoding="utf-8").splitlines()}
+        return [f"../guide/{name}" for name in self.guide if f"../guide/{name}" not in listed]
 
     def target(self, source: str, target: str) -> str:
         """Return the link of the site for a relative link in a file of the repository."""
