@@ -27,7 +27,7 @@ def aligned_products_on_all(
     matcher: Matcher,
     *,
     devices: Sequence[Device],
-    precision: Precision = "float32",
+    precision: Precision | None = None,
     certify: bool = False,
     progress: bool | str = False,
 ) -> TileResult:

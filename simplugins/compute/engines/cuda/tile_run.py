@@ -51,9 +51,9 @@ _IN_FLIGHT = 2
 _COPIES = {"float32": 1, "tf32": 3, "float16x3": 4, "float64": 1}
 """Memory of a block's vectors and operands, as a multiple of the vectors' memory."""
 
-_ROUNDING = {"float32": 2.0**-21, "tf32": 2.0**-9, "float16x3": 2.0**-20, "float64": 2.0**-45}
-_TENSOR_CORES = {"tf32": 1 / 8, "float16x3": 3 / 16}
-"""Number of additions per channel in which a tensor core truncates a sum to float32."""
+_ROUNDING = {"float32": 2.0**-21, "tf32": 2.0**-9, "float16x3": 2.0**-21, "float64": 2.0**-45}
+_TENSOR_CORES = {"tf32": 1 / 8}
+"""Number of additions per channel in which a tensor core truncates a large sum to float32."""
 
 
 def rounding_of(precision: Precision, channels: int) -> float:
