@@ -76,6 +76,6 @@ def _three_parts(vectors: Any, *, columns: bool) -> Any:
 def _grids(vectors: Any) -> Any:
     """Return the step of each vector's grid, (T, 1)."""
     xp = arrays.namespace(vectors)
-    norms = xp.sqrt(xp.square(vectors).sum(1, keepdims=True))
+    norms = xp.sqrt(xp.square(vectors).sum(1))
     exponents = xp.maximum(xp.frexp(norms * np.float32(_SLACK))[1], _LEAST_EXPONENT)
-    return xp.ldexp(xp.ones_like(norms), exponents - _GRID_BITS)
+    return xp.ldexp(xp.ones_like(norms), exponents - _GRID_BITS)[:, None]
