@@ -27,7 +27,7 @@ LAYERS = {"block15": 12, "block10": 8, "block4": 4}
 """Number of inputs of each layer, all pairs of which are compared."""
 
 UNEVEN = np.float32(1.1)
-"""The layers are stored as float16, which two of the precisions represent exactly; division by this prevents that."""
+"""The layers are stored as float16, which float16x3 represents exactly; division by this prevents that."""
 
 
 def largest_error(sets: NDArray[np.float32], precision: str) -> float:

@@ -41,7 +41,7 @@ class MatchedPairs:
     certify : bool
     engine : {"auto", "cpu", "cuda", "cuda:all"}
         "auto" is resolved on the machine that computes a tile.
-    precision : {"float32", "float16x3", "tf32"} or None
+    precision : {"float32", "float16x3"} or None
         Precision of the affinities of float32 activations, on a GPU.
     """
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from emulation.compiler import load
-from emulation.tensor_cores import TERMS, tensor_core_product
+from emulation.tensor_cores import tensor_core_product
 
 GUARD = np.tile(np.array([0xA5, 0xA5, 0xF5, 0xFF], np.uint8), 16)
 """Bytes before and after each array: NaN if read as numbers, and unlikely to be written by a CUDA kernel."""
@@ -100,10 +100,10 @@ class EmulatedDevice:
 
     def multiply(self, rows: NDArray[Any], columns: NDArray[Any], out: NDArray[Any], precision: str) -> None:
         """Write the inner products of all rows and all columns, summed in the type of `out` or as tensor cores do."""
-        if precision not in ("float32", "float64", "float16x3", "tf32"):
+        if precision not in ("float32", "float64", "float16x3"):
             raise ValueError(f"unknown precision {precision!r}")
-        if precision in TERMS:
-            tensor_core_product(rows.astype(np.float32), columns.astype(np.float32), out, TERMS[precision])
+        if precision == "float16x3":
+            tensor_core_product(rows.astype(np.float32), columns.astype(np.float32), out)
             return
         np.matmul(rows.astype(out.dtype, copy=False), columns.astype(out.dtype, copy=False).T, out=out)
 

@@ -9,8 +9,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-TERMS = {"float16x3": 16, "tf32": 8}
-"""Number of products that are added at once, by the precision of the factors."""
+_TERMS = 16
+"""Number of products that are added at once."""
 
 _BITS = 24
 _GUARD_BITS = 2
@@ -24,26 +24,25 @@ def cut(number: float) -> float:
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def tensor_core_product(
-    rows: NDArray[np.float32], columns: NDArray[np.float32], out: NDArray[np.float32], terms: int
-) -> None:
+def tensor_core_product(rows: NDArray[np.float32], columns: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     """Write the inner products of rows and columns.
 
-    Each step adds `terms` products to the sum so far: all are aligned to the largest and cut to 24 + 2 bits, and the
+    Each step adds 16 products to the sum so far: all are aligned to the largest and cut to 24 + 2 bits, and the
     new sum is cut to 24.
     """
     for i in range(len(rows)):
         for j in range(len(columns)):
             total = 0.0
-            for start in range(0, rows.shape[1], terms):
-                stop = min(start + terms, rows.shape[1])
+            for start in range(0, rows.shape[1], _TERMS):
+                stop = min(start + _TERMS, rows.shape[1])
                 largest = abs(total)
                 for k in range(start, stop):
                     largest = max(largest, abs(np.float64(rows[i, k]) * np.float64(columns[j, k])))
                 if largest > 0:
                     unit = math.ldexp(1.0, math.frexp(largest)[1] - _BITS - _GUARD_BITS)
-                    units = np.trunc(total / unit)
+                    scale = 1 / unit
+                    units = np.trunc(total * scale)
                     for k in range(start, stop):
-                        units += np.trunc(np.float64(rows[i, k]) * np.float64(columns[j, k]) / unit)
+                        units += np.trunc(np.float64(rows[i, k]) * np.float64(columns[j, k]) * scale)
                     total = cut(units * unit)
             out[i, j] = total

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Accuracy of products of 16-bit and TF32 factors."""
+"""Accuracy of products of 16-bit factors."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from emulation.device import EmulatedDevice
-from emulation.tensor_cores import TERMS, tensor_core_product
+from emulation.tensor_cores import tensor_core_product
 
 from simplugins.compute.engines.cuda.operands import default_precision, operand
 
@@ -19,7 +19,7 @@ def product(rows, columns, precision):
 
 @pytest.mark.parametrize(
     ("precision", "least", "most"),
-    [("float64", 0, 1e-15), ("float32", 0, 1e-15), ("float16x3", 1e-10, 2e-7), ("tf32", 1e-5, 5e-4)],
+    [("float64", 0, 1e-15), ("float32", 0, 1e-15), ("float16x3", 1e-10, 2e-7)],
 )
 @pytest.mark.parametrize("rectified", [False, True])
 def test_rounding_of_factors_is_within_the_stated_bounds(precision, least, most, rectified):
@@ -34,7 +34,7 @@ def test_rounding_of_factors_is_within_the_stated_bounds(precision, least, most,
 
 def on_tensor_cores(rows, columns):
     out = np.empty((len(rows), len(columns)), np.float32)
-    tensor_core_product(rows.astype(np.float32), columns.astype(np.float32), out, TERMS["float16x3"])
+    tensor_core_product(rows.astype(np.float32), columns.astype(np.float32), out)
     return out
 
 
@@ -103,11 +103,3 @@ def test_the_default_is_faster_and_as_accurate():
     assert [default_precision(device, channels) for channels in (1, 31, 32, 768)] == ["float32"] * 2 + ["float16x3"] * 2
     device.tensor_cores = False
     assert default_precision(device, 768) == "float32"
-
-
-def test_tf32_rounds_to_nearest_with_ties_to_even():
-    ulp = 2.0**-10
-    values = np.array([[1 + ulp / 2], [1 + ulp * 3 / 2], [1 + ulp * 0.75], [-1 - ulp / 4], [0], [-3e38]], np.float32)
-    rounded = operand(values, "tf32", columns=False)
-    np.testing.assert_array_equal(rounded[:5, 0], [1, 1 + 2 * ulp, 1 + ulp, -1, 0])
-    assert rounded[5, 0] == pytest.approx(-3e38, rel=ulp)

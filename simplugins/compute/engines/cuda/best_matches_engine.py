@@ -17,7 +17,7 @@ from simplugins.compute.engines.cuda.device_blocks import scales_of
 from simplugins.compute.engines.cuda.operands import default_precision
 from simplugins.compute.engines.cuda.pair_problems import Part
 from simplugins.compute.engines.cuda.pair_results import Tile
-from simplugins.compute.engines.cuda.tile_run import TileRun, rounding_of
+from simplugins.compute.engines.cuda.tile_run import ROUNDING, TileRun
 from simplugins.compute.job import TileResult
 
 
@@ -56,7 +56,7 @@ def best_matches(
     with device:
         run = _Run(x, other, best, device=device, symmetric=y is None and best.both, precision=precision)
         run.run(progress)
-        rounding = rounding_of(run.precision, x.channels)
+        rounding = ROUNDING[run.precision]
         result = run.result(rounding, keep=False)
     return best.result(
         result.values,

@@ -20,7 +20,7 @@ from simplugins.compute.engines.cuda.operands import default_precision
 from simplugins.compute.engines.cuda.pair_problems import Part, TilePairs, parts_of
 from simplugins.compute.engines.cuda.pair_results import Tile
 from simplugins.compute.engines.cuda.tasks import check_matcher, floor_of, largest_number
-from simplugins.compute.engines.cuda.tile_run import TileRun, rounding_of
+from simplugins.compute.engines.cuda.tile_run import ROUNDING, TileRun
 from simplugins.compute.job import TileResult, check_pair
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.norm_windows import norm_windows
@@ -48,7 +48,7 @@ def aligned_products(
         As for `simplugins.compute.engines.cpu.aligned_products`. The matcher must have a CUDA kernel or be
         positionwise, and inputs have at most `programs.LARGEST` positions.
     device : Device
-    precision : {"float32", "float16x3", "tf32"}, optional
+    precision : {"float32", "float16x3"}, optional
         Precision of the affinities of float32 activations; those of float64 activations are computed in float64. By
         default "float16x3" where it is faster than "float32", which is equally accurate.
     keep : bool
@@ -139,7 +139,7 @@ class Run(TileRun):
     @property
     def rounding(self) -> float:
         """Bound on the rounding error of the results; see `TileResult`."""
-        return rounding_of(self.metadata["precision"], self.sides[0].channels)
+        return ROUNDING[self.metadata["precision"]]
 
     def start(self, tile: Tile) -> Callable[[], bool]:
         """Start a tile; return a function that waits for it, and returns False if it must be computed in float64."""

@@ -10,9 +10,6 @@ import numpy as np
 from simplugins._common import arrays
 from simplugins.compute.engines.cuda.device import Device, Precision
 
-_TRUNCATED_BITS = 13
-"""Mantissa bits of float32 that TF32 lacks."""
-
 _GRID_BITS = 12
 """Vectors are less than 2^12 steps of their grid long, so that sums of products of whole steps fit 24 bits."""
 
@@ -45,15 +42,9 @@ def operand(vectors: Any, precision: Precision, *, columns: bool) -> Any:
     off by at most 2^-22 of its vectors' norms from truncating the total and, depending on how remainders align,
     sqrt(C + 12) 2^-22 from rounding them to float16; in practice by about 2^-23, at any C. Vectors should be scaled to
     norms between 1 and 2^15.
-
-    For "tf32", numbers are rounded to nearest, ties to even, because some GPUs would truncate them.
     """
     if precision == "float64":
         return vectors.astype(np.float64, copy=False)
-    if precision == "tf32":
-        bits = vectors.view(np.uint32)
-        half = (bits >> _TRUNCATED_BITS & 1) + ((1 << (_TRUNCATED_BITS - 1)) - 1)
-        return ((bits + half) & (2**32 - (1 << _TRUNCATED_BITS))).view(np.float32)
     if precision == "float16x3":
         return _three_parts(vectors, columns=columns)
     return vectors
