@@ -103,7 +103,7 @@ class EmulatedDevice:
         if precision not in ("float32", "float64", "float16x3"):
             raise ValueError(f"unknown precision {precision!r}")
         if precision == "float16x3":
-            tensor_core_product(rows.astype(np.float32), columns.astype(np.float32), out)
+            tensor_core_product(rows, columns, out)
             return
         np.matmul(rows.astype(out.dtype, copy=False), columns.astype(out.dtype, copy=False).T, out=out)
 

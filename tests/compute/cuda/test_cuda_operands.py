@@ -34,7 +34,7 @@ def test_rounding_of_factors_is_within_the_stated_bounds(precision, least, most,
 
 def on_tensor_cores(rows, columns):
     out = np.empty((len(rows), len(columns)), np.float32)
-    tensor_core_product(rows.astype(np.float32), columns.astype(np.float32), out)
+    tensor_core_product(rows, columns, out)
     return out
 
 
