@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure the accuracy of the GPU engine's precisions on the CPU: ``python benchmarks/precision.py``.
 
-Factors are rounded as the GPU engine rounds them, and multiplied and accumulated in float32. The additional error of a
-GPU's tensor cores, which truncate sums where float32 rounds them, is not included.
+Factors are rounded as the GPU engine rounds them, and multiplied in float32, or as the emulator of the tests multiplies
+them: like the tensor cores of Hopper, which truncate sums where float32 rounds them.
 """
 
 from __future__ import annotations
 
 import itertools
+import sys
+from pathlib import Path
 
 import numpy as np
 from inputs import load_layer
 from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from emulation.device import EmulatedDevice
 
 from simplugins.compute.engines import PRECISIONS
 from simplugins.compute.engines.cuda.operands import operand
@@ -21,16 +27,17 @@ LAYERS = {"block15": 12, "block10": 8, "block4": 4}
 """Number of inputs of each layer, all pairs of which are compared."""
 
 UNEVEN = np.float32(1.1)
-"""The layers are stored as float16, which two of the precisions represent exactly; division by this prevents that."""
+"""The layers are stored as float16, which float16x3 represents exactly; division by this prevents that."""
 
 
 def largest_error(sets: NDArray[np.float32], precision: str) -> float:
     """Return the largest error of an aligned inner product, relative to the mean of the two squared norms."""
-    errors = []
+    errors, device = [], EmulatedDevice()
     for x, y in itertools.combinations(sets, 2):
         exact = x.astype(np.float64) @ y.T.astype(np.float64)
         factors = operand(x, precision, columns=False), operand(y, precision, columns=True)
-        affinity = factors[0].astype(np.float32) @ factors[1].astype(np.float32).T
+        affinity = device.empty((len(x), len(y)), np.float32)
+        device.multiply(device.upload(factors[0]), device.upload(factors[1]), affinity, precision)
         rows = np.arange(len(x))
         value = affinity[rows, Optimal().match(affinity)].sum(dtype=np.float64)
         optimum = exact[rows, Optimal().match(exact)].sum()

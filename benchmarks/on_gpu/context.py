@@ -50,7 +50,7 @@ class Context:
         return self.results.get(Step(kind, case, option).name)
 
 
-def match_on_gpu(gpu: Gpu, vectors: Any, precision: Precision = "float32") -> TileResult:
+def match_on_gpu(gpu: Gpu, vectors: Any, precision: Precision | None = None) -> TileResult:
     """Match all pairs optimally, from an array of activations to the matrix."""
     return engine.aligned_products(
         Activations.from_array(vectors), None, Optimal(), device=gpu.device, precision=precision

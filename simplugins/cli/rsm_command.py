@@ -67,7 +67,7 @@ _OtherMask = Annotated[Path | None, typer.Option(help="Mask of the other inputs.
 _OtherMaskKey = Annotated[str | None, typer.Option(help="Name of the array in the file of the other mask.")]
 _File = tuple[Path | None, str | None]
 _Sigma = Annotated[str, typer.Option(help="Bandwidth of the RBF kernel: median, or a number.")]
-_Precision = Annotated[str | None, typer.Option(help="On a GPU: float32, float16x3 or tf32.")]
+_Precision = Annotated[str | None, typer.Option(help="On a GPU: float32 or float16x3.")]
 _Subset = Annotated[int | None, typer.Option(help="Use only N inputs, drawn at random.", min=2)]
 _Seed = Annotated[int, typer.Option(help="Seed of the random draw.")]
 _Store = Annotated[Path | None, typer.Option(help=_STORE_HELP)]

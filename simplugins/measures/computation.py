@@ -118,9 +118,9 @@ def compute_rsm(
         Where affinities and matchings are computed: on the CPU, on a GPU through CuPy, or on all GPUs of this machine.
         "auto" uses a GPU if CuPy finds one and the matching has a GPU implementation. Torch and CuPy arrays on a GPU
         are used in place.
-    precision : {"float32", "float16x3", "tf32"}, optional
-        How a GPU computes the affinities of float32 activations: in float32 (the default), as three float16 products,
-        which is about as accurate, or rounded to 11 bits.
+    precision : {"float32", "float16x3"}, optional
+        How a GPU computes the affinities of float32 activations: in float32, or as three float16 products on tensor
+        cores, which are as accurate. By default whichever is faster.
     threads : int, optional
         CPU threads; by default one per core that this process may use, and one per task with `scheduler`.
     subset : int or sequence of int, optional

@@ -80,8 +80,7 @@ class BestMatches:
         from simplugins.compute.engines.cuda.cupy_device import CupyDevice
 
         device = CupyDevice(x.gpu if x.gpu is not None or y is None else y.gpu)
-        precision = self.precision or "float32"
-        return best_matches_on_gpu(x, y, self.best, device=device, precision=precision, progress=progress)
+        return best_matches_on_gpu(x, y, self.best, device=device, precision=self.precision, progress=progress)
 
     def warm_up(self) -> None:
         """Compare a pair of single positions."""

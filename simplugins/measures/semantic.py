@@ -41,7 +41,7 @@ class MatchedPairs:
     certify : bool
     engine : {"auto", "cpu", "cuda", "cuda:all"}
         "auto" is resolved on the machine that computes a tile.
-    precision : {"float32", "float16x3", "tf32"} or None
+    precision : {"float32", "float16x3"} or None
         Precision of the affinities of float32 activations, on a GPU.
     """
 
@@ -82,7 +82,7 @@ class MatchedPairs:
             if isinstance(self.matcher, Auction):
                 _warn_of_tolerance(result, x, y, self.matcher.tolerance)
             return result
-        options: Any = {"precision": self.precision or "float32", "certify": self.certify, "progress": progress}
+        options: Any = {"precision": self.precision, "certify": self.certify, "progress": progress}
         if engine == "cuda:all":
             from simplugins.compute.engines.cuda.cupy_device import all_devices
             from simplugins.compute.engines.cuda.several_devices import aligned_products_on_all

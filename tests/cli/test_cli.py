@@ -270,7 +270,7 @@ def test_masks_come_from_files(tmp_path, run):
 
 def test_unusable_engines_are_one_line(folder, monkeypatch, run):
     monkeypatch.setattr(gpu, "why_unusable", lambda: "CuPy finds no GPU")
-    for option, value in (("--engine", "cuda"), ("--precision", "tf32")):
+    for option, value in (("--engine", "cuda"), ("--precision", "float16x3")):
         result = run("rsm", folder / "maps.npy", "-o", folder / "rsm.npz", option, value, "--quiet")
         assert result.exit_code == 2
         assert re.fullmatch(f"error: .*'{value}'.*\n", result.stderr)

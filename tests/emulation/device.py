@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from emulation.compiler import load
+from emulation.tensor_cores import tensor_core_product
 
 GUARD = np.tile(np.array([0xA5, 0xA5, 0xF5, 0xFF], np.uint8), 16)
 """Bytes before and after each array: NaN if read as numbers, and unlikely to be written by a CUDA kernel."""
@@ -40,6 +41,7 @@ class EmulatedDevice:
     multiprocessors = 4
     shared_bytes = 227 * 1024
     block_threads = 1024
+    tensor_cores = True
 
     def __init__(self, *, seed: int = 0, memory: int = 2**30, arch: int = 900, checked: bool = False) -> None:
         self.seed = seed
@@ -97,9 +99,12 @@ class EmulatedDevice:
         into[...] = self.download(array)()
 
     def multiply(self, rows: NDArray[Any], columns: NDArray[Any], out: NDArray[Any], precision: str) -> None:
-        """Write the inner products of all rows and all columns, summed in the type of `out`."""
-        if precision not in ("float32", "float64", "float16x3", "tf32"):
+        """Write the inner products of all rows and all columns, summed in the type of `out` or as tensor cores do."""
+        if precision not in ("float32", "float64", "float16x3"):
             raise ValueError(f"unknown precision {precision!r}")
+        if precision == "float16x3":
+            tensor_core_product(rows, columns, out)
+            return
         np.matmul(rows.astype(out.dtype, copy=False), columns.astype(out.dtype, copy=False).T, out=out)
 
     def sum_squares(

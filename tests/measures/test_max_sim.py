@@ -200,8 +200,8 @@ def test_options_that_do_not_apply_are_refused():
         compute_rsm(x, "max-sim-linear", measure_options={"directon": "both"})
     with pytest.raises(ValueError, match="5 and 2"):
         compute_rsm(x, "max-sim-linear", other=x[..., :2])
-    with pytest.raises(ValueError, match="precision='tf32'"):
-        compute_rsm(x.astype(np.float32), "max-sim-linear", precision="tf32", engine="cpu")
+    with pytest.raises(ValueError, match="precision='float16x3'"):
+        compute_rsm(x.astype(np.float32), "max-sim-linear", precision="float16x3", engine="cpu")
 
 
 def test_rounding_that_hides_distances_is_warned_of():

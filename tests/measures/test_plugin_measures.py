@@ -173,7 +173,7 @@ def test_semantic_measures_declare_the_effects_of_their_matching():
         {"matching_options": {"window": 4}},
         {"certify": True},
         {"sigma": 2.0},
-        {"precision": "tf32"},
+        {"precision": "float16x3"},
     ],
     ids=str,
 )

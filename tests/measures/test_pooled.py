@@ -330,7 +330,7 @@ def test_a_fixed_bandwidth_depends_on_the_scale():
 
 @pytest.mark.parametrize(
     "options",
-    [{"matching": "greedy"}, {"certify": True}, {"precision": "tf32"}, {"matching_options": {"k": 3}}],
+    [{"matching": "greedy"}, {"certify": True}, {"precision": "float16x3"}, {"matching_options": {"k": 3}}],
     ids=str,
 )
 def test_options_of_matchings_do_not_apply(maps, options):

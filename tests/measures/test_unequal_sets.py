@@ -171,7 +171,7 @@ def pooled(x, y):
         (pooled, {"normalize": "mass"}, "mass.*pooled"),
         ("semantic-cosine", {"normalize": "mass", "matching": "greedy"}, "mass.*greedy"),
         ("semantic-cosine", {"normalize": "mass", "matching": "identity"}, "size|positions"),
-        ("semantic-cosine", {"normalize": "matched", "precision": "tf32"}, "tf32"),
+        ("semantic-cosine", {"normalize": "matched", "precision": "float16x3"}, "float16x3"),
     ],
 )
 def test_options_that_do_not_apply_raise(sets, measure, options, named):

@@ -11,7 +11,7 @@ from simplugins.activations.activations import Activations
 from simplugins.matching.matcher import Matcher
 
 ENGINES = ("auto", "cpu", "cuda", "cuda:all")
-PRECISIONS = ("float32", "float16x3", "tf32")
+PRECISIONS = ("float32", "float16x3")
 
 
 def check_engine(engine: str, precision: str | None = None) -> None:

@@ -177,10 +177,8 @@ def test_pairs_with_loose_float32_bounds_are_solved_in_float64(device, monkeypat
     assert products.gap.max() <= 1e-12
 
 
-@pytest.mark.parametrize(("precision", "error"), [("float32", 1e-7), ("float16x3", 2e-7), ("tf32", 2e-5)])
+@pytest.mark.parametrize(("precision", "error"), [("float32", 1e-7), ("float16x3", 2e-7)])
 def test_precisions_are_within_their_stated_errors(device, layers, precision, error):
-    if precision == "float16x3" and not isinstance(device, EmulatedDevice):
-        error = 2e-6  # tensor cores truncate their sums
     sets = (concept_vectors(layers["block15"][:6]) / 1.1).astype(
         np.float32
     )  # undoes the coarseness of the stored float16
@@ -352,8 +350,8 @@ def test_a_missing_gpu_raises_an_error_with_the_extra_to_install(monkeypatch):
 
 def test_precision_requires_a_gpu_and_float32():
     x = Activations.from_array(np.eye(3, dtype=np.float32))
-    with pytest.raises(ValueError, match="precision='tf32' needs engine='cuda'"):
-        by_engine(x, None, Optimal(), engine="cpu", precision="tf32")
+    with pytest.raises(ValueError, match="precision='float16x3' needs engine='cuda'"):
+        by_engine(x, None, Optimal(), engine="cpu", precision="float16x3")
     with pytest.raises(ValueError, match="precision='float32' is for float32 activations"):
         by_engine(Activations.from_array(np.eye(3)), None, Optimal(), precision="float32")
     assert by_engine(x, None, Optimal(), engine="cpu", precision="float32").metadata["precision"] == "float32"

@@ -235,13 +235,17 @@ class TestMemory:
         assert device.upload(array) is array
 
 
-def test_products_are_added_up_in_the_type_of_the_result():
+def test_products_are_added_up_as_tensor_cores_do():
     rng = np.random.default_rng(0)
     rows, columns = rng.normal(size=(20, 64)).astype(np.float16), rng.normal(size=(30, 64)).astype(np.float16)
     device = EmulatedDevice()
     out = device.empty((20, 30), np.float32)
     device.multiply(device.upload(rows), device.upload(columns), out, "float16x3")
     np.testing.assert_allclose(out, rows.astype(np.float64) @ columns.T.astype(np.float64), atol=1e-5)
+    large, small = np.array([[2.0**24, *np.ones(15), 0.5]]), np.ones((1, 17))  # adds 7, 8 and a half
+    out = device.empty((1, 1), np.float32)
+    device.multiply(device.upload(large.astype(np.float32)), device.upload(small.astype(np.float32)), out, "float16x3")
+    assert out[0, 0] == 2.0**24 + 14
     with pytest.raises(ValueError, match="unknown precision 'bfloat16'"):
         device.multiply(out, out, out, "bfloat16")
 
@@ -250,9 +254,9 @@ class TestLateDevice:
     def test_work_is_done_when_it_is_waited_for(self):
         device = LateDevice()
         out, one, zero = device.empty((2, 2), np.float32), device.upload(np.eye(2)), device.upload(np.zeros((2, 2)))
-        device.multiply(one, one, out, "tf32")
+        device.multiply(one, one, out, "float32")
         fetch = device.download(out)
-        device.multiply(zero, one, out, "tf32")
+        device.multiply(zero, one, out, "float32")
         assert np.isnan(out).all()
         np.testing.assert_array_equal(fetch(), np.eye(2))
         device.release()
@@ -263,7 +267,7 @@ class TestLateDevice:
         device = LateDevice()
         out, ones = device.empty((2, 2), np.float32), device.upload(np.ones((2, 2), np.float32))
         factor = device.upload(np.ones((2, 2), np.float32))
-        device.multiply(factor[:], ones, out, "tf32")
+        device.multiply(factor[:], ones, out, "float32")
         fetch = device.download(out)
         del factor
         if retired:

@@ -25,7 +25,7 @@ def test_all_steps_of_the_gpu_benchmark_succeed(tmp_path):
     assert list(dict.fromkeys(name.partition(":")[0] for name in ended)) == KINDS
     assert {state for name, state in ended.items() if not name.startswith("peer")} == {"done"}, done.stderr
     assert "failed" not in ended.values(), done.stderr
-    assert all(len(bounds) == 4 for bounds in run["bounds"].values())  # three precisions of affinities, and matching
+    assert all(len(bounds) == 3 for bounds in run["bounds"].values())  # two precisions of affinities, and matching
     assert all(outcome["found"]["equal"] for name, outcome in run["steps"].items() if name.startswith("several"))
     table = (tmp_path / "emulated.md").read_text("utf-8")
     assert "all times are meaningless" in table

@@ -85,7 +85,7 @@ def test_thresholds_refuse_a_precision_that_scales_inputs():
     x = Activations.from_array(np.ones((3, 4, 2), np.float32))
     with pytest.raises(ValueError, match="float16x3"):
         engine.aligned_products(x, None, Partial(threshold=1), device=EmulatedDevice(), precision="float16x3")
-    values = engine.aligned_products(x, None, Partial(threshold=1), device=EmulatedDevice(), precision="tf32").values
+    values = engine.aligned_products(x, None, Partial(threshold=1), device=EmulatedDevice(), precision="float32").values
     np.testing.assert_array_equal(values, 8)
 
 

@@ -14,9 +14,10 @@ from simplugins.compute.best_affinities import BestAffinities
 from simplugins.compute.engines.cuda import reductions
 from simplugins.compute.engines.cuda.device import Device, Precision
 from simplugins.compute.engines.cuda.device_blocks import scales_of
+from simplugins.compute.engines.cuda.operands import default_precision
 from simplugins.compute.engines.cuda.pair_problems import Part
 from simplugins.compute.engines.cuda.pair_results import Tile
-from simplugins.compute.engines.cuda.tile_run import TileRun, rounding_of
+from simplugins.compute.engines.cuda.tile_run import ROUNDING, TileRun
 from simplugins.compute.job import TileResult
 
 
@@ -26,7 +27,7 @@ def best_matches(
     best: BestAffinities,
     *,
     device: Device,
-    precision: Precision = "float32",
+    precision: Precision | None = None,
     progress: bool | str = False,
 ) -> TileResult:
     """Compute the values of all pairs of inputs from each position's best match, on a GPU.
@@ -51,10 +52,11 @@ def best_matches(
         If even a single pair of inputs does not fit the free memory of the GPU.
     """
     other = x if y is None else y
+    precision = precision or default_precision(device, x.channels)
     with device:
         run = _Run(x, other, best, device=device, symmetric=y is None and best.both, precision=precision)
         run.run(progress)
-        rounding = rounding_of(run.precision, x.channels)
+        rounding = ROUNDING[run.precision]
         result = run.result(rounding, keep=False)
     return best.result(
         result.values,

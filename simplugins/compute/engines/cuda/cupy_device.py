@@ -20,6 +20,9 @@ from simplugins.compute.engines.cuda.transfers import transfers_of
 _ALLOCATION_FAILED = {"CUDARuntimeError": 2, "CUDADriverError": 2, "CUBLASError": 3}
 """Status codes of out-of-memory errors of the libraries that CuPy uses."""
 
+_FAST_TENSOR_CORES = {(7, 0), (7, 5), (8, 0), (9, 0), (10, 0), (10, 3)}
+"""Compute capabilities of GPUs whose tensor cores are more than three times as fast as their float32 units."""
+
 KEPT_SHARE = 1 / 8
 """Share of the device's memory that CuPy's pool may keep for later calls."""
 
@@ -44,6 +47,7 @@ class CupyDevice:
         self.name = properties["name"].decode()
         self.multiprocessors = int(properties["multiProcessorCount"])
         self.shared_bytes = int(properties["sharedMemPerBlockOptin"])
+        self.tensor_cores = (int(properties["major"]), int(properties["minor"])) in _FAST_TENSOR_CORES
         with self._device:
             self._stream = _torch_stream(cupy, self.ordinal) or cupy.cuda.get_current_stream()
             self._transfers = transfers_of(self.ordinal)
@@ -152,7 +156,6 @@ class CupyDevice:
         factor, product, compute = {
             "float16x3": (runtime.CUDA_R_16F, runtime.CUDA_R_32F, cublas.CUBLAS_COMPUTE_32F),
             "float32": (runtime.CUDA_R_32F, runtime.CUDA_R_32F, cublas.CUBLAS_COMPUTE_32F),
-            "tf32": (runtime.CUDA_R_32F, runtime.CUDA_R_32F, cublas.CUBLAS_COMPUTE_32F_FAST_TF32),
             "float64": (runtime.CUDA_R_64F, runtime.CUDA_R_64F, cublas.CUBLAS_COMPUTE_64F),
         }[precision]
         scalar = np.float64 if precision == "float64" else np.float32

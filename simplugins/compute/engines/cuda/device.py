@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Precision = str
-"""How affinities are computed: "float32", "float16x3", "tf32" or "float64".
+"""How affinities are computed: "float32", "float16x3" or "float64".
 
-"float16x3" splits each number into two 16-bit numbers, and sums three products of these in float32; vectors are scaled
-so that their entries are around 1. "tf32" rounds factors to 11 significant bits. Both run on tensor cores, which sum
-with fewer guard bits than float32."""
+"float16x3" splits each number into two 16-bit numbers, and sums three products of these on tensor cores, which truncate
+sums where float32 rounds them; such that nothing more is lost than in float32 (see `operands.operand`). Vectors are
+scaled to fit 16 bits."""
 
 
 class DeviceMemoryError(MemoryError):
@@ -47,6 +47,8 @@ class Device(Protocol):
     multiprocessors: int
     shared_bytes: int
     """Maximum shared memory per block, static and dynamic."""
+    tensor_cores: bool
+    """Whether three products of float16 numbers are faster than one of float32 numbers."""
 
     def __enter__(self) -> Self:
         """Make this the current device."""

@@ -18,6 +18,9 @@ from simplugins.activations.blocks import Block
 from simplugins.compute.engines.cuda.device import Device, Precision
 from simplugins.compute.engines.cuda.operands import operand
 
+_NORM_POWER = 14
+"""Inputs are scaled to norms of about two to this power, for float16."""
+
 
 @dataclass(frozen=True)
 class DeviceBlock:
@@ -135,10 +138,9 @@ def sorted_by_norm(block: Block) -> Block:
 
 
 def scales_of(activations: Activations) -> NDArray[np.int64]:
-    """Return the power of two nearest to the root mean square of each input, as stored in blocks.
+    """Return powers of two that scale each input, as stored in blocks, to a norm between 2^13 and 2^15.
 
     In inputs divided by these, no entry is too large for 16 bits, and entries that underflow hardly matter.
     """
-    mean_square = activations.squared_norms / (activations.positions * activations.channels)
-    _, powers = np.frexp(np.where(mean_square > 0, mean_square, 1))
-    return powers // 2 - activations.exponents
+    _, powers = np.frexp(activations.squared_norms)
+    return np.where(activations.squared_norms > 0, powers // 2 - _NORM_POWER, 0) - activations.exponents

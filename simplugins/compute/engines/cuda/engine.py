@@ -16,10 +16,11 @@ from simplugins.activations.activations import Activations
 from simplugins.compute.engines.cuda import launcher
 from simplugins.compute.engines.cuda.device import Device, Precision
 from simplugins.compute.engines.cuda.device_blocks import DeviceBlock, sorted_by_norm
+from simplugins.compute.engines.cuda.operands import default_precision
 from simplugins.compute.engines.cuda.pair_problems import Part, TilePairs, parts_of
 from simplugins.compute.engines.cuda.pair_results import Tile
 from simplugins.compute.engines.cuda.tasks import check_matcher, floor_of, largest_number
-from simplugins.compute.engines.cuda.tile_run import TileRun, rounding_of
+from simplugins.compute.engines.cuda.tile_run import ROUNDING, TileRun
 from simplugins.compute.job import TileResult, check_pair
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.norm_windows import norm_windows
@@ -34,7 +35,7 @@ def aligned_products(
     matcher: Matcher,
     *,
     device: Device,
-    precision: Precision = "float32",
+    precision: Precision | None = None,
     certify: bool = False,
     keep: bool = False,
     progress: bool | str = False,
@@ -47,8 +48,9 @@ def aligned_products(
         As for `simplugins.compute.engines.cpu.aligned_products`. The matcher must have a CUDA kernel or be
         positionwise, and inputs have at most `programs.LARGEST` positions.
     device : Device
-    precision : {"float32", "float16x3", "tf32"}
-        Precision of the affinities of float32 activations; those of float64 activations are computed in float64.
+    precision : {"float32", "float16x3"}, optional
+        Precision of the affinities of float32 activations; those of float64 activations are computed in float64. By
+        default "float16x3" where it is faster than "float32", which is equally accurate.
     keep : bool
         Whether results stay in the memory of the device until they are used, if they fit.
 
@@ -71,7 +73,13 @@ def aligned_products(
 
 
 def make_run(
-    x: Activations, y: Activations | None, matcher: Matcher, *, device: Device, precision: Precision, certify: bool
+    x: Activations,
+    y: Activations | None,
+    matcher: Matcher,
+    *,
+    device: Device,
+    precision: Precision | None,
+    certify: bool,
 ) -> Run:
     """Return the computation of `aligned_products`, after checking its arguments."""
     check_pair(x, x if y is None else y, matcher)
@@ -81,6 +89,9 @@ def make_run(
             f"matching {matcher.name!r} depends on the scale of the activations, but precision='float16x3' scales each "
             f"input: use precision='float32'"
         )
+    if precision is None:
+        scaled = matcher.invariant_to_scaling and not matcher.positionwise
+        precision = default_precision(device, x.channels) if scaled else "float32"
     with device:
         return Run(x, y, matcher, device=device, precision=precision, certify=certify)
 
@@ -128,7 +139,7 @@ class Run(TileRun):
     @property
     def rounding(self) -> float:
         """Bound on the rounding error of the results; see `TileResult`."""
-        return rounding_of(self.metadata["precision"], self.sides[0].channels)
+        return ROUNDING[self.metadata["precision"]]
 
     def start(self, tile: Tile) -> Callable[[], bool]:
         """Start a tile; return a function that waits for it, and returns False if it must be computed in float64."""

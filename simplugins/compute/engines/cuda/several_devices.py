@@ -27,7 +27,7 @@ def aligned_products_on_all(
     matcher: Matcher,
     *,
     devices: Sequence[Device],
-    precision: Precision = "float32",
+    precision: Precision | None = None,
     certify: bool = False,
     progress: bool | str = False,
 ) -> TileResult:
@@ -55,6 +55,8 @@ def aligned_products_on_all(
     DeviceMemoryError
         If a pair fits none of the GPUs.
     """
+    if precision is None and not all(device.tensor_cores for device in devices):
+        precision = "float32"
     options = {"precision": precision, "certify": certify}
     runs = [make_run(x, y, matcher, device=device, **options) for device in devices]  # type: ignore[arg-type]
     tasks = list(_tasks(runs))

@@ -10,7 +10,7 @@ import numpy as np
 from simplugins.activations.activations import Activations
 from simplugins.compute.engines.cuda.device import Device
 from simplugins.compute.engines.cuda.pair_results import Tile
-from simplugins.compute.engines.cuda.tile_run import TileRun, rounding_of
+from simplugins.compute.engines.cuda.tile_run import ROUNDING, TileRun
 from simplugins.compute.job import TileResult
 
 
@@ -39,7 +39,7 @@ def summed_squares(
     with device:
         run = _Run(device, x, x if y is None else y, symmetric=y is None, precision="float32")
         run.run(progress)
-        rounding = rounding_of("float64", x.channels)
+        rounding = ROUNDING["float64"]
         return run.result(rounding, keep=keep, engine="cuda", device=device.name, precision="float64")
 
 

@@ -48,18 +48,11 @@ _UPLOADED_BYTES = 2**30
 _IN_FLIGHT = 2
 """Number of tiles started before waiting for the first."""
 
-_COPIES = {"float32": 1, "tf32": 3, "float16x3": 4, "float64": 1}
+_COPIES = {"float32": 1, "float16x3": 4, "float64": 1}
 """Memory of a block's vectors and operands, as a multiple of the vectors' memory."""
 
-_ROUNDING = {"float32": 2.0**-21, "tf32": 2.0**-9, "float16x3": 2.0**-20, "float64": 2.0**-45}
-_TENSOR_CORES = {"tf32": 1 / 8, "float16x3": 3 / 16}
-"""Number of additions per channel in which a tensor core truncates a sum to float32."""
-
-
-def rounding_of(precision: Precision, channels: int) -> float:
-    """Return a bound on the relative rounding error of aligned inner products, as `TileResult.rounding`."""
-    return _ROUNDING[precision] + _TENSOR_CORES.get(precision, 0) * channels * 2.0**-23
-
+ROUNDING = {"float32": 2.0**-21, "float16x3": 2.0**-21, "float64": 2.0**-45}
+"""Bounds on the relative rounding errors of aligned inner products, as `TileResult.rounding`."""
 
 HostResults = tuple[NDArray[np.float64], NDArray[np.float64] | None]
 """Values, and gaps if there are any, in host memory."""
