@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from simplugins.rsm.labelled_matrices import index_labels
     from simplugins.rsm.rsm import RSM
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _MODULES = {
     "Activations": "activations.activations",

@@ -28,6 +28,8 @@ from typing import Any, TypeVar
 __all__ = ["GROUPS", "Plugin", "PluginError", "PluginStatus", "available", "load", "refresh", "status"]
 
 ADAPTERS = "simplugins.adapters"
+NEUTRAL = "representational_similarity.measures"
+"""A group that belongs to no suite; docs/neutral-measures.md specifies it."""
 
 T = TypeVar("T")
 
@@ -37,6 +39,7 @@ GROUPS: Mapping[str, str] = MappingProxyType(
         "simplugins.matchings": "matchings: affinities to an assignment",
         "simplugins.comparisons": "comparisons: two RSMs to a number",
         "simplugins.similarities": "similarities: activations of two networks to a number",
+        NEUTRAL: "measures of any suite: responses of two networks to a number",
         ADAPTERS: "adapters: RSMs, comparisons and similarities to other tools, and back",
     }
 )

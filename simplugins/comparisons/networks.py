@@ -117,6 +117,21 @@ class NetworkSimilarity:
         return RsmOptions(**{**self.options, "measure": self.measure})
 
     @property
+    def array_dimensions(self) -> tuple[int, ...]:
+        """The numbers of dimensions of arrays that can be compared: with one, several or a grid of positions."""
+        return 2, 3, 4
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """The smallest and the largest possible number; None if the method does not declare it."""
+        return self._method.range
+
+    @property
+    def minimum_inputs(self) -> int:
+        """The smallest number of inputs that can be compared."""
+        return self._method.least_inputs
+
+    @property
     def larger_is_more_similar(self) -> bool | None:
         """Whether larger numbers mean more similar."""
         return self._method.larger_is_more_similar
