@@ -23,17 +23,29 @@ function tracked(promise) {
 function update() { return tracked(updated()); }
 
 async function updated() {
-  const request = ++mapRequest, [a, b] = await Promise.all([matrix(state.a.layer, state.a.measure), matrix(state.b.layer, state.b.measure)]);
-  const all = await Promise.all(data.measures.map((_, k) => matrix(state.a.layer, k)));
+  const request = ++mapRequest, second = state.mode === "single" ? null : matrix(state.b.layer, state.b.measure);
+  const [a, b] = await Promise.all([matrix(state.a.layer, state.a.measure), second]);
   if (request !== mapRequest) return;
-  current = all;
   mapB.map = b;
   setOrder(a);
   showMaps(a, b);
   syncControls();
-  showCell(); showLegend(); showNeighbours(); showTable();
+  showLegend();
+  const all = await Promise.all(data.measures.map((_, k) => matrix(state.a.layer, k)));
+  if (request !== mapRequest) return;
+  current = all;
+  showCell(); showNeighbours(); showTable();
   await showPair();
   prefetch();
+}
+
+// After a change of order, colours or range, which concerns the maps alone.
+async function repainted() {
+  const second = state.mode === "single" ? null : matrix(state.b.layer, state.b.measure);
+  const [a, b] = await Promise.all([matrix(state.a.layer, state.a.measure), second]);
+  setOrder(a);
+  showMaps(a, b);
+  showLegend(); drawPair(); showPairLegend();
 }
 
 function setOrder(map) {
@@ -74,7 +86,7 @@ function showMaps(a, b) {
     maps = [mapA];
     mapA.show("difference: " + nameOfMap(state.a) + " minus " + nameOfMap(state.b), {values}, -(most || 1), most || 1, "PuOr_r");
   } else for (const [one, which, map] of [[mapA, state.a, a], [mapB, state.b, b]]) {
-    if (!map.known || (one === mapB && state.mode !== "side")) continue;
+    if (!map || !map.known || (one === mapB && state.mode !== "side")) continue;
     maps.push(one);
     one.show(nameOfMap(which), map, ...rangeOf(which, map), state.palette);
   }
@@ -92,10 +104,13 @@ function syncControls() {
   document.querySelectorAll(".second").forEach((node) => { node.hidden = state.mode === "single"; });
 }
 
+// Neighbouring layers are decompressed while nothing else happens, one matrix at a time.
 function prefetch() {
-  const near = [state.a.layer - 1, state.a.layer + 1].filter((layer) => layer >= 0 && layer < data.layers.length);
+  const near = [state.a.layer + 1, state.a.layer - 1].filter((layer) => layer >= 0 && layer < data.layers.length);
+  const waiting = near.flatMap((layer) => data.measures.map((_, measure) => [layer, measure])), request = mapRequest;
   const later = window.requestIdleCallback || ((call) => setTimeout(call, 50));
-  later(() => { for (const layer of near) for (let k = 0; k < data.measures.length; k++) matrix(layer, k); });
+  const step = () => { if (request === mapRequest && waiting.length) matrix(...waiting.shift()).then(() => later(step)); };
+  later(step);
 }
 
 function hoverPair(inputs) {
@@ -169,7 +184,8 @@ function setTheme() {
 }
 
 function connect() {
-  const set = (id, change) => control(id).addEventListener("input", (event) => { change(event.target.value); update(); });
+  const set = (id, change, show = update) => control(id).addEventListener("input", (event) => { change(event.target.value); show(); });
+  const repaint = () => tracked(repainted());
   for (const side of ["a", "b"]) {
     options(control("measure-" + side), data.measures.map((one) => one.name), 0);
     options(control("layer-" + side), data.layers.map((one) => one.name), 0);
@@ -180,9 +196,9 @@ function connect() {
   control("slider-a").hidden = data.layers.length < 2;
   set("slider-a", (value) => { state.a.layer = Number(value); });
   set("view", (value) => { state.mode = value; });
-  set("order", (value) => { state.order = value; });
-  set("palette", (value) => { state.palette = value; });
-  set("range", (value) => { state.range = value; });
+  set("order", (value) => { state.order = value; }, repaint);
+  set("palette", (value) => { state.palette = value; }, repaint);
+  set("range", (value) => { state.range = value; }, repaint);
   for (const id of ["table-rows", "table-columns"]) { options(control(id), data.measures.map((one) => one.name), 0); control(id).addEventListener("input", showTable); }
   control("table-kind").value = data.layers.length > 1 ? "layers" : "measures";
   control("table-kind").addEventListener("input", showTable);
