@@ -162,11 +162,15 @@ def compute_rsms(
 
 
 def _computed(layer: ExploredLayer, measure: ExploredMeasure, options: ReadingOptions) -> RSM:
-    resources: dict[str, Any] = {"engine": options.engine, "threads": options.threads}
+    return compute_rsm(layer.activations, measure.measure, **rsm_options(layer, measure, options))
+
+
+def rsm_options(layer: ExploredLayer, measure: ExploredMeasure, options: ReadingOptions) -> dict[str, Any]:
+    """Return the options of `compute_rsm` for activations that are prepared already."""
     title = f"{layer.name}, {measure.name}" if options.progress else False
     normalize = {} if options.preparation.of_sets is None else {"normalize": options.preparation.of_sets}
-    keywords = {**normalize, **measure.options, **resources}
-    return compute_rsm(layer.activations, measure.measure, progress=title, **keywords)
+    resources = {"engine": options.engine, "threads": options.threads, "progress": title}
+    return {**normalize, **measure.options, **resources}
 
 
 def comparison_table(

@@ -14,11 +14,13 @@ from numpy.typing import DTypeLike, NDArray
 from simplugins import __version__
 from simplugins._common.filesystem import check_writable, write_text
 from simplugins._common.formatting import counted
+from simplugins._common.validation import check_count
 from simplugins.activations.preparation import Preparation
-from simplugins.plotting.explorer import explored_layers, explorer_page, pair_matchings
+from simplugins.plotting.explorer import explored_layers, explorer_page, nearest_inputs, pair_matchings
 from simplugins.plotting.explorer.explored_layers import ExploredLayer, ReadingOptions
 from simplugins.plotting.explorer.explored_measures import ExploredMeasure, read_measures
 from simplugins.plotting.explorer.input_content import InputContent, read_content
+from simplugins.plotting.explorer.nearest_inputs import NearestInputs
 from simplugins.plotting.explorer.packed_maps import pack_rsms
 from simplugins.plotting.explorer.packed_sections import Sections
 from simplugins.plotting.explorer.pair_selection import nearest, ranked_pairs, read_pairs
@@ -49,6 +51,7 @@ def explore(
     grid: tuple[int, int] | None = None,
     share: float = 0.5,
     pairs: Iterable[tuple[int, int]] = (),
+    neighbours: int = 10,
     title: str | None = None,
     layout: str = "auto",
     mask: Any = None,
@@ -97,6 +100,9 @@ def explore(
     pairs : iterable of pairs of int, optional
         Pairs of inputs whose matched positions must be in the file. Further pairs follow as the size permits: nearest
         neighbours first.
+    neighbours : int, default 10
+        Number of nearest neighbours of each input, for more than 500 inputs: the page then has these instead of whole
+        RSMs, and compares layers by the neighbours that they share.
     title : str, optional
     layout, mask, drop_tokens, dtype, center, normalize, engine, threads
         As for `simplugins.compute_rsm`.
@@ -133,6 +139,7 @@ def explore(
     ('page.html', True)
     """
     check_writable(path, overwrite=overwrite)
+    check_count("neighbours", neighbours)
     options = ReadingOptions(
         layout, mask, drop_tokens, dtype, Preparation.checked(center, normalize), engine, threads, progress
     )
@@ -144,13 +151,18 @@ def explore(
         chosen = _applicable(explored, chosen)
     content = read_content(explored, images, tokens, labels, grid, int(megabytes * _MEGABYTE * _IMAGE_SHARE))
     requested = read_pairs(pairs, len(explored[0]))
-    explored_layers.compute_rsms(explored, chosen, options, required=required)
-    sections = Sections()
-    data = _data(
-        sections, explored, chosen, content, requested, megabytes * _MEGABYTE - _ASSETS - content.size, options
-    )
-    data["table"] = explored_layers.comparison_table(explored, chosen, comparison)
-    write_text(path, explorer_page.page(title or _title(explored), data, sections), overwrite=overwrite)
+    sections, room = Sections(), megabytes * _MEGABYTE - _ASSETS - content.size
+    lists = None
+    if len(explored[0]) <= nearest_inputs.MOST_INPUTS:
+        explored_layers.compute_rsms(explored, chosen, options, required=required)
+        table = explored_layers.comparison_table(explored, chosen, comparison)
+    else:
+        lists = nearest_inputs.compute_neighbours(explored, chosen, options, required=required, k=neighbours)
+        table = nearest_inputs.neighbour_table(explored, chosen, lists)
+    data = _data(sections, explored, chosen, lists, content, requested, room, options)
+    text = explorer_page.page(title or _title(explored), {**data, "table": table}, sections)
+    _check_size(text, megabytes)
+    write_text(path, text, overwrite=overwrite)
     return Path(path)
 
 
@@ -224,14 +236,20 @@ def _data(
     sections: Sections,
     layers: Sequence[ExploredLayer],
     measures: Sequence[ExploredMeasure],
+    lists: dict[tuple[str, str], NearestInputs] | None,
     content: InputContent,
     requested: NDArray[np.int64],
     room: float,
     options: ReadingOptions,
 ) -> dict[str, Any]:
     """Store RSMs and matchings in sections, as far as there is room, and return what the page needs to know of them."""
-    maps, bits = pack_rsms(sections, layers, measures, room)
-    pairs, contribution_bits = _selected_pairs(layers, measures, requested, room - sections.size)
+    if lists is None:
+        maps, bits = pack_rsms(sections, layers, measures, room)
+        ranks = [nearest(rsm.values, len(rsm)) for layer in layers for rsm in layer.rsms.values()]
+    else:
+        maps, bits = nearest_inputs.pack_neighbours(sections, layers, measures, lists), 16
+        ranks = [one.indices for one in lists.values()]
+    pairs, contribution_bits = _selected_pairs(layers, measures, requested, ranks, room - sections.size)
     entries = [
         {"name": layer.name, **place, "measures": stored}
         for layer, place, stored in zip(layers, content.positions, maps, strict=True)
@@ -246,9 +264,18 @@ def _data(
         "layers": entries,
         "pairs": {"count": len(pairs), **sections.add({"pairs": pairs.ravel().astype(np.uint32)})},
         "bits": bits,
+        "neighbours": None if lists is None else min(one.indices.shape[1] for one in lists.values()),
     }
     _add_matchings(sections, layers, measures, pairs, contribution_bits, entries, options)
     return data
+
+
+def _check_size(text: str, megabytes: float) -> None:
+    if len(text) > megabytes * _MEGABYTE:
+        raise ValueError(
+            f"megabytes: the page takes {len(text) / _MEGABYTE:.1f} MB even with small images and without matched "
+            f"positions; allow more than {megabytes:g}, or choose fewer layers or measures"
+        )
 
 
 def _title(layers: Sequence[ExploredLayer]) -> str:
@@ -257,7 +284,11 @@ def _title(layers: Sequence[ExploredLayer]) -> str:
 
 
 def _selected_pairs(
-    layers: Sequence[ExploredLayer], measures: Sequence[ExploredMeasure], requested: NDArray[np.int64], room: float
+    layers: Sequence[ExploredLayer],
+    measures: Sequence[ExploredMeasure],
+    requested: NDArray[np.int64],
+    ranks: Sequence[NDArray[np.int64]],
+    room: float,
 ) -> tuple[NDArray[np.int64], int]:
     """Return the (P, 2) pairs whose matchings fit, sorted by their numbers, and the bits of a contribution."""
     count = len(layers[0])
@@ -276,8 +307,7 @@ def _selected_pairs(
         )
     if most >= all_pairs:
         return np.stack(np.triu_indices(count, 1), 1), bits
-    lists = [nearest(rsm.values, most) for layer in layers for rsm in layer.rsms.values()]
-    ranked = np.concatenate([requested, ranked_pairs(lists, count)])
+    ranked = np.concatenate([requested, ranked_pairs(ranks, count)])
     first = np.sort(np.unique(ranked, axis=0, return_index=True)[1])[:most]
     return np.unique(ranked[first], axis=0), bits
 

@@ -59,7 +59,7 @@ def pairings(layer: ExploredLayer, measures: Sequence[ExploredMeasure]) -> dict[
     """Return how the measures of a layer pair positions, for those that do."""
     if layer.activations is None:
         return {}
-    return {one.name: one.pairing for one in measures if one.pairing is not None and one.name in layer.rsms}
+    return {one.name: one.pairing for one in measures if one.pairing is not None and one.name not in layer.unavailable}
 
 
 def pair_bytes(layer: ExploredLayer, measures: Sequence[ExploredMeasure], bits: int) -> float:

@@ -68,8 +68,13 @@ def nearest(values: NDArray[np.float64], k: int) -> NDArray[np.int64]:
 
     Missing values count as the least similar ones.
     """
-    similarities = np.where(np.isnan(values), -np.inf, values)
-    np.fill_diagonal(similarities, -np.inf)
-    order = np.argsort(-similarities, axis=1, kind="stable")
+    similarities = np.array(values)
+    np.fill_diagonal(similarities, np.nan)
+    order = nearest_columns(similarities, len(values))
     others: NDArray[np.int64] = order[order != np.arange(len(values))[:, None]].reshape(len(values), -1)
     return others[:, :k]
+
+
+def nearest_columns(similarities: NDArray[np.float64], k: int) -> NDArray[np.int64]:
+    """Return the (R, k) columns of the largest values per row; ties go to the smaller number, NaN comes last."""
+    return np.argsort(np.where(np.isnan(similarities), np.inf, -similarities), axis=1, kind="stable")[:, :k]

@@ -272,6 +272,39 @@ def test_pairs_outside_the_file_are_said_to_be_missing(browser, layers, tmp_path
     assert "pairs=[(3, 10)]" in browser.text("pair-note")
 
 
+def test_many_inputs_have_a_map_of_their_neighbours(browser, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("simplugins.plotting.explorer.nearest_inputs.MOST_INPUTS", 10)
+    maps = photos["block15"]
+    browser.open(
+        simplugins.explore(tmp_path / "page.html", {"block15": maps}, images=photos["thumbnails"], neighbours=4)
+    )
+    values = simplugins.compute_rsm(maps).values - 9 * np.eye(24)
+    near = np.argsort(-values, axis=1, kind="stable")[:, :4]
+    for i, rank in ((0, 0), (13, 3), (23, 1)):
+        j = int(near[i, rank])
+        hover_cell(browser, i, j)
+        assert browser.value(
+            "[+document.getElementById('cell').dataset.i, +document.getElementById('cell').dataset.j]"
+        ) == [i, j]
+        assert shown_value(browser, "semantic-cosine") == pytest.approx(values[i, j], rel=1e-4)
+    click_cell(browser, 13, int(near[13, 3]))
+    numbers = browser.value(
+        "[...document.querySelectorAll('#neighbours [data-input]')].map((one) => +one.dataset.input)"
+    )
+    assert numbers == near[13].tolist()
+    far = int(np.argsort(-values[0])[20])
+    browser.choose("input-i", 0)
+    browser.choose("input-j", far)
+    browser.run("return explorer.settled()")
+    assert 0 not in near[far]
+    assert "semantic-cosine not in the file" in browser.text("pair-values")
+    browser.value("document.getElementById('map-a').focus()")
+    browser.choose("input-j", int(near[0, 0]))
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown"):
+        browser.press(key)
+    assert browser.text("live").startswith(f"#1 and #{near[1, 1]}: ")
+
+
 @pytest.mark.parametrize("width", [400, 1280, 3840])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_nothing_is_cut_off_at_any_width(page, width, theme):

@@ -223,6 +223,41 @@ def test_a_small_file_has_the_requested_pairs_and_then_nearest_neighbours(few, t
     assert not (tmp_path / "other.html").exists()
 
 
+def test_many_inputs_have_their_nearest_neighbours(few, tmp_path, monkeypatch):
+    monkeypatch.setattr("simplugins.plotting.explorer.nearest_inputs.MOST_INPUTS", 7)
+    monkeypatch.setattr("simplugins.plotting.explorer.nearest_inputs._BLOCK", 3)
+    measures = [*list(MEASURES), "semantic-rbf"]
+    with pytest.raises(ValueError, match="semantic-rbf"):
+        simplugins.explore(tmp_path / "page.html", few, measures=measures)
+    page = Page(simplugins.explore(tmp_path / "page.html", few, measures=measures[:4], neighbours=3))
+    lists = {}
+    for layer, maps in enumerate(few.values()):
+        for measure, (name, options) in enumerate(MEASURES.items()):
+            values = simplugins.compute_rsm(maps, name.removeprefix("partial-"), **options).values - 9 * np.eye(8)
+            near = np.argsort(-values, axis=1, kind="stable")[:, :3]
+            stored = page.data["layers"][layer]["measures"][measure]
+            arrays = page.arrays(stored)
+            np.testing.assert_array_equal(arrays["near"].reshape(8, 3), near)
+            similarities = page.decoded(arrays["codes"], 16, stored["low"], stored["high"]).reshape(8, 3)
+            np.testing.assert_allclose(similarities, np.take_along_axis(values, near, 1), atol=1e-4)
+            lists[4 * layer + measure] = near
+    for a, b in ((0, 1), (2, 5), (7, 7)):
+        shared = np.mean([len({*one} & {*two}) / 3 for one, two in zip(lists[a], lists[b], strict=True)])
+        assert page.data["table"]["values"][a][b] == pytest.approx(shared, abs=1e-6)
+    columns, _, value = page.matching(1, 0, (0, int(lists[4][0][0])) if lists[4][0][0] else (0, 1))
+    assert len(columns) == 49
+    assert value > 0
+
+
+def test_a_file_that_cannot_hold_the_rsms_is_an_error(few, tmp_path):
+    rng = np.random.default_rng(0)
+    values = rng.random((300, 300))
+    rsm = simplugins.RSM.from_similarities(values + values.T)
+    with pytest.raises(ValueError, match="megabytes"):
+        rsm.explore(tmp_path / "page.html", megabytes=0.12)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_existing_files_are_kept(few, tmp_path):
     path = tmp_path / "page.html"
     path.write_text("mine", encoding="utf-8")

@@ -29,7 +29,7 @@ function decoded(code, bits, low, high) {
   return low * (1 - share) + high * share;
 }
 
-// A matrix of similarities, or of the neighbours of each input: {rows, columns, at(i, k), other(i, k), low, high, step}.
+// Similarities of all pairs, {values}, or of the k nearest neighbours of each input, {near, nearValues}, n rows by k columns.
 const matrices = new Map();
 
 function matrix(layer, measure) {
@@ -40,7 +40,12 @@ function matrix(layer, measure) {
 
 async function readMatrix(stored) {
   if (!stored || stored.reason !== undefined) return {reason: stored ? stored.reason : ""};
-  const arrays = await arraysOf(stored), n = data.count, values = new Float64Array(n * n);
+  const arrays = await arraysOf(stored), n = data.count;
+  if (arrays.near) {
+    const nearValues = Float64Array.from(arrays.codes, (code) => decoded(code, 16, stored.low, stored.high));
+    return {near: arrays.near, nearValues, known: true, low: stored.low, high: stored.high, step: (stored.high - stored.low) / 65533};
+  }
+  const values = new Float64Array(n * n);
   let k = 0;
   const table = stored.bits === 8 ? Float64Array.from({length: 256}, (_, code) => decoded(code, 8, stored.low, stored.high)) : null;
   const next = () => { const code = arrays.codes[k++]; return table ? table[code] : decoded(code, 16, stored.low, stored.high); };
@@ -50,11 +55,24 @@ async function readMatrix(stored) {
     else for (let j = 0; j < n; j++) if (j !== i) values[i * n + j] = next();
   }
   const step = (stored.high - stored.low) / (stored.bits === 8 ? 253 : 65533);
-  return {values, order: arrays.order, low: stored.low, high: stored.high, step};
+  return {values, known: true, order: arrays.order, low: stored.low, high: stored.high, step};
 }
 
+// The place of j among the stored neighbours of i, or -1.
+function nearPlace(map, i, j) {
+  const k = data.neighbours;
+  return map.near.subarray(i * k, (i + 1) * k).indexOf(j);
+}
+
+// NaN if there is no value, null if the pair is not in the file.
 function similarity(map, i, j) {
-  return map.values ? map.values[i * data.count + j] : NaN;
+  if (map.values) return map.values[i * data.count + j];
+  if (!map.near) return NaN;
+  for (const [one, other] of [[i, j], [j, i]]) {
+    const place = nearPlace(map, one, other);
+    if (place >= 0) return map.nearValues[one * data.neighbours + place];
+  }
+  return null;
 }
 
 // Pairs whose matched positions are in the file.
@@ -119,6 +137,7 @@ function nameOf(input) {
 
 // Text in which a value is not more exact than its step.
 function shown(value, step) {
+  if (value === null) return "not in the file";
   if (Number.isNaN(value)) return "no value";
   if (value === 0) return "0 (exactly)";
   const digits = step > 0 ? Math.max(1, Math.min(5, Math.ceil(Math.log10(Math.abs(value) / step)))) : 5;

@@ -23,17 +23,29 @@ function tracked(promise) {
 function update() { return tracked(updated()); }
 
 async function updated() {
-  const request = ++mapRequest, [a, b] = await Promise.all([matrix(state.a.layer, state.a.measure), matrix(state.b.layer, state.b.measure)]);
-  const all = await Promise.all(data.measures.map((_, k) => matrix(state.a.layer, k)));
+  const request = ++mapRequest, second = state.mode === "single" ? null : matrix(state.b.layer, state.b.measure);
+  const [a, b] = await Promise.all([matrix(state.a.layer, state.a.measure), second]);
   if (request !== mapRequest) return;
-  current = all;
   mapB.map = b;
   setOrder(a);
   showMaps(a, b);
   syncControls();
-  showCell(); showLegend(); showNeighbours(); showTable();
+  showLegend();
+  const all = await Promise.all(data.measures.map((_, k) => matrix(state.a.layer, k)));
+  if (request !== mapRequest) return;
+  current = all;
+  showCell(); showNeighbours(); showTable();
   await showPair();
   prefetch();
+}
+
+// After a change of order, colours or range, which concerns the maps alone.
+async function repainted() {
+  const second = state.mode === "single" ? null : matrix(state.b.layer, state.b.measure);
+  const [a, b] = await Promise.all([matrix(state.a.layer, state.a.measure), second]);
+  setOrder(a);
+  showMaps(a, b);
+  showLegend(); drawPair(); showPairLegend();
 }
 
 function setOrder(map) {
@@ -47,11 +59,10 @@ function setOrder(map) {
     view.groups.unshift(0);
   }
   view.order = order;
-  view.hover = null;
+  view.hover = view.cursor = null;
   const where = new Int32Array(n);
   order.forEach((input, k) => { where[input] = k; });
   view.where = where;
-  view.open = [where[state.pair[0]], where[state.pair[1]]];
 }
 
 function rangeOf(which, map) {
@@ -64,7 +75,7 @@ function rangeOf(which, map) {
 function showMaps(a, b) {
   const place = control("maps"), note = control("map-note"), reasons = [[state.a, a]];
   if (state.mode !== "single") reasons.push([state.b, b]);
-  const missing = reasons.filter(([, map]) => !map.values);
+  const missing = reasons.filter(([, map]) => !map.known);
   note.hidden = !missing.length;
   note.textContent = missing.map(([which, map]) => nameOfMap(which) + " is not available: " + map.reason + ".").join(" ");
   maps = [];
@@ -73,11 +84,11 @@ function showMaps(a, b) {
     let most = 0;
     for (let k = 0; k < values.length; k++) if (k % (n + 1) && Math.abs(values[k]) > most) most = Math.abs(values[k]);
     maps = [mapA];
-    mapA.show("difference: " + nameOfMap(state.a) + " minus " + nameOfMap(state.b), values, -(most || 1), most || 1, "PuOr_r");
+    mapA.show("difference: " + nameOfMap(state.a) + " minus " + nameOfMap(state.b), {values}, -(most || 1), most || 1, "PuOr_r");
   } else for (const [one, which, map] of [[mapA, state.a, a], [mapB, state.b, b]]) {
-    if (!map.values || (one === mapB && state.mode !== "side")) continue;
+    if (!map || !map.known || (one === mapB && state.mode !== "side")) continue;
     maps.push(one);
-    one.show(nameOfMap(which), map.values, ...rangeOf(which, map), state.palette);
+    one.show(nameOfMap(which), map, ...rangeOf(which, map), state.palette);
   }
   const nodes = maps.map((one) => one.node);  // a node that stays keeps the focus
   if (nodes.length !== place.children.length || nodes.some((node, k) => place.children[k] !== node)) place.replaceChildren(...nodes);
@@ -89,33 +100,30 @@ function syncControls() {
   for (const side of ["a", "b"]) { control("measure-" + side).value = state[side].measure; control("layer-" + side).value = state[side].layer; }
   control("slider-a").value = state.a.layer;
   control("slider-a").setAttribute("aria-valuetext", data.layers[state.a.layer].name);
-  control("view").value = state.mode; control("order").value = state.order; control("palette").value = state.palette; control("range").value = state.range;
+  control("map-section").classList.toggle("wide", state.mode === "side"); control("view").value = state.mode; control("order").value = state.order; control("palette").value = state.palette; control("range").value = state.range;
   document.querySelectorAll(".second").forEach((node) => { node.hidden = state.mode === "single"; });
 }
 
+// Neighbouring layers are decompressed while nothing else happens, one matrix at a time.
 function prefetch() {
-  const near = [state.a.layer - 1, state.a.layer + 1].filter((layer) => layer >= 0 && layer < data.layers.length);
+  const near = [state.a.layer + 1, state.a.layer - 1].filter((layer) => layer >= 0 && layer < data.layers.length);
+  const waiting = near.flatMap((layer) => data.measures.map((_, measure) => [layer, measure])), request = mapRequest;
   const later = window.requestIdleCallback || ((call) => setTimeout(call, 50));
-  later(() => { for (const layer of near) for (let k = 0; k < data.measures.length; k++) matrix(layer, k); });
+  const step = () => { if (request === mapRequest && waiting.length) matrix(...waiting.shift()).then(() => later(step)); };
+  later(step);
 }
 
-function hoverCell(cell) {
-  const same = (cell && view.hover && cell[0] === view.hover[0] && cell[1] === view.hover[1]) || (!cell && !view.hover);
+function hoverPair(inputs) {
+  const same = inputs && view.hover ? inputs[0] === view.hover[0] && inputs[1] === view.hover[1] : !inputs && !view.hover;
   if (same) return;
-  view.hover = cell;
+  view.hover = inputs;
   redraw(); showCell();
-}
-
-function openCell([row, column]) {
-  state.pair = [view.order[row], view.order[column]];
-  openPair();
 }
 
 function openPair() {
   const last = data.count - 1;
   state.pair = state.pair.map((input) => Math.max(0, Math.min(last, Math.round(input) || 0)));
   state.neighbour = state.pair[0];
-  view.open = state.pair.map((input) => view.where[input]);
   redraw(); showCell(); showNeighbours();
   return tracked(showPair());
 }
@@ -127,17 +135,19 @@ function openLayers(a, b) {
   control("map-section").scrollIntoView({block: "start"});
 }
 
-function mapKey(event) {
-  const moves = {ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0], Home: [-data.count, -data.count], End: [data.count, data.count]};
+function mapKey(event, map) {
+  const n = data.count, moves = {ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0], Home: [-n, -n], End: [n, n]};
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key in moves) {
-    const start = view.cursor || view.open || [0, 0], last = data.count - 1;
-    view.cursor = view.cursor || event.key === "Home" || event.key === "End" ? start.map((at, k) => Math.max(0, Math.min(last, at + moves[event.key][k]))) : start;
+    const start = map.cellOf(view.cursor || state.pair) || [view.where[state.pair[0]], 0], move = view.cursor || event.key === "Home" || event.key === "End" ? moves[event.key] : [0, 0];
+    const cell = [n, columnCount].map((size, k) => Math.max(0, Math.min(size - 1, start[k] + move[k])));
+    view.cursor = map.pairOf(cell);
     view.hover = null;
-    reveal(view.cursor); redraw(); showCell();
-    const [i, j] = view.cursor.map((at) => view.order[at]), map = current[state.a.measure];
-    announce(nameOf(i) + " and " + nameOf(j) + ": " + (map.values ? shown(similarity(map, i, j), map.step) : "no value"));
-  } else if (event.key === "Enter" || event.key === " ") { if (view.cursor || view.open) openCell(view.cursor || view.open); } else if (event.key === "+" || event.key === "=") zoomBy(1.5);
+    reveal(cell); redraw(); showCell();
+    const [i, j] = view.cursor, one = current[state.a.measure];
+    announce(nameOf(i) + " and " + nameOf(j) + ": " + shown(similarity(one, i, j), one.step));
+  } else if (event.key === "Enter" || event.key === " ") { if (view.cursor) state.pair = view.cursor; openPair(); }
+  else if (event.key === "+" || event.key === "=") zoomBy(1.5);
   else if (event.key === "-") zoomBy(1 / 1.5);
   else if (event.key === "0") fit();
   else return;
@@ -145,17 +155,17 @@ function mapKey(event) {
 }
 
 function zoomBy(factor) {
-  const cursor = view.cursor || null;
   if (!maps.length) return;
-  if (cursor) maps[0].zoomAt(factor, Math.max(maps[0].gutter, maps[0].left(cursor[1] + 0.5)), Math.max(maps[0].gutter, maps[0].top(cursor[0] + 0.5)));
-  else maps[0].zoomAt(factor);
+  const [map] = maps, cell = view.cursor && map.cellOf(view.cursor);
+  if (cell) map.zoomAt(factor, Math.max(map.gutter, map.left(cell[1] + 0.5)), Math.max(map.gutter, map.top(cell[0] + 0.5)));
+  else map.zoomAt(factor);
 }
 
 function fit() { Object.assign(view, {zoom: 1, x: 0, y: 0}); clampView(); redraw(); }
 
 function pageKey(event) {
   if (event.target.closest("input, select, dialog") || event.ctrlKey || event.metaKey || event.altKey) return;
-  const layers = data.layers.length, orders = ["input", ...(data.labels ? ["label"] : []), "cluster"];
+  const layers = data.layers.length, orders = [...control("order").options].map((one) => one.value);
   if (event.key === "PageDown" || event.key === "PageUp") state.a.layer = Math.max(0, Math.min(layers - 1, state.a.layer + (event.key === "PageDown" ? 1 : -1)));
   else if (event.key === "m") state.a.measure = (state.a.measure + 1) % data.measures.length;
   else if (event.key === "o") state.order = orders[(orders.indexOf(state.order) + 1) % orders.length];
@@ -174,7 +184,8 @@ function setTheme() {
 }
 
 function connect() {
-  const set = (id, change) => control(id).addEventListener("input", (event) => { change(event.target.value); update(); });
+  const set = (id, change, show = update) => control(id).addEventListener("input", (event) => { change(event.target.value); show(); });
+  const repaint = () => tracked(repainted());
   for (const side of ["a", "b"]) {
     options(control("measure-" + side), data.measures.map((one) => one.name), 0);
     options(control("layer-" + side), data.layers.map((one) => one.name), 0);
@@ -185,9 +196,9 @@ function connect() {
   control("slider-a").hidden = data.layers.length < 2;
   set("slider-a", (value) => { state.a.layer = Number(value); });
   set("view", (value) => { state.mode = value; });
-  set("order", (value) => { state.order = value; });
-  set("palette", (value) => { state.palette = value; });
-  set("range", (value) => { state.range = value; });
+  set("order", (value) => { state.order = value; }, repaint);
+  set("palette", (value) => { state.palette = value; }, repaint);
+  set("range", (value) => { state.range = value; }, repaint);
   for (const id of ["table-rows", "table-columns"]) { options(control(id), data.measures.map((one) => one.name), 0); control(id).addEventListener("input", showTable); }
   control("table-kind").value = data.layers.length > 1 ? "layers" : "measures";
   control("table-kind").addEventListener("input", showTable);
@@ -202,6 +213,7 @@ function connect() {
   control("theme").addEventListener("input", setTheme);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", setTheme);
   control("help-button").addEventListener("click", () => control("help").showModal());
+  if (data.neighbours) { control("order").querySelector("[value=cluster]").remove(); control("view").querySelector("[value=difference]").remove(); }
   if (!data.labels) control("order").querySelector("[value=label]").remove();
   document.addEventListener("keydown", pageKey);
   window.addEventListener("resize", () => { sizePair(); drawPair(); });
@@ -210,7 +222,7 @@ function connect() {
 function summary() {
   const labels = data.labels ? ", " + new Set(data.labels).size + " labels" : "", pairs = data.count * (data.count - 1) / 2;
   const stored = pairCount === pairs ? "matched positions of all pairs" : pairCount ? "matched positions of " + pairCount + " of " + pairs + " pairs, nearest neighbours first" : "no matched positions";
-  return data.count + " inputs" + labels + "; " + data.layers.length + (data.layers.length === 1 ? " layer; " : " layers; ") + stored + "; similarities to " + data.bits + " bits; simplugins " + data.version;
+  return data.count + " inputs" + labels + "; " + data.layers.length + (data.layers.length === 1 ? " layer; " : " layers; ") + stored + "; similarities " + (data.neighbours ? "of the " + data.neighbours + " nearest neighbours of each input, " : "") + "to " + data.bits + " bits; simplugins " + data.version;
 }
 
 async function start() {
@@ -234,7 +246,7 @@ async function start() {
 // For scripts and tests: where things are drawn, in CSS pixels of the window.
 window.explorer = {
   state, view,
-  cell(i, j) { const box = mapA.surface.getBoundingClientRect(); return [box.left + mapA.left(view.where[j] + 0.5), box.top + mapA.top(view.where[i] + 0.5)]; },
+  cell(i, j) { const box = mapA.surface.getBoundingClientRect(); return [box.left + mapA.left(mapA.cellOf([i, j])[1] + 0.5), box.top + mapA.top(view.where[i] + 0.5)]; },
   patch(side, position) { const box = pair.surface.getBoundingClientRect(), at = patchBox(side, position); return [box.left + at.x + at.width / 2, box.top + at.y + at.height / 2]; },
   pixels() { return mapA.pixels.getContext("2d").getImageData(0, 0, data.count, data.count).data; },
   stored(i, j) { return pairNumbers.has(Math.min(i, j) * data.count + Math.max(i, j)); },

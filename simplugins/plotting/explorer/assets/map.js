@@ -1,5 +1,7 @@
-// A matrix on a canvas: it zooms, moves, and reports the cell under the pointer. Several share one view.
+// A matrix on a canvas: it zooms, moves, and reports the pair under the pointer. Several share one view. Its rows are
+// inputs; its columns are inputs too, or the nearest neighbours of each row.
 const view = {zoom: 1, x: 0, y: 0, order: null, hover: null, cursor: null, groups: []};
+const columnCount = data.neighbours || data.count;
 const images = [];
 
 function imageOf(input) {
@@ -20,20 +22,20 @@ class MapView {
     new ResizeObserver(() => this.resize()).observe(this.surface);
   }
 
-  show(title, values, low, high, colours) {
-    Object.assign(this, {values, low, high, colours});
+  show(title, map, low, high, colours) {
+    Object.assign(this, {values: map.values || map.nearValues, near: map.near, low, high, colours});
     this.title.textContent = title;
-    this.surface.setAttribute("aria-label", title + ", " + data.count + " by " + data.count + " inputs. Arrow keys move, Enter opens a pair, question mark for help.");
+    this.surface.setAttribute("aria-label", title + ", " + data.count + " inputs by " + columnCount + (data.neighbours ? " nearest neighbours" : " inputs") + ". Arrow keys move, Enter opens a pair, question mark for help.");
     this.paint();
     this.resize();
   }
 
   paint() {
-    const n = data.count, image = new ImageData(n, n), bytes = image.data, colours = palettes[this.colours], diverging = this.colours === "PuOr_r";
+    const n = data.count, image = new ImageData(columnCount, n), bytes = image.data, near = Boolean(this.near), colours = palettes[this.colours], diverging = this.colours === "PuOr_r";
     for (let r = 0, k = 0; r < n; r++) {
       const i = view.order[r];
-      for (let c = 0; c < n; c++, k += 4) {
-        const value = this.values[i * n + view.order[c]];
+      for (let c = 0; c < columnCount; c++, k += 4) {
+        const value = this.values[i * columnCount + (near ? c : view.order[c])];
         if (value !== value) continue;  // stays transparent: hatched
         bytes[k + 3] = 255;
         if (value === 0 && !diverging) { bytes[k] = bytes[k + 1] = bytes[k + 2] = 255; continue; }
@@ -41,7 +43,7 @@ class MapView {
         bytes[k] = colours[at]; bytes[k + 1] = colours[at + 1]; bytes[k + 2] = colours[at + 2];
       }
     }
-    this.pixels.width = this.pixels.height = n;
+    this.pixels.width = columnCount; this.pixels.height = n;
     this.pixels.getContext("2d").putImageData(image, 0, 0);
   }
 
@@ -52,35 +54,55 @@ class MapView {
     this.surface.style.height = side + "px";
     this.ratio = window.devicePixelRatio || 1;
     this.width = width; this.side = side;
-    this.gutter = Math.round(Math.max(24, Math.min(64, side * 0.09)));
+    this.gutter = Math.round(Math.max(24, Math.min(52, side * 0.06)));
     this.canvas.width = Math.round(width * this.ratio); this.canvas.height = Math.round(side * this.ratio);
     this.draw();
   }
 
   get plot() { return this.side - this.gutter; }
-  get cellSize() { return this.plot / data.count * view.zoom; }
-  left(column) { return this.gutter + (column - view.x) * this.cellSize; }
-  top(row) { return this.gutter + (row - view.y) * this.cellSize; }
+  get cellHeight() { return this.plot / data.count * view.zoom; }
+  get cellWidth() { return data.neighbours ? this.plot / columnCount : this.cellHeight; }
+  left(column) { return this.gutter + (column - view.x) * this.cellWidth; }
+  top(row) { return this.gutter + (row - view.y) * this.cellHeight; }
+
+  pairOf([row, column]) {
+    const i = view.order[row];
+    return [i, this.near ? this.near[i * columnCount + column] : view.order[column]];
+  }
+
+  // The row and column of a pair, or null if it is no cell of this map.
+  cellOf([i, j]) {
+    const column = this.near ? this.near.subarray(i * columnCount, (i + 1) * columnCount).indexOf(j) : view.where[j];
+    return column < 0 ? null : [view.where[i], column];
+  }
 
   cellAt(x, y) {
-    const column = Math.floor((x - this.gutter) / this.cellSize + view.x), row = Math.floor((y - this.gutter) / this.cellSize + view.y);
+    const column = Math.floor((x - this.gutter) / this.cellWidth + view.x), row = Math.floor((y - this.gutter) / this.cellHeight + view.y);
     const inside = x >= this.gutter && y >= this.gutter && x < this.side && y < this.side;
-    return inside && row >= 0 && column >= 0 && row < data.count && column < data.count ? [row, column] : null;
+    return inside && row >= 0 && column >= 0 && row < data.count && column < columnCount ? [row, column] : null;
+  }
+
+  pairAt(x, y) {
+    const cell = this.cellAt(x, y);
+    return cell && this.pairOf(cell);
   }
 
   draw() {
     if (!this.values || !this.side) return;
-    const context = this.canvas.getContext("2d"), {gutter, side, cellSize} = this, n = data.count;
+    const context = this.canvas.getContext("2d"), {gutter, side, cellWidth, cellHeight} = this;
     context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     context.clearRect(0, 0, this.width, side);
     context.save();
     context.beginPath(); context.rect(gutter, gutter, this.plot, this.plot); context.clip();
     context.fillStyle = hatching(context);
     context.fillRect(gutter, gutter, this.plot, this.plot);
-    context.imageSmoothingEnabled = cellSize * this.ratio < 1;
-    context.drawImage(this.pixels, this.left(0), this.top(0), n * cellSize, n * cellSize);
+    context.imageSmoothingEnabled = cellHeight * this.ratio < 1;
+    context.drawImage(this.pixels, this.left(0), this.top(0), columnCount * cellWidth, data.count * cellHeight);
     if (view.groups.length > 1) this.drawGroups(context);
-    for (const [cell, width] of [[view.open, 3], [view.cursor, 2], [view.hover, 2]]) if (cell) this.frame(context, cell, width);
+    for (const [inputs, width] of [[state.pair, 3], [view.cursor, 2], [view.hover, 2]]) {
+      const cell = inputs && this.cellOf(inputs);
+      if (cell) this.frame(context, cell, width);
+    }
     context.restore();
     this.drawEdges(context);
   }
@@ -89,36 +111,38 @@ class MapView {
     context.strokeStyle = variable("--back"); context.lineWidth = 1;
     context.beginPath();
     for (const start of view.groups) {
-      context.moveTo(this.left(start), this.gutter); context.lineTo(this.left(start), this.side);
+      if (!this.near) { context.moveTo(this.left(start), this.gutter); context.lineTo(this.left(start), this.side); }
       context.moveTo(this.gutter, this.top(start)); context.lineTo(this.side, this.top(start));
     }
     context.stroke();
   }
 
   frame(context, [row, column], width) {
-    const size = Math.max(this.cellSize, 5), shift = (size - this.cellSize) / 2;
+    const across = Math.max(this.cellWidth, 5), down = Math.max(this.cellHeight, 5);
+    const x = this.left(column) - (across - this.cellWidth) / 2, y = this.top(row) - (down - this.cellHeight) / 2;
     for (const [pen, extra] of [["#000", 2], ["#fff", 0]]) {
       context.strokeStyle = pen; context.lineWidth = width + extra;
-      context.strokeRect(this.left(column) - shift, this.top(row) - shift, size, size);
+      context.strokeRect(x, y, across, down);
     }
   }
 
   drawEdges(context) {
-    const {gutter, cellSize} = this, n = data.count, first = Math.max(0, Math.floor(view.y)), firstColumn = Math.max(0, Math.floor(view.x));
-    const every = data.images && cellSize >= 14 ? 1 : Math.ceil(22 / cellSize), count = Math.ceil(this.plot / cellSize) + 1;
+    const {gutter} = this;
     context.fillStyle = variable("--soft"); context.textBaseline = "middle";
     context.font = Math.max(9, Math.min(13, gutter * 0.3)) + "px system-ui, sans-serif";
-    for (const [start, horizontal] of [[first, false], [firstColumn, true]]) {
+    for (const [horizontal, size, start, last] of [[false, this.cellHeight, view.y, data.count], [true, this.cellWidth, view.x, columnCount]]) {
+      const numbers = horizontal && Boolean(this.near), pictures = data.images && size >= 14 && !numbers;
+      const every = pictures ? 1 : Math.ceil(22 / size), stop = Math.min(last, start + this.plot / size + 1);
       context.save();
       context.beginPath();
       if (horizontal) context.rect(gutter, 0, this.plot, gutter); else context.rect(0, gutter, gutter, this.plot);
       context.clip();
-      for (let k = Math.ceil(start / every) * every; k < Math.min(n, start + count); k += every) {
-        const at = horizontal ? this.left(k) : this.top(k), image = every === 1 && cellSize >= 14 ? imageOf(view.order[k]) : null;
-        const size = Math.min(cellSize - 1, gutter - 3);
-        if (image) context.drawImage(image, horizontal ? at + (cellSize - size) / 2 : gutter - size - 2, horizontal ? gutter - size - 2 : at + (cellSize - size) / 2, size, size);
-        else if (horizontal) { context.textAlign = "center"; context.fillText(view.order[k], at + cellSize / 2, gutter - 9); }
-        else { context.textAlign = "right"; context.fillText(view.order[k], gutter - 4, at + cellSize / 2); }
+      for (let k = Math.floor(start / every) * every; k < stop; k += every) {
+        const middle = (horizontal ? this.left(k) : this.top(k)) + size / 2, image = pictures ? imageOf(view.order[k]) : null;
+        const text = numbers ? k + 1 : view.order[k], edge = Math.min(size - 1, gutter - 3);
+        if (image) context.drawImage(image, horizontal ? middle - edge / 2 : gutter - edge - 2, horizontal ? gutter - edge - 2 : middle - edge / 2, edge, edge);
+        else if (horizontal) { context.textAlign = "center"; context.fillText(text, middle, gutter - 9); }
+        else { context.textAlign = "right"; context.fillText(text, gutter - 4, middle); }
       }
       context.restore();
     }
@@ -132,12 +156,12 @@ class MapView {
       if (held && (held.moved || Math.hypot(x - held.x, y - held.y) > 4)) {
         held.moved = true;
         surface.classList.add("dragging");
-        view.x -= (x - held.lastX) / this.cellSize; view.y -= (y - held.lastY) / this.cellSize;
+        view.x -= (x - held.lastX) / this.cellWidth; view.y -= (y - held.lastY) / this.cellHeight;
         held.lastX = x; held.lastY = y;
         clampView(); redraw();
         return;
       }
-      hoverCell(this.cellAt(x, y));
+      hoverPair(this.pairAt(x, y));
     });
     surface.addEventListener("pointerdown", (event) => {
       const [x, y] = place(event);
@@ -146,18 +170,18 @@ class MapView {
     });
     const release = (event) => { this.pointers.delete(event.pointerId); this.spread = 0; surface.classList.remove("dragging"); };
     surface.addEventListener("pointerup", (event) => {
-      const held = this.pointers.get(event.pointerId), cell = this.cellAt(...place(event));
+      const held = this.pointers.get(event.pointerId), inputs = this.pairAt(...place(event));
       release(event);
-      if (held && !held.moved && cell) { hoverCell(cell); openCell(cell); }
+      if (held && !held.moved && inputs) { hoverPair(inputs); state.pair = inputs; openPair(); }
     });
     surface.addEventListener("pointercancel", release);
-    surface.addEventListener("pointerleave", (event) => { if (!this.pointers.has(event.pointerId)) hoverCell(null); });
+    surface.addEventListener("pointerleave", (event) => { if (!this.pointers.has(event.pointerId)) hoverPair(null); });
     surface.addEventListener("wheel", (event) => {
       if (!event.ctrlKey && document.activeElement !== surface) return;
       event.preventDefault();
       this.zoomAt(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.002)), ...place(event));
     }, {passive: false});
-    surface.addEventListener("keydown", (event) => mapKey(event));
+    surface.addEventListener("keydown", (event) => mapKey(event, this));
     surface.addEventListener("blur", () => { view.cursor = null; redraw(); });
   }
 
@@ -169,21 +193,22 @@ class MapView {
   }
 
   zoomAt(factor, x = this.gutter + this.plot / 2, y = this.gutter + this.plot / 2) {
-    const column = (x - this.gutter) / this.cellSize + view.x, row = (y - this.gutter) / this.cellSize + view.y;
+    const column = (x - this.gutter) / this.cellWidth + view.x, row = (y - this.gutter) / this.cellHeight + view.y;
     view.zoom = Math.max(1, Math.min(Math.max(1, data.count / 3), view.zoom * factor));
-    view.x = column - (x - this.gutter) / this.cellSize; view.y = row - (y - this.gutter) / this.cellSize;
+    view.x = column - (x - this.gutter) / this.cellWidth; view.y = row - (y - this.gutter) / this.cellHeight;
     clampView(); redraw();
   }
 }
 
 function clampView() {
   const most = data.count * (1 - 1 / view.zoom);
-  view.x = Math.max(0, Math.min(most, view.x)); view.y = Math.max(0, Math.min(most, view.y));
+  view.x = data.neighbours ? 0 : Math.max(0, Math.min(most, view.x)); view.y = Math.max(0, Math.min(most, view.y));
   for (const one of maps) one.surface.style.touchAction = view.zoom > 1 ? "none" : "pan-y";
 }
 
 function reveal([row, column]) {
   const visible = data.count / view.zoom;
+  if (data.neighbours) column = view.x;
   if (row < view.y) view.y = row;
   if (column < view.x) view.x = column;
   if (row + 1 > view.y + visible) view.y = row + 1 - visible;

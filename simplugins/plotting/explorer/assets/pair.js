@@ -49,7 +49,7 @@ function buildPair() {
 }
 
 function buildCanvas(place) {
-  const names = element("div", {class: "sides"}, ...[pair.i, pair.j].map((input) => element("div", {class: "side name", dir: "auto", title: nameOf(input)}, nameOf(input))));
+  const names = element("div", {class: "sides"}, ...[pair.i, pair.j].map((input) => element("div", {class: "side name", title: nameOf(input)}, named(input))));
   pair.canvas = element("canvas", {"aria-hidden": "true"});
   pair.surface = element("div", {class: "surface", id: "pair-surface", tabindex: "0", role: "application", "aria-roledescription": "pair of inputs",
     "aria-label": nameOf(pair.i) + " and " + nameOf(pair.j) + ". Arrow keys move from position to position."}, pair.canvas);
@@ -222,7 +222,7 @@ function buildChips(place) {
     box.addEventListener("pointerover", (event) => { const chip = event.target.closest(".chip"); hoverPatch(chip ? {side, position: Number(chip.dataset.position)} : null); });
     box.addEventListener("pointerleave", () => hoverPatch(null));
     box.addEventListener("keydown", (event) => chipKey(event, side));
-    const name = pair.canvas ? "" : element("div", {class: "name", dir: "auto"}, nameOf(input));
+    const name = pair.canvas ? "" : element("div", {class: "name"}, named(input));
     return element("div", {class: "side"}, name, box);
   });
   place.append(element("div", {class: "sides"}, ...sides));
@@ -282,9 +282,9 @@ function showPairLegend() {
   if (!pair.partners) return;
   const onCanvas = usesCanvas() && grid;
   if (pair.match.contributions && (kind === "contribution" || !onCanvas))
-    place.append(bar(state.palette, plain(pair.low), plain(pair.high)), "contribution of a pair of positions");
+    place.append(bar(state.palette, plain(pair.low), plain(pair.high)), element("span", {}, "contribution of a pair of positions"));
   if (onCanvas && kind === "position") place.append("Positions of equal colour are matched.");
   if (onCanvas && kind === "rearranged" && !pair.match.self) place.append("On the right: the second input, each position moved to its partner’s place.");
   if (pair.partners.some((t) => t < 0) || pair.back.some((s) => s < 0))
-    place.append(onCanvas ? element("span", {}, element("span", {class: "swatch hatched"}), "without a partner") : "struck through: without a partner");
+    place.append(onCanvas ? element("span", {}, element("span", {class: "swatch hatched"}), "without a partner") : element("span", {}, "struck through: without a partner"));
 }

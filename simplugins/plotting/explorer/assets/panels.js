@@ -1,14 +1,22 @@
+// The name of an input, its label isolated from the direction of the text around it.
+function named(input) {
+  const node = element("span", {}, "#" + input);
+  if (data.labels) node.append(" ", element("bdi", {}, data.labels[input]));
+  return node;
+}
+
 // The panels next to the map: the pair under the pointer, legends, neighbours, and the table of comparisons.
-function inputFigure(input, caption) {
+function inputFigure(input) {
   const figure = element("figure", {}), name = nameOf(input);
   if (data.images) figure.append(element("img", {src: data.images[input], alt: name}));
   else if (data.tokens) figure.append(element("div", {class: "excerpt", dir: "auto"}, data.tokens[input].slice(0, 40).join(" ")));
-  figure.append(element("figcaption", {dir: "auto", title: name}, caption || name));
+  figure.append(element("figcaption", {title: name}, named(input)));
   return figure;
 }
 
 function rankOf(map, i, j) {
-  if (i === j || !map.values) return "";
+  if (i === j || !map.known) return "";
+  if (map.near) { const place = nearPlace(map, i, j); return place < 0 ? "beyond " + data.neighbours : String(place + 1); }
   const row = map.values.subarray(i * data.count, (i + 1) * data.count), value = row[j];
   if (Number.isNaN(value)) return "";
   let rank = 1;
@@ -24,13 +32,13 @@ function valueTable(i, j) {
   data.measures.forEach((measure, k) => {
     const map = current[k], chosen = k === state.a.measure;
     if (!map) return;
-    const value = map.values ? similarity(map, i, j) : NaN;
-    if (map.values && !Number.isNaN(value)) values.push([value, measure.name]);
+    const value = map.known ? similarity(map, i, j) : NaN;
+    if (map.known && value !== null && !Number.isNaN(value)) values.push([value, measure.name]);
     const row = element("tr", {class: chosen ? "chosen" : ""}, element("th", {scope: "row", title: measure.note}, measure.name));
-    row.append(element("td", {"data-measure": measure.name}, map.values ? shown(value, map.step) : "–"), element("td", {}, rankOf(map, i, j)));
+    row.append(element("td", {"data-measure": measure.name}, map.known ? shown(value, map.step) : "–"), element("td", {}, rankOf(map, i, j)));
     table.append(row);
   });
-  if (state.mode !== "single" && mapB.map && mapB.map.values && state.b.layer !== state.a.layer) {
+  if (state.mode !== "single" && mapB.map && mapB.map.known && state.b.layer !== state.a.layer) {
     const value = similarity(mapB.map, i, j), label = data.layers[state.b.layer].name + ", " + data.measures[state.b.measure].name;
     table.append(element("tr", {}, element("th", {scope: "row"}, label), element("td", {"data-measure": "compared"}, shown(value, mapB.map.step)), element("td", {}, rankOf(mapB.map, i, j))));
   }
@@ -44,16 +52,16 @@ function difference(values) {
 }
 
 function showCell() {
-  const place = document.getElementById("cell"), cell = view.hover || view.cursor || view.open;
-  if (!cell) { place.replaceChildren("Point at a cell to see its two inputs; click it to see their matched positions."); return; }
-  const i = view.order[cell[0]], j = view.order[cell[1]], [table, text] = valueTable(i, j);
+  const place = document.getElementById("cell"), inputs = view.hover || view.cursor || state.pair;
+  if (!inputs) { place.replaceChildren("Point at a cell to see its two inputs; click it to see their matched positions."); return; }
+  const [i, j] = inputs, [table, text] = valueTable(i, j);
   place.replaceChildren(element("div", {class: "both"}, inputFigure(i), inputFigure(j), table), text);
   place.dataset.i = i; place.dataset.j = j;
 }
 
 function showPairValues() {
   const [i, j] = state.pair, map = current[state.a.measure], place = document.getElementById("pair-values");
-  const measure = data.measures[state.a.measure], value = map && map.values ? shown(similarity(map, i, j), map.step) : "–";
+  const measure = data.measures[state.a.measure], value = map && map.known ? shown(similarity(map, i, j), map.step) : "–";
   place.replaceChildren(element("strong", {}, measure.name + " " + value), " in " + data.layers[state.a.layer].name + " (" + measure.note + ")");
 }
 
@@ -67,7 +75,7 @@ function showLegend() {
   const missing = element("span", {}, element("span", {class: "swatch hatched"}), "no value (NaN)");
   place.append(missing);
   if (state.mode !== "difference") place.append(element("span", {}, element("span", {class: "swatch white"}), "exactly 0"));
-  if (state.range === "own" && state.mode !== "difference") place.append("Colours range over the values off the diagonal of this map; values beyond have the colour of the nearer end, and other layers other ranges.");
+  if (state.range === "own" && state.mode !== "difference") place.append(data.neighbours ? "Rows are inputs, and columns their nearest neighbours, most similar first. " : "", "Colours range over the values " + (data.neighbours ? "" : "off the diagonal ") + "of this map; values beyond have the colour of the nearer end, and other layers other ranges.");
   if (state.mode === "difference") place.append(nameOfMap(state.a) + " minus " + nameOfMap(state.b));
 }
 
@@ -76,7 +84,8 @@ function nameOfMap({layer, measure}) {
 }
 
 function neighboursOf(map, input, k = 12) {
-  if (!map || !map.values) return [];
+  if (!map || !map.known) return [];
+  if (map.near) return [...map.near.subarray(input * data.neighbours, (input + 1) * data.neighbours)];
   const order = [];
   for (let j = 0; j < data.count; j++) if (j !== input && !Number.isNaN(similarity(map, input, j))) order.push(j);
   order.sort((one, two) => similarity(map, input, two) - similarity(map, input, one) || one - two);
@@ -87,7 +96,7 @@ function showNeighbours() {
   const place = document.getElementById("neighbours"), lists = [[state.a, current[state.a.measure]]];
   if (state.mode !== "single") lists.push([state.b, mapB.map]);
   document.getElementById("input-of").value = state.neighbour;
-  place.replaceChildren(element("p", {class: "name", dir: "auto"}, nameOf(state.neighbour)));
+  place.replaceChildren(element("p", {class: "name"}, named(state.neighbour)));
   const found = lists.map(([, map]) => neighboursOf(map, state.neighbour));
   lists.forEach(([which, map], side) => {
     const list = element("ol", {class: "list"}), other = found.length > 1 ? new Set(found[1 - side]) : null;
@@ -96,7 +105,7 @@ function showNeighbours() {
       const button = element("button", {type: "button", class: shared ? "shared" : "", "data-input": j, onclick: () => { state.pair = [state.neighbour, j]; openPair(); }});
       if (data.images) button.append(element("img", {src: data.images[j], alt: ""}));
       else if (data.tokens) button.append(element("div", {class: "excerpt", dir: "auto"}, data.tokens[j].slice(0, 25).join(" ")));
-      button.append(element("span", {class: "name", dir: "auto", title: nameOf(j)}, nameOf(j)), element("span", {class: "number"}, value));
+      button.append(element("span", {class: "name", title: nameOf(j)}, named(j)), element("span", {class: "number"}, value));
       list.append(element("li", {}, button));
     }
     place.append(element("h3", {}, nameOfMap(which) + (other ? " (dashed: in both lists)" : "")), list);
