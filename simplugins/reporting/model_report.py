@@ -53,6 +53,7 @@ def report(
     threads: int | None = None,
     memory: int | str | None = None,
     work: str | os.PathLike[str] | None = None,
+    explorer_megabytes: float = 8,
     overwrite: bool = False,
     progress: bool = False,
 ) -> Report:
@@ -61,7 +62,8 @@ def report(
     The page needs neither network nor other files. It has the RSMs of all layers, semantic and spatio-semantic, with
     two controls; where these differ; the layers compared with each other, calibrated and with intervals; retrieval, if
     inputs share labels; nearest neighbours, if there are images; the comparison of two networks, and how much of it
-    depends on locations; all warnings; and a paragraph on the methods with what to cite.
+    depends on locations; an explorer of RSMs and matched positions; all warnings; and a paragraph on the methods with
+    what to cite.
 
     Parameters
     ----------
@@ -115,6 +117,8 @@ def report(
     work : path, optional
         A folder for recordings, RSMs and tables, which stays; the same call goes on with what it holds. By default
         `out` with the ending ``.work``, which is removed when the page is complete.
+    explorer_megabytes : float, default 8
+        The size of the explorer (see `explore`) in the page; 0 leaves it out.
     overwrite : bool, default False
         Whether an existing page may be replaced.
     progress : bool, default False
