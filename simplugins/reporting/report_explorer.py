@@ -56,6 +56,7 @@ def read_explorer(
             normalize=options.normalize or None,
             engine=options.engine,
             threads=options.threads,
+            title=" and ".join(network.name for network in analysis.networks),
             megabytes=megabytes,
         )
 
