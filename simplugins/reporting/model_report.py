@@ -83,8 +83,8 @@ def report(
     labels : sequence, str or int, optional
         Labels of the inputs, such as their classes; for models also as for `record`. Retrieval is evaluated if some
         inputs have the same label.
-    images : (N, height, width, 3) or (N, height, width) array, or sequence of images, optional
-        The inputs as people see them: uint8, or floats from 0 to 1. Shown as thumbnails.
+    images : sequence of N arrays, Pillow images or paths, or array, optional
+        The inputs as people see them, for thumbnails and the explorer; as for `explore`.
     names : sequence of str, optional
         Names of the networks; by default the classes of the models, or the names of the files.
     title : str, optional

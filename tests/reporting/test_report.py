@@ -250,7 +250,7 @@ def test_unusable_arguments_are_errors_before_anything_is_written(tmp_path, argu
     assert not (tmp_path / name).exists()
 
 
-@pytest.mark.parametrize("images", [np.zeros((11, 4, 4)), np.full((12, 4, 4), 2.0), np.zeros((12, 3, 8, 8))])
+@pytest.mark.parametrize("images", [np.zeros((11, 4, 4)), np.full((12, 4, 4), 2.0), np.zeros((12, 5, 8, 8))])
 def test_unusable_images_are_errors(network, out, images):
     with pytest.raises(ValueError, match="images"):
         simplugins.report(network, None, out, images=images, **FAST)
