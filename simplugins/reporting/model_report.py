@@ -139,8 +139,8 @@ def report(
     Notes
     -----
     The page is written whole or not at all. After an interrupt, the same call goes on after the last complete step: a
-    recording, an RSM, or a table. Models and arrays are recognised by their values; a DataLoader, only by its type and
-    length.
+    recording, an RSM, or a table. Models and arrays are recognised by their values; files by their names, sizes and
+    times; a DataLoader only by its type and length.
 
     The matching of the semantic RSMs takes most of the time; `estimate` predicts it.
 

@@ -145,6 +145,7 @@ class ReportCall:
         """Return what decides the numbers, as texts."""
         parts: dict[str, Any] = {"simplugins": __version__}
         for parameter, source, layers in self._sources():
+            source = Path(source) if isinstance(source, str) else source
             parts |= {parameter: source, f"layers of {parameter}": layers}
         parts |= {"inputs": self.inputs, **{name: getattr(self, name) for name in _READING}}
         parts |= {"input_key": self.input_key, **self.options.deciding()}

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -197,6 +198,17 @@ def test_other_weights_and_inputs_are_another_call(model, out, tmp_path, changed
         (model.first.weight if changed == "model" else inputs)[0, 0, 0, 0] += 1
     with pytest.raises(ValueError, match=f"{changed} was"):
         simplugins.report(model, inputs, out, work=work, overwrite=True, **FAST)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_changed_file_is_another_call(network, out, tmp_path, kind):
+    file = kind(tmp_path / "layers.npz")
+    np.savez(file, **network)
+    simplugins.report(file, None, out, work=tmp_path / "work", **FAST)
+    simplugins.report(file, None, out, work=tmp_path / "work", overwrite=True, **FAST)
+    np.savez(file, early=network["early"] + 1)
+    with pytest.raises(ValueError, match="model was"):
+        simplugins.report(file, None, out, work=tmp_path / "work", overwrite=True, **FAST)
 
 
 def test_the_default_work_folder_is_removed_at_the_end(network, out):
