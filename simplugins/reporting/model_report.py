@@ -146,12 +146,14 @@ def report(
 
     Examples
     --------
+    >>> import tempfile
     >>> import numpy as np
     >>> import simplugins
     >>> rng = np.random.default_rng(0)
-    >>> layers = {"early": rng.normal(size=(20, 8, 6, 6)), "late": rng.normal(size=(20, 16, 3, 3))}
-    >>> result = simplugins.report(layers, None, folder / "report.html", resamples=50)  # doctest: +SKIP
-    >>> result  # doctest: +SKIP
-    Report on network (2 layers), 20 inputs, 0 warnings: report.html
+    >>> layers = {"early": rng.normal(size=(20, 8, 4, 4)), "late": rng.normal(size=(20, 16, 2, 2))}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = simplugins.report(layers, None, f"{folder}/report.html", resamples=50, explorer_megabytes=0)
+    >>> result.path.name, result.analysis.within["semantic"].columns
+    ('report.html', ('early', 'late'))
     """
     return ReportCall.among(locals()).run()
