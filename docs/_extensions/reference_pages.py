@@ -31,6 +31,7 @@ GROUPS = {
     "Comparing networks": "compare_layers Comparison load_comparison LayerCalibration LayerIntervals similarity "
     "NetworkSimilarity decouple Decoupling structure Structure",
     "Models against targets": "rank_models ModelRanking noise_ceiling NoiseCeiling crossvalidate CrossValidation",
+    "Reports and training": "report Report Trajectory",
     "Search": "search Neighbours compare_neighbours",
     "Torch and GPUs": "semantic_similarity semantic_rsm free_gpu_memory",
     "Other tools": "to_tool from_tool adapter Adapter",

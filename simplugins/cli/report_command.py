@@ -56,6 +56,7 @@ _Permutations = Annotated[int, typer.Option(help="Number of permutations of the 
 _Alpha = Annotated[float, typer.Option(help="Level of significance.")]
 _Seed = Annotated[int, typer.Option(help="Seed of permutations and resamples.")]
 _Neighbours = Annotated[int, typer.Option("-k", help="Number of neighbours per query in the evaluation.", min=1)]
+_Explorer = Annotated[float, typer.Option(help="Size of the explorer in the page; 0 leaves it out.", min=0)]
 _Work = Annotated[
     Path | None,
     typer.Option(
@@ -96,6 +97,7 @@ def report(
     matching_option: MatchingOption = None,
     engine: Engine = "auto",
     threads: Threads = None,
+    explorer_megabytes: _Explorer = 8.0,
     work: _Work = None,
     force: Force = False,
     quiet: Quiet = False,
@@ -107,7 +109,7 @@ def report(
     options: dict[str, Any] = {"permutations": permutations, "alpha": alpha, "resamples": resamples, "seed": seed}
     options |= {"confidence": confidence, "groups": read_groups_file(groups, groups_key), "k": k}
     options |= {"kernel": kernel, "method": method, "layout": layout, "drop_tokens": drop_tokens}
-    options |= {"names": name, "title": title, "engine": engine, "threads": threads}
+    options |= {"names": name, "title": title, "engine": engine, "threads": threads, "work": work}
     result = write(
         a,
         None,
@@ -120,7 +122,7 @@ def report(
         **options,
         **read_preparation(center, normalize),
         matching=read_matching(matching, matching_option),
-        work=work,
+        explorer_megabytes=explorer_megabytes,
         overwrite=force,
         progress=not quiet,
     )

@@ -70,7 +70,7 @@ def _rsms(analysis: Analysis, options: ReportOptions) -> list[str]:
         "Two controls ignore locations without matching: “second-order” compares the second moments of the concept "
         "vectors (bilinear pooling), “mean-pooled” their means.",
     ]
-    if options.center is not None or options.normalize is not None:
+    if options.center or options.normalize:
         sentences.append(f"Activations were prepared with center={options.center!r}, normalize={options.normalize!r}.")
     if analysis.unavailable:
         missing = sorted({kind for _, _, kind in analysis.unavailable}, key=KINDS.index)

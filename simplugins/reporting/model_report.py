@@ -53,6 +53,7 @@ def report(
     threads: int | None = None,
     memory: int | str | None = None,
     work: str | os.PathLike[str] | None = None,
+    explorer_megabytes: float = 8,
     overwrite: bool = False,
     progress: bool = False,
 ) -> Report:
@@ -61,7 +62,8 @@ def report(
     The page needs neither network nor other files. It has the RSMs of all layers, semantic and spatio-semantic, with
     two controls; where these differ; the layers compared with each other, calibrated and with intervals; retrieval, if
     inputs share labels; nearest neighbours, if there are images; the comparison of two networks, and how much of it
-    depends on locations; all warnings; and a paragraph on the methods with what to cite.
+    depends on locations; an explorer of RSMs and matched positions; all warnings; and a paragraph on the methods with
+    what to cite.
 
     Parameters
     ----------
@@ -81,8 +83,8 @@ def report(
     labels : sequence, str or int, optional
         Labels of the inputs, such as their classes; for models also as for `record`. Retrieval is evaluated if some
         inputs have the same label.
-    images : (N, height, width, 3) or (N, height, width) array, or sequence of images, optional
-        The inputs as people see them: uint8, or floats from 0 to 1. Shown as thumbnails.
+    images : sequence of N arrays, Pillow images or paths, or array, optional
+        The inputs as people see them, for thumbnails and the explorer; as for `explore`.
     names : sequence of str, optional
         Names of the networks; by default the classes of the models, or the names of the files.
     title : str, optional
@@ -115,6 +117,8 @@ def report(
     work : path, optional
         A folder for recordings, RSMs and tables, which stays; the same call goes on with what it holds. By default
         `out` with the ending ``.work``, which is removed when the page is complete.
+    explorer_megabytes : float, default 8
+        The size of the explorer (see `explore`) in the page; 0 leaves it out.
     overwrite : bool, default False
         Whether an existing page may be replaced.
     progress : bool, default False
@@ -135,19 +139,21 @@ def report(
     Notes
     -----
     The page is written whole or not at all. After an interrupt, the same call goes on after the last complete step: a
-    recording, an RSM, or a table. Models and arrays are recognised by their values; a DataLoader, only by its type and
-    length.
+    recording, an RSM, or a table. Models and arrays are recognised by their values; files by their names, sizes and
+    times; a DataLoader only by its type and length.
 
     The matching of the semantic RSMs takes most of the time; `estimate` predicts it.
 
     Examples
     --------
+    >>> import tempfile
     >>> import numpy as np
     >>> import simplugins
     >>> rng = np.random.default_rng(0)
-    >>> layers = {"early": rng.normal(size=(20, 8, 6, 6)), "late": rng.normal(size=(20, 16, 3, 3))}
-    >>> result = simplugins.report(layers, None, folder / "report.html", resamples=50)  # doctest: +SKIP
-    >>> result  # doctest: +SKIP
-    Report on network (2 layers), 20 inputs, 0 warnings: report.html
+    >>> layers = {"early": rng.normal(size=(20, 8, 4, 4)), "late": rng.normal(size=(20, 16, 2, 2))}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = simplugins.report(layers, None, f"{folder}/report.html", resamples=50, explorer_megabytes=0)
+    >>> result.path.name, result.analysis.within["semantic"].columns
+    ('report.html', ('early', 'late'))
     """
     return ReportCall.among(locals()).run()

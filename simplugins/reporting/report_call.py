@@ -14,11 +14,12 @@ from simplugins._common import filesystem
 from simplugins._common.formatting import counted
 from simplugins._common.progress import step_bar
 from simplugins.reporting.report_analysis import Analysis, analyse, count_steps
+from simplugins.reporting.report_explorer import read_explorer
+from simplugins.reporting.report_images import Thumbnails, read_thumbnails
 from simplugins.reporting.report_networks import Network, check_source, read_network
 from simplugins.reporting.report_options import ReportOptions
-from simplugins.reporting.report_page import page
+from simplugins.reporting.report_page import Parts, page
 from simplugins.reporting.request_digests import describe
-from simplugins.reporting.thumbnails import Thumbnails, read_thumbnails
 from simplugins.reporting.work_folder import WorkFolder
 
 _READING = ("layout", "mask", "drop_tokens", "labels")
@@ -72,6 +73,7 @@ class ReportCall:
     batch_size: int
     device: Any
     work: str | os.PathLike[str] | None
+    explorer_megabytes: float
     overwrite: bool
     progress: bool
     options: ReportOptions
@@ -94,11 +96,13 @@ class ReportCall:
                 self._check(networks, thumbnails)
                 bar.plan(count_steps(networks))
                 analysis = analyse(networks, self.options, work)
+                explorer = read_explorer(analysis, self.options, work, self.images, self.explorer_megabytes)
                 bar.finish()
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(f"{folder} holds what was computed; the same call goes on with it") from None
         result = Report(path, analysis, tuple(work.warnings))
-        text = page(analysis, self.options, thumbnails, result.warnings, title=self.title)
+        parts = Parts(thumbnails, explorer, result.warnings)
+        text = page(analysis, self.options, parts, title=self.title)
         filesystem.write_text(path, text, overwrite=self.overwrite)
         if self.work is None:
             work.remove()
@@ -141,6 +145,7 @@ class ReportCall:
         """Return what decides the numbers, as texts."""
         parts: dict[str, Any] = {"simplugins": __version__}
         for parameter, source, layers in self._sources():
+            source = Path(source) if isinstance(source, str) else source
             parts |= {parameter: source, f"layers of {parameter}": layers}
         parts |= {"inputs": self.inputs, **{name: getattr(self, name) for name in _READING}}
         parts |= {"input_key": self.input_key, **self.options.deciding()}

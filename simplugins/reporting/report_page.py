@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 
@@ -13,27 +14,30 @@ from simplugins.reporting import report_sections as sections
 from simplugins.reporting.html_elements import element, paragraph, text
 from simplugins.reporting.methods_text import citations, methods, software
 from simplugins.reporting.report_analysis import Analysis
+from simplugins.reporting.report_explorer import Explorer, explorer_section
+from simplugins.reporting.report_images import Thumbnails
 from simplugins.reporting.report_options import ReportOptions
-from simplugins.reporting.thumbnails import Thumbnails
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-src 'self'"
 """What browsers may load: nothing but what is in the page."""
 
 
-def page(
-    analysis: Analysis,
-    options: ReportOptions,
-    thumbnails: Thumbnails | None,
-    warnings: Sequence[str],
-    *,
-    title: str | None,
-) -> str:
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What a page shows in addition to numbers: pictures of inputs, the explorer, and warnings."""
+
+    thumbnails: Thumbnails | None
+    explorer: Explorer
+    warnings: Sequence[str]
+
+
+def page(analysis: Analysis, options: ReportOptions, parts: Parts, *, title: str | None) -> str:
     """Return the page of a report as an HTML document."""
     names = " and ".join(network.name for network in analysis.networks)
     title = f"Representations of {names}" if title is None else title
     contents = {
         "In short": element("ul", "".join(element("li", text(line)) for line in sections.findings(analysis, options))),
-        "Warnings": sections.warnings_section(warnings),
+        "Warnings": sections.warnings_section(parts.warnings),
         "Layers": sections.layers_section(analysis),
         "RSMs": sections.rsms_section(analysis, options),
         "Does location matter?": sections.kinds_section(analysis, options),
@@ -41,7 +45,8 @@ def page(
         "Two networks": sections.between_section(analysis),
         "Content and location": sections.decoupling_section(analysis),
         "Retrieval": sections.retrieval_section(analysis, options),
-        "Neighbours": sections.neighbours_section(analysis, thumbnails),
+        "Neighbours": sections.neighbours_section(analysis, parts.thumbnails),
+        "Explorer": explorer_section(parts.explorer),
         "Methods": "".join(map(paragraph, methods(analysis, options))) + paragraph(f"Versions: {software()}."),
         "How to cite": element("ul", "".join(element("li", text(each)) for each in citations())),
     }
@@ -52,7 +57,7 @@ def page(
         _navigation(list(contents)),
         element("main", "".join(_section(*each) for each in contents.items()), id="content"),
         element("footer", text(f"Written by simplugins {__version__}. This page loads nothing from elsewhere.")),
-        "" if thumbnails is None else thumbnails.definitions(),
+        "" if parts.thumbnails is None else parts.thumbnails.definitions(),
     ]
     return f"<!doctype html>\n{element('html', _head(title) + element('body', chr(10).join(body)), lang='en')}\n"
 

@@ -12,6 +12,7 @@ from simplugins.plotting import heatmaps
 from simplugins.plotting.trend_figures import trend_figure
 from simplugins.reporting.html_elements import curve_colors, element, figure_html, heatmap, ink, paragraph, table, text
 from simplugins.reporting.report_analysis import Analysis, nearest, of_kind
+from simplugins.reporting.report_images import Thumbnails
 from simplugins.reporting.report_networks import Network
 from simplugins.reporting.report_options import KINDS, SEMANTIC, SPATIO_SEMANTIC, ReportOptions
 from simplugins.reporting.report_tables import (
@@ -24,7 +25,6 @@ from simplugins.reporting.report_tables import (
     significance,
     table_of_rows,
 )
-from simplugins.reporting.thumbnails import Thumbnails
 
 MOST_QUERIES, SHOWN = 8, 5
 """Inputs whose neighbours are shown, and neighbours of each."""

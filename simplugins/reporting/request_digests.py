@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +18,8 @@ from simplugins.activations.activations import Activations
 def describe(value: Any) -> str:
     """Return a text that identifies a value: itself if it is short, else its type and digest.
 
-    Arrays, tensors, Activations, Torch models, and lists and mappings of these are identified by their content; other
-    objects, such as a DataLoader, by their type and length only.
+    Arrays, tensors, images, Activations, Torch models, and lists and mappings of these are identified by their content;
+    paths by the names, sizes and times of their files; other objects, such as a DataLoader, by type and length only.
 
     Examples
     --------
@@ -28,9 +30,11 @@ def describe(value: Any) -> str:
     """
     if value is None or isinstance(value, str | int | float | bool | np.number):
         return repr(value)
+    if isinstance(value, os.PathLike):
+        return _of_path(Path(value))
     if isinstance(value, Activations):
         return f"{value!r} sha256:{value.digest()[:16]}"
-    if arrays.is_torch(value) or isinstance(value, np.ndarray):
+    if arrays.is_torch(value) or isinstance(value, np.ndarray) or hasattr(value, "__array_interface__"):
         return _of_array(value)
     if hasattr(value, "state_dict") and hasattr(value, "named_modules"):
         return f"{type(value).__name__} {_of_parts(value.state_dict())}"
@@ -53,6 +57,13 @@ def _numpy(value: Any) -> Any:
         return array.astype("U") if array.dtype.kind in "OT" else array
     tensor = value.detach().cpu()
     return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+
+
+def _of_path(path: Path) -> str:
+    """Return a path with a digest of the names, sizes and times of its files."""
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
+    return f"{path} {_digest(repr(facts))}"
 
 
 def _of_parts(parts: Mapping[Any, Any]) -> str:

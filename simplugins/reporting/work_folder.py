@@ -94,6 +94,14 @@ class WorkFolder:
                 filesystem.write_text(path, filesystem.json_text(compute()))
         return dict(json.loads(path.read_text(encoding="utf-8")))
 
+    def text(self, name: str, write: Callable[[Path], object]) -> str:
+        """Return a text, which `write` writes to a file."""
+        path = self.path / f"{quote(name, safe='')}.html"
+        with self.step(name):
+            if not path.exists():
+                write(path)
+            return path.read_text(encoding="utf-8")
+
     def remove(self) -> None:
         """Remove the folder with all results."""
         shutil.rmtree(self.path)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from torch import nn
 import simplugins
 from simplugins.reporting import report_analysis
 
-FAST = {"permutations": 39, "resamples": 50}
+FAST = {"permutations": 39, "resamples": 50, "explorer_megabytes": 0}
+INFERENCE = {"permutations": 39, "resamples": 50}
 pytestmark = pytest.mark.filterwarnings("ignore:an interval at 95 % needs at least")
 
 
@@ -28,7 +30,7 @@ def test_tables_show_what_the_functions_return(network, labels, out, read_page):
         for kind in ("semantic", "spatio-semantic", "second-order", "mean-pooled")
     }
     for kind in ("semantic", "spatio-semantic"):
-        expected = simplugins.compare_layers(rsms[kind], calibrate="max", intervals=True, **FAST)
+        expected = simplugins.compare_layers(rsms[kind], calibrate="max", intervals=True, **INFERENCE)
         np.testing.assert_allclose(result.analysis.within[kind].values, expected.values, atol=1e-9)
         (rows,) = [rows for caption, rows in page.tables if caption.startswith(f"{kind} RSMs: network")]
         assert rows[1][2].startswith(f"{expected.values[0, 1]:.2f}".replace("-0.00", "0.00"))
@@ -74,6 +76,27 @@ def test_neighbours_are_shown_with_their_images_once_each(network, labels, image
     assert row[2] == "".join(f"input {n}: {labels[n]}" for n in nearest)
 
 
+def test_the_explorer_is_in_the_page_as_it_is_alone(network, labels, images, out, tmp_path, read_page):
+    simplugins.report(network, None, out, labels=labels, images=images, **INFERENCE)
+    (frame,) = read_page(out).all("iframe")
+    measures = ["semantic-cosine", "spatio-semantic-cosine"]
+    rsms = {name: simplugins.compute_rsm(x, labels=labels) for name, x in network.items()}
+    options = {"images": images, "labels": labels, "measures": measures, "rsms": rsms, "title": "network"}
+    alone = simplugins.explore(tmp_path / "alone.html", network, megabytes=8, **options)
+    assert frame["srcdoc"] == alone.read_text(encoding="utf-8")
+
+
+def test_an_explorer_that_does_not_fit_is_explained(network, out, read_page, monkeypatch):
+    def explore(*arguments, **options):
+        raise ValueError("8 MB are too few")
+
+    monkeypatch.setattr("simplugins.reporting.report_explorer.explore", explore)
+    simplugins.report(network, None, out, **INFERENCE)
+    page = read_page(out)
+    assert "No explorer: 8 MB are too few." in page.text
+    assert page.all("iframe") == []
+
+
 def test_names_and_labels_are_never_markup(out, read_page):
     rng = np.random.default_rng(0)
     layers = {"<script>alert(1)</script>": rng.normal(size=(6, 3, 4)), 'a"b&c': rng.normal(size=(6, 3, 4))}
@@ -89,7 +112,7 @@ def test_two_networks_are_compared_layer_by_layer_and_decoupled(network, out, re
     other = {"one": network["early"][:, ::-1], "two": network["late"] + 1}
     result = simplugins.report(network, None, out, other=other, names=["A", "B"], **FAST)
     assert [decoupled.layers for decoupled in result.analysis.decouplings] == [("early", "one"), ("late", "two")]
-    expected = simplugins.decouple(network["early"], other["one"], **FAST)
+    expected = simplugins.decouple(network["early"], other["one"], **INFERENCE)
     table = read_page(out).table("early and one")
     assert table[1][0] == "semantic"
     assert table[1][1].startswith(f"{expected['semantic'].value:.2f}")
@@ -177,6 +200,17 @@ def test_other_weights_and_inputs_are_another_call(model, out, tmp_path, changed
         simplugins.report(model, inputs, out, work=work, overwrite=True, **FAST)
 
 
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_changed_file_is_another_call(network, out, tmp_path, kind):
+    file = kind(tmp_path / "layers.npz")
+    np.savez(file, **network)
+    simplugins.report(file, None, out, work=tmp_path / "work", **FAST)
+    simplugins.report(file, None, out, work=tmp_path / "work", overwrite=True, **FAST)
+    np.savez(file, early=network["early"] + 1)
+    with pytest.raises(ValueError, match="model was"):
+        simplugins.report(file, None, out, work=tmp_path / "work", overwrite=True, **FAST)
+
+
 def test_the_default_work_folder_is_removed_at_the_end(network, out):
     simplugins.report(network, None, out, **FAST)
     assert [path.name for path in out.parent.iterdir()] == ["report.html"]
@@ -194,12 +228,10 @@ def test_a_folder_of_something_else_is_kept(network, out, tmp_path):
 def test_warnings_appear_on_the_page_and_are_raised(network, out, tmp_path, read_page):
     layers = {"sets": [*network["early"].reshape(12, 6, 9).transpose(0, 2, 1)[:, :5]]}
     with pytest.warns(RuntimeWarning, match="resamples"):
-        result = simplugins.report(layers, None, out, permutations=39, resamples=5, work=tmp_path / "work")
+        result = simplugins.report(layers, None, out, **{**FAST, "resamples": 5}, work=tmp_path / "work")
     assert any("resamples" in warning for warning in result.warnings)
     assert "Warnings" in read_page(out).text
-    again = simplugins.report(
-        layers, None, tmp_path / "again.html", permutations=39, resamples=5, work=tmp_path / "work"
-    )
+    again = simplugins.report(layers, None, tmp_path / "again.html", **{**FAST, "resamples": 5}, work=tmp_path / "work")
     assert again.warnings == result.warnings
 
 
@@ -230,7 +262,7 @@ def test_unusable_arguments_are_errors_before_anything_is_written(tmp_path, argu
     assert not (tmp_path / name).exists()
 
 
-@pytest.mark.parametrize("images", [np.zeros((11, 4, 4)), np.full((12, 4, 4), 2.0), np.zeros((12, 3, 8, 8))])
+@pytest.mark.parametrize("images", [np.zeros((11, 4, 4)), np.full((12, 4, 4), 2.0), np.zeros((12, 5, 8, 8))])
 def test_unusable_images_are_errors(network, out, images):
     with pytest.raises(ValueError, match="images"):
         simplugins.report(network, None, out, images=images, **FAST)

@@ -37,7 +37,7 @@ def image_urls(images: Any, count: int, budget: int) -> list[str]:
     ValueError, TypeError
         If there is not one image per input, or an image has no valid shape or values.
     """
-    sequence = _sequence(images)
+    sequence = image_sequence(images)
     if len(sequence) != count:
         raise ValueError(f"images: expected {count} (one per input), got {len(sequence)}")
     pixels = []
@@ -46,13 +46,14 @@ def image_urls(images: Any, count: int, budget: int) -> list[str]:
             pixels.append(shrunk(read_image(image), EDGES[0]))
     urls: list[str] = []
     for edge in EDGES:
-        urls = [_url(shrunk(image, edge)) for image in pixels]
+        urls = [image_url(shrunk(image, edge)) for image in pixels]
         if sum(map(len, urls)) <= budget:
             break
     return urls
 
 
-def _sequence(images: Any) -> Sequence[Any]:
+def image_sequence(images: Any) -> Sequence[Any]:
+    """Return images one by one; raises a TypeError or ValueError for a single path or image."""
     if isinstance(images, list | tuple):
         return images
     if isinstance(images, str | os.PathLike):
@@ -133,7 +134,8 @@ def _averaged(values: NDArray[np.float64], axis: int, size: int) -> NDArray[np.f
     return means
 
 
-def _url(image: NDArray[np.uint8]) -> str:
+def image_url(image: NDArray[np.uint8]) -> str:
+    """Return an image as a data URL."""
     from matplotlib.image import imsave
 
     file = io.BytesIO()
