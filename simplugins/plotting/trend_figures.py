@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.plotting.figure_texts import literal_texts, set_literal_texts
+from simplugins.plotting.figure_texts import literal_texts, set_literal_texts, width_of
 from simplugins.plotting.heatmaps import MOST_TICKS, set_title
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ _MOST_NAMED = 12
 """Most curves that the legend names; of more, evenly chosen ones."""
 
 _SHADE = 0.18
+_SMALL = 8
+"""Points of the names of rows, if there are many, and of those of curves."""
 
 
 def plot_trend(
@@ -52,7 +54,8 @@ def plot_trend(
     title : str, optional
         By default the name of the method and its options.
     limits : (float, float), optional
-        Range of the values; by default from 0 to 1 if that contains them all, else their own.
+        Range of the values; by default from 0 (or less, if values are) to 1, so that small differences look
+        small; their own if some are beyond -1 or 1.
     colors : sequence of colours, optional
         One per curve; by default from viridis.
 
@@ -69,7 +72,7 @@ def plot_trend(
     if axes is None:
         import matplotlib.pyplot as plt
 
-        axes = plt.figure(figsize=_SIZE, layout="constrained").add_subplot()
+        axes = plt.figure(figsize=_size(comparison), layout="constrained").add_subplot()
     return _draw(comparison, curves, axes, title=title, limits=limits, colors=colors)
 
 
@@ -84,12 +87,16 @@ def trend_figure(
     """Draw the curves of a comparison in a figure that pyplot does not manage; see `plot_trend`."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=_SIZE, layout="constrained")
+    figure = Figure(figsize=_size(comparison), layout="constrained")
     _draw(comparison, _curves(comparison, columns), figure.add_subplot(), title=title, limits=limits, colors=colors)
     return figure
 
 
-_SIZE = (6.4, 4.0)
+def _size(comparison: Comparison) -> tuple[float, float]:
+    """Return the size in inches, to which long names add."""
+    below = 0.0 if _places(comparison.rows)[1] else max(0.0, width_of(comparison.rows, _SMALL) - 0.5)
+    return 6.4 + max(0.0, width_of(comparison.columns, _SMALL) - 1.0), 4.0 + below
+
 
 _Curve = tuple[str, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 """A name, values, and the ends of their intervals, NaN without intervals."""
@@ -165,7 +172,7 @@ def _set_limits(axes: Axes, curves: list[_Curve], limits: tuple[float, float] | 
     if limits is None:
         drawn = np.concatenate([part for _, *parts in curves for part in parts])
         drawn = drawn[np.isfinite(drawn)]
-        if not drawn.size or drawn.min() < -0.05 or drawn.max() > 1.05:
+        if not drawn.size or drawn.min() < -1.05 or drawn.max() > 1.05:
             return
         limits = min(0.0, float(drawn.min())) - 0.02, max(1.0, float(drawn.max())) + 0.02
     axes.set_ylim(*limits)
@@ -176,7 +183,7 @@ def _name_rows(axes: Axes, rows: Sequence[str]) -> None:
     texts, style = literal_texts(rows[::every])
     axes.set_xticks(range(0, len(rows), every), texts, **style)
     if max(map(len, texts)) * len(texts) > 60:
-        axes.tick_params(axis="x", rotation=90)
+        axes.tick_params(axis="x", rotation=90, labelsize=_SMALL)
 
 
 def _name_curves(axes: Axes, lines: list[Any], names: list[str]) -> None:
@@ -184,5 +191,5 @@ def _name_curves(axes: Axes, lines: list[Any], names: list[str]) -> None:
     numbers = [str(number) for number in chosen]  # Matplotlib omits names that begin with an underscore
     handles = [lines[number] for number in chosen]
     outside: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5), "borderaxespad": 0}
-    legend = axes.legend(handles, numbers, frameon=False, fontsize="small", **outside)
+    legend = axes.legend(handles, numbers, frameon=False, fontsize=_SMALL, **outside)
     set_literal_texts(legend.get_texts(), [names[number] for number in chosen])

@@ -10,6 +10,7 @@ from test_plotting import LONG, assert_inside
 
 import simplugins
 from simplugins.plotting.layer_heatmaps import comparison_figure, plot_comparison
+from simplugins.plotting.trend_figures import trend_figure
 
 
 def layers(names, seed=0):
@@ -87,3 +88,18 @@ def test_labels_are_small_in_the_column_of_a_paper(comparison):
 
 def test_undefined_values_alone_are_drawn(comparison):
     assert_inside(comparison_figure(replace(comparison, values=np.full((2, 2), np.nan))))
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_curves_are_not_squeezed_by_long_names(count):
+    names = [f"backbone.encoder.layer{number}.attention.self.query" for number in range(count)]
+    figure = trend_figure(simplugins.compare_layers(layers(names), method="cka"))
+    assert_inside(figure)
+    assert figure.axes[0].bbox.height > 200
+
+
+def test_curves_with_values_below_0_still_reach_up_to_1(comparison):
+    figure = trend_figure(replace(comparison, values=np.array([[0.1, -0.2], [0.05, 0.0]])))
+    low, high = figure.axes[0].get_ylim()
+    assert low == pytest.approx(-0.22)
+    assert high == pytest.approx(1.02)
