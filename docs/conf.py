@@ -19,6 +19,7 @@ version = release = simplugins.__version__
 extensions = [
     "repository_pages",
     "reference_pages",
+    "explorer_page",
     "local_links",
     "myst_nb",
     "numpydoc",
@@ -62,6 +63,7 @@ intersphinx_mapping = {package: (address, str(packed / f"{package}.inv")) for pa
 html_theme = "pydata_sphinx_theme"
 html_title = "simplugins"
 html_static_path = ["_static"]
+html_extra_path: list[str] = []
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_theme_options = {
