@@ -48,6 +48,8 @@ autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc has the types
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"  # words of types that are neither Python's nor ours
+numpydoc_xref_aliases = {name: f"simplugins.{name}" for name in simplugins.__all__ if name[0].isupper()}
 
 inventories = {
     "python": "https://docs.python.org/3/",
