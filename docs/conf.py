@@ -19,6 +19,7 @@ version = release = simplugins.__version__
 extensions = [
     "repository_pages",
     "reference_pages",
+    "explorer_page",
     "local_links",
     "myst_nb",
     "numpydoc",
@@ -47,6 +48,8 @@ autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc has the types
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"  # words of types that are neither Python's nor ours
+numpydoc_xref_aliases = {name: f"simplugins.{name}" for name in simplugins.__all__ if name[0].isupper()}
 
 inventories = {
     "python": "https://docs.python.org/3/",
@@ -62,6 +65,7 @@ intersphinx_mapping = {package: (address, str(packed / f"{package}.inv")) for pa
 html_theme = "pydata_sphinx_theme"
 html_title = "simplugins"
 html_static_path = ["_static"]
+html_extra_path: list[str] = []
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_theme_options = {

@@ -28,6 +28,7 @@ SUBSECTIONS = (
     "Yardsticks",
     "Content and location",
     "Models against a target",
+    "Following training",
 )
 """Headings of the third level at which a page of the site begins, as at all headings of the second level."""
 
