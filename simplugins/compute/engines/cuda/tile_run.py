@@ -174,8 +174,7 @@ class TileRun(ABC):
             while waiting:
                 region = waiting.popleft()
                 try:
-                    self.results = None
-                    self.results = PairResults(self.device, region, certify=self.certify)
+                    self._start_region(region)
                 except Exception as error:
                     if not self.device.ran_out(error):
                         raise
@@ -187,6 +186,13 @@ class TileRun(ABC):
                     continue
                 self.release()
                 waiting.extendleft(reversed(list(self._smaller([region], reason))))
+
+    def _start_region(self, region: Tile) -> None:
+        """Make room for the results of a region, cleared if some of its pairs are not computed."""
+        self.results = None
+        self.results = PairResults(self.device, region, certify=self.certify)
+        if self.symmetric and region.shape != self.shape:
+            self.area(region).clear()
 
     def _work_on(self, region: Tile) -> Iterator[int]:
         """Compute all tiles of a region, and yield the number of pairs of each as it is complete."""
@@ -228,7 +234,7 @@ class TileRun(ABC):
         self.host = host
         with self.device:
             try:
-                self.results = PairResults(self.device, region, certify=self.certify)
+                self._start_region(region)
                 for _ in self._work_on(region):
                     pass
                 self._collect(region)
