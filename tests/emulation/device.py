@@ -172,7 +172,7 @@ class EmulatedDevice:
 
         What the host writes is not observed, but memory that is not all ones must have been written.
         """
-        arrays = {}
+        arrays = dict[int, _Array]()
         for position, argument in enumerate(arguments if self.checked else ()):
             if isinstance(argument, np.ndarray):
                 allocation: Any = argument.base
@@ -182,7 +182,8 @@ class EmulatedDevice:
                 written |= np.repeat(words.reshape(-1, 4).any(1), 4)[:size]
                 start = allocation.ctypes.data + GUARD.size
                 arrays.setdefault(start, _Array(start, size, written.ctypes.data, GUARD.size, position))
-        return (_Array * len(arrays))(*arrays.values())
+        listed: ctypes.Array[_Array] = (_Array * len(arrays))(*arrays.values())
+        return listed
 
     def _owns(self, array: object) -> bool:
         return isinstance(array, np.ndarray) and id(array.base) in self._allocated

@@ -93,6 +93,10 @@ def make_run(
         scaled = matcher.invariant_to_scaling and not matcher.positionwise
         precision = default_precision(device, x.channels) if scaled else "float32"
     with device:
+        if matcher.cuda_kernel == "assignment-share":
+            from simplugins.compute.engines.cuda.partial_run import PartialRun
+
+            return PartialRun(x, y, matcher, device=device, precision=precision, certify=certify)
         return Run(x, y, matcher, device=device, precision=precision, certify=certify)
 
 
@@ -108,6 +112,7 @@ class Run(TileRun):
         device: Device,
         precision: Precision,
         certify: bool,
+        added: tuple[int, int] = (0, 0),
     ) -> None:
         other = x if y is None else y
         self.matcher, self.floor = matcher, floor_of(matcher)
@@ -121,6 +126,7 @@ class Run(TileRun):
             copies=_POSITIONWISE_COPIES if matcher.positionwise else None,
             convert=sorted_by_norm if matcher.by_norm else None,
             certify=certify,
+            added=added,
             multiplied=matcher.positionwise and not certify,
         )
         largest = max(int(x.positions.max()), int(other.positions.max()))
