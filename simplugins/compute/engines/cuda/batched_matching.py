@@ -46,13 +46,16 @@ def optimal_columns(device: Device, affinities: Any) -> Any:
     matrix, uploaded = device.upload(affinities.reshape(-1, columns)), device.upload(problems.astype(np.int64))
     batch = Batch(matrix, uploaded, count, columns)
     if matrix.dtype == _FINE:
-        return _assign(device, batch, _FINE, rows)[0]
+        assigned, _ = _assign(device, batch, _FINE, rows)
+        device.retire()
+        return assigned
     assigned, (values, magnitudes, upper) = _assign(device, batch, _COARSE, rows)
     is_fine = (upper - values <= FINE_ENOUGH * magnitudes)[:, None]
     xp = arrays.namespace(matrix)
     single = device.upload(np.array([[0, 1, 0, 1]]))  # takes no time
     loose = device.upload(xp.where(is_fine, single, uploaded))
     again, _ = _assign(device, Batch(matrix, loose, count, columns), _FINE, rows)
+    device.retire()
     return xp.where(is_fine, assigned, again)
 
 
