@@ -322,7 +322,7 @@ class TestUnorderedDevice:
         device = UnorderedDevice(seed=seed)
         out, ones = device.empty((2, 2), np.float32), device.upload(np.ones((2, 2), np.float32))
         factor = device.upload(np.ones((2, 2), np.float32))
-        device.multiply(factor[:], ones, out, "tf32")
+        device.multiply(factor[:], ones, out, "float32")
         fetch = device.download(out)
         del factor
         if retired:

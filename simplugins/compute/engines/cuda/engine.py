@@ -89,8 +89,13 @@ def make_run(
             f"matching {matcher.name!r} depends on the scale of the activations, but precision='float16x3' scales each "
             f"input: use precision='float32'"
         )
+    if precision == "float16x3" and matcher.cuda_kernel == "assignment-share":
+        raise ValueError(
+            f"matching {matcher.name!r} with a share lengthens the concept vectors on a GPU, so that "
+            f"precision='float16x3' would be less accurate: use precision='float32'"
+        )
     if precision is None:
-        scaled = matcher.invariant_to_scaling and not matcher.positionwise
+        scaled = matcher.invariant_to_scaling and not (matcher.positionwise or matcher.partial)
         precision = default_precision(device, x.channels) if scaled else "float32"
     with device:
         if matcher.cuda_kernel == "assignment-share":
