@@ -213,6 +213,11 @@ def namespace(array: Any) -> ModuleType:
     return gpu.cupy() if is_cupy(array) else np
 
 
+def shared(tensor: Any) -> Any:
+    """Return a Torch tensor as an array of CuPy, or of NumPy if it is in host memory, without a copy."""
+    return gpu.cupy().from_dlpack(tensor) if tensor.is_cuda else tensor.numpy()
+
+
 def gpu_of(array: Any) -> int | None:
     """Return the number of the GPU that holds an array; None for the CPU, or if CuPy cannot reach that GPU."""
     if is_cupy(array):

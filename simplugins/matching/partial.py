@@ -30,8 +30,8 @@ class Partial(BatchMatcher):
 
     Exact to rounding, like `Optimal`, and with dual prices for certificates. O(S^3) in the worst case; on activations,
     matching up to 70 % of the positions takes 0.3 to 1.5 times as long as the optimal matching, and more of them 1.3 to
-    1.7 times (up to 2.4 times for sets of 784 positions that stem from many inputs). A GPU can compute thresholds, but
-    not shares.
+    1.7 times (up to 2.4 times for sets of 784 positions that stem from many inputs). A GPU computes both; shares as
+    complete matchings with an additional column for each position that is left.
 
     Parameters
     ----------
@@ -83,8 +83,8 @@ class Partial(BatchMatcher):
 
     @property
     def cuda_kernel(self) -> str | None:  # type: ignore[override]
-        """The CUDA kernel of thresholds; shares are matched on the CPU."""
-        return None if self.threshold is None else "assignment-above"
+        """The CUDA kernel."""
+        return "assignment-share" if self.threshold is None else "assignment-above"
 
     @property
     def invariant_to_scaling(self) -> bool:  # type: ignore[override]

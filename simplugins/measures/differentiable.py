@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Semantic similarity of Torch tensors, with gradients: for losses, regularisers and probes of training.
 
-The matching is computed without a gradient, on the CPU, by the exact matcher of `simplugins.compute_rsm`; the gradient
-flows through the inner products of matched positions. The optimal matching changes only where two matchings have the
-same value, so almost everywhere this is the exact gradient of the similarity.
+The matching is computed without a gradient by the exact matcher of `simplugins.compute_rsm`, for tensors on a GPU there
+if CuPy can use it; the gradient flows through the inner products of matched positions. The optimal matching changes
+only where two matchings have the same value, so almost everywhere this is the exact gradient of the similarity.
 """
 
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simplugins._common import arrays, refusals
 from simplugins._common.optional import import_extra
@@ -23,6 +20,7 @@ from simplugins.activations.scaling import LEAST_SPREAD
 from simplugins.matching.matcher import Matcher
 from simplugins.measures.measure import Options, resolve_measure
 from simplugins.measures.semantic import MatchedPairs
+from simplugins.measures.tensor_matching import matched_columns
 from simplugins.rsm import kernels
 from simplugins.rsm.kernels import Sigma
 
@@ -68,8 +66,9 @@ def semantic_similarity(
 
     Notes
     -----
-    O(B S T C) for the inner products and for their gradient, and O(B S^2) to O(B S^3) for the matching, in as many
-    threads as Torch uses. Memory in addition to the input: B S T inner products.
+    O(B S T C) for the inner products and for their gradient, and O(B S^2) to O(B S^3) for the matching: on the GPU of
+    the tensors, where the inner products stay, or else in as many threads as Torch uses. Memory in addition to the
+    input: B S T inner products.
 
     A response of zero has cosine 0 to everything, with gradient 0 where the cosine is not differentiable. Under RBF,
     equal responses have similarity 1 and gradient 0. Rounding may leave cosines slightly above 1, since clipping them
@@ -297,13 +296,10 @@ def _products_of_all(x: Tensor, norms: Tensor, matcher: Matcher) -> Tensor:
 
 def _aligned_products(x: Tensor, y: Tensor, matcher: Matcher) -> Tensor:
     """Return the (P,) aligned inner products of responses (P, S, C) with (P, T, C) pair by pair, or with one (T, C)."""
-    import torch
-
     affinities = x @ y.mT
     if affinities.shape[1] > affinities.shape[2]:
         affinities = affinities.mT
-    columns = _match(affinities.detach().cpu().contiguous().numpy(), matcher)
-    return affinities.gather(2, torch.from_numpy(columns).to(x.device)[:, :, None]).sum((1, 2))
+    return affinities.gather(2, matched_columns(affinities, matcher)[:, :, None]).sum((1, 2))
 
 
 def _aligned_distances(x: Tensor, y: Tensor, matcher: Matcher) -> Tensor:
@@ -314,30 +310,13 @@ def _aligned_distances(x: Tensor, y: Tensor, matcher: Matcher) -> Tensor:
         return (x - y).square().sum((1, 2))
     if x.shape[1] > y.shape[1]:
         x, y = y, x
-    affinities = x.detach() @ y.detach().mT
-    columns = torch.from_numpy(_match(affinities.cpu().contiguous().numpy(), matcher)).to(x.device)
+    columns = matched_columns(x.detach() @ y.detach().mT, matcher)
     matched = y.gather(1, columns[:, :, None].expand(-1, -1, y.shape[2]))
     distances = (x - matched).square().sum((1, 2))
     if x.shape[1] == y.shape[1]:
         return distances
     unmatched = torch.ones_like(y[:, :, 0]).scatter(1, columns, 0)
     return distances + (y.square().sum(2) * unmatched).sum(1)
-
-
-def _match(affinities: NDArray[np.floating], matcher: Matcher) -> NDArray[np.int64]:
-    """Return the columns matched to the rows, (P, S), of P problems with affinities (P, S, T), where S <= T."""
-    import torch
-
-    problems, rows, columns = affinities.shape
-    bounds = np.linspace(0, problems, min(torch.get_num_threads(), problems) + 1).astype(np.int64).tolist()
-
-    def match(part: tuple[int, int]) -> NDArray[np.int64]:
-        start, stop = part
-        offsets = np.arange(stop - start + 1) * rows
-        return matcher.match_batch(affinities[start:stop].reshape(-1, columns), offsets).columns
-
-    with ThreadPoolExecutor(len(bounds) - 1, thread_name_prefix="simplugins") as pool:
-        return np.concatenate(list(pool.map(match, pairwise(bounds)))).reshape(problems, rows)
 
 
 def _similarities(

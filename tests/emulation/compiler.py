@@ -82,12 +82,13 @@ def _run(*command: str) -> None:
 def load(source: str, functions: tuple[str, ...], arch: int, *, checked: bool = False) -> ctypes.PyDLL:
     """Return a program's library, which exports `launch_<function>` and `signature_<function>` per function.
 
-    In a `checked` library, accesses outside of a block's dynamic shared memory are errors, and so are reads of shared
-    memory that no thread has written; it is several times as slow.
+    In a `checked` library, accesses outside of a block's dynamic shared memory and of the arrays that are arguments are
+    errors, and so are reads of shared or global memory that nothing has written; it is several times as slow.
     """
     # PyDLL holds the GIL during calls, because a library supports one launch at a time.
     library = ctypes.PyDLL(str(build(translation_unit(source, functions), arch, checked=checked)))
     library.emulation_error.restype = ctypes.c_char_p
+    library.emulation_arrays.argtypes = ctypes.c_void_p, ctypes.c_uint
     for name in functions:
         getattr(library, f"signature_{name}").restype = ctypes.c_char_p
         getattr(library, f"launch_{name}").argtypes = (

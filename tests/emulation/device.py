@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import random
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -20,6 +21,18 @@ GUARD = np.tile(np.array([0xA5, 0xA5, 0xF5, 0xFF], np.uint8), 16)
 """Bytes before and after each array: NaN if read as numbers, and unlikely to be written by a CUDA kernel."""
 
 
+class _Array(ctypes.Structure):
+    """An array, as global_memory.h declares it."""
+
+    _fields_ = (
+        ("start", ctypes.c_void_p),
+        ("bytes", ctypes.c_size_t),
+        ("written", ctypes.c_void_p),
+        ("guard_bytes", ctypes.c_size_t),
+        ("argument", ctypes.c_int),
+    )
+
+
 class EmulationError(RuntimeError):
     """A CUDA kernel was launched, or behaved, in a way that a GPU does not allow."""
 
@@ -33,8 +46,8 @@ class EmulatedDevice:
     """A device that runs CUDA kernels on the CPU; its arrays are NumPy arrays.
 
     Threads take turns if `seed` is 0; otherwise the seed determines a random order. `memory` is the size of the
-    device's memory in bytes, `arch` the value of `__CUDA_ARCH__`. If `checked`, all accesses to shared memory are
-    checked; see `compiler.load`.
+    device's memory in bytes, `arch` the value of `__CUDA_ARCH__`. If `checked`, all accesses to memory are checked; see
+    `compiler.load`.
     """
 
     name = "emulated"
@@ -49,6 +62,7 @@ class EmulatedDevice:
         self.memory = memory
         self.arch = arch
         self._allocated: dict[int, int] = {}
+        self._written: dict[int, NDArray[np.uint8]] = {}
 
     def __enter__(self) -> EmulatedDevice:
         return self
@@ -77,6 +91,9 @@ class EmulatedDevice:
         allocation[: GUARD.size] = allocation[-GUARD.size :] = GUARD
         self._allocated[id(allocation)] = size
         weakref.finalize(allocation, self._allocated.pop, id(allocation))
+        if self.checked:
+            self._written[id(allocation)] = np.zeros(size, np.uint8)
+            weakref.finalize(allocation, self._written.pop, id(allocation))
         return np.asarray(allocation[GUARD.size : -GUARD.size].view(dtype).reshape(shape))
 
     def upload(self, array: NDArray[Any]) -> NDArray[Any]:
@@ -85,7 +102,15 @@ class EmulatedDevice:
             return array
         copy = self.empty(array.shape, array.dtype)
         copy[...] = array
+        self._mark_written(copy)
         return copy
+
+    def _mark_written(self, array: NDArray[Any]) -> None:
+        """Note that the memory of an array is written, even where it is still all ones."""
+        if self.checked:
+            allocation: Any = array.base
+            start = array.ctypes.data - allocation.ctypes.data - GUARD.size
+            self._written[id(allocation)][start : start + array.nbytes] = 1
 
     def download(self, array: NDArray[Any]) -> Callable[[], NDArray[Any]]:
         """Copy now, in the order of the stream; return a function that returns the copy."""
@@ -128,6 +153,8 @@ class EmulatedDevice:
         values = [self._value(argument) for argument in arguments]
         check_types(function, values, getattr(library, f"signature_{function}")())
         addresses = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
+        arrays = self._checked_arrays(arguments)
+        library.emulation_arrays(arrays, len(arrays))
         if getattr(library, f"launch_{function}")(grid, block, shared, addresses, self.seed):
             raise EmulationError(f"{function}: {library.emulation_error().decode()}")
         self._check_guards(function, arguments)
@@ -139,6 +166,24 @@ class EmulatedDevice:
             raise EmulationError(f"{function}: invalid configuration: {block} threads in a block")
         if not 0 <= shared <= self.shared_bytes:
             raise EmulationError(f"{function}: invalid configuration: {shared} bytes of shared memory")
+
+    def _checked_arrays(self, arguments: Sequence[object]) -> ctypes.Array[_Array]:
+        """Return the arrays that a launch may access, if accesses are checked.
+
+        What the host writes is not observed, but memory that is not all ones must have been written.
+        """
+        arrays = dict[int, _Array]()
+        for position, argument in enumerate(arguments if self.checked else ()):
+            if isinstance(argument, np.ndarray):
+                allocation: Any = argument.base
+                written, size = self._written[id(allocation)], allocation.size - 2 * GUARD.size
+                words = np.zeros(-(-size // 4) * 4, bool)
+                words[:size] = allocation[GUARD.size : GUARD.size + size] != 0xFF
+                written |= np.repeat(words.reshape(-1, 4).any(1), 4)[:size]
+                start = allocation.ctypes.data + GUARD.size
+                arrays.setdefault(start, _Array(start, size, written.ctypes.data, GUARD.size, position))
+        listed: ctypes.Array[_Array] = (_Array * len(arrays))(*arrays.values())
+        return listed
 
     def _owns(self, array: object) -> bool:
         return isinstance(array, np.ndarray) and id(array.base) in self._allocated
@@ -209,6 +254,7 @@ class LateDevice(EmulatedDevice):
         memory = self._unused.pop(fitting[0]) if fitting else self.empty(array.nbytes, np.uint8)
         copy = memory[: array.nbytes].view(array.dtype).reshape(array.shape)
         copy[...] = array
+        self._mark_written(copy)
         weakref.finalize(copy, self._unused.append, memory)
         return copy
 
@@ -239,3 +285,71 @@ class LateDevice(EmulatedDevice):
             return copies[0]
 
         return fetch
+
+
+class UnorderedDevice(LateDevice):
+    """A device whose two streams, that of uploads and that of everything else, advance in an order that `seed` decides.
+
+    Whatever the host does, a random number of operations is done first. An operation follows those before it in its own
+    stream and, as events require: anything after an upload in the host's order follows it, and an upload follows the
+    work that was pending at the last `retire`.
+    """
+
+    def __init__(self, *, seed: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._random = random.Random(seed)
+        self._needed: deque[int] = deque()  # per operation that waits: the number of uploads that must be complete
+        self._uploads: deque[tuple[int, Callable[[], object]]] = deque()  # with the work that must be complete
+        self._uploads_started = self._uploads_finished = 0
+
+    def _later(self, work: Callable[[], object]) -> int:
+        self._needed.append(self._uploads_started)
+        last = super()._later(work)
+        self._advance(self._random.randrange(4))
+        return last
+
+    def _advance(self, steps: int) -> None:
+        """Do up to some number of operations, of either stream."""
+        for _ in range(steps):
+            streams = [self._step_upload] if self._uploads and self._uploads[0][0] <= self._finished else []
+            if self._waiting and self._needed[0] <= self._uploads_finished:
+                streams.append(self._step)
+            if not streams:
+                return
+            self._random.choice(streams)()
+
+    def _step(self) -> None:
+        self._needed.popleft()
+        self._waiting.popleft()()
+        self._finished += 1
+
+    def _step_upload(self) -> None:
+        self._uploads.popleft()[1]()
+        self._uploads_finished += 1
+
+    def _finish(self, last: int) -> None:
+        while self._finished < last:
+            self._advance(1)
+
+    def settle(self) -> None:
+        self._finish(self._started)
+        while self._uploads:
+            self._advance(1)
+
+    def release(self) -> None:
+        self.settle()
+        super().release()
+
+    def upload(self, array: NDArray[Any]) -> NDArray[Any]:
+        if self._owns(array) and array.flags.c_contiguous:
+            return array
+        values = np.array(array, order="C")  # the host copies to page-locked memory at once
+        fitting = [k for k, memory in enumerate(self._unused) if memory.nbytes >= values.nbytes]
+        memory = self._unused.pop(fitting[0]) if fitting else self.empty(values.nbytes, np.uint8)
+        copy = memory[: values.nbytes].view(values.dtype).reshape(values.shape)
+        self._mark_written(copy)
+        self._uploads.append((self._retired, partial(np.copyto, copy.view(), values)))
+        self._uploads_started += 1
+        weakref.finalize(copy, self._unused.append, memory)
+        self._advance(self._random.randrange(4))
+        return copy

@@ -152,6 +152,11 @@ class Stacks {
         return true;
     }
 
+    EMULATOR bool contain(const void* address) const
+    {
+        return size_t(static_cast<const char*>(address) - start_) < capacity * stride();
+    }
+
     char* stack(unsigned number) const { return start_ + number * stride() + page_bytes_; }
 
     // Stacks begin at different offsets in a page: else all would compete for the same few lines of the cache.
@@ -161,7 +166,7 @@ class Stacks {
     static constexpr size_t stack_bytes = 64 * 1024;
 
     // An odd number of pages spreads the stacks over the sets of the TLB.
-    size_t stride() const { return stack_bytes + page_bytes_; }
+    EMULATOR size_t stride() const { return stack_bytes + page_bytes_; }
 
     const size_t page_bytes_ = sysconf(_SC_PAGESIZE);
     char* start_ = nullptr;

@@ -263,6 +263,12 @@ extern "C" __global__ void read_static(int position, int *value) {
     if (threadIdx.x == 7) *value = fixed[position];
 }
 
+extern "C" __global__ void copy_global(int *values, int64 offset, int count, int through_cache, int *copies) {
+    if ((int)threadIdx.x >= count) return;
+    const int *from = values + offset + threadIdx.x;
+    copies[threadIdx.x] = through_cache ? __ldg(from) : *from;
+}
+
 extern "C" __global__ void write_global(float *values, int position) { values[position] = -1; }
 
 // The contents of shared memory before a block writes to it.

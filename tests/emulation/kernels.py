@@ -31,7 +31,7 @@ KERNELS = program(
     *("block_sums", "lasts", "block_votes", "votes", "parts_of_warp", "absent_lane", "bits", "casts", "vectors"),
     *("roundings_float", "roundings_double", "atomic_sums", "arrivals", "spin", "leavers", "assumption"),
     *("deadlock", "divergent_warp", "divergent_masks", "divergent_barriers", "lane_not_in_mask", "odd_width"),
-    *("write_shared", "write_global", "find_in_shared", "read_shared", "read_static"),
+    *("write_shared", "write_global", "find_in_shared", "read_shared", "read_static", "copy_global"),
     *(f"atomics_{name}" for name in INTEGERS),
     *(f"shuffles_{name}" for name in NUMBERS),
 )

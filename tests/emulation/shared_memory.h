@@ -2,7 +2,7 @@
 // Shared memory. Its accesses are checked in programs compiled with the compiler's calls for detectors of data races.
 #pragma once
 
-#include "state.h"
+#include "global_memory.h"
 
 namespace emulation {
 
@@ -107,7 +107,18 @@ EMULATOR inline __attribute__((always_inline)) void check_access(const void* add
         note_access(shared_memory.written, offset, size, writes);
     } else if (size_t(byte - __start_emulated_shared) < static_shared_bytes()) {
         note_access(static_written, byte - __start_emulated_shared, size, writes);
+    } else {
+        check_global(byte, size, writes);
     }
+}
+
+// For the accesses of the emulator's own functions, which the compiler does not report.
+EMULATOR inline void check_own_access([[maybe_unused]] const void* address, [[maybe_unused]] size_t size,
+                                      [[maybe_unused]] bool writes)
+{
+#ifdef CHECKED
+    check_access(address, size, writes);
+#endif
 }
 
 }  // namespace emulation

@@ -63,6 +63,7 @@ EMULATOR inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned s
 template <class T>
 EMULATOR inline T __ldg(const T* address)
 {
+    emulation::check_own_access(address, sizeof(T), false);
     return *address;
 }
 
@@ -86,6 +87,8 @@ template <class T, class Update>
 EMULATOR inline T update(T* address, Update update)
 {
     yield();
+    check_own_access(address, sizeof(T), false);
+    check_own_access(address, sizeof(T), true);
     const T before = *address;
     *address = update(before);
     return before;
@@ -269,7 +272,7 @@ struct Arguments {
     void** next;
 
     template <class T>
-    T take()
+    EMULATOR T take()
     {
         return *static_cast<T*>(*next++);
     }
@@ -316,9 +319,15 @@ EMULATOR inline const char* signature(void (*)(Parameters...))
 #define EXPORTED extern "C" __attribute__((visibility("default")))
 
 // The message of the last launch that returned a value other than 0.
-EXPORTED const char* emulation_error()
+EXPORTED EMULATOR const char* emulation_error()
 {
     return emulation::message.text;
+}
+
+// The arrays that the next launch may access, if accesses are checked.
+EXPORTED EMULATOR void emulation_arrays(const emulation::Array* arrays, unsigned count)
+{
+    emulation::global_memory = {arrays, count, 0};
 }
 
 #define EXPORT_KERNEL(name)                                                                                          \

@@ -2,16 +2,20 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 
 import numpy as np
 import oracle
 import pytest
 import torch
+from emulation.device import EmulatedDevice
 from torch.autograd import gradcheck, gradgradcheck
 
-from simplugins import compute_rsm
+from simplugins import Greedy, compute_rsm
+from simplugins.compute.engines.cuda import batched_matching, cupy_device
+from simplugins.measures import tensor_matching
 from simplugins.measures.differentiable import semantic_rsm, semantic_similarity
-from simplugins.measures.semantic import semantic_linear
+from simplugins.measures.semantic import SemanticMeasure, semantic_linear
 
 KERNELS = ["linear", "cosine", "rbf"]
 SEMANTIC = [f"semantic-{kernel}" for kernel in KERNELS]
@@ -303,3 +307,73 @@ def test_images_with_channels_last_are_refused():
     with pytest.raises(ValueError, match=r"x: shape \(2, 16, 16, 3\).*movedim"):
         semantic_rsm(torch.rand(2, 16, 16, 3))
     assert semantic_rsm(torch.rand(2, 16, 16, 3).movedim(-1, 1)).shape == (2, 2)
+
+
+# On a GPU
+
+
+@contextmanager
+def emulated_gpu():
+    """Let tensors pass for those on a GPU, which is emulated; list what it launches; the CPU matches nothing."""
+    launched = []
+
+    class Listing(EmulatedDevice):
+        def launch(self, program, function, grid, *arguments, **options):
+            launched.append((function, grid, np.dtype(program.real)))
+            super().launch(program, function, grid, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tensor_matching.arrays, "gpu_of", lambda tensor: 0)
+        patched.setattr(cupy_device, "CupyDevice", lambda number: Listing())
+        patched.setattr(tensor_matching, "_match", None)
+        yield launched
+
+
+@pytest.mark.parametrize(("dtype", "sizes"), [(torch.float32, (4, 9)), (torch.float64, (9, 4))])
+def test_matching_on_a_gpu_gives_the_values_and_gradients_of_the_cpu(sizes, dtype):
+    x, y = (responses(5, size, 7, dtype=dtype, seed=size, requires_grad=True) for size in sizes)
+
+    def computed():
+        values = [semantic_similarity(x, y, "semantic-rbf", sigma=3.0), semantic_similarity(x, y)]
+        values += [semantic_rsm(x, other=y), semantic_rsm(x)]
+        return [*values, *torch.autograd.grad(sum(value.square().sum() for value in values), (x, y))]
+
+    with emulated_gpu() as launched:
+        on_gpu = computed()
+    for result, expected in zip(on_gpu, computed(), strict=True):
+        np.testing.assert_array_equal(result.detach(), expected.detach())
+    reals = {np.dtype(np.float64)} if dtype == torch.float64 else {np.dtype(np.float32), np.dtype(np.float64)}
+    assert {real for _, _, real in launched} == reals
+
+
+def test_loose_certificates_on_a_gpu_are_replaced_on_the_gpu(monkeypatch):
+    x, y = responses(6, 8, 5, dtype=torch.float32), responses(6, 8, 5, dtype=torch.float32, seed=1)
+    expected = semantic_similarity(x, y)
+    monkeypatch.setattr(batched_matching, "FINE_ENOUGH", -1.0)  # no certificate is tight enough
+    with emulated_gpu():
+        np.testing.assert_array_equal(semantic_similarity(x, y), expected)
+
+
+def test_matchings_without_a_kernel_leave_the_gpu():
+    measure = SemanticMeasure("greedily", "cosine", Greedy())
+    x, y = responses(3, 4, 5), responses(3, 4, 5, seed=1)
+    expected = semantic_similarity(x, y, measure)
+    match = tensor_matching._match
+    with emulated_gpu() as launched, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tensor_matching, "_match", match)
+        np.testing.assert_array_equal(semantic_similarity(x, y, measure), expected)
+    assert not launched
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_tensors_on_a_gpu_are_matched_there(monkeypatch, dtype):
+    x, y = (responses(6, size, 5, dtype=dtype, seed=size) for size in (9, 12))
+    expected = semantic_similarity(x, y), semantic_rsm(x), semantic_rsm(x, other=y)
+    monkeypatch.setattr(tensor_matching, "_match", None)
+    x, y = x.cuda().requires_grad_(), y.cuda()
+    results = semantic_similarity(x, y), semantic_rsm(x), semantic_rsm(x, other=y)
+    for result, values in zip(results, expected, strict=True):
+        np.testing.assert_allclose(result.detach().cpu(), values, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+    results[1].sum().backward()
+    assert x.grad.isfinite().all()

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 from emulation import compiler
-from emulation.device import EmulatedDevice, EmulationError, LateDevice
+from emulation.device import EmulatedDevice, EmulationError, LateDevice, UnorderedDevice
 from emulation.kernels import KERNELS, SOURCE, Program, outputs, program
 
 RANDOM_SEEDS = (1, 2, 3, 4, 5)
@@ -156,6 +156,47 @@ class TestErrors:
         with pytest.raises(EmulationError, match=r"thread 7: read: 4 bytes at \d+ of shared memory that no thread"):
             device.launch(KERNELS, "read_static", 2, 32, [np.int32(32), value])
 
+    @pytest.mark.parametrize(
+        ("offset", "count", "error"),
+        [
+            (0, 32, None),
+            (33, 31, None),
+            (2, 31, r"read: 4 bytes at \d+ of the array of argument 0 that nothing has written"),
+            (40, 31, r"read: 4 bytes at \d+, outside of the 256 bytes of the array of argument 0"),
+            (-4, 31, r"read: 4 bytes at -\d+, outside of the 256 bytes of the array of argument 0"),
+            (2**40, 31, "read: 4 bytes at an illegal address"),
+        ],
+    )
+    @pytest.mark.parametrize("through_cache", [0, 1])
+    def test_checked_devices_find_wrong_reads_of_global_memory(self, offset, count, error, through_cache):
+        device = EmulatedDevice(checked=True)
+        values, copies = device.empty(64, np.int32), device.upload(np.full(64, -1, np.int32))
+        values[:32], values[33:] = 1, 2
+        arguments = [values, np.int64(offset), np.int32(count), np.int32(through_cache), copies]
+        if error is None:
+            device.launch(KERNELS, "copy_global", 1, 32, arguments)
+            assert (copies[:count] == (1 if offset == 0 else 2)).all()
+        else:
+            with pytest.raises(EmulationError, match=error):
+                device.launch(KERNELS, "copy_global", 1, 32, arguments)
+            assert self.works(device)
+
+    def test_checked_devices_know_what_was_uploaded_or_written_by_kernels(self):
+        device = EmulatedDevice(checked=True)
+        ones, copies, again = device.upload(np.full(32, -1, np.int32)), *outputs(device, np.int32, 2, 32)
+        for source, target in ((ones, copies), (copies, again)):
+            arguments = [source, np.int64(0), np.int32(32), np.int32(0), target]
+            device.launch(KERNELS, "copy_global", 1, 32, arguments)
+        assert (again == -1).all()
+        with pytest.raises(EmulationError, match=r"write_global: .*: write: 4 bytes at 128, outside of the 128 bytes"):
+            device.launch(KERNELS, "write_global", 1, 32, [device.empty(32, np.float32), np.int32(32)])
+
+    def test_checked_devices_check_atomics(self):
+        device = EmulatedDevice(checked=True)
+        values, unwritten = device.upload(np.ones(32, np.float32)), device.empty(1, np.float32)
+        with pytest.raises(EmulationError, match="argument 1 that nothing has written"):
+            device.launch(KERNELS, "atomic_sums", 1, 32, [values, unwritten, device.upload(np.zeros(1))])
+
     @pytest.mark.parametrize(("position", "side"), [(-1, "before"), (-16, "before"), (10, "after"), (25, "after")])
     def test_global_memory_out_of_bounds(self, device, position, side):
         values = device.empty((5, 2), np.float32)
@@ -274,6 +315,34 @@ class TestLateDevice:
             device.retire()
         device.upload(np.full((2, 2), 7, np.float32))
         np.testing.assert_array_equal(fetch(), 2 if retired else 14)
+
+
+class TestUnorderedDevice:
+    def product_after_a_second_upload(self, seed, retired):
+        device = UnorderedDevice(seed=seed)
+        out, ones = device.empty((2, 2), np.float32), device.upload(np.ones((2, 2), np.float32))
+        factor = device.upload(np.ones((2, 2), np.float32))
+        device.multiply(factor[:], ones, out, "float32")
+        fetch = device.download(out)
+        del factor
+        if retired:
+            device.retire()
+        device.upload(np.full((2, 2), 7, np.float32))
+        device.settle()
+        return fetch()[0, 0]
+
+    def test_streams_advance_in_many_orders(self):
+        assert {self.product_after_a_second_upload(seed, False) for seed in range(30)} == {2, 14}
+        assert {self.product_after_a_second_upload(seed, True) for seed in range(30)} == {2}
+
+    def test_work_follows_the_uploads_before_it(self):
+        for seed in range(10):
+            device = UnorderedDevice(seed=seed)
+            out = device.empty((3, 3), np.float32)
+            for number in range(5):
+                device.multiply(*(device.upload(np.full((3, 1), number, np.float32)) for _ in range(2)), out, "float32")
+                assert (device.download(out)() == number**2).all()
+            device.release()
 
 
 class TestCompiler:

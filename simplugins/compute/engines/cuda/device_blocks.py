@@ -35,12 +35,15 @@ class DeviceBlock:
         A number per vector.
     positions : (n + 1,) int64 device array or None
         The offsets, if inputs differ in size.
+    powers : (n,) int64 device array or None
+        A number per input.
     """
 
     vectors: Any
     offsets: NDArray[np.int64]
     prices: Any = None
     positions: Any = None
+    powers: Any = None
     _operands: dict[tuple[Precision, bool], Any] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
@@ -125,8 +128,12 @@ class DeviceBlocks:
                 block = self.convert(block)
             if exponents.any():
                 block = block.scaled(-exponents)
-            vectors = block.vectors.astype(self.dtype, copy=False)
-            prices = None if self.prices is None else self.device.upload(self.prices(block).vectors)
+            return self._on_device(block)
+
+    def _on_device(self, block: Block) -> DeviceBlock:
+        """Upload a block."""
+        vectors = block.vectors.astype(self.dtype, copy=False)
+        prices = None if self.prices is None else self.device.upload(self.prices(block).vectors)
         sizes = np.diff(block.offsets)
         positions = None if (sizes == sizes[0]).all() else self.device.upload(block.offsets)
         return DeviceBlock(self.device.upload(vectors), block.offsets, prices, positions)

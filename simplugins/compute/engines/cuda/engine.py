@@ -89,10 +89,19 @@ def make_run(
             f"matching {matcher.name!r} depends on the scale of the activations, but precision='float16x3' scales each "
             f"input: use precision='float32'"
         )
+    if precision == "float16x3" and matcher.cuda_kernel == "assignment-share":
+        raise ValueError(
+            f"matching {matcher.name!r} with a share lengthens the concept vectors on a GPU, so that "
+            f"precision='float16x3' would be less accurate: use precision='float32'"
+        )
     if precision is None:
-        scaled = matcher.invariant_to_scaling and not matcher.positionwise
+        scaled = matcher.invariant_to_scaling and not (matcher.positionwise or matcher.partial)
         precision = default_precision(device, x.channels) if scaled else "float32"
     with device:
+        if matcher.cuda_kernel == "assignment-share":
+            from simplugins.compute.engines.cuda.partial_run import PartialRun
+
+            return PartialRun(x, y, matcher, device=device, precision=precision, certify=certify)
         return Run(x, y, matcher, device=device, precision=precision, certify=certify)
 
 
@@ -108,6 +117,7 @@ class Run(TileRun):
         device: Device,
         precision: Precision,
         certify: bool,
+        added: tuple[int, int] = (0, 0),
     ) -> None:
         other = x if y is None else y
         self.matcher, self.floor = matcher, floor_of(matcher)
@@ -121,6 +131,7 @@ class Run(TileRun):
             copies=_POSITIONWISE_COPIES if matcher.positionwise else None,
             convert=sorted_by_norm if matcher.by_norm else None,
             certify=certify,
+            added=added,
             multiplied=matcher.positionwise and not certify,
         )
         largest = max(int(x.positions.max()), int(other.positions.max()))

@@ -13,10 +13,13 @@ from simplugins.compute.engines.cuda import launcher
 from simplugins.compute.engines.cuda.device import Device, DeviceMemoryError
 from simplugins.compute.engines.cuda.launcher import Batch
 from simplugins.compute.engines.cuda.operands import operand
+from simplugins.compute.engines.cuda.partial_blocks import norm_powers, with_levels
 from simplugins.compute.engines.cuda.tasks import Task, check_matcher, floor_of, largest_number, make_pairs, make_tasks
 from simplugins.compute.job import relative_gap
 from simplugins.matching.certificates import Certified
 from simplugins.matching.matcher import Matcher
+from simplugins.matching.optimal import Optimal
+from simplugins.matching.partial import pairs_of_share
 
 
 def match_and_certify(
@@ -49,10 +52,11 @@ def match_and_certify(
         If the pair does not fit the free memory of the GPU.
     """
     check_matcher(matcher)
-    launcher.check_size(device, max(len(x.vectors), len(y.vectors)), x.vectors.dtype)
+    left = _left(matcher, len(x.vectors), len(y.vectors))
+    launcher.check_size(device, max(len(x.vectors), len(y.vectors) + left), x.vectors.dtype)
     with device:
         try:
-            return _match(x, y, matcher, device)
+            return _match_share(x, y, left, device) if left else _match(x, y, matcher, device)
         except Exception as error:
             device.release()
             if device.ran_out(error):
@@ -86,6 +90,27 @@ def _match(x: Block, y: Block, matcher: Matcher, device: Device) -> tuple[Certif
     value = affinity[matched, assignment[matched]].sum(dtype=np.float64, keepdims=True)
     bounds = np.array([upper])
     return Certified(assignment, value, bounds, relative_gap(value, bounds)), affinity
+
+
+def _left(matcher: Matcher, rows: int, columns: int) -> int:
+    """Return the number of rows that a share of the positions leaves unmatched, or 0 for other matchings."""
+    if matcher.cuda_kernel != "assignment-share":
+        return 0
+    share: float = getattr(matcher, "share")  # noqa: B009
+    return rows - int(pairs_of_share(share, np.array([min(rows, columns)]))[0])
+
+
+def _match_share(x: Block, y: Block, left: int, device: Device) -> tuple[Certified, NDArray[np.floating]]:
+    """Match all rows but `left` of them, which get dummy columns; see `partial_run`."""
+    powers = [norm_powers(block) for block in (x, y)]
+    extended = with_levels(x, powers[0], None), with_levels(y, powers[1], left)
+    certified, affinity = _match(*extended, Optimal(), device)
+    columns = np.where(certified.columns < len(y.vectors), certified.columns, -1)
+    affinity = np.ascontiguousarray(affinity[:, : len(y.vectors)])
+    matched = np.flatnonzero(columns >= 0)
+    value = affinity[matched, columns[matched]].sum(dtype=np.float64, keepdims=True)
+    upper = np.maximum(value, certified.upper - left * float(np.ldexp(1.0, powers[0][0] + powers[1][0])))
+    return Certified(columns, value, upper, relative_gap(value, upper)), affinity
 
 
 def _product(device: Device, rows: Any, columns: Any) -> Any:

@@ -147,7 +147,7 @@ class TilePairs:
             self._add(part, orientation, [values, NULL, NULL])
             return
         results = device.empty((3, count), np.dtype(np.float64))
-        launcher.start(device, batch, real, results, floor=floor)
+        self._start(batch, real, results, floor, NULL, NULL)
         if real == np.float64:
             self._add(part, orientation, list(results))
             return
@@ -162,8 +162,14 @@ class TilePairs:
         launch(device, "choose_problems", capacity, [batch.problems, listed, coarse, np.int32(capacity), chosen])
         finer = device.empty((3, capacity), np.dtype(np.float64))
         again = Batch(batch.affinities, chosen, capacity, batch.largest)
-        launcher.start(device, again, np.dtype(np.float64), finer, floor=floor)
+        self._start(again, np.dtype(np.float64), finer, floor, listed, coarse)
         self._add(part, orientation, list(finer), listed, coarse, chosen=True)
+
+    def _start(
+        self, batch: Batch, real: np.dtype[np.floating], results: Any, floor: float, listed: Any, coarse: Any
+    ) -> None:
+        """Start problems: all of them, or those that are listed."""
+        launcher.start(self.device, batch, real, results, floor=floor)
 
     def scales(self, powers: Any, dtype: np.dtype[np.floating]) -> Any:
         """Return the factors of each pair's affinities, rows' prices and columns' prices, (B, 3).

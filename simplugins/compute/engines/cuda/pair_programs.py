@@ -41,7 +41,7 @@ class PairProgram:
 PAIRS = PairProgram(
     "pairs.cu",
     (
-        *("make_problems", "add_results", "choose_problems"),
+        *("make_problems", "add_results", "choose_problems", "make_partial_problems", "remove_dummies"),
         *("scale_pairs_float32", "scale_pairs_float64", "write_maxima"),
     ),
 )

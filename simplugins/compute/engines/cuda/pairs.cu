@@ -134,6 +134,56 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     else write_problem(chosen + 4 * (int64)place, 0, 1, 0, 1);
 }
 
+// A pair of which `counts[n]` positions are matched, where n is the size of the smaller set. The columns of each input
+// are followed by `dummies` others, of which a problem needs one for each row that is left.
+struct PartialPair {
+    int64 row, column;
+    int height, width, left, i, j;
+};
+
+__device__ __forceinline__ PartialPair partial_pair(const Tile &tile, int64 pair, int64 dummies,
+                                                    const int *__restrict__ counts) {
+    PartialPair partial;
+    tile.locate(pair, &partial.i, &partial.j);
+    partial.row = tile.row(partial.i), partial.column = tile.column(partial.j);
+    partial.height = (int)(tile.row(partial.i + 1) - partial.row);
+    partial.width = (int)(tile.column(partial.j + 1) - partial.column - dummies);
+    partial.left = partial.height - counts[min(partial.height, partial.width)];
+    return partial;
+}
+
+// As `make_problems`.
+extern "C" __global__ void __launch_bounds__(THREADS)
+    make_partial_problems(const int64 *__restrict__ row_offsets, const int64 *__restrict__ column_offsets,
+                          int64 row_size, int64 column_size, int rows, int columns, int triangle, int64 count,
+                          int64 dummies, const int *__restrict__ counts, int64 *__restrict__ problems) {
+    int64 pair = thread_number();
+    if (pair >= count) return;
+    Tile tile = {row_offsets, column_offsets, row_size, column_size, rows, columns, triangle};
+    PartialPair partial = partial_pair(tile, pair, dummies, counts);
+    int64 end = partial.column + partial.width + partial.left;
+    write_problem(problems + 4 * pair, partial.row, partial.row + partial.height, partial.column, end);
+}
+
+// Subtract the affinities of dummies, products of two powers of two, from the results of all pairs or of those listed.
+extern "C" __global__ void __launch_bounds__(THREADS)
+    remove_dummies(const int64 *__restrict__ row_offsets, const int64 *__restrict__ column_offsets, int64 row_size,
+                   int64 column_size, int rows, int columns, int triangle, int64 count, int64 dummies,
+                   const int *__restrict__ counts, const int64 *__restrict__ row_powers,
+                   const int64 *__restrict__ column_powers, const int *__restrict__ listed,
+                   const int *__restrict__ coarse, int capacity, double *__restrict__ values,
+                   double *__restrict__ magnitudes, double *__restrict__ uppers) {
+    int64 result = thread_number(), pair = result;
+    if (result >= capacity || (listed && result >= *coarse)) return;
+    if (listed) pair = listed[result];
+    Tile tile = {row_offsets, column_offsets, row_size, column_size, rows, columns, triangle};
+    PartialPair partial = partial_pair(tile, pair, dummies, counts);
+    double total = partial.left * ldexp(1.0, (int)(row_powers[partial.i] + column_powers[partial.j]));
+    values[result] -= total;
+    magnitudes[result] = max(magnitudes[result] - total, 0.0);
+    uppers[result] = max(uppers[result] - total, values[result]);
+}
+
 // The factors of each pair's affinities, of the prices of its rows and of those of its columns, for inputs divided by
 // powers of two; see `BestAffinities.scales`.
 #define SCALE_PAIRS(name, type)                                                                                      \

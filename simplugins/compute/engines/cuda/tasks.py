@@ -171,6 +171,7 @@ def _topk_greedy_parts(matcher: Any, sizes: NDArray[np.int64], whole: NDArray[np
 _PARTS: Mapping[str, Callable[[Any, NDArray[np.int64], NDArray[np.int64]], Iterator[_Parts]]] = {
     "assignment": _assignment_parts,
     "assignment-above": _assignment_parts,
+    "assignment-share": _assignment_parts,
     "greedy": _greedy_parts,
     "topk-greedy": _topk_greedy_parts,
 }

@@ -77,6 +77,8 @@ class TileRun(ABC):
         Returns the power of two by which to divide each input, for float16x3.
     certify : bool
         Whether results have bounds.
+    added : pair of int
+        The number of channels that blocks have in addition, and that of positions of each input of y.
     multiplied : bool
         Whether tiles have one product per pair instead of its affinities, so that they may be large.
     """
@@ -100,6 +102,7 @@ class TileRun(ABC):
         prices: Callable[[Block], Block] | None = None,
         scales: Callable[[Activations], NDArray[np.int64]] = scales_of,
         certify: bool = False,
+        added: tuple[int, int] = (0, 0),
         multiplied: bool = False,
     ) -> None:
         self.device, self.symmetric, self.certify = device, symmetric, certify
@@ -108,8 +111,8 @@ class TileRun(ABC):
         self.precision: Precision = "float64" if self.dtype == np.float64 else precision
         self.shape = len(x), len(y)
         self.free = device.free_bytes()
-        largest = int(x.positions.max()), int(y.positions.max())
-        input_bytes = max(largest) * x.channels * self.dtype.itemsize * (copies or _COPIES[self.precision])
+        largest = int(x.positions.max()), int(y.positions.max()) + added[1]
+        input_bytes = max(largest) * (x.channels + added[0]) * self.dtype.itemsize * (copies or _COPIES[self.precision])
         pair_bytes = np.dtype(np.float64).itemsize if multiplied else math.prod(largest) * self.dtype.itemsize
         self.block_size = block_size(
             PRODUCTS_SHARE * self.free / pair_bytes,
@@ -174,8 +177,7 @@ class TileRun(ABC):
             while waiting:
                 region = waiting.popleft()
                 try:
-                    self.results = None
-                    self.results = PairResults(self.device, region, certify=self.certify)
+                    self._start_region(region)
                 except Exception as error:
                     if not self.device.ran_out(error):
                         raise
@@ -187,6 +189,13 @@ class TileRun(ABC):
                     continue
                 self.release()
                 waiting.extendleft(reversed(list(self._smaller([region], reason))))
+
+    def _start_region(self, region: Tile) -> None:
+        """Make room for the results of a region, cleared if some of its pairs are not computed."""
+        self.results = None
+        self.results = PairResults(self.device, region, certify=self.certify)
+        if self.symmetric and region.shape != self.shape:
+            self.area(region).clear()
 
     def _work_on(self, region: Tile) -> Iterator[int]:
         """Compute all tiles of a region, and yield the number of pairs of each as it is complete."""
@@ -228,7 +237,7 @@ class TileRun(ABC):
         self.host = host
         with self.device:
             try:
-                self.results = PairResults(self.device, region, certify=self.certify)
+                self._start_region(region)
                 for _ in self._work_on(region):
                     pass
                 self._collect(region)
