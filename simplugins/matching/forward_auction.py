@@ -10,7 +10,7 @@ import numpy as np
 
 from simplugins._common.compiled import compiled_inner
 from simplugins.matching.integer_costs import EVEN, HEADROOM_BITS, TAKEN, cost_error, settle_prices
-from simplugins.matching.sorting import sort_with_order
+from simplugins.matching.sorting import sort_descending
 from simplugins.matching.vector_scans import mean_lead, two_smallest
 
 GAP_OF_INCREMENT = 0.15
@@ -94,8 +94,8 @@ def typical_lead(costs, work):  # type: ignore[no-untyped-def]
         work.means[0, count] = mean_lead(costs, i, work.prices)
         count += 1
     work.counts[2] += count
-    sort_with_order(work.means[0], work.order, count)
-    return work.means[0, count // 2]
+    sort_descending(work.means[0, :count], work.order, work.closed)
+    return work.means[0, work.order[count // 2]]
 
 
 @compiled_inner
