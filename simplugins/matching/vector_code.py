@@ -70,15 +70,22 @@ class Vectors:
             pointer = self.builder.bitcast(pointer, value.type.as_pointer())
         self.builder.store(value, pointer).align = self.width // 8
 
+    def turns(self) -> Sequence[Callable[[Any], Any]]:
+        """Return functions that turn a vector by half of its lanes, by a quarter of them, and so on."""
+
+        def turn(by: int) -> Callable[[Any], Any]:
+            lanes = [(lane + by) % self.lanes for lane in range(self.lanes)]
+            mask = ir.Constant(ir.VectorType(_LANE_INDEX, self.lanes), lanes)
+            return lambda values: self.builder.shuffle_vector(values, values, mask)
+
+        return [turn(self.lanes >> shift) for shift in range(1, self.lanes.bit_length())]
+
     def lane_of(self, values: Any, value: Any) -> Any:
-        """Return the first lane that holds a value, which at least one lane must."""
-        holds = self.builder.icmp_signed("==", values, self.splat(value))
+        """Return the first lane that holds the value of the same lane of another vector, which at least one must."""
+        holds = self.builder.icmp_signed("==", values, value)
         bits = self.builder.bitcast(holds, ir.IntType(self.lanes))
         count = self._call(f"llvm.cttz.i{self.lanes}", bits.type, bits, ir.Constant(ir.IntType(1), 0))
         return self.resize(count, _LANE_INDEX)
-
-    def is_lane(self, lane: Any) -> Any:
-        return self.builder.icmp_signed("==", self.numbers, self.splat(self.resize(lane, self.index)))
 
     def column(self, offsets: Any, lane: Any) -> Any:
         """Return the column of a lane's value, given the offsets of the blocks that the values come from."""
@@ -128,6 +135,7 @@ class Integers(Vectors):
     def __init__(self, context: Any, builder: Any, dtype: types.Integer) -> None:
         super().__init__(context, builder, dtype)
         self.closed = self.splat(ir.Constant(self.element, 2 ** (self.width - CLOSED_PRICE_BITS)))
+        self.ones = ir.Constant(self.zero.type, [-1] * self.lanes)
         self.halvings = ir.Constant(self.zero.type, [self.lanes.bit_length() - 1] * self.lanes)
 
     def less(self, a: Any, b: Any) -> Any:
@@ -154,8 +162,26 @@ class Integers(Vectors):
             half //= 2
         return rows
 
+    def smallest_in_all(self, values: Any) -> Any:
+        """Return the smallest of all lanes, in every lane."""
+        for turned in self.turns():
+            values = self.minimum(values, turned(values))
+        return values
+
+    def two_smallest_in_all(self, smallest: Any, second: Any) -> tuple[Any, Any]:
+        """Return the smallest and the second smallest of all lanes' two smallest, in every lane."""
+        for turned in self.turns():
+            other, other_second = turned(smallest), turned(second)
+            between = self.maximum(smallest, other)
+            smallest = self.minimum(smallest, other)
+            second = self.minimum(self.minimum(second, other_second), between)
+        return smallest, second
+
+    def first_lane(self, values: Any) -> Any:
+        return self.builder.extract_element(values, ir.Constant(_LANE_INDEX, 0))
+
     def smallest_lane(self, values: Any) -> Any:
-        return self._call(f"llvm.vector.reduce.smin.v{self.lanes}i{self.width}", self.index, values)
+        return self.first_lane(self.smallest_in_all(values))
 
 
 class Floats(Vectors):
@@ -179,13 +205,8 @@ class Floats(Vectors):
 
     def sum_of_lanes(self, values: Any) -> Any:
         """Add up all lanes, by halves."""
-        half = self.lanes // 2
-        while half:
-            mask = ir.Constant(
-                ir.VectorType(_LANE_INDEX, self.lanes), [(k + half) % self.lanes for k in range(self.lanes)]
-            )
-            values = self.builder.fadd(values, self.builder.shuffle_vector(values, values, mask))
-            half //= 2
+        for turned in self.turns():
+            values = self.builder.fadd(values, turned(values))
         return self.builder.extract_element(values, ir.Constant(_LANE_INDEX, 0))
 
     def largest_lane(self, values: Any) -> Any:

@@ -9,7 +9,7 @@ Measured speed-up: with `scalar_scans` in their place, `Optimal.match_batch` on 
 2.1 times in float64. `Auction` takes 10.8 and 5.4 times as long, `Greedy` 3.7 and 1.1. (One core of an AMD EPYC with
 AVX-512, Numba 0.68, minima of 30 alternating rounds; swap the imports of `vector_scans` to repeat.)
 
-`two_smallest`, `mean_lead` and `relax` work on costs: C-contiguous integer arrays (int32 or int64, all of one type)
+`two_smallest`, `mean_lead`, `relax` and `close_and_relax` work on costs: C-contiguous integer arrays (int32 or int64, all of one type)
 whose rows are padded to a multiple of `LANES` columns. Padding columns are closed (see `CLOSED_PRICE_BITS`), so no scan
 ever selects them. `largest` and `raise_maxima` work on unpadded affinities. The results equal those of
 `simplugins.matching.scalar_scans`, which documents them, on all machines.
@@ -31,7 +31,7 @@ from simplugins.matching import scalar_scans
 from simplugins.matching.scalar_scans import CLOSED_PRICE_BITS, LANES
 from simplugins.matching.vector_code import Floats, Integers
 
-__all__ = ["CLOSED_PRICE_BITS", "LANES", "largest", "mean_lead", "raise_maxima", "relax", "two_smallest"]
+__all__ = ["CLOSED_PRICE_BITS", "LANES", "close_and_relax", "largest", "mean_lead", "raise_maxima", "relax", "two_smallest"]
 
 
 @intrinsic
@@ -56,10 +56,9 @@ def two_smallest(typing_context, costs, row, prices):  # type: ignore[no-untyped
 
         start = [vectors.closed, vectors.closed, vectors.zero]
         by_lane, second_by_lane, offsets = vectors.each_block(columns, start, step)
-        smallest = vectors.smallest_lane(by_lane)
-        lane = vectors.lane_of(by_lane, smallest)
-        rest = builder.select(vectors.is_lane(lane), second_by_lane, by_lane)
-        results = [vectors.column(offsets, lane), smallest, vectors.smallest_lane(rest)]
+        smallest, second = vectors.two_smallest_in_all(by_lane, second_by_lane)
+        column = vectors.column(offsets, vectors.lane_of(by_lane, smallest))
+        results = [column, vectors.first_lane(smallest), vectors.first_lane(second)]
         return context.make_tuple(builder, signature.return_type, results)
 
     return signature, generate
@@ -81,7 +80,7 @@ def mean_lead(typing_context, costs, row, prices):  # type: ignore[no-untyped-de
             return (vectors.minimum(carried[0], value),)
 
         (by_lane,) = vectors.each_block(columns, [vectors.closed], step)
-        leads = builder.sub(by_lane, vectors.splat(vectors.smallest_lane(by_lane)))
+        leads = builder.sub(by_lane, vectors.smallest_in_all(by_lane))
         leads = builder.select(vectors.less(by_lane, vectors.closed), leads, vectors.zero)
         return vectors.sum_of_indices(builder.ashr(leads, vectors.halvings))
 
@@ -114,9 +113,44 @@ def relax(typing_context, costs, row, base, prices, keys, predecessors):  # type
             return builder.select(less, key, smallest), builder.select(less, here, offsets)
 
         by_lane, offsets = vectors.each_block(columns, [vectors.closed, vectors.zero], step)
-        smallest = vectors.smallest_lane(by_lane)
+        smallest = vectors.smallest_in_all(by_lane)
         column = vectors.column(offsets, vectors.lane_of(by_lane, smallest))
-        return context.make_tuple(builder, signature.return_type, [column, smallest])
+        return context.make_tuple(builder, signature.return_type, [column, vectors.first_lane(smallest)])
+
+    return signature, generate
+
+
+@intrinsic
+def close_and_relax(typing_context, costs, row, base, prices, keys, predecessors, closed):  # type: ignore[no-untyped-def]
+    """Close a column, and relax the others; see `scalar_scans.close_and_relax`."""
+    dtype = costs.dtype
+    signature = types.Tuple((types.int64, dtype))(costs, types.int64, dtype, prices, keys, predecessors, types.int64)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vectors = Integers(context, builder, dtype)
+        row_data, columns = vectors.row(signature.args[0], arguments[0], arguments[1])
+        price_data, key_data, predecessor_data = (vectors.array(signature.args[k], arguments[k])[0] for k in (3, 4, 5))
+        row_in_lanes = vectors.splat(vectors.resize(arguments[1], vectors.index))
+        base = vectors.splat(arguments[2])
+        closed = vectors.splat(vectors.resize(arguments[6], vectors.index))
+
+        def step(offset: Any, here: Any, carried: Sequence[Any]) -> Sequence[Any]:
+            smallest, offsets = carried
+            reached = builder.add(builder.add(base, vectors.load(price_data, offset)), vectors.load(row_data, offset))
+            closes = builder.icmp_signed("==", builder.add(here, vectors.numbers), closed)
+            key = builder.select(closes, vectors.ones, vectors.load(key_data, offset))
+            falls = vectors.less(reached, key)
+            key = builder.select(falls, reached, key)
+            vectors.store(key, key_data, offset)
+            predecessor = builder.select(falls, row_in_lanes, vectors.load(predecessor_data, offset))
+            vectors.store(predecessor, predecessor_data, offset)
+            less = builder.icmp_unsigned("<", key, smallest)
+            return builder.select(less, key, smallest), builder.select(less, here, offsets)
+
+        by_lane, offsets = vectors.each_block(columns, [vectors.closed, vectors.zero], step)
+        smallest = vectors.smallest_in_all(by_lane)
+        column = vectors.column(offsets, vectors.lane_of(by_lane, smallest))
+        return context.make_tuple(builder, signature.return_type, [column, vectors.first_lane(smallest)])
 
     return signature, generate
 

@@ -28,6 +28,11 @@ def relax(costs, row, base, prices, keys, predecessors):
     return vector_scans.relax(costs, row, base, prices, keys, predecessors)
 
 
+@njit
+def close_and_relax(costs, row, base, prices, keys, predecessors, closed):
+    return vector_scans.close_and_relax(costs, row, base, prices, keys, predecessors, closed)
+
+
 def closed_price(dtype):
     return 2 ** (8 * np.dtype(dtype).itemsize - CLOSED_PRICE_BITS)
 
@@ -93,6 +98,27 @@ def test_relax_equals_its_twin(shape, dtype, seed, high, closed):
         np.testing.assert_array_equal(vector, twin)
         np.testing.assert_array_equal(vector, truth)
     assert keys[result[0]] == result[1] == keys.min()
+
+
+@costs_like
+@settings(max_examples=150, deadline=None)
+def test_close_and_relax_leaves_closed_columns_out(shape, dtype, seed, high, closed):
+    costs, row, prices, keys, predecessors = random_costs(shape, dtype, seed, high, closed)
+    rng = np.random.default_rng(seed)
+    keys[rng.random(keys.size) < closed] = -1
+    column = int(rng.integers(keys.size))
+    keys[(column + 1) % keys.size] = high  # one stays open
+    twin_keys, twin_predecessors = keys.copy(), predecessors.copy()
+    out = (keys < 0) | (np.arange(keys.size) == column)
+    reached = costs[row] + prices + dtype(3)
+    expected = np.where(out, -1, np.minimum(keys, reached))
+    result = close_and_relax(costs, row, dtype(3), prices, keys, predecessors, column)
+    twin = scalar_scans.close_and_relax(costs, row, dtype(3), prices, twin_keys, twin_predecessors, column)
+    assert result == twin
+    np.testing.assert_array_equal(keys, twin_keys)
+    np.testing.assert_array_equal(predecessors, twin_predecessors)
+    np.testing.assert_array_equal(keys, expected)
+    assert keys[result[0]] == result[1] == expected[expected >= 0].min()
 
 
 @given(
