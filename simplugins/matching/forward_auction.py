@@ -18,6 +18,12 @@ GAP_OF_INCREMENT = 0.15
 
 SAMPLED_ROWS = 64
 
+ROWS_AHEAD = 400
+"""Up to this many rows, the next bid's row is scanned before a bid changes a price: the processor then works on both."""
+
+PATIENCE = 8
+"""Number of bids without a scan ahead after one whose best column received a bid in between, and that was in vain."""
+
 _ROUNDING = 1e-12
 """Bound on the relative rounding error of the sums in a proof."""
 
@@ -52,13 +58,23 @@ def run_auction(costs, cols, increment, budget, work):  # type: ignore[no-untype
     rows = costs.shape[0]
     head, waiting = work.waiting[0], work.waiting[1]
     tail = head + waiting if head + waiting < rows else head + waiting - rows
-    tied = bids = 0
-    while waiting > 0 and bids < budget:
+    tied = scans = bids = 0
+    ahead, patience = False, 0
+    following, following_smallest, following_second = np.int64(0), prices[0], prices[0]
+    while waiting > 0 and scans < budget:
         i = queue[head]
         head = head + 1 if head + 1 < rows else 0
         waiting -= 1
         bids += 1
-        j, smallest, second = two_smallest(costs, i, prices)
+        j, smallest, second = following, following_smallest, following_second
+        if not ahead or costs[i, j] + prices[j] != smallest:
+            patience = PATIENCE if ahead else patience - 1
+            j, smallest, second = two_smallest(costs, i, prices)
+            scans += 1
+        ahead = rows <= ROWS_AHEAD and patience <= 0 and waiting > 0 and scans < budget
+        if ahead:
+            following, following_smallest, following_second = two_smallest(costs, queue[head], prices)
+            scans += 1
         lead = (second & EVEN) - (smallest & EVEN) + increment if cols > 1 else 0
         taken = smallest & TAKEN
         if taken and lead == 0:
@@ -80,7 +96,7 @@ def run_auction(costs, cols, increment, budget, work):  # type: ignore[no-untype
     work.waiting[0] = head
     work.waiting[1] = waiting + tied
     work.counts[0] += bids
-    work.counts[2] += bids
+    work.counts[2] += scans
     return tied
 
 
