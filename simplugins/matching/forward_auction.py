@@ -18,11 +18,9 @@ GAP_OF_INCREMENT = 0.15
 
 SAMPLED_ROWS = 64
 
-ROWS_AHEAD = 400
-"""Up to this many rows, the next bid's row is scanned before a bid changes a price: the processor then works on both."""
-
 PATIENCE = 8
-"""Number of bids without a scan ahead after one whose best column received a bid in between, and that was in vain."""
+"""The next bid's row is scanned before a bid changes a price, because the processor then works on both at once; but not
+in this many bids after a scan in vain, whose best column had received a bid in between."""
 
 _ROUNDING = 1e-12
 """Bound on the relative rounding error of the sums in a proof."""
@@ -71,7 +69,7 @@ def run_auction(costs, cols, increment, budget, work):  # type: ignore[no-untype
             patience = PATIENCE if ahead else patience - 1
             j, smallest, second = two_smallest(costs, i, prices)
             scans += 1
-        ahead = rows <= ROWS_AHEAD and patience <= 0 and waiting > 0 and scans < budget
+        ahead = patience <= 0 and waiting > 0 and scans < budget
         if ahead:
             following, following_smallest, following_second = two_smallest(costs, queue[head], prices)
             scans += 1
