@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from simplugins._common.compiled import compiled_inner
 from simplugins.matching.integer_costs import EVEN, TAKEN, UNREACHED_BITS
-from simplugins.matching.vector_scans import close_and_relax, relax
+from simplugins.matching.vector_scans import relax_open, relax
 
 
 @compiled_inner
@@ -55,11 +55,12 @@ def _search(costs, column, key, work):  # type: ignore[no-untyped-def]
     distance = key & EVEN
     while key != distance:
         distances[column] = distance
+        keys[column] = -1
         closed[n_closed] = column
         n_closed += 1
         i = row_of[column]
         base = costs.dtype.type(distance - costs[i, column] - (prices[column] & EVEN))
-        column, key = close_and_relax(costs, i, base, prices, keys, predecessors, column)
+        column, key = relax_open(costs, i, base, prices, keys, predecessors)
         distance = key & EVEN
     work.counts[1] += 1
     work.counts[2] += n_closed

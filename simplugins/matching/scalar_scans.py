@@ -77,14 +77,10 @@ def relax(costs, row, base, prices, keys, predecessors):  # type: ignore[no-unty
 
 
 @compiled
-def close_and_relax(costs, row, base, prices, keys, predecessors, closed):  # type: ignore[no-untyped-def]
-    """Set the key of a column to -1, which closes it, and `relax` all that are not closed.
-
-    Keys that may become smaller, and those that they become, are not negative.
-    """
+def relax_open(costs, row, base, prices, keys, predecessors):  # type: ignore[no-untyped-def]
+    """Lower keys as `relax` does, but leave out closed columns, whose keys are -1; all others are not negative."""
     number, lanes = costs.dtype.type, 64 // costs.itemsize
     smallest, column = number(1 << (8 * costs.itemsize - CLOSED_PRICE_BITS)), 0
-    keys[closed] = -1
     for j in range(costs.shape[1]):
         reached = number(base + prices[j] + costs[row, j])
         if reached < keys[j]:

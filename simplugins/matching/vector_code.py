@@ -135,7 +135,6 @@ class Integers(Vectors):
     def __init__(self, context: Any, builder: Any, dtype: types.Integer) -> None:
         super().__init__(context, builder, dtype)
         self.closed = self.splat(ir.Constant(self.element, 2 ** (self.width - CLOSED_PRICE_BITS)))
-        self.ones = ir.Constant(self.zero.type, [-1] * self.lanes)
         self.halvings = ir.Constant(self.zero.type, [self.lanes.bit_length() - 1] * self.lanes)
 
     def less(self, a: Any, b: Any) -> Any:

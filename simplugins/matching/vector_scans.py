@@ -9,7 +9,7 @@ Measured speed-up: with `scalar_scans` in their place, `Optimal.match_batch` on 
 2.1 times in float64. `Auction` takes 10.8 and 5.4 times as long, `Greedy` 3.7 and 1.1. (One core of an AMD EPYC with
 AVX-512, Numba 0.68, minima of 30 alternating rounds; swap the imports of `vector_scans` to repeat.)
 
-`two_smallest`, `mean_lead`, `relax` and `close_and_relax` work on costs: C-contiguous integer arrays (int32 or int64, all of one type)
+`two_smallest`, `mean_lead`, `relax` and `relax_open` work on costs: C-contiguous integer arrays (int32 or int64, all of one type)
 whose rows are padded to a multiple of `LANES` columns. Padding columns are closed (see `CLOSED_PRICE_BITS`), so no scan
 ever selects them. `largest` and `raise_maxima` work on unpadded affinities. The results equal those of
 `simplugins.matching.scalar_scans`, which documents them, on all machines.
@@ -31,7 +31,7 @@ from simplugins.matching import scalar_scans
 from simplugins.matching.scalar_scans import CLOSED_PRICE_BITS, LANES
 from simplugins.matching.vector_code import Floats, Integers
 
-__all__ = ["CLOSED_PRICE_BITS", "LANES", "close_and_relax", "largest", "mean_lead", "raise_maxima", "relax", "two_smallest"]
+__all__ = ["CLOSED_PRICE_BITS", "LANES", "relax_open", "largest", "mean_lead", "raise_maxima", "relax", "two_smallest"]
 
 
 @intrinsic
@@ -121,10 +121,10 @@ def relax(typing_context, costs, row, base, prices, keys, predecessors):  # type
 
 
 @intrinsic
-def close_and_relax(typing_context, costs, row, base, prices, keys, predecessors, closed):  # type: ignore[no-untyped-def]
-    """Close a column, and relax the others; see `scalar_scans.close_and_relax`."""
+def relax_open(typing_context, costs, row, base, prices, keys, predecessors):  # type: ignore[no-untyped-def]
+    """Relax the columns that are not closed; see `scalar_scans.relax_open`."""
     dtype = costs.dtype
-    signature = types.Tuple((types.int64, dtype))(costs, types.int64, dtype, prices, keys, predecessors, types.int64)
+    signature = types.Tuple((types.int64, dtype))(costs, types.int64, dtype, prices, keys, predecessors)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vectors = Integers(context, builder, dtype)
@@ -132,13 +132,11 @@ def close_and_relax(typing_context, costs, row, base, prices, keys, predecessors
         price_data, key_data, predecessor_data = (vectors.array(signature.args[k], arguments[k])[0] for k in (3, 4, 5))
         row_in_lanes = vectors.splat(vectors.resize(arguments[1], vectors.index))
         base = vectors.splat(arguments[2])
-        closed = vectors.splat(vectors.resize(arguments[6], vectors.index))
 
         def step(offset: Any, here: Any, carried: Sequence[Any]) -> Sequence[Any]:
             smallest, offsets = carried
             reached = builder.add(builder.add(base, vectors.load(price_data, offset)), vectors.load(row_data, offset))
-            closes = builder.icmp_signed("==", builder.add(here, vectors.numbers), closed)
-            key = builder.select(closes, vectors.ones, vectors.load(key_data, offset))
+            key = vectors.load(key_data, offset)
             falls = vectors.less(reached, key)
             key = builder.select(falls, reached, key)
             vectors.store(key, key_data, offset)
