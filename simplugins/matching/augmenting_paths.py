@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from simplugins._common.compiled import compiled_inner
 from simplugins.matching.integer_costs import EVEN, TAKEN, UNREACHED_BITS
-from simplugins.matching.vector_scans import relax_open, relax
+from simplugins.matching.vector_scans import relax, relax_open
 
 
 @compiled_inner

@@ -32,6 +32,7 @@ class Vectors:
         self.numbers = ir.Constant(ir.VectorType(self.index, self.lanes), list(range(self.lanes)))
 
     def splat(self, value: Any) -> Any:
+        """Return a vector with the same value in every lane."""
         undefined = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined)
         first = self.builder.insert_element(undefined, value, ir.Constant(_LANE_INDEX, 0))
         mask = ir.Constant(ir.VectorType(_LANE_INDEX, self.lanes), [0] * self.lanes)
@@ -56,15 +57,18 @@ class Vectors:
         return self.address(data, self.builder.mul(row, columns), element), columns
 
     def address(self, data: Any, index: Any, element: Any = None) -> Any:
+        """Return the pointer to an element."""
         return self.builder.gep(data, [index], source_etype=element or self.element)
 
     def load(self, data: Any, index: Any, element: Any = None) -> Any:
+        """Load a vector."""
         element = element or self.element
         loaded = self.builder.load(self.address(data, index, element), typ=ir.VectorType(element, self.lanes))
         loaded.align = 4 if element in (ir.FloatType(), ir.IntType(32)) else 8
         return loaded
 
     def store(self, value: Any, data: Any, index: Any) -> None:
+        """Store a vector."""
         pointer = self.address(data, index)
         if not pointer.type.is_opaque:
             pointer = self.builder.bitcast(pointer, value.type.as_pointer())
@@ -121,6 +125,7 @@ class Vectors:
         return results
 
     def sum_of_indices(self, values: Any) -> Any:
+        """Add up the integers of all lanes."""
         return self._call(f"llvm.vector.reduce.add.v{self.lanes}i{self.width}", self.index, values)
 
     def _call(self, name: str, result: Any, *arguments: Any) -> Any:
@@ -138,12 +143,15 @@ class Integers(Vectors):
         self.halvings = ir.Constant(self.zero.type, [self.lanes.bit_length() - 1] * self.lanes)
 
     def less(self, a: Any, b: Any) -> Any:
+        """Compare lanes."""
         return self.builder.icmp_signed("<", a, b)
 
     def minimum(self, a: Any, b: Any) -> Any:
+        """Return the smaller values of the lanes."""
         return self.builder.select(self.less(a, b), a, b)
 
     def maximum(self, a: Any, b: Any) -> Any:
+        """Return the larger values of the lanes."""
         return self.builder.select(self.less(a, b), b, a)
 
     def transpose(self, rows: Sequence[Any]) -> Sequence[Any]:
@@ -177,9 +185,11 @@ class Integers(Vectors):
         return smallest, second
 
     def first_lane(self, values: Any) -> Any:
+        """Return the value of the first lane."""
         return self.builder.extract_element(values, ir.Constant(_LANE_INDEX, 0))
 
     def smallest_lane(self, values: Any) -> Any:
+        """Return the smallest value of all lanes."""
         return self.first_lane(self.smallest_in_all(values))
 
 
@@ -197,9 +207,11 @@ class Floats(Vectors):
         return values if values.type == wide else self.builder.fpext(values, wide)
 
     def maximum(self, a: Any, b: Any) -> Any:
+        """Return the larger values of the lanes."""
         return self.builder.select(self.builder.fcmp_ordered(">", b, a), b, a)
 
     def minimum(self, a: Any, b: Any) -> Any:
+        """Return the smaller values of the lanes."""
         return self.builder.select(self.builder.fcmp_ordered("<", b, a), b, a)
 
     def sum_of_lanes(self, values: Any) -> Any:
@@ -209,6 +221,7 @@ class Floats(Vectors):
         return self.builder.extract_element(values, ir.Constant(_LANE_INDEX, 0))
 
     def largest_lane(self, values: Any) -> Any:
+        """Return the largest value of all lanes."""
         return self._call(f"llvm.vector.reduce.fmax.v{self.lanes}f{self.width}", self.element, values)
 
     def lowest_column(self, values: Any, value: Any, offsets: Any) -> Any:

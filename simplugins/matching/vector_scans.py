@@ -9,9 +9,9 @@ Measured speed-up: with `scalar_scans` in their place, `Optimal.match_batch` on 
 2.1 times in float64. `Auction` takes 10.8 and 5.4 times as long, `Greedy` 3.7 and 1.1. (One core of an AMD EPYC with
 AVX-512, Numba 0.68, minima of 30 alternating rounds; swap the imports of `vector_scans` to repeat.)
 
-`two_smallest`, `mean_lead`, `relax` and `relax_open` work on costs: C-contiguous integer arrays (int32 or int64, all of one type)
-whose rows are padded to a multiple of `LANES` columns. Padding columns are closed (see `CLOSED_PRICE_BITS`), so no scan
-ever selects them. `largest` and `raise_maxima` work on unpadded affinities. The results equal those of
+`two_smallest`, `mean_lead`, `relax` and `relax_open` work on costs: C-contiguous integer arrays (int32 or int64, all of
+one type) whose rows are padded to a multiple of `LANES` columns. Padding columns are closed (see `CLOSED_PRICE_BITS`),
+so no scan ever selects them. `largest` and `raise_maxima` work on unpadded affinities. The results equal those of
 `simplugins.matching.scalar_scans`, which documents them, on all machines.
 
 Loads and addresses state their types, so the code works with opaque pointers as well as with the typed pointers that
@@ -31,7 +31,7 @@ from simplugins.matching import scalar_scans
 from simplugins.matching.scalar_scans import CLOSED_PRICE_BITS, LANES
 from simplugins.matching.vector_code import Floats, Integers
 
-__all__ = ["CLOSED_PRICE_BITS", "LANES", "relax_open", "largest", "mean_lead", "raise_maxima", "relax", "two_smallest"]
+__all__ = ["CLOSED_PRICE_BITS", "LANES", "largest", "mean_lead", "raise_maxima", "relax", "relax_open", "two_smallest"]
 
 
 @intrinsic
