@@ -3,7 +3,8 @@
 
 Affinities are C-contiguous float32 or float64 matrices, costs int32 or int64 matrices whose rows are padded to a
 multiple of `LANES` columns, and `start` is the place of a row's first affinity in the memory of its matrix. Sums are
-floats as wide as costs. Their order is fixed, so they are equal on all machines.
+float64: single precision hides the small differences between means that matter if the range of affinities is wide. Their
+order is fixed, so they are equal on all machines.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def convert_row(typing_context, affinities, start, cols, origin, scale, costs, r
     Reads affinities beyond the row, as many as there are padding columns, whose costs are zero.
     """
     dtype, float64 = affinities.dtype, types.float64
-    signature = dtype(affinities, types.int64, types.int64, float64, float64, costs, types.int64, sums)
+    signature = float64(affinities, types.int64, types.int64, float64, float64, costs, types.int64, sums)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vectors = Floats(context, builder, dtype)
@@ -77,6 +78,7 @@ def convert_row(typing_context, affinities, start, cols, origin, scale, costs, r
         data = vectors.address(vectors.array(signature.args[0], arguments[0])[0], arguments[1])
         row_data, padded = integers.row(signature.args[5], arguments[5], arguments[6])
         sum_data, _ = vectors.array(signature.args[7], arguments[7])
+        totals = Floats(context, builder, float64, dtype.bitwidth)
         convert = _converter(context, builder, dtype, arguments[3], arguments[4])
         end = integers.splat(integers.resize(arguments[2], integers.index))
 
@@ -84,36 +86,36 @@ def convert_row(typing_context, affinities, start, cols, origin, scale, costs, r
             within = integers.less(builder.add(here, integers.numbers), end)
             cost = builder.select(within, convert(vectors.load(data, offset)), integers.zero)
             integers.store(cost, row_data, offset)
-            return (_add_costs(vectors, cost, sum_data, offset, carried[0]),)
+            return (_add_costs(totals, cost, sum_data, offset, carried[0]),)
 
-        (by_lane,) = vectors.each_block(padded, [vectors.nothing], step)
-        return vectors.sum_of_lanes(by_lane)
+        (by_lane,) = vectors.each_block(padded, [totals.nothing], step)
+        return totals.sum_of_lanes(by_lane)
 
     return signature, generate
 
 
-def _add_costs(vectors: Floats, cost: Any, sum_data: Any, offset: Any, by_lane: Any) -> Any:
-    value = vectors.builder.sitofp(cost, vectors.nothing.type)
-    vectors.store(vectors.builder.fadd(vectors.load(sum_data, offset), value), sum_data, offset)
-    return vectors.builder.fadd(by_lane, value)
+def _add_costs(totals: Floats, cost: Any, sum_data: Any, offset: Any, by_lane: Any) -> Any:
+    value = totals.builder.sitofp(cost, totals.nothing.type)
+    totals.store(totals.builder.fadd(totals.load(sum_data, offset), value), sum_data, offset)
+    return totals.builder.fadd(by_lane, value)
 
 
 @intrinsic
 def add_row(typing_context, costs, row, sums):  # type: ignore[no-untyped-def]
     """Add a row of costs to `sums`, and return the sum of the row."""
-    signature = sums.dtype(costs, types.int64, sums)
+    signature = types.float64(costs, types.int64, sums)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vectors = Floats(context, builder, sums.dtype)
+        totals = Floats(context, builder, types.float64, costs.dtype.bitwidth)
         integers = Integers(context, builder, costs.dtype)
         row_data, padded = integers.row(signature.args[0], arguments[0], arguments[1])
-        sum_data, _ = vectors.array(signature.args[2], arguments[2])
+        sum_data, _ = integers.array(signature.args[2], arguments[2])
 
         def step(offset: Any, here: Any, carried: Sequence[Any]) -> Sequence[Any]:
-            return (_add_costs(vectors, integers.load(row_data, offset), sum_data, offset, carried[0]),)
+            return (_add_costs(totals, integers.load(row_data, offset), sum_data, offset, carried[0]),)
 
-        (by_lane,) = vectors.each_block(padded, [vectors.nothing], step)
-        return vectors.sum_of_lanes(by_lane)
+        (by_lane,) = integers.each_block(padded, [totals.nothing], step)
+        return totals.sum_of_lanes(by_lane)
 
     return signature, generate
 

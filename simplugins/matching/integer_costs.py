@@ -59,8 +59,8 @@ class Workspace(NamedTuple):
     queue: NDArray[np.int64]
     closed: NDArray[np.int64]
     free_columns: NDArray[np.int64]
-    row_sums: NDArray[np.floating]
-    column_sums: NDArray[np.floating]
+    row_sums: NDArray[np.float64]
+    column_sums: NDArray[np.float64]
     means: NDArray[np.float64]
     order: NDArray[np.int64]
     waiting: NDArray[np.int64]
@@ -90,8 +90,8 @@ def make_workspace(rows: int, columns: int, dtype: np.dtype[np.floating]) -> Wor
         queue=np.empty(small, np.int64),
         closed=np.empty(padded, np.int64),
         free_columns=np.empty(padded, np.int64),
-        row_sums=np.empty(padded, dtype),
-        column_sums=np.empty(padded, dtype),
+        row_sums=np.empty(padded),
+        column_sums=np.empty(padded),
         means=np.empty((3, padded)),
         order=np.empty(padded, np.int64),
         waiting=np.zeros(2, np.int64),

@@ -72,14 +72,14 @@ def _fill_means(costs, cols, work):  # type: ignore[no-untyped-def]
     row_means, deviations = work.means[0], work.means[1]
     mean, lowest, highest, variance = 0.0, 0, 0, 0.0
     for i in range(rows):
-        row_mean = np.float64(work.row_sums[i]) / -cols
+        row_mean = work.row_sums[i] / -cols
         row_means[i] = row_mean
         mean += row_mean
         lowest = i if row_mean < row_means[lowest] else lowest
         highest = i if row_mean > row_means[highest] else highest
     mean /= rows
     for j in range(cols):
-        deviations[j] = np.float64(work.column_sums[j]) / -rows - mean
+        deviations[j] = work.column_sums[j] / -rows - mean
     for j in range(cols, costs.shape[1]):
         deviations[j] = 0.0
     for j in range(cols):
@@ -159,7 +159,7 @@ def span_of_costs(costs, work):  # type: ignore[no-untyped-def]
             cheapest[j] = costs[i, j] if costs[i, j] < cheapest[j] else cheapest[j]
     typical = 0.0
     for j in range(size):
-        typical += np.float64(work.column_sums[j]) / size - cheapest[j]
+        typical += work.column_sums[j] / size - cheapest[j]
     whole = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS)
     span = SPAN_OF_TYPICAL * typical / size
     return min(whole, span) if span > 0 else 0.0  # rounded sums can make this slightly negative
