@@ -5,8 +5,7 @@ A problem passes through up to three stages, which share one array of column pri
 `starting_prices`). If sides differ, stage 2 is skipped unless a tolerance is allowed:
 
 1. an auction with increment zero, of one or two bids per row. It assigns most rows to the column that is exactly the
-   best at the final prices, and nearly all rows if the estimate was good, or if ties leave a choice. If most rows
-   remain, and a sample of them expects more of the columns' least costs, it starts again from these;
+   best at the final prices, and nearly all rows if the estimate was good, or if ties leave a choice;
 2. if it leaves many rows waiting, auctions with decreasing bid increments bring prices close to the optimum, and
    another auction with increment zero follows;
 3. *shortest augmenting paths* assign the few remaining rows. If columns outnumber rows, others make columns give up
@@ -41,7 +40,7 @@ from simplugins.matching.forward_auction import (
     typical_lead,
 )
 from simplugins.matching.integer_costs import EVEN, cost_error, make_costs, reset_prices, settle_prices
-from simplugins.matching.starting_prices import prefer_minima, set_starting_prices
+from simplugins.matching.starting_prices import set_starting_prices
 from simplugins.matching.vector_scans import LANES
 
 EASY = np.array([(0.06, 6)])
@@ -71,9 +70,9 @@ NEARLY_DONE = 0.1
 EXACT_BUDGET = 2
 """Maximum number of bids per row at increment zero after stage 2."""
 
-MOST_BIDS = 29
-"""Bound on the scans per row in stages 1 and 2 without a tolerance: at most 5.5 bids and two scans in stage 1, one scan
-for its lead, `HARD_HUGE`, and `EXACT_BUDGET`."""
+MOST_BIDS = 25
+"""Bound on the scans per row in stages 1 and 2 without a tolerance: at most 3.5 bids in stage 1, one scan for its lead,
+`HARD_HUGE`, and `EXACT_BUDGET`."""
 
 
 @compiled_in_place
@@ -145,10 +144,6 @@ def _assign(costs, cols, tolerance, highest, work):  # type: ignore[no-untyped-d
         tied = run_auction(costs, cols, np.int64(0), rows // 2, work)
     contested = work.waiting[1] - tied
     few = (FEW_SMALL if rows < SMALL_ROWS else FEW) * np.sqrt(rows)
-    if rows == cols and contested > _hard(rows) and prefer_minima(costs, cols, work):
-        start_auction(costs, cols, work)
-        tied = run_auction(costs, cols, np.int64(0), rounds * rows, work)
-        contested = contested if work.waiting[1] - tied > few else work.waiting[1] - tied
     if contested > few and (rows == cols or tolerance > 0):
         if rows < cols:
             reset_prices(costs, cols, work)
@@ -167,15 +162,10 @@ def _assign(costs, cols, tolerance, highest, work):  # type: ignore[no-untyped-d
 
 
 @compiled_inner
-def _hard(rows):  # type: ignore[no-untyped-def]
-    return (HARD_SHARE if rows < LARGE_ROWS else HARD_SHARE_LARGE) * rows
-
-
-@compiled_inner
 def _decrease_increments(costs, cols, contested, tolerance, highest, work):  # type: ignore[no-untyped-def]
     """Run auctions with decreasing increments; return whether one is proven to be within the tolerance, and by what."""
     rows = costs.shape[0]
-    if contested > _hard(rows):
+    if contested > (HARD_SHARE if rows < LARGE_ROWS else HARD_SHARE_LARGE) * rows:
         auctions = HARD if rows < HUGE_ROWS else HARD_HUGE
     else:
         auctions = EASY if rows < LARGE_ROWS else EASY_LARGE if rows < HUGE_ROWS else EASY_HUGE

@@ -17,7 +17,6 @@ from simplugins._common.compiled import compiled_in_place, compiled_inner
 from simplugins.matching.cost_scans import moments
 from simplugins.matching.integer_costs import EVEN, HEADROOM_BITS
 from simplugins.matching.sorting import sort_padded
-from simplugins.matching.vector_scans import two_smallest
 
 NOISE = 2.0
 """Prices start from zero unless the means of columns vary by more than this multiple of what chance would explain: the
@@ -26,9 +25,6 @@ variance of affinities within a row, divided by the number of rows. Chance diffe
 EXPLAINED = 1.0
 """If columns outnumber rows, prices start from zero unless means of columns explain at least as much of the affinities
 within a row as they leave unexplained: each column that has a price, but remains free, costs a search."""
-
-SAMPLED_ROWS = 32
-"""Number of rows that decide between two kinds of prices."""
 
 SPAN_OF_TYPICAL = 4
 """See `span_of_costs`."""
@@ -112,40 +108,6 @@ def _integrate_prices(costs, cols, slope_at_zero, growth, work):  # type: ignore
     for rank in range(cols):
         price = prices[rank] - lowest
         work.prices[work.order[rank]] = np.int64(price if price < most else most) & EVEN
-
-
-@compiled_inner
-def prefer_minima(costs, cols, work):  # type: ignore[no-untyped-def]
-    """Set the prices at which all columns have the same least cost, if a sample of rows expects a better dual bound.
-
-    Returns whether it did. The sides must be equal.
-    """
-    rows, padded, prices = costs.shape[0], costs.shape[1], work.keys
-    for j in range(padded):
-        prices[j] = costs[0, j]
-    for i in range(1, rows):
-        for j in range(padded):
-            prices[j] = costs[i, j] if costs[i, j] < prices[j] else prices[j]
-    highest = prices[0]
-    for j in range(1, cols):
-        highest = prices[j] if prices[j] > highest else highest
-    gain = 0.0
-    for j in range(cols):
-        prices[j] = highest - prices[j]
-        gain += np.float64(work.prices[j] & EVEN) - prices[j]
-    for j in range(cols, padded):
-        prices[j] = work.prices[j]
-    step = max(1, rows // SAMPLED_ROWS)
-    sampled, least = 0, 0.0
-    for i in range(0, rows, step):
-        least += two_smallest(costs, i, prices)[1] - np.float64(two_smallest(costs, i, work.prices)[1] & EVEN)
-        sampled += 1
-    work.counts[2] += 2 * sampled
-    if gain + least * rows / sampled <= 0:
-        return False
-    for j in range(cols):
-        work.prices[j] = prices[j]
-    return True
 
 
 @compiled_inner
