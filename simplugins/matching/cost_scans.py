@@ -3,8 +3,8 @@
 
 Affinities are C-contiguous float32 or float64 matrices, costs int32 or int64 matrices whose rows are padded to a
 multiple of `LANES` columns, and `start` is the place of a row's first affinity in the memory of its matrix. Sums are
-float64: single precision hides the small differences between means that matter if the range of affinities is wide. Their
-order is fixed, so they are equal on all machines.
+float64: single precision would hide small differences between means, which matter if the range of affinities is wide.
+Their order is fixed, so they are equal on all machines.
 """
 
 from __future__ import annotations
