@@ -22,7 +22,7 @@ from typing import Any
 import numba
 
 from simplugins._common.code_cache import CodeCache
-from simplugins._common.inner_functions import inner_options
+from simplugins._common.inner_functions import in_place_options, inner_options, refuse_returned_arrays
 
 CACHES: list[CodeCache] = []
 """The machine code of all functions that have been defined so far."""
@@ -30,14 +30,27 @@ CACHES: list[CodeCache] = []
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile a function on its first call, and cache the machine code if a folder for it is writable."""
-    dispatcher = numba.njit(nogil=True)(function)
+    return _cached(function, {})
+
+
+def compiled_in_place(function: Callable[..., Any]) -> Any:
+    """Compile like `compiled` a function that neither allocates nor returns arrays; see `inner_functions`."""
+    dispatcher = _cached(function, in_place_options())
+    return refuse_returned_arrays(dispatcher)
+
+
+def _cached(function: Callable[..., Any], options: dict[str, Any]) -> Any:
+    dispatcher = numba.njit(nogil=True, **options)(function)
     dispatcher._cache = CodeCache(function)
     CACHES.append(dispatcher._cache)
     return dispatcher
 
 
 def compiled_inner(function: Callable[..., Any]) -> Any:
-    """Compile a function as a part of the compiled functions that call it. Python cannot call it."""
+    """Compile a function as a part of the compiled functions that call it; Python cannot call it.
+
+    It must neither allocate nor return arrays; see `inner_functions`.
+    """
     dispatcher = numba.njit(nogil=True, **_INNER_OPTIONS)(function)
 
     def refuse(*arguments: Any, **options: Any) -> None:
@@ -46,7 +59,7 @@ def compiled_inner(function: Callable[..., Any]) -> Any:
     # Without a wrapper, a call from Python would end the process.
     dispatcher._insert = lambda *overload: None
     dispatcher._compile_for_args = refuse
-    return dispatcher
+    return refuse_returned_arrays(dispatcher)
 
 
 _INNER_OPTIONS = inner_options()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from simplugins._common.compiled import compiled_inner
 from simplugins.matching.integer_costs import EVEN, TAKEN, UNREACHED_BITS
-from simplugins.matching.vector_scans import CLOSED_PRICE_BITS, relax
+from simplugins.matching.vector_scans import relax, relax_open
 
 
 @compiled_inner
@@ -25,11 +25,10 @@ def _augment(costs, source, work):  # type: ignore[no-untyped-def]
     """Find the shortest path from an unassigned row to a free column, and flip it."""
     padded = costs.shape[1]
     unreached = costs.dtype.type(1 << (8 * costs.itemsize - UNREACHED_BITS))
-    keys, open_prices, predecessors = work.keys[:padded], work.open_prices[:padded], work.predecessors[:padded]
+    keys, predecessors = work.keys, work.predecessors
     for j in range(padded):
         keys[j] = unreached
-        open_prices[j] = work.prices[j]
-    nearest, key = relax(costs, source, costs.dtype.type(0), open_prices, keys, predecessors)
+    nearest, key = relax(costs, source, costs.dtype.type(0), work.prices, keys, predecessors)
     work.counts[2] += 1
     sink, _ = _search(costs, nearest, key, work)
     work.prices[sink] |= TAKEN
@@ -50,23 +49,18 @@ def _search(costs, column, key, work):  # type: ignore[no-untyped-def]
     the row assigned to it. Keys are distances, plus one for taken columns: of several that are equally near, the search
     ends at a free one.
     """
-    padded = costs.shape[1]
-    width = 8 * costs.itemsize
-    unreached = costs.dtype.type(1 << (width - UNREACHED_BITS))
-    never = costs.dtype.type(1 << (width - CLOSED_PRICE_BITS))
     prices, row_of, distances, closed = work.prices, work.row_of, work.distances, work.closed
-    keys, open_prices, predecessors = work.keys[:padded], work.open_prices[:padded], work.predecessors[:padded]
+    keys, predecessors = work.keys, work.predecessors
     n_closed = 0
     distance = key & EVEN
     while key != distance:
         distances[column] = distance
-        keys[column] = unreached
-        open_prices[column] = never
+        keys[column] = -1
         closed[n_closed] = column
         n_closed += 1
         i = row_of[column]
         base = costs.dtype.type(distance - costs[i, column] - (prices[column] & EVEN))
-        column, key = relax(costs, i, base, open_prices, keys, predecessors)
+        column, key = relax_open(costs, i, base, prices, keys, predecessors)
         distance = key & EVEN
     work.counts[1] += 1
     work.counts[2] += n_closed
@@ -98,17 +92,12 @@ def give_up_priced_columns(costs, cols, work):  # type: ignore[no-untyped-def]
 def _give_up_one(costs, cols, work):  # type: ignore[no-untyped-def]
     """Give up one more column, along a shortest path; return the new level."""
     padded = costs.shape[1]
-    width = 8 * costs.itemsize
-    unreached = costs.dtype.type(1 << (width - UNREACHED_BITS))
-    never = costs.dtype.type(1 << (width - CLOSED_PRICE_BITS))
-    keys, open_prices, predecessors = work.keys[:padded], work.open_prices[:padded], work.predecessors[:padded]
-    nearest, key = 0, unreached
+    keys, predecessors = work.keys, work.predecessors
+    nearest, key = 0, costs.dtype.type(1 << (8 * costs.itemsize - UNREACHED_BITS))
     for j in range(padded):
-        out = j >= cols or work.order[j]
-        open_prices[j] = never if out else work.prices[j]
-        keys[j] = unreached if out else work.prices[j]
+        keys[j] = -1 if j >= cols or work.order[j] else work.prices[j]
         predecessors[j] = -1
-        if keys[j] < key:
+        if 0 <= keys[j] < key:
             nearest, key = j, keys[j]
     sink, level = _search(costs, nearest, key, work)
     j = sink

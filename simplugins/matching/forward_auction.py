@@ -10,13 +10,17 @@ import numpy as np
 
 from simplugins._common.compiled import compiled_inner
 from simplugins.matching.integer_costs import EVEN, HEADROOM_BITS, TAKEN, cost_error, settle_prices
-from simplugins.matching.sorting import sort_with_order
+from simplugins.matching.sorting import sort_descending
 from simplugins.matching.vector_scans import mean_lead, two_smallest
 
 GAP_OF_INCREMENT = 0.15
 """Auctions rarely reach a gap below this share of ``rows * increment``, so a proof is not attempted then."""
 
 SAMPLED_ROWS = 64
+
+PATIENCE = 8
+"""The next bid's row is scanned before a bid changes a price, because the processor then works on both at once; but not
+in this many bids after a scan in vain, whose best column had received a bid in between."""
 
 _ROUNDING = 1e-12
 """Bound on the relative rounding error of the sums in a proof."""
@@ -52,13 +56,23 @@ def run_auction(costs, cols, increment, budget, work):  # type: ignore[no-untype
     rows = costs.shape[0]
     head, waiting = work.waiting[0], work.waiting[1]
     tail = head + waiting if head + waiting < rows else head + waiting - rows
-    tied = bids = 0
-    while waiting > 0 and bids < budget:
+    tied = scans = bids = 0
+    ahead, patience = False, 0
+    following, following_smallest, following_second = np.int64(0), prices[0], prices[0]
+    while waiting > 0 and scans < budget:
         i = queue[head]
         head = head + 1 if head + 1 < rows else 0
         waiting -= 1
         bids += 1
-        j, smallest, second = two_smallest(costs, i, prices)
+        j, smallest, second = following, following_smallest, following_second
+        if not ahead or costs[i, j] + prices[j] != smallest:
+            patience = PATIENCE if ahead else patience - 1
+            j, smallest, second = two_smallest(costs, i, prices)
+            scans += 1
+        ahead = patience <= 0 and waiting > 0 and scans < budget
+        if ahead:
+            following, following_smallest, following_second = two_smallest(costs, queue[head], prices)
+            scans += 1
         lead = (second & EVEN) - (smallest & EVEN) + increment if cols > 1 else 0
         taken = smallest & TAKEN
         if taken and lead == 0:
@@ -80,7 +94,7 @@ def run_auction(costs, cols, increment, budget, work):  # type: ignore[no-untype
     work.waiting[0] = head
     work.waiting[1] = waiting + tied
     work.counts[0] += bids
-    work.counts[2] += bids
+    work.counts[2] += scans
     return tied
 
 
@@ -94,8 +108,8 @@ def typical_lead(costs, work):  # type: ignore[no-untyped-def]
         work.means[0, count] = mean_lead(costs, i, work.prices)
         count += 1
     work.counts[2] += count
-    sort_with_order(work.means[0], work.order, count)
-    return work.means[0, count // 2]
+    sort_descending(work.means[0, :count], work.order, work.closed)
+    return work.means[0, work.order[count // 2]]
 
 
 @compiled_inner

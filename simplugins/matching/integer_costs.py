@@ -19,7 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common.compiled import compiled, compiled_inner
+from simplugins._common.compiled import compiled_in_place, compiled_inner
+from simplugins.matching.cost_scans import add_row, convert_row, convert_transposed, widen_extremes
 from simplugins.matching.vector_scans import CLOSED_PRICE_BITS, LANES
 
 HEADROOM_BITS = 6
@@ -58,14 +59,13 @@ class Workspace(NamedTuple):
     queue: NDArray[np.int64]
     closed: NDArray[np.int64]
     free_columns: NDArray[np.int64]
-    row_sums: NDArray[np.int64]
-    column_sums: NDArray[np.int64]
+    row_sums: NDArray[np.float64]
+    column_sums: NDArray[np.float64]
     means: NDArray[np.float64]
     order: NDArray[np.int64]
     waiting: NDArray[np.int64]
     counts: NDArray[np.int64]
-    largest: NDArray[np.floating]
-    smallest: NDArray[np.floating]
+    extremes: NDArray[np.floating]
 
 
 def make_workspace(rows: int, columns: int, dtype: np.dtype[np.floating]) -> Workspace:
@@ -90,24 +90,22 @@ def make_workspace(rows: int, columns: int, dtype: np.dtype[np.floating]) -> Wor
         queue=np.empty(small, np.int64),
         closed=np.empty(padded, np.int64),
         free_columns=np.empty(padded, np.int64),
-        row_sums=np.empty(small, np.int64),
-        column_sums=np.empty(padded, np.int64),
+        row_sums=np.empty(padded),
+        column_sums=np.empty(padded),
         means=np.empty((3, padded)),
         order=np.empty(padded, np.int64),
         waiting=np.zeros(2, np.int64),
         counts=np.zeros(len(COUNTS), np.int64),
-        largest=np.empty(columns, dtype),
-        smallest=np.empty(columns, dtype),
+        extremes=np.empty((2, LANES), dtype),
     )
 
 
-@compiled
+@compiled_in_place
 def make_costs(affinities, first, end, transposed, costs, work):  # type: ignore[no-untyped-def]
     """Write the affinities of some columns as integer costs; return the largest affinity and the value of one unit.
 
-    Fills `row_sums` and `column_sums` with sums of costs in units of `sum_step`, for starting prices.
+    Fills `row_sums` and `column_sums` with sums of costs, for starting prices.
     """
-    cols = end - first
     top, spread = _largest_and_range(affinities, first, end, work)
     scale = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS - 1) / spread if spread > 0 else 0.0
     beyond = spread > 0 and not 0 < scale < np.inf
@@ -117,68 +115,80 @@ def make_costs(affinities, first, end, transposed, costs, work):  # type: ignore
     for j in range(costs.shape[1]):
         work.column_sums[j] = 0
     if transposed:
-        for i in range(len(affinities)):
-            row = affinities[i, first:end]
-            for j in range(cols):
-                costs[j, i] = costs.dtype.type((origin - row[j]) * scale) * 2
-        _pad_rows(costs, len(affinities))
-        for j in range(cols):
-            work.row_sums[j] = _add_row(costs, j, len(affinities), work.column_sums)
+        _convert_transposed(affinities, first, end, origin, scale, costs)
+        for i in range(len(costs)):
+            work.row_sums[i] = add_row(costs, i, work.column_sums)
     else:
-        for i in range(len(affinities)):
-            row = affinities[i, first:end]
-            for j in range(cols):
-                costs[i, j] = costs.dtype.type((origin - row[j]) * scale) * 2
-            work.row_sums[i] = _add_row(costs, i, cols, work.column_sums)
-        _pad_rows(costs, cols)
+        _convert(affinities, first, end, origin, scale, costs, work)
     return top, np.inf if beyond else 0.5 / scale if scale > 0 else 0.0
 
 
 @compiled_inner
 def _largest_and_range(affinities, first, end, work):  # type: ignore[no-untyped-def]
-    cols = end - first
-    largest, smallest = work.largest, work.smallest
-    row = affinities[0, first:end]
-    for j in range(cols):
-        largest[j] = row[j]
-        smallest[j] = row[j]
-    for i in range(1, len(affinities)):
-        row = affinities[i, first:end]
-        for j in range(cols):
-            value = row[j]
-            largest[j] = value if value > largest[j] else largest[j]
-            smallest[j] = value if value < smallest[j] else smallest[j]
-    top, bottom = largest[0], smallest[0]
-    for j in range(1, cols):
-        top = largest[j] if largest[j] > top else top
-        bottom = smallest[j] if smallest[j] < bottom else bottom
+    rows, stride = affinities.shape
+    extremes = work.extremes
+    lanes = 64 // affinities.itemsize
+    for lane in range(lanes):
+        extremes[0, lane] = extremes[1, lane] = affinities[0, first]
+    if first == 0 and end == stride:
+        rows, end = 1, rows * stride  # rows are consecutive
+    if end - first >= lanes:
+        for i in range(rows):
+            widen_extremes(affinities, i * stride + first, end - first, extremes)
+    else:
+        for i in range(rows):
+            for j in range(first, end):
+                value = affinities[i, j] if rows > 1 else affinities[j // stride, j % stride]
+                extremes[0, 0] = value if value > extremes[0, 0] else extremes[0, 0]
+                extremes[1, 0] = value if value < extremes[1, 0] else extremes[1, 0]
+    top, bottom = extremes[0, 0], extremes[1, 0]
+    for lane in range(1, lanes):
+        top = extremes[0, lane] if extremes[0, lane] > top else top
+        bottom = extremes[1, lane] if extremes[1, lane] < bottom else bottom
     return np.float64(top), np.float64(top) - np.float64(bottom)
 
 
 @compiled_inner
-def _pad_rows(costs, cols):  # type: ignore[no-untyped-def]
-    for i in range(len(costs)):
-        for j in range(cols, costs.shape[1]):
+def _convert(affinities, first, end, origin, scale, costs, work):  # type: ignore[no-untyped-def]
+    """Write costs, and their sums."""
+    rows, stride = affinities.shape
+    cols, padded = end - first, costs.shape[1]
+    for i in range(rows):
+        start = i * stride + first
+        if start + padded <= rows * stride:
+            work.row_sums[i] = convert_row(affinities, start, cols, origin, scale, costs, i, work.column_sums)
+            continue
+        for j in range(cols):
+            costs[i, j] = _cost(costs, affinities[i, first + j], origin, scale)
+        for j in range(cols, padded):
             costs[i, j] = 0
+        work.row_sums[i] = add_row(costs, i, work.column_sums)
 
 
 @compiled_inner
-def sum_step(costs):  # type: ignore[no-untyped-def]
-    """Return the unit of `row_sums` and `column_sums`, coarse enough for them to fit into 64 bits."""
-    return 2.0 ** (8 * costs.itemsize - 32)
+def _convert_transposed(affinities, first, end, origin, scale, costs):  # type: ignore[no-untyped-def]
+    """Write costs with rows and columns exchanged, block by block; the last blocks overlap the ones before."""
+    cols, stride = affinities.shape
+    rows, padded = end - first, costs.shape[1]
+    lanes = 64 // affinities.itemsize
+    for i in range(rows):
+        for j in range(cols, padded):
+            costs[i, j] = 0
+    if rows < lanes or cols < lanes:
+        for j in range(cols):
+            for i in range(rows):
+                costs[i, j] = _cost(costs, affinities[j, first + i], origin, scale)
+        return
+    for place in range(0, rows, lanes):
+        i = min(place, rows - lanes)
+        for other_place in range(0, cols, lanes):
+            j = min(other_place, cols - lanes)
+            convert_transposed(affinities, j * stride + first + i, origin, scale, costs, i, j)
 
 
 @compiled_inner
-def _add_row(costs, i, cols, column_sums):  # type: ignore[no-untyped-def]
-    """Add a row of costs to the column sums, and return the sum of the row, both in units of `sum_step`."""
-    cut = 8 * costs.itemsize - 32
-    row = costs[i]
-    total = 0
-    for j in range(cols):
-        cost = np.int64(row[j]) >> cut
-        total += cost
-        column_sums[j] += cost
-    return total
+def _cost(costs, affinity, origin, scale):  # type: ignore[no-untyped-def]
+    return costs.dtype.type((origin - affinity) * scale) * 2
 
 
 @compiled_inner
@@ -188,7 +198,7 @@ def cost_error(costs):  # type: ignore[no-untyped-def]
     return units * len(costs)
 
 
-@compiled
+@compiled_in_place
 def reset_prices(costs, cols, work):  # type: ignore[no-untyped-def]
     """Set the prices of all columns to zero, and close the padding columns."""
     closed = costs.dtype.type(1 << (8 * costs.itemsize - CLOSED_PRICE_BITS))

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simplugins._common.compiled import compiled, compiled_inner
+from simplugins._common.compiled import compiled_in_place, compiled_inner
 from simplugins.matching.augmenting_paths import augment_free_rows, give_up_priced_columns
 from simplugins.matching.forward_auction import (
     even_increment,
@@ -75,7 +75,7 @@ MOST_BIDS = 25
 `HARD_HUGE`, and `EXACT_BUDGET`."""
 
 
-@compiled
+@compiled_in_place
 def assign_batch(affinities, problems, work, tolerance, columns, prices, shortfall):  # type: ignore[no-untyped-def]
     """Solve assignment problems, each of them a submatrix of the affinities.
 

@@ -105,7 +105,7 @@ def assign_pairs(  # type: ignore[no-untyped-def]
         count = counts[problem]
         if searched and level > 0 and rows == cols and rows >= START_ROWS:
             set_starting_prices(costs, cols, work)
-            span = span_of_costs(costs, top / unit, unit, work)
+            span = span_of_costs(costs, work)
             _keep_highest(cols, count if threshold == -np.inf else min(count, _rows_below(costs, cols, level)), work)
         open_levels = levels[:, : (rows + LANES - 1) // LANES * LANES]
         _assign(costs, cols, count, level, threshold > -np.inf, span if searched else 0.0, work, open_levels)

@@ -77,6 +77,21 @@ def relax(costs, row, base, prices, keys, predecessors):  # type: ignore[no-unty
 
 
 @compiled
+def relax_open(costs, row, base, prices, keys, predecessors):  # type: ignore[no-untyped-def]
+    """Lower keys as `relax` does, but leave out closed columns, whose keys are -1; all others are not negative."""
+    number, lanes = costs.dtype.type, 64 // costs.itemsize
+    smallest, column = number(1 << (8 * costs.itemsize - CLOSED_PRICE_BITS)), 0
+    for j in range(costs.shape[1]):
+        reached = number(base + prices[j] + costs[row, j])
+        if reached < keys[j]:
+            keys[j], predecessors[j] = reached, row
+        tied = keys[j] == smallest and j % lanes < column % lanes
+        if keys[j] >= 0 and (keys[j] < smallest or tied):
+            column, smallest = j, keys[j]
+    return column, smallest
+
+
+@compiled
 def largest(affinities, row, prices):  # type: ignore[no-untyped-def]
     """Find the largest of ``affinities[row] - prices``, and the first column that attains it.
 

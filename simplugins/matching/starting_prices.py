@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from simplugins._common.compiled import compiled, compiled_inner
-from simplugins.matching.integer_costs import EVEN, HEADROOM_BITS, sum_step
-from simplugins.matching.sorting import sort_with_order
+from simplugins._common.compiled import compiled_in_place, compiled_inner
+from simplugins.matching.cost_scans import moments
+from simplugins.matching.integer_costs import EVEN, HEADROOM_BITS
+from simplugins.matching.sorting import sort_padded
 
 NOISE = 2.0
 """Prices start from zero unless the means of columns vary by more than this multiple of what chance would explain: the
@@ -29,7 +30,7 @@ SPAN_OF_TYPICAL = 4
 """See `span_of_costs`."""
 
 
-@compiled
+@compiled_in_place
 def set_starting_prices(costs, cols, work):  # type: ignore[no-untyped-def]
     """Set the starting prices of a problem; they stay zero if means of columns hardly differ.
 
@@ -37,75 +38,70 @@ def set_starting_prices(costs, cols, work):  # type: ignore[no-untyped-def]
     rows determine them, those of the smallest and the largest mean.
     """
     rows = costs.shape[0]
-    row_means, column_means = work.means[0], work.means[1]
-    mean, lowest, highest = _fill_means(costs, cols, work)
+    row_means, deviations = work.means[0], work.means[1]
+    lowest, highest, variance = _fill_means(costs, cols, work)
     least = row_means[lowest]
     range_of_rows = row_means[highest] - least
-    variance = 0.0
-    for j in range(cols):
-        variance += (column_means[j] - mean) ** 2
     if variance == 0:
         return
-    low, noise_of_lowest = _slope(costs, cols, lowest, mean, variance, work)
-    high, noise_of_highest = _slope(costs, cols, highest, mean, variance, work)
-    residual = (noise_of_lowest + noise_of_highest) / 2
+    product, squares_of_lowest = moments(costs, lowest, cols, -least, deviations)
+    product_of_highest, squares_of_highest = moments(costs, highest, cols, -row_means[highest], deviations)
+    low, high = -product / variance, -product_of_highest / variance
+    residual = (squares_of_lowest + squares_of_highest - (low * low + high * high) * variance) / 2
     if variance < NOISE * residual / rows:
         return
     if rows < cols and (low < 0 or high < 0 or variance < EXPLAINED * residual):
         return
     growth = (high - low) / range_of_rows if range_of_rows > 0 else 0.0
-    sort_with_order(row_means, work.order, rows)
-    sort_with_order(column_means, work.order, cols)
+    sort_padded(work.row_sums, work.queue, work.closed, rows)
+    sort_padded(work.column_sums, work.order, work.closed, cols)
     _integrate_prices(costs, cols, low - growth * least, growth, work)
 
 
 @compiled_inner
 def _fill_means(costs, cols, work):  # type: ignore[no-untyped-def]
-    """Write mean affinities, up to a constant; return the mean of all, and the rows of the smallest and largest."""
+    """Write the rows' mean affinities, and the deviations of the columns' from their mean, up to a constant.
+
+    Returns the rows of the smallest and of the largest mean, and the sum of the squares of the deviations.
+    """
     rows = costs.shape[0]
-    step = sum_step(costs)
-    mean, lowest, highest = 0.0, 0, 0
-    for j in range(cols):
-        work.means[1, j] = -work.column_sums[j] * (step / rows)
+    row_means, deviations = work.means[0], work.means[1]
+    mean, lowest, highest, variance = 0.0, 0, 0, 0.0
     for i in range(rows):
-        work.means[0, i] = -work.row_sums[i] * (step / cols)
-        mean += work.means[0, i]
-        lowest = i if work.means[0, i] < work.means[0, lowest] else lowest
-        highest = i if work.means[0, i] > work.means[0, highest] else highest
-    return mean / rows, lowest, highest
-
-
-@compiled_inner
-def _slope(costs, cols, i, mean, variance, work):  # type: ignore[no-untyped-def]
-    """Regress a row's affinities on the means of columns: return the slope, and the sum of squared residuals."""
-    row, row_mean, column_means = costs[i], work.means[0, i], work.means[1]
-    slope = 0.0
+        row_mean = work.row_sums[i] / -cols
+        row_means[i] = row_mean
+        mean += row_mean
+        lowest = i if row_mean < row_means[lowest] else lowest
+        highest = i if row_mean > row_means[highest] else highest
+    mean /= rows
     for j in range(cols):
-        slope -= row[j] * (column_means[j] - mean)
-    slope /= variance
-    squares = 0.0
+        deviations[j] = work.column_sums[j] / -rows - mean
+    for j in range(cols, costs.shape[1]):
+        deviations[j] = 0.0
     for j in range(cols):
-        squares += (-row[j] - row_mean - slope * (column_means[j] - mean)) ** 2
-    return slope, squares
+        variance += deviations[j] ** 2
+    return lowest, highest, variance
 
 
 @compiled_inner
 def _integrate_prices(costs, cols, slope_at_zero, growth, work):  # type: ignore[no-untyped-def]
     """Add up price differences between columns of consecutive means, and write prices of at least zero."""
     rows = costs.shape[0]
-    row_means, column_means, prices = work.means[0], work.means[1], work.means[2]
+    row_means, deviations, prices = work.means[0], work.means[1], work.means[2]
     free = cols - rows
-    price = lowest = 0.0
+    price = lowest = before = deviation_before = 0.0
     for rank in range(cols):
-        if rank > 0 and rank >= free:
+        deviation = deviations[work.order[rank]]
+        if rank >= free:
             place = rank - free
-            before = max(place - 1, 0)
-            if growth < 0:
-                place, before = rows - 1 - place, rows - 1 - before
-            slope = slope_at_zero + growth * 0.5 * (row_means[before] + row_means[place])
-            if slope < 0 < free:  # by rounding
-                slope = 0.0
-            price += slope * (column_means[rank] - column_means[rank - 1])
+            row_mean = row_means[work.queue[place if growth >= 0 else rows - 1 - place]]
+            if rank > 0:
+                slope = slope_at_zero + growth * 0.5 * ((before if place > 0 else row_mean) + row_mean)
+                if slope < 0 < free:  # by rounding
+                    slope = 0.0
+                price += slope * (deviation - deviation_before)
+            before = row_mean
+        deviation_before = deviation
         prices[rank] = price
         lowest = price if price < lowest else lowest
     most = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS + 1)
@@ -115,12 +111,17 @@ def _integrate_prices(costs, cols, slope_at_zero, growth, work):  # type: ignore
 
 
 @compiled_inner
-def span_of_costs(costs, top, unit, work):  # type: ignore[no-untyped-def]
+def span_of_costs(costs, work):  # type: ignore[no-untyped-def]
     """Return the range of costs, or a multiple of the mean lead of a column's best affinity over its mean, if less."""
-    size = costs.shape[0]
+    size, cheapest = costs.shape[0], work.keys
+    for j in range(size):
+        cheapest[j] = costs[0, j]
+    for i in range(1, size):
+        for j in range(size):
+            cheapest[j] = costs[i, j] if costs[i, j] < cheapest[j] else cheapest[j]
     typical = 0.0
     for j in range(size):
-        typical += work.largest[j] / unit - top + work.column_sums[j] * (sum_step(costs) / size)
+        typical += work.column_sums[j] / size - cheapest[j]
     whole = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS)
     span = SPAN_OF_TYPICAL * typical / size
-    return min(whole, span) if span > 0 else 0.0  # truncated sums can make this slightly negative
+    return min(whole, span) if span > 0 else 0.0  # rounded sums can make this slightly negative

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from simplugins._common import inner_functions
-from simplugins._common.compiled import compiled, compiled_inner
+from simplugins._common.compiled import compiled, compiled_in_place, compiled_inner
 
 
 @compiled_inner
@@ -15,12 +15,37 @@ def quotient(x, y):
 def fill(values, y):
     for k in range(values.size):
         values[k] = quotient(values[k], y)
-    return values
 
 
 @compiled
 def run(values, y):
-    return fill(values, y).sum()
+    fill(values, y)
+    return values.sum()
+
+
+@compiled_inner
+def halves(values):
+    return values[: values.size // 2], values[values.size // 2 :]
+
+
+@compiled
+def sum_of_halves(values):
+    left, right = halves(values)
+    return left.sum() + right.sum()
+
+
+@compiled_in_place
+def double(values):
+    for k in range(values.size):
+        values[k] *= 2
+    return values
+
+
+def test_functions_that_do_not_count_references_cannot_return_arrays():
+    with pytest.raises(TypeError, match="halves"):
+        sum_of_halves(np.arange(4))
+    with pytest.raises(TypeError, match="double"):
+        double(np.arange(4))
 
 
 def test_compiled_functions_call_inner_ones_of_any_type():
@@ -43,4 +68,5 @@ def test_inner_functions_raise_an_error_if_python_calls_them():
 @pytest.mark.parametrize("version", [(0, 61, 0), (0, 99, 0)])
 def test_other_versions_of_numba_compile_inner_functions_as_usual(monkeypatch, version):
     monkeypatch.setattr(inner_functions.numba, "version_info", version)
-    assert "pipeline_class" not in inner_functions.inner_options()
+    assert set(inner_functions.inner_options()) == {"no_cpython_wrapper", "no_cfunc_wrapper"}
+    assert inner_functions.in_place_options() == {}

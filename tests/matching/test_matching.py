@@ -217,13 +217,13 @@ def span(affinity):
     size = len(affinity)
     work = integer_costs.make_workspace(size, size, affinity.dtype)
     costs = work.costs.reshape(size, -1)
-    top, unit = integer_costs.make_costs(affinity, 0, size, False, costs, work)
-    return span_of_costs(costs, top / unit, unit, work) if 0 < unit < np.inf else 0.0
+    _, unit = integer_costs.make_costs(affinity, 0, size, False, costs, work)
+    return span_of_costs(costs, work) if 0 < unit < np.inf else 0.0
 
 
 @njit
-def span_of_costs(costs, top, unit, work):
-    return starting_prices.span_of_costs(costs, top, unit, work)
+def span_of_costs(costs, work):
+    return starting_prices.span_of_costs(costs, work)
 
 
 def test_starting_prices_of_rank_one_affinities_nearly_certify_the_optimum():

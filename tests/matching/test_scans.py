@@ -28,6 +28,11 @@ def relax(costs, row, base, prices, keys, predecessors):
     return vector_scans.relax(costs, row, base, prices, keys, predecessors)
 
 
+@njit
+def relax_open(costs, row, base, prices, keys, predecessors):
+    return vector_scans.relax_open(costs, row, base, prices, keys, predecessors)
+
+
 def closed_price(dtype):
     return 2 ** (8 * np.dtype(dtype).itemsize - CLOSED_PRICE_BITS)
 
@@ -93,6 +98,24 @@ def test_relax_equals_its_twin(shape, dtype, seed, high, closed):
         np.testing.assert_array_equal(vector, twin)
         np.testing.assert_array_equal(vector, truth)
     assert keys[result[0]] == result[1] == keys.min()
+
+
+@costs_like
+@settings(max_examples=150, deadline=None)
+def test_closed_columns_are_not_relaxed(shape, dtype, seed, high, closed):
+    costs, row, prices, keys, predecessors = random_costs(shape, dtype, seed, high, closed)
+    rng = np.random.default_rng(seed)
+    keys[rng.random(keys.size) < closed] = -1
+    keys[rng.integers(keys.size)] = high  # one stays open
+    twin_keys, twin_predecessors = keys.copy(), predecessors.copy()
+    expected = np.where(keys < 0, -1, np.minimum(keys, costs[row] + prices + dtype(3)))
+    result = relax_open(costs, row, dtype(3), prices, keys, predecessors)
+    twin = scalar_scans.relax_open(costs, row, dtype(3), prices, twin_keys, twin_predecessors)
+    assert result == twin
+    np.testing.assert_array_equal(keys, twin_keys)
+    np.testing.assert_array_equal(predecessors, twin_predecessors)
+    np.testing.assert_array_equal(keys, expected)
+    assert keys[result[0]] == result[1] == expected[expected >= 0].min()
 
 
 @given(
