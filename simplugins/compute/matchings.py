@@ -49,7 +49,7 @@ class Matching:
     >>> from simplugins import match
     >>> x, y = np.array([[3.0, 0.0], [0.0, 1.0]]), np.array([[0.0, 1.0], [3.0, 0.0]])
     >>> pair = match(x, y)
-    >>> pair.cosine, pair.contributions  # the first position contributes 9 of 10
+    >>> round(pair.cosine, 6), pair.contributions  # the first position contributes 9 of 10
     (1.0, array([0.9, 0.1]))
     """
 

@@ -14,8 +14,9 @@ import importlib, json, pkgutil
 import simplugins
 from simplugins._common.compiled import CACHES
 
+OTHERS = "__main__", "cli", "compute.engines.cuda", "reporting.subclasses"
 for module in pkgutil.walk_packages(simplugins.__path__, "simplugins."):
-    if not module.name.startswith(("simplugins.__main__", "simplugins.cli", "simplugins.compute.engines.cuda")):
+    if not module.name.startswith(tuple("simplugins." + name for name in OTHERS)):
         importlib.import_module(module.name)
 print(json.dumps([cache.name for cache in CACHES if not cache.own._cache_file._load_index()]))
 """
