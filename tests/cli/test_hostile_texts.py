@@ -86,13 +86,12 @@ def test_labels_that_no_font_can_draw_are_shown_without_a_warning(tmp_path, run_
 
 
 def test_warnings_have_one_line_and_come_once(tmp_path, run_process):
-    rng = np.random.default_rng(0)
-    layers = {f"layer {number}": rng.normal(size=(5, 400)) for number in range(3)}
-    np.savez(tmp_path / "layers.npz", **layers)
-    done = run_process("compare", tmp_path / "layers.npz", "--method", "cka", "-q")
+    np.save(tmp_path / "x.npy", 1e6 + np.random.default_rng(0).normal(size=(6, 5, 3)))
+    measures = ["-m", "semantic-cosine", "-m", "semantic-linear"]
+    done = run_process("rsm", tmp_path / "x.npy", "-q", *measures, "-o", tmp_path / "rsms")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("warning: ")
+    assert done.stderr.startswith("warning: the inputs have so much in common")
 
 
 @pytest.mark.parametrize(
