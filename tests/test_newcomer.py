@@ -122,7 +122,7 @@ def test_links_lead_to_existing_files_and_headings(path):
 def test_readme_examples_print_what_they_show():
     (session,) = blocks(read(README), "pycon")
     example = doctest.DocTestParser().get_doctest(session, {}, "README", str(README), 0)
-    assert doctest.DocTestRunner().run(example) == (0, 3)
+    assert doctest.DocTestRunner().run(example) == (0, 4)
 
 
 @pytest.mark.usefixtures("workplace")
