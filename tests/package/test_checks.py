@@ -20,6 +20,7 @@ CHECKS = {
     "simplugins.matchings": testing.check_matcher,
     "simplugins.comparisons": testing.check_comparison,
     "simplugins.similarities": testing.check_similarity,
+    plugins.NEUTRAL: lambda name: testing.check_similarity(plugins.load(plugins.NEUTRAL, name)),
     "simplugins.adapters": testing.check_adapter,
 }
 REQUIRED: dict[str, dict[str, Any]] = {
