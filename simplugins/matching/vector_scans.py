@@ -20,7 +20,7 @@ llvmlite is phasing out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from numba import types
@@ -90,39 +90,21 @@ def mean_lead(typing_context, costs, row, prices):  # type: ignore[no-untyped-de
 @intrinsic
 def relax(typing_context, costs, row, base, prices, keys, predecessors):  # type: ignore[no-untyped-def]
     """Lower `keys` to ``base + prices + costs[row]``, and find the smallest; see `scalar_scans.relax`."""
-    dtype = costs.dtype
-    signature = types.Tuple((types.int64, dtype))(costs, types.int64, dtype, prices, keys, predecessors)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vectors = Integers(context, builder, dtype)
-        row_data, columns = vectors.row(signature.args[0], arguments[0], arguments[1])
-        price_data, key_data, predecessor_data = (vectors.array(signature.args[k], arguments[k])[0] for k in (3, 4, 5))
-        row_in_lanes = vectors.splat(vectors.resize(arguments[1], vectors.index))
-        base = vectors.splat(arguments[2])
-
-        def step(offset: Any, here: Any, carried: Sequence[Any]) -> Sequence[Any]:
-            smallest, offsets = carried
-            reached = builder.add(builder.add(base, vectors.load(price_data, offset)), vectors.load(row_data, offset))
-            key = vectors.load(key_data, offset)
-            falls = vectors.less(reached, key)
-            key = builder.select(falls, reached, key)
-            vectors.store(key, key_data, offset)
-            predecessor = builder.select(falls, row_in_lanes, vectors.load(predecessor_data, offset))
-            vectors.store(predecessor, predecessor_data, offset)
-            less = vectors.less(key, smallest)
-            return builder.select(less, key, smallest), builder.select(less, here, offsets)
-
-        by_lane, offsets = vectors.each_block(columns, [vectors.closed, vectors.zero], step)
-        smallest = vectors.smallest_in_all(by_lane)
-        column = vectors.column(offsets, vectors.lane_of(by_lane, smallest))
-        return context.make_tuple(builder, signature.return_type, [column, vectors.first_lane(smallest)])
-
-    return signature, generate
+    return _relaxation(costs, prices, keys, predecessors, lambda vectors, a, b: vectors.less(a, b))
 
 
 @intrinsic
 def relax_open(typing_context, costs, row, base, prices, keys, predecessors):  # type: ignore[no-untyped-def]
     """Relax the columns that are not closed; see `scalar_scans.relax_open`."""
+    return _relaxation(
+        costs, prices, keys, predecessors, lambda vectors, a, b: vectors.builder.icmp_unsigned("<", a, b)
+    )
+
+
+def _relaxation(
+    costs: Any, prices: Any, keys: Any, predecessors: Any, less: Callable[[Integers, Any, Any], Any]
+) -> Any:
+    """Return the signature and the generator of a relaxation in which `less` finds the smallest key."""
     dtype = costs.dtype
     signature = types.Tuple((types.int64, dtype))(costs, types.int64, dtype, prices, keys, predecessors)
 
@@ -142,8 +124,8 @@ def relax_open(typing_context, costs, row, base, prices, keys, predecessors):  #
             vectors.store(key, key_data, offset)
             predecessor = builder.select(falls, row_in_lanes, vectors.load(predecessor_data, offset))
             vectors.store(predecessor, predecessor_data, offset)
-            less = builder.icmp_unsigned("<", key, smallest)
-            return builder.select(less, key, smallest), builder.select(less, here, offsets)
+            closer = less(vectors, key, smallest)
+            return builder.select(closer, key, smallest), builder.select(closer, here, offsets)
 
         by_lane, offsets = vectors.each_block(columns, [vectors.closed, vectors.zero], step)
         smallest = vectors.smallest_in_all(by_lane)
