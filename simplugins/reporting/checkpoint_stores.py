@@ -72,7 +72,7 @@ class FolderStore:
     ----------
     path : Path
     request : mapping of str to str, optional
-        As for `WorkFolder`; None opens an existing folder, whatever its request.
+        As for `WorkFolder`; None opens an existing folder without checking its request.
 
     Raises
     ------

@@ -290,7 +290,8 @@ class LateDevice(EmulatedDevice):
 class UnorderedDevice(LateDevice):
     """A device whose two streams, that of uploads and that of everything else, advance in an order that `seed` decides.
 
-    Whatever the host does, a random number of operations is done first. An operation follows those before it in its own
+    Before each action of the host, a random number of operations is carried out.
+    An operation follows those before it in its own
     stream and, as events require: anything after an upload in the host's order follows it, and an upload follows the
     work that was pending at the last `retire`.
     """
