@@ -11,7 +11,7 @@ from simplugins._common.lazy import lazy_names
 if TYPE_CHECKING:
     from simplugins_adapters.contract import Adapter, adapter, from_tool, to_tool
 
-    from simplugins import comparisons, data, evaluation, plotting, plugins, recording
+    from simplugins import comparisons, data, evaluation, plotting, plugins, recording, testing
     from simplugins.activations.activations import Activations
     from simplugins.activations.formats import read_activations
     from simplugins.activations.labels import partial_labels
@@ -156,6 +156,7 @@ _MODULES = {
     "share_curve": "compute.share_curves",
     "similarity": "comparisons.networks",
     "structure": "comparisons.structure",
+    "testing": "testing",
 }
 
 __all__ = [
@@ -246,6 +247,7 @@ __all__ = [
     "share_curve",
     "similarity",
     "structure",
+    "testing",
     "to_tool",
 ]
 

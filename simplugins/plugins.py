@@ -165,7 +165,7 @@ def load(group: str, name: str) -> Any:
     plugins = available(group)
     matches = [plugin for plugin in plugins if plugin.name == name]
     if not matches:
-        raise _unknown(group, "plugin", name, (plugin.name for plugin in plugins))
+        raise _unknown(group, "plugin", name, (plugin.name for plugin in plugins), _elsewhere(group, name))
     if len(matches) > 1:
         sources = " and ".join(f"{plugin.distribution} ({plugin.target})" for plugin in matches)
         raise PluginError(f"{group} has {len(matches)} plugins named {name!r}: {sources}; uninstall all but one")
@@ -252,8 +252,14 @@ def _status(plugin: Plugin) -> PluginStatus:
         )
 
 
-def _unknown(owner: str, kind: str, name: str, known: Iterable[str]) -> ValueError:
+def _elsewhere(group: str, name: str) -> str:
+    """Return which other groups have a plugin of that name, and what these plugins are."""
+    others = [other for other in GROUPS if other != group and any(plugin.name == name for plugin in _scan(other))]
+    return "; ".join(f"it is a plugin of {other} ({GROUPS[other]})" for other in others)
+
+
+def _unknown(owner: str, kind: str, name: str, known: Iterable[str], hint: str = "") -> ValueError:
     names = list(dict.fromkeys(known))
     nearest = ", ".join(get_close_matches(str(name).lower(), names, cutoff=0.5))
-    hint = f" (nearest: {nearest})" if nearest else ""
+    hint = f": {hint}" if hint else f" (nearest: {nearest})" if nearest else ""
     return ValueError(f"{owner} has no {kind} {name!r}{hint}; available: {', '.join(names) or 'none'}")

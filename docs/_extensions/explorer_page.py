@@ -20,6 +20,7 @@ def setup(app):
         images=photos["thumbnails"],
         labels=photos["photo_names"][photos["photo"]],
         title="EfficientNet-Lite0 on 24 crops of six photographs",
+        progress=False,
     )
     app.config.html_extra_path.append(str(folder))
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -101,6 +101,12 @@ def least_groups(groups: NDArray[np.int64] | None, least_inputs: int) -> int:
     return max(2, 1 + int(np.searchsorted(largest, least_inputs)))
 
 
+def check_exchangeable(groups: Any, labels: Any, count: int) -> None:
+    """Raise an error, as `read_groups` and `members` do, unless groups can be exchanged; None passes."""
+    if (numbers := read_groups(groups, labels, count)) is not None:
+        members(numbers)
+
+
 def members(groups: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the (G, M) inputs of groups of equal size, in their order.
 
@@ -118,7 +124,8 @@ def members(groups: NDArray[np.int64]) -> NDArray[np.int64]:
     sizes = np.bincount(groups)
     if (sizes != sizes[0]).any():
         raise ValueError(
-            f"groups: only groups of equal size can be exchanged, but they have {sizes.min()} to {sizes.max()} inputs; "
-            f"select the same number of inputs from each group"
+            f"groups: only groups of equal size can be exchanged, but they have {sizes.min()} to {sizes.max()} inputs. "
+            f"Select the same number of inputs from each group. Leave groups= out if inputs were drawn independently, "
+            f"even if they share a class: groups are for inputs such as several crops of one photograph"
         )
     return np.argsort(groups, kind="stable").reshape(len(sizes), -1)

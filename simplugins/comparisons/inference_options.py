@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from simplugins._common.validation import check_between, check_count
+from simplugins.comparisons.groups import check_exchangeable
 
 CalibrationMode = Literal["each", "max", "mean"]
 
@@ -42,6 +43,8 @@ class InferenceOptions:
         check_between("confidence", self.confidence, 0, 1)
         if self.groups is not None and not self.intervals and self.calibrate is None:
             raise ValueError("groups are for intervals and calibration: pass intervals=True or calibrate= as well")
+        if self.calibrate is not None and isinstance(self.groups, Sized) and not isinstance(self.groups, str):
+            check_exchangeable(self.groups, None, len(self.groups))  # before any RSM is computed
 
     @classmethod
     def among(cls, arguments: Mapping[str, Any]) -> InferenceOptions:

@@ -112,6 +112,11 @@ class Comparison:
         parts += [f"{name}: {_span(table)}" for name, table in self.yardsticks.items()]
         return "; ".join(parts)
 
+    def __str__(self) -> str:
+        from simplugins.comparisons.layer_texts import layer_text
+
+        return layer_text(self)
+
     def best_match(self) -> dict[str, str]:
         """Return the most similar column for each layer of the rows; ties go to the first column.
 

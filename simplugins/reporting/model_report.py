@@ -55,7 +55,7 @@ def report(
     work: str | os.PathLike[str] | None = None,
     explorer_megabytes: float = 8,
     overwrite: bool = False,
-    progress: bool = False,
+    progress: bool = True,
 ) -> Report:
     """Write a report on a network, or on two: one HTML page with tables, pictures, and what was done.
 
@@ -99,7 +99,7 @@ def report(
         For all intervals; those of retrieval come from 1,000 resamples.
     groups : sequence or "labels", optional
         As for `compare_layers`: inputs with equal entries, such as the crops of one photograph, are drawn and permuted
-        together.
+        together. Leave it out if inputs are independent, even if they share a class.
     k : int, default 1
         Number of neighbours for which retrieval is evaluated.
     seed : int, default 0
@@ -121,8 +121,8 @@ def report(
         The size of the explorer (see `explore`) in the page; 0 leaves it out.
     overwrite : bool, default False
         Whether an existing page may be replaced.
-    progress : bool, default False
-        Show progress bars on standard error.
+    progress : bool, default True
+        Show progress bars on standard error: a report takes minutes rather than seconds.
 
     Returns
     -------

@@ -13,6 +13,7 @@ from simplugins import __version__
 from simplugins._common import filesystem
 from simplugins._common.formatting import counted
 from simplugins._common.progress import step_bar
+from simplugins.comparisons.groups import check_exchangeable
 from simplugins.reporting.report_analysis import Analysis, analyse, count_steps
 from simplugins.reporting.report_explorer import read_explorer
 from simplugins.reporting.report_images import Thumbnails, read_thumbnails
@@ -165,3 +166,4 @@ class ReportCall:
             raise ValueError(
                 f"k: expected fewer than {counts[0]} neighbours, the number of inputs, got {self.options.k}"
             )
+        check_exchangeable(self.options.groups, networks[0].labels, counts[0])

@@ -337,3 +337,9 @@ def test_groups_to_calibrate_are_of_equal_size():
     with pytest.raises(ValueError, match=r"groups.*equal size"):
         calibrated(groups=[0] * 4 + [1] * 11, intervals=True)
     assert calibrated(groups=np.arange(INPUTS)).calibration.groups == INPUTS
+
+
+def test_groups_of_unequal_size_are_an_error_before_rsms_are_computed(monkeypatch):
+    monkeypatch.setattr("simplugins.measures.several_measures.compute_rsms", lambda *a, **k: pytest.fail("computed"))
+    with pytest.raises(ValueError, match="4 to 11 inputs"):
+        simplugins.compare_layers({"layer": np.eye(15)}, calibrate="max", groups=[0] * 4 + [1] * 11)

@@ -23,12 +23,19 @@ def run(site, *arguments):
 
 def test_its_tests_pass_once_it_is_installed(template_site, tmp_path):
     options = ["-q", "-p", "no:cacheprovider", "-W", "error", "--rootdir", tmp_path]
-    assert "6 passed" in run(template_site, "pytest", *options, TEMPLATE / "test_plugins.py")
+    assert "8 passed" in run(template_site, "pytest", *options, TEMPLATE / "test_plugins.py")
 
 
 def test_its_plugins_are_listed(template_site):
     listed = run(template_site, "simplugins", "plugins")
-    for name in ("pooled-cosine", "polynomial", "in-order-of-norm", "mean-absolute-difference", "nested-lists"):
+    for name in (
+        "pooled-cosine",
+        "polynomial",
+        "in-order-of-norm",
+        "mean-absolute-difference",
+        "nested-lists",
+        "mean-distance",
+    ):
         assert name in listed
     assert "my-plugins 0.1.0" in listed
 

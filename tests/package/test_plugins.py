@@ -258,3 +258,16 @@ def test_unknown_group_suggests_the_nearest_and_lists_the_groups(function):
     expected = "simplugins has no plugin group 'measures' (nearest: simplugins.measures); available: "
     with pytest.raises(ValueError, match=f"^{re.escape(expected + ', '.join(plugins.GROUPS))}$"):
         function("measures")
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "other"),
+    [
+        ("simplugins.comparisons", "semantic-cosine", "simplugins.measures"),
+        ("simplugins.measures", "cka-debiased", "simplugins.comparisons"),
+        ("simplugins.comparisons", "semantic-cosine-cka-debiased", "simplugins.similarities"),
+    ],
+)
+def test_a_plugin_of_another_kind_is_recognised_by_its_name(group, name, other):
+    with pytest.raises(ValueError, match=rf"{group} has no plugin '{name}'.* a plugin of {other} "):
+        plugins.load(group, name)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import tomllib
 from pathlib import Path
 
@@ -56,3 +57,18 @@ def test_links_of_the_guide_for_contributors_lead_to_files():
     targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", read("CONTRIBUTING.md"))
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+@pytest.mark.parametrize("source", [None, "https://host.example/simplugins/"])
+def test_the_readme_on_pypi_has_no_relative_links(source):
+    convert = runpy.run_path(str(ROOT / ".ci" / "pypi_readme.py"))["readme_for_pypi"]
+    text = convert(read("README.md"), "1.2.3", source)
+    targets = re.findall(r"\]\(([^)]*)\)", text)
+    assert [target for target in targets if not target.startswith(("https://", "#"))] == []
+    assert text.count("## ") == read("README.md").count("## ")
+    if source is None:
+        assert "![" not in text
+        assert "benchmarks/paper/report.py` on an AMD EPYC" in text
+    else:
+        assert "(https://host.example/simplugins/raw/v1.2.3/docs/images/" in text
+        assert "(https://host.example/simplugins/blob/v1.2.3/docs/quickstart.md)" in text

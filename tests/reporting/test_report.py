@@ -262,6 +262,13 @@ def test_unusable_arguments_are_errors_before_anything_is_written(tmp_path, argu
     assert not (tmp_path / name).exists()
 
 
+def test_groups_of_unequal_size_are_an_error_before_any_rsm_is_computed(network, out, monkeypatch):
+    monkeypatch.setattr("simplugins.reporting.report_call.analyse", lambda *a, **k: pytest.fail("computed"))
+    count = len(next(iter(network.values())))
+    with pytest.raises(ValueError, match=r"groups.*equal size"):
+        simplugins.report(network, None, out, groups=[0] + [1] * (count - 1), **FAST)
+
+
 @pytest.mark.parametrize("images", [np.zeros((11, 4, 4)), np.full((12, 4, 4), 2.0), np.zeros((12, 5, 8, 8))])
 def test_unusable_images_are_errors(network, out, images):
     with pytest.raises(ValueError, match="images"):

@@ -63,7 +63,7 @@ def explore(
     threads: int | None = None,
     megabytes: float = 25,
     overwrite: bool = False,
-    progress: bool | str = False,
+    progress: bool | str = True,
 ) -> Path:
     """Write a page to explore RSMs with: one HTML file that needs neither a server nor a network.
 
@@ -111,8 +111,9 @@ def explore(
         have their matched positions in the file; the page says which.
     overwrite : bool, default False
         Whether to replace an existing file.
-    progress : bool, default False
-        Show progress bars on standard error.
+    progress : bool, default True
+        Show progress bars on standard error. Layers with more than about 1,000 positions take long: all pairs are
+        matched, under each measure.
 
     Returns
     -------
