@@ -126,6 +126,15 @@ def test_readme_examples_print_what_they_show():
 
 
 @pytest.mark.usefixtures("workplace")
+def test_readme_code_runs(capsys):
+    run_code(README)
+    shown = capsys.readouterr().out
+    assert "cka-debiased" in shown
+    assert "score" in shown
+    assert Path("page.html").stat().st_size > 50_000
+
+
+@pytest.mark.usefixtures("workplace")
 def test_quick_start_code_runs():
     names = run_code(QUICK_START)
     assert names["values"].shape == (24, 24)

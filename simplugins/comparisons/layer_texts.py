@@ -32,8 +32,9 @@ def layer_text(comparison: Comparison) -> str:
         scores = calibration.scores
         name, numbers = ("p", calibration.p_values) if scores is None else ("score", scores)
         marks = np.where(calibration.significant, _MARK, " ")
-        cells = zip(numbers, marks, strict=True)
-        tables[name] = [[f"{x:.3f}{mark}" for x, mark in zip(*pair, strict=True)] for pair in cells]
+        tables[name] = [
+            [f"{x:.3f}{mark}" for x, mark in zip(*line, strict=True)] for line in zip(numbers, marks, strict=True)
+        ]
     tables |= {name: [[f"{x:.3f}" for x in row] for row in table] for name, table in comparison.yardsticks.items()}
     lines = [repr(comparison)]
     for name, cells in tables.items():
