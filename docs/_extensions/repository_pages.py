@@ -13,6 +13,8 @@ import re
 import shutil
 from pathlib import Path
 
+import continued_code
+
 DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
 FOLDERS = ("guide", "reports", "api")
@@ -91,7 +93,10 @@ class Repository:
         for folder in FOLDERS:
             shutil.rmtree(DOCS / folder, ignore_errors=True)
         texts = {page: (ROOT / path).read_text(encoding="utf-8") for path, page in self.pages.items()}
-        texts |= {f"guide/{name}": text for name, text in self.guide.items()}
+        notes = continued_code.notes(self.guide)
+        for name, text in self.guide.items():
+            title, _, body = text.partition("\n")
+            texts[f"guide/{name}"] = f"{title}\n\n{notes[name]}\n{body}" if notes[name] else text
         for page, text in texts.items():
             path = DOCS / f"{page}.md"
             path.parent.mkdir(exist_ok=True)
