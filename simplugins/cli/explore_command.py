@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from simplugins._common.validation import error_prefix
 from simplugins.cli.command_options import (
     CenterNames,
     DropTokens,
@@ -21,12 +22,11 @@ from simplugins.cli.command_options import (
     Quiet,
     Threads,
     check_output,
+    read_images,
     read_labels,
     read_preparation,
 )
 from simplugins.cli.terminal import one_line_errors, say
-
-_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 _Source = Annotated[
     Path, typer.Argument(help="Activations or RSMs: a file, or a folder or file of layers.", metavar="IN")
@@ -101,7 +101,7 @@ def explore(
     exploring.explore(
         out,
         read_layers(activations, layer or []),
-        images=_read_images(images, images_key),
+        images=read_images(images, images_key),
         tokens=_read_tokens(tokens),
         labels=read_labels("--labels", (labels, labels_key), readers, partial=partial_labels),
         measures=measure,
@@ -122,25 +122,13 @@ def explore(
     say(f"written: {out} ({out.stat().st_size / 1e6:.1f} MB)")
 
 
-def _read_images(path: Path | None, key: str | None) -> Any:
-    from simplugins.activations.reading import read
-    from simplugins.cli.command_options import key_option
-
-    if path is None:
-        return None
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in _ENDINGS)
-        if not files:
-            raise ValueError(f"--images {path}: expected files that end in one of {', '.join(_ENDINGS)}")
-        return files
-    with key_option("--images-key"):
-        return read(path, key)
-
-
 def _read_tokens(path: Path | None) -> list[list[str]] | None:
     if path is None:
         return None
-    return [line.split(" ") for line in path.read_text(encoding="utf-8").splitlines()]
+    from simplugins.activations.label_files import text_lines
+
+    with error_prefix("--tokens"):
+        return [line.split(" ") for line in text_lines(path)]
 
 
 def _read_grid(text: str | None) -> tuple[int, int] | None:

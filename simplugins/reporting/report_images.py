@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common.validation import error_prefix
-from simplugins.plotting.explorer.input_images import image_sequence, image_url, read_image, shrunk
+from simplugins.plotting.explorer.input_images import image_url, read_images, shrunk
 from simplugins.reporting.html_elements import element
+from simplugins.reporting.html_elements import text as escaped
 
 SIDE = 96
 """Longest side of a thumbnail in pixels."""
@@ -44,7 +44,7 @@ class Thumbnails:
         """
         self._used.add(number)
         use = element("use", href=f"#input-{number}")
-        content = element("title", text) + use
+        content = element("title", escaped(text)) + use
         return element("svg", content, role="img", viewBox="0 0 1 1", **{"class": f"thumbnail {style}".strip()})
 
     def definitions(self) -> str:
@@ -76,8 +76,4 @@ def read_thumbnails(images: Any) -> Thumbnails | None:
     """
     if images is None:
         return None
-    thumbnails = []
-    for number, image in enumerate(image_sequence(images)):
-        with error_prefix(f"images: image {number}"):
-            thumbnails.append(shrunk(read_image(image), SIDE))
-    return Thumbnails(thumbnails)
+    return Thumbnails([shrunk(image, SIDE) for image in read_images(images)])
