@@ -124,7 +124,7 @@ async function matching(layer, measure, i, j) {
   }
   const [first, second] = i < j ? [i, j] : [j, i], p = pairNumbers.get(first * data.count + second);
   if (p === undefined || !kind.matchings)
-    return {reason: "The matched positions of this pair are not in the file, which has those of " + pairCount + " of " + data.count * (data.count - 1) / 2 + " pairs (nearest neighbours first). Add it by pairs=[(" + first + ", " + second + ")], or allow more megabytes, when you write the page."};
+    return {reason: "The matched positions of this pair are not in the file, which has those of " + grouped(pairCount) + " of " + grouped(data.count * (data.count - 1) / 2) + " pairs (nearest neighbours first). Add it by pairs=[(" + first + ", " + second + ")], or allow more megabytes, when you write the page."};
   const stored = await storedMatching(layer, kind.matchings, p, first, sizeOf(layer, second));
   return i < j ? stored : inverted(stored, sizeOf(layer, i));
 }

@@ -219,10 +219,12 @@ function connect() {
   window.addEventListener("resize", () => { sizePair(); drawPair(); });
 }
 
+function grouped(number) { return number.toLocaleString("en-US"); }
+
 function summary() {
   const labels = data.labels ? ", " + new Set(data.labels).size + " labels" : "", pairs = data.count * (data.count - 1) / 2;
-  const stored = pairCount === pairs ? "matched positions of all pairs" : pairCount ? "matched positions of " + pairCount + " of " + pairs + " pairs, nearest neighbours first" : "no matched positions";
-  return data.count + " inputs" + labels + "; " + data.layers.length + (data.layers.length === 1 ? " layer; " : " layers; ") + stored + "; similarities " + (data.neighbours ? "of the " + data.neighbours + " nearest neighbours of each input, " : "") + "to " + data.bits + " bits; simplugins " + data.version;
+  const stored = pairCount === pairs ? "matched positions of all pairs" : pairCount ? "matched positions of " + grouped(pairCount) + " of " + grouped(pairs) + " pairs, nearest neighbours first" : "no matched positions";
+  return grouped(data.count) + " inputs" + labels + "; " + data.layers.length + (data.layers.length === 1 ? " layer; " : " layers; ") + stored + "; similarities " + (data.neighbours ? "of the " + data.neighbours + " nearest neighbours of each input, " : "") + "to " + data.bits + " bits; simplugins " + data.version;
 }
 
 async function start() {

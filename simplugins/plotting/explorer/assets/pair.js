@@ -55,7 +55,7 @@ function buildCanvas(place) {
     "aria-label": nameOf(pair.i) + " and " + nameOf(pair.j) + ". Arrow keys move from position to position."}, pair.canvas);
   pair.surface.addEventListener("pointermove", (event) => { const box = pair.surface.getBoundingClientRect(); hoverPatch(patchAt(event.clientX - box.left, event.clientY - box.top)); });
   pair.surface.addEventListener("pointerdown", (event) => { const box = pair.surface.getBoundingClientRect(); hoverPatch(patchAt(event.clientX - box.left, event.clientY - box.top)); });
-  pair.surface.addEventListener("pointerleave", () => hoverPatch(null));
+  pair.surface.addEventListener("pointerleave", leavePatch);
   pair.surface.addEventListener("keydown", patchKey);
   place.append(names, pair.surface);
   sizePair();
@@ -116,6 +116,9 @@ function hoverPatch(patch) {
   drawEndsOfPair();
   showPatch();
 }
+
+// A finger that is lifted leaves what it pointed at in view.
+function leavePatch(event) { if (event.pointerType !== "touch") hoverPatch(null); }
 
 function placeColour(position) {
   const [rows, columns] = data.layers[state.a.layer].grid;
@@ -233,7 +236,7 @@ function buildChips(place) {
       box.append(chip, " ");
     }
     box.addEventListener("pointerover", (event) => { const chip = event.target.closest(".chip"); hoverPatch(chip ? {side, position: Number(chip.dataset.position)} : null); });
-    box.addEventListener("pointerleave", () => hoverPatch(null));
+    box.addEventListener("pointerleave", leavePatch);
     box.addEventListener("keydown", (event) => chipKey(event, side));
     const name = pair.canvas ? "" : element("div", {class: "name"}, named(input));
     return element("div", {class: "side"}, name, box);
