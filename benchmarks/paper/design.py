@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 KERNELS = ("linear", "cosine", "rbf")
+KERNEL_COLORS = dict(zip(KERNELS, ("#009E73", "#CC79A7", "#000000"), strict=True))
 SEMANTIC, SPATIAL = "semantic", "spatio-semantic"
 KINDS = (SPATIAL, SEMANTIC)
 

@@ -15,6 +15,7 @@ from matplotlib.ticker import PercentFormatter
 from paper.design import (
     ALIKE,
     CREDITS,
+    KERNEL_COLORS,
     KERNELS,
     SEMANTIC,
     SHIFT,
@@ -32,7 +33,6 @@ from simplugins.plotting.heatmaps import plot_rsm
 COLORS = {SEMANTIC: "#0072B2", SPATIAL: "#D55E00"}
 BEST_UNMATCHED = "best kind without matching (named in the panel)"
 BEST_COLOR = "#009E73"
-KERNEL_COLORS = dict(zip(KERNELS, ("#009E73", "#CC79A7", "#000000"), strict=True))
 LINES = ("-", "--")
 MARKERS = ("o", "s")
 GREY = "#777777"

@@ -227,8 +227,8 @@ def scenes(summary: Summary, figures: str) -> Iterator[Part]:
         f"| ![Neighbours under the spatio-semantic RSM.]({figures}/neighbours-spatio-semantic.png) |",
     ]
     yield (
-        "*Query scenes, evenly spaced in the data set rather than hand-picked, and their nearest neighbours. Green: F1 "
-        f"of at least {ALIKE:.2f}. {CREDITS}.*"
+        "*Query scenes, evenly spaced in the data set rather than hand-picked, and their nearest neighbours. Ticked: "
+        f"F1 of at least {ALIKE:.2f}. {CREDITS}.*"
     )
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -30,6 +31,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # Rich takes as long to import as everything else that help needs
+    context_settings={"max_content_width": 100},
 )
 
 
@@ -48,11 +51,27 @@ def _main(
     pass
 
 
-for _command in (rsm, controls, compare, explore, rank, report, show, plugins, demo, estimate):
-    app.command()(_command)
-app.command(name="compile")(compile_all)
-app.command(context_settings={"ignore_unknown_options": True})(resi)
-app.add_typer(evaluate, name="evaluate")
+_SUMMARIES: dict[Callable[..., None], str] = {
+    rsm: "Compute the RSM of activations, by one or several measures.",
+    controls: "Compute the semantic RSM next to cheaper controls.",
+    compare: "Compare the layers of one or two networks.",
+    explore: "Write an HTML page to explore images, matches and layers.",
+    rank: "Rank models by the similarity of their RSMs to a target.",
+    report: "Write a report on one or two networks as an HTML page.",
+    show: "Draw an RSM, and summarise it in the terminal.",
+    plugins: "List the installed plugins and their state.",
+    demo: "Try both kinds of RSM on bundled activations.",
+    estimate: "Estimate the time and memory that an RSM takes.",
+}
+"""What `simplugins --help` says: one line each in a terminal of 80 columns."""
+for _command, _summary in _SUMMARIES.items():
+    app.command(short_help=_summary)(_command)
+app.command(name="compile", short_help="Compile everything beforehand, as for containers.")(compile_all)
+app.command(
+    context_settings={"ignore_unknown_options": True},
+    short_help="Run ReSi's benchmark with the registered similarities.",
+)(resi)
+app.add_typer(evaluate, name="evaluate", short_help="Evaluate RSMs by retrieval, or by a network's predictions.")
 
 
 if __name__ == "__main__":

@@ -41,17 +41,18 @@ from simplugins.cli.command_options import (
 from simplugins.cli.comparison_output import report_comparison
 from simplugins.cli.terminal import one_line_errors
 
-_A = Annotated[Path, typer.Argument(help="RSMs or activations: a file, or a folder or file of layers.")]
-_B = Annotated[Path | None, typer.Argument(help="The same for another network.", show_default="A itself")]
+_A = Annotated[Path, typer.Argument(help="RSMs or activations: a file, or a folder or file of layers.", metavar="A")]
+_B = Annotated[Path | None, typer.Argument(help="The same for another network.", metavar="B", show_default="A itself")]
 _Method = Annotated[
     str, typer.Option(help="A comparison; `simplugins plugins` lists them under simplugins.comparisons.")
 ]
 _Layers = Annotated[
-    list[str] | None, typer.Option("--layer", help="Only layers with this name or pattern (block*). May be repeated.")
+    list[str] | None,
+    typer.Option("--layer", metavar="NAME", help="Only layers with this name or pattern (block*). May be repeated."),
 ]
 _Out = Annotated[
     list[Path] | None,
-    typer.Option("-o", "--out", help="A .npz, .csv or .json file. May be repeated."),
+    typer.Option("-o", "--out", metavar="FILE", help="A .npz, .csv or .json file. May be repeated."),
 ]
 _Align = Annotated[bool, typer.Option("--align", help="Bring inputs into the same order by their labels.")]
 _Calibrate = Annotated[

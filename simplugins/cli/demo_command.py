@@ -30,8 +30,10 @@ def demo(
         check_output(figure, force=force)
     say("Responses of EfficientNet-Lite0 to 4 overlapping crops of each of 6 photographs.")
     rsms = tour.photo_rsms(progress=True)
-    say("Crops whose nearest neighbour is a crop of the same photograph:")
-    print_table(["kernel", *(f"{layer}, {kind}" for layer in tour.LAYERS for kind in tour.KINDS)], _hits(rsms))
+    say("How many of each crop's three nearest neighbours are crops of the same photograph, of 72:")
+    print_table(["measure", *tour.LAYERS], _hits(rsms))
+    say(f"semantic-{tour.KERNELS[0]} is the default measure, and the one that the figures show.")
+    say("Mean pooling ignores positions too, without matching them: `simplugins controls` computes more such controls.")
     save_figure(tour.rsms_figure(rsms), figures[0], overwrite=force)
     save_figure(tour.match_figure(tour.match_crops()), figures[1], overwrite=force)
     say(f"figures: {figures[0]} (the RSMs), {figures[1]} (two crops and their matching)")
@@ -40,11 +42,7 @@ def demo(
 def _hits(rsms: dict[tuple[str, str], RSM]) -> list[list[str]]:
     from simplugins.cli import tour
 
-    def hits(kernel: str, layer: str, kind: str) -> str:
-        rsm = rsms[layer, f"{kind}-{kernel}"]
-        return f"{tour.nearest_neighbour_hits(rsm)} of {len(rsm)}"
-
+    measures = [f"{kind}-{kernel}" for kernel in tour.KERNELS for kind in (*tour.KINDS, tour.CONTROL)]
     return [
-        [kernel, *(hits(kernel, layer, kind) for layer in tour.LAYERS for kind in tour.KINDS)]
-        for kernel in tour.KERNELS
+        [measure, *(str(tour.neighbour_hits(rsms[layer, measure])) for layer in tour.LAYERS)] for measure in measures
     ]

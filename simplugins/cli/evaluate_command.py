@@ -27,7 +27,9 @@ from simplugins.cli.command_options import (
 from simplugins.cli.terminal import one_line_errors, print_table, say
 
 app = typer.Typer(
-    help="Evaluate RSMs: retrieval, and correlation with the predictions of a network.", no_args_is_help=True
+    help="Evaluate RSMs: retrieval, and correlation with the predictions of a network.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 _Rsm = Annotated[Path, typer.Argument(help="An RSM that simplugins saved.", metavar="RSM")]
@@ -41,14 +43,16 @@ _OtherLabels = Annotated[Path | None, typer.Option(help="The same for the galler
 _Neighbours = Annotated[int, typer.Option("-k", help="Number of neighbours per query.", min=1)]
 _Out = Annotated[
     list[Path] | None,
-    typer.Option("-o", "--out", help="A .json or .csv file for the result of each query. May be repeated."),
+    typer.Option(
+        "-o", "--out", metavar="FILE", help="A .json or .csv file for the result of each query. May be repeated."
+    ),
 ]
 _Images = Annotated[Path | None, typer.Option(help="A .npy or .npz file of images (uint8, or 0 to 1) for the figure.")]
 _ImagesKey = Annotated[str | None, typer.Option(help="Name of the array, if the file of images holds several.")]
 _Figure = Annotated[Path | None, typer.Option(help="A figure of the first queries and their neighbours.")]
 
 
-@app.command()
+@app.command(short_help="Measure how often the most similar inputs share a label.")
 @one_line_errors
 def retrieval(
     path: _Rsm,
@@ -113,11 +117,13 @@ def _read_label_sets(option: str, file: tuple[Path | None, str | None], *, parti
     return read_labels(option, file, readers, partial=partial)
 
 
-@app.command(name="output-correlation")
+@app.command(name="output-correlation", short_help="Correlate similarities with how predictions diverge.")
 @one_line_errors
 def output_correlation(
     path: _Rsm,
-    probabilities: Annotated[Path, typer.Argument(help="A file of class probabilities, (inputs, classes).")],
+    probabilities: Annotated[
+        Path, typer.Argument(help="A file of class probabilities, (inputs, classes).", metavar="PROBABILITIES")
+    ],
     key: Key = None,
     resamples: Resamples = 1000,
     confidence: Confidence = 0.95,

@@ -33,7 +33,8 @@ _Source = Annotated[
 ]
 _Out = Annotated[Path, typer.Option("-o", "--out", help="A new .html file.")]
 _Layers = Annotated[
-    list[str] | None, typer.Option("--layer", help="Only layers with this name or pattern (block*). May be repeated.")
+    list[str] | None,
+    typer.Option("--layer", metavar="NAME", help="Only layers with this name or pattern (block*). May be repeated."),
 ]
 _Images = Annotated[
     Path | None,
@@ -51,6 +52,7 @@ _Measures = Annotated[
     typer.Option(
         "-m",
         "--measure",
+        metavar="NAME",
         help="A measure, or partial- and a semantic one. May be repeated.",
         show_default="semantic-, spatio-semantic-, shift- and partial-semantic-cosine",
     ),

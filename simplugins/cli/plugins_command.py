@@ -31,7 +31,8 @@ def plugins() -> None:
 
 def resi(
     arguments: Annotated[
-        list[str], typer.Argument(help="Arguments of `python -m repsim.run`, such as -- -c config.yaml.")
+        list[str],
+        typer.Argument(help="Arguments of `python -m repsim.run`, such as -- -c config.yaml.", metavar="ARGUMENT"),
     ],
 ) -> None:
     """Run ReSi's benchmark with all similarities of networks that are registered here."""

@@ -24,7 +24,9 @@ from simplugins.cli.terminal import one_line_errors, print_table, say
 if TYPE_CHECKING:
     from simplugins.rsm.rsm import RSM
 
-_Targets = Annotated[list[Path], typer.Argument(help="Files of RSMs: the target, or several (subjects, seeds …).")]
+_Targets = Annotated[
+    list[Path], typer.Argument(help="Files of RSMs: the target, or several (subjects, seeds …).", metavar="TARGET")
+]
 _Candidates = Annotated[
     list[str],
     typer.Option(
@@ -54,7 +56,7 @@ _Missing = Annotated[
 ]
 _Out = Annotated[
     list[Path] | None,
-    typer.Option("-o", "--out", help="A .csv or .json file. May be repeated."),
+    typer.Option("-o", "--out", metavar="FILE", help="A .csv or .json file. May be repeated."),
 ]
 
 

@@ -33,11 +33,14 @@ from simplugins.cli.command_options import (
 )
 from simplugins.cli.terminal import one_line_errors, say
 
-_A = Annotated[Path, typer.Argument(help="Activations: a recording, or a folder or file of layers.")]
-_B = Annotated[Path | None, typer.Argument(help="The same for another network.", show_default="one network")]
+_A = Annotated[Path, typer.Argument(help="Activations: a recording, or a folder or file of layers.", metavar="A")]
+_B = Annotated[
+    Path | None, typer.Argument(help="The same for another network.", metavar="B", show_default="one network")
+]
 _Out = Annotated[Path, typer.Option("-o", "--out", help="The page, a .html file.")]
 _Layers = Annotated[
-    list[str] | None, typer.Option("--layer", help="Only layers with this name or pattern (block*). May be repeated.")
+    list[str] | None,
+    typer.Option("--layer", metavar="NAME", help="Only layers with this name or pattern (block*). May be repeated."),
 ]
 _Labels = Annotated[
     Path | None, typer.Option(help="A text file with the label of each input, one per line; or a file of arrays.")
@@ -48,7 +51,8 @@ _Images = Annotated[
 ]
 _ImagesKey = Annotated[str | None, typer.Option(help="Name of the array, if the file of images holds several.")]
 _Names = Annotated[
-    list[str] | None, typer.Option("--name", help="The name of a network; repeated, that of the other network.")
+    list[str] | None,
+    typer.Option("--name", metavar="NAME", help="The name of a network; repeated, that of the other network."),
 ]
 _Title = Annotated[str | None, typer.Option(help="The title of the page.", show_default="the names of the networks")]
 _Kernel = Annotated[str, typer.Option(help="linear, cosine or rbf.")]

@@ -53,6 +53,7 @@ _Measures = Annotated[
     typer.Option(
         "-m",
         "--measure",
+        metavar="NAME",
         help="A measure; `simplugins plugins` lists them under simplugins.measures. May be repeated.",
         show_default="semantic-cosine",
     ),

@@ -20,12 +20,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LAYERS = ("block10", "block15")
-KERNELS = ("linear", "cosine", "rbf")
+KERNELS = ("cosine", "linear", "rbf")
+"""The kernel of the default measure first."""
 KINDS = ("spatio-semantic", "semantic")
+CONTROL = "mean-pooled"
+NEIGHBOURS = 3
+"""Nearest neighbours of a crop to look at: there are three other crops of its photograph."""
 
 
 def photo_rsms(*, progress: bool = False) -> dict[tuple[str, str], RSM]:
-    """Compute all six measures on both bundled layers, labelled by photograph.
+    """Compute both kinds of RSM and those of pooled responses, on both bundled layers, labelled by photograph.
 
     Returns
     -------
@@ -35,7 +39,7 @@ def photo_rsms(*, progress: bool = False) -> dict[tuple[str, str], RSM]:
     labels = photos["photo_names"][photos["photo"]]
     rsms: dict[tuple[str, str], RSM] = {}
     for layer in LAYERS:
-        for kind in KINDS:
+        for kind in (*KINDS, CONTROL):
             measures = [f"{kind}-{kernel}" for kernel in KERNELS]
             title = f"{layer}, {kind}" if progress else False
             results = compute_rsms(photos[layer], measures, labels=labels, progress=title)
@@ -43,46 +47,39 @@ def photo_rsms(*, progress: bool = False) -> dict[tuple[str, str], RSM]:
     return rsms
 
 
-def nearest_neighbour_hits(rsm: RSM) -> int:
-    """Count the inputs whose most similar other input has the same label; ties go to the first.
+def neighbour_hits(rsm: RSM, k: int = NEIGHBOURS) -> int:
+    """Count, over all inputs, those of the k most similar other inputs that have the same label; ties go to the first.
 
     Examples
     --------
     >>> import numpy as np
     >>> from simplugins import compute_rsm
-    >>> nearest_neighbour_hits(compute_rsm(np.eye(3)[[0, 0, 1, 1, 2]], labels=["a", "a", "b", "b", "b"]))
+    >>> neighbour_hits(compute_rsm(np.eye(3)[[0, 0, 1, 1, 2]], labels=["a", "a", "b", "b", "b"]), k=1)
     4
     """
     if rsm.labels is None:
         raise ValueError("the RSM has no labels to count nearest neighbours by")
     off_diagonal = np.where(np.eye(len(rsm), dtype=bool), -np.inf, rsm.values)
-    labels = np.asarray(rsm.labels)
-    return int(((labels[off_diagonal.argmax(1)] == labels) & (labels != "")).sum())
+    nearest, labels = np.argsort(-off_diagonal, axis=1, kind="stable")[:, :k], np.asarray(rsm.labels)
+    return int(((labels[nearest] == labels[:, None]) & (labels != "")[:, None]).sum())
 
 
-def rsms_figure(rsms: dict[tuple[str, str], RSM], kernel: str = "rbf") -> Figure:
-    """Draw the RSMs of both kinds side by side, one row per layer.
-
-    The two RSMs of a layer share their colours, so that brightness can be compared.
-    """
+def rsms_figure(rsms: dict[tuple[str, str], RSM], kernel: str = KERNELS[0]) -> Figure:
+    """Draw the RSMs of both kinds side by side, one row per layer, with one scale of colours."""
     from matplotlib.figure import Figure
 
+    shown = {(layer, kind): rsms[layer, f"{kind}-{kernel}"] for layer in LAYERS for kind in KINDS}
+    low, high = heatmaps.limits_of([*shown.values()], None, None)
     figure = Figure(figsize=(9.6, 9), layout="constrained")
-    grid = figure.subplots(len(LAYERS), len(KINDS))
-    for layer, row in zip(LAYERS, grid, strict=True):
-        pair = [rsms[layer, f"{kind}-{kernel}"] for kind in KINDS]
-        low, high = heatmaps.limits_of(pair, None, None)
-        for kind, rsm, axes in zip(KINDS, pair, row, strict=True):
-            image = axes.imshow(rsm.values, vmin=low, vmax=high, interpolation="nearest")
-            heatmaps.label_axis(axes, "y", rsm.labels, "crop")
-            heatmaps.label_axis(axes, "x", rsm.labels, "crop")
-            if kind != KINDS[0]:
-                axes.set_yticks([])
-            if layer != LAYERS[-1]:
-                axes.set_xticks([])
-            hits = nearest_neighbour_hits(rsm)
-            axes.set_title(f"{kind}, {layer}\n{hits} of {len(rsm)} nearest neighbours right", fontsize=10)
-        figure.colorbar(image, ax=row, label=f"similarity ({kernel})", extend="max", shrink=0.9)
+    for ((layer, kind), rsm), axes in zip(shown.items(), figure.subplots(len(LAYERS), len(KINDS)).flat, strict=True):
+        image = axes.imshow(rsm.values, vmin=low, vmax=high, interpolation="nearest")
+        for side, edge in (("y", kind == KINDS[0]), ("x", layer == LAYERS[-1])):
+            heatmaps.label_axis(axes, side, rsm.labels, "crop")
+            if not edge:
+                (axes.set_yticks if side == "y" else axes.set_xticks)([])
+        hits = f"{neighbour_hits(rsm)} of {NEIGHBOURS * len(rsm)}"
+        axes.set_title(f"{kind}-{kernel}, {layer}\n{hits} nearest neighbours right", fontsize=10)
+    figure.colorbar(image, ax=figure.axes, label="similarity", extend="max", shrink=0.6)
     return figure
 
 

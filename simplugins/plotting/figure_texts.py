@@ -13,7 +13,16 @@ from typing import Any
 from simplugins._common.texts import printable
 
 _BOX = "\u25a1"
+_DOTS = "\u2026"
 _LONGEST = 64
+_WIDE = 0.62
+"""Mean width of a character, relative to the size of the text."""
+_NAMES_SHARE = 0.6
+"""Width that names may have, relative to that of the axes before they are written."""
+_LEAST_AXES = 2.6
+"""Inches that names leave to the axes and what else surrounds them, if there are as many."""
+_AXES_SHARE = 0.77
+"""Part of a figure that axes have before anything is written next to them."""
 _NARROW = 2.9
 """Inches below which labels are small."""
 
@@ -52,6 +61,39 @@ def _report(characters: str) -> None:
     )
 
 
+def fitted_names(names: Iterable[str], axes: Any, side: str, size: float) -> list[str]:
+    """Return names that leave space for the axes when they are written next to them in points of `size`.
+
+    Long names are shortened in the middle. If that makes different names equal, what all have in common is left out
+    first.
+
+    Parameters
+    ----------
+    names : iterable of str
+    axes : matplotlib Axes
+    side : {"x", "y"}
+        The axis; names at the x axis are written upwards.
+    size : float
+    """
+    length = inches_of(axes)[0 if side == "y" else 1]
+    most = max(8, int(max(_NAMES_SHARE * length, length / _AXES_SHARE - _LEAST_AXES) * 72 / (_WIDE * size)))
+    texts = [printable(str(name)) for name in names]
+    fitted = [_shortened(text, most) for text in texts]
+    if len(set(fitted)) < len(set(texts)):
+        before = _common(texts)
+        after = _common([text[before:][::-1] for text in texts])
+        parts = [text[before : len(text) - after] for text in texts]
+        dots = _DOTS if before else "", _DOTS if after else ""
+        fitted = [_shortened(f"{dots[0]}{part}{dots[1]}", most) for part in parts]
+    return fitted
+
+
+def _common(texts: Sequence[str]) -> int:
+    """Return the number of characters with which all texts begin."""
+    places = enumerate(zip(*texts, strict=False))
+    return next((place for place, characters in places if len(set(characters)) > 1), min(map(len, texts)))
+
+
 def set_literal_texts(texts: Sequence[Any], names: Iterable[str]) -> None:
     """Set the names of existing Matplotlib texts, such as those of a legend; see `literal_texts`."""
     names, style = literal_texts(names)
@@ -63,7 +105,7 @@ def width_of(texts: Iterable[str], size: float = 10) -> float:
     """Return the approximate width in inches of the widest text, as `literal_texts` draws it in points of `size`."""
     shown = (_shortened(printable(str(text))) for text in texts)
     return (
-        max((sum(1.0 if unicodedata.east_asian_width(c) in "WF" else 0.62 for c in text) for text in shown), default=0)
+        max((sum(1.0 if unicodedata.east_asian_width(c) in "WF" else _WIDE for c in text) for text in shown), default=0)
         * size
         / 72
     )
@@ -83,7 +125,7 @@ def inches_of(axes: Any) -> tuple[float, float]:
 def wrapped(text: str, inches: float, size: float) -> tuple[str, dict[str, Any]]:
     """Return a text of lines of about `inches`, and the properties that draw it literally."""
     (text,), style = literal_texts([text])
-    lines = textwrap.wrap(text, max(12, int(inches * 72 / (0.62 * size))))
+    lines = textwrap.wrap(text, max(12, int(inches * 72 / (_WIDE * size))))
     return "\n".join(lines), {"fontsize": size, **style}
 
 
@@ -95,9 +137,9 @@ def label_color_bar(bar: Any, label: str) -> None:
     bar.ax.tick_params(labelsize=size)
 
 
-def _shortened(text: str) -> str:
-    half = _LONGEST // 2
-    return text if len(text) <= _LONGEST else f"{text[: half - 1]}\u2026{text[-half:]}"
+def _shortened(text: str, most: int = _LONGEST) -> str:
+    half = most // 2
+    return text if len(text) <= most else f"{text[: most - half - 1]}{_DOTS}{text[-half:]}"
 
 
 def _fonts_for(characters: set[str]) -> tuple[list[str], set[str]]:

@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 
 from simplugins._common import filesystem
 from simplugins._common.texts import printable
-from simplugins.plotting.figure_texts import inches_of, label_color_bar, literal_texts, text_size, width_of
+from simplugins.plotting.figure_texts import (
+    fitted_names,
+    inches_of,
+    label_color_bar,
+    literal_texts,
+    text_size,
+    width_of,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -195,7 +203,7 @@ def _size(rsms: Sequence[RSM], side: float) -> tuple[float, float]:
     )
     rows, columns = np.max([rsm.shape for rsm in rsms], axis=0)
     height = side * min(max(0.85 * rows / columns, 0.3), 1.5)
-    return len(rsms) * (side + left) + (1 if len(rsms) > 1 else 0), height + below
+    return len(rsms) * (side + left) + (1 if len(rsms) > 1 else 0), height + below + (0.4 if below else 0)
 
 
 def _shown(rsm: RSM) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
@@ -216,12 +224,12 @@ def _starts(labels: NDArray[Any] | None) -> NDArray[np.int64]:
 
 
 def set_title(axes: Axes, title: str | None, name: str) -> None:
-    """Set the title that a user passed, or else a name."""
+    """Set the title that a user passed, or else a name, in lines that fit the axes."""
     if title is not None:
         axes.set_title(title)
         return
-    (text,), style = literal_texts([name])
-    axes.set_title(text, fontsize=1.1 * text_size(axes), **style)
+    text, style = wrapped(name, 1.1 * inches_of(axes)[0], 1.1 * text_size(axes))
+    axes.set_title(text, **style)
 
 
 def color_limits(rsm: RSM) -> tuple[float, float]:
@@ -247,7 +255,8 @@ def label_axis(axes: Axes, side: str, labels: NDArray[Any] | None, otherwise: st
         axis.set_label_text(otherwise)
         return
     ends = np.r_[starts[1:], len(labels)]
-    texts, style = literal_texts(labels[starts])
+    names = fitted_names(labels[starts], axes, side, text_size(axes))
+    texts, style = literal_texts(names)
     axis.set_ticks((starts + ends - 1) / 2, texts, **style)
     if side == "x" and width_of(texts, text_size(axes)) * len(starts) > 0.7 * inches_of(axes)[0]:
         axes.tick_params(axis="x", rotation=90)

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.plotting.figure_texts import inches_of, label_color_bar, literal_texts, text_size, width_of, wrapped
+from simplugins.plotting.figure_texts import (
+    fitted_names,
+    inches_of,
+    label_color_bar,
+    literal_texts,
+    text_size,
+    width_of,
+    wrapped,
+)
 from simplugins.plotting.heatmaps import MOST_TICKS, check_ends, set_title
 
 if TYPE_CHECKING:
@@ -229,9 +237,10 @@ def _rotated(comparison: Comparison) -> bool:
 
 def _name_layers(axes: Axes, comparison: Comparison) -> None:
     for axis, names in ((axes.yaxis, comparison.rows), (axes.xaxis, comparison.columns)):
-        texts, style = literal_texts(_named(names))
+        size = _SMALL if len(names) > _MOST_NUMBERS else text_size(axes)
+        texts, style = literal_texts(fitted_names(_named(names), axes, axis.axis_name, size))
         axis.set_ticks(range(0, len(names), -(-len(names) // MOST_TICKS)), texts, **style)
-        axis.set_tick_params(length=0, labelsize=_SMALL if len(names) > _MOST_NUMBERS else text_size(axes))
+        axis.set_tick_params(length=0, labelsize=size)
     if _rotated(comparison):
         axes.tick_params(axis="x", rotation=90)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simplugins.plotting.figure_texts import literal_texts, width_of
+from simplugins.plotting.figure_texts import fitted_names, literal_texts, text_size, width_of
 from simplugins.plotting.heatmaps import set_title
 
 if TYPE_CHECKING:
@@ -56,13 +56,15 @@ def plot_ranking(ranking: ModelRanking, axes: Axes | None = None, *, title: str 
         rows = np.broadcast_to(places[:, None] + _DOT_OFFSET, ranking.per_target.shape)
         axes.scatter(ranking.per_target, rows, s=9, facecolors="white", edgecolors=_DOT, linewidths=0.6, zorder=3)
     _write_letters(axes, ranking)
-    texts, style = literal_texts(ranking.candidates)
+    names = fitted_names(ranking.candidates, axes, "y", text_size(axes))
+    texts, style = literal_texts(names)
     axes.yaxis.set_ticks(places, texts, **style)
     axes.tick_params(axis="y", length=0)
+    axes.tick_params(labelsize=text_size(axes))
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=0.8)
     (method,), style = literal_texts([ranking.label])
-    axes.set_xlabel(method, **style)
+    axes.set_xlabel(method, fontsize=text_size(axes), **style)
     axes.spines[["top", "right", "left"]].set_visible(False)
     if ranking.noise_ceiling is not None:
         _write_legend(axes)
@@ -83,7 +85,15 @@ def _write_letters(axes: Axes, ranking: ModelRanking) -> None:
     """Write the letters of the candidates in a column at the right of the axes."""
     if len(ranking.candidates) > 1:
         for place, letters in enumerate(ranking.letters):
-            axes.text(1.02, place, letters, transform=axes.get_yaxis_transform(), va="center", fontweight="bold")
+            axes.text(
+                1.02,
+                place,
+                letters,
+                transform=axes.get_yaxis_transform(),
+                va="center",
+                fontweight="bold",
+                fontsize=text_size(axes),
+            )
 
 
 def ranking_figure(ranking: ModelRanking) -> Figure:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.plotting.figure_texts import literal_texts, set_literal_texts, width_of
+from simplugins.plotting.figure_texts import fitted_names, literal_texts, set_literal_texts, text_size, width_of
 from simplugins.plotting.heatmaps import MOST_TICKS, set_title
 
 if TYPE_CHECKING:
@@ -154,7 +154,8 @@ def _draw(
     if not are_numbers:
         _name_rows(axes, comparison.rows)
     (label,), style = literal_texts([comparison.label])
-    axes.set_ylabel(label, **style)
+    axes.set_ylabel(label, fontsize=text_size(axes), **style)
+    axes.tick_params(labelsize=text_size(axes))
     axes.grid(axis="y", alpha=0.25)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -188,7 +189,8 @@ def _set_limits(axes: Axes, curves: list[_Curve], limits: tuple[float, float] | 
 
 def _name_rows(axes: Axes, rows: Sequence[str]) -> None:
     every = -(-len(rows) // MOST_TICKS)
-    texts, style = literal_texts(rows[::every])
+    names = fitted_names(rows[::every], axes, "x", _SMALL)
+    texts, style = literal_texts(names)
     axes.set_xticks(range(0, len(rows), every), texts, **style)
     if max(map(len, texts)) * len(texts) > 60:
         axes.tick_params(axis="x", rotation=90, labelsize=_SMALL)
@@ -200,4 +202,4 @@ def _name_curves(axes: Axes, lines: list[Any], names: list[str]) -> None:
     handles = [lines[number] for number in chosen]
     outside: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5), "borderaxespad": 0}
     legend = axes.legend(handles, numbers, frameon=False, fontsize=_SMALL, **outside)
-    set_literal_texts(legend.get_texts(), [names[number] for number in chosen])
+    set_literal_texts(legend.get_texts(), fitted_names([names[number] for number in chosen], axes, "y", _SMALL))

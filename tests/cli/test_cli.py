@@ -125,7 +125,9 @@ def test_plugins_lists_ours(run):
 def test_demo_prints_hits_and_draws_two_figures(folder, run):
     result = run("demo", "-o", folder / "demo")
     assert result.exit_code == 0
-    assert "15 of 24" in result.output
+    for measure, *hits in (("spatio-semantic-cosine", 61, 72), ("semantic-cosine", 72, 72)):
+        rows = [re.findall(r"[\w-]+", line) for line in result.output.splitlines()]
+        assert [measure, *map(str, hits)] in rows
     assert sorted(path.name for path in (folder / "demo").iterdir()) == ["match.png", "rsms.png"]
     assert run("demo", "-o", folder / "demo").exit_code == 2
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 import simplugins
 from simplugins.evaluation import translation
 from simplugins.plotting import figure_texts
-from simplugins.plotting.figure_texts import literal_texts
+from simplugins.plotting.figure_texts import fitted_names, inches_of, literal_texts, width_of
 from simplugins.plotting.heatmaps import rsm_figure, save_figure
 from simplugins.plotting.layer_heatmaps import comparison_figure
 
@@ -170,3 +170,14 @@ def test_a_font_installed_after_matplotlib_listed_its_fonts_is_found(monkeypatch
 @pytest.mark.parametrize("name", ["cat", "caf\u00e9", "\u03b1\u03b2", "\u043a\u043e\u0442"])
 def test_characters_of_the_own_font_need_no_other(name):
     assert literal_texts([name]) == ([name], {"parse_math": False, "usetex": False})
+
+
+@pytest.mark.parametrize("width", [3.3, 6.4, 11])
+def test_fitted_names_leave_space_and_remain_distinct(width):
+    axes = Figure(figsize=(width, 3)).subplots()
+    names = [f"ILSVRC2012_val_0000{k:04d}_image {k} with a rather long description" for k in range(12)]
+    fitted = fitted_names(names, axes, "y", 8)
+    assert len(set(fitted)) == 12
+    assert width_of(fitted, 8) <= max(0.6 * inches_of(axes)[0], width - 2.5)
+    assert fitted_names(["a", "b"], axes, "y", 8) == ["a", "b"]
+    assert len(set(fitted_names([names[0]] * 3, axes, "x", 8))) == 1

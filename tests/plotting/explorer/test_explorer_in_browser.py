@@ -160,6 +160,38 @@ def test_a_cell_of_the_table_opens_both_maps(page, layers):
     assert shown_value(page, "compared") == pytest.approx(rsms[1].values[1, 4], rel=1e-4)
 
 
+def test_the_table_shows_the_chosen_measures(page, layers):
+    page.choose("table-rows", 1)
+    rows, columns = (
+        [simplugins.compute_rsm(maps, measure) for maps in layers.values()]
+        for measure in ("spatio-semantic-cosine", "semantic-cosine")
+    )
+    shown = page.value(
+        "[...document.querySelectorAll('#table td button')].map((one) => one.getAttribute('aria-label'))"
+    )
+    names = [f"{a} and {b}" for a in layers for b in layers]
+    values = [simplugins.compare(row, column) for row in rows for column in columns]
+    assert shown == [f"{name}: {value:.3f}, open" for name, value in zip(names, values, strict=True)]
+
+
+def test_what_a_finger_pointed_at_stays(page):
+    top(page, "pair-section")
+    x, y = page.run("return explorer.patch(0, 24)")
+    page.cdp("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+    page.cdp("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+    page.run("return explorer.redrawn()")
+    assert page.text("patch").startswith("row 1, column 10 of #0 and ")
+
+
+def test_images_of_a_pair_are_drawn_without_pointing_at_them(page):
+    page.choose("input-i", 7)
+    page.wait(
+        "(() => { const canvas = document.querySelector('#pair-surface canvas');"
+        "const {width, height} = canvas, pixels = canvas.getContext('2d').getImageData(0, 0, width, height).data;"
+        "return new Set(new Uint32Array(pixels.buffer)).size > 1000; })()"  # contributions alone have 196
+    )
+
+
 def test_the_difference_of_two_maps_is_drawn(page, layers):
     page.choose("view", "difference")
     page.choose("measure-b", 1)

@@ -16,6 +16,14 @@ function colour(name, value, low, high) {
   return [colours[k], colours[k + 1], colours[k + 2]];
 }
 
+// A pixel of a canvas as one number: red is the first byte.
+function pixelOf(name, value, low, high) {
+  if (value !== value) return 0;  // stays transparent: hatched
+  if (value === 0 && name !== "PuOr_r") return 0xffffffff;
+  const [r, g, b] = colour(name, value, low, high);
+  return (255 << 24 | b << 16 | g << 8 | r) >>> 0;
+}
+
 function css([r, g, b], alpha = 1) {
   return "rgba(" + r + "," + g + "," + b + "," + alpha + ")";
 }
@@ -41,18 +49,26 @@ function bar(name, low, high) {
   return element("span", {class: "bar"}, element("span", {class: "number"}, low), canvas, element("span", {class: "number"}, high));
 }
 
-function hatching(context) {
-  const tile = document.createElement("canvas"), size = 8, style = getComputedStyle(document.documentElement);
-  tile.width = tile.height = size;
-  const pen = tile.getContext("2d");
-  pen.fillStyle = style.getPropertyValue("--empty");
-  pen.fillRect(0, 0, size, size);
-  pen.strokeStyle = style.getPropertyValue("--hatch");
-  pen.lineWidth = 2;
-  for (const shift of [-size, 0, size]) { pen.beginPath(); pen.moveTo(shift, size); pen.lineTo(shift + size, 0); pen.stroke(); }
-  return context.createPattern(tile, "repeat");
+// The colours of the theme, read once: asking for a style makes the browser lay out the page.
+const theme = {};
+
+function readTheme() {
+  const style = getComputedStyle(document.documentElement);
+  for (const name of ["--text", "--soft", "--back", "--empty", "--hatch"]) theme[name] = style.getPropertyValue(name).trim();
+  theme.hatching = null;
 }
 
-function variable(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+function variable(name) { return theme[name]; }
+
+function hatching(context) {
+  if (theme.hatching) return theme.hatching;
+  const tile = document.createElement("canvas"), size = 8;
+  tile.width = tile.height = size;
+  const pen = tile.getContext("2d");
+  pen.fillStyle = theme["--empty"];
+  pen.fillRect(0, 0, size, size);
+  pen.strokeStyle = theme["--hatch"];
+  pen.lineWidth = 2;
+  for (const shift of [-size, 0, size]) { pen.beginPath(); pen.moveTo(shift, size); pen.lineTo(shift + size, 0); pen.stroke(); }
+  return theme.hatching = context.createPattern(tile, "repeat");
 }

@@ -9,10 +9,15 @@ function buffer(number) {
 }
 
 async function inflated(text) {
+  const stream = new Blob([bytesOf(text)]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Response(stream).arrayBuffer();
+}
+
+function bytesOf(text) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
   const binary = atob(text), bytes = new Uint8Array(binary.length);
   for (let k = 0; k < binary.length; k++) bytes[k] = binary.charCodeAt(k);
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Response(stream).arrayBuffer();
+  return bytes;
 }
 
 async function arraysOf(stored) {
@@ -29,7 +34,8 @@ function decoded(code, bits, low, high) {
   return low * (1 - share) + high * share;
 }
 
-// Similarities of all pairs, {values}, or of the k nearest neighbours of each input, {near, nearValues}, n rows by k columns.
+// Similarities as they are in the file: `codes` of all pairs and the `diagonal`, or of the k nearest neighbours of each
+// input, `near`, n rows by k columns. `values` in place of these: a matrix of numbers.
 const matrices = new Map();
 
 function matrix(layer, measure) {
@@ -40,22 +46,8 @@ function matrix(layer, measure) {
 
 async function readMatrix(stored) {
   if (!stored || stored.reason !== undefined) return {reason: stored ? stored.reason : ""};
-  const arrays = await arraysOf(stored), n = data.count;
-  if (arrays.near) {
-    const nearValues = Float64Array.from(arrays.codes, (code) => decoded(code, 16, stored.low, stored.high));
-    return {near: arrays.near, nearValues, known: true, low: stored.low, high: stored.high, step: (stored.high - stored.low) / 65533};
-  }
-  const values = new Float64Array(n * n);
-  let k = 0;
-  const table = stored.bits === 8 ? Float64Array.from({length: 256}, (_, code) => decoded(code, 8, stored.low, stored.high)) : null;
-  const next = () => { const code = arrays.codes[k++]; return table ? table[code] : decoded(code, 16, stored.low, stored.high); };
-  for (let i = 0; i < n; i++) {
-    values[i * n + i] = arrays.diagonal[i];
-    if (stored.symmetric) for (let j = i + 1; j < n; j++) values[i * n + j] = values[j * n + i] = next();
-    else for (let j = 0; j < n; j++) if (j !== i) values[i * n + j] = next();
-  }
-  const step = (stored.high - stored.low) / (stored.bits === 8 ? 253 : 65533);
-  return {values, known: true, order: arrays.order, low: stored.low, high: stored.high, step};
+  const {low, high, bits, symmetric} = stored;
+  return {...await arraysOf(stored), known: true, low, high, bits, symmetric, step: (high - low) / (bits === 8 ? 253 : 65533)};
 }
 
 // The place of j among the stored neighbours of i, or -1.
@@ -64,15 +56,43 @@ function nearPlace(map, i, j) {
   return map.near.subarray(i * k, (i + 1) * k).indexOf(j);
 }
 
+// The place of the code of two different inputs.
+function codePlace(map, i, j) {
+  const n = data.count;
+  if (!map.symmetric) return i * (n - 1) + (j > i ? j - 1 : j);
+  const [a, b] = i < j ? [i, j] : [j, i];
+  return a * (2 * n - a - 1) / 2 + b - a - 1;
+}
+
 // NaN if there is no value, null if the pair is not in the file.
 function similarity(map, i, j) {
   if (map.values) return map.values[i * data.count + j];
-  if (!map.near) return NaN;
+  if (!map.known) return NaN;
+  if (!map.near) return i === j ? map.diagonal[i] : decoded(map.codes[codePlace(map, i, j)], map.bits, map.low, map.high);
   for (const [one, other] of [[i, j], [j, i]]) {
     const place = nearPlace(map, one, other);
-    if (place >= 0) return map.nearValues[one * data.neighbours + place];
+    if (place >= 0) return decoded(map.codes[one * data.neighbours + place], map.bits, map.low, map.high);
   }
   return null;
+}
+
+// Similarities of an input to all others.
+function rowOf(map, i) {
+  return Float64Array.from({length: data.count}, (_, j) => similarity(map, i, j));
+}
+
+// The matrix a minus b, and its largest absolute value off the diagonal.
+function differenceOf(a, b) {
+  const n = data.count, values = new Float64Array(n * n), symmetric = a.symmetric && b.symmetric;
+  let most = 0;
+  for (let i = 0; i < n; i++)
+    for (let j = symmetric ? i : 0; j < n; j++) {
+      const value = similarity(a, i, j) - similarity(b, i, j);
+      values[i * n + j] = value;
+      if (symmetric) values[j * n + i] = value;
+      if (i !== j && Math.abs(value) > most) most = Math.abs(value);
+    }
+  return {values, most};
 }
 
 // Pairs whose matched positions are in the file.
@@ -104,7 +124,7 @@ async function matching(layer, measure, i, j) {
   }
   const [first, second] = i < j ? [i, j] : [j, i], p = pairNumbers.get(first * data.count + second);
   if (p === undefined || !kind.matchings)
-    return {reason: "The matched positions of this pair are not in the file, which has those of " + pairCount + " of " + data.count * (data.count - 1) / 2 + " pairs (nearest neighbours first). Add it by pairs=[(" + first + ", " + second + ")], or allow more megabytes, when you write the page."};
+    return {reason: "The matched positions of this pair are not in the file, which has those of " + grouped(pairCount) + " of " + grouped(data.count * (data.count - 1) / 2) + " pairs (nearest neighbours first). Add it by pairs=[(" + first + ", " + second + ")], or allow more megabytes, when you write the page."};
   const stored = await storedMatching(layer, kind.matchings, p, first, sizeOf(layer, second));
   return i < j ? stored : inverted(stored, sizeOf(layer, i));
 }

@@ -51,7 +51,7 @@ async function repainted() {
 function setOrder(map) {
   const n = data.count, order = Array.from({length: n}, (_, k) => k);
   view.groups = [];
-  if (state.order === "cluster" && map.values) order.splice(0, n, ...map.order);
+  if (state.order === "cluster" && map.order) order.splice(0, n, ...map.order);
   if (state.order === "label" && data.labels) {
     const collator = new Intl.Collator(undefined, {numeric: true});
     order.sort((i, j) => collator.compare(data.labels[i], data.labels[j]) || (data.labels[i] < data.labels[j] ? -1 : data.labels[i] > data.labels[j] ? 1 : i - j));
@@ -79,10 +79,8 @@ function showMaps(a, b) {
   note.hidden = !missing.length;
   note.textContent = missing.map(([which, map]) => nameOfMap(which) + " is not available: " + map.reason + ".").join(" ");
   maps = [];
-  if (state.mode === "difference" && a.values && b.values) {
-    const values = a.values.map((value, k) => value - b.values[k]), n = data.count;
-    let most = 0;
-    for (let k = 0; k < values.length; k++) if (k % (n + 1) && Math.abs(values[k]) > most) most = Math.abs(values[k]);
+  if (state.mode === "difference" && a.known && b.known) {
+    const {values, most} = differenceOf(a, b);
     maps = [mapA];
     mapA.show("difference: " + nameOfMap(state.a) + " minus " + nameOfMap(state.b), {values}, -(most || 1), most || 1, "PuOr_r");
   } else for (const [one, which, map] of [[mapA, state.a, a], [mapB, state.b, b]]) {
@@ -104,10 +102,11 @@ function syncControls() {
   document.querySelectorAll(".second").forEach((node) => { node.hidden = state.mode === "single"; });
 }
 
-// Neighbouring layers are decompressed while nothing else happens, one matrix at a time.
+// All layers are decompressed while nothing else happens, the nearest ones first, one matrix at a time.
 function prefetch() {
-  const near = [state.a.layer + 1, state.a.layer - 1].filter((layer) => layer >= 0 && layer < data.layers.length);
-  const waiting = near.flatMap((layer) => data.measures.map((_, measure) => [layer, measure])), request = mapRequest;
+  const {layer} = state.a, request = mapRequest, waiting = [];
+  for (const [k] of data.layers.entries()) for (const [measure] of data.measures.entries()) if (!matrices.has(k + "/" + measure)) waiting.push([k, measure]);
+  waiting.sort(([one], [other]) => Math.abs(one - layer) - Math.abs(other - layer));
   const later = window.requestIdleCallback || ((call) => setTimeout(call, 50));
   const step = () => { if (request === mapRequest && waiting.length) matrix(...waiting.shift()).then(() => later(step)); };
   later(step);
@@ -180,6 +179,7 @@ function swap() { state.pair.reverse(); openPair(); }
 function setTheme() {
   const chosen = control("theme").value, dark = chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   document.documentElement.toggleAttribute("data-dark", dark);
+  readTheme();
   redraw(); drawPair();
 }
 
@@ -219,10 +219,12 @@ function connect() {
   window.addEventListener("resize", () => { sizePair(); drawPair(); });
 }
 
+function grouped(number) { return number.toLocaleString("en-US"); }
+
 function summary() {
   const labels = data.labels ? ", " + new Set(data.labels).size + " labels" : "", pairs = data.count * (data.count - 1) / 2;
-  const stored = pairCount === pairs ? "matched positions of all pairs" : pairCount ? "matched positions of " + pairCount + " of " + pairs + " pairs, nearest neighbours first" : "no matched positions";
-  return data.count + " inputs" + labels + "; " + data.layers.length + (data.layers.length === 1 ? " layer; " : " layers; ") + stored + "; similarities " + (data.neighbours ? "of the " + data.neighbours + " nearest neighbours of each input, " : "") + "to " + data.bits + " bits; simplugins " + data.version;
+  const stored = pairCount === pairs ? "matched positions of all pairs" : pairCount ? "matched positions of " + grouped(pairCount) + " of " + grouped(pairs) + " pairs, nearest neighbours first" : "no matched positions";
+  return grouped(data.count) + " inputs" + labels + "; " + data.layers.length + (data.layers.length === 1 ? " layer; " : " layers; ") + stored + "; similarities " + (data.neighbours ? "of the " + data.neighbours + " nearest neighbours of each input, " : "") + "to " + data.bits + " bits; simplugins " + data.version;
 }
 
 async function start() {

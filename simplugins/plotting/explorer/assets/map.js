@@ -6,8 +6,13 @@ const images = [];
 
 function imageOf(input) {
   if (!data.images) return null;
-  if (!images[input]) { images[input] = new Image(); images[input].onload = redraw; images[input].src = data.images[input]; }
+  if (!images[input]) { images[input] = new Image(); images[input].onload = () => imageLoaded(input); images[input].src = data.images[input]; }
   return images[input].complete && images[input].naturalWidth ? images[input] : null;
+}
+
+function imageLoaded(input) {
+  redraw();
+  if (input === pair.i || input === pair.j) { sizePair(); drawPair(); }
 }
 
 class MapView {
@@ -23,28 +28,50 @@ class MapView {
   }
 
   show(title, map, low, high, colours) {
-    Object.assign(this, {values: map.values || map.nearValues, near: map.near, low, high, colours});
+    Object.assign(this, {map, near: map.near, low, high, colours});
     this.title.textContent = title;
     this.surface.setAttribute("aria-label", title + ", " + data.count + " inputs by " + columnCount + (data.neighbours ? " nearest neighbours" : " inputs") + ". Arrow keys move, Enter opens a pair, question mark for help.");
     this.paint();
-    this.resize();
   }
 
   paint() {
-    const n = data.count, image = new ImageData(columnCount, n), bytes = image.data, near = Boolean(this.near), colours = palettes[this.colours], diverging = this.colours === "PuOr_r";
-    for (let r = 0, k = 0; r < n; r++) {
-      const i = view.order[r];
-      for (let c = 0; c < columnCount; c++, k += 4) {
-        const value = this.values[i * columnCount + (near ? c : view.order[c])];
-        if (value !== value) continue;  // stays transparent: hatched
-        bytes[k + 3] = 255;
-        if (value === 0 && !diverging) { bytes[k] = bytes[k + 1] = bytes[k + 2] = 255; continue; }
-        const at = 3 * level(value, this.low, this.high);
-        bytes[k] = colours[at]; bytes[k + 1] = colours[at + 1]; bytes[k + 2] = colours[at + 2];
-      }
+    const n = data.count, image = new ImageData(columnCount, n), pixels = new Uint32Array(image.data.buffer), {map} = this;
+    const pixel = (value) => pixelOf(this.colours, value, this.low, this.high);
+    if (map.values) this.paintValues(pixels, pixel);
+    else {
+      const shades = Uint32Array.from({length: 1 << map.bits}, (_, code) => pixel(decoded(code, map.bits, map.low, map.high)));
+      if (map.near) this.paintNeighbours(pixels, shades); else this.paintCodes(pixels, shades, pixel);
     }
     this.pixels.width = columnCount; this.pixels.height = n;
     this.pixels.getContext("2d").putImageData(image, 0, 0);
+  }
+
+  paintValues(pixels, pixel) {
+    const n = data.count, {order} = view, {values} = this.map, {low, high} = this;
+    const shades = Uint32Array.from({length: 256}, (_, k) => pixel(low + (high - low) * k / 255));
+    for (let r = 0, k = 0; r < n; r++)
+      for (let c = 0; c < n; c++, k++) {
+        const value = values[order[r] * n + order[c]];
+        if (value === value) pixels[k] = shades[level(value, low, high)];
+      }
+  }
+
+  paintNeighbours(pixels, shades) {
+    const {codes} = this.map;
+    for (let r = 0, k = 0; r < data.count; r++) for (let c = 0; c < columnCount; c++) pixels[k++] = shades[codes[view.order[r] * columnCount + c]];
+  }
+
+  paintCodes(pixels, shades, pixel) {
+    const n = data.count, {order} = view, {codes, diagonal, symmetric} = this.map;
+    for (let r = 0; r < n; r++) {
+      const i = order[r];
+      pixels[r * n + r] = pixel(diagonal[i]);
+      for (let c = symmetric ? r + 1 : 0; c < n; c++) {
+        const j = order[c], low = i < j ? i : j, high = i < j ? j : i;
+        if (symmetric) pixels[r * n + c] = pixels[c * n + r] = shades[codes[low * (2 * n - low - 1) / 2 + high - low - 1]];
+        else if (c !== r) pixels[r * n + c] = shades[codes[i * (n - 1) + (j > i ? j - 1 : j)]];
+      }
+    }
   }
 
   resize() {
@@ -54,9 +81,10 @@ class MapView {
     this.surface.style.height = side + "px";
     this.ratio = window.devicePixelRatio || 1;
     this.width = width; this.side = side;
-    this.gutter = Math.round(Math.max(24, Math.min(52, side * 0.06)));
-    this.canvas.width = Math.round(width * this.ratio); this.canvas.height = Math.round(side * this.ratio);
-    this.draw();
+    this.gutter = Math.round(Math.max(24, Math.min(64, side * 0.06)));
+    const [across, down] = [width, side].map((length) => Math.round(length * this.ratio));
+    if (this.canvas.width !== across || this.canvas.height !== down) Object.assign(this.canvas, {width: across, height: down});
+    redraw();
   }
 
   get plot() { return this.side - this.gutter; }
@@ -88,7 +116,7 @@ class MapView {
   }
 
   draw() {
-    if (!this.values || !this.side) return;
+    if (!this.map || !this.side) return;
     const context = this.canvas.getContext("2d"), {gutter, side, cellWidth, cellHeight} = this;
     context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     context.clearRect(0, 0, this.width, side);
@@ -129,13 +157,15 @@ class MapView {
   drawEdges(context) {
     const {gutter} = this;
     context.fillStyle = variable("--soft"); context.textBaseline = "middle";
-    context.font = Math.max(9, Math.min(13, gutter * 0.3)) + "px system-ui, sans-serif";
+    const letter = Math.max(9, Math.min(16, gutter * 0.3));
+    context.font = letter + "px system-ui, sans-serif";
+    const widest = context.measureText(String(data.count - 1)).width;
     for (const [horizontal, size, start, last] of [[false, this.cellHeight, view.y, data.count], [true, this.cellWidth, view.x, columnCount]]) {
       const numbers = horizontal && Boolean(this.near), pictures = data.images && size >= 14 && !numbers;
-      const every = pictures ? 1 : Math.ceil(22 / size), stop = Math.min(last, start + this.plot / size + 1);
+      const every = pictures ? 1 : roundStep((horizontal ? widest + 8 : 1.6 * letter) / size), stop = Math.min(last, start + this.plot / size + 1);
       context.save();
       context.beginPath();
-      if (horizontal) context.rect(gutter, 0, this.plot, gutter); else context.rect(0, gutter, gutter, this.plot);
+      if (horizontal) context.rect(gutter - letter / 2, 0, this.plot + letter / 2, gutter); else context.rect(0, gutter - letter / 2, gutter, this.plot + letter / 2);
       context.clip();
       for (let k = Math.floor(start / every) * every; k < stop; k += every) {
         const middle = (horizontal ? this.left(k) : this.top(k)) + size / 2, image = pictures ? imageOf(view.order[k]) : null;
@@ -198,6 +228,12 @@ class MapView {
     view.x = column - (x - this.gutter) / this.cellWidth; view.y = row - (y - this.gutter) / this.cellHeight;
     clampView(); redraw();
   }
+}
+
+// The least of 1, 2, 5, 10, 20 … that is not below a number.
+function roundStep(least) {
+  const power = 10 ** Math.max(0, Math.floor(Math.log10(least)));
+  return [1, 2, 5, 10].map((one) => one * power).find((one) => one >= least);
 }
 
 function clampView() {

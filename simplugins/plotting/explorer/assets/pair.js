@@ -1,5 +1,5 @@
 // Two inputs and their matched positions: as images with a grid, as tokens, or as numbered positions.
-const pair = {i: 0, j: 0, match: null, patch: null, canvas: null, chips: null, boxes: []};
+const pair = {i: 0, j: 0, match: null, patch: null, canvas: null, chips: null, boxes: [], base: document.createElement("canvas"), drawn: false};
 let pairRequest = 0;
 
 async function showPair() {
@@ -55,7 +55,7 @@ function buildCanvas(place) {
     "aria-label": nameOf(pair.i) + " and " + nameOf(pair.j) + ". Arrow keys move from position to position."}, pair.canvas);
   pair.surface.addEventListener("pointermove", (event) => { const box = pair.surface.getBoundingClientRect(); hoverPatch(patchAt(event.clientX - box.left, event.clientY - box.top)); });
   pair.surface.addEventListener("pointerdown", (event) => { const box = pair.surface.getBoundingClientRect(); hoverPatch(patchAt(event.clientX - box.left, event.clientY - box.top)); });
-  pair.surface.addEventListener("pointerleave", () => hoverPatch(null));
+  pair.surface.addEventListener("pointerleave", leavePatch);
   pair.surface.addEventListener("keydown", patchKey);
   place.append(names, pair.surface);
   sizePair();
@@ -113,9 +113,12 @@ function ends() {
 function hoverPatch(patch) {
   if (JSON.stringify(patch) === JSON.stringify(pair.patch)) return;
   pair.patch = patch;
-  drawPair();
+  drawEndsOfPair();
   showPatch();
 }
+
+// A finger that is lifted leaves what it pointed at in view.
+function leavePatch(event) { if (event.pointerType !== "touch") hoverPatch(null); }
 
 function placeColour(position) {
   const [rows, columns] = data.layers[state.a.layer].grid;
@@ -124,17 +127,34 @@ function placeColour(position) {
   return [0, 1, 2].map((k) => Math.round((corners[0][k] * (1 - x) + corners[1][k] * x) * (1 - y) + (corners[2][k] * (1 - x) + corners[3][k] * x) * y));
 }
 
+// After a change of anything but the position under the pointer.
 function drawPair() {
+  pair.drawn = false;
+  drawEndsOfPair();
+}
+
+// The images and what lies over them are drawn once, and only the ends of a match with the pointer.
+function drawEndsOfPair() {
   if (pair.chips) drawChips();
   if (!pair.canvas) return;
-  const context = pair.canvas.getContext("2d"), grid = data.layers[state.a.layer].grid, kind = document.getElementById("overlay").value;
-  context.setTransform(pair.ratio, 0, 0, pair.ratio, 0, 0);
+  if (!pair.drawn) drawBase();
+  const context = pair.canvas.getContext("2d");
+  context.setTransform(1, 0, 0, 1, 0, 0);
   context.clearRect(0, 0, pair.canvas.width, pair.canvas.height);
+  if (pair.base.width && pair.base.height) context.drawImage(pair.base, 0, 0);
+  context.setTransform(pair.ratio, 0, 0, pair.ratio, 0, 0);
+  if (data.layers[state.a.layer].grid && pair.partners) drawEnds(context);
+}
+
+function drawBase() {
+  const context = pair.base.getContext("2d"), grid = data.layers[state.a.layer].grid, kind = document.getElementById("overlay").value;
+  pair.base.width = pair.canvas.width; pair.base.height = pair.canvas.height;
+  pair.drawn = true;
+  context.setTransform(pair.ratio, 0, 0, pair.ratio, 0, 0);
   for (const side of [0, 1]) drawInput(context, side);
   if (!grid || !pair.partners) return;
   if (rearranged()) drawRearranged(context);
   else if (kind !== "none") for (const side of [0, 1]) drawOverlay(context, side, kind);
-  drawEnds(context);
 }
 
 function drawInput(context, side) {
@@ -151,16 +171,12 @@ function drawOverlay(context, side, kind) {
   const partners = side === 0 ? pair.partners : pair.back, blank = !data.images;
   for (let p = 0; p < partners.length; p++) {
     const box = patchBox(side, p), first = side === 0 ? p : partners[p];
-    if (partners[p] < 0) { context.fillStyle = unmatchedPattern(context); context.fillRect(box.x, box.y, box.width, box.height); continue; }
+    if (partners[p] < 0) { context.fillStyle = hatching(context); context.fillRect(box.x, box.y, box.width, box.height); continue; }
     if (kind === "position") context.fillStyle = css(placeColour(first), blank ? 1 : 0.75);
     else if (!pair.match.contributions) continue;
     else context.fillStyle = css(colour(state.palette, pair.match.contributions[first], pair.low, pair.high), blank ? 1 : 0.6);
     context.fillRect(box.x, box.y, box.width + 0.3, box.height + 0.3);
   }
-}
-
-function unmatchedPattern(context) {
-  return hatching(context);
 }
 
 function drawRearranged(context) {
@@ -220,7 +236,7 @@ function buildChips(place) {
       box.append(chip, " ");
     }
     box.addEventListener("pointerover", (event) => { const chip = event.target.closest(".chip"); hoverPatch(chip ? {side, position: Number(chip.dataset.position)} : null); });
-    box.addEventListener("pointerleave", () => hoverPatch(null));
+    box.addEventListener("pointerleave", leavePatch);
     box.addEventListener("keydown", (event) => chipKey(event, side));
     const name = pair.canvas ? "" : element("div", {class: "name"}, named(input));
     return element("div", {class: "side"}, name, box);

@@ -5,6 +5,12 @@ function named(input) {
   return node;
 }
 
+// A name that may break after its punctuation, as names of layers and measures do.
+function breaking(name) {
+  const parts = name.split(/(?<=[._/-])/);
+  return parts.flatMap((part, k) => k ? [element("wbr"), part] : [part]);
+}
+
 // The panels next to the map: the pair under the pointer, legends, neighbours, and the table of comparisons.
 function inputFigure(input) {
   const figure = element("figure", {}), name = nameOf(input);
@@ -17,7 +23,7 @@ function inputFigure(input) {
 function rankOf(map, i, j) {
   if (i === j || !map.known) return "";
   if (map.near) { const place = nearPlace(map, i, j); return place < 0 ? "beyond " + data.neighbours : String(place + 1); }
-  const row = map.values.subarray(i * data.count, (i + 1) * data.count), value = row[j];
+  const row = rowOf(map, i), value = row[j];
   if (Number.isNaN(value)) return "";
   let rank = 1;
   for (let k = 0; k < data.count; k++) if (k !== i && (row[k] > value || (row[k] === value && k < j))) rank++;
@@ -69,7 +75,6 @@ function showLegend() {
   const place = document.getElementById("legend");
   place.replaceChildren();
   for (const one of maps) {
-    if (!one.values) continue;
     place.append(bar(one.colours, plain(one.low), plain(one.high)));
   }
   const missing = element("span", {}, element("span", {class: "swatch hatched"}), "no value (NaN)");
@@ -86,9 +91,8 @@ function nameOfMap({layer, measure}) {
 function neighboursOf(map, input, k = 12) {
   if (!map || !map.known) return [];
   if (map.near) return [...map.near.subarray(input * data.neighbours, (input + 1) * data.neighbours)];
-  const order = [];
-  for (let j = 0; j < data.count; j++) if (j !== input && !Number.isNaN(similarity(map, input, j))) order.push(j);
-  order.sort((one, two) => similarity(map, input, two) - similarity(map, input, one) || one - two);
+  const row = rowOf(map, input), order = [...row.keys()].filter((j) => j !== input && !Number.isNaN(row[j]));
+  order.sort((one, two) => row[two] - row[one] || one - two);
   return order.slice(0, k);
 }
 
@@ -112,31 +116,47 @@ function showNeighbours() {
   });
 }
 
+// The table is built when its rows or columns change; otherwise only its values are, or the open cell.
+let tableKey = null, tableValues = null;
+
 function showTable() {
-  const kinds = data.measures.length, kind = document.getElementById("table-kind").value, {values, method, larger} = data.table;
-  const rowMeasure = Number(document.getElementById("table-rows").value), columnMeasure = Number(document.getElementById("table-columns").value);
-  document.querySelectorAll(".by-layer").forEach((node) => { node.hidden = kind !== "layers"; });
-  const sides = kind === "layers"
-    ? [rowMeasure, columnMeasure].map((measure) => data.layers.map((layer, k) => [layer.name, {layer: k, measure}]))
+  const kind = document.getElementById("table-kind").value, measures = ["table-rows", "table-columns"].map((id) => Number(document.getElementById(id).value));
+  const [rows, columns] = kind === "layers"
+    ? measures.map((measure) => data.layers.map((layer, k) => [layer.name, {layer: k, measure}]))
     : [0, 1].map(() => data.measures.map((measure, k) => [measure.name, {layer: state.a.layer, measure: k}]));
-  const table = element("table", {}), head = element("tr", {}, element("th", {}));
-  for (const [name] of sides[1]) head.append(element("th", {scope: "col", dir: "auto"}, name));
-  table.append(element("thead", {}, head));
-  const body = element("tbody", {});
-  for (const [name, a] of sides[0]) {
-    const row = element("tr", {}, element("th", {scope: "row", dir: "auto"}, name));
-    for (const [other, b] of sides[1]) {
-      const value = values[a.layer * kinds + a.measure][b.layer * kinds + b.measure], known = value !== null;
-      const shade = known ? colour("cividis", value, 0, 1) : null;
-      const open = state.a.layer === a.layer && state.a.measure === a.measure && state.mode !== "single" && state.b.layer === b.layer && state.b.measure === b.measure;
-      const button = element("button", {type: "button", class: (known ? "" : "hatched") + (open ? " open" : ""), "aria-label": name + " and " + other + ": " + (known ? value.toFixed(3) : "no value") + ", open", onclick: () => openLayers(a, b)}, known ? value.toFixed(2) : "–");
-      if (shade) { button.style.background = css(shade); button.style.color = textOn(shade); }
-      row.append(element("td", {}, button));
-    }
-    body.append(row);
-  }
-  table.append(body);
-  document.getElementById("table").replaceChildren(table);
-  const all = values.flat().filter((value) => value !== null), beyond = all.some((value) => value < 0 || value > 1);
+  const key = kind === "layers" ? measures.join() : "layer " + state.a.layer;
+  if (kind !== tableKey) { tableKey = kind; tableValues = null; buildTable(kind, rows, columns); }
+  if (key !== tableValues) { tableValues = key; fillTable(rows, columns); }
+  markOpenCell();
+}
+
+function buildTable(kind, rows, columns) {
+  document.querySelectorAll(".by-layer").forEach((node) => { node.hidden = kind !== "layers"; });
+  const head = element("tr", {}, element("th", {}), ...columns.map(([name]) => element("th", {scope: "col", dir: "auto"}, ...breaking(name))));
+  const body = rows.map(([name]) => element("tr", {}, element("th", {scope: "row", dir: "auto"}, ...breaking(name)), ...columns.map(() => element("td", {}, element("button", {type: "button"})))));
+  document.getElementById("table").replaceChildren(element("table", {}, element("thead", {}, head), element("tbody", {}, ...body)));
+  const {values, method, larger} = data.table, beyond = values.some((row) => row.some((value) => value !== null && (value < 0 || value > 1)));
   document.getElementById("table-note").textContent = method + (larger ? "" : " (smaller is more similar)") + "; colours from 0 to 1" + (beyond ? " (values beyond have the colour of the nearer end)" : "") + ". Click a cell to open both maps.";
+}
+
+function fillTable(rows, columns) {
+  const buttons = document.querySelectorAll("#table td button"), kinds = data.measures.length;
+  rows.forEach(([name, a], r) => columns.forEach(([other, b], c) => {
+    const value = data.table.values[a.layer * kinds + a.measure][b.layer * kinds + b.measure], known = value !== null;
+    const button = buttons[r * columns.length + c], shade = known ? colour("cividis", value, 0, 1) : null;
+    button.className = known ? "" : "hatched";
+    button.style.cssText = shade ? "background:" + css(shade) + ";color:" + textOn(shade) : "";
+    button.textContent = known ? value.toFixed(2) : "–";
+    button.setAttribute("aria-label", name + " and " + other + ": " + (known ? value.toFixed(3) : "no value") + ", open");
+    button.dataset.cell = cellName(a, b);
+    button.onclick = () => openLayers(a, b);
+  }));
+}
+
+function cellName(a, b) { return [a.layer, a.measure, b.layer, b.measure].join(); }
+
+function markOpenCell() {
+  const table = document.getElementById("table"), open = state.mode === "single" ? null : table.querySelector("[data-cell='" + cellName(state.a, state.b) + "']");
+  for (const one of table.querySelectorAll(".open")) if (one !== open) one.classList.remove("open");
+  if (open) open.classList.add("open");
 }
