@@ -25,6 +25,9 @@ _SHORT_ARRAYS = 3
 _LIST_BYTES = 20
 """Shared memory of a row's list; see listed_auctions.cu."""
 
+_LONGEST_LISTED = 1536
+"""The largest number of positions with lists: beyond, registers would spill. A single warp reads rows as fast."""
+
 _SMALL = 64
 """The largest number of positions per input for which there is an assignment kernel of its own, in float32."""
 
@@ -82,8 +85,8 @@ class Program:
     @property
     def listed(self) -> bool:
         """Whether shared memory has a list of the best columns of each row."""
-        several = 1 < self.warps <= _MAX_WARPS // 2
-        return self.kernel == "assignment" and several and self.real == np.float32
+        of_use = self.warps > 1 and self.threads * self.slots <= _LONGEST_LISTED
+        return self.kernel == "assignment" and of_use and self.real == np.float32
 
     @cached_property
     def source(self) -> str:
