@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from inputs import load_layer
 from numpy.typing import NDArray
+from on_gpu.inputs import Case, load
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -37,10 +38,16 @@ from simplugins.compute.engines.cuda.programs import Program, capacity_for, prog
 
 EVENTS = (
     *("staged_row", "sampled_row", "summed_pair", "bid", "exact_bid", "slow_bid", "tie", "search", "step", "flip"),
-    *("bounded_pair", "bounded_row"),
+    *("turn", "look", "listed_bid", "scanned_row", "prefetch", "read_bid", "list", "bounded_pair", "bounded_row"),
 )
-GOALS = {49: 18_000, 196: 200_000, 784: 4_500_000}
-LAYERS = {49: "block15", 196: "block10", 784: "block4"}
+OF_ONE_WARP = "look", "listed_bid", "prefetch", "list"
+READING = "staged_row", "sampled_row", "bid", "exact_bid", "slow_bid", "tie", "search", "step", "scanned_row"
+"""Events that read a row of the affinities, as do those of `bounded_row`, in each warp."""
+
+GOALS = {49: 18_000, 196: 200_000, 784: 3_500_000, 1369: 14_000_000}
+LAYERS = {49: "block15", 196: "block10", 784: "block4", 1369: "block4"}
+"""Those of 1,369 positions are interpolated."""
+
 FLOAT = np.dtype(np.float32)
 
 
@@ -79,7 +86,9 @@ def count_events(affinities: list[NDArray[np.float32]]) -> Counter[str]:
     device.launch(counted, "assign", number, program.threads, arguments, shared=program.shared_bytes(size))
     counts = device.empty(len(EVENTS), np.int64)
     device.launch(counted, "read_counts", 1, 32, [counts])
-    return Counter({name: count / number for name, count in zip(EVENTS, counts.tolist(), strict=True)})
+    events = Counter({name: count / number for name, count in zip(EVENTS, counts.tolist(), strict=True)})
+    events["prefetch"] = events["scanned_row"]  # by the last warp; events of the first are counted
+    return events
 
 
 class Frame(NamedTuple):
@@ -151,7 +160,7 @@ def _edge(lines: list[str], number: int, step: int) -> int:
 def event_of(frames: list[Frame], texts: Mapping[str, list[str]], regions: Mapping[str, list[Region]]) -> str | None:
     """Return the event that an instruction belongs to, "" if to none, and None if it never runs for whole problems."""
     calls = [texts[frame.file][frame.line - 1] for frame in frames if frame.file in texts]
-    if any("<EXACT, false>" in call for call in calls):
+    if any("<EXACT, false>" in call or "scan<false>" in call for call in calls):
         return None
     exact = any(re.search(r"run_(packed|auction)<true>", call) for call in calls)
     for frame in frames:
@@ -165,6 +174,8 @@ def anchors_of(program: Program) -> Mapping[str, tuple[str, int]]:
     """Return instructions of which each event has a known number."""
     exchanged = 1 if program.warps == 1 else 2
     common = {"bid": ("REDUX", 2 * exchanged), "exact_bid": ("REDUX", 2 * exchanged)}
+    common |= {"turn": ("BAR", 1), "look": ("REDUX", 2), "listed_bid": ("I2F", 1), "prefetch": ("REDUX", 1)}
+    common |= {"scanned_row": ("LDG", program.slots), "list": ("REDUX", 5)}
     common |= {"search": ("REDUX", exchanged), "step": ("REDUX", 2 * exchanged)}
     if program.kernel == "small_assignment":
         own = {
@@ -186,7 +197,9 @@ def instructions(program: Program, architecture: str, cuda_version: str) -> Coun
     regions = {name: regions_of("\n".join(lines)) for name, lines in texts.items()}
     anchors, sizes, found = anchors_of(program), Counter[str](), Counter[str]()
     code = machine_code(program.source, architecture, cuda_version, "--generate-line-info")
-    for instruction, frames in disassemble(code):
+    listing = list(disassemble(code))
+    end = max(k for k, (instruction, _) in enumerate(listing) if instruction.split()[-1] == "EXIT")
+    for instruction, frames in listing[:end]:  # what follows runs if threads of a warp have diverged
         event = event_of(frames, texts, regions)
         if event is None:
             continue
@@ -199,7 +212,8 @@ def instructions(program: Program, architecture: str, cuda_version: str) -> Coun
 
 def affinities_of(size: int, pairs: int) -> list[NDArray[np.float32]]:
     """Return affinities of pairs of the bundled activations."""
-    sets = load_layer(LAYERS[size])
+    layer = load_layer(LAYERS[size])
+    sets = load(Case(LAYERS[size], size, layer.shape[2], len(layer)))
     return [sets[k] @ sets[k + 1].T for k in range(min(pairs, len(sets) - 1))]
 
 
@@ -215,15 +229,17 @@ def main() -> None:
         program = program_for("assignment", size, FLOAT, FLOAT)
         events = count_events(affinities_of(size, max(1, options.pairs * 49 // size)))
         costs = instructions(program, options.architecture, options.cuda)
-        total = program.warps * (costs[""] + sum(count * costs[name] for name, count in events.items()))
-        print(f"{size} positions: {total:,.0f} instructions (at most {GOALS[size]:,}), {program.warps} warps")
-        for name in ("", *EVENTS):
-            count = events[name] if name else 1
-            if count and costs[name]:
-                share = program.warps * count * costs[name]
-                print(
-                    f"  {name or 'once':12} {count:10,.1f} x {costs[name]:7,.1f} = {share:12,.0f}  {share / total:4.0%}"
-                )
+        counts = {name: events[name] if name else 1 for name in ("", *EVENTS)}
+        warps = {name: 1 if name in OF_ONE_WARP else program.warps for name in counts}
+        shares = {name: warps[name] * count * costs[name] for name, count in counts.items()}
+        rows = sum(events[name] for name in READING) + program.warps * events["bounded_row"]
+        total = sum(shares.values())
+        print(f"{size} positions: {total:,.0f} instructions (at most {GOALS[size]:,}), {program.warps} warps", end="")
+        print(f", {rows:,.0f} rows read")
+        for name, share in shares.items():
+            if share:
+                count = f"{counts[name]:10,.1f} x {costs[name]:7,.1f}"
+                print(f"  {name or 'once':12} {count} = {share:12,.0f}  {share / total:4.0%}")
 
 
 if __name__ == "__main__":

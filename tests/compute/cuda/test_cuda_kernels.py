@@ -146,12 +146,14 @@ def test_results_do_not_depend_on_the_order_of_threads(arch, seed):
 
 
 PASSAGES = {
-    "before the last assignment": ("assignment", "advance(i, next, evicted);\n        }\n        barrier();"),
-    "of a sum": ("assignment", "return over_threads<double, warp_sum>(value, exchanges[turn].sum, 0.0);"),
-    "after a path": ("assignment", "flip(source, sink);\n        barrier();"),
-    "before ranking": ("greedy", "problem_columns[i] = -1;\n    barrier();"),
+    "before the last assignment": ("assignment", 16, "advance(i, next, evicted);\n        }\n        barrier();"),
+    "before a row is read": ("assignment", 2, "exchange[THREADS + WARPS] = (unsigned)i;\n        barrier();"),
+    "before a list": ("assignment", 2, "exchange[THREADS + warp()] = second;\n        barrier();"),
+    "of a sum": ("assignment", 2, "return over_threads<double, warp_sum>(value, exchanges[turn].sum, 0.0);"),
+    "after a path": ("assignment", 2, "flip(source, sink);\n        barrier();"),
+    "before ranking": ("greedy", 2, "problem_columns[i] = -1;\n    barrier();"),
 }
-"""Each ends in a barrier; without it, threads read memory before others have written it."""
+"""The number of warps, and what ends in a barrier; without it, threads read memory before others have written it."""
 
 SUM_WITHOUT_BARRIER = """double *by_warp = exchanges[turn].sum;
         turn ^= 1;
@@ -177,15 +179,15 @@ class Shortened(Program):
 @pytest.mark.parametrize("barrier", PASSAGES)
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_missing_barrier_is_detected(monkeypatch, barrier, seed):
-    kernel, passage = PASSAGES[barrier]
-    shape = {"kernel": kernel, "warps": 2, "slots": 2, "staged": False, "affinity": FLOAT, "real": FLOAT}
-    rng, device = np.random.default_rng(0), EmulatedDevice(seed=seed)
-    affinities = [np.asarray(KINDS[kind](rng, 100, 100), FLOAT) for kind in ("ties", "rectified", "normal")]
+    kernel, warps, passage = PASSAGES[barrier]
+    shape = {"kernel": kernel, "warps": warps, "slots": 3, "staged": False, "affinity": FLOAT, "real": FLOAT}
+    rng, device = np.random.default_rng(0), EmulatedDevice(seed=seed, checked=True)
+    affinities = [np.asarray(KINDS[kind](rng, 150, 150), FLOAT) for kind in ("ties", "rectified", "normal")]
 
     def run(program):
         monkeypatch.setattr(launcher, "program_for", lambda *_: program)
         batch = lay_out(device, affinities, FLOAT)
-        columns = device.empty((batch.count, 100), np.dtype(np.int32))
+        columns = device.empty((batch.count, 150), np.dtype(np.int32))
         if kernel == "greedy":
             return launcher.match_greedily(device, batch, columns)(), columns
         return launcher.solve(device, batch, FLOAT, columns)().upper, columns

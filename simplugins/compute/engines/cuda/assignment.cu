@@ -8,16 +8,16 @@
 
 #define SAMPLED 4              // starting prices are computed from every fourth row
 #define SPAN_OF_TYPICAL 4      // as in simplugins/matching/starting_prices.py
-#define AUCTIONS 3             // maximum number of auctions
-#define BIDS_PER_ROW 4         // maximum, in each of them
-#define EXACT_BIDS_PER_ROW 2   // maximum, at increment zero
-#define ENOUGH_STEPS 0.7       // times sqrt(rows): finer increments do not pay off
 #define HALF_ULP (sizeof(REAL) == 4 ? 5.9604644775390625e-8 : 1.1102230246251565e-16)
 #define FLUSHED (sizeof(REAL) == 4 ? 1.1754943508222875e-38 : 0)  // smaller floats may be flushed to zero
 
-__device__ __forceinline__ REAL steps_of_auction(int auction) { return auction == 0 ? 5 : auction == 1 ? 20 : 60; }
+#if LISTED
+typedef ListedAuction Auctions;
+#else
+typedef Auction Auctions;
+#endif
 
-struct Assignment : Auction {
+struct Assignment : Auctions {
     REAL *prices;  // this and the following arrays are in shared memory
     short *column_of, *predecessors;
 
@@ -179,6 +179,10 @@ struct Assignment : Auction {
         for (int k = 0; k < SLOTS; k++) price[k] = exists(k) ? 0 : INFINITE;
         if (square()) {
             REAL span = set_starting_prices(), size = sqrt((REAL)problem.rows);
+#if LISTED
+            packed = range > 0 && problem.columns > ENTRIES && run_listed((float)span, (float)size);
+            settle();
+#else
             for (int a = 0; a < AUCTIONS; a++) {
                 REAL increment = span / (steps_of_auction(a) * size);
                 packed = PACKED && range > 0;
@@ -188,6 +192,7 @@ struct Assignment : Auction {
                 if (steps_of_auction(a) >= (REAL)ENOUGH_STEPS * size) break;
             }
             packed = packed && run_packed<true>(0, EXACT_BIDS_PER_ROW * problem.rows);
+#endif
         }
         if (!packed) run(0, EXACT_BIDS_PER_ROW * problem.rows);
         augment_free_rows();
@@ -248,6 +253,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     solver.queue.after = reinterpret_cast<unsigned short *>(solver.predecessors);
     solver.block.exchanges = exchanges;
     solver.block.turn = 0;
+#if LISTED
+    solver.capacity = capacity;
+    solver.worth = solver.prices;
+    solver.exchange = reinterpret_cast<unsigned *>(solver.column_of);
+    solver.lists = reinterpret_cast<unsigned *>(solver.predecessors + capacity);
+#endif
     REAL *staged = reinterpret_cast<REAL *>(solver.predecessors + capacity);
     solver.set_problem(read_problem(affinities, stride, problems, staged));
     solver.solve();

@@ -3,16 +3,23 @@
 //
 // Each thread keeps the prices of its columns in registers. One row bids at a time, and the block evaluates its bid.
 
+#define AUCTIONS 3             // maximum number of auctions
+#define BIDS_PER_ROW 4         // maximum, in each of them
+#define EXACT_BIDS_PER_ROW 2   // maximum, at increment zero
+#define ENOUGH_STEPS 0.7       // times sqrt(rows): finer increments do not pay off
+
 #define PACKED (sizeof(REAL) == 4)  // auctions use integer keys
 
 // Keys contain profits, in the higher bits, and columns: the slot, and the thread. No bit of the exponent is left.
 #define BITS_OF(count) (32 - count_leading_zeros((count)-1))
 #define THREAD_BITS BITS_OF(THREADS)
-#define SLOT_BITS BITS_OF(SLOTS)
+#define SLOT_BITS BITS_OF(SLOTS + LISTED)  // with lists, no column has the code 0
 #define THREAD_MASK ((1u << THREAD_BITS) - 1)
 #define SLOT_MASK ((1u << SLOT_BITS) - 1)
 #define CODE_BITS (THREAD_BITS + SLOT_BITS > 9 ? THREAD_BITS + SLOT_BITS : 9)
 #define MIDDLE_EXPONENT 4  // of `middle`, minus that of the range
+
+__device__ __forceinline__ REAL steps_of_auction(int auction) { return auction == 0 ? 5 : auction == 1 ? 20 : 60; }
 
 constexpr int count_leading_zeros(unsigned value) { return value ? count_leading_zeros(value >> 1) - 1 : 32; }
 
@@ -195,10 +202,14 @@ struct Auction {
         return run_on_grid<EXACT, false>(increment, budget);
     }
 
+    __device__ __forceinline__ float middle_of_grid() const {
+        return __uint_as_float(((__float_as_uint((float)range) & 0x7f800000u) + (MIDDLE_EXPONENT << 23)) | 0x400000u);
+    }
+
     template <bool EXACT, bool FULL>
     __device__ __forceinline__ bool run_on_grid(float increment, int budget) {
         const int dropped = CODE_BITS - 9;
-        float middle = __uint_as_float(((__float_as_uint((float)range) & 0x7f800000u) + (MIDDLE_EXPONENT << 23)) | 0x400000u);
+        float middle = middle_of_grid();
         float base = middle - (float)least, step = middle * (float)((1 << dropped) / 12582912.0), worth[SLOTS];
         increment = EXACT ? -step : increment + middle - middle;
         unsigned outside = 0;

@@ -22,6 +22,12 @@ multiprocessor at once to hide latency, and reading rows from global memory is f
 _SHORT_ARRAYS = 3
 """Number of shared arrays with a 16-bit number per position in each CUDA kernel, in addition to one array of reals."""
 
+_LIST_BYTES = 20
+"""Shared memory of a row's list; see listed_auctions.cu."""
+
+_LONGEST_LISTED = 1536
+"""The largest number of positions with lists: beyond, registers would spill. A single warp reads rows as fast."""
+
 _SMALL = 64
 """The largest number of positions per input for which there is an assignment kernel of its own, in float32."""
 
@@ -76,6 +82,12 @@ class Program:
             warps = 28 if self.slots == _SLOTS else 32 if self.warps in (1, 2, 4, 8) else 24
         return warps // self.warps if self.warps <= 8 else 1
 
+    @property
+    def listed(self) -> bool:
+        """Whether shared memory has a list of the best columns of each row."""
+        of_use = self.warps > 1 and self.threads * self.slots <= _LONGEST_LISTED
+        return self.kernel == "assignment" and of_use and self.real == np.float32
+
     @cached_property
     def source(self) -> str:
         """The complete source: definitions, shared block operations, and the CUDA kernel."""
@@ -86,9 +98,11 @@ class Program:
             "SLOTS": self.slots,
             "STAGED": int(self.staged),
             "RESIDENT": self.resident,
+            "LISTED": int(self.listed),
         }
         lines = [f"#define {name} {value}\n" for name, value in definitions.items()]
-        for name in ("block.cu", *_PARTS.get(self.kernel, ()), f"{self.kernel}.cu"):
+        parts = *_PARTS.get(self.kernel, ()), *(("listed_auctions.cu",) if self.listed else ())
+        for name in ("block.cu", *parts, f"{self.kernel}.cu"):
             lines += [f'#line 1 "{name}"\n', files(__package__).joinpath(name).read_text("utf-8")]
         return "".join(lines)
 
@@ -101,7 +115,8 @@ class Program:
         if self.kernel == "small_assignment":
             stride = 2 * (-(-largest // 2) | 1)
             return _SMALL_BYTES + largest * stride * self.real.itemsize
-        arrays = capacity_for(largest) * (self.real.itemsize + 2 * _SHORT_ARRAYS)
+        per_position = self.real.itemsize + 2 * _SHORT_ARRAYS + (_LIST_BYTES if self.listed else 0)
+        arrays = capacity_for(largest) * per_position
         return arrays + (largest**2 * self.real.itemsize if self.staged else 0)
 
 
