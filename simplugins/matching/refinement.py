@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Refinement of assignments whose value is not proven to be optimal: solves anew what their dual prices leave open.
+
+At some prices, let the *net value* of a pair be its affinity less the price of its column, and its *reduced cost* what
+its row could gain by the column of the largest net value. By duality, the reduced costs of the matched pairs, and the
+prices of columns that remain free, add up to a bound on the shortfall of an assignment. No pair of a better assignment
+has a reduced cost above that bound, nor does it leave a column free whose price is. Larger ones can be replaced by twice
+the bound without changing the optimum. On costs of this range, the problem is solved again, from the pairs that have no
+reduced cost, until the bound is small enough: each time it shrinks by a factor of about 2**24 divided by the number of
+rows (2**50 in float64).
+
+A price has two parts, a number and what its rounding leaves, and the differences between net values are computed
+without rounding errors. So prices may be much larger than the affinities that are matched.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simplugins._common.compiled import compiled_in_place, compiled_inner
+from simplugins.matching.integer_costs import EVEN, HEADROOM_BITS, TAKEN, reset_prices
+from simplugins.matching.linear_assignment import assign_costs
+from simplugins.matching.vector_scans import LANES, largest
+
+MAX_NARROWINGS = 16
+"""Maximum number of times that a problem is solved anew, from its prices and from prices of zero."""
+
+EPSILON = float(np.finfo(np.float64).eps)
+
+ROUNDING = 2.0**-98
+"""Bound on the rounding errors of a reduced cost, relative to the prices and net values in it."""
+
+
+@compiled_in_place
+def refine_batch(  # type: ignore[no-untyped-def]
+    affinities, problems, unproven, tolerance, exact, work, spare, levels, columns, prices
+):
+    """Refine assignments until their shortfall is proven to be acceptable, or as far as the precision of prices allows.
+
+    Parameters
+    ----------
+    affinities, problems, work, tolerance, columns, prices
+        As for `linear_assignment.assign_batch`, which must have filled columns and prices.
+    unproven : (B,) bool array
+        Problems to refine. Written: those whose value remains unproven.
+    exact : float
+        As for `objective.find_unproven`.
+    spare : array
+        Scratch, of the type of affinities, for the largest problem that has more rows than columns, or not all columns.
+    levels : (5, P) float64 array
+        Scratch; P is at least the number of columns of the largest problem.
+
+    Returns
+    -------
+    int
+        Number of problems that remain unproven.
+    """
+    remaining = 0
+    for problem in range(len(problems)):
+        if not unproven[problem]:
+            continue
+        start, stop, first, end = problems[problem]
+        transposed = stop - start > end - first
+        if transposed or end - first < affinities.shape[1]:
+            rows, cols = min(stop - start, end - first), max(stop - start, end - first)
+            block = spare[: rows * cols].reshape(rows, cols)
+            _copy(affinities, problems[problem], transposed, block)
+        else:
+            block = affinities[start:stop]
+        _read(transposed, first, columns[start:stop], work)
+        unproven[problem] = not _refine(block, tolerance, exact, work, levels, prices[problem])
+        remaining += unproven[problem]
+        _write(transposed, first, len(block), work, columns[start:stop])
+    return remaining
+
+
+@compiled_inner
+def _copy(affinities, problem, transposed, block):  # type: ignore[no-untyped-def]
+    start, stop, first, end = problem
+    for i in range(start, stop):
+        for j in range(first, end):
+            if transposed:
+                block[j - first, i - start] = affinities[i, j]
+            else:
+                block[i - start, j - first] = affinities[i, j]
+
+
+@compiled_inner
+def _read(transposed, first, columns, work):  # type: ignore[no-untyped-def]
+    for i in range(len(columns)):
+        if transposed and columns[i] >= 0:
+            work.column_of[columns[i] - first] = i
+        elif not transposed:
+            work.column_of[i] = columns[i] - first
+
+
+@compiled_inner
+def _write(transposed, first, rows, work, columns):  # type: ignore[no-untyped-def]
+    for i in range(len(columns)):
+        columns[i] = -1
+    for i in range(rows):
+        if transposed:
+            columns[work.column_of[i]] = first + i
+        else:
+            columns[i] = first + work.column_of[i]
+
+
+@compiled_inner
+def _refine(block, tolerance, exact, work, levels, prices):  # type: ignore[no-untyped-def]
+    """Refine one problem, and return whether its value is proven."""
+    rows, cols = block.shape
+    shortfall = _bound(block, work, prices)
+    if shortfall <= _allowed(block, shortfall, tolerance, exact, work):
+        return True
+    best, lows, best_prices = levels[2], levels[3], levels[4]
+    for j in range(cols):
+        lows[j] = 0.0
+    shortfall = _narrow_down(block, tolerance, exact, work, levels, prices)
+    if shortfall <= _allowed(block, shortfall, tolerance, exact, work):
+        return True
+    for i in range(rows):
+        best[i] = work.column_of[i]
+    for j in range(cols):
+        best_prices[j] = prices[j]
+        prices[j] = lows[j] = 0.0
+    other = _narrow_down(block, tolerance, exact, work, levels, prices)
+    if not other < shortfall:
+        for i in range(rows):
+            work.column_of[i] = np.int64(best[i])
+        for j in range(cols):
+            prices[j] = best_prices[j]
+        other = shortfall
+    return other <= _allowed(block, other, tolerance, exact, work)
+
+
+@compiled_inner
+def _allowed(block, shortfall, tolerance, exact, work):  # type: ignore[no-untyped-def]
+    """Return the acceptable shortfall of the current assignment."""
+    total, magnitude = 0.0, 0.0
+    for i in range(block.shape[0]):
+        value = np.float64(block[i, work.column_of[i]])
+        total += value
+        magnitude += abs(value)
+    return tolerance * abs(total + shortfall) if tolerance > 0 else exact * magnitude
+
+
+@compiled_inner
+def _bound(block, work, prices):  # type: ignore[no-untyped-def]
+    """Bound the shortfall of an assignment fast, including all rounding errors."""
+    rows, cols = block.shape
+    lost = _free_prices(rows, cols, work, prices)
+    size = 0.0
+    for i in range(rows):
+        value = largest(block, i, prices[:cols])[1]
+        matched = np.float64(block[i, work.column_of[i]]) - prices[work.column_of[i]]
+        lost += value - matched
+        size += abs(value) + abs(matched)
+    return lost + EPSILON * ((rows + cols) * lost + size)
+
+
+@compiled_inner
+def _free_prices(rows, cols, work, prices):  # type: ignore[no-untyped-def]
+    """Return the sum of the prices of columns that remain free. Fills `row_of`."""
+    for j in range(cols):
+        work.row_of[j] = -1
+    for i in range(rows):
+        work.row_of[work.column_of[i]] = i
+    total = 0.0
+    for j in range(cols if rows < cols else 0):
+        if work.row_of[j] < 0:
+            total += prices[j]
+    return total
+
+
+@compiled_inner
+def _narrow_down(block, tolerance, exact, work, levels, prices):  # type: ignore[no-untyped-def]
+    """Solve a problem anew until its shortfall is acceptable, or ceases to decrease; return a bound on it."""
+    shortfall = _measure(block, work, levels, prices)
+    for _ in range(MAX_NARROWINGS):
+        if shortfall <= _allowed(block, shortfall, tolerance, exact, work):
+            break
+        rows, cols = block.shape
+        padded = (cols + LANES - 1) // LANES * LANES
+        costs = work.costs[: rows * padded].reshape(rows, padded)
+        limit = 2 * shortfall
+        scale = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS - 1) / limit
+        if rows < cols:
+            scale *= 0.5
+        if not 0 < scale < np.inf:
+            break
+        _narrow(block, limit, scale, costs, work, levels, prices)
+        assign_costs(costs, cols, 0.0, 0.0, work)
+        _change_prices(rows, cols, limit, 0.5 / scale, work, levels[3], prices)
+        before, shortfall = shortfall, _measure(block, work, levels, prices)
+        if not shortfall < before / 2:
+            break
+    return shortfall
+
+
+@compiled_inner
+def _net(affinity, price, low, level):  # type: ignore[no-untyped-def]
+    """Return ``affinity - price - low - level``, without errors of rounding if that is small (Knuth's two-sum)."""
+    value = affinity - price
+    subtracted = affinity - value
+    rest = (affinity - (value + subtracted)) + (subtracted - price)
+    return (value - level) + (rest - low)
+
+
+@compiled_inner
+def _measure(block, work, levels, prices):  # type: ignore[no-untyped-def]
+    """Bound the shortfall of an assignment by prices in two parts.
+
+    Fills the first two rows of `levels`: about the largest net value of each row, and what it is in excess of that.
+    """
+    rows, cols = block.shape
+    values, excesses, lows = levels[0], levels[1], levels[3]
+    lost = _free_prices(rows, cols, work, prices)
+    errors = 0.0
+    for i in range(rows):
+        value = largest(block, i, prices[:cols])[1]
+        excess = -np.inf
+        for j in range(cols):
+            net = _net(np.float64(block[i, j]), prices[j], lows[j], value)
+            excess = net if net > excess else excess
+        j = work.column_of[i]
+        matched = _net(np.float64(block[i, j]), prices[j], lows[j], value)
+        values[i], excesses[i] = value, excess
+        lost += excess - matched
+        if matched != 0 or excess != 0:
+            errors += abs(value) + abs(matched) + abs(prices[j])
+    return lost + EPSILON * (rows + cols) * lost + ROUNDING * errors
+
+
+@compiled_inner
+def _narrow(block, limit, scale, costs, work, levels, prices):  # type: ignore[no-untyped-def]
+    """Write reduced costs and prices up to a limit as integers, and keep the pairs that have none."""
+    rows, cols = block.shape
+    number = costs.dtype.type
+    values, excesses, lows = levels[0], levels[1], levels[3]
+    reset_prices(costs, cols, work)
+    paid = number(0)
+    for j in range(cols if rows < cols else 0):
+        work.prices[j] = number(min(prices[j], limit) * scale) * 2
+        paid = work.prices[j] if work.prices[j] > paid else paid
+    waiting = 0
+    for i in range(rows):
+        value, excess = values[i], excesses[i]
+        for j in range(cols):
+            reduced = excess - _net(np.float64(block[i, j]), prices[j], lows[j], value)
+            reduced = reduced if reduced < limit else limit
+            costs[i, j] = number(reduced * scale) * 2 + (paid - work.prices[j])
+        for j in range(cols, costs.shape[1]):
+            costs[i, j] = 0
+        j = work.column_of[i]
+        if costs[i, j] + work.prices[j] > paid:
+            work.row_of[j] = work.column_of[i] = -1
+            work.queue[waiting] = i
+            waiting += 1
+    for j in range(cols):
+        work.prices[j] |= TAKEN if work.row_of[j] >= 0 else 0
+    work.waiting[0] = 0
+    work.waiting[1] = waiting
+
+
+@compiled_inner
+def _change_prices(rows, cols, limit, unit, work, lows, prices):  # type: ignore[no-untyped-def]
+    """Add the changes of prices, in units; if sides differ, to what exceeds the limit."""
+    for j in range(cols):
+        change = (work.prices[j] & EVEN) * unit
+        if rows < cols and prices[j] <= limit:
+            prices[j], lows[j] = change, 0.0
+            continue
+        change -= limit if rows < cols else 0.0
+        total = prices[j] + change
+        added = total - prices[j]
+        rest = (prices[j] - (total - added)) + (change - added) + lows[j]
+        prices[j] = total + rest
+        lows[j] = rest - (prices[j] - total)
