@@ -110,13 +110,13 @@ def _refine(block, tolerance, exact, work, levels, prices):  # type: ignore[no-u
     """Refine one problem, and return whether its value is proven."""
     rows, cols = block.shape
     shortfall = _bound(block, work, prices)
-    if shortfall <= _allowed(block, shortfall, tolerance, exact, work):
+    if _is_acceptable(block, shortfall, tolerance, exact, work):
         return True
     best, lows, best_prices = levels[2], levels[3], levels[4]
     for j in range(cols):
         lows[j] = 0.0
     shortfall = _narrow_down(block, tolerance, exact, work, levels, prices)
-    if shortfall <= _allowed(block, shortfall, tolerance, exact, work):
+    if _is_acceptable(block, shortfall, tolerance, exact, work):
         return True
     for i in range(rows):
         best[i] = work.column_of[i]
@@ -130,18 +130,17 @@ def _refine(block, tolerance, exact, work, levels, prices):  # type: ignore[no-u
         for j in range(cols):
             prices[j] = best_prices[j]
         other = shortfall
-    return other <= _allowed(block, other, tolerance, exact, work)
+    return _is_acceptable(block, other, tolerance, exact, work)
 
 
 @compiled_inner
-def _allowed(block, shortfall, tolerance, exact, work):  # type: ignore[no-untyped-def]
-    """Return the acceptable shortfall of the current assignment."""
+def _is_acceptable(block, shortfall, tolerance, exact, work):  # type: ignore[no-untyped-def]
     total, magnitude = 0.0, 0.0
     for i in range(block.shape[0]):
         value = np.float64(block[i, work.column_of[i]])
         total += value
         magnitude += abs(value)
-    return tolerance * abs(total + shortfall) if tolerance > 0 else exact * magnitude
+    return shortfall <= (tolerance * abs(total + shortfall) if tolerance > 0 else exact * magnitude) < np.inf
 
 
 @compiled_inner
@@ -177,15 +176,13 @@ def _narrow_down(block, tolerance, exact, work, levels, prices):  # type: ignore
     """Solve a problem anew until its shortfall is acceptable, or ceases to decrease; return a bound on it."""
     shortfall = _measure(block, work, levels, prices)
     for _ in range(MAX_NARROWINGS):
-        if shortfall <= _allowed(block, shortfall, tolerance, exact, work):
+        if _is_acceptable(block, shortfall, tolerance, exact, work):
             break
         rows, cols = block.shape
         padded = (cols + LANES - 1) // LANES * LANES
         costs = work.costs[: rows * padded].reshape(rows, padded)
         limit = 2 * shortfall
-        scale = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS - 1) / limit
-        if rows < cols:
-            scale *= 0.5
+        scale = _scale(costs, limit if rows == cols else 2 * limit)
         if not 0 < scale < np.inf:
             break
         _narrow(block, limit, scale, costs, work, levels, prices)
@@ -195,6 +192,11 @@ def _narrow_down(block, tolerance, exact, work, levels, prices):  # type: ignore
         if not shortfall < before / 2:
             break
     return shortfall
+
+
+@compiled_inner
+def _scale(costs, span):  # type: ignore[no-untyped-def]
+    return 2.0 ** (8 * costs.itemsize - HEADROOM_BITS - 1) / span if 0 < span < np.inf else np.inf
 
 
 @compiled_inner

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
 import numpy as np
@@ -42,20 +43,30 @@ def solve(affinities: NDArray[np.floating], problems: NDArray[np.int64], *, tole
     Assignments
         Columns, counted from the first of all K columns, and dual prices of each problem.
     """
-    columns, prices, unproven = _solve(affinities, problems, tolerance, EXACT[affinities.dtype])
+    exact = EXACT[affinities.dtype]
+    columns, prices, unproven = _solve(affinities, problems, tolerance, exact)
     for problem in unproven:
         start, stop, first, end = problems[problem]
-        scaled = _solve_scaled(affinities[start:stop, first:end], tolerance, EXACT[affinities.dtype])
-        columns[start:stop] = np.where(scaled.columns < 0, -1, scaled.columns + first)
-        prices[problem, : max(stop - start, end - first)] = scaled.prices
+        block, columns_of = affinities[start:stop, first:end], columns[start:stop]
+        found = np.where(columns_of < 0, -1, columns_of - first)
+        scaled = _solve_scaled(block, Assignments(found, prices[problem, : max(block.shape)]), tolerance, exact)
+        columns_of[:] = np.where(scaled.columns < 0, -1, scaled.columns + first)
+        prices[problem, : max(block.shape)] = scaled.prices
     return Assignments(columns, prices)
 
 
-def _solve_scaled(affinity: NDArray[np.floating], tolerance: float, exact: float) -> Assignments:
-    """Solve one problem in float64, on a scale on which differences are finite."""
+def _solve_scaled(affinity: NDArray[np.floating], found: Assignments, tolerance: float, exact: float) -> Assignments:
+    """Solve one problem in float64, on a scale on which no sum overflows, unless what was found is better."""
     exponent = int(np.frexp(np.abs(affinity).max())[1])
-    problem = whole_problems(np.array([0, len(affinity)]), affinity.shape[1])
-    columns, prices, _ = _solve(np.ldexp(affinity.astype(np.float64), -exponent), problem, tolerance, exact)
+    scaled = np.ldexp(affinity.astype(np.float64), -exponent)
+    columns, prices, _ = _solve(scaled, whole_problems(np.array([0, len(affinity)]), affinity.shape[1]), tolerance, exact)
+
+    def value(columns: NDArray[np.int64]) -> float:
+        rows = np.flatnonzero(columns >= 0)
+        return math.fsum(scaled[rows, columns[rows]].tolist())
+
+    if value(found.columns) > value(columns):
+        return found
     return Assignments(columns, np.ldexp(prices[0], exponent))
 
 
