@@ -20,12 +20,11 @@ import numpy as np
 from simplugins._common.compiled import compiled_in_place, compiled_inner
 from simplugins.matching.integer_costs import EVEN, HEADROOM_BITS, TAKEN, reset_prices
 from simplugins.matching.linear_assignment import assign_costs
+from simplugins.matching.objective import EPSILON, prove
 from simplugins.matching.vector_scans import LANES, largest
 
 MAX_NARROWINGS = 16
 """Maximum number of times that a problem is solved anew, from its prices and from prices of zero."""
-
-EPSILON = float(np.finfo(np.float64).eps)
 
 ROUNDING = 2.0**-98
 """Bound on the rounding errors of a reduced cost, relative to the prices and net values in it."""
@@ -60,17 +59,21 @@ def refine_batch(  # type: ignore[no-untyped-def]
         if not unproven[problem]:
             continue
         start, stop, first, end = problems[problem]
-        transposed = stop - start > end - first
-        if transposed or end - first < affinities.shape[1]:
-            rows, cols = min(stop - start, end - first), max(stop - start, end - first)
+        block, matched = affinities[start:stop], columns[start:stop]
+        rows, cols = min(stop - start, end - first), max(stop - start, end - first)
+        whole, transposed = end - first == affinities.shape[1], stop - start > end - first
+        if whole:
+            shortfall, allowed = prove(block, matched, prices[problem], tolerance, exact, levels[0])
+            if shortfall <= allowed < np.inf:
+                unproven[problem] = False
+                continue
+        if transposed or not whole:
             block = spare[: rows * cols].reshape(rows, cols)
             _copy(affinities, problems[problem], transposed, block)
-        else:
-            block = affinities[start:stop]
-        _read(transposed, first, columns[start:stop], work)
+        _read(transposed, first, matched, work)
         unproven[problem] = not _refine(block, tolerance, exact, work, levels, prices[problem])
         remaining += unproven[problem]
-        _write(transposed, first, len(block), work, columns[start:stop])
+        _write(transposed, first, rows, work, matched)
     return remaining
 
 
@@ -109,9 +112,6 @@ def _write(transposed, first, rows, work, columns):  # type: ignore[no-untyped-d
 def _refine(block, tolerance, exact, work, levels, prices):  # type: ignore[no-untyped-def]
     """Refine one problem, and return whether its value is proven."""
     rows, cols = block.shape
-    shortfall = _bound(block, work, prices)
-    if _is_acceptable(block, shortfall, tolerance, exact, work):
-        return True
     best, lows, best_prices = levels[2], levels[3], levels[4]
     for j in range(cols):
         lows[j] = 0.0
@@ -144,20 +144,6 @@ def _is_acceptable(block, shortfall, tolerance, exact, work):  # type: ignore[no
 
 
 @compiled_inner
-def _bound(block, work, prices):  # type: ignore[no-untyped-def]
-    """Bound the shortfall of an assignment fast, including all rounding errors."""
-    rows, cols = block.shape
-    lost = _free_prices(rows, cols, work, prices)
-    size = 0.0
-    for i in range(rows):
-        value = largest(block, i, prices[:cols])[1]
-        matched = np.float64(block[i, work.column_of[i]]) - prices[work.column_of[i]]
-        lost += value - matched
-        size += abs(value) + abs(matched)
-    return lost + EPSILON * ((rows + cols) * lost + size)
-
-
-@compiled_inner
 def _free_prices(rows, cols, work, prices):  # type: ignore[no-untyped-def]
     """Return the sum of the prices of columns that remain free. Fills `row_of`."""
     for j in range(cols):
@@ -174,13 +160,13 @@ def _free_prices(rows, cols, work, prices):  # type: ignore[no-untyped-def]
 @compiled_inner
 def _narrow_down(block, tolerance, exact, work, levels, prices):  # type: ignore[no-untyped-def]
     """Solve a problem anew until its shortfall is acceptable, or ceases to decrease; return a bound on it."""
-    shortfall = _measure(block, work, levels, prices)
+    rows, cols = block.shape
+    padded = (cols + LANES - 1) // LANES * LANES
+    costs = work.costs[: rows * padded].reshape(rows, padded)
+    shortfall = _measure(block, exact, costs, work, levels, prices)
     for _ in range(MAX_NARROWINGS):
         if _is_acceptable(block, shortfall, tolerance, exact, work):
             break
-        rows, cols = block.shape
-        padded = (cols + LANES - 1) // LANES * LANES
-        costs = work.costs[: rows * padded].reshape(rows, padded)
         limit = 2 * shortfall
         scale = _scale(costs, limit if rows == cols else 2 * limit)
         if not 0 < scale < np.inf:
@@ -188,7 +174,7 @@ def _narrow_down(block, tolerance, exact, work, levels, prices):  # type: ignore
         _narrow(block, limit, scale, costs, work, levels, prices)
         assign_costs(costs, cols, 0.0, 0.0, work)
         _change_prices(rows, cols, limit, 0.5 / scale, work, levels[3], prices)
-        before, shortfall = shortfall, _measure(block, work, levels, prices)
+        before, shortfall = shortfall, _measure(block, exact, costs, work, levels, prices)
         if not shortfall < before / 2:
             break
     return shortfall
@@ -209,21 +195,42 @@ def _net(affinity, price, low, level):  # type: ignore[no-untyped-def]
 
 
 @compiled_inner
-def _measure(block, work, levels, prices):  # type: ignore[no-untyped-def]
+def _excess(block, i, value, prices, lows):  # type: ignore[no-untyped-def]
+    """Return by what the largest net value of a row exceeds its rounded value."""
+    excess = -np.inf
+    for j in range(block.shape[1]):
+        net = _net(np.float64(block[i, j]), prices[j], lows[j], value)
+        excess = net if net > excess else excess
+    return excess
+
+
+@compiled_inner
+def _magnitude(block, work):  # type: ignore[no-untyped-def]
+    magnitude = 0.0
+    for i in range(block.shape[0]):
+        magnitude += abs(np.float64(block[i, work.column_of[i]]))
+    return magnitude
+
+
+@compiled_inner
+def _measure(block, exact, costs, work, levels, prices):  # type: ignore[no-untyped-def]
     """Bound the shortfall of an assignment by prices in two parts.
 
-    Fills the first two rows of `levels`: about the largest net value of each row, and what it is in excess of that.
+    Fills the first two rows of `levels`: about the largest net value of each row, and at least what exceeds it.
     """
     rows, cols = block.shape
     values, excesses, lows = levels[0], levels[1], levels[3]
     lost = _free_prices(rows, cols, work, prices)
+    least = exact * _magnitude(block, work) * 2.0 ** (HEADROOM_BITS - 8 * costs.itemsize)
+    rounding = 0.0
+    for j in range(cols):
+        rounding = max(rounding, abs(lows[j]))
     errors = 0.0
     for i in range(rows):
         value = largest(block, i, prices[:cols])[1]
-        excess = -np.inf
-        for j in range(cols):
-            net = _net(np.float64(block[i, j]), prices[j], lows[j], value)
-            excess = net if net > excess else excess
+        excess = EPSILON * abs(value) + rounding
+        if not excess < least:
+            excess = _excess(block, i, value, prices, lows)
         j = work.column_of[i]
         matched = _net(np.float64(block[i, j]), prices[j], lows[j], value)
         values[i], excesses[i] = value, excess
