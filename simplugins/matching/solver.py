@@ -9,21 +9,24 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.matching import integer_costs, linear_assignment, objective, refinement
+from simplugins.matching import integer_costs, linear_assignment, objective
 from simplugins.matching.assignment_problems import whole_problems
+from simplugins.matching.assignment_refinement import refine_batch
 from simplugins.matching.matcher import Assignments
 
 EXACT = {np.dtype(np.float32): 2.0**-20, np.dtype(np.float64): 2.0**-44}
 """Shortfall up to which a value counts as exact, relative to the magnitude of the matched affinities. Problems with a
-larger bound, by quantisation and by the dual prices, are solved again on a finer scale."""
+larger bound, by quantisation and by the dual prices, are refined (see `assignment_refinement`)."""
 
-MAX_NARROWINGS, MAX_REFINEMENTS = 3, 8
-"""Maximum number of rounds in which dual prices narrow the range of a problem, and in which row maxima do so."""
+MAX_REFINEMENTS = 8
+"""Maximum number of rounds in which row maxima narrow the range of a partial problem."""
 
 KEPT_ENTRIES = 2**14
 """Largest number of affinities of a problem whose workspace a thread keeps."""
 
 _NONE = np.empty(0, np.int64)
+
+_HIGHEST = float(np.finfo(np.float64).max)
 
 
 def solve(affinities: NDArray[np.floating], problems: NDArray[np.int64], *, tolerance: float = 0.0) -> Assignments:
@@ -67,7 +70,9 @@ def _solve_scaled(affinity: NDArray[np.floating], found: Assignments, tolerance:
 
     if value(found.columns) > value(columns):
         return found
-    return Assignments(columns, np.ldexp(prices[0], exponent))
+    with np.errstate(over="ignore"):
+        prices = np.ldexp(prices[0], exponent)
+    return Assignments(columns, np.clip(prices, -_HIGHEST, _HIGHEST))
 
 
 def _solve(
@@ -84,7 +89,7 @@ def _solve(
     copied = rows > cols or sizes[:, 1].min() < affinities.shape[1]
     spare = np.empty(rows * cols if copied else 0, affinities.dtype)
     levels = np.empty((5, max(rows, cols)))
-    refinement.refine_batch(affinities, problems, unproven, tolerance, exact, work, spare, levels, columns, prices)
+    refine_batch(affinities, problems, unproven, tolerance, exact, work, spare, levels, columns, prices)
     return columns, prices, np.flatnonzero(unproven)
 
 

@@ -26,9 +26,6 @@ from simplugins.matching.vector_scans import LANES, largest
 MAX_NARROWINGS = 16
 """Maximum number of times that a problem is solved anew, from its prices and from prices of zero."""
 
-ROUNDING = 2.0**-98
-"""Bound on the rounding errors of a reduced cost, relative to the prices and net values in it."""
-
 
 @compiled_in_place
 def refine_batch(  # type: ignore[no-untyped-def]
@@ -115,32 +112,51 @@ def _refine(block, tolerance, exact, work, levels, prices):  # type: ignore[no-u
     best, lows, best_prices = levels[2], levels[3], levels[4]
     for j in range(cols):
         lows[j] = 0.0
-    shortfall = _narrow_down(block, tolerance, exact, work, levels, prices)
-    if _is_acceptable(block, shortfall, tolerance, exact, work):
+    grain = _grain(block) if _magnitude(block, work) == 0 else 0.0
+    shortfall = _narrow_down(block, tolerance, exact, grain, work, levels, prices)
+    if _is_acceptable(block, shortfall, tolerance, exact, grain, work):
         return True
     for i in range(rows):
         best[i] = work.column_of[i]
     for j in range(cols):
         best_prices[j] = prices[j]
         prices[j] = lows[j] = 0.0
-    other = _narrow_down(block, tolerance, exact, work, levels, prices)
+    other = _narrow_down(block, tolerance, exact, grain, work, levels, prices)
     if not other < shortfall:
         for i in range(rows):
             work.column_of[i] = np.int64(best[i])
         for j in range(cols):
             prices[j] = best_prices[j]
         other = shortfall
-    return _is_acceptable(block, other, tolerance, exact, work)
+    return _is_acceptable(block, other, tolerance, exact, grain, work)
 
 
 @compiled_inner
-def _is_acceptable(block, shortfall, tolerance, exact, work):  # type: ignore[no-untyped-def]
-    total, magnitude = 0.0, 0.0
+def _grain(block):  # type: ignore[no-untyped-def]
+    """Return a number below any difference between two values: all affinities are multiples of some larger number."""
+    least = np.inf
     for i in range(block.shape[0]):
-        value = np.float64(block[i, work.column_of[i]])
-        total += value
-        magnitude += abs(value)
-    return shortfall <= (tolerance * abs(total + shortfall) if tolerance > 0 else exact * magnitude) < np.inf
+        for j in range(block.shape[1]):
+            size = abs(np.float64(block[i, j]))
+            least = size if 0 < size < least else least
+    return least * (2.0**-24 if block.itemsize == 4 else 2.0**-53)
+
+
+@compiled_inner
+def _magnitude(block, work):  # type: ignore[no-untyped-def]
+    magnitude = 0.0
+    for i in range(block.shape[0]):
+        magnitude += abs(np.float64(block[i, work.column_of[i]]))
+    return magnitude
+
+
+@compiled_inner
+def _is_acceptable(block, shortfall, tolerance, exact, grain, work):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for i in range(block.shape[0]):
+        total += np.float64(block[i, work.column_of[i]])
+    allowed = tolerance * abs(total + shortfall) if tolerance > 0 else exact * _magnitude(block, work)
+    return shortfall <= max(allowed, grain) < np.inf
 
 
 @compiled_inner
@@ -158,14 +174,14 @@ def _free_prices(rows, cols, work, prices):  # type: ignore[no-untyped-def]
 
 
 @compiled_inner
-def _narrow_down(block, tolerance, exact, work, levels, prices):  # type: ignore[no-untyped-def]
+def _narrow_down(block, tolerance, exact, grain, work, levels, prices):  # type: ignore[no-untyped-def]
     """Solve a problem anew until its shortfall is acceptable, or ceases to decrease; return a bound on it."""
     rows, cols = block.shape
     padded = (cols + LANES - 1) // LANES * LANES
     costs = work.costs[: rows * padded].reshape(rows, padded)
     shortfall = _measure(block, exact, costs, work, levels, prices)
     for _ in range(MAX_NARROWINGS):
-        if _is_acceptable(block, shortfall, tolerance, exact, work):
+        if _is_acceptable(block, shortfall, tolerance, exact, grain, work):
             break
         limit = 2 * shortfall
         scale = _scale(costs, limit if rows == cols else 2 * limit)
@@ -187,29 +203,23 @@ def _scale(costs, span):  # type: ignore[no-untyped-def]
 
 @compiled_inner
 def _net(affinity, price, low, level):  # type: ignore[no-untyped-def]
-    """Return ``affinity - price - low - level``, without errors of rounding if that is small (Knuth's two-sum)."""
+    """Return ``affinity - price - low - level``, and a bound on its rounding error (of Knuth's two-sum)."""
     value = affinity - price
     subtracted = affinity - value
     rest = (affinity - (value + subtracted)) + (subtracted - price)
-    return (value - level) + (rest - low)
+    high, remainder = value - level, rest - low
+    is_exact = high == 0 and (rest == 0 or low == 0)
+    return high + remainder, 0.0 if is_exact else 2 * EPSILON * (abs(high) + abs(remainder))
 
 
 @compiled_inner
 def _excess(block, i, value, prices, lows):  # type: ignore[no-untyped-def]
-    """Return by what the largest net value of a row exceeds its rounded value."""
+    """Return at most by what the largest net value of a row exceeds its rounded value."""
     excess = -np.inf
     for j in range(block.shape[1]):
-        net = _net(np.float64(block[i, j]), prices[j], lows[j], value)
-        excess = net if net > excess else excess
+        net, error = _net(np.float64(block[i, j]), prices[j], lows[j], value)
+        excess = net + error if net + error > excess else excess
     return excess
-
-
-@compiled_inner
-def _magnitude(block, work):  # type: ignore[no-untyped-def]
-    magnitude = 0.0
-    for i in range(block.shape[0]):
-        magnitude += abs(np.float64(block[i, work.column_of[i]]))
-    return magnitude
 
 
 @compiled_inner
@@ -225,19 +235,16 @@ def _measure(block, exact, costs, work, levels, prices):  # type: ignore[no-unty
     rounding = 0.0
     for j in range(cols):
         rounding = max(rounding, abs(lows[j]))
-    errors = 0.0
     for i in range(rows):
         value = largest(block, i, prices[:cols])[1]
         excess = EPSILON * abs(value) + rounding
         if not excess < least:
             excess = _excess(block, i, value, prices, lows)
         j = work.column_of[i]
-        matched = _net(np.float64(block[i, j]), prices[j], lows[j], value)
+        matched, error = _net(np.float64(block[i, j]), prices[j], lows[j], value)
         values[i], excesses[i] = value, excess
-        lost += excess - matched
-        if matched != 0 or excess != 0:
-            errors += abs(value) + abs(matched) + abs(prices[j])
-    return lost + EPSILON * (rows + cols) * lost + ROUNDING * errors
+        lost += excess - matched + error
+    return lost + EPSILON * (rows + cols) * lost
 
 
 @compiled_inner
@@ -255,7 +262,7 @@ def _narrow(block, limit, scale, costs, work, levels, prices):  # type: ignore[n
     for i in range(rows):
         value, excess = values[i], excesses[i]
         for j in range(cols):
-            reduced = excess - _net(np.float64(block[i, j]), prices[j], lows[j], value)
+            reduced = excess - _net(np.float64(block[i, j]), prices[j], lows[j], value)[0]
             reduced = reduced if reduced < limit else limit
             costs[i, j] = number(reduced * scale) * 2 + (paid - work.prices[j])
         for j in range(cols, costs.shape[1]):
