@@ -4,10 +4,10 @@
 At some prices, let the *net value* of a pair be its affinity less the price of its column, and its *reduced cost* what
 its row could gain by the column of the largest net value. By duality, the reduced costs of the matched pairs, and the
 prices of columns that remain free, add up to a bound on the shortfall of an assignment. No pair of a better assignment
-has a reduced cost above that bound, nor does it leave a column free whose price is. Larger ones can be replaced by twice
-the bound without changing the optimum. On costs of this range, the problem is solved again, from the pairs that have no
-reduced cost, until the bound is small enough: each time it shrinks by a factor of about 2**24 divided by the number of
-rows (2**50 in float64).
+has a reduced cost above that bound, nor does it leave a column free whose price is. What exceeds twice the bound can be
+replaced by it without changing the optimum. On costs of this range, the problem is solved again, from the pairs that
+have no reduced cost, until the bound is small enough: each time it shrinks by a factor of about 2**24 divided by the
+number of rows (2**50 in float64). In all, that is at most `2 * MAX_NARROWINGS` times the scans of one solution.
 
 A price has two parts, a number and what its rounding leaves, and the differences between net values are computed
 without rounding errors. So prices may be much larger than the affinities that are matched.

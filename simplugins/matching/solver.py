@@ -62,7 +62,9 @@ def _solve_scaled(affinity: NDArray[np.floating], found: Assignments, tolerance:
     """Solve one problem in float64, on a scale on which no sum overflows, unless what was found is better."""
     exponent = int(np.frexp(np.abs(affinity).max())[1])
     scaled = np.ldexp(affinity.astype(np.float64), -exponent)
-    columns, prices, _ = _solve(scaled, whole_problems(np.array([0, len(affinity)]), affinity.shape[1]), tolerance, exact)
+    columns, prices, _ = _solve(
+        scaled, whole_problems(np.array([0, len(affinity)]), affinity.shape[1]), tolerance, exact
+    )
 
     def value(columns: NDArray[np.int64]) -> float:
         rows = np.flatnonzero(columns >= 0)
@@ -78,7 +80,7 @@ def _solve_scaled(affinity: NDArray[np.floating], found: Assignments, tolerance:
 def _solve(
     affinities: NDArray[np.floating], problems: NDArray[np.int64], tolerance: float, exact: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
-    """Return columns, prices, and the problems whose values may fall short of the optimum by more than is acceptable."""
+    """Return columns, prices, and the problems whose values are not proven to be acceptable."""
     columns, prices, shortfall = _assign(affinities, problems, tolerance)
     unproven = np.empty(len(problems), np.bool_)
     if not objective.find_unproven(affinities, problems, columns, shortfall, tolerance, exact, unproven):

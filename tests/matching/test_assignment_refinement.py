@@ -64,9 +64,7 @@ def refine(affinity):
     objective.find_unproven(affinity, problems, columns, shortfall, 0.0, exact, unproven)
     found = bool(unproven[0])
     spare, levels = np.empty(rows * cols, affinity.dtype), np.empty((5, max(rows, cols)))
-    assignment_refinement.refine_batch(
-        affinity, problems, unproven, 0.0, exact, work, spare, levels, columns, prices
-    )
+    assignment_refinement.refine_batch(affinity, problems, unproven, 0.0, exact, work, spare, levels, columns, prices)
     return columns, prices, found, not unproven[0]
 
 
@@ -94,7 +92,9 @@ def test_problems_of_wide_ranges_are_refined_until_their_values_are_proven(kind,
     exponent=st.integers(-60, 60),
 )
 def test_values_equal_scipys_on_any_scale_and_either_way_round(dtype, seed, kind, rows, cols, exponent):
-    affinity = np.ldexp(kind(np.random.default_rng(seed), rows, cols), exponent if dtype == np.float32 else 10 * exponent)
+    affinity = np.ldexp(
+        kind(np.random.default_rng(seed), rows, cols), exponent if dtype == np.float32 else 10 * exponent
+    )
     affinity = np.ascontiguousarray(np.clip(affinity, -1e37, 1e37) if dtype == np.float32 else affinity, dtype)
     for way in (affinity, np.ascontiguousarray(affinity.T)):
         assert_exact(way, Optimal().match(way), EXACT[np.dtype(dtype)])
