@@ -6,7 +6,7 @@ float64), measured downwards from the largest affinity of the problem. On intege
 without rounding, regardless of the order of operations. The value of its assignment is therefore within
 ``rows * range / 2**25`` of the optimum for the original affinities (``2**51`` for float64, where the rounding of the
 affinities themselves dominates). That is comparable to float32 rounding, unless a few affinities dwarf the matched
-ones; `simplugins.matching.solver` detects such problems and solves them again on a finer scale.
+ones; `simplugins.matching.assignment_refinement` solves such problems again on a finer scale.
 
 Costs, prices and all sums of them are even, which leaves the lowest bit of a price to mark its column as *taken*. If
 columns are otherwise equally good, scans therefore find one that is free.

@@ -113,7 +113,7 @@ def assign_batch(affinities, problems, work, tolerance, columns, prices, shortfa
                 reset_prices(costs, cols, work)
                 set_starting_prices(costs, cols, work)
                 start_auction(costs, cols, work)
-            shortfall[problem] = unit * _assign(costs, cols, tolerance, rows * (top / unit), work)
+            shortfall[problem] = unit * assign_costs(costs, cols, tolerance, rows * (top / unit), work)
         else:  # all affinities are equal, or costs cannot be computed
             for i in range(rows):
                 work.column_of[i] = i
@@ -131,7 +131,7 @@ def _is_contested(costs, cols, work):  # type: ignore[no-untyped-def]
 
 
 @compiled_inner
-def _assign(costs, cols, tolerance, highest, work):  # type: ignore[no-untyped-def]
+def assign_costs(costs, cols, tolerance, highest, work):  # type: ignore[no-untyped-def]
     """Assign every row to a different column at minimum total cost, or at a cost proven to be within the tolerance.
 
     The value of an assignment is `highest` minus its cost. Fills `column_of` and `prices`, and returns a bound on the

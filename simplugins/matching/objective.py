@@ -81,8 +81,8 @@ def find_unproven(affinities, problems, columns, shortfall, tolerance, exact, ou
     return found
 
 
-@compiled
-def prove(affinity, columns, prices, tolerance, exact):  # type: ignore[no-untyped-def]
+@compiled_inner
+def prove(affinity, columns, prices, tolerance, exact, best):  # type: ignore[no-untyped-def]
     """Bound how much a problem's value falls short of the optimum, by its dual prices; see `dual_bounds`.
 
     The bound includes a margin for its own rounding.
@@ -94,6 +94,8 @@ def prove(affinity, columns, prices, tolerance, exact):  # type: ignore[no-untyp
     prices : (max(R, K) or more,) float64 array
     tolerance, exact : float
         As for `find_unproven`.
+    best : (min(R, K) or more,) float64 array
+        Scratch.
 
     Returns
     -------
@@ -101,7 +103,6 @@ def prove(affinity, columns, prices, tolerance, exact):  # type: ignore[no-untyp
     allowed : float
         The acceptable shortfall.
     """
-    best = np.empty(affinity.shape[1])
     count = net_values(affinity, prices, best)
     total, lost, size, magnitude = 0.0, 0.0, 0.0, 0.0
     for k in range(max(affinity.shape)):
@@ -127,31 +128,6 @@ def _add(total, lost, term):  # type: ignore[no-untyped-def]
     if abs(total) >= abs(term):
         return following, lost + ((total - following) + term)
     return following, lost + ((term - following) + total)
-
-
-@compiled
-def narrow(affinity, prices, limit, out):  # type: ignore[no-untyped-def]
-    """Write affinities less what dual prices say about them, on a scale on which `limit` is 1.
-
-    The reduced cost of a pair is what its row could gain elsewhere at these prices. No pair of a better assignment has
-    a reduced cost above the shortfall of the current one, nor does it leave a column free whose price is above it. With
-    `limit` at least the shortfall, larger reduced costs and prices can be replaced by it without changing the optimum.
-
-    Parameters
-    ----------
-    affinity : (R, K) array, C-contiguous, with R <= K
-    prices : (K,) float64 array
-    limit : float
-    out : (R, K) array, written
-    """
-    rows, cols = affinity.shape
-    best = np.empty(cols)
-    net_values(affinity, prices, best)
-    for i in range(rows):
-        for j in range(cols):
-            reduced = best[i] + prices[j] - np.float64(affinity[i, j])
-            kept = min(prices[j], limit) if rows < cols else 0.0
-            out[i, j] = (kept - min(reduced, limit)) / limit
 
 
 @compiled

@@ -119,3 +119,28 @@ def test_the_fuzz_finds_wrong_values_and_wrong_bounds(load, monkeypatch):
     assert with_prices(exact) == [True, True]
     assert with_prices([[3.0, 0.0], [0.0, 0.0]]) == [False, True]  # a loose bound
     assert with_prices(exact, (0, 1, 1, 0)) == [True, False]
+
+
+LINEAGES = (
+    *("5:62:1", "5:126:4", "5:225:2", "5:270:0", "5:372:7", "5:478:9", "5:494:5", "5:633:6", "7:1260:2"),
+    *("24:764:38", "24:1562:40", "24:140:2", "24:83:34/681441165"),
+)
+"""Problems that needed many rounds of refinement at one time, or that had the longest paths."""
+
+
+@pytest.mark.parametrize("lineage", LINEAGES)
+def test_problems_that_were_hard_once_have_right_values_and_bounds(load, lineage):
+    hostile, fuzz = load("hostile"), load("fuzz")
+    problem = hostile.remake(lineage)
+    for way in (problem, np.ascontiguousarray(problem.T)):
+        right, _ = fuzz.check(way[None], fuzz._best(way[None]))
+        assert right[0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_two_costs_on_scales_over_many_magnitudes_have_right_values_and_bounds(load, dtype):
+    hostile, fuzz = load("hostile"), load("fuzz")
+    batch = hostile.Batch(64, 64, dtype, "two-cost", ("quantise", "scale both"))
+    problems = np.stack([hostile._make(batch, np.random.default_rng([77, k])) for k in range(60)])
+    right, _ = fuzz.check(problems, fuzz._best(problems))
+    assert right.all()
