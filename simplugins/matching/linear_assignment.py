@@ -39,7 +39,7 @@ from simplugins.matching.forward_auction import (
     start_auction,
     typical_lead,
 )
-from simplugins.matching.integer_costs import EVEN, cost_error, make_costs, reset_prices, settle_prices
+from simplugins.matching.integer_costs import EVEN, make_costs, reset_prices, rounding_of_matched, settle_prices
 from simplugins.matching.starting_prices import set_starting_prices
 from simplugins.matching.vector_scans import LANES
 
@@ -113,7 +113,10 @@ def assign_batch(affinities, problems, work, tolerance, columns, prices, shortfa
                 reset_prices(costs, cols, work)
                 set_starting_prices(costs, cols, work)
                 start_auction(costs, cols, work)
-            shortfall[problem] = unit * _assign(costs, cols, tolerance, rows * (top / unit), work)
+            exact, bound = _assign(costs, cols, tolerance, rows * (top / unit), work)
+            if exact:
+                bound = rounding_of_matched(block, first, transposed, top, unit, costs, work)
+            shortfall[problem] = unit * bound
         else:  # all affinities are equal, or costs cannot be computed
             for i in range(rows):
                 work.column_of[i] = i
@@ -134,8 +137,8 @@ def _is_contested(costs, cols, work):  # type: ignore[no-untyped-def]
 def _assign(costs, cols, tolerance, highest, work):  # type: ignore[no-untyped-def]
     """Assign every row to a different column at minimum total cost, or at a cost proven to be within the tolerance.
 
-    The value of an assignment is `highest` minus its cost. Fills `column_of` and `prices`, and returns a bound on the
-    value's shortfall, in units.
+    The value of an assignment is `highest` minus its cost. Fills `column_of` and `prices`. Returns whether the total
+    cost is minimal, and otherwise a bound on the value's shortfall, in units.
     """
     rows = costs.shape[0]
     rounds = 2 if rows < SMALL_ROWS or rows < cols else 1
@@ -150,7 +153,7 @@ def _assign(costs, cols, tolerance, highest, work):  # type: ignore[no-untyped-d
             start_auction(costs, cols, work)
         proven, shortfall = _decrease_increments(costs, cols, contested, tolerance, highest, work)
         if proven:
-            return shortfall
+            return False, shortfall
         if rows < cols:
             reset_prices(costs, cols, work)
         start_auction(costs, cols, work)
@@ -158,7 +161,7 @@ def _assign(costs, cols, tolerance, highest, work):  # type: ignore[no-untyped-d
     augment_free_rows(costs, work)
     if rows < cols:
         give_up_priced_columns(costs, cols, work)
-    return cost_error(costs)
+    return True, 0.0
 
 
 @compiled_inner
