@@ -76,7 +76,7 @@ EXACT_BUDGET = 2
 """Maximum number of bids per row at increment zero after stage 2."""
 
 MOST_BIDS = 29
-"""Bound on the scans per row in stages 1 and 2 without a tolerance: at most 3.5 bids in stage 1, 1.6 scans for the
+"""Bound on the scans per row in stages 1 and 2 without a tolerance: at most 3.5 bids in stage 1, 2.3 scans for the
 columns' least costs and 2 bids from these, one scan for the lead, `HARD_HUGE`, and `EXACT_BUDGET`."""
 
 

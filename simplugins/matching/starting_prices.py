@@ -29,7 +29,7 @@ affinities within a row as they leave unexplained: each column that has a price,
 column of the most unusual mean does not count, since one that is far worse than all others says nothing about these."""
 
 SAMPLED_ROWS = 64
-"""Number of rows that tell the dual bound of prices."""
+"""Number of rows that tell whether prices suit rows, if there are that many."""
 
 MUCH_BETTER, SUITABLE = 1.15, 0.1
 """Prices start again from the columns' least costs if the sum of these exceeds this multiple of the present dual bound,
@@ -127,8 +127,8 @@ def _integrate_prices(costs, cols, slope_at_zero, growth, work):  # type: ignore
 def prefer_minima(costs, cols, work):  # type: ignore[no-untyped-def]
     """Set the prices at which all columns have the same least cost, if they nearly suit all rows, and much better.
 
-    A sample of rows tells the dual bounds of these prices and of the present ones. Returns whether prices changed. The
-    sides must be equal.
+    A sample of rows tells the former, and the dual bound of the present prices the latter. Returns whether prices
+    changed. The sides must be equal.
     """
     rows, padded, prices = costs.shape[0], costs.shape[1], work.keys
     for j in range(padded):
@@ -153,9 +153,9 @@ def prefer_minima(costs, cols, work):  # type: ignore[no-untyped-def]
     work.counts[2] += rows + sampled
     if bound == 0 or bound_of_rows > SUITABLE * bound:
         return False
-    for i in range(0, rows, step):
-        present += (two_smallest(costs, i, work.prices)[1] & EVEN) * (rows / sampled)
-    work.counts[2] += sampled
+    for i in range(rows):
+        present += two_smallest(costs, i, work.prices)[1] & EVEN
+    work.counts[2] += rows
     if bound < MUCH_BETTER * present:
         return False
     for j in range(cols):
