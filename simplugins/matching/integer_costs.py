@@ -40,6 +40,9 @@ UNREACHED_BITS = 3
 TAKEN, EVEN = 1, -2
 """The bit of a price that says that its column is taken, and the mask of all others."""
 
+_RELATIVE = 2.0**-48
+"""Bound on the relative error of a few operations in float64."""
+
 COUNTS = ("bids", "paths", "scans")
 """What the solver counts in `Workspace.counts`: bids, augmenting paths, and scans of rows (bids included)."""
 
@@ -196,6 +199,23 @@ def cost_error(costs):  # type: ignore[no-untyped-def]
     """Return a bound on the quantisation and rounding error of an assignment's cost, in units."""
     units = 2.02 if costs.itemsize == 4 else 2.0**7  # float64 is coarser than 64-bit costs
     return units * len(costs)
+
+
+@compiled_in_place
+def rounding_of_matched(affinities, first, transposed, top, unit, costs, work):  # type: ignore[no-untyped-def]
+    """Return a bound on how much dearer the matched pairs are than their costs, in units.
+
+    Costs are rounded towards zero, so no other assignment is cheaper than its costs, but for a relative error of
+    `_RELATIVE`. If the costs of the matched pairs are minimal, their rounding bounds their shortfall.
+    """
+    scale, lost, total = 0.5 / unit, 0.0, 0.0
+    for i in range(len(costs)):
+        j = work.column_of[i]
+        affinity = affinities[j, first + i] if transposed else affinities[i, first + j]
+        cost = np.float64(costs[i, j])
+        lost += 2 * (top - np.float64(affinity)) * scale - cost
+        total += cost
+    return lost + _RELATIVE * total
 
 
 @compiled_in_place

@@ -17,14 +17,23 @@ from simplugins._common.compiled import compiled_in_place, compiled_inner
 from simplugins.matching.cost_scans import moments
 from simplugins.matching.integer_costs import EVEN, HEADROOM_BITS
 from simplugins.matching.sorting import sort_padded
+from simplugins.matching.vector_scans import two_smallest
 
 NOISE = 2.0
 """Prices start from zero unless the means of columns vary by more than this multiple of what chance would explain: the
 variance of affinities within a row, divided by the number of rows. Chance differences would only hide ties."""
 
-EXPLAINED = 1.0
-"""If columns outnumber rows, prices start from zero unless means of columns explain at least as much of the affinities
-within a row as they leave unexplained: each column that has a price, but remains free, costs a search."""
+EXPLAINED = 100.0
+"""If columns outnumber rows, prices start from zero unless means of columns explain this many times as much of the
+affinities within a row as they leave unexplained: each column that has a price, but remains free, costs a search. The
+column of the most unusual mean does not count, since one that is far worse than all others says nothing about these."""
+
+SAMPLED_ROWS = 64
+"""Number of rows that tell whether prices suit rows, if there are that many."""
+
+MUCH_BETTER, SUITABLE = 1.15, 0.1
+"""Prices start again from the columns' least costs if the sum of these exceeds this multiple of the present dual bound,
+and rows cannot add more than this share to it: their least reduced costs are nearly zero."""
 
 SPAN_OF_TYPICAL = 4
 """See `span_of_costs`."""
@@ -32,41 +41,43 @@ SPAN_OF_TYPICAL = 4
 
 @compiled_in_place
 def set_starting_prices(costs, cols, work):  # type: ignore[no-untyped-def]
-    """Set the starting prices of a problem; they stay zero if means of columns hardly differ.
+    """Set the starting prices of a problem; they stay zero if means of columns hardly differ. Returns whether they do.
 
     Reads `row_sums` and `column_sums` as left by `integer_costs.make_costs`. Slopes are taken to be linear in r[i]; two
     rows determine them, those of the smallest and the largest mean.
     """
     rows = costs.shape[0]
     row_means, deviations = work.means[0], work.means[1]
-    lowest, highest, variance = _fill_means(costs, cols, work)
+    lowest, highest, variance, most = _fill_means(costs, cols, work)
     least = row_means[lowest]
     range_of_rows = row_means[highest] - least
     if variance == 0:
-        return
+        return True
     product, squares_of_lowest = moments(costs, lowest, cols, -least, deviations)
     product_of_highest, squares_of_highest = moments(costs, highest, cols, -row_means[highest], deviations)
     low, high = -product / variance, -product_of_highest / variance
     residual = (squares_of_lowest + squares_of_highest - (low * low + high * high) * variance) / 2
     if variance < NOISE * residual / rows:
-        return
-    if rows < cols and (low < 0 or high < 0 or variance < EXPLAINED * residual):
-        return
+        return True
+    if rows < cols and (low < 0 or high < 0 or variance - most * cols / (cols - 1) < EXPLAINED * residual):
+        return True
     growth = (high - low) / range_of_rows if range_of_rows > 0 else 0.0
     sort_padded(work.row_sums, work.queue, work.closed, rows)
     sort_padded(work.column_sums, work.order, work.closed, cols)
     _integrate_prices(costs, cols, low - growth * least, growth, work)
+    return False
 
 
 @compiled_inner
 def _fill_means(costs, cols, work):  # type: ignore[no-untyped-def]
     """Write the rows' mean affinities, and the deviations of the columns' from their mean, up to a constant.
 
-    Returns the rows of the smallest and of the largest mean, and the sum of the squares of the deviations.
+    Returns the rows of the smallest and of the largest mean, and the sum of the squares of the deviations and the
+    largest one.
     """
     rows = costs.shape[0]
     row_means, deviations = work.means[0], work.means[1]
-    mean, lowest, highest, variance = 0.0, 0, 0, 0.0
+    mean, lowest, highest, variance, most = 0.0, 0, 0, 0.0, 0.0
     for i in range(rows):
         row_mean = work.row_sums[i] / -cols
         row_means[i] = row_mean
@@ -79,8 +90,10 @@ def _fill_means(costs, cols, work):  # type: ignore[no-untyped-def]
     for j in range(cols, costs.shape[1]):
         deviations[j] = 0.0
     for j in range(cols):
-        variance += deviations[j] ** 2
-    return lowest, highest, variance
+        square = deviations[j] ** 2
+        variance += square
+        most = square if square > most else most
+    return lowest, highest, variance, most
 
 
 @compiled_inner
@@ -108,6 +121,46 @@ def _integrate_prices(costs, cols, slope_at_zero, growth, work):  # type: ignore
     for rank in range(cols):
         price = prices[rank] - lowest
         work.prices[work.order[rank]] = np.int64(price if price < most else most) & EVEN
+
+
+@compiled_inner
+def prefer_minima(costs, cols, work):  # type: ignore[no-untyped-def]
+    """Set the prices at which all columns have the same least cost, if they nearly suit all rows, and much better.
+
+    A sample of rows tells the former, and the dual bound of the present prices the latter. Returns whether prices
+    changed. The sides must be equal.
+    """
+    rows, padded, prices = costs.shape[0], costs.shape[1], work.keys
+    for j in range(padded):
+        prices[j] = costs[0, j]
+    for i in range(1, rows, 3):
+        k, m = min(i + 1, rows - 1), min(i + 2, rows - 1)
+        for j in range(padded):
+            prices[j] = min(prices[j], costs[i, j], costs[k, j], costs[m, j])
+    bound, bound_of_rows, present, highest = 0.0, 0.0, 0.0, prices[0]
+    for j in range(cols):
+        highest = prices[j] if prices[j] > highest else highest
+        bound += prices[j]
+        present -= work.prices[j] & EVEN
+    for j in range(cols):
+        prices[j] = highest - prices[j]
+    for j in range(cols, padded):
+        prices[j] = work.prices[j]
+    step = max(4, rows // SAMPLED_ROWS)
+    sampled = (rows + step - 1) // step
+    for i in range(0, rows, step):
+        bound_of_rows += (two_smallest(costs, i, prices)[1] - highest) * (rows / sampled)
+    work.counts[2] += rows + sampled
+    if bound == 0 or bound_of_rows > SUITABLE * bound:
+        return False
+    for i in range(rows):
+        present += two_smallest(costs, i, work.prices)[1] & EVEN
+    work.counts[2] += rows
+    if bound < MUCH_BETTER * present:
+        return False
+    for j in range(cols):
+        work.prices[j] = prices[j]
+    return True
 
 
 @compiled_inner

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, target
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.optimize import linear_sum_assignment
 
 from simplugins.matching import integer_costs, linear_assignment
 from simplugins.matching.assignment_problems import whole_problems
+from simplugins.matching.optimal import Optimal
 
 SCANS = integer_costs.COUNTS.index("scans")
 
@@ -60,3 +64,45 @@ def test_no_problem_needs_more_scans_than_the_solver_promises(dtype, matrix):
     scans = max(map(count_scans, ways))
     target(scans / min(matrix.shape), label=f"scans per row, {dtype}")
     assert scans <= most_scans(*matrix.shape)
+
+
+def columns_with_fixed_costs(rng, size):
+    """All edges of a column of a sparse graph cost the same."""
+    edges = rng.random((size, size)) < (np.log(size) + 1) / size
+    costs = np.where(edges, rng.permutation(np.arange(1.0, size + 1)), 10.0 * size)
+    return -costs
+
+
+def one_bad_column(rng, size):
+    affinities = 1e-4 * rng.random((size, 2 * size))
+    affinities[:, 3] -= 1
+    return affinities
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("make", "most"), [(columns_with_fixed_costs, 16), (one_bad_column, 3)])
+def test_columns_of_unusual_costs_need_few_scans(make, most, dtype):
+    rng = np.random.default_rng(7)
+    problems = [np.ascontiguousarray(make(rng, 196), dtype) for _ in range(5)]
+    assert np.mean([count_scans(affinity) for affinity in problems]) / 196 < most
+    for affinity in problems:
+        rows, columns = linear_sum_assignment(affinity, maximize=True)
+        best = affinity[rows, columns].sum(dtype=np.float64)
+        found = Optimal().match(affinity)
+        assert affinity[np.arange(196), found].sum(dtype=np.float64) == pytest.approx(best, rel=2.0**-19)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@settings(max_examples=200, deadline=None)
+@given(matrix=affinities())
+def test_no_value_falls_short_of_the_optimum_by_more_than_the_solver_says(dtype, matrix):
+    affinity = np.ascontiguousarray(matrix, dtype)
+    rows, cols = affinity.shape
+    work = integer_costs.make_workspace(rows, cols, affinity.dtype)
+    columns, shortfall = np.empty(rows, np.int64), np.empty(1)
+    problem = whole_problems(np.array([0, rows]), cols)
+    linear_assignment.assign_batch(affinity, problem, work, 0.0, columns, np.zeros((1, max(rows, cols))), shortfall)
+    best_rows, best = linear_sum_assignment(affinity.astype(np.float64), maximize=True)
+    matched = np.flatnonzero(columns >= 0)
+    terms = np.concatenate([affinity[best_rows, best], -affinity[matched, columns[matched]]]).astype(np.float64)
+    assert math.fsum(terms.tolist()) <= shortfall[0] + 2.0**-40 * np.abs(affinity).max()
