@@ -28,10 +28,14 @@ def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> 
         If it exists and `overwrite` is False.
     FileNotFoundError
         If its folder does not exist.
+    IsADirectoryError
+        If it is a folder, which nothing replaces.
     PermissionError
         If its folder is not writable.
     """
     path = Path(path)
+    if path.is_dir() and overwrite:
+        raise IsADirectoryError(f"{path} is a folder: choose another name")
     if path.exists() and not overwrite:
         raise FileExistsError(
             f"{path} exists: choose another name, or pass overwrite=True (--force on the command line)"
@@ -72,9 +76,15 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], None]
         raise
 
 
+_LONGEST_NAME = 255
+"""Bytes of a file name, on most file systems."""
+
+
 def unfinished_name(path: Path) -> Path:
     """Return a unique hidden name in the same folder, for a file or folder that is being written."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    ending = f".{secrets.token_hex(8)}.part"
+    start = os.fsencode(f".{path.name}")[: _LONGEST_NAME - len(ending)]
+    return path.with_name(start.decode("utf-8", "ignore") + ending)
 
 
 def json_text(values: Mapping[str, Any]) -> str:

@@ -33,6 +33,19 @@ def check_between(name: str, value: Any, low: float, high: float) -> None:
         raise ValueError(f"{name} must be a number above {low:g} and below {high:g}, got {value!r}")
 
 
+def check_seed(value: Any) -> None:
+    """Raise a ValueError unless `value` is a whole number that is not negative."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+        raise ValueError(f"seed must be a whole number that is not negative, got {value!r}")
+
+
+def check_megabytes(name: str, value: Any, *, least: float) -> None:
+    """Raise a ValueError unless `value` is a finite number of megabytes, at least `least`."""
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not is_number or not least <= value < np.inf:
+        raise ValueError(f"{name} must be a number of megabytes, at least {least:g}, got {value!r}")
+
+
 def check_names(parameter: str, names: Iterable[Any]) -> None:
     """Raise a ValueError if two names, which will be used as texts, are the same text, such as 1 and "1"."""
     texts: dict[str, Any] = {}

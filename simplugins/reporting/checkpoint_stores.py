@@ -85,7 +85,7 @@ class FolderStore:
     def __init__(self, path: Path, request: Mapping[str, str] | None = None) -> None:
         self.path = path
         if request is not None:
-            WorkFolder(path, request)
+            WorkFolder(path, request).release()
         elif not (path / REQUEST).is_file():
             raise FileNotFoundError(f"{path}: there is no folder of a trajectory")
 

@@ -200,21 +200,24 @@ def _decouplings(work: WorkFolder, networks: Sequence[Network], options: ReportO
     inference = {name: inference[name] for name in inference if name not in ("calibrate", "intervals")}
 
     def compute(a: str, b: str) -> dict[str, Any]:
-        result = decouple(
-            networks[0].layers[a],
-            networks[1].layers[b],
-            kernel=options.kernel,
-            method=options.resolved_method(),
-            center=options.center,
-            normalize=options.normalize,
-            engine=options.engine,
-            threads=options.threads,
-            **inference,
-        )
+        try:
+            result = decouple(
+                networks[0].layers[a],
+                networks[1].layers[b],
+                kernel=options.kernel,
+                method=options.resolved_method(),
+                center=options.center,
+                normalize=options.normalize,
+                engine=options.engine,
+                threads=options.threads,
+                **inference,
+            )
+        except ValueError as error:  # such as a normalisation that some of its measures do not have
+            return {"rows": [], "unavailable": {"decoupling": str(error)}}
         return {"rows": result.table(), "unavailable": dict(result.unavailable)}
 
     results = []
     for a, b in chosen_pairs(networks):
-        values = work.values(f"decoupling {a} x {b}", lambda a=a, b=b: compute(a, b))  # type: ignore[misc]
+        values = work.values(f"decoupling {[a, b]}", lambda a=a, b=b: compute(a, b))  # type: ignore[misc]
         results.append(Decoupled((a, b), values["rows"], values["unavailable"]))
     return tuple(results)

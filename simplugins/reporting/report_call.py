@@ -13,11 +13,12 @@ from simplugins import __version__
 from simplugins._common import filesystem
 from simplugins._common.formatting import counted
 from simplugins._common.progress import step_bar
+from simplugins._common.validation import check_megabytes
 from simplugins.comparisons.groups import check_exchangeable
 from simplugins.reporting.report_analysis import Analysis, analyse, count_steps
 from simplugins.reporting.report_explorer import read_explorer
 from simplugins.reporting.report_images import Thumbnails, read_thumbnails
-from simplugins.reporting.report_networks import Network, check_source, read_network
+from simplugins.reporting.report_networks import Network, check_sources, read_network, with_paths
 from simplugins.reporting.report_options import ReportOptions
 from simplugins.reporting.report_page import Parts, page
 from simplugins.reporting.request_digests import describe
@@ -99,14 +100,20 @@ class ReportCall:
                 analysis = analyse(networks, self.options, work)
                 explorer = read_explorer(analysis, self.options, work, self.images, self.explorer_megabytes)
                 bar.finish()
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(f"{folder} holds what was computed; the same call goes on with it") from None
-        result = Report(path, analysis, tuple(work.warnings))
-        parts = Parts(thumbnails, explorer, result.warnings)
-        text = page(analysis, self.options, parts, title=self.title)
-        filesystem.write_text(path, text, overwrite=self.overwrite)
+                result = Report(path, analysis, tuple(work.warnings))
+                text = page(analysis, self.options, Parts(thumbnails, explorer, result.warnings), title=self.title)
+                filesystem.write_text(path, text, overwrite=self.overwrite)
+            except BaseException as error:
+                work.abandon()
+                if isinstance(error, KeyboardInterrupt) and folder.exists():
+                    raise KeyboardInterrupt(
+                        f"{folder} holds what was computed; the same call goes on with it"
+                    ) from None
+                raise
         if self.work is None:
             work.remove()
+        else:
+            work.release()
         return result
 
     def _checked_path(self) -> Path:
@@ -114,10 +121,10 @@ class ReportCall:
         if path.suffix.lower() not in (".html", ".htm"):
             raise ValueError(f"out: expected a name that ends in .html, got {path.name!r}")
         filesystem.check_writable(path, overwrite=self.overwrite)
-        for parameter, source, _ in self._sources():
-            check_source(parameter, source, self.inputs)
-        if self.names is not None and len(self.names) != len(self._sources()):
-            raise ValueError(f"names: expected {len(self._sources())}, one per network, got {len(self.names)}")
+        check_sources({parameter: source for parameter, source, _ in self._sources()}, self.inputs)
+        if self.names is not None:
+            _check_names(self.names, len(self._sources()))
+        check_megabytes("explorer_megabytes", self.explorer_megabytes, least=0)
         return path
 
     def _sources(self) -> list[tuple[str, Any, Any]]:
@@ -146,7 +153,7 @@ class ReportCall:
         """Return what decides the numbers, as texts."""
         parts: dict[str, Any] = {"simplugins": __version__}
         for parameter, source, layers in self._sources():
-            source = Path(source) if isinstance(source, str) else source
+            source = with_paths(source)
             parts |= {parameter: source, f"layers of {parameter}": layers}
         parts |= {"inputs": self.inputs, **{name: getattr(self, name) for name in _READING}}
         parts |= {"input_key": self.input_key, **self.options.deciding()}
@@ -160,6 +167,8 @@ class ReportCall:
             raise ValueError(f"inputs: a report needs at least {least} inputs, got {min(counts)}")
         if len(set(counts)) > 1:
             raise ValueError(f"other: expected the same {counts[0]} inputs as of model, got {counts[1]}")
+        if len(networks) > 1:
+            _check_same_labels(*(network.labels for network in networks))
         if thumbnails is not None and len(thumbnails) != counts[0]:
             raise ValueError(f"images: expected {counts[0]} (one per input), got {len(thumbnails)}")
         if self.options.k >= counts[0]:
@@ -167,3 +176,22 @@ class ReportCall:
                 f"k: expected fewer than {counts[0]} neighbours, the number of inputs, got {self.options.k}"
             )
         check_exchangeable(self.options.groups, networks[0].labels, counts[0])
+
+
+def _check_names(names: Any, count: int) -> None:
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"names: expected a list of {count} texts, one per network, got {names!r}")
+    if len(names) != count:
+        raise ValueError(f"names: expected {count}, one per network, got {len(names)}")
+
+
+def _check_same_labels(a: Any, b: Any) -> None:
+    """Check that inputs of two networks have the same labels, if both have some."""
+    if a is None or b is None:
+        return
+    for number, (one, two) in enumerate(zip(a, b, strict=True)):
+        if str(one) != str(two):
+            raise ValueError(
+                f"other: expected the inputs of model in the same order, but input {number} is {str(two)!r} there and "
+                f"{str(one)!r} in model"
+            )

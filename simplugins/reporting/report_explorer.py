@@ -39,6 +39,7 @@ def read_explorer(
     """
     if megabytes == 0:
         return Explorer()
+    title = " and ".join(network.name for network in analysis.networks)
     several = len(analysis.networks) > 1
     layers: Any = {network.name: dict(network.layers) for network in analysis.networks}
     measures = [options.measure(SEMANTIC), options.measure(SPATIO_SEMANTIC)]
@@ -56,14 +57,20 @@ def read_explorer(
             normalize=options.normalize or None,
             engine=options.engine,
             threads=options.threads,
-            title=" and ".join(network.name for network in analysis.networks),
+            title=title,
             megabytes=megabytes,
         )
 
     try:
-        return Explorer(page=work.text(f"explorer {describe([describe(images), megabytes])}", write))
+        return Explorer(page=work.text(f"explorer {describe([_described(images), megabytes, title])}", write))
     except ValueError as error:  # such as more similarities than fit
         return Explorer(reason=str(error))
+
+
+def _described(images: Any) -> str:
+    """Return a text that differs if images do; texts among them are names of files."""
+    are_listed = isinstance(images, list | tuple)
+    return describe([Path(one) if isinstance(one, str) else one for one in images] if are_listed else images)
 
 
 def explorer_section(explorer: Explorer) -> str:

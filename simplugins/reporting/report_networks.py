@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common.formatting import human_count
-from simplugins._common.validation import error_prefix
+from simplugins._common.validation import check_names, error_prefix
 from simplugins.activations.activations import Activations
 from simplugins.activations.layer_names import select
 from simplugins.comparisons.layer_files import read_layers
@@ -57,21 +57,34 @@ def is_model(value: Any) -> bool:
     )
 
 
-def check_source(parameter: str, value: Any, inputs: Any) -> None:
-    """Check what a network is given as.
+def check_sources(sources: Mapping[str, Any], inputs: Any) -> None:
+    """Check what networks are given as, by parameter.
 
     Raises
     ------
     TypeError
-        If it is no model, mapping of layers or path; or a model comes without inputs, or layers with some.
+        If one is no model, mapping of layers or path; or a model comes without inputs, or layers alone with some.
     """
-    if not isinstance(value, Mapping | str | os.PathLike) and not is_model(value):
+    for parameter, value in sources.items():
+        if not isinstance(value, Mapping | str | os.PathLike) and not is_model(value):
+            raise TypeError(
+                f"{parameter}: expected a torch.nn.Module, a mapping of names to activations, or the path of a "
+                f"recording or file of layers, got {type(value).__name__}"
+            )
+        if is_model(value) and inputs is None:
+            raise TypeError(f"inputs: expected the inputs to record {parameter} on, got None")
+    if inputs is not None and not any(map(is_model, sources.values())):
         raise TypeError(
-            f"{parameter}: expected a torch.nn.Module, a mapping of names to activations, or the path of a recording "
-            f"or file of layers, got {type(value).__name__}"
+            "inputs: expected None, because model is not a torch.nn.Module that could be recorded on them; for "
+            "pictures of the inputs, pass images="
         )
-    if is_model(value) and inputs is None:
-        raise TypeError(f"inputs: expected the inputs to record {parameter} on, got None")
+
+
+def with_paths(source: Any) -> Any:
+    """Return a source whose texts, which are names of files, are paths."""
+    if isinstance(source, Mapping):
+        return {name: with_paths(value) if isinstance(value, str) else value for name, value in source.items()}
+    return Path(source) if isinstance(source, str) else source
 
 
 def read_network(
@@ -118,6 +131,7 @@ def read_network(
         name = name or Path(source).stem
     if not values:
         raise ValueError(f"{parameter}: expected at least one layer, got none")
+    check_names(parameter, values)
     result = {str(key): _activations(f"{parameter}[{key!r}]", value, reading) for key, value in values.items()}
     _check_inputs(parameter, result)
     return Network(name or _DEFAULT_NAMES[parameter], result, origin)
@@ -160,6 +174,15 @@ def _check_inputs(parameter: str, layers: Mapping[str, Activations]) -> None:
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} has {count}" for name, count in counts.items())
         raise ValueError(f"{parameter}: expected the same inputs in all layers: {listed}")
+    labelled = {name: layer.labels for name, layer in layers.items() if layer.labels is not None}
+    for name, labels in labelled.items():
+        first, expected = next(iter(labelled.items()))
+        if differing := [k for k, (a, b) in enumerate(zip(labels, expected, strict=True)) if str(a) != str(b)]:
+            k = differing[0]
+            raise ValueError(
+                f"{parameter}: expected the same inputs in the same order in all layers, but input {k} is "
+                f"{str(expected[k])!r} in {first} and {str(labels[k])!r} in {name}"
+            )
 
 
 def classes_of(labels: NDArray[Any] | None) -> NDArray[Any] | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from simplugins._common.validation import check_between, check_count
+from simplugins._common.validation import check_between, check_count, check_seed
 from simplugins.comparisons.comparing import AnyMethod, resolve_method
 from simplugins.comparisons.method import ComparisonMethod, without_chance_warning
 from simplugins.comparisons.null_calibration import check_calibration
@@ -53,6 +53,7 @@ class ReportOptions:
         check_count("resamples", self.resamples)
         check_count("k", self.k)
         check_between("confidence", self.confidence, 0, 1)
+        check_seed(self.seed)
         for kind in KINDS:
             self.rsm_options(kind).resolved()
         self.resolved_method()

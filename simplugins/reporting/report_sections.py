@@ -225,8 +225,9 @@ def decoupling_section(analysis: Analysis) -> str:
             }
             for row in decoupled.rows
         ]
-        parts.append(table_of_rows(" and ".join(decoupled.layers), rows))
-        parts += [paragraph(f"No {name}: {reason}.") for name, reason in decoupled.unavailable.items()]
+        layers = " and ".join(decoupled.layers)
+        parts += [table_of_rows(layers, rows)] if rows else []
+        parts += [paragraph(f"{layers}: no {name}: {reason}.") for name, reason in decoupled.unavailable.items()]
     return "".join([paragraph(_DECOUPLING), *parts]) if parts else ""
 
 
@@ -247,6 +248,8 @@ def findings(analysis: Analysis, options: ReportOptions) -> Iterator[str]:
     for network, comparison in zip(analysis.networks, analysis.kinds, strict=True):
         if comparison is not None and SPATIO_SEMANTIC in comparison.columns:
             column = comparison.values[:, comparison.columns.index(SPATIO_SEMANTIC)]
+            if np.isnan(column).all():
+                continue
             least, most = int(np.nanargmin(column)), int(np.nanargmax(column))
             yield (
                 f"{network.name}: semantic and spatio-semantic RSMs agree least in {comparison.rows[least]} "

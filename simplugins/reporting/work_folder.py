@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import warnings
@@ -13,12 +14,16 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from simplugins._common import filesystem
+from simplugins._common.folder_locks import LOCK, FolderLock
 from simplugins.activations.activations import Activations
 from simplugins.activations.recordings import is_recording, read_recorded
 from simplugins.comparisons.comparison_files import load_comparison
 from simplugins.comparisons.layer_comparison import Comparison
 from simplugins.rsm.archive import load_rsm
 from simplugins.rsm.rsm import RSM
+
+_LONGEST = 100
+"""Characters of a step's name in the names of files; those of any length differ in their digests."""
 
 REQUEST, _WARNINGS = "request.json", "warnings.json"
 _FORMAT = "simplugins work"
@@ -49,18 +54,44 @@ class WorkFolder:
         If the folder belongs to a run with another request; the error says what differs.
     FileExistsError
         If it exists and is no such folder.
+    BlockingIOError
+        If another call is using it.
     """
 
     def __init__(self, path: Path, request: Mapping[str, str], begin: Callable[[str], object] | None = None) -> None:
         self.path = path
         self._begin = begin
-        if path.is_dir() and any(path.iterdir()):
-            _check_request(path, request)
-        else:
-            filesystem.check_writable(path, overwrite=path.is_dir())
+        self._is_new = not path.exists()
+        if not path.is_dir():
+            filesystem.check_writable(path)
             path.mkdir(exist_ok=True)
-            filesystem.write_text(path / REQUEST, filesystem.json_text({"format": _FORMAT, "request": dict(request)}))
+        names = {entry.name for entry in path.iterdir()}
+        if names and names.isdisjoint((REQUEST, LOCK)):
+            raise _other_folder(path)
+        self._lock = FolderLock(path)
+        try:
+            self._read_or_write(request)
+        except BaseException:
+            self.release()
+            raise
         self._warnings: dict[str, list[str]] = self._read(_WARNINGS, {})
+
+    def _read_or_write(self, request: Mapping[str, str]) -> None:
+        if _entries(self.path):
+            _check_request(self.path, request)
+        else:
+            content = {"format": _FORMAT, "request": dict(request)}
+            filesystem.write_text(self.path / REQUEST, filesystem.json_text(content))
+
+    def release(self) -> None:
+        """Let other calls use the folder."""
+        self._lock.release()
+
+    def abandon(self) -> None:
+        """Let other calls use the folder; remove it if this call created it, and no step is complete."""
+        self.release()
+        if self._is_new and _entries(self.path) == [REQUEST]:
+            self.remove()
 
     @property
     def warnings(self) -> list[str]:
@@ -69,14 +100,12 @@ class WorkFolder:
 
     def recording(self, name: str, record: Callable[[Path], object]) -> dict[str, Activations]:
         """Return a recording, which `record` writes to a folder that it creates."""
-        folder = self.path / quote(name, safe="")
-
-        def compute() -> dict[str, Activations]:
-            record(folder)
-            return read_recorded(folder)
-
+        folder = self._path(name)
         with self.step(name):
-            return read_recorded(folder) if folder.is_dir() and is_recording(folder) else compute()
+            if not (folder.is_dir() and is_recording(folder)):
+                shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+                record(folder)
+            return read_recorded(folder)
 
     def rsm(self, name: str, compute: Callable[[], RSM]) -> RSM:
         """Return an RSM."""
@@ -88,7 +117,7 @@ class WorkFolder:
 
     def values(self, name: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return numbers and texts by name; NaN becomes None."""
-        path = self.path / f"{quote(name, safe='')}.json"
+        path = self._path(name, ".json")
         if not path.exists():
             with self.step(name):
                 filesystem.write_text(path, filesystem.json_text(compute()))
@@ -96,7 +125,7 @@ class WorkFolder:
 
     def text(self, name: str, write: Callable[[Path], object]) -> str:
         """Return a text, which `write` writes to a file."""
-        path = self.path / f"{quote(name, safe='')}.html"
+        path = self._path(name, ".html")
         with self.step(name):
             if not path.exists():
                 write(path)
@@ -104,7 +133,14 @@ class WorkFolder:
 
     def remove(self) -> None:
         """Remove the folder with all results."""
+        self.release()
         shutil.rmtree(self.path)
+
+    def _path(self, name: str, ending: str = "") -> Path:
+        """Return the path of a step, which differs from that of any other one, also in length and case."""
+        data = name.encode("utf-8", "surrogatepass")
+        start = quote(data, safe=" ")[:_LONGEST]
+        return self.path / f"{start}-{hashlib.sha256(data).hexdigest()[:12]}{ending}"
 
     def _result(
         self,
@@ -114,7 +150,7 @@ class WorkFolder:
         save: Callable[[T, Path], None],
         compute: Callable[[], T],
     ) -> T:
-        path = self.path / f"{quote(name, safe='')}{ending}"
+        path = self._path(name, ending)
         with self.step(name):
             if path.exists():
                 return load(path)
@@ -139,6 +175,14 @@ class WorkFolder:
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else default
 
 
+def _entries(path: Path) -> list[str]:
+    return [entry.name for entry in path.iterdir() if entry.name != LOCK]
+
+
+def _other_folder(path: Path) -> FileExistsError:
+    return FileExistsError(f"{path} exists and holds no work of simplugins: choose another folder, or remove it first")
+
+
 def _check_request(path: Path, request: Mapping[str, str]) -> None:
     try:
         content = json.loads((path / REQUEST).read_text(encoding="utf-8"))
@@ -146,9 +190,7 @@ def _check_request(path: Path, request: Mapping[str, str]) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         earlier = None
     if earlier is None:
-        raise FileExistsError(
-            f"{path} exists and holds no work of simplugins: choose another folder, or remove it first"
-        )
+        raise _other_folder(path)
     for name in [*request, *earlier]:
         if earlier.get(name) != request.get(name):
             raise ValueError(
