@@ -125,14 +125,32 @@ def _fields(path: str | os.PathLike[str], number: int, line: str) -> list[str]:
         ) from None
 
 
-def _lines(path: str | os.PathLike[str]) -> list[str]:
-    """Return the lines of a text file without what surrounds them, and without blank lines at its end."""
+def text_lines(path: str | os.PathLike[str]) -> list[str]:
+    """Return the lines of a text file in UTF-8 (or UTF-16 or UTF-32 with a mark), without blank ones at its end.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file does not exist.
+    ValueError
+        If it is a folder, empty, or in another encoding.
+    """
     if not Path(path).exists():
         raise FileNotFoundError(f"{path}: no such file")
     if Path(path).is_dir():
         raise ValueError(f"{path} is a folder: expected a text file with one line per input")
     text = _text(path, Path(path).read_bytes()).rstrip("\x1a")  # the end of a file of DOS
-    lines = [stripped(line) for line in re.split(r"\r\n|\n|\r", text)]
+    lines = re.split(r"\r\n|\n|\r", text)
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if not lines:
+        raise ValueError(f"{path} is empty: expected one line per input")
+    return lines
+
+
+def _lines(path: str | os.PathLike[str]) -> list[str]:
+    """Return the lines of a text file of labels without what surrounds them."""
+    lines = [stripped(line) for line in text_lines(path)]
     while lines and not lines[-1]:
         lines.pop()
     if not lines:

@@ -24,6 +24,7 @@ from simplugins.cli.command_options import (
     read_labels,
     read_preparation,
 )
+from simplugins._common.validation import error_prefix
 from simplugins.cli.terminal import one_line_errors, say
 
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
@@ -140,7 +141,10 @@ def _read_images(path: Path | None, key: str | None) -> Any:
 def _read_tokens(path: Path | None) -> list[list[str]] | None:
     if path is None:
         return None
-    return [line.split(" ") for line in path.read_text(encoding="utf-8").splitlines()]
+    from simplugins.activations.label_files import text_lines
+
+    with error_prefix("--tokens"):
+        return [line.split(" ") for line in text_lines(path)]
 
 
 def _read_grid(text: str | None) -> tuple[int, int] | None:

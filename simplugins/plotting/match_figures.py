@@ -45,7 +45,7 @@ def plot_matching(
     matching : Matching
     a, b : images or sequences of str, optional
         The two inputs. Images are (height, width), (height, width, 3) or (3, height, width) arrays of uint8 or of
-        floats from 0 to 1; texts have one string per position. By default only the positions are drawn, as patches for
+        floats from 0 to 1, Pillow images, or paths; texts have one string per position. By default only the positions are drawn, as patches for
         maps, and by their numbers otherwise.
     axes : pair of matplotlib Axes, optional
         For images, one per input; for texts, a single one. By default those of a new pyplot figure.
@@ -108,7 +108,8 @@ def _are_maps(matching: Matching) -> bool:
 
 def _are_texts(a: Any, b: Any) -> bool:
     return a is not None and all(
-        isinstance(side, Sequence | np.ndarray) and len(side) > 0 and isinstance(side[0], str) for side in (a, b)
+        isinstance(side, Sequence | np.ndarray) and np.ndim(side) and len(side) > 0 and isinstance(side[0], str)
+        for side in (a, b)
     )
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common import arrays
+from simplugins._common.validation import error_prefix
+from simplugins.plotting.explorer.input_images import read_image
 from simplugins.plotting.figure_texts import literal_texts
 
 if TYPE_CHECKING:
@@ -62,33 +63,19 @@ class Picture:
 
 
 def read_picture(name: str, image: Any, grid: tuple[int, int]) -> Picture:
-    """Check an image, of any array library, and bring its channels to the end.
+    """Read an image, a Pillow image or a file; see `read_image`.
 
     Raises
     ------
-    ValueError
-        If it is no image, or its values are not from 0 to 1 (0 to 255 for integers).
+    FileNotFoundError
+        If there is no such file.
+    TypeError, ValueError
+        If it is no image, or its values are neither bytes nor from 0 to 1.
     """
     if image is None:
         return Picture(None, grid)
-    pixels = arrays.small_numpy(image)
-    if pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4) and pixels.shape[0] in (1, 3):
-        pixels = np.moveaxis(pixels, 0, 2)
-    if pixels.ndim == 3 and pixels.shape[2] == 1:
-        pixels = pixels[:, :, 0]
-    if pixels.ndim not in (2, 3) or pixels.size == 0 or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4)):
-        raise ValueError(
-            f"{name}: expected an image (height, width), (height, width, 3) or (3, height, width), got shape "
-            f"{tuple(pixels.shape)}"
-        )
-    low, high = float(pixels.min()), float(pixels.max())
-    most = 255 if pixels.dtype.kind in "iu" else 1
-    if not (low >= 0 and high <= most):
-        raise ValueError(
-            f"{name}: expected values from 0 to {most}, got {low:.4g} to {high:.4g}: undo the normalisation of the "
-            f"network's input"
-        )
-    return Picture(pixels.astype(float) / most, grid)
+    with error_prefix(name):
+        return Picture(read_image(image) / 255, grid)
 
 
 def draw_images(

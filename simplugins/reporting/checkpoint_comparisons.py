@@ -43,7 +43,7 @@ class Checkpoints:
 
     def __repr__(self) -> str:
         steps, layers = self.steps, self.layers
-        if not steps:
+        if not steps or not layers:
             return "Trajectory: no checkpoints"
         measure = self._store.get(steps[0], layers[0]).measure
         checkpoints = f"{counted(len(steps), 'checkpoint')} ({steps[0]} to {steps[-1]})"

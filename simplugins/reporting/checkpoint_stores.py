@@ -96,13 +96,18 @@ class FolderStore:
 
     def layers(self) -> list[str]:
         """Return the names of the layers, none before the first step."""
-        path = self.path / _ORDER
-        return [unquote(line) for line in path.read_text(encoding="utf-8").split()] if path.exists() else []
+        path, steps = self.path / _ORDER, self.steps()
+        if not steps:
+            return []
+        if path.exists():
+            return [unquote(line) for line in path.read_text(encoding="utf-8").split()]
+        return sorted(unquote(file.stem) for file in self._folder(steps[0]).glob("*.npz"))
 
     def put(self, step: int, rsms: Mapping[str, RSM]) -> None:
         """Keep the RSMs of a step, in place of earlier ones."""
-        if not self.layers():
-            filesystem.write_text(self.path / _ORDER, "".join(f"{quote(name, safe='')}\n" for name in rsms))
+        if not self.steps():
+            names = "".join(f"{quote(name, safe='')}\n" for name in rsms)
+            filesystem.write_text(self.path / _ORDER, names, overwrite=True)
         final = self._folder(step)
         unfinished = filesystem.unfinished_name(final)
         unfinished.mkdir()

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common.validation import error_prefix
-from simplugins.plotting.explorer.input_images import image_sequence, image_url, read_image, shrunk
+from simplugins.plotting.explorer.input_images import image_url, read_images, shrunk
 from simplugins.reporting.html_elements import element
 
 SIDE = 96
@@ -76,8 +75,4 @@ def read_thumbnails(images: Any) -> Thumbnails | None:
     """
     if images is None:
         return None
-    thumbnails = []
-    for number, image in enumerate(image_sequence(images)):
-        with error_prefix(f"images: image {number}"):
-            thumbnails.append(shrunk(read_image(image), SIDE))
-    return Thumbnails(thumbnails)
+    return Thumbnails([shrunk(image, SIDE) for image in read_images(images)])

@@ -77,14 +77,14 @@ def _cell(comparison: Comparison, i: int, j: int, limits: tuple[float, float]) -
     value = float(comparison.values[i, j])
     if comparison.symmetric and i == j:
         return element("td", text(number(value)), **{"class": "self"})
+    if not math.isfinite(value):
+        return element("td", "–")
     ends = ""
     if comparison.intervals is not None:
         low, high = (number(float(each[i, j])) for each in (comparison.intervals.low, comparison.intervals.high))
         ends = "" if "–" in (low, high) else element("small", text(f"{low} to {high}"))
     if comparison.calibration is not None and not comparison.calibration.significant[i, j]:
         return element("td", text(number(value)) + element("small", "not significant"), **{"class": "chance"})
-    if not math.isfinite(value):
-        return element("td", "–")
     background, ink = color_of(value, limits)
     return element("td", text(number(value)) + ends, style=f"background:{background};color:{ink}")
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
+from operator import index
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from simplugins._common.texts import listed
 from simplugins._common.validation import check_count
 from simplugins.comparisons.rsm_options import RsmOptions
 from simplugins.reporting.checkpoint_comparisons import Checkpoints
@@ -68,7 +70,8 @@ class Trajectory(Checkpoints):
 
     Notes
     -----
-    A model that `torch.compile` returned is run as it was before. Weights that are sharded (FSDP, ZeRO-3) cannot be
+    A model in `torch.compile`, `DataParallel` or `DistributedDataParallel` is run without them, so one process may record
+    alone. Weights that are sharded (FSDP, ZeRO-3) cannot be
     recorded by one process alone.
 
     Examples
@@ -116,9 +119,7 @@ class Trajectory(Checkpoints):
     ) -> None:
         arguments = dict(locals())
         _check_inputs(inputs)
-        if isinstance(every, int):
-            check_count("every", every)
-        self.every = every if isinstance(every, int) else frozenset(every)
+        self.every = _checked_every(every)
         self._inputs, self._layers, self._part = inputs, layers, part
         self._recording = {name: arguments[name] for name in _RECORDING}
         self._options = RsmOptions(
@@ -155,7 +156,7 @@ class Trajectory(Checkpoints):
 
     def __call__(self, model: Module, step: int) -> None:
         """Record a checkpoint if the step is one by `every`; see `record`."""
-        if self.is_due(step):
+        if self.is_due(step := _checked_step(step)):
             self.record(model, step)
 
     def record(self, model: Module, step: int) -> None:
@@ -172,17 +173,17 @@ class Trajectory(Checkpoints):
         TypeError, ValueError
             As `simplugins.record` and `compute_rsm`; or if the layers are not those of the first checkpoint.
         """
-        if isinstance(step, bool) or not isinstance(step, int | np.integer) or step < 0:
-            raise ValueError(f"step: expected a whole number that is not negative, got {step!r}")
+        step = _checked_step(step)
         if self._inputs is None:
             raise ValueError("the trajectory was opened to compare its checkpoints: record with Trajectory(inputs, …)")
-        model = getattr(model, "_orig_mod", model)
+        model = _unwrapped(model)
+        part = model if self._part is None else _part(model, self._part)
         with undisturbed(model):
-            rsms = self._rsms(model if self._part is None else model.get_submodule(self._part))
+            rsms = self._rsms(part)
         layers = self.layers
         if layers and layers != tuple(rsms):
             raise ValueError(f"step {step}: expected the layers {', '.join(layers)}, got {', '.join(rsms)}")
-        self._store.put(int(step), rsms)
+        self._store.put(step, rsms)
 
     def _rsms(self, model: Module) -> dict[str, RSM]:
         from simplugins.recording.recorder import record
@@ -216,7 +217,7 @@ class Trajectory(Checkpoints):
         self.record(model, step)
 
     def end(self, model: Module, step: int) -> None:
-        """Record the last checkpoint of a training, unless there is one of this step."""
+        """Record the last checkpoint of a training, unless there is one of its step."""
         if step not in self.steps:
             self.record(model, step)
 
@@ -242,6 +243,44 @@ class Trajectory(Checkpoints):
 
 
 _DECIDING = ("inputs", "layers", "part", "measure", "center", "normalize", "matching", "matching_options")
+
+
+def _checked_every(every: Any) -> int | frozenset[int]:
+    if isinstance(every, int | float | np.number) or every is None:
+        check_count("every", every)
+        return int(every)
+    steps = list(every) if isinstance(every, Collection) and not isinstance(every, str) else [every]
+    if not all(isinstance(step, int | np.integer) and not isinstance(step, bool) for step in steps):
+        raise TypeError(f"every: expected a whole number, or a collection of steps, got {every!r}")
+    return frozenset(map(int, steps))
+
+
+def _checked_step(step: Any) -> int:
+    try:
+        number = -1 if isinstance(step, bool) else index(step)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise ValueError(f"step: expected a whole number that is not negative, got {step!r}")
+    return number
+
+
+_WRAPPERS = {"DataParallel": "module", "DistributedDataParallel": "module", "OptimizedModule": "_orig_mod"}
+
+
+def _unwrapped(model: Module) -> Module:
+    """Return the model that others run in parallel or compile; one process alone cannot run the former."""
+    while (name := _WRAPPERS.get(type(model).__name__)) is not None and hasattr(model, name):
+        model = getattr(model, name)
+    return model
+
+
+def _part(model: Module, name: str) -> Module:
+    try:
+        return model.get_submodule(name)
+    except AttributeError:
+        names = listed([each for each, _ in model.named_children()])
+        raise ValueError(f"part: the model has no part {name!r}; its parts are {names}") from None
 
 
 def _check_unit(unit: str) -> None:

@@ -68,7 +68,12 @@ def _buffers(model: Module) -> Callable[[], None]:
         if buffer is not None
     ]
 
+    present = [(module._buffers, set(module._buffers)) for module in model.modules()]
+
     def restore() -> None:
+        for buffers, names in present:
+            for name in set(buffers) - names:  # made in the run
+                del buffers[name]
         with torch.no_grad():
             for buffers, name, buffer, values in entries:
                 if not torch.equal(buffer, values):  # an unchanged one keeps its version, which autograd compares

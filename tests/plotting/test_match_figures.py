@@ -164,7 +164,7 @@ def test_axes_of_the_user_are_used(pair):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (IMAGES.astype(float), r"a: .*0 to 1.*normalisation"),
+        (IMAGES.astype(float), r"a: .*0 to 1.*divide by 255"),
         (IMAGES - 300.0, "a: "),
         (np.ones((2, 5)), r"a: .*\(5,\)"),
         (np.full((2, 5, 5), np.nan), "a: "),

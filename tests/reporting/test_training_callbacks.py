@@ -145,3 +145,9 @@ class TestTransformers:
         again.record(model, 3)  # of the run that will be repeated
         fit([again.hugging_face()], 4, resume=str(tmp_path / "out" / "checkpoint-6"))
         assert again.steps == (0, 1, 2, 3, 4)
+
+    def test_a_training_of_less_than_half_an_epoch_has_a_last_checkpoint(self, fit):
+        trajectory = simplugins.Trajectory(PROBE, ["0"], part="net")
+        model = fit([trajectory.hugging_face()], 1 / 3)
+        assert trajectory.steps == (0, 1)
+        check_recorded(trajectory, network(), model.net)

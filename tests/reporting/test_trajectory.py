@@ -247,3 +247,87 @@ def test_loaders_and_unknown_checkpoints_are_errors(trajectory):
     for trainer in (trajectory.lightning, trajectory.hugging_face):
         with pytest.raises(ValueError, match="unit"):
             trainer("batch")
+
+
+@pytest.mark.parametrize("every", [0, -1, 2.5, True, None, "a", {"a"}, [True], [1.0]])
+def test_steps_that_are_no_numbers_of_steps_are_errors(every):
+    with pytest.raises((TypeError, ValueError), match="every"):
+        simplugins.Trajectory(PROBE, ["0"], every=every)
+
+
+@pytest.mark.parametrize("every", [np.int64(2), range(0, 4, 2), np.array([0, 2])])
+def test_steps_may_be_numbers_of_numpy(every):
+    trajectory = simplugins.Trajectory(PROBE, ["0"], every=every)
+    for step in (0, 1, torch.tensor(2), np.int32(3)):
+        trajectory(convolutions(), step)
+    assert trajectory.steps == (0, 2)
+
+
+@pytest.mark.parametrize("name", ["DataParallel", "compiled", "both"])
+def test_models_that_are_wrapped_are_recorded_without_the_wrapper(name):
+    model = convolutions()
+    wrapped = torch.compile(model, backend="eager") if name != "DataParallel" else model
+    wrapped = wrapped if name == "compiled" else nn.DataParallel(wrapped)
+    trajectory = simplugins.Trajectory(PROBE, ["0", "2"])
+    trajectory.record(model, 0)
+    trajectory.record(wrapped, 1)
+    assert np.array_equal(trajectory.rsms(0)["2"], trajectory.rsms(1)["2"])
+
+
+class DistributedDataParallel(nn.Module):
+    """As Torch's, a wrapper that waits for other processes when it is run."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, images):
+        raise AssertionError("waits for other processes")
+
+
+def test_a_process_records_without_waiting_for_others():
+    trajectory = simplugins.Trajectory(PROBE, ["0"])
+    trajectory.record(DistributedDataParallel(convolutions()), 0)
+    assert trajectory.steps == (0,)
+
+
+def test_an_unknown_part_is_an_error_that_names_the_parts():
+    with pytest.raises(ValueError, match="part.*'encoder'.*0, 1, 2"):
+        simplugins.Trajectory(PROBE, part="encoder").record(convolutions(), 0)
+
+
+class Lazy(nn.Module):
+    """A network that makes a buffer when it first runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(3, 4, 3)
+
+    def forward(self, images):
+        if not hasattr(self, "scale"):
+            self.register_buffer("scale", images.mean())
+        return self.layer(images) * self.scale
+
+
+def test_buffers_that_a_recording_makes_are_removed():
+    model = Lazy()
+    simplugins.Trajectory(PROBE, ["layer"]).record(model, 0)
+    assert not hasattr(model, "scale")
+
+
+def test_other_options_of_a_matcher_are_another_trajectory(tmp_path):
+    for window in (2, 2):
+        simplugins.Trajectory(PROBE, folder=tmp_path / "run", matching=simplugins.BatchOptimal(window=window))
+    with pytest.raises(ValueError, match="matching was"):
+        simplugins.Trajectory(PROBE, folder=tmp_path / "run", matching=simplugins.BatchOptimal(window=4))
+
+
+def test_a_failed_first_checkpoint_does_not_decide_the_layers(tmp_path, monkeypatch):
+    trajectory = simplugins.Trajectory(PROBE, folder=tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(simplugins.RSM, "save", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(OSError, match="space"):
+            trajectory.record(convolutions(), 0)
+    assert (trajectory.steps, trajectory.layers) == ((), ())
+    trajectory.record(nn.Sequential(nn.Conv2d(3, 4, 3)), 0)
+    assert len(trajectory.layers) == 1

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common.validation import error_prefix
+from simplugins._common.validation import check_names, error_prefix
 from simplugins.activations.activations import Activations
 from simplugins.activations.preparation import Preparation
 from simplugins.activations.reading import read
@@ -91,6 +91,7 @@ def read_layers(layers: Any, options: ReadingOptions) -> list[ExploredLayer]:
             explored.append(_read(str(name), value, options))
     if not explored:
         raise ValueError("layers: expected at least one")
+    check_names("layers", [layer.name for layer in explored])
     for layer in explored:
         if len(layer) != len(explored[0]):
             raise ValueError(

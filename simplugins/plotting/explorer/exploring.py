@@ -14,8 +14,10 @@ from numpy.typing import DTypeLike, NDArray
 from simplugins import __version__
 from simplugins._common.filesystem import check_writable, write_text
 from simplugins._common.formatting import counted
-from simplugins._common.validation import check_count
+from simplugins._common.validation import check_count, check_megabytes
 from simplugins.activations.preparation import Preparation
+from simplugins.comparisons.comparing import resolve_method
+from simplugins.comparisons.rsm_options import RsmOptions
 from simplugins.plotting.explorer import explored_layers, explorer_page, nearest_inputs, pair_matchings
 from simplugins.plotting.explorer.explored_layers import ExploredLayer, ReadingOptions
 from simplugins.plotting.explorer.explored_measures import ExploredMeasure, read_measures
@@ -141,10 +143,14 @@ def explore(
     """
     check_writable(path, overwrite=overwrite)
     check_count("neighbours", neighbours)
+    check_megabytes("megabytes", megabytes, least=0)
     options = ReadingOptions(
         layout, mask, drop_tokens, dtype, Preparation.checked(center, normalize), engine, threads, progress
     )
     chosen = read_measures(measures, share)
+    resolve_method(comparison)
+    for one in chosen:
+        RsmOptions(measure=one.measure).resolved()
     required = {one.name for one in (chosen[:1] if measures is None else chosen)}
     explored = explored_layers.read_layers(layers, options)
     chosen = _with_rsms(explored, chosen, rsms or {})
@@ -161,7 +167,7 @@ def explore(
         lists = nearest_inputs.compute_neighbours(explored, chosen, options, required=required, k=neighbours)
         table = nearest_inputs.neighbour_table(explored, chosen, lists)
     data = _data(sections, explored, chosen, lists, content, requested, room, options)
-    text = explorer_page.page(title or _title(explored), {**data, "table": table}, sections)
+    text = explorer_page.page(str(title or _title(explored)), {**data, "table": table}, sections)
     _check_size(text, megabytes)
     write_text(path, text, overwrite=overwrite)
     return Path(path)
@@ -210,6 +216,8 @@ def _with_rsms(
     layers: list[ExploredLayer], measures: list[ExploredMeasure], rsms: Mapping[str, RSM]
 ) -> list[ExploredMeasure]:
     """Give layers the RSMs that are already computed, and return all measures, theirs first."""
+    if not isinstance(rsms, Mapping):
+        raise TypeError(f"rsms: expected a mapping of names of layers to RSMs, got {type(rsms).__name__}")
     by_name = {layer.name: layer for layer in layers}
     for name, rsm in rsms.items():
         if name not in by_name:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from simplugins.activations.labels import check_labels
 from simplugins.plotting.explorer.explored_layers import ExploredLayer
@@ -73,12 +75,20 @@ def read_tokens(tokens: Sequence[Sequence[str]] | None, count: int) -> list[list
         return None
     lists = []
     for number, one in enumerate(tokens):
-        if isinstance(one, str) or not all(isinstance(token, str) for token in one):
+        is_list = isinstance(one, Iterable) and not isinstance(one, str)
+        if not is_list or not all(isinstance(token, str) for token in one):
             raise TypeError(f"tokens: expected a list of texts for each input, got {one!r:.100} for input {number}")
         lists.append([str(token) for token in one])
     if len(lists) != count:
         raise ValueError(f"tokens: expected {count} lists (one per input), got {len(lists)}")
     return lists
+
+
+def _checked_grid(grid: Any) -> tuple[int, int]:
+    numbers = tuple(grid) if isinstance(grid, tuple | list | np.ndarray) else ()
+    if len(numbers) != 2 or not all(isinstance(n, int | np.integer) and n > 0 for n in numbers):
+        raise ValueError(f"grid: expected the height and the width in positions, such as (14, 14), got {grid!r}")
+    return int(numbers[0]), int(numbers[1])
 
 
 def layer_positions(
@@ -103,12 +113,12 @@ def layer_positions(
                 )
     shape = list(x.grid) if x.grid is not None and len(x.grid) == 2 else None
     if grid is not None and shape is None:
-        height, width = grid
+        height, width = _checked_grid(grid)
         if any(size != height * width for size in sizes):
             raise ValueError(
                 f"grid: {height} x {width} are {height * width} positions, but layer {layer.name!r} has "
                 f"{x.describe_positions()}; drop_tokens leaves out class tokens"
             )
-        shape = [int(height), int(width)]
+        shape = [height, width]
     same = len({*sizes}) == 1
     return {"sizes": sizes[0] if same else sizes, "grid": shape, "channels": x.channels}

@@ -6,7 +6,7 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,10 +40,7 @@ def image_urls(images: Any, count: int, budget: int) -> list[str]:
     sequence = image_sequence(images)
     if len(sequence) != count:
         raise ValueError(f"images: expected {count} (one per input), got {len(sequence)}")
-    pixels = []
-    for number, image in enumerate(sequence):
-        with error_prefix(f"images: image {number}"):
-            pixels.append(shrunk(read_image(image), EDGES[0]))
+    pixels = [shrunk(image, EDGES[0]) for image in read_images(sequence)]
     urls: list[str] = []
     for edge in EDGES:
         urls = [image_url(shrunk(image, edge)) for image in pixels]
@@ -53,15 +50,29 @@ def image_urls(images: Any, count: int, budget: int) -> list[str]:
 
 
 def image_sequence(images: Any) -> Sequence[Any]:
-    """Return images one by one; raises a TypeError or ValueError for a single path or image."""
+    """Return images, or their paths, one by one; raises a TypeError or ValueError for a single path or image."""
     if isinstance(images, list | tuple):
         return images
     if isinstance(images, str | os.PathLike):
-        raise TypeError("images: expected one image per input, or their paths, got a single path")
+        raise TypeError(
+            "images: expected one image per input, or their paths, got a single path; for the files of a folder, pass "
+            "sorted(Path(folder).glob('*.png')) in the order of the inputs"
+        )
     array = arrays.small_numpy(images) if not isinstance(images, np.ndarray) else images
+    if array.ndim == 0:
+        raise TypeError(f"images: expected an array, or a list of images or paths, got {type(images).__name__}")
+    if array.ndim == 1 and array.dtype.kind in "OU":
+        return list(array)
     if array.ndim not in (3, 4):
         raise ValueError(f"images: expected (N, H, W), (N, H, W, 3) or (N, 3, H, W), got shape {array.shape}")
     return [*array]
+
+
+def read_images(images: Any) -> Iterator[NDArray[np.uint8]]:
+    """Yield images one by one as (H, W, 3) bytes; errors name the number of the image."""
+    for number, image in enumerate(image_sequence(images)):
+        with error_prefix(f"images: image {number}"):
+            yield read_image(image)
 
 
 def read_image(image: Any) -> NDArray[np.uint8]:
@@ -70,20 +81,22 @@ def read_image(image: Any) -> NDArray[np.uint8]:
     Parameters
     ----------
     image : array, Pillow image, or path
-        (H, W), (H, W, 1), (H, W, 3), (H, W, 4) or (3, H, W): bytes, or numbers from 0 to 1. Transparent pixels are
-        drawn on white.
+        (H, W), (H, W, 1), (H, W, 3), (H, W, 4), or with channels first: bytes, or numbers from 0 to 1. Transparent
+        pixels are drawn on white.
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     ValueError
-        If the shape or a value is not valid.
+        If the file is no readable image, or the shape or a value is not valid.
     """
     if isinstance(image, str | os.PathLike):
-        from matplotlib.image import imread
-
-        image = imread(os.fspath(image))
+        image = _opened(image)
+    if hasattr(image, "getpalette"):  # of a Pillow image
+        image = _without_palette(image)
     values = arrays.small_numpy(image)
-    if values.ndim == 3 and values.shape[0] in (1, 3) and values.shape[2] not in (1, 3, 4):
+    if values.ndim == 3 and values.shape[0] in (1, 3, 4) and values.shape[2] not in (1, 3, 4):
         values = values.transpose(1, 2, 0)
     if values.ndim == 2:
         values = values[:, :, None]
@@ -96,19 +109,56 @@ def read_image(image: Any) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3)))
 
 
+def _opened(path: str | os.PathLike[str]) -> Any:
+    """Read a file as a Pillow image."""
+    from PIL import Image
+
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{os.fspath(path)}: no such image")
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image.copy()
+    except Exception as error:  # damaged files raise many types
+        raise ValueError(f"{os.fspath(path)} is no readable image: {type(error).__name__}: {error}") from error
+
+
+def _without_palette(image: Any) -> Any:
+    """Return a Pillow image in grey or RGB; one of 16 bits as numbers from 0 to 1."""
+    if image.mode in ("1", "L", "RGB", "RGBA", "F"):
+        return image
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        return values / 65535 if values.max() > 255 or image.mode != "I" else values
+    is_transparent = image.mode in ("LA", "La", "PA", "RGBa") or "transparency" in image.info
+    return image.convert("RGBA" if is_transparent else "RGB")
+
+
 def _as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
     if values.dtype == np.uint8:
         return values
     if values.dtype == np.bool_:
         return values.astype(np.uint8) * np.uint8(255)
-    if values.dtype.kind in "iu" and values.min() >= 0 and values.max() <= 255:
+    if values.dtype.kind not in "iuf":
+        raise ValueError(f"expected bytes, or numbers from 0 to 1, got an array of {values.dtype}")
+    low, high = values.min(), values.max()
+    if values.dtype.kind in "iu" and low >= 0 and high <= 255:
         return values.astype(np.uint8)
-    if values.dtype.kind == "f" and values.min() >= 0 and values.max() <= 1:  # False for NaN
+    if values.dtype.kind == "f" and low >= 0 and high <= 1:  # False for NaN
         return np.rint(values.astype(np.float64) * 255).astype(np.uint8)
     raise ValueError(
-        f"expected bytes, or numbers from 0 to 1, got {values.dtype} from {values.min():g} to {values.max():g}: undo "
-        f"the network's normalisation of colours first"
+        f"expected bytes, or numbers from 0 to 1, got {values.dtype} from {low:g} to {high:g}: {_advice(low, high)}"
     )
+
+
+def _advice(low: float, high: float) -> str:
+    if np.isnan(low):
+        return "some are NaN"
+    if low >= 0 and high <= 255:
+        return "divide by 255"
+    if low >= 0 and high <= 65535 and high > 1000:
+        return "divide by 65535"
+    return "undo the network's normalisation of colours first"
 
 
 def shrunk(image: NDArray[np.uint8], edge: int) -> NDArray[np.uint8]:

@@ -18,6 +18,8 @@ def read_pairs(pairs: Iterable[Any], count: int) -> NDArray[np.int64]:
     ValueError
         If they are not pairs of different inputs.
     """
+    if not isinstance(pairs, Iterable):
+        raise TypeError(f"pairs: expected pairs of numbers of inputs, such as [(0, 3), (5, 2)], got {pairs!r}")
     values = np.asarray(list(pairs))
     if values.size == 0:
         return np.empty((0, 2), np.int64)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Any, Literal
 
 from simplugins._common.optional import import_extra
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from simplugins.reporting.training_trajectory import Trajectory
 
 _transformers: Any = import_extra("transformers", extra="transformers", purpose="following a Trainer of transformers")
+
+_ROUNDING = 1e-6
+"""Of the epoch, which the Trainer counts as a fraction."""
 
 
 class TrajectoryCallback(_transformers.TrainerCallback):
@@ -47,4 +51,4 @@ class TrajectoryCallback(_transformers.TrainerCallback):
 
     def _done(self, state: Any) -> int:
         """Return the number of steps or epochs that are complete."""
-        return int(state.global_step if self.unit == "step" else round(state.epoch or 0))
+        return int(state.global_step) if self.unit == "step" else ceil((state.epoch or 0) - _ROUNDING)
