@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from simplugins._common.validation import error_prefix
 from simplugins.cli.command_options import (
     CenterNames,
     DropTokens,
@@ -24,7 +25,6 @@ from simplugins.cli.command_options import (
     read_labels,
     read_preparation,
 )
-from simplugins._common.validation import error_prefix
 from simplugins.cli.terminal import one_line_errors, say
 
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")

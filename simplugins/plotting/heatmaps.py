@@ -114,8 +114,13 @@ def plot_rsms(
     >>> rsms = compute_rsms(maps, ["spatio-semantic-cosine", "semantic-cosine"])
     >>> figure = plot_rsms(rsms, vmin=0, vmax=1)
     """
+    if not isinstance(rsms, Mapping):
+        raise TypeError(f"rsms: expected a mapping of names to RSMs, got {type(rsms).__name__}")
     if not rsms:
         raise ValueError("rsms: expected at least one RSM, got none")
+    for name, rsm in rsms.items():
+        if not (hasattr(rsm, "symmetric") and hasattr(rsm, "values")):
+            raise TypeError(f"rsms[{name!r}]: expected an RSM, got {type(rsm).__name__}")
     limits = limits_of([*rsms.values()], vmin, vmax)
     if axes is None:
         import matplotlib.pyplot as plt
@@ -141,6 +146,15 @@ def _same(labels: NDArray[Any] | None, others: NDArray[Any] | None) -> bool:
     return labels is not None and others is not None and np.array_equal(labels, others)
 
 
+def check_ends(vmin: Any, vmax: Any) -> None:
+    """Raise a ValueError unless the ends of a scale are None or finite numbers, in order."""
+    for name, end in (("vmin", vmin), ("vmax", vmax)):
+        if end is not None and (not isinstance(end, int | float | np.number) or not np.isfinite(end)):
+            raise ValueError(f"{name}: expected a finite number, or None for that of the values, got {end!r}")
+    if vmin is not None and vmax is not None and vmin > vmax:
+        raise ValueError(f"vmin: expected at most vmax, {vmax}, got {vmin}")
+
+
 def limits_of(rsms: Sequence[RSM], vmin: float | None, vmax: float | None) -> tuple[float, float]:
     """Return the limits of a common scale of colours; see `plot_rsms`.
 
@@ -149,8 +163,7 @@ def limits_of(rsms: Sequence[RSM], vmin: float | None, vmax: float | None) -> tu
     ValueError
         If `vmin` is larger than `vmax`.
     """
-    if vmin is not None and vmax is not None and vmin > vmax:
-        raise ValueError(f"vmin: expected at most vmax, {vmax}, got {vmin}")
+    check_ends(vmin, vmax)
     limits = np.array([color_limits(rsm) for rsm in rsms])
     low = float(np.fmin.reduce(limits[:, 0])) if vmin is None else float(vmin)
     high = float(np.fmax.reduce(limits[:, 1])) if vmax is None else float(vmax)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins.plotting.figure_texts import inches_of, label_color_bar, literal_texts, text_size, width_of, wrapped
-from simplugins.plotting.heatmaps import MOST_TICKS, set_title
+from simplugins.plotting.heatmaps import MOST_TICKS, check_ends, set_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,8 +77,7 @@ def plot_comparison(
     ValueError
         If `vmin` is larger than `vmax`.
     """
-    if vmin is not None and vmax is not None and vmin > vmax:
-        raise ValueError(f"vmin: expected at most vmax, {vmax}, got {vmin}")
+    check_ends(vmin, vmax)
     if axes is None:
         import matplotlib.pyplot as plt
 

@@ -45,8 +45,8 @@ def plot_matching(
     matching : Matching
     a, b : images or sequences of str, optional
         The two inputs. Images are (height, width), (height, width, 3) or (3, height, width) arrays of uint8 or of
-        floats from 0 to 1, Pillow images, or paths; texts have one string per position. By default only the positions are drawn, as patches for
-        maps, and by their numbers otherwise.
+        floats from 0 to 1, Pillow images, or paths; texts have one string per position. By default only the positions
+        are drawn, as patches for maps, and by their numbers otherwise.
     axes : pair of matplotlib Axes, optional
         For images, one per input; for texts, a single one. By default those of a new pyplot figure.
     grid : (int, int), or a pair of these, optional
@@ -70,6 +70,8 @@ def plot_matching(
     """
     if color not in ("position", "contribution"):
         raise ValueError(f"color must be 'position' or 'contribution', got {color!r}")
+    if isinstance(numbered, bool) or not isinstance(numbered, int | np.integer) or numbered < 0:
+        raise ValueError(f"numbered: expected a whole number, 0 for none, got {numbered!r}")
     if (a is None) != (b is None):
         raise ValueError("expected both inputs, or neither: a figure shows two images, or two texts")
     heading = _heading(matching) if title is None else title
@@ -138,7 +140,7 @@ def _grids(matching: Matching, grid: Any) -> list[Size]:
                 f"grid: the {size} positions of input {'ab'[side]} are not those of a map, so where they lie in the "
                 f"image is unknown: pass grid=(rows, columns){_square(size)}"
             )
-        if rows * columns != size:
+        if rows * columns != size or rows < 1:
             raise ValueError(f"grid: {rows} x {columns} are not the {size} positions of input {'ab'[side]}")
         grids.append((rows, columns))
     return grids

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins.plotting.figure_texts import literal_texts
+from simplugins.plotting.figure_texts import literal_texts, width_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _LINE = 0.19
 """Inches per token."""
 
+_POINTS = 8
 _TALLEST = 40.0
 _UNMATCHED = "0.55"
 _WIDEST = 2.5
@@ -27,7 +28,8 @@ _WIDEST = 2.5
 
 def tokens_size(texts: Sequence[Sequence[str]]) -> tuple[float, float]:
     """Return the size of a figure of two texts, in inches."""
-    return 4.2, min(_LINE * max(map(len, texts)) + 0.9, _TALLEST)
+    side = max(1.5, *(width_of(tokens, _POINTS) for tokens in texts))
+    return 1.2 + 2 * side, min(_LINE * max(map(len, texts)) + 0.9, _TALLEST)
 
 
 def draw_tokens(matching: Matching, texts: Sequence[Sequence[str]], axes: Axes, *, names: Sequence[str]) -> None:
@@ -70,7 +72,7 @@ def _write(axes: Axes, tokens: Sequence[str], matched: NDArray[np.bool_], side: 
             textcoords="offset points",
             ha="right" if side == 0 else "left",
             va="center",
-            fontsize=8,
+            fontsize=_POINTS,
             color="black" if has_partner else _UNMATCHED,
             **style,
         )

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -108,7 +108,11 @@ def _curves(comparison: Comparison, columns: Columns | None) -> list[_Curve]:
     tables = [comparison.values, *((undefined,) * 2 if intervals is None else (intervals.low, intervals.high))]
     if isinstance(columns, str):
         return [_matching_curve(comparison, columns, tables)]
+    if columns is not None and not isinstance(columns, Collection):
+        raise TypeError(f"columns: expected names of columns in a list, or 'matching', got {columns!r}")
     names = comparison.columns if columns is None else tuple(columns)
+    if not names:
+        raise ValueError("columns: expected at least one, got none")
     if unknown := [name for name in names if name not in comparison.columns]:
         raise ValueError(f"columns: there is no column {unknown[0]!r}, only {', '.join(comparison.columns)}")
     numbers = range(len(names)) if columns is None else [comparison.columns.index(name) for name in names]
@@ -136,6 +140,8 @@ def _draw(
 ) -> Axes:
     import matplotlib
 
+    if colors is not None and len(colors) != len(curves):
+        raise ValueError(f"colors: expected {len(curves)} (one per curve), got {len(colors)}")
     places, are_numbers = _places(comparison.rows)
     shades: Any = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(curves))) if colors is None else colors
     lines = []
@@ -175,6 +181,8 @@ def _set_limits(axes: Axes, curves: list[_Curve], limits: tuple[float, float] | 
         if not drawn.size or drawn.min() < -1.05 or drawn.max() > 1.05:
             return
         limits = min(0.0, float(drawn.min())) - 0.02, max(1.0, float(drawn.max())) + 0.02
+    if np.shape(limits) != (2,) or not np.isfinite(np.asarray(limits, float)).all():
+        raise ValueError(f"limits: expected the ends of the range, such as (0, 1), got {limits!r}")
     axes.set_ylim(*limits)
 
 

@@ -201,9 +201,7 @@ def _model_parts(model: Any) -> list[tuple[str, Any]]:
     parts += [(f"buffer {name}", buffer) for name, buffer in model.named_buffers()]  # also those that are not saved
     for name, module in model.named_modules():
         forward = getattr(type(module), "forward", None)
-        attributes = {
-            key: each for key, each in vars(module).items() if not key.startswith("_") and key != "training"
-        }
+        attributes = {key: each for key, each in vars(module).items() if not key.startswith("_") and key != "training"}
         hooks = [list(getattr(module, key, {}).values()) for key in _HOOKS]
         parts.append((f"module {name}", [_type_name(type(module)), forward, attributes, hooks]))
     return parts

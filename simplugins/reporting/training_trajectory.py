@@ -70,8 +70,8 @@ class Trajectory(Checkpoints):
 
     Notes
     -----
-    A model in `torch.compile`, `DataParallel` or `DistributedDataParallel` is run without them, so one process may record
-    alone. Weights that are sharded (FSDP, ZeRO-3) cannot be
+    A model in `torch.compile`, `DataParallel` or `DistributedDataParallel` is run without them, so one process may
+    record alone. Weights that are sharded (FSDP, ZeRO-3) cannot be
     recorded by one process alone.
 
     Examples
@@ -246,7 +246,7 @@ _DECIDING = ("inputs", "layers", "part", "measure", "center", "normalize", "matc
 
 
 def _checked_every(every: Any) -> int | frozenset[int]:
-    if isinstance(every, int | float | np.number) or every is None:
+    if isinstance(every, int | np.integer):
         check_count("every", every)
         return int(every)
     steps = list(every) if isinstance(every, Collection) and not isinstance(every, str) else [every]

@@ -56,16 +56,16 @@ def test_a_corrected_call_is_not_taken_for_another_one(network, out):
 def test_a_folder_in_place_of_the_page_is_an_error_before_anything_is_computed(network, out, monkeypatch):
     out.mkdir()
     monkeypatch.setattr("simplugins.comparisons.rsm_options.RsmOptions.compute", None)
-    with pytest.raises(IsADirectoryError, match="report.html"):
+    with pytest.raises(IsADirectoryError, match=r"report\.html"):
         simplugins.report(network, None, out, overwrite=True, **FAST)
 
 
 def test_inputs_in_another_order_are_errors_before_anything_is_computed(network, out, monkeypatch):
     monkeypatch.setattr("simplugins.comparisons.rsm_options.RsmOptions.compute", None)
     forward, backward = (labelled(network, order) for order in (range(12), range(11, -1, -1)))
-    with pytest.raises(ValueError, match="other.*order.*input 0.*'11'.*'0'"):
+    with pytest.raises(ValueError, match=r"other.*order.*input 0.*'11'.*'0'"):
         simplugins.report(forward, None, out, other=backward, **FAST)
-    with pytest.raises(ValueError, match="model.*order.*input 0.*early.*late"):
+    with pytest.raises(ValueError, match=r"model.*order.*input 0.*early.*late"):
         simplugins.report({"early": forward["early"], "late": backward["late"]}, None, out, **FAST)
 
 
@@ -74,7 +74,9 @@ def test_names_of_layers_that_are_the_same_text_are_an_error(network, out):
         simplugins.report({1: network["early"], "1": network["late"]}, None, out, **FAST)
 
 
-@pytest.mark.parametrize("names", [("日本語の層" * 10, "b/../c" * 50), ("a\udc80", "A\udc80"), (".", ".."), ("$\\frac{$", "_")])
+@pytest.mark.parametrize(
+    "names", [("日本語の層" * 10, "b/../c" * 50), ("a\udc80", "A\udc80"), (".", ".."), ("$\\frac{$", "_")]
+)
 def test_layers_may_have_any_name(network, out, names):
     layers = dict(zip(names, network.values(), strict=True))
     result = simplugins.report(layers, None, out, **FAST)
@@ -118,7 +120,7 @@ def test_one_call_at_a_time_uses_a_work_folder(network, out, tmp_path, monkeypat
     first = threading.Thread(target=lambda: simplugins.report(network, None, out, work=tmp_path / "work", **FAST))
     first.start()
     assert inside.wait(60)
-    with pytest.raises(BlockingIOError, match="work.*in use"):
+    with pytest.raises(BlockingIOError, match=r"work.*in use"):
         simplugins.report(network, None, tmp_path / "second.html", work=tmp_path / "work", **FAST)
     go_on.set()
     first.join()

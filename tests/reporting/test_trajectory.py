@@ -292,7 +292,7 @@ def test_a_process_records_without_waiting_for_others():
 
 
 def test_an_unknown_part_is_an_error_that_names_the_parts():
-    with pytest.raises(ValueError, match="part.*'encoder'.*0, 1, 2"):
+    with pytest.raises(ValueError, match=r"part.*'encoder'.*0, 1, 2"):
         simplugins.Trajectory(PROBE, part="encoder").record(convolutions(), 0)
 
 

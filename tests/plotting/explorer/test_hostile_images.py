@@ -130,7 +130,7 @@ def test_unknown_names_are_errors_before_anything_is_computed(layers, tmp_path, 
 def test_a_folder_is_never_replaced(layers, tmp_path, overwrite, monkeypatch):
     monkeypatch.setattr("simplugins.plotting.explorer.explored_layers.compute_rsm", None)
     (tmp_path / "page.html").mkdir()
-    with pytest.raises(OSError, match="page.html"):
+    with pytest.raises(OSError, match=r"page\.html"):
         simplugins.explore(tmp_path / "page.html", layers, overwrite=overwrite)
     assert (tmp_path / "page.html").is_dir()
 
@@ -148,7 +148,9 @@ def test_titles_may_be_numbers(layers, tmp_path):
     assert "<title>3</title>" in simplugins.explore(tmp_path / "page.html", layers, title=3).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("encoding", "end"), [("utf-8-sig", "\n"), ("utf-8", "\r\n"), ("utf-16", "\n"), ("utf-8", "\n")])
+@pytest.mark.parametrize(
+    ("encoding", "end"), [("utf-8-sig", "\n"), ("utf-8", "\r\n"), ("utf-16", "\n"), ("utf-8", "\n")]
+)
 def test_files_of_tokens_are_read_as_editors_save_them(layers, tmp_path, encoding, end):
     from typer.testing import CliRunner
 
