@@ -228,7 +228,7 @@ def _plugin(entry: EntryPoint) -> Plugin:
 def _import(plugin: Plugin) -> Any:
     try:
         return EntryPoint(plugin.name, plugin.target, plugin.group).load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a module that ends the program is as broken as one that raises
         raise PluginError(
             f"plugin {plugin.name!r} of {plugin.group} ({plugin.target}, from {plugin.distribution}) "
             f"could not be loaded: {type(error).__name__}: {error}"

@@ -69,11 +69,12 @@ class NeutralMeasure:
         Raises
         ------
         ValueError
-            If the measure does not take arrays of these dimensions, the inputs differ in number, or are too few.
+            If the measure does not take arrays of these dimensions, a value is not finite, or the inputs differ in
+            number, or are too few.
         TypeError
-            If the measure does not return a number.
+            If x or y are no arrays of real numbers, have masked values, or the measure does not return a number.
         """
-        x, y = np.asarray(x), np.asarray(y)
+        x, y = _real("x", x), _real("y", y)
         for side, array in (("x", x), ("y", y)):
             if array.ndim not in self.array_dimensions:
                 expected = " or ".join(map(str, self.array_dimensions))
@@ -94,7 +95,8 @@ class NeutralMeasure:
 def read_measures(*, own: bool = False) -> dict[str, NeutralMeasure]:
     """Return the measures that installed packages declare, by ``distribution/name``.
 
-    Measures that cannot be loaded, or that declare facts that are none, are left out with a warning.
+    Measures that cannot be loaded, declare facts that are none, or have the name of another one, are left out with a
+    warning.
 
     Parameters
     ----------
@@ -117,13 +119,28 @@ def read_measures(*, own: bool = False) -> dict[str, NeutralMeasure]:
     1.0
     """
     measures: dict[str, NeutralMeasure] = {}
+    targets: dict[str, str] = {}
     for entry in sorted(entry_points(group=GROUP), key=_id):
-        if own or _distribution(entry) != "simplugins":
+        if own or _distribution(entry).lower() != "simplugins":
             try:
+                if targets.setdefault(_id(entry), entry.value) != entry.value:
+                    raise ValueError(f"{entry.value} has the name of {targets[_id(entry)]}")
                 measures[_id(entry)] = _measure(_id(entry), entry.load())
-            except Exception as error:  # whatever a package raises at import
+            except (Exception, SystemExit) as error:  # whatever a package raises at import
                 warnings.warn(f"left out: {_id(entry)}: {type(error).__name__}: {error}", RuntimeWarning, stacklevel=2)
     return measures
+
+
+def _real(side: str, values: Any) -> np.ndarray[Any, Any]:
+    """Return an array of finite real numbers, as the specification promises to measures."""
+    if np.ma.is_masked(values):
+        raise TypeError(f"{side}: expected an array without masked values")
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{side}: expected an array of real numbers, got {type(values).__name__} of {array.dtype}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{side}: expected finite values, got {int((~np.isfinite(array)).sum())} that are not")
+    return array
 
 
 def _distribution(entry: EntryPoint) -> str:
@@ -135,8 +152,8 @@ def _id(entry: EntryPoint) -> str:
 
 
 def _measure(name: str, function: Any) -> NeutralMeasure:
-    if not callable(function):
-        raise TypeError(f"expected a callable, got {type(function).__name__}")
+    if not callable(function) or isinstance(function, type):
+        raise TypeError(f"expected a function, or an object that is called as one, got {function!r:.80}")
     facts = {fact: value for fact in _FACTS if (value := getattr(function, fact, None)) is not None}
     for fact, value in facts.items():
         facts[fact] = _checked(fact, value)

@@ -265,3 +265,28 @@ def _number_or_text(text: str) -> Any:
     except ValueError:
         return text
     return number if isinstance(number, int | float) else text
+
+
+_IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+
+
+def read_images(path: Path | None, key: str | None) -> Any:
+    """Return the images in a file of arrays, or the paths of those in a folder, by name.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or the folder has no images.
+    """
+    from simplugins.activations.reading import read
+
+    if path is None:
+        return None
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in _IMAGE_ENDINGS)
+        files = [file for file in files if not file.name.startswith(".")]  # such as those that macOS adds
+        if not files:
+            raise ValueError(f"--images {path}: expected files that end in one of {', '.join(_IMAGE_ENDINGS)}")
+        return files
+    with key_option("--images-key"):
+        return read(path, key)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -22,12 +22,11 @@ from simplugins.cli.command_options import (
     Quiet,
     Threads,
     check_output,
+    read_images,
     read_labels,
     read_preparation,
 )
 from simplugins.cli.terminal import one_line_errors, say
-
-_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 _Source = Annotated[
     Path, typer.Argument(help="Activations or RSMs: a file, or a folder or file of layers.", metavar="IN")
@@ -102,7 +101,7 @@ def explore(
     exploring.explore(
         out,
         read_layers(activations, layer or []),
-        images=_read_images(images, images_key),
+        images=read_images(images, images_key),
         tokens=_read_tokens(tokens),
         labels=read_labels("--labels", (labels, labels_key), readers, partial=partial_labels),
         measures=measure,
@@ -121,21 +120,6 @@ def explore(
         progress=not quiet,
     )
     say(f"written: {out} ({out.stat().st_size / 1e6:.1f} MB)")
-
-
-def _read_images(path: Path | None, key: str | None) -> Any:
-    from simplugins.activations.reading import read
-    from simplugins.cli.command_options import key_option
-
-    if path is None:
-        return None
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in _ENDINGS)
-        if not files:
-            raise ValueError(f"--images {path}: expected files that end in one of {', '.join(_ENDINGS)}")
-        return files
-    with key_option("--images-key"):
-        return read(path, key)
 
 
 def _read_tokens(path: Path | None) -> list[list[str]] | None:

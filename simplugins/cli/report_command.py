@@ -25,8 +25,8 @@ from simplugins.cli.command_options import (
     Resamples,
     Threads,
     check_output,
-    key_option,
     read_groups_file,
+    read_images,
     read_labels,
     read_matching,
     read_preparation,
@@ -42,7 +42,10 @@ _Layers = Annotated[
 _Labels = Annotated[
     Path | None, typer.Option(help="A text file with the label of each input, one per line; or a file of arrays.")
 ]
-_Images = Annotated[Path | None, typer.Option(help="A .npy or .npz file of images (uint8, or 0 to 1), for thumbnails.")]
+_Images = Annotated[
+    Path | None,
+    typer.Option(help="For thumbnails: a folder of images, sorted by name as the inputs are; or a file of arrays."),
+]
 _ImagesKey = Annotated[str | None, typer.Option(help="Name of the array, if the file of images holds several.")]
 _Names = Annotated[
     list[str] | None, typer.Option("--name", help="The name of a network; repeated, that of the other network.")
@@ -102,9 +105,14 @@ def report(
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a report on the layers of one or two networks: one HTML page with tables, pictures, and what was done."""
+    """Write a report on the layers of one or two networks: one HTML page with tables, pictures, and what was done.
+
+    The layers are files: in Python, simplugins.record(model, inputs, to="folder") writes those of a model, and
+    simplugins.report(model, inputs, "report.html") does both.
+    """
     from simplugins.reporting.model_report import report as write
 
+    _check_exist(a, b)
     check_output(out, force=force)
     options: dict[str, Any] = {"permutations": permutations, "alpha": alpha, "resamples": resamples, "seed": seed}
     options |= {"confidence": confidence, "groups": read_groups_file(groups, groups_key), "k": k}
@@ -118,7 +126,7 @@ def report(
         layers=layer,
         other_layers=layer,
         labels=_read_labels(labels, labels_key),
-        images=_read_images(images, images_key),
+        images=read_images(images, images_key),
         **options,
         **read_preparation(center, normalize),
         matching=read_matching(matching, matching_option),
@@ -135,8 +143,12 @@ def _read_labels(path: Path | None, key: str | None) -> Any:
     return read_labels("--labels", (path, key), (label_files.read_labels, label_files.read_labels), partial=False)
 
 
-def _read_images(path: Path | None, key: str | None) -> Any:
-    from simplugins.activations.formats import read_activations
-
-    with key_option("--images-key"):
-        return None if path is None else read_activations(path, key)
+def _check_exist(*paths: Path | None) -> None:
+    """Raise a FileNotFoundError for a missing file; a network that is not recorded yet is none."""
+    for path in paths:
+        if path is not None and not path.exists():
+            raise FileNotFoundError(
+                f"{path}: no such file or folder. This command reads activations: record those of a model in Python, "
+                f"simplugins.record(model, inputs, to='folder'), or call simplugins.report(model, inputs, "
+                f"'report.html') there"
+            )

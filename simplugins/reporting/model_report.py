@@ -132,6 +132,8 @@ def report(
     ------
     FileExistsError
         If the page exists and may not be replaced, or the work folder is that of something else.
+    BlockingIOError
+        If another call is using the work folder.
     TypeError, ValueError
         If the work folder belongs to a call with other networks, inputs or options (the error says which); or as
         `record`, `compute_rsm`, `compare_layers` and `evaluation.retrieval`.
@@ -139,8 +141,9 @@ def report(
     Notes
     -----
     The page is written whole or not at all. After an interrupt, the same call goes on after the last complete step: a
-    recording, an RSM, or a table. Models and arrays are recognised by their values; files by their names, sizes and
-    times; a DataLoader only by its type and length.
+    recording, an RSM, or a table. Models are recognised by their weights, the code and attributes of their modules, and
+    hooks; arrays by their values; files by their names, sizes and times; a DataLoader by the attributes of its data
+    set, not by what its files contain. One call at a time uses a work folder.
 
     The matching of the semantic RSMs takes most of the time; `estimate` predicts it.
 

@@ -199,3 +199,53 @@ def test_the_page_has_code_that_runs():
     for block in blocks("python"):
         exec(block, names)
     assert names["cka"](names["responses"], names["responses"][:, ::-1]) == pytest.approx(1)
+
+
+class Entry:
+    """An entry point of the group, whose object `load` returns or raises."""
+
+    def __init__(self, name, target, distribution="third", value=None):
+        self.name, self.target, self.value = name, target, value or f"third:{name}"
+        self.dist = type("Distribution", (), {"name": distribution})
+
+    def load(self):
+        if isinstance(self.target, BaseException):
+            raise self.target
+        return self.target
+
+
+def number(x, y):
+    return float(len(x))
+
+
+def test_modules_that_end_the_program_do_not_end_the_reader(monkeypatch):
+    entries = [Entry("ends", SystemExit(2)), Entry("good", number)]
+    monkeypatch.setattr(neutral_measures, "entry_points", lambda group: entries)
+    with pytest.warns(RuntimeWarning, match=r"third/ends: SystemExit: 2"):
+        assert list(read_measures()) == ["third/good"]
+
+
+def test_one_name_is_one_measure(monkeypatch):
+    entries = [Entry("x/y", number, "a", "one"), Entry("y", max, "a/x", "two"), Entry("x/y", number, "a", "one")]
+    monkeypatch.setattr(neutral_measures, "entry_points", lambda group: entries)
+    with pytest.warns(RuntimeWarning, match=r"two has the name of one"):
+        measures = read_measures()
+    assert {name: measure.function for name, measure in measures.items()} == {"a/x/y": number}
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "words"),
+    [
+        (np.full((14, 4), np.nan), ValueError, "56"),
+        (np.ones((14, 4)) + 1j, TypeError, "complex128"),
+        (np.full((14, 4), "a"), TypeError, "<U1"),
+        (None, TypeError, "NoneType"),
+        (np.ma.masked_less(np.arange(56.0).reshape(14, 4), 3), TypeError, "masked"),
+    ],
+)
+def test_measures_receive_finite_real_numbers(values, error, words):
+    measure = NeutralMeasure("third/number", number)
+    with pytest.raises(error, match=rf"x: .*{words}"):
+        measure(values, np.ones((14, 4)))
+    with pytest.raises(error, match=rf"y: .*{words}"):
+        measure(np.ones((14, 4)), values)

@@ -190,3 +190,32 @@ def test_a_recording_of_a_process_that_was_killed_is_made_again(out, tmp_path):
     np.testing.assert_array_equal(
         result.analysis.rsms[0, "first", "semantic"], simplugins.compute_rsm(simplugins.record(model, inputs)["first"])
     )
+
+
+def test_the_command_reads_images_of_a_folder(network, out, tmp_path, read_page):
+    from PIL import Image
+    from typer.testing import CliRunner
+
+    from simplugins.cli import app
+
+    np.savez(tmp_path / "a.npz", early=network["early"])
+    (tmp_path / "images").mkdir()
+    for number in range(12):
+        Image.new("RGB", (4, 4), (20 * number, 0, 0)).save(tmp_path / "images" / f"{number:02}.png")
+    (tmp_path / "images" / "._00.png").write_bytes(b"resource fork")
+    command = ["report", tmp_path / "a.npz", "-o", out, "--images", tmp_path / "images", "--resamples", "50",
+               "--permutations", "39", "--explorer-megabytes", "0", "-q"]  # fmt: skip
+    result = CliRunner().invoke(app, [str(part) for part in command])
+    assert result.exit_code == 0, result.output
+    assert read_page(out).table("early: neighbours")
+
+
+def test_the_command_says_how_to_report_on_a_model(tmp_path):
+    from typer.testing import CliRunner
+
+    from simplugins.cli import app
+
+    result = CliRunner().invoke(app, ["report", "timm:resnet18", "-o", str(tmp_path / "report.html")])
+    assert result.exit_code == 2
+    for words in ("timm:resnet18", "simplugins.record(", "simplugins.report("):
+        assert words in " ".join(result.output.split())
