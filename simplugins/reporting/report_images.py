@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from simplugins.plotting.explorer.input_images import image_url, read_images, shrunk
 from simplugins.reporting.html_elements import element
+from simplugins.reporting.html_elements import text as escaped
 
 SIDE = 96
 """Longest side of a thumbnail in pixels."""
@@ -43,7 +44,7 @@ class Thumbnails:
         """
         self._used.add(number)
         use = element("use", href=f"#input-{number}")
-        content = element("title", text) + use
+        content = element("title", escaped(text)) + use
         return element("svg", content, role="img", viewBox="0 0 1 1", **{"class": f"thumbnail {style}".strip()})
 
     def definitions(self) -> str:

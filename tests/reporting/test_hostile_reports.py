@@ -219,3 +219,12 @@ def test_the_command_says_how_to_report_on_a_model(tmp_path):
     assert result.exit_code == 2
     for words in ("timm:resnet18", "simplugins.record(", "simplugins.report("):
         assert words in " ".join(result.output.split())
+
+
+def test_labels_of_pictures_are_never_markup(network, out, read_page):
+    labels = ["<img src=x onerror=alert(1)>", "</title><script>alert(1)</script>", "a", "\u202eb"] * 3
+    simplugins.report(network, None, out, labels=labels, images=np.zeros((12, 4, 4, 3)), **FAST)
+    page = read_page(out)
+    assert page.all("script") == []
+    assert all(attributes["src"].startswith("data:") for attributes in page.all("img"))
+    assert "\u202e" not in page.text
