@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
+import gc
+
 import numpy as np
 import pytest
+from numba.core.errors import TypingError
+from numba.extending import overload
 
 from simplugins._common import inner_functions
 from simplugins._common.compiled import compiled, compiled_in_place, compiled_inner
@@ -41,6 +45,36 @@ def double(values):
     return values
 
 
+@compiled_in_place
+def negate(values):
+    for k in range(values.size):
+        values[k] = -values[k]
+
+
+@compiled
+def sum_of_negated(values):
+    negate(values)
+    return values.sum()
+
+
+thresholds_while_compiling = []
+
+
+def watched(value):
+    raise NotImplementedError
+
+
+@overload(watched)
+def compile_watched(value):
+    """Define nothing: the first call with a value of each type compiles, and fails."""
+    thresholds_while_compiling.append(gc.get_threshold())
+
+
+@compiled
+def call_watched(value):
+    return watched(value)
+
+
 def test_functions_that_do_not_count_references_cannot_return_arrays():
     with pytest.raises(TypeError, match="halves"):
         sum_of_halves(np.arange(4))
@@ -51,6 +85,30 @@ def test_functions_that_do_not_count_references_cannot_return_arrays():
 def test_compiled_functions_call_inner_ones_of_any_type():
     assert run(np.array([4, 6]), 2) == 5
     assert run(np.array([4.0, 7.0]), 2.0) == 5.0
+
+
+def test_functions_called_in_place_are_compiled_only_with_their_callers():
+    values = np.array([1.0, 2.0])
+    assert sum_of_negated(values) == -3.0
+    assert not negate.overloads
+    negate(values)
+    assert len(negate.overloads) == 1
+    np.testing.assert_array_equal(values, [1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "value"), [((700, 10, 10), 1), ((200_000, 10, 10), 1.5), ((0, 10, 10), True)], ids=str
+)
+def test_compilation_restores_the_thresholds_of_the_garbage_collector(thresholds, value):
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(*thresholds)
+        with pytest.raises(TypingError):
+            call_watched(value)
+        assert gc.get_threshold() == thresholds
+    finally:
+        gc.set_threshold(*before)
+    assert thresholds_while_compiling[-1][0] == (max(thresholds[0], 100_000) if thresholds[0] else 0)
 
 
 def test_errors_of_inner_functions_reach_the_caller():
