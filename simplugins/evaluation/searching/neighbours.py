@@ -19,6 +19,7 @@ from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import Block
 from simplugins.activations.preparation import Center, Normalize, Preparation
 from simplugins.compute.affinities import ROUNDING, matched_values
+from simplugins.compute.engines import check_engine, choose_engine
 from simplugins.evaluation.searching.bounds import Summary, bounds_of_affinities, upper_bounds
 from simplugins.evaluation.searching.candidates import Best, Gallery, Score
 from simplugins.matching.matcher import Matcher
@@ -54,8 +55,8 @@ class Neighbours:
         Numbers of pairs whose affinities were computed, and that were matched. If the queries are the gallery, two
         inputs that are examined at the same time, or whose matching depends on their order, count twice.
     metadata : mapping
-        "measure", "kernel", "matching", "matching_options", "sigma", "dtype", "center", "normalize", "simplugins" (the
-        version).
+        "measure", "kernel", "matching", "matching_options", "sigma", "engine", "dtype", "center", "normalize",
+        "simplugins" (the version).
     """
 
     indices: NDArray[np.int64]
@@ -114,6 +115,7 @@ def search(
     matching: str | Matcher | None = None,
     matching_options: Mapping[str, Any] | None = None,
     sigma: float | None = None,
+    engine: str = "auto",
     threads: int | None = None,
     progress: bool | str = False,
 ) -> Neighbours:
@@ -144,6 +146,8 @@ def search(
     sigma : float, optional
         Bandwidth of the RBF kernel, required for "semantic-rbf": the median would need all pairs. The order does not
         depend on it.
+    engine : {"auto", "cpu", "cuda"}, default "auto"
+        As for `simplugins.compute_rsm`.
     threads : int, optional
         CPU threads; by default one per core that this process may use.
     progress : bool or str, default False
@@ -162,7 +166,7 @@ def search(
     Notes
     -----
     Memory: all concept vectors of both sets, converted; per input, 8 bytes per channel and 16 per position; and per
-    thread, less than 1 kB per gallery input. Runs on the CPU. The share of excluded pairs depends on the data: it is
+    thread, less than 1 kB per gallery input. The share of excluded pairs depends on the data: it is
     large if similar inputs stand out. Similarities equal those of `simplugins.compute_rsm` up to the rounding of its
     type; inputs whose similarities differ by no more may swap places.
 
@@ -189,10 +193,17 @@ def search(
         raise ValueError(
             f"k must be at most {len(y) - symmetric}, the number of inputs to find for each query, got {k}"
         )
+    if engine == "cuda:all":
+        raise ValueError("search uses one GPU at most: use engine='cuda', got 'cuda:all'")
+    check_engine(engine)
     run = _Search(x, y, symmetric=symmetric, matcher=matcher, kernel=resolved.kernel, k=k)
-    with compilation_shown(progress):
-        run.compile()
-    in_threads(run.work, run.tasks(), pairs=len(x) * len(y), threads=count, progress=progress, title="searching")
+    used = choose_engine(engine, matcher)
+    if used == "cuda":
+        run.work_on_device(progress)
+    else:
+        with compilation_shown(progress):
+            run.compile()
+        in_threads(run.work, run.tasks(), pairs=len(x) * len(y), threads=count, progress=progress, title="searching")
     return Neighbours(
         indices=run.indices,
         similarities=run.similarities(sigma),
@@ -208,6 +219,7 @@ def search(
             "matching": matcher.name,
             "matching_options": matcher_options(matcher),
             "sigma": sigma,
+            "engine": used,
             "dtype": str(run.dtype),
             **({"dtype_reason": "large common mean"} if x.widened or y.widened else {}),
             **x.prepared,
@@ -310,6 +322,16 @@ class _Search:
         bounds = upper_bounds(self.x_summary.rows(task.start, task.stop), self.y_summary)
         for i in range(task.start, task.stop):
             self._find(i, bounds[i - task.start])
+
+    def work_on_device(self, progress: bool | str) -> None:
+        """Find the neighbours of all queries on a GPU."""
+        from simplugins.evaluation.searching.device_search import find_on_device
+
+        found = find_on_device(
+            self.y, self.x, self.matcher, (self.y_summary, self.x_summary), self.kernel, self.k, progress
+        )
+        self.indices[:], self.products[:] = found.numbers, found.products
+        self.formed[0], self.solved[0] = found.formed, found.solved
 
     def _find(self, i: int, bounds: NDArray[np.float64]) -> None:
         score, candidates = self._score(i), np.arange(len(self.y))
