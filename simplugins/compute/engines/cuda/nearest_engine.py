@@ -317,7 +317,8 @@ class _Search(Run):
         assert self.results is not None
         queries = tile.shape[1]
         shape = queries, self.k
-        merged = _Best(*(self.device.empty(shape, dtype) for dtype in (_WORD, _FLOAT, _FLOAT)), least=best.least)
+        numbers, products, scores = (self.device.empty(shape, dtype) for dtype in (_WORD, _FLOAT, _FLOAT))
+        merged = _Best(numbers, products, scores, best.least)
         arguments = [self.results.values, self.wanted, *map(np.int64, (*tile.shape, tile.rows.start))]
         arguments += [*self._scale(sides), *self.order.arguments(), np.int64(self.k)]
         arguments += [side for lists in (best, merged) for side in (lists.numbers, lists.products, lists.scores)]
