@@ -7,11 +7,26 @@ import numpy as np
 
 from simplugins.activations.activations import Activations
 from simplugins.compute.affinities import ROUNDING
+from simplugins.compute.engines import check_engine, choose_engine
 from simplugins.compute.engines.cuda import cupy_device
 from simplugins.compute.engines.cuda.nearest_engine import BoundFactors, Found, Order, nearest
 from simplugins.evaluation.searching.bounds import Summary
 from simplugins.matching.matcher import Matcher
 from simplugins.rsm import kernels
+
+
+def searching_engine(engine: str, matcher: Matcher) -> str:
+    """Return the engine of a search, "cpu" or "cuda".
+
+    Raises
+    ------
+    ValueError
+        If the engine is unknown, or cannot be used here.
+    """
+    if engine == "cuda:all":
+        raise ValueError("a search uses one GPU: expected engine='cuda', 'cpu' or 'auto', got 'cuda:all'")
+    check_engine(engine)
+    return choose_engine(engine, matcher)
 
 
 def find_on_device(

@@ -19,9 +19,9 @@ from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import Block
 from simplugins.activations.preparation import Center, Normalize, Preparation
 from simplugins.compute.affinities import ROUNDING, matched_values
-from simplugins.compute.engines import check_engine, choose_engine
 from simplugins.evaluation.searching.bounds import Summary, bounds_of_affinities, upper_bounds
 from simplugins.evaluation.searching.candidates import Best, Gallery, Score
+from simplugins.evaluation.searching.device_search import find_on_device, searching_engine
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.matcher_options import matcher_options
 from simplugins.measures.computation import read_inputs
@@ -193,17 +193,8 @@ def search(
         raise ValueError(
             f"k must be at most {len(y) - symmetric}, the number of inputs to find for each query, got {k}"
         )
-    if engine == "cuda:all":
-        raise ValueError("search uses one GPU at most: use engine='cuda', got 'cuda:all'")
-    check_engine(engine)
     run = _Search(x, y, symmetric=symmetric, matcher=matcher, kernel=resolved.kernel, k=k)
-    used = choose_engine(engine, matcher)
-    if used == "cuda":
-        run.work_on_device(progress)
-    else:
-        with compilation_shown(progress):
-            run.compile()
-        in_threads(run.work, run.tasks(), pairs=len(x) * len(y), threads=count, progress=progress, title="searching")
+    used = run.run(searching_engine(engine, matcher), count, progress)
     return Neighbours(
         indices=run.indices,
         similarities=run.similarities(sigma),
@@ -306,6 +297,17 @@ class _Search:
         self.products = np.empty((len(x), k))
         self.formed, self.solved = np.zeros((2, len(x)), np.int64)
 
+    def run(self, engine: str, threads: int, progress: bool | str) -> str:
+        """Find the neighbours of all queries; return the engine."""
+        if engine == "cuda":
+            self.work_on_device(progress)
+            return engine
+        with compilation_shown(progress):
+            self.compile()
+        pairs = len(self.x) * len(self.y)
+        in_threads(self.work, self.tasks(), pairs=pairs, threads=threads, progress=progress, title="searching")
+        return engine
+
     def compile(self) -> None:
         """Compile the loops in the caller's thread, where Ctrl-C can stop it."""
         affinity, offsets = np.ones((1, 1), self.dtype), np.array([0, 1])
@@ -325,11 +327,8 @@ class _Search:
 
     def work_on_device(self, progress: bool | str) -> None:
         """Find the neighbours of all queries on a GPU."""
-        from simplugins.evaluation.searching.device_search import find_on_device
-
-        found = find_on_device(
-            self.y, self.x, self.matcher, (self.y_summary, self.x_summary), self.kernel, self.k, progress
-        )
+        summaries = self.y_summary, self.x_summary
+        found = find_on_device(self.y, self.x, self.matcher, summaries, self.kernel, self.k, progress)
         self.indices[:], self.products[:] = found.numbers, found.products
         self.formed[0], self.solved[0] = found.formed, found.solved
 
