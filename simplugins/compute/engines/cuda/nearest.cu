@@ -73,15 +73,15 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     int64 pair = blockIdx.x, i = pair / columns, j = pair % columns;
     if (!wanted[pair]) return;
     int64 top = row_offsets ? row_offsets[i] : i * row_size, left = column_offsets ? column_offsets[j] : j * column_size;
-    int64 height = row_offsets ? row_offsets[i + 1] - top : row_size;
-    int64 width = column_offsets ? column_offsets[j + 1] - left : column_size;
-    int64 along = column_stride, across = row_stride, lines = height, priced = width;
+    int height = (int)(row_offsets ? row_offsets[i + 1] - top : row_size), lines = height;
+    int width = (int)(column_offsets ? column_offsets[j + 1] - left : column_size), priced = width;
+    int64 along = column_stride, across = row_stride;
     if (height > width) along = row_stride, across = column_stride, lines = width, priced = height;
     const REAL *block = affinities + top * row_stride + left * column_stride;
     double least_price = 1e300;
-    for (int64 p = threadIdx.x; p < priced; p += THREADS) {
+    for (int p = threadIdx.x; p < priced; p += THREADS) {
         double sum = 0;
-        for (int64 line = 0; line < lines; line++) sum += block[line * across + p * along];
+        for (int line = 0; line < lines; line++) sum += block[line * across + p * along];
         prices[p] = sum / (double)lines;
         least_price = fmin(least_price, prices[p]);
     }
@@ -94,10 +94,10 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     }
     __syncthreads();
     double sum = 0, size = 0;
-    for (int64 p = threadIdx.x; p < priced; p += THREADS) sum += prices[p] - shift, size += fabs(prices[p] - shift);
-    for (int64 line = threadIdx.x; line < lines; line += THREADS) {
+    for (int p = threadIdx.x; p < priced; p += THREADS) sum += prices[p] - shift, size += fabs(prices[p] - shift);
+    for (int line = threadIdx.x; line < lines; line += THREADS) {
         double most = -1e300;
-        for (int64 p = 0; p < priced; p++) most = fmax(most, block[line * across + p * along] - (prices[p] - shift));
+        for (int p = 0; p < priced; p++) most = fmax(most, block[line * across + p * along] - (prices[p] - shift));
         sum += most, size += fabs(most);
     }
     sums[threadIdx.x] = sum, sizes[threadIdx.x] = size;
@@ -123,16 +123,27 @@ __device__ __forceinline__ bool precedes(double a, int64 number, double b, int64
     return a > b || (a == b && number < other);
 }
 
+// Score the wanted pairs of a tile.
+extern "C" __global__ void __launch_bounds__(THREADS)
+    score_pairs(const double *__restrict__ values, const int *__restrict__ wanted, int64 rows, int64 columns,
+                const int64 *__restrict__ row_powers, const int64 *__restrict__ column_powers,
+                const double *__restrict__ row_norms, const double *__restrict__ column_norms, int kernel,
+                double rounding, double equal, double *__restrict__ scores) {
+    int64 pair = thread_number();
+    if (pair >= rows * columns || !wanted[pair]) return;
+    int64 i = pair / columns, j = pair % columns;
+    scores[pair] =
+        score(kernel, values[pair], row_powers[i] + column_powers[j], row_norms[i], column_norms[j], rounding, equal);
+}
+
 // Merge a query's best candidates with those of a tile that are wanted: the next in order, k times. One block per query;
 // lists are padded by the number -1. `least` becomes the score of the k-th.
 extern "C" __global__ void __launch_bounds__(THREADS)
-    merge_best(const double *__restrict__ values, const int *__restrict__ wanted, int64 rows, int64 columns,
-               int64 first_row, const int64 *__restrict__ row_powers, const int64 *__restrict__ column_powers,
-               const double *__restrict__ row_norms, const double *__restrict__ column_norms, int kernel,
-               double rounding, double equal, int64 k, const int64 *__restrict__ numbers,
-               const double *__restrict__ products, const double *__restrict__ scores,
-               int64 *__restrict__ new_numbers, double *__restrict__ new_products, double *__restrict__ new_scores,
-               double *__restrict__ least) {
+    merge_best(const double *__restrict__ values, const double *__restrict__ tile_scores,
+               const int *__restrict__ wanted, int64 rows, int64 columns, int64 first_row, int64 k,
+               const int64 *__restrict__ numbers, const double *__restrict__ products,
+               const double *__restrict__ scores, int64 *__restrict__ new_numbers, double *__restrict__ new_products,
+               double *__restrict__ new_scores, double *__restrict__ least) {
     __shared__ double score_of[THREADS], product_of[THREADS];
     __shared__ int64 number_of[THREADS];
     int64 j = blockIdx.x, last = -1;
@@ -141,20 +152,14 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         int64 number = -1;
         double best = 0, product = 0;
         for (int64 candidate = threadIdx.x; candidate < rows + k; candidate += THREADS) {
-            int64 other, entry = j * k + candidate - rows;
-            double value, reached;
-            if (candidate >= rows) {
-                other = numbers[entry];
-                if (other < 0) continue;
-                value = products[entry], reached = scores[entry];
-            } else {
-                if (!wanted[candidate * columns + j]) continue;
-                other = first_row + candidate, value = values[candidate * columns + j];
-                reached = score(kernel, value, row_powers[candidate] + column_powers[j], row_norms[candidate],
-                                column_norms[j], rounding, equal);
-            }
+            bool is_old = candidate >= rows;
+            int64 entry = is_old ? j * k + candidate - rows : candidate * columns + j;
+            if (is_old ? numbers[entry] < 0 : !wanted[entry]) continue;
+            int64 other = is_old ? numbers[entry] : first_row + candidate;
+            double reached = (is_old ? scores : tile_scores)[entry];
             if (last >= 0 && !precedes(last_score, last, reached, other)) continue;
-            if (number < 0 || precedes(reached, other, best, number)) number = other, best = reached, product = value;
+            if (number >= 0 && !precedes(reached, other, best, number)) continue;
+            number = other, best = reached, product = (is_old ? products : values)[entry];
         }
         score_of[threadIdx.x] = best, product_of[threadIdx.x] = product, number_of[threadIdx.x] = number;
         __syncthreads();

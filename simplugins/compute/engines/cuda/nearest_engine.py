@@ -319,8 +319,11 @@ class _Search(Run):
         shape = queries, self.k
         numbers, products, scores = (self.device.empty(shape, dtype) for dtype in (_WORD, _FLOAT, _FLOAT))
         merged = _Best(numbers, products, scores, best.least)
-        arguments = [self.results.values, self.wanted, *map(np.int64, (*tile.shape, tile.rows.start))]
-        arguments += [*self._scale(sides), *self.order.arguments(), np.int64(self.k)]
+        values, sizes = self.results.values, [*map(np.int64, tile.shape)]
+        scored = self.device.empty(tile.shape, _FLOAT)
+        arguments = [values, self.wanted, *sizes, *self._scale(sides), *self.order.arguments(), scored]
+        self._launch("score_pairs", tile.shape[0] * tile.shape[1], arguments)
+        arguments = [values, scored, self.wanted, *sizes, np.int64(tile.rows.start), np.int64(self.k)]
         arguments += [side for lists in (best, merged) for side in (lists.numbers, lists.products, lists.scores)]
         arguments.append(best.least)
         self.device.launch(self.program, "merge_best", queries, self.program.threads, arguments, shared=0)
