@@ -90,6 +90,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     double shift = 0;
     if (lines != priced) {
         shift = sums[0];
+#pragma unroll 1
         for (int thread = 1; thread < THREADS; thread++) shift = fmin(shift, sums[thread]);
     }
     __syncthreads();
@@ -103,8 +104,9 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     sums[threadIdx.x] = sum, sizes[threadIdx.x] = size;
     __syncthreads();
     if (threadIdx.x) return;
-    for (int thread = 1; thread < THREADS; thread++) sum += sums[thread], size += sizes[thread];
-    double bound = sum + size * SUM_ROUNDING;
+    double bound = 0;
+#pragma unroll 1
+    for (int thread = 0; thread < THREADS; thread++) bound += sums[thread] + sizes[thread] * SUM_ROUNDING;
     double best = score(kernel, bound, row_powers[i] + column_powers[j], row_norms[i], column_norms[j], rounding, equal);
     if (best >= least[j]) atomicAdd(&counts[1], 1);
     else wanted[pair] = 0;
@@ -151,6 +153,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     for (int64 place = 0; place < k; place++) {
         int64 number = -1;
         double best = 0, product = 0;
+#pragma unroll 1
         for (int64 candidate = threadIdx.x; candidate < rows + k; candidate += THREADS) {
             bool is_old = candidate >= rows;
             int64 entry = is_old ? j * k + candidate - rows : candidate * columns + j;
