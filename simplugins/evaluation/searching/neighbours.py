@@ -21,6 +21,7 @@ from simplugins.activations.preparation import Center, Normalize, Preparation
 from simplugins.compute.affinities import ROUNDING, matched_values
 from simplugins.evaluation.searching.bounds import Summary, bounds_of_affinities, upper_bounds
 from simplugins.evaluation.searching.candidates import Best, Gallery, Score
+from simplugins.evaluation.searching.device_search import find_on_device, searching_engine
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.matcher_options import matcher_options
 from simplugins.measures.computation import read_inputs
@@ -54,8 +55,8 @@ class Neighbours:
         Numbers of pairs whose affinities were computed, and that were matched. If the queries are the gallery, two
         inputs that are examined at the same time, or whose matching depends on their order, count twice.
     metadata : mapping
-        "measure", "kernel", "matching", "matching_options", "sigma", "dtype", "center", "normalize", "simplugins" (the
-        version).
+        "measure", "kernel", "matching", "matching_options", "sigma", "engine", "dtype", "center", "normalize",
+        "simplugins" (the version).
     """
 
     indices: NDArray[np.int64]
@@ -114,6 +115,7 @@ def search(
     matching: str | Matcher | None = None,
     matching_options: Mapping[str, Any] | None = None,
     sigma: float | None = None,
+    engine: str = "auto",
     threads: int | None = None,
     progress: bool | str = False,
 ) -> Neighbours:
@@ -144,6 +146,8 @@ def search(
     sigma : float, optional
         Bandwidth of the RBF kernel, required for "semantic-rbf": the median would need all pairs. The order does not
         depend on it.
+    engine : {"auto", "cpu", "cuda"}, default "auto"
+        As for `simplugins.compute_rsm`.
     threads : int, optional
         CPU threads; by default one per core that this process may use.
     progress : bool or str, default False
@@ -162,7 +166,7 @@ def search(
     Notes
     -----
     Memory: all concept vectors of both sets, converted; per input, 8 bytes per channel and 16 per position; and per
-    thread, less than 1 kB per gallery input. Runs on the CPU. The share of excluded pairs depends on the data: it is
+    thread, less than 1 kB per gallery input. The share of excluded pairs depends on the data: it is
     large if similar inputs stand out. Similarities equal those of `simplugins.compute_rsm` up to the rounding of its
     type; inputs whose similarities differ by no more may swap places.
 
@@ -190,9 +194,7 @@ def search(
             f"k must be at most {len(y) - symmetric}, the number of inputs to find for each query, got {k}"
         )
     run = _Search(x, y, symmetric=symmetric, matcher=matcher, kernel=resolved.kernel, k=k)
-    with compilation_shown(progress):
-        run.compile()
-    in_threads(run.work, run.tasks(), pairs=len(x) * len(y), threads=count, progress=progress, title="searching")
+    used = run.run(searching_engine(engine, matcher), count, progress)
     return Neighbours(
         indices=run.indices,
         similarities=run.similarities(sigma),
@@ -208,6 +210,7 @@ def search(
             "matching": matcher.name,
             "matching_options": matcher_options(matcher),
             "sigma": sigma,
+            "engine": used,
             "dtype": str(run.dtype),
             **({"dtype_reason": "large common mean"} if x.widened or y.widened else {}),
             **x.prepared,
@@ -294,6 +297,17 @@ class _Search:
         self.products = np.empty((len(x), k))
         self.formed, self.solved = np.zeros((2, len(x)), np.int64)
 
+    def run(self, engine: str, threads: int, progress: bool | str) -> str:
+        """Find the neighbours of all queries; return the engine."""
+        if engine == "cuda":
+            self.work_on_device(progress)
+            return engine
+        with compilation_shown(progress):
+            self.compile()
+        pairs = len(self.x) * len(self.y)
+        in_threads(self.work, self.tasks(), pairs=pairs, threads=threads, progress=progress, title="searching")
+        return engine
+
     def compile(self) -> None:
         """Compile the loops in the caller's thread, where Ctrl-C can stop it."""
         affinity, offsets = np.ones((1, 1), self.dtype), np.array([0, 1])
@@ -310,6 +324,13 @@ class _Search:
         bounds = upper_bounds(self.x_summary.rows(task.start, task.stop), self.y_summary)
         for i in range(task.start, task.stop):
             self._find(i, bounds[i - task.start])
+
+    def work_on_device(self, progress: bool | str) -> None:
+        """Find the neighbours of all queries on a GPU."""
+        summaries = self.y_summary, self.x_summary
+        found = find_on_device(self.y, self.x, self.matcher, summaries, self.kernel, self.k, progress)
+        self.indices[:], self.products[:] = found.numbers, found.products
+        self.formed[0], self.solved[0] = found.formed, found.solved
 
     def _find(self, i: int, bounds: NDArray[np.float64]) -> None:
         score, candidates = self._score(i), np.arange(len(self.y))

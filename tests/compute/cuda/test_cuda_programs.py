@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from nvrtc import PACKAGES, compile_kernel
 
+from simplugins.compute.engines.cuda.nearest_programs import NearestProgram
 from simplugins.compute.engines.cuda.pair_programs import PAIRS, RESULTS
 from simplugins.compute.engines.cuda.programs import LARGEST, program_for
 from simplugins.compute.engines.cuda.reductions import reduction_program
@@ -28,7 +29,7 @@ def programs(sizes):
     kinds = [("assignment", FLOAT, FLOAT), ("assignment", FLOAT, DOUBLE), ("assignment", DOUBLE, DOUBLE)]
     kinds += [("greedy", FLOAT, FLOAT), ("greedy", DOUBLE, DOUBLE)]
     matching = [program_for(kernel, size, *types) for size in sizes for kernel, *types in kinds]
-    matching += [PAIRS, RESULTS]
+    matching += [PAIRS, RESULTS, NearestProgram(real="float"), NearestProgram(real="double")]
     return matching + [reduction_program(size, dtype) for size in sizes for dtype in (FLOAT, DOUBLE)]
 
 
