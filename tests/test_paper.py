@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import simplugins
-from simplugins.cli.tour import nearest_neighbour_hits
+from simplugins.cli.tour import neighbour_hits
 
 
 @pytest.fixture(scope="module", params=["block4", "block10", "block15"])
@@ -45,7 +45,7 @@ def test_rbf_matches_the_authors(rsms, authors_rsms, layer, kind):
 def test_nearest_neighbours_at_block10_show_the_same_photograph(photos, kernel, spatio_semantic_hits):
     labels = photos["photo_names"][photos["photo"]]
     hits = {
-        kind: nearest_neighbour_hits(simplugins.compute_rsm(photos["block10"], f"{kind}-{kernel}", labels=labels))
+        kind: neighbour_hits(simplugins.compute_rsm(photos["block10"], f"{kind}-{kernel}", labels=labels), k=1)
         for kind in ("semantic", "spatio-semantic")
     }
     assert hits == {"semantic": 24, "spatio-semantic": spatio_semantic_hits}

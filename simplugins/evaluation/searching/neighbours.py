@@ -115,7 +115,7 @@ def search(
     matching: str | Matcher | None = None,
     matching_options: Mapping[str, Any] | None = None,
     sigma: float | None = None,
-    engine: str = "auto",
+    engine: str = "cpu",
     threads: int | None = None,
     progress: bool | str = False,
 ) -> Neighbours:
@@ -146,8 +146,8 @@ def search(
     sigma : float, optional
         Bandwidth of the RBF kernel, required for "semantic-rbf": the median would need all pairs. The order does not
         depend on it.
-    engine : {"auto", "cpu", "cuda"}, default "auto"
-        As for `simplugins.compute_rsm`.
+    engine : {"cpu", "cuda", "auto"}, default "cpu"
+        As for `simplugins.compute_rsm`. "cuda" has only run on an emulated GPU so far.
     threads : int, optional
         CPU threads; by default one per core that this process may use.
     progress : bool or str, default False
