@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from simplugins._common.validation import error_prefix
 from simplugins.cli.command_options import (
     CenterNames,
     DropTokens,
@@ -127,6 +126,7 @@ def explore(
 def _read_tokens(path: Path | None) -> list[list[str]] | None:
     if path is None:
         return None
+    from simplugins._common.validation import error_prefix
     from simplugins.activations.label_files import text_lines
 
     with error_prefix("--tokens"):

@@ -133,13 +133,13 @@ def _refine(block, tolerance, exact, work, levels, prices):  # type: ignore[no-u
 
 @compiled_inner
 def _grain(block):  # type: ignore[no-untyped-def]
-    """Return a number below any difference between two values: all affinities are multiples of some larger number."""
+    """Return less than half of any difference between two values: all affinities are multiples of some larger number."""
     least = np.inf
     for i in range(block.shape[0]):
         for j in range(block.shape[1]):
             size = abs(np.float64(block[i, j]))
             least = size if 0 < size < least else least
-    return least * (2.0**-24 if block.itemsize == 4 else 2.0**-53)
+    return least * (2.0**-25 if block.itemsize == 4 else 2.0**-54)
 
 
 @compiled_inner

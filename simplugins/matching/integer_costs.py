@@ -201,7 +201,7 @@ def cost_error(costs):  # type: ignore[no-untyped-def]
     return units * len(costs)
 
 
-@compiled_in_place
+@compiled_inner
 def rounding_of_matched(affinities, first, transposed, top, unit, costs, work):  # type: ignore[no-untyped-def]
     """Return a bound on how much dearer the matched pairs are than their costs, in units.
 

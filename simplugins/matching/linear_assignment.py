@@ -172,7 +172,7 @@ def assign_costs(costs, cols, from_zero, tolerance, highest, work):  # type: ign
     return True, 0.0
 
 
-@compiled_in_place
+@compiled_inner
 def _start_again(costs, cols, contested, work):  # type: ignore[no-untyped-def]
     """Repeat stage 1 from the columns' least costs if these are much better; return the number of rows that wait."""
     if prefer_minima(costs, cols, work):

@@ -175,7 +175,7 @@ def test_an_installed_class_is_instantiated_and_has_the_name_of_its_entry_point(
         "one = np.eye(3)\n"
         "print(simplugins.compare(one, one, 'trace'))\n"
         "print(simplugins.comparisons.pairwise('trace', [one]).item())\n"
-        "print(simplugins.compare_layers({'one': np.eye(3)}, method='trace'))\n"
+        "print(repr(simplugins.compare_layers({'one': np.eye(3)}, method='trace')))\n"
         "print(simplugins.permutation_test(one, one, 'trace', permutations=3))\n"
         "print(simplugins.similarity(method='trace'))\n"
     )

@@ -70,6 +70,7 @@ def concept_vectors(rows):
     )
 
 
+@pytest.mark.filterwarnings("ignore:the inputs have so much in common")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("matcher", ANY_SIZES, ids=names)
 @given(x=concept_vectors(st.integers(1, 12)), y=concept_vectors(st.integers(1, 12)))

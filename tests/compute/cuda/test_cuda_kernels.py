@@ -146,14 +146,14 @@ def test_results_do_not_depend_on_the_order_of_threads(arch, seed):
 
 
 PASSAGES = {
-    "before the last assignment": ("assignment", 16, "advance(i, next, evicted);\n        }\n        barrier();"),
-    "before a row is read": ("assignment", 2, "exchange[THREADS + WARPS] = (unsigned)i;\n        barrier();"),
-    "before a list": ("assignment", 2, "exchange[THREADS + warp()] = second;\n        barrier();"),
-    "of a sum": ("assignment", 2, "return over_threads<double, warp_sum>(value, exchanges[turn].sum, 0.0);"),
-    "after a path": ("assignment", 2, "flip(source, sink);\n        barrier();"),
-    "before ranking": ("greedy", 2, "problem_columns[i] = -1;\n    barrier();"),
+    "before the last assignment": ("assignment", (16, 4), "advance(i, next, evicted);\n        }\n        barrier();"),
+    "before a row is read": ("assignment", (2, 3), "exchange[THREADS + WARPS] = (unsigned)i;\n        barrier();"),
+    "before a list": ("assignment", (2, 3), "exchange[THREADS + warp()] = second;\n        barrier();"),
+    "of a sum": ("assignment", (2, 3), "return over_threads<double, warp_sum>(value, exchanges[turn].sum, 0.0);"),
+    "after a path": ("assignment", (2, 3), "flip(source, sink);\n        barrier();"),
+    "before ranking": ("greedy", (2, 3), "problem_columns[i] = -1;\n    barrier();"),
 }
-"""The number of warps, and what ends in a barrier; without it, threads read memory before others have written it."""
+"""The numbers of warps and slots, and what ends in a barrier. Without it, threads read before others write."""
 
 SUM_WITHOUT_BARRIER = """double *by_warp = exchanges[turn].sum;
         turn ^= 1;
@@ -179,8 +179,8 @@ class Shortened(Program):
 @pytest.mark.parametrize("barrier", PASSAGES)
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_missing_barrier_is_detected(monkeypatch, barrier, seed):
-    kernel, warps, passage = PASSAGES[barrier]
-    shape = {"kernel": kernel, "warps": warps, "slots": 3, "staged": False, "affinity": FLOAT, "real": FLOAT}
+    kernel, (warps, slots), passage = PASSAGES[barrier]
+    shape = {"kernel": kernel, "warps": warps, "slots": slots, "staged": False, "affinity": FLOAT, "real": FLOAT}
     rng, device = np.random.default_rng(0), EmulatedDevice(seed=seed, checked=True)
     affinities = [np.asarray(KINDS[kind](rng, 150, 150), FLOAT) for kind in ("ties", "rectified", "normal")]
 
