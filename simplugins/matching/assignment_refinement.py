@@ -133,7 +133,7 @@ def _refine(block, tolerance, exact, work, levels, prices):  # type: ignore[no-u
 
 @compiled_inner
 def _grain(block):  # type: ignore[no-untyped-def]
-    """Return less than half of any difference between two values: all affinities are multiples of some larger number."""
+    """Return less than half of any difference between two values: affinities are multiples of a larger number."""
     least = np.inf
     for i in range(block.shape[0]):
         for j in range(block.shape[1]):
