@@ -44,13 +44,12 @@ class Stage(NamedTuple):
 
 def make_costs(stage: Stage) -> None:
     """Convert affinities to integer costs."""
-    integer_costs.make_costs(stage.affinities, 0, stage.size, False, stage.costs, stage.work)
+    _make_costs(stage.affinities, stage.costs, stage.work)
 
 
 def start(stage: Stage) -> None:
     """Set starting prices."""
-    integer_costs.reset_prices(stage.costs, stage.size, stage.work)
-    starting_prices.set_starting_prices(stage.costs, stage.size, stage.work)
+    _start(stage.costs, stage.size, stage.work)
 
 
 def auction(stage: Stage) -> None:
@@ -61,6 +60,17 @@ def auction(stage: Stage) -> None:
 def paths(stage: Stage) -> None:
     """Assign the rows that the auction left."""
     _augment(stage.costs, stage.work)
+
+
+@njit(nogil=True)
+def _make_costs(affinities, costs, work):  # type: ignore[no-untyped-def]
+    return integer_costs.make_costs(affinities, 0, len(affinities), False, costs, work)
+
+
+@njit(nogil=True)
+def _start(costs, size, work):  # type: ignore[no-untyped-def]
+    integer_costs.reset_prices(costs, size, work)
+    starting_prices.set_starting_prices(costs, size, work)
 
 
 @njit(nogil=True)
@@ -83,7 +93,7 @@ def begin(key: str, size: int) -> Stage:
     work: Any = integer_costs.make_workspace(size, size, affinities.dtype)
     padded = len(work.prices)
     costs = work.costs.reshape(size, padded)
-    top, unit = integer_costs.make_costs(affinities, 0, size, False, costs, work)
+    top, unit = _make_costs(affinities, costs, work)
     return Stage(affinities, costs, work, top, unit)
 
 

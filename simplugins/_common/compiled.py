@@ -36,14 +36,8 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 
 def compiled_in_place(function: Callable[..., Any]) -> Any:
-    """Compile like `compiled` a function that neither allocates nor returns arrays; see `inner_functions`.
-
-    Functions that call it contain a `compiled_inner` copy, so only calls from Python compile the function by itself.
-    """
-    dispatcher = refuse_returned_arrays(_cached(function, in_place_options()))
-    inner = compiled_inner(function)
-    dispatcher.get_call_template, dispatcher.get_overload = inner.get_call_template, inner.get_overload
-    return dispatcher
+    """Compile like `compiled` a function that neither allocates nor returns arrays; see `inner_functions`."""
+    return refuse_returned_arrays(_cached(function, in_place_options()))
 
 
 def _cached(function: Callable[..., Any], options: dict[str, Any]) -> Any:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simplugins._common.compiled import compiled_in_place, compiled_inner
+from simplugins._common.compiled import compiled_inner
 from simplugins.matching.cost_scans import add_row, convert_row, convert_transposed, widen_extremes
 from simplugins.matching.vector_scans import CLOSED_PRICE_BITS, LANES
 
@@ -103,7 +103,7 @@ def make_workspace(rows: int, columns: int, dtype: np.dtype[np.floating]) -> Wor
     )
 
 
-@compiled_in_place
+@compiled_inner
 def make_costs(affinities, first, end, transposed, costs, work):  # type: ignore[no-untyped-def]
     """Write the affinities of some columns as integer costs; return the largest affinity and the value of one unit.
 
@@ -218,7 +218,7 @@ def rounding_of_matched(affinities, first, transposed, top, unit, costs, work): 
     return lost + _RELATIVE * total
 
 
-@compiled_in_place
+@compiled_inner
 def reset_prices(costs, cols, work):  # type: ignore[no-untyped-def]
     """Set the prices of all columns to zero, and close the padding columns."""
     closed = costs.dtype.type(1 << (8 * costs.itemsize - CLOSED_PRICE_BITS))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simplugins._common.compiled import compiled_in_place, compiled_inner
+from simplugins._common.compiled import compiled_inner
 from simplugins.matching.cost_scans import moments
 from simplugins.matching.integer_costs import EVEN, HEADROOM_BITS
 from simplugins.matching.sorting import sort_padded
@@ -39,7 +39,7 @@ SPAN_OF_TYPICAL = 4
 """See `span_of_costs`."""
 
 
-@compiled_in_place
+@compiled_inner
 def set_starting_prices(costs, cols, work):  # type: ignore[no-untyped-def]
     """Set the starting prices of a problem; they stay zero if means of columns hardly differ. Returns whether they do.
 

@@ -45,18 +45,6 @@ def double(values):
     return values
 
 
-@compiled_in_place
-def negate(values):
-    for k in range(values.size):
-        values[k] = -values[k]
-
-
-@compiled
-def sum_of_negated(values):
-    negate(values)
-    return values.sum()
-
-
 thresholds_while_compiling = []
 
 
@@ -85,15 +73,6 @@ def test_functions_that_do_not_count_references_cannot_return_arrays():
 def test_compiled_functions_call_inner_ones_of_any_type():
     assert run(np.array([4, 6]), 2) == 5
     assert run(np.array([4.0, 7.0]), 2.0) == 5.0
-
-
-def test_functions_called_in_place_are_compiled_only_with_their_callers():
-    values = np.array([1.0, 2.0])
-    assert sum_of_negated(values) == -3.0
-    assert not negate.overloads
-    negate(values)
-    assert len(negate.overloads) == 1
-    np.testing.assert_array_equal(values, [1.0, 2.0])
 
 
 @pytest.mark.parametrize(

@@ -206,24 +206,30 @@ def start(affinity):
     size = len(affinity)
     work = integer_costs.make_workspace(size, size, affinity.dtype)
     costs = work.costs.reshape(size, -1)
+    set_starting_prices(affinity, costs, work)
+    return work, costs
+
+
+@njit
+def set_starting_prices(affinity, costs, work):
+    size = len(affinity)
     _, unit = integer_costs.make_costs(affinity, 0, size, False, costs, work)
     integer_costs.reset_prices(costs, size, work)
     if 0 < unit < np.inf:
         starting_prices.set_starting_prices(costs, size, work)
-    return work, costs
 
 
 def span(affinity):
     size = len(affinity)
     work = integer_costs.make_workspace(size, size, affinity.dtype)
     costs = work.costs.reshape(size, -1)
-    _, unit = integer_costs.make_costs(affinity, 0, size, False, costs, work)
-    return span_of_costs(costs, work) if 0 < unit < np.inf else 0.0
+    return span_of_costs(affinity, costs, work)
 
 
 @njit
-def span_of_costs(costs, work):
-    return starting_prices.span_of_costs(costs, work)
+def span_of_costs(affinity, costs, work):
+    _, unit = integer_costs.make_costs(affinity, 0, len(affinity), False, costs, work)
+    return starting_prices.span_of_costs(costs, work) if 0 < unit < np.inf else 0.0
 
 
 def test_starting_prices_of_rank_one_affinities_nearly_certify_the_optimum():
