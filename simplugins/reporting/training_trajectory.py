@@ -71,8 +71,7 @@ class Trajectory(Checkpoints):
     Notes
     -----
     A model in `torch.compile`, `DataParallel` or `DistributedDataParallel` is run without them, so one process may
-    record alone. Weights that are sharded (FSDP, ZeRO-3) cannot be
-    recorded by one process alone.
+    record alone. It cannot record weights that are sharded (FSDP, ZeRO-3).
 
     Examples
     --------

@@ -184,6 +184,7 @@ def search(
     preparation = _preparation(center, normalize)
     resolved, matcher = _bounded(resolve_measure(measure), matching, matching_options)
     _check_sigma(resolved, sigma)
+    engine = searching_engine(engine, matcher)
     x, gallery = read_inputs(activations, other, layout, (mask, other_mask), (labels, other_labels), drop_tokens, dtype)
     x, gallery = preparation.apply(x, gallery)
     symmetric = gallery is None
@@ -194,7 +195,7 @@ def search(
             f"k must be at most {len(y) - symmetric}, the number of inputs to find for each query, got {k}"
         )
     run = _Search(x, y, symmetric=symmetric, matcher=matcher, kernel=resolved.kernel, k=k)
-    used = run.run(searching_engine(engine, matcher), count, progress)
+    run.run(engine, count, progress)
     return Neighbours(
         indices=run.indices,
         similarities=run.similarities(sigma),
@@ -210,7 +211,7 @@ def search(
             "matching": matcher.name,
             "matching_options": matcher_options(matcher),
             "sigma": sigma,
-            "engine": used,
+            "engine": engine,
             "dtype": str(run.dtype),
             **({"dtype_reason": "large common mean"} if x.widened or y.widened else {}),
             **x.prepared,
@@ -297,16 +298,15 @@ class _Search:
         self.products = np.empty((len(x), k))
         self.formed, self.solved = np.zeros((2, len(x)), np.int64)
 
-    def run(self, engine: str, threads: int, progress: bool | str) -> str:
-        """Find the neighbours of all queries; return the engine."""
+    def run(self, engine: str, threads: int, progress: bool | str) -> None:
+        """Find the neighbours of all queries."""
         if engine == "cuda":
             self.work_on_device(progress)
-            return engine
+            return
         with compilation_shown(progress):
             self.compile()
         pairs = len(self.x) * len(self.y)
         in_threads(self.work, self.tasks(), pairs=pairs, threads=threads, progress=progress, title="searching")
-        return engine
 
     def compile(self) -> None:
         """Compile the loops in the caller's thread, where Ctrl-C can stop it."""

@@ -10,7 +10,7 @@
 
 typedef long long int64;
 
-enum { LINEAR, COSINE, RBF };  // in the order of `KERNELS` in nearest_tiles.py
+enum { LINEAR, COSINE, RBF };  // in the order of `KERNELS` in nearest_engine.py
 
 __device__ __forceinline__ int64 thread_number() { return blockIdx.x * (int64)blockDim.x + threadIdx.x; }
 
