@@ -190,10 +190,8 @@ def search(
     symmetric = gallery is None
     y = x if gallery is None else gallery
     MatchedPairs(matcher).check(x, y)
-    if k > len(y) - symmetric:
-        raise ValueError(
-            f"k must be at most {len(y) - symmetric}, the number of inputs to find for each query, got {k}"
-        )
+    if k > (most := len(y) - symmetric):
+        raise ValueError(f"k must be at most {most}, the number of inputs to find for each query, got {k}")
     run = _Search(x, y, symmetric=symmetric, matcher=matcher, kernel=resolved.kernel, k=k)
     run.run(engine, count, progress)
     return Neighbours(
