@@ -64,7 +64,9 @@ def paths(stage: Stage) -> None:
 
 @njit(nogil=True)
 def _make_costs(affinities, costs, work):  # type: ignore[no-untyped-def]
-    return integer_costs.make_costs(affinities, 0, len(affinities), False, costs, work)
+    size = len(affinities)
+    top, bottom = integer_costs.extremes(affinities, 0, size, work)
+    return top, integer_costs.make_costs(affinities, 0, size, False, top, bottom, costs)
 
 
 @njit(nogil=True)

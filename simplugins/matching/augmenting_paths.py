@@ -79,8 +79,14 @@ def give_up_priced_columns(costs, cols, work):  # type: ignore[no-untyped-def]
     column of a higher price needs an augmenting path that starts at such a row.
     """
     level = costs.dtype.type(0)
+    priced = 0
     for j in range(cols):
-        work.order[j] = work.row_of[j] < 0 and work.prices[j] == 0
+        free = work.row_of[j] < 0
+        given_up = free and work.prices[j] == 0
+        work.order[j] = given_up
+        priced += free != given_up
+    if priced == 0:
+        return
     for j in range(cols):
         while work.row_of[j] < 0 and not work.order[j]:
             level = _give_up_one(costs, cols, work)

@@ -20,21 +20,26 @@ from numba.extending import intrinsic
 from simplugins.matching.scalar_scans import LANES
 from simplugins.matching.vector_code import Floats, Integers
 
+WIDE = 2 * LANES
+
+MOST_ADDED = 31
+"""Number of costs whose sum fits into their type (see `integer_costs.HEADROOM_BITS`)."""
+
 
 @intrinsic
 def widen_extremes(typing_context, affinities, start, count, extremes):  # type: ignore[no-untyped-def]
-    """Raise ``extremes[0]`` and lower ``extremes[1]`` (of `LANES` places) to those of `count` affinities, by lane.
+    """Raise ``extremes[0]`` and lower ``extremes[1]`` (of `WIDE` places) to those of `count` affinities, by lane.
 
-    `count` is at least the number of lanes.
+    Lanes are twice as many as others have, so that the processor works on two blocks at once; `count` is at least that.
     """
     dtype = affinities.dtype
     signature = types.void(affinities, types.int64, types.int64, extremes)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vectors = Floats(context, builder, dtype)
+        vectors = Floats(context, builder, dtype, dtype.bitwidth // 2)
         data = vectors.address(vectors.array(signature.args[0], arguments[0])[0], arguments[1])
         found, _ = vectors.array(signature.args[3], arguments[3])
-        places = [ir.Constant(ir.IntType(64), place) for place in (0, LANES)]
+        places = [ir.Constant(ir.IntType(64), place) for place in (0, WIDE)]
 
         def step(offset: Any, here: Any, carried: Sequence[Any]) -> Sequence[Any]:
             value = vectors.load(data, offset)
@@ -48,14 +53,15 @@ def widen_extremes(typing_context, affinities, start, count, extremes):  # type:
     return signature, generate
 
 
-def _converter(context: Any, builder: Any, dtype: types.Float, origin: Any, scale: Any) -> Any:
+def _converter(context: Any, builder: Any, dtype: types.Float, origin: Any, floor: Any, scale: Any) -> Any:
     """Return a function that converts a vector of affinities to costs."""
     vectors = Floats(context, builder, dtype)
     wide = ir.VectorType(ir.DoubleType(), vectors.lanes)
     whole = ir.VectorType(vectors.index, vectors.lanes)
-    origins, scales = vectors.splat(origin), vectors.splat(scale)
+    origins, floors, scales = (vectors.splat(value) for value in (origin, floor, scale))
 
     def convert(values: Any) -> Any:
+        values = vectors.maximum(values, floors)
         values = values if values.type == wide else builder.fpext(values, wide)
         halves = builder.fptosi(builder.fmul(builder.fsub(origins, values), scales), whole)
         return builder.add(halves, halves)
@@ -64,83 +70,101 @@ def _converter(context: Any, builder: Any, dtype: types.Float, origin: Any, scal
 
 
 @intrinsic
-def convert_row(typing_context, affinities, start, cols, origin, scale, costs, row, sums):  # type: ignore[no-untyped-def]
-    """Write a row of affinities as costs, add them to `sums`, and return the sum of the row.
+def convert_row(typing_context, affinities, start, cols, origin, floor, scale, costs, row):  # type: ignore[no-untyped-def]
+    """Write a row of affinities as costs, those below `floor` (of the type of affinities) as if they were equal to it.
 
     Reads affinities beyond the row, as many as there are padding columns, whose costs are zero.
     """
     dtype, float64 = affinities.dtype, types.float64
-    signature = float64(affinities, types.int64, types.int64, float64, float64, costs, types.int64, sums)
+    signature = types.void(affinities, types.int64, types.int64, float64, dtype, float64, costs, types.int64)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vectors = Floats(context, builder, dtype)
         integers = Integers(context, builder, costs.dtype)
         data = vectors.address(vectors.array(signature.args[0], arguments[0])[0], arguments[1])
-        row_data, padded = integers.row(signature.args[5], arguments[5], arguments[6])
-        sum_data, _ = vectors.array(signature.args[7], arguments[7])
-        totals = Floats(context, builder, float64, dtype.bitwidth)
-        convert = _converter(context, builder, dtype, arguments[3], arguments[4])
-        end = integers.splat(integers.resize(arguments[2], integers.index))
+        row_data, padded = integers.row(signature.args[6], arguments[6], arguments[7])
+        convert = _converter(context, builder, dtype, *arguments[3:6])
 
         def step(offset: Any, here: Any, carried: Sequence[Any]) -> Sequence[Any]:
-            within = integers.less(builder.add(here, integers.numbers), end)
-            cost = builder.select(within, convert(vectors.load(data, offset)), integers.zero)
-            integers.store(cost, row_data, offset)
-            return (_add_costs(totals, cost, sum_data, offset, carried[0]),)
+            integers.store(convert(vectors.load(data, offset)), row_data, offset)
+            return ()
 
-        (by_lane,) = vectors.each_block(padded, [totals.nothing], step)
-        return totals.sum_of_lanes(by_lane)
+        vectors.each_block(padded, (), step)
+        for behind in range(LANES, 0, -vectors.lanes):
+            place = builder.sub(padded, ir.Constant(ir.IntType(64), behind))
+            columns = integers.resize(builder.sub(arguments[2], place), integers.index)  # of the block; may be negative
+            within = integers.less(integers.numbers, integers.splat(columns))
+            integers.store(builder.select(within, integers.load(row_data, place), integers.zero), row_data, place)
+        return context.get_dummy_value()
 
     return signature, generate
 
 
-def _add_costs(totals: Floats, cost: Any, sum_data: Any, offset: Any, by_lane: Any) -> Any:
-    value = totals.builder.sitofp(cost, totals.nothing.type)
-    totals.store(totals.builder.fadd(totals.load(sum_data, offset), value), sum_data, offset)
-    return totals.builder.fadd(by_lane, value)
+@intrinsic
+def least_cost(typing_context, costs, row, cols):  # type: ignore[no-untyped-def]
+    """Return the smallest cost of a row; `cols` is at least the number of lanes."""
+    signature = costs.dtype(costs, types.int64, types.int64)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        integers = Integers(context, builder, costs.dtype)
+        row_data, _ = integers.row(signature.args[0], arguments[0], arguments[1])
+
+        def step(offset: Any, here: Any, carried: Sequence[Any]) -> Sequence[Any]:
+            return (integers.minimum(carried[0], integers.load(row_data, offset)),)
+
+        (by_lane,) = integers.each_block(arguments[2], [integers.closed], step)
+        return integers.smallest_lane(by_lane)
+
+    return signature, generate
 
 
 @intrinsic
-def add_row(typing_context, costs, row, sums):  # type: ignore[no-untyped-def]
-    """Add a row of costs to `sums`, and return the sum of the row."""
-    signature = types.float64(costs, types.int64, sums)
+def add_costs(typing_context, costs, row, start, count, sums):  # type: ignore[no-untyped-def]
+    """Add some costs of a row to `sums` (of the type of costs), and return their own sum.
+
+    `count` is a multiple of the number of lanes, of at most `MOST_ADDED` times that.
+    """
+    signature = types.float64(costs, types.int64, types.int64, types.int64, sums)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         totals = Floats(context, builder, types.float64, costs.dtype.bitwidth)
         integers = Integers(context, builder, costs.dtype)
-        row_data, padded = integers.row(signature.args[0], arguments[0], arguments[1])
-        sum_data, _ = integers.array(signature.args[2], arguments[2])
+        row_data, _ = integers.row(signature.args[0], arguments[0], arguments[1])
+        sum_data, _ = integers.array(signature.args[4], arguments[4])
+        row_data, sum_data = (integers.address(data, arguments[2]) for data in (row_data, sum_data))
 
         def step(offset: Any, here: Any, carried: Sequence[Any]) -> Sequence[Any]:
-            return (_add_costs(totals, integers.load(row_data, offset), sum_data, offset, carried[0]),)
+            cost = integers.load(row_data, offset)
+            integers.store(builder.add(integers.load(sum_data, offset), cost), sum_data, offset)
+            return (builder.add(carried[0], cost),)
 
-        (by_lane,) = integers.each_block(padded, [totals.nothing], step)
-        return totals.sum_of_lanes(by_lane)
+        (by_lane,) = integers.each_block(arguments[3], [integers.zero], step)
+        return totals.sum_of_lanes(builder.sitofp(by_lane, totals.nothing.type))
 
     return signature, generate
 
 
 @intrinsic
-def convert_transposed(typing_context, affinities, start, origin, scale, costs, row, column):  # type: ignore[no-untyped-def]
+def convert_transposed(typing_context, affinities, start, origin, floor, scale, costs, row, column):  # type: ignore[no-untyped-def]
     """Write a square block of affinities, as wide as a vector, as costs with rows and columns exchanged.
 
     `start` is the place of the block's first affinity; its cost is that of the given row and column.
     """
     dtype, float64 = affinities.dtype, types.float64
-    signature = types.void(affinities, types.int64, float64, float64, costs, types.int64, types.int64)
+    signature = types.void(affinities, types.int64, float64, dtype, float64, costs, types.int64, types.int64)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vectors = Floats(context, builder, dtype)
         integers = Integers(context, builder, costs.dtype)
         data, shape = vectors.array(signature.args[0], arguments[0])
         length = cgutils.unpack_tuple(builder, shape)[1]
-        convert = _converter(context, builder, dtype, arguments[2], arguments[3])
+        convert = _converter(context, builder, dtype, *arguments[2:5])
         places = [arguments[1]]
         for _ in range(1, vectors.lanes):
             places.append(builder.add(places[-1], length))
         block = integers.transpose([convert(vectors.load(data, place)) for place in places])
-        row_data, padded = integers.row(signature.args[4], arguments[4], arguments[5])
-        place = arguments[6]
+        row_data, padded = integers.row(signature.args[5], arguments[5], arguments[6])
+        place = arguments[7]
         for values in block:
             integers.store(values, row_data, place)
             place = builder.add(place, padded)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common.compiled import compiled
-from simplugins.matching.integer_costs import make_costs, make_workspace, reset_prices
+from simplugins.matching.integer_costs import extremes, make_costs, make_workspace, reset_prices
 from simplugins.matching.pair_auction import bid_for_pairs, start_auction
 from simplugins.matching.partial_paths import extend
 from simplugins.matching.vector_scans import CLOSED_PRICE_BITS, LANES
@@ -39,7 +39,8 @@ def assign_every_count(affinity: NDArray[np.float64]) -> NDArray[np.int64]:
 def _assign_every_count(affinity, work, levels, columns):  # type: ignore[no-untyped-def]
     rows, cols = affinity.shape
     costs = work.costs[: rows * ((cols + LANES - 1) // LANES * LANES)].reshape(rows, -1)
-    make_costs(affinity, 0, cols, False, costs, work)
+    top, bottom = extremes(affinity, 0, cols, work)
+    make_costs(affinity, 0, cols, False, top, bottom, costs)
     reset_prices(costs, cols, work)
     open_levels = levels[:, : (rows + LANES - 1) // LANES * LANES]
     limit = costs.dtype.type((1 << (8 * costs.itemsize - CLOSED_PRICE_BITS)) - 1)

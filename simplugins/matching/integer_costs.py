@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common.compiled import compiled_inner
-from simplugins.matching.cost_scans import add_row, convert_row, convert_transposed, widen_extremes
+from simplugins.matching.cost_scans import WIDE, convert_row, convert_transposed, least_cost, widen_extremes
 from simplugins.matching.vector_scans import CLOSED_PRICE_BITS, LANES
 
 HEADROOM_BITS = 6
@@ -39,6 +39,13 @@ UNREACHED_BITS = 3
 
 TAKEN, EVEN = 1, -2
 """The bit of a price that says that its column is taken, and the mask of all others."""
+
+COMPETITION = 8.0
+"""See `likely_floor`."""
+
+SAMPLED_ROWS = 8
+FINE = 16.0
+"""See `likely_floor`."""
 
 _RELATIVE = 2.0**-48
 """Bound on the relative error of a few operations in float64."""
@@ -99,77 +106,97 @@ def make_workspace(rows: int, columns: int, dtype: np.dtype[np.floating]) -> Wor
         order=np.empty(padded, np.int64),
         waiting=np.zeros(2, np.int64),
         counts=np.zeros(len(COUNTS), np.int64),
-        extremes=np.empty((2, LANES), dtype),
+        extremes=np.empty((2, WIDE), dtype),
     )
 
 
 @compiled_inner
-def make_costs(affinities, first, end, transposed, costs, work):  # type: ignore[no-untyped-def]
-    """Write the affinities of some columns as integer costs; return the largest affinity and the value of one unit.
+def make_costs(affinities, first, end, transposed, top, floor, costs):  # type: ignore[no-untyped-def]
+    """Write the affinities of some columns as integer costs; return the value of one unit.
 
-    Fills `row_sums` and `column_sums` with sums of costs, for starting prices.
+    Affinities below `floor` have the cost of it; `top` is the largest one (see `extremes`).
     """
-    top, spread = _largest_and_range(affinities, first, end, work)
+    spread = np.float64(top) - np.float64(floor)
     scale = 2.0 ** (8 * costs.itemsize - HEADROOM_BITS - 1) / spread if spread > 0 else 0.0
     beyond = spread > 0 and not 0 < scale < np.inf
-    origin = 0.0 if beyond else top  # the difference could be infinite, and its product with zero is no number
+    origin = 0.0 if beyond else np.float64(top)  # the difference could be infinite, and its product with zero no number
     if beyond:
         scale = 0.0
-    for j in range(costs.shape[1]):
-        work.column_sums[j] = 0
     if transposed:
-        _convert_transposed(affinities, first, end, origin, scale, costs)
-        for i in range(len(costs)):
-            work.row_sums[i] = add_row(costs, i, work.column_sums)
+        _convert_transposed(affinities, first, end, origin, floor, scale, costs)
     else:
-        _convert(affinities, first, end, origin, scale, costs, work)
-    return top, np.inf if beyond else 0.5 / scale if scale > 0 else 0.0
+        _convert(affinities, first, end, origin, floor, scale, costs)
+    return np.inf if beyond else 0.5 / scale if scale > 0 else 0.0
 
 
 @compiled_inner
-def _largest_and_range(affinities, first, end, work):  # type: ignore[no-untyped-def]
+def extremes(affinities, first, end, work):  # type: ignore[no-untyped-def]
+    """Return the largest and the smallest affinity of some columns."""
     rows, stride = affinities.shape
-    extremes = work.extremes
-    lanes = 64 // affinities.itemsize
+    found = work.extremes
+    lanes = 4 * WIDE // affinities.itemsize
     for lane in range(lanes):
-        extremes[0, lane] = extremes[1, lane] = affinities[0, first]
+        found[0, lane] = found[1, lane] = affinities[0, first]
     if first == 0 and end == stride:
         rows, end = 1, rows * stride  # rows are consecutive
     if end - first >= lanes:
         for i in range(rows):
-            widen_extremes(affinities, i * stride + first, end - first, extremes)
+            widen_extremes(affinities, i * stride + first, end - first, found)
     else:
         for i in range(rows):
             for j in range(first, end):
                 value = affinities[i, j] if rows > 1 else affinities[j // stride, j % stride]
-                extremes[0, 0] = value if value > extremes[0, 0] else extremes[0, 0]
-                extremes[1, 0] = value if value < extremes[1, 0] else extremes[1, 0]
-    top, bottom = extremes[0, 0], extremes[1, 0]
+                found[0, 0] = value if value > found[0, 0] else found[0, 0]
+                found[1, 0] = value if value < found[1, 0] else found[1, 0]
+    top, bottom = found[0, 0], found[1, 0]
     for lane in range(1, lanes):
-        top = extremes[0, lane] if extremes[0, lane] > top else top
-        bottom = extremes[1, lane] if extremes[1, lane] < bottom else bottom
-    return np.float64(top), np.float64(top) - np.float64(bottom)
+        top = found[0, lane] if found[0, lane] > top else top
+        bottom = found[1, lane] if found[1, lane] < bottom else bottom
+    return top, bottom
 
 
 @compiled_inner
-def _convert(affinities, first, end, origin, scale, costs, work):  # type: ignore[no-untyped-def]
-    """Write costs, and their sums."""
+def likely_floor(costs, cols, top, unit, floor):  # type: ignore[no-untyped-def]
+    """Return an affinity that a best assignment of all rows to more columns hardly goes below.
+
+    The dearest of the rows' least costs, times `COMPETITION`, leaves room for competition; if this is not enough,
+    `rounding_of_matched` tells. If units are already much smaller than the best affinities, the floor stays.
+    """
+    rows = costs.shape[0]
+    step = max(1, rows // SAMPLED_ROWS)
+    best, rounding = 0.0, 0.0
+    for i in range(0, rows, step):
+        least = least_cost(costs, i, cols)
+        best += abs(np.float64(top) - least * unit)
+        rounding += unit if least > 0 else 0.0
+    if rounding <= FINE * best * 2.0 ** (HEADROOM_BITS - 8 * costs.itemsize):
+        return floor
+    dearest = np.float64(0)
+    for i in range(rows):
+        dearest = max(dearest, np.float64(COMPETITION * least_cost(costs, i, cols)))
+        if dearest * unit > np.float64(top) - np.float64(floor):
+            return floor
+    likely = type(floor)(np.float64(top) - dearest * unit)
+    return likely if floor < likely < top else floor
+
+
+@compiled_inner
+def _convert(affinities, first, end, origin, floor, scale, costs):  # type: ignore[no-untyped-def]
     rows, stride = affinities.shape
     cols, padded = end - first, costs.shape[1]
     for i in range(rows):
         start = i * stride + first
         if start + padded <= rows * stride:
-            work.row_sums[i] = convert_row(affinities, start, cols, origin, scale, costs, i, work.column_sums)
+            convert_row(affinities, start, cols, origin, floor, scale, costs, i)
             continue
         for j in range(cols):
-            costs[i, j] = _cost(costs, affinities[i, first + j], origin, scale)
+            costs[i, j] = _cost(costs, affinities[i, first + j], origin, floor, scale)
         for j in range(cols, padded):
             costs[i, j] = 0
-        work.row_sums[i] = add_row(costs, i, work.column_sums)
 
 
 @compiled_inner
-def _convert_transposed(affinities, first, end, origin, scale, costs):  # type: ignore[no-untyped-def]
+def _convert_transposed(affinities, first, end, origin, floor, scale, costs):  # type: ignore[no-untyped-def]
     """Write costs with rows and columns exchanged, block by block; the last blocks overlap the ones before."""
     cols, stride = affinities.shape
     rows, padded = end - first, costs.shape[1]
@@ -180,18 +207,18 @@ def _convert_transposed(affinities, first, end, origin, scale, costs):  # type: 
     if rows < lanes or cols < lanes:
         for j in range(cols):
             for i in range(rows):
-                costs[i, j] = _cost(costs, affinities[j, first + i], origin, scale)
+                costs[i, j] = _cost(costs, affinities[j, first + i], origin, floor, scale)
         return
     for place in range(0, rows, lanes):
         i = min(place, rows - lanes)
         for other_place in range(0, cols, lanes):
             j = min(other_place, cols - lanes)
-            convert_transposed(affinities, j * stride + first + i, origin, scale, costs, i, j)
+            convert_transposed(affinities, j * stride + first + i, origin, floor, scale, costs, i, j)
 
 
 @compiled_inner
-def _cost(costs, affinity, origin, scale):  # type: ignore[no-untyped-def]
-    return costs.dtype.type((origin - affinity) * scale) * 2
+def _cost(costs, affinity, origin, floor, scale):  # type: ignore[no-untyped-def]
+    return costs.dtype.type((origin - (affinity if affinity > floor else floor)) * scale) * 2
 
 
 @compiled_inner

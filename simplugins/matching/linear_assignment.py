@@ -41,7 +41,15 @@ from simplugins.matching.forward_auction import (
     start_auction,
     typical_lead,
 )
-from simplugins.matching.integer_costs import EVEN, make_costs, reset_prices, rounding_of_matched, settle_prices
+from simplugins.matching.integer_costs import (
+    EVEN,
+    extremes,
+    likely_floor,
+    make_costs,
+    reset_prices,
+    rounding_of_matched,
+    settle_prices,
+)
 from simplugins.matching.starting_prices import prefer_minima, set_starting_prices
 from simplugins.matching.vector_scans import LANES
 
@@ -111,7 +119,12 @@ def assign_batch(affinities, problems, work, tolerance, columns, prices, shortfa
         cols = max(stop - start, end - first)
         padded = (cols + LANES - 1) // LANES * LANES
         costs = work.costs[: rows * padded].reshape(rows, padded)
-        top, unit = make_costs(block, first, end, transposed, costs, work)
+        top, bottom = extremes(block, first, end, work)
+        unit = make_costs(block, first, end, transposed, top, bottom, costs)
+        if 0 < unit < np.inf and rows < cols and tolerance == 0:
+            floor = likely_floor(costs, cols, top, unit, bottom)
+            if floor > bottom:
+                unit = make_costs(block, first, end, transposed, top, floor, costs)
         reset_prices(costs, cols, work)
         if 0 < unit < np.inf:
             from_zero = True

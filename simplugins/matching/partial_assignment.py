@@ -34,6 +34,7 @@ from simplugins.matching.integer_costs import (
     HEADROOM_BITS,
     UNREACHED_BITS,
     cost_error,
+    extremes,
     make_costs,
     reset_prices,
 )
@@ -97,7 +98,8 @@ def assign_pairs(  # type: ignore[no-untyped-def]
         cols = max(stop - start, end - first)
         padded = (cols + LANES - 1) // LANES * LANES
         costs = work.costs[: rows * padded].reshape(rows, padded)
-        top, unit = make_costs(block, first, end, transposed, costs, work)
+        top, bottom = extremes(block, first, end, work)
+        unit = make_costs(block, first, end, transposed, top, bottom, costs)
         reset_prices(costs, cols, work)
         level = _limit(costs, top, unit, threshold)
         searched = 0 < unit < np.inf

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from simplugins._common.compiled import compiled_inner
-from simplugins.matching.cost_scans import moments
+from simplugins.matching.cost_scans import MOST_ADDED, add_costs, moments
 from simplugins.matching.integer_costs import EVEN, HEADROOM_BITS
 from simplugins.matching.sorting import sort_padded
 from simplugins.matching.vector_scans import two_smallest
@@ -43,10 +43,11 @@ SPAN_OF_TYPICAL = 4
 def set_starting_prices(costs, cols, work):  # type: ignore[no-untyped-def]
     """Set the starting prices of a problem; they stay zero if means of columns hardly differ. Returns whether they do.
 
-    Reads `row_sums` and `column_sums` as left by `integer_costs.make_costs`. Slopes are taken to be linear in r[i]; two
-    rows determine them, those of the smallest and the largest mean.
+    Slopes are taken to be linear in r[i]; two rows determine them, those of the smallest and the largest mean. Fills
+    `row_sums` and `column_sums`.
     """
     rows = costs.shape[0]
+    _add_up(costs, work)
     row_means, deviations = work.means[0], work.means[1]
     lowest, highest, variance, most = _fill_means(costs, cols, work)
     least = row_means[lowest]
@@ -66,6 +67,26 @@ def set_starting_prices(costs, cols, work):  # type: ignore[no-untyped-def]
     sort_padded(work.column_sums, work.order, work.closed, cols)
     _integrate_prices(costs, cols, low - growth * least, growth, work)
     return False
+
+
+@compiled_inner
+def _add_up(costs, work):  # type: ignore[no-untyped-def]
+    """Write the sums of all rows and columns."""
+    rows, padded = costs.shape
+    width = MOST_ADDED * (64 // costs.itemsize)
+    sums = work.keys
+    for j in range(padded):
+        sums[j] = 0
+        work.column_sums[j] = 0.0
+    for i in range(rows):
+        total = 0.0
+        for start in range(0, padded, width):
+            total += add_costs(costs, i, start, min(padded - start, width), sums)
+        work.row_sums[i] = total
+        if i % MOST_ADDED == MOST_ADDED - 1 or i == rows - 1:
+            for j in range(padded):
+                work.column_sums[j] += sums[j]
+                sums[j] = 0
 
 
 @compiled_inner
@@ -165,7 +186,10 @@ def prefer_minima(costs, cols, work):  # type: ignore[no-untyped-def]
 
 @compiled_inner
 def span_of_costs(costs, work):  # type: ignore[no-untyped-def]
-    """Return the range of costs, or a multiple of the mean lead of a column's best affinity over its mean, if less."""
+    """Return the range of costs, or a multiple of the mean lead of a column's best affinity over its mean, if less.
+
+    Reads `column_sums` as left by `set_starting_prices`.
+    """
     size, cheapest = costs.shape[0], work.keys
     for j in range(size):
         cheapest[j] = costs[0, j]

@@ -41,7 +41,14 @@ def cancelling(rng, rows, cols):
     return terms[:rows, None] - terms[None, :cols] + 2.0**-6 * rng.integers(0, 64, (rows, cols))
 
 
-KINDS = (powers, two_cost, forbidden, cancelling)
+def crowded(rng, rows, cols):
+    """One column that suits all rows nearly equally, and others that are worse by far: most rows must take these."""
+    values = -1.0 - rng.random((rows, cols))
+    values[:, 0] = -1e-7 * (1 + rng.random(rows))
+    return values
+
+
+KINDS = (powers, two_cost, forbidden, cancelling, crowded)
 
 
 def assert_exact(affinity, columns, exact):
@@ -80,6 +87,22 @@ def test_problems_of_wide_ranges_are_refined_until_their_values_are_proven(kind,
             assert proven
             assert_exact(affinity, columns, EXACT[np.dtype(dtype)])
     assert refined > 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(20, 60), (60, 20), (49, 70)])
+def test_columns_that_nobody_wants_need_no_refinement(shape, dtype):
+    rng = np.random.default_rng(4)
+    fine = 1e-5 if dtype == np.float32 else 1e-14
+    affinity = fine * rng.random(shape) - fine
+    if shape[0] < shape[1]:
+        affinity[:, 3] -= 1
+    else:
+        affinity[3] -= 1
+    affinity = affinity.astype(dtype)
+    columns, _, unproven, _ = refine(affinity)
+    assert not unproven
+    assert_exact(affinity, columns, EXACT[np.dtype(dtype)])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -213,7 +213,8 @@ def start(affinity):
 @njit
 def set_starting_prices(affinity, costs, work):
     size = len(affinity)
-    _, unit = integer_costs.make_costs(affinity, 0, size, False, costs, work)
+    top, bottom = integer_costs.extremes(affinity, 0, size, work)
+    unit = integer_costs.make_costs(affinity, 0, size, False, top, bottom, costs)
     integer_costs.reset_prices(costs, size, work)
     if 0 < unit < np.inf:
         starting_prices.set_starting_prices(costs, size, work)
@@ -228,7 +229,11 @@ def span(affinity):
 
 @njit
 def span_of_costs(affinity, costs, work):
-    _, unit = integer_costs.make_costs(affinity, 0, len(affinity), False, costs, work)
+    size = len(affinity)
+    top, bottom = integer_costs.extremes(affinity, 0, size, work)
+    unit = integer_costs.make_costs(affinity, 0, size, False, top, bottom, costs)
+    integer_costs.reset_prices(costs, size, work)
+    starting_prices.set_starting_prices(costs, size, work)
     return starting_prices.span_of_costs(costs, work) if 0 < unit < np.inf else 0.0
 
 
