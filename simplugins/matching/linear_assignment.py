@@ -74,7 +74,7 @@ FEW_SMALL, FEW = 3.0, 1.5
 HARD_SHARE, HARD_SHARE_LARGE = 0.6, 0.5
 """Competition is hard if a larger share of the rows waits after stage 1 (of at least `LARGE_ROWS`: the second)."""
 
-LOST_SHARE = 0.45
+LOST_SHARE_SMALL, LOST_SHARE = 0.25, 0.45
 """Columns' least costs are tried if prices started from zero, and a larger share of the rows waits after stage 1."""
 
 NEARLY_DONE = 0.1
@@ -166,7 +166,7 @@ def assign_costs(costs, cols, from_zero, tolerance, highest, work):  # type: ign
         tied = run_auction(costs, cols, np.int64(0), rows // 2, work)
     contested = work.waiting[1] - tied
     few = (FEW_SMALL if rows < SMALL_ROWS else FEW) * np.sqrt(rows)
-    if from_zero and contested > max(few, LOST_SHARE * rows) and rows == cols:
+    if from_zero and work.waiting[1] > (LOST_SHARE_SMALL if rows < SMALL_ROWS else LOST_SHARE) * rows and rows == cols:
         contested = _start_again(costs, cols, contested, work)
     if contested > few and (rows == cols or tolerance > 0):
         if rows < cols:

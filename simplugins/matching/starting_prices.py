@@ -31,9 +31,10 @@ column of the most unusual mean does not count, since one that is far worse than
 SAMPLED_ROWS = 64
 """Number of rows that tell whether prices suit rows, if there are that many."""
 
-MUCH_BETTER, SUITABLE = 1.15, 0.1
-"""Prices start again from the columns' least costs if the sum of these exceeds this multiple of the present dual bound,
-and rows cannot add more than this share to it: their least reduced costs are nearly zero."""
+MUCH_BETTER, SUITABLE, UNSUITABLE = 1.05, 0.1, 0.2
+"""Prices start again from the columns' least costs if the sum of these exceeds the first multiple of the present dual
+bound, and they suit most rows: at most the third share of these have a least reduced cost above the second share of the
+columns' mean least cost."""
 
 SPAN_OF_TYPICAL = 4
 """See `span_of_costs`."""
@@ -158,7 +159,7 @@ def prefer_minima(costs, cols, work):  # type: ignore[no-untyped-def]
         k, m = min(i + 1, rows - 1), min(i + 2, rows - 1)
         for j in range(padded):
             prices[j] = min(prices[j], costs[i, j], costs[k, j], costs[m, j])
-    bound, bound_of_rows, present, highest = 0.0, 0.0, 0.0, prices[0]
+    bound, unsuitable, present, highest = 0.0, 0, 0.0, prices[0]
     for j in range(cols):
         highest = prices[j] if prices[j] > highest else highest
         bound += prices[j]
@@ -170,9 +171,9 @@ def prefer_minima(costs, cols, work):  # type: ignore[no-untyped-def]
     step = max(4, rows // SAMPLED_ROWS)
     sampled = (rows + step - 1) // step
     for i in range(0, rows, step):
-        bound_of_rows += (two_smallest(costs, i, prices)[1] - highest) * (rows / sampled)
+        unsuitable += (two_smallest(costs, i, prices)[1] - highest) * rows > SUITABLE * bound
     work.counts[2] += rows + sampled
-    if bound == 0 or bound_of_rows > SUITABLE * bound:
+    if bound == 0 or unsuitable > UNSUITABLE * sampled:
         return False
     for i in range(rows):
         present += two_smallest(costs, i, work.prices)[1] & EVEN
