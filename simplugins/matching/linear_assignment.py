@@ -50,7 +50,7 @@ from simplugins.matching.integer_costs import (
     rounding_of_matched,
     settle_prices,
 )
-from simplugins.matching.starting_prices import prefer_minima, set_starting_prices
+from simplugins.matching.starting_prices import has_more_equal_rows, prefer_minima, set_starting_prices
 from simplugins.matching.vector_scans import LANES
 
 EASY = np.array([(0.06, 6)])
@@ -114,7 +114,7 @@ def assign_batch(affinities, problems, work, tolerance, columns, prices, shortfa
     for problem in range(len(problems)):
         start, stop, first, end = problems[problem]
         block = affinities[start:stop]
-        transposed = stop - start > end - first
+        transposed, exchanged = stop - start > end - first, False
         rows = min(stop - start, end - first)
         cols = max(stop - start, end - first)
         padded = (cols + LANES - 1) // LANES * LANES
@@ -131,6 +131,11 @@ def assign_batch(affinities, problems, work, tolerance, columns, prices, shortfa
             if rows >= TINY_ROWS or _is_contested(costs, cols, work):
                 reset_prices(costs, cols, work)
                 from_zero = set_starting_prices(costs, cols, work)
+                if rows == cols and tolerance == 0 and not from_zero and has_more_equal_rows(rows, work):
+                    exchanged = transposed = True
+                    make_costs(block, first, end, True, top, bottom, costs)
+                    reset_prices(costs, cols, work)
+                    set_starting_prices(costs, cols, work)
                 start_auction(costs, cols, work)
             exact, bound = assign_costs(costs, cols, from_zero, tolerance, rows * (top / unit), work)
             if exact:
@@ -140,6 +145,8 @@ def assign_batch(affinities, problems, work, tolerance, columns, prices, shortfa
             for i in range(rows):
                 work.column_of[i] = i
             shortfall[problem] = unit
+        if exchanged:
+            _exchange_prices(costs, work)
         step = unit if unit < np.inf else 0.0
         _write(transposed, rows, cols, first, step, work, columns[start:stop], prices[problem])
 
@@ -218,6 +225,16 @@ def _decrease_increments(costs, cols, contested, tolerance, highest, work):  # t
         if rows == cols:
             settle_prices(costs, cols, work)
     return False, np.inf
+
+
+@compiled_inner
+def _exchange_prices(costs, work):  # type: ignore[no-untyped-def]
+    """Replace the prices of columns by those of rows, of which no row gains more by another column than by its own."""
+    for i in range(len(costs)):
+        j = work.column_of[i]
+        work.keys[i] = -(costs[i, j] + (work.prices[j] & EVEN))
+    for i in range(len(costs)):
+        work.prices[i] = work.keys[i]
 
 
 @compiled_inner

@@ -36,6 +36,9 @@ MUCH_BETTER, SUITABLE, UNSUITABLE = 1.05, 0.1, 0.2
 bound, and they suit most rows: at most the third share of these have a least reduced cost above the second share of the
 columns' mean least cost."""
 
+MORE_EQUAL = 0.1
+"""See `has_more_equal_rows`: the share of the rows by which they must outnumber equal columns."""
+
 SPAN_OF_TYPICAL = 4
 """See `span_of_costs`."""
 
@@ -88,6 +91,20 @@ def _add_up(costs, work):  # type: ignore[no-untyped-def]
             for j in range(padded):
                 work.column_sums[j] += sums[j]
                 sums[j] = 0
+
+
+@compiled_inner
+def has_more_equal_rows(size, work):  # type: ignore[no-untyped-def]
+    """Whether many more rows than columns equal others, judged by sums that `set_starting_prices` has sorted.
+
+    Equal rows bid against each other for the same columns, again and again, whereas equal columns leave a choice: with
+    half of the rows equal, but no columns, a problem needs three times as many scans as the other way round.
+    """
+    surplus = 0
+    for k in range(1, size):
+        surplus += work.row_sums[work.queue[k]] == work.row_sums[work.queue[k - 1]]
+        surplus -= work.column_sums[work.order[k]] == work.column_sums[work.order[k - 1]]
+    return surplus > MORE_EQUAL * size
 
 
 @compiled_inner
