@@ -92,7 +92,7 @@ def count_work(problems: Problems) -> dict[str, float] | None:
     offsets = np.arange(count + 1) * rows
     results = np.full(count * rows, -1), np.zeros((count, max(rows, cols))), np.empty(count)
     linear_assignment.assign_batch(
-        problems.reshape(-1, cols), assignment_problems.whole_problems(offsets, cols), work, 0.0, *results
+        problems.reshape(-1, cols), assignment_problems.whole_problems(offsets, cols), work, None, *results
     )
     names = getattr(integer_costs, "COUNTS", range(len(work.counts)))
     return {str(name): float(value) / (count * min(rows, cols)) for name, value in zip(names, work.counts, strict=True)}

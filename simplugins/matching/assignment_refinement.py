@@ -188,7 +188,7 @@ def _narrow_down(block, tolerance, exact, grain, work, levels, prices):  # type:
         if not 0 < scale < np.inf:
             break
         _narrow(block, limit, scale, costs, work, levels, prices)
-        assign_costs(costs, cols, False, 0.0, 0.0, work)
+        assign_costs(costs, cols, False, None, 0.0, work)
         _change_prices(rows, cols, limit, 0.5 / scale, work, levels[3], prices)
         before, shortfall = shortfall, _measure(block, exact, costs, work, levels, prices)
         if not shortfall < before / 2:

@@ -99,8 +99,8 @@ def assign_batch(affinities, problems, work, tolerance, columns, prices, shortfa
         First row, end of rows, first column and end of columns of each problem; no row belongs to two problems.
     work : Workspace
         Large enough for all problems, and for the affinities' dtype.
-    tolerance : float
-        The share of the optimum that a value may fall short of; 0 for exact solutions.
+    tolerance : float or None
+        The share of the optimum that a value may fall short of. None: exact solutions, which compile in less time.
     columns : (T,) int64 array, written
         The column assigned to each row, counted from the first of all columns, or -1 for rows that remain unassigned
         because rows outnumber columns; rows that belong to no problem are not written.
@@ -119,24 +119,16 @@ def assign_batch(affinities, problems, work, tolerance, columns, prices, shortfa
         cols = max(stop - start, end - first)
         padded = (cols + LANES - 1) // LANES * LANES
         costs = work.costs[: rows * padded].reshape(rows, padded)
-        top, bottom = extremes(block, first, end, work)
-        unit = make_costs(block, first, end, transposed, top, bottom, costs)
-        if 0 < unit < np.inf and rows < cols and tolerance == 0:
-            floor = likely_floor(costs, cols, top, unit, bottom)
-            if floor > bottom:
-                unit = make_costs(block, first, end, transposed, top, floor, costs)
+        top, unit = _make_fine_costs(block, first, end, transposed, tolerance, costs, work)
         reset_prices(costs, cols, work)
         if 0 < unit < np.inf:
             from_zero = True
             if rows >= TINY_ROWS or _is_contested(costs, cols, work):
-                reset_prices(costs, cols, work)
-                from_zero = set_starting_prices(costs, cols, work)
-                if rows == cols and tolerance == 0 and not from_zero and has_more_equal_rows(rows, work):
-                    exchanged = transposed = True
-                    make_costs(block, first, end, True, top, bottom, costs)
-                    reset_prices(costs, cols, work)
-                    set_starting_prices(costs, cols, work)
-                start_auction(costs, cols, work)
+                from_zero = _start(costs, cols, work)
+                if rows == cols and tolerance is None and not from_zero and has_more_equal_rows(rows, work):
+                    exchanged, transposed = True, not transposed
+                    _make_fine_costs(block, first, end, transposed, tolerance, costs, work)
+                    _start(costs, cols, work)
             exact, bound = assign_costs(costs, cols, from_zero, tolerance, rows * (top / unit), work)
             if exact:
                 bound = rounding_of_matched(block, first, transposed, top, unit, costs, work)
@@ -149,6 +141,28 @@ def assign_batch(affinities, problems, work, tolerance, columns, prices, shortfa
             _exchange_prices(costs, work)
         step = unit if unit < np.inf else 0.0
         _write(transposed, rows, cols, first, step, work, columns[start:stop], prices[problem])
+
+
+@compiled_inner
+def _make_fine_costs(affinities, first, end, transposed, tolerance, costs, work):  # type: ignore[no-untyped-def]
+    """Make costs of an exact solution as fine as its value is likely to need; return the top and one unit."""
+    rows, cols = len(costs), max(len(affinities), end - first)
+    top, bottom = extremes(affinities, first, end, work)
+    unit = make_costs(affinities, first, end, transposed, top, bottom, costs)
+    if rows < cols and tolerance is None and 0 < unit < np.inf:
+        floor = likely_floor(costs, cols, top, unit, bottom)
+        if floor > bottom:
+            unit = make_costs(affinities, first, end, transposed, top, floor, costs)
+    return top, unit
+
+
+@compiled_inner
+def _start(costs, cols, work):  # type: ignore[no-untyped-def]
+    """Set the starting prices, and let all rows wait; return whether prices are zero."""
+    reset_prices(costs, cols, work)
+    from_zero = set_starting_prices(costs, cols, work)
+    start_auction(costs, cols, work)
+    return from_zero
 
 
 @compiled_inner
@@ -175,7 +189,7 @@ def assign_costs(costs, cols, from_zero, tolerance, highest, work):  # type: ign
     few = (FEW_SMALL if rows < SMALL_ROWS else FEW) * np.sqrt(rows)
     if from_zero and work.waiting[1] > (LOST_SHARE_SMALL if rows < SMALL_ROWS else LOST_SHARE) * rows and rows == cols:
         contested = _start_again(costs, cols, contested, work)
-    if contested > few and (rows == cols or tolerance > 0):
+    if contested > few and (rows == cols or tolerance is not None):
         if rows < cols:
             reset_prices(costs, cols, work)
             start_auction(costs, cols, work)
@@ -218,7 +232,7 @@ def _decrease_increments(costs, cols, contested, tolerance, highest, work):  # t
             start_auction(costs, cols, work)
         increment = even_increment(costs, auctions[k, 0] * lead)
         run_auction(costs, cols, increment, np.int64(auctions[k, 1]) * rows, work)
-        if tolerance > 0:
+        if tolerance is not None:
             proven, shortfall = prove_tolerance(costs, cols, increment, tolerance, highest, work)
             if proven:
                 return True, shortfall

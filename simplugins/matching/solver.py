@@ -103,7 +103,7 @@ def _assign(
     prices = np.zeros((len(problems), max(rows, cols)))
     shortfall = np.empty(len(problems))
     work = _workspaces.get(rows, cols, affinities.dtype)
-    linear_assignment.assign_batch(affinities, problems, work, tolerance, columns, prices, shortfall)
+    linear_assignment.assign_batch(affinities, problems, work, tolerance or None, columns, prices, shortfall)
     return columns, prices, shortfall
 
 

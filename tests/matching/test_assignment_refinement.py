@@ -66,7 +66,7 @@ def refine(affinity):
     problems, exact = whole_problems(np.array([0, rows]), cols), EXACT[affinity.dtype]
     work = integer_costs.make_workspace(rows, cols, affinity.dtype)
     columns, prices, shortfall = np.empty(rows, np.int64), np.zeros((1, max(rows, cols))), np.empty(1)
-    linear_assignment.assign_batch(affinity, problems, work, 0.0, columns, prices, shortfall)
+    linear_assignment.assign_batch(affinity, problems, work, None, columns, prices, shortfall)
     unproven = np.empty(1, np.bool_)
     objective.find_unproven(affinity, problems, columns, shortfall, 0.0, exact, unproven)
     found = bool(unproven[0])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import linear_sum_assignment
 
-from simplugins.matching import integer_costs, linear_assignment
+from simplugins.matching import integer_costs, linear_assignment, objective
 from simplugins.matching.assignment_problems import whole_problems
 from simplugins.matching.optimal import Optimal
 
@@ -24,7 +24,7 @@ def count_scans(affinity):
     work = integer_costs.make_workspace(rows, cols, affinity.dtype)
     work.counts[:] = 0
     results = np.empty(rows, np.int64), np.zeros((1, max(rows, cols))), np.empty(1)
-    linear_assignment.assign_batch(affinity, whole_problems(np.array([0, rows]), cols), work, 0.0, *results)
+    linear_assignment.assign_batch(affinity, whole_problems(np.array([0, rows]), cols), work, None, *results)
     return int(work.counts[SCANS])
 
 
@@ -93,6 +93,29 @@ def test_columns_of_unusual_costs_need_few_scans(make, most, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("repeated", [(0.5, 0.0), (0.7, 0.2)])
+def test_repeated_rows_need_no_more_scans_than_repeated_columns(repeated, dtype):
+    rng, size = np.random.default_rng(9), 120
+    scans, exchanged = [], []
+    for _ in range(5):
+        x, y = np.maximum(rng.standard_normal((2, size, 32)), 0)
+        for vectors, share in zip((x, y), repeated, strict=True):
+            vectors[: int(share * size)] = vectors[0]
+        affinity = np.ascontiguousarray(x @ y.T, dtype)
+        ways = affinity, np.ascontiguousarray(affinity.T)
+        for way, counts in zip(ways, (scans, exchanged), strict=True):
+            counts.append(count_scans(way))
+            offsets = np.array([0, size])
+            found = Optimal().match_batch(way, offsets)
+            value, upper, gap = np.empty((3, 1))
+            objective.assignment_values(way, offsets, found.columns, value)
+            objective.dual_bounds(way, offsets, found.prices, value, upper, gap)
+            assert value[0] == pytest.approx(way[linear_sum_assignment(way, maximize=True)].sum(), rel=2.0**-19)
+            assert gap[0] <= 2.0 ** (-20 if dtype == "float32" else -44)
+    assert np.mean(scans) <= 1.2 * np.mean(exchanged)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @settings(max_examples=200, deadline=None)
 @given(matrix=affinities())
 def test_no_value_falls_short_of_the_optimum_by_more_than_the_solver_says(dtype, matrix):
@@ -101,7 +124,7 @@ def test_no_value_falls_short_of_the_optimum_by_more_than_the_solver_says(dtype,
     work = integer_costs.make_workspace(rows, cols, affinity.dtype)
     columns, shortfall = np.empty(rows, np.int64), np.empty(1)
     problem = whole_problems(np.array([0, rows]), cols)
-    linear_assignment.assign_batch(affinity, problem, work, 0.0, columns, np.zeros((1, max(rows, cols))), shortfall)
+    linear_assignment.assign_batch(affinity, problem, work, None, columns, np.zeros((1, max(rows, cols))), shortfall)
     best_rows, best = linear_sum_assignment(affinity.astype(np.float64), maximize=True)
     matched = np.flatnonzero(columns >= 0)
     terms = np.concatenate([affinity[best_rows, best], -affinity[matched, columns[matched]]]).astype(np.float64)
