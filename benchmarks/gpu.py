@@ -26,6 +26,7 @@ from on_gpu.family_problems import family
 from on_gpu.first_calls import first_calls
 from on_gpu.inputs import FULL, QUICK, TINY, Plan
 from on_gpu.peers import PEERS, peer
+from on_gpu.searching import search_step, searching
 from on_gpu.several_gpus import several
 from on_gpu.table import ending, make_table
 from on_gpu.throughput import large_run, long_run, throughput
@@ -73,6 +74,7 @@ def make_steps(plan: Plan) -> dict[Step, Work]:
             for precision in plan.precisions
             for case in plan.throughput
         },
+        **{search_step(case): partial(searching, case=case) for case in plan.searches},
         **{
             call_tables.family_step(key, positions): partial(family, key=key, positions=positions)
             for positions, keys in plan.families.items()

@@ -78,6 +78,11 @@ class Plan:
         Families of affinities by number of positions; see `solvers.families`.
     family_bytes : int
         Memory of the affinities of one family.
+    searches : tuple of Case
+        Cases of exact search. The first `queries` inputs are queries, of which the CPU searches for the first
+        `cpu_inputs`; the others are the gallery.
+    queries, neighbours : int
+        Numbers of queries, and of neighbours per query.
     several : tuple of Case
         Cases that all GPUs of the machine share.
     long_run, large_run : Case, optional
@@ -99,6 +104,9 @@ class Plan:
     measures: tuple[str, ...]
     families: Mapping[int, tuple[str, ...]]
     family_bytes: int
+    searches: tuple[Case, ...]
+    queries: int
+    neighbours: int
     several: tuple[Case, ...]
     long_run: Case | None
     large_run: Case | None
@@ -146,13 +154,19 @@ FULL = Plan(
     measures=MEASURES,
     families={49: FAMILIES, 196: FAMILIES, 784: FAMILIES, 1369: ("efficientnet", "relu", "duplicates")},
     family_bytes=2**32,
+    searches=(
+        Case("block15", 49, 320, inputs=8000, cpu_inputs=400),
+        Case("block10", 196, 112, inputs=3000, cpu_inputs=100),
+    ),
+    queries=1000,
+    neighbours=10,
     several=(Case("block15", 49, 320, inputs=12_000), Case("block10", 196, 112, inputs=3000)),
     long_run=Case("block10", 196, 112, inputs=2000),
     large_run=Case("block15", 49, 320, inputs=20_000),
     memory_limit=16 * 2**30,
     product_size=8192,
     copy_bytes=2**31,
-    row_visits={49: 400, 196: 1720, 784: 5570, 1369: 11_600},
+    row_visits={49: 385, 196: 1830, 784: 5750, 1369: 13_300},
 )
 
 QUICK = replace(
@@ -162,6 +176,7 @@ QUICK = replace(
     peers=(),
     precisions=("float32",),
     families={49: FEW_FAMILIES, 196: FEW_FAMILIES, 784: FEW_FAMILIES[:3]},
+    searches=FULL.searches[:1],
     several=FULL.several[:1],
     long_run=None,
     large_run=None,
@@ -183,6 +198,9 @@ TINY = Plan(
     measures=MEASURES,
     families={9: ("relu", "duplicates"), 16: ("relu", "duplicates")},
     family_bytes=2**14,
+    searches=(Case("block15", 9, 320, inputs=30, cpu_inputs=4),),
+    queries=6,
+    neighbours=2,
     several=(Case("block4", 16, 40, inputs=10),),
     long_run=Case("block4", 16, 40, inputs=10),
     large_run=Case("block15", 9, 320, inputs=30),

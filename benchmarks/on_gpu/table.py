@@ -14,6 +14,7 @@ from on_gpu.context import Step
 from on_gpu.first_calls import CACHES, START
 from on_gpu.inputs import Plan
 from on_gpu.peers import OURS, PEER, PEERS
+from on_gpu.searching import searches
 from on_gpu.throughput import AFFINITIES, CPU_ENGINE, FROM_GPU, FROM_NUMPY, MATCHING, PLAIN, READING
 from on_gpu.worker import DONE
 from simplugins.compute.engines import PRECISIONS
@@ -42,6 +43,7 @@ def make_table(run: Mapping[str, Any], plan: Plan, matchings: Iterable[str]) -> 
         grid("First calls of a process, in seconds", CACHE_COLUMNS, calls(steps, plan)),
         grid("Whole calls of compute_rsm", call_tables.call_columns(plan), call_tables.whole_calls(steps, plan)),
         grid("Pairs per second", sizes, throughput(steps, plan)),
+        grid("Exact search", [case.name for case in plan.searches], searches(steps, plan)),
         grid("Families of affinities", call_tables.family_columns(plan), call_tables.families(steps, plan)),
         grid("Several GPUs, in seconds", SEVERAL_COLUMNS, call_tables.several_gpus(steps, plan)),
         grid("Other solvers, on the same affinities", shared, peers(steps, plan)),

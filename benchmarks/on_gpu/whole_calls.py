@@ -40,9 +40,9 @@ def whole_call(context: Context, case: Case, measure: str) -> dict[str, Any]:
     """Time `compute_rsm` from arrays on the GPU (Torch's, if there is Torch) and from NumPy arrays, in turns."""
     gpu = context.gpu
     with gpu.device as device, gpu.engine():
-        on_gpu, library = _on_gpu(device, case, context.emulated)
+        array_on_gpu, library = on_gpu(device, case, context.emulated)
         arrays: dict[str, Callable[[], Any]] = {
-            ON_GPU: lambda: on_gpu,
+            ON_GPU: lambda: array_on_gpu,
             FLOAT32: partial(load, case),
             FLOAT16: partial(half, case),
         }
@@ -63,7 +63,7 @@ def _compute(array: Any, measure: str) -> Any:
     return simplugins.compute_rsm(array, measure, engine="cuda")
 
 
-def _on_gpu(device: Any, case: Case, emulated: bool) -> tuple[Any, str]:
+def on_gpu(device: Any, case: Case, emulated: bool) -> tuple[Any, str]:
     """Return the activations on the GPU, and the library of the array."""
     if find_spec("torch") is None:
         return device.upload(load(case)), "NumPy, emulated" if emulated else "CuPy"

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,13 +11,11 @@ from numpy.typing import NDArray
 from simplugins.activations.blocks import Block
 from simplugins.compute.affinities import Scratch, matched_values
 from simplugins.evaluation.searching.bounds import Summary, bounds_of_affinities, mean_prices
+from simplugins.evaluation.searching.scoring import Score
 from simplugins.matching.matcher import Matcher
 
 _CHUNK = 32
 """Candidates examined between updates of the k-th best score; fewer at first if k is small."""
-
-Score = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.float64]]
-"""From aligned inner products of a query with candidates, and the candidates' numbers, to scores: larger is better."""
 
 
 @dataclass(repr=False)

@@ -3,14 +3,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from simplugins.activations.activations import Activations
-from simplugins.compute.affinities import ROUNDING
 from simplugins.compute.engines import check_engine, choose_engine
 from simplugins.compute.engines.cuda import cupy_device
-from simplugins.compute.engines.cuda.nearest_engine import BoundFactors, Found, Order, nearest
-from simplugins.evaluation.searching.bounds import Summary
+from simplugins.compute.engines.cuda.nearest_engine import Found, Order, nearest
+from simplugins.evaluation.searching.scoring import Scoring
 from simplugins.matching.matcher import Matcher
 from simplugins.rsm import kernels
 
@@ -29,19 +25,9 @@ def searching_engine(engine: str, matcher: Matcher) -> str:
     return choose_engine(engine, matcher)
 
 
-def find_on_device(
-    gallery: Activations,
-    queries: Activations,
-    matcher: Matcher,
-    summaries: tuple[Summary, Summary],
-    kernel: str,
-    k: int,
-    progress: bool | str,
-) -> Found:
+def find_on_device(scoring: Scoring, matcher: Matcher, k: int, progress: bool | str) -> Found:
     """Find the k best candidates of each query on the GPU that holds the inputs, or the current one."""
-    order = Order(kernel, ROUNDING[np.result_type(gallery.dtype, queries.dtype)], kernels.EQUAL)
-    factors = tuple(BoundFactors(side.means, side.norms, side.centred_norms, side.squares) for side in summaries)
+    gallery, queries = scoring.gallery, scoring.queries
+    order = Order(scoring.kernel, scoring.rounding, kernels.EQUAL)
     device = cupy_device.CupyDevice(queries.gpu if queries.gpu is not None else gallery.gpu)
-    return nearest(
-        gallery, queries, matcher, (factors[0], factors[1]), k=k, order=order, device=device, progress=progress
-    )
+    return nearest(gallery, queries, matcher, itself=scoring.itself, k=k, order=order, device=device, progress=progress)

@@ -11,26 +11,18 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from simplugins import __version__
-from simplugins._common import arrays
-from simplugins._common.progress import compilation_shown
-from simplugins._common.threads import check_threads, in_threads
+from simplugins._common.threads import check_threads
 from simplugins._common.validation import check_count
-from simplugins.activations.activations import Activations
-from simplugins.activations.blocks import Block
 from simplugins.activations.preparation import Center, Normalize, Preparation
-from simplugins.compute.affinities import ROUNDING, matched_values
-from simplugins.evaluation.searching.bounds import Summary, bounds_of_affinities, upper_bounds
-from simplugins.evaluation.searching.candidates import Best, Gallery, Score
 from simplugins.evaluation.searching.device_search import find_on_device, searching_engine
+from simplugins.evaluation.searching.host_search import find
+from simplugins.evaluation.searching.scoring import Scoring
 from simplugins.matching.matcher import Matcher
 from simplugins.matching.matcher_options import matcher_options
 from simplugins.measures.computation import read_inputs
 from simplugins.measures.measure import Measure, Options, resolve_measure
 from simplugins.measures.semantic import MatchedPairs, SemanticMeasure
 from simplugins.rsm import kernels
-
-_QUERIES = 16
-"""Queries bounded against the whole gallery at a time."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,7 +48,7 @@ class Neighbours:
         inputs that are examined at the same time, or whose matching depends on their order, count twice.
     metadata : mapping
         "measure", "kernel", "matching", "matching_options", "sigma", "engine", "dtype", "center", "normalize",
-        "simplugins" (the version).
+        "simplugins" (the version); "precision" and "device" if the engine is "cuda".
     """
 
     indices: NDArray[np.int64]
@@ -192,25 +184,26 @@ def search(
     MatchedPairs(matcher).check(x, y)
     if k > (most := len(y) - symmetric):
         raise ValueError(f"k must be at most {most}, the number of inputs to find for each query, got {k}")
-    run = _Search(x, y, symmetric=symmetric, matcher=matcher, kernel=resolved.kernel, k=k)
-    run.run(engine, count, progress)
+    scoring = Scoring(x, y, resolved.kernel, symmetric)
+    on_device = engine == "cuda"
+    found = find_on_device(scoring, matcher, k, progress) if on_device else find(scoring, matcher, k, count, progress)
     return Neighbours(
-        indices=run.indices,
-        similarities=run.similarities(sigma),
+        indices=found.numbers,
+        similarities=scoring.similarities(found.products, found.numbers, sigma),
         labels=x.labels,
         other_labels=None if symmetric else y.labels,
         shape=(len(x), len(y)),
         symmetric=symmetric,
-        formed=int(run.formed.sum()),
-        solved=int(run.solved.sum()),
+        formed=found.formed,
+        solved=found.solved,
         metadata={
             "measure": resolved.name,
             "kernel": resolved.kernel,
             "matching": matcher.name,
             "matching_options": matcher_options(matcher),
             "sigma": sigma,
-            "engine": engine,
-            "dtype": str(run.dtype),
+            **found.metadata,
+            "dtype": str(scoring.dtype),
             **({"dtype_reason": "large common mean"} if x.widened or y.widened else {}),
             **x.prepared,
             "simplugins": __version__,
@@ -258,140 +251,3 @@ def _check_sigma(measure: SemanticMeasure, sigma: float | None) -> None:
         kernels.check_sigma(sigma)
     elif sigma is not None:
         raise ValueError(f"sigma={sigma!r} applies to an RBF kernel, not to measure {measure.name!r}")
-
-
-@dataclass(frozen=True)
-class _Queries:
-    """A run of queries: a task for a thread."""
-
-    start: int
-    stop: int
-    gallery: int
-
-    @property
-    def pairs(self) -> int:
-        """Number of pairs of inputs."""
-        return (self.stop - self.start) * self.gallery
-
-
-class _Search:
-    """One search: its inputs, and its results, which threads fill in."""
-
-    def __init__(
-        self, x: Activations, y: Activations, *, symmetric: bool, matcher: Matcher, kernel: str, k: int
-    ) -> None:
-        self.x, self.y, self.symmetric, self.matcher, self.kernel, self.k = x, y, symmetric, matcher, kernel, k
-        self.dtype = np.result_type(x.dtype, y.dtype)
-        self.rounding = ROUNDING[self.dtype]
-        self.x_block = _whole(x, self.dtype, matcher)
-        self.y_block = self.x_block if symmetric else _whole(y, self.dtype, matcher)
-        width = int(max(x.positions.max(), y.positions.max()))
-        self.x_summary = Summary.from_block(self.x_block, width)
-        self.y_summary = self.x_summary if symmetric else Summary.from_block(self.y_block, width)
-        self.gallery = Gallery(self.y_block, self.y_summary, matcher)
-        self.known: list[list[tuple[int, float]]] | None = None
-        if symmetric and matcher.symmetric:  # then a product computed for one query also serves the other
-            self.known = [[] for _ in range(len(x))]
-        self.indices = np.empty((len(x), k), np.int64)
-        self.products = np.empty((len(x), k))
-        self.formed, self.solved = np.zeros((2, len(x)), np.int64)
-
-    def run(self, engine: str, threads: int, progress: bool | str) -> None:
-        """Find the neighbours of all queries."""
-        if engine == "cuda":
-            self.work_on_device(progress)
-            return
-        with compilation_shown(progress):
-            self.compile()
-        pairs = len(self.x) * len(self.y)
-        in_threads(self.work, self.tasks(), pairs=pairs, threads=threads, progress=progress, title="searching")
-
-    def compile(self) -> None:
-        """Compile the loops in the caller's thread, where Ctrl-C can stop it."""
-        affinity, offsets = np.ones((1, 1), self.dtype), np.array([0, 1])
-        matched_values(self.matcher, affinity, offsets)
-        bounds_of_affinities(affinity, offsets, np.zeros((1, 1)))
-
-    def tasks(self) -> list[_Queries]:
-        """Cut the queries into runs that are bounded together."""
-        count = len(self.x)
-        return [_Queries(i, min(i + _QUERIES, count), len(self.y)) for i in range(0, count, _QUERIES)]
-
-    def work(self, task: _Queries) -> None:
-        """Find the neighbours of some queries."""
-        bounds = upper_bounds(self.x_summary.rows(task.start, task.stop), self.y_summary)
-        for i in range(task.start, task.stop):
-            self._find(i, bounds[i - task.start])
-
-    def work_on_device(self, progress: bool | str) -> None:
-        """Find the neighbours of all queries on a GPU."""
-        summaries = self.y_summary, self.x_summary
-        found = find_on_device(self.y, self.x, self.matcher, summaries, self.kernel, self.k, progress)
-        self.indices[:], self.products[:] = found.numbers, found.products
-        self.formed[0], self.solved[0] = found.formed, found.solved
-
-    def _find(self, i: int, bounds: NDArray[np.float64]) -> None:
-        score, candidates = self._score(i), np.arange(len(self.y))
-        lengths = np.sqrt(self.x_summary.squares[i]) * np.sqrt(self.y_summary.squares)
-        reachable = score(bounds + 2 * self.rounding * lengths, candidates)
-        best = Best(self.k)
-        done = self._recall(i, score, best)
-        candidates, reachable = np.delete(candidates, done), np.delete(reachable, done)
-        order = np.argsort(-reachable, kind="stable")
-        query = self.x_block.vectors[self.x_block.offsets[i] : self.x_block.offsets[i + 1]]
-        self.gallery.find(query, candidates[order], reachable[order], score, best)
-        self._remember(i, best)
-        self.indices[i], self.products[i] = best.numbers, best.products
-        self.formed[i], self.solved[i] = best.formed, sum(len(numbers) for numbers, _ in best.solved)
-
-    def _recall(self, i: int, score: Score, best: Best) -> NDArray[np.int64]:
-        """Add products that other queries found with this one; return the candidates that are done."""
-        known: list[tuple[int, float]] = []
-        if self.known is not None:
-            known, self.known[i] = self.known[i], []
-        numbers = np.array([number for number, _ in known], np.int64)
-        products = np.array([product for _, product in known])
-        best.add(numbers, products, score(products, numbers))
-        return np.append(numbers, i) if self.symmetric else numbers
-
-    def _remember(self, i: int, best: Best) -> None:
-        """Record the products of this query with later ones."""
-        if self.known is None:
-            return
-        for numbers, products in best.solved:
-            later = numbers > i
-            for number, product in zip(numbers[later].tolist(), products[later].tolist(), strict=True):
-                self.known[number].append((i, product))
-
-    def _score(self, i: int) -> Score:
-        """Return the function from aligned inner products with query i to scores in the order of the kernel."""
-        norm = self.x.squared_norms[i : i + 1]
-
-        def score(products: NDArray[np.float64], numbers: NDArray[np.int64]) -> NDArray[np.float64]:
-            scaled = np.ldexp(products, self.x.exponents[i] + self.y.exponents[numbers])[None]
-            norms = self.y.squared_norms[numbers]
-            if self.kernel == "cosine":
-                scaled = kernels.cosine(scaled, norm, norms)
-            elif self.kernel == "rbf":
-                scaled = -kernels.squared_distances(scaled, norm, norms, rounding=self.rounding)
-            return np.asarray(scaled[0])
-
-        return score
-
-    def similarities(self, sigma: float | None) -> NDArray[np.float64]:
-        """Return the similarities of the neighbours."""
-        scores: NDArray[np.float64] = np.empty_like(self.products)
-        for i, products in enumerate(self.products):
-            scores[i] = self._score(i)(products, self.indices[i])
-        if sigma is None:
-            return scores
-        norms = self.x.squared_norms[:, None], self.y.squared_norms[self.indices]
-        kernels.warn_of_unresolved(-scores, sigma, *norms, rounding=self.rounding)
-        return kernels.rbf(-scores, sigma)
-
-
-def _whole(activations: Activations, dtype: np.dtype[np.floating], matcher: Matcher) -> Block:
-    """Return all inputs as one converted block, with positions in the order that the matcher needs."""
-    block = activations.block(0, len(activations))
-    ordered = block.by_norm()[0] if matcher.by_norm else block
-    return Block(arrays.to_numpy(ordered.vectors, dtype), block.offsets)

@@ -93,6 +93,49 @@ def test_shared_memory_is_read_only_where_it_was_written(sizes, seed):
     check_solved(device, [KINDS["ties" if seed else "rectified"](rng, *size) for size in sizes], FLOAT, FLOAT)
 
 
+def not_finite(rng, rows, columns, dtype):
+    """Yield matrices with some rows, columns or entries that are infinite or NaN, and such as overflow."""
+    for value in (np.inf, -np.inf, np.nan):
+        for part in (np.s_[:], np.s_[0], np.s_[:, -1], np.s_[::2], rng.random((rows, columns)) < 0.3):
+            affinity = rng.normal(size=(rows, columns)).astype(dtype)
+            affinity[part] = value
+            yield affinity
+    yield rng.choice([np.inf, -np.inf, np.nan, 1], (rows, columns)).astype(dtype)
+    yield rng.choice([1, -1], (rows, columns)).astype(dtype) * np.finfo(dtype).max
+
+
+def check_memory_alone(sizes, dtype, real, seed=0):
+    rng, device = np.random.default_rng(seed), EmulatedDevice(seed=seed, checked=True)
+    affinities = [affinity for size in sizes for affinity in not_finite(rng, *size, dtype)]
+    _, columns = solve(device, affinities, dtype, real)
+    batch = lay_out(device, affinities, dtype)
+    if real == dtype:
+        greedy = device.empty((batch.count, max(len(a) for a in affinities)), np.dtype(np.int32))
+        launcher.match_greedily(device, batch, greedy)()
+        columns += [row[: len(a)] for row, a in zip(greedy, affinities, strict=True)]
+    for affinity, assignment in zip([*affinities, *affinities], columns, strict=False):
+        matched = assignment[assignment >= 0]
+        assert (matched < affinity.shape[1]).all()
+        assert len(set(matched.tolist())) == len(matched)
+
+
+@pytest.mark.parametrize("sizes", [[(1, 1), (5, 7), (64, 64)], [(100, 131)]], ids=["small", "middle"])
+def test_affinities_that_are_not_finite_do_no_harm(sizes):
+    """Their results mean nothing, but the CUDA kernels end, and do not touch memory that is not theirs."""
+    check_memory_alone(sizes, FLOAT, FLOAT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "sizes", [SMALL_SIZES, SIZES, [(260, 260), (250, 300)], [(1100, 1100)]], ids=lambda s: str(s[0])
+)
+@pytest.mark.parametrize(("dtype", "real"), [(FLOAT, FLOAT), (FLOAT, DOUBLE), (DOUBLE, DOUBLE)], ids=str)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_affinities_of_any_size_and_type_that_are_not_finite_do_no_harm(sizes, dtype, real, seed):
+    if len(sizes) > 1 or real == FLOAT:
+        check_memory_alone(sizes, dtype, real, seed)
+
+
 def test_affinities_near_the_limits_of_floats_have_no_bound(device):
     """So that they are solved again with float64 prices."""
     affinities = [np.where(np.random.default_rng(0).random((n, n)) < 0.5, 3e38, -3e38) for n in (5, 64)]

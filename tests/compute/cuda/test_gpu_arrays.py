@@ -80,6 +80,23 @@ def test_sets_of_different_sizes_and_other_inputs(to_gpu, maps):
     np.testing.assert_allclose(rsm, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("measure", ["semantic-linear", "semantic-cosine"])
+def test_a_search_finds_the_same_inputs(to_gpu, measure):
+    """Among clusters of inputs, in several tiles, with the affinities of tensor cores where there are any."""
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(60, 1, 49, 64)) + 0.2 * rng.normal(size=(60, 10, 49, 64))).reshape(-1, 49, 64)
+    x = x.astype(np.float32)
+    for queries, gallery in ((x, None), (x[:300], x[300:])):
+        expected = simplugins.search(queries, other=gallery, k=5, measure=measure, engine="cpu")
+        moved = None if gallery is None else to_gpu(gallery)
+        for array, other in ((to_gpu(queries), moved), (queries, gallery)):
+            found = simplugins.search(array, other=other, k=5, measure=measure, engine="cuda")
+            np.testing.assert_allclose(found.similarities, expected.similarities, rtol=1e-5)
+            assert (found.indices == expected.indices).mean() > 0.99  # near ties may swap places
+            assert found.metadata["engine"] == "cuda"
+            assert found.solved < found.pairs
+
+
 def test_a_single_pair_is_matched_from_gpu_arrays(to_gpu, maps):
     expected = simplugins.match(maps[0], maps[1])
     pair = simplugins.match(to_gpu(maps[0]), to_gpu(maps[1]), engine="cuda")

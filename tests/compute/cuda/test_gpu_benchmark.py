@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 BENCHMARK = Path(__file__).resolve().parents[3] / "benchmarks" / "gpu.py"
-KINDS = ["environment", "agreement", "accuracy", "whole call", "host", "bandwidth", "product", "throughput", "family"]
-KINDS += ["several GPUs", "peer", "first calls", "long run", "large run"]
+KINDS = ["environment", "agreement", "accuracy", "whole call", "host", "bandwidth", "product", "throughput", "search"]
+KINDS += ["family", "several GPUs", "peer", "first calls", "long run", "large run"]
 
 
 @pytest.mark.slow

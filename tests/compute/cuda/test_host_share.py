@@ -8,6 +8,7 @@ import pytest
 from emulation.null_device import NullArray, NullDevice, null_gpu
 
 import simplugins
+from simplugins.activations.activations import Activations
 
 INPUTS = 600
 
@@ -29,6 +30,58 @@ def test_a_second_call_allocates_nothing(array, measure):
         rsm = simplugins.compute_rsm(array, measure)
         assert rsm.metadata["device"] == NullDevice.name
         assert pool.allocations == before
+
+
+class Finding(NullDevice):
+    """A device that counts a pair in each tile as worth matching."""
+
+    def download(self, array):
+        return lambda: np.ones(array.shape, array.dtype)
+
+    def fetch(self, array, into):
+        into[...] = 0
+
+
+def search_both(array, monkeypatch):
+    """Search among inputs, and for some of them in the others; with a device that finds pairs."""
+    monkeypatch.setattr("simplugins.compute.engines.cuda.cupy_device.CupyDevice", Finding)
+    found = simplugins.search(array, k=3, engine="cuda")
+    assert found.metadata["device"] == NullDevice.name
+    assert found.formed == INPUTS**2
+    simplugins.search(array[:20], other=array[20:], k=3, measure="semantic-rbf", sigma=1.0, engine="cuda")
+
+
+@pytest.mark.parametrize("array", arrays(), ids=["NumPy", "float16", "CuPy"])
+def test_a_second_search_allocates_nothing(array, monkeypatch):
+    with null_gpu() as pool:
+        search_both(array, monkeypatch)
+        before = pool.allocations
+        search_both(array, monkeypatch)
+        assert pool.allocations == before
+
+
+def test_a_search_reads_no_vectors_back(monkeypatch):
+    """Only numbers per input and results come back; vectors are read once, and not those of arrays on the GPU."""
+    copied = []
+    get = NullArray.get
+    monkeypatch.setattr(NullArray, "get", lambda array: copied.append(array.nbytes) or get(array))
+    with null_gpu():
+        search_both(NullArray((INPUTS, 6, 40), np.float32), monkeypatch)
+    assert sum(copied) <= 2 * 64 * INPUTS
+    monkeypatch.setattr(Activations, "block", counted(Activations.block, read := []))
+    with null_gpu():
+        search_both(np.random.default_rng(0).normal(size=(INPUTS, 6, 40)).astype(np.float32), monkeypatch)
+    assert sum(read) <= 2 * INPUTS
+
+
+def counted(block, read):
+    """Return the method with a list of the numbers of inputs that it reads."""
+
+    def reading(activations, start, stop):
+        read.append(stop - start)
+        return block(activations, start, stop)
+
+    return reading
 
 
 @pytest.mark.parametrize("measure", ["semantic-rbf", "spatio-semantic-cosine", "max-sim-cosine"])

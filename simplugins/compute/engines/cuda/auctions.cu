@@ -140,9 +140,9 @@ struct Auction {
             best.second = fmax(best.second, fmin(best.first, profit[k]));
             best.first = fmax(best.first, profit[k]);
         }
-        unsigned ties = 0;
+        unsigned ties = 0;  // not of `==`, so that a row of NaN has a best column, too
 #pragma unroll
-        for (int k = 0; k < SLOTS; k++) ties |= (unsigned)(profit[k] == best.first) << k;
+        for (int k = 0; k < SLOTS; k++) ties |= (unsigned)!(profit[k] < best.first) << k;
         best.ticket = thread_ticket(ties & present);
         return best;
     }

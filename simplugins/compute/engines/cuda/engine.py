@@ -95,14 +95,19 @@ def make_run(
             f"precision='float16x3' would be less accurate: use precision='float32'"
         )
     if precision is None:
-        scaled = matcher.invariant_to_scaling and not (matcher.positionwise or matcher.partial)
-        precision = default_precision(device, x.channels) if scaled else "float32"
+        precision = matching_precision(device, matcher, x.channels)
     with device:
         if matcher.cuda_kernel == "assignment-share":
             from simplugins.compute.engines.cuda.partial_run import PartialRun
 
             return PartialRun(x, y, matcher, device=device, precision=precision, certify=certify)
         return Run(x, y, matcher, device=device, precision=precision, certify=certify)
+
+
+def matching_precision(device: Device, matcher: Matcher, channels: int) -> Precision:
+    """Return the precision of the affinities of float32 activations: the faster one that suits the matcher."""
+    scaled = matcher.invariant_to_scaling and not (matcher.positionwise or matcher.partial)
+    return default_precision(device, channels) if scaled else "float32"
 
 
 class Run(TileRun):

@@ -13,8 +13,10 @@ struct Greedy {
     __device__ __forceinline__ Best thread_best(int i, int first, int step) const {
         const ENTRY *row = problem.row(i);
         Best best = no_best();
+        best.first -= best.first;  // NaN: any entry is better, also an infinite one
         for (int j = first; j < problem.columns; j += step)
-            if (!assigned[j] && (REAL)row[j] > best.first) best.first = (REAL)row[j], best.ticket = ticket(j, -1);
+            if (!assigned[j] && !((REAL)row[j] <= best.first)) best.first = (REAL)row[j], best.ticket = ticket(j, -1);
+        best.first = fmax(best.first, -INFINITE);
         return best;
     }
 

@@ -23,6 +23,7 @@ class Batch:
     Attributes
     ----------
     affinities : (T, K) device array, C-contiguous, float32 or float64
+        Finite: results of others mean nothing, though the CUDA kernels end, and return no column twice.
     problems : (B, 4) int64 device array
         First row, end of rows, first column and end of columns of each problem.
     count : int

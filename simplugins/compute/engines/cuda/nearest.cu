@@ -30,6 +30,58 @@ __device__ __forceinline__ double score(int kernel, double product, int64 power,
     return -difference * difference;
 }
 
+__device__ __forceinline__ double warp_total(double value) {
+    for (int step = 16; step; step >>= 1) value += __shfl_xor_sync(0xffffffffu, value, step);
+    return value;
+}
+
+// Write the norms of a set's vectors, less `mean` unless it is null: largest first, then zeros. `lengths` is shared.
+__device__ __forceinline__ void write_norms(const REAL *set, const double *mean, int count, int64 channels, int64 width,
+                                            double *lengths, double *norms) {
+    int lane = threadIdx.x & 31;
+    for (int p = threadIdx.x >> 5; p < count; p += THREADS / 32) {
+        double square = 0;
+        for (int64 c = lane; c < channels; c += 32) {
+            double entry = (double)set[p * channels + c] - (mean ? mean[c] : 0);
+            square += entry * entry;
+        }
+        square = warp_total(square);
+        if (!lane) lengths[p] = sqrt(square);
+    }
+    __syncthreads();
+    for (int64 p = threadIdx.x; p < width; p += THREADS) {
+        double mine = p < count ? lengths[p] : 0;
+        int64 place = p < count ? 0 : p;
+        for (int q = 0; p < count && q < count; q++) place += lengths[q] > mine || (lengths[q] == mine && q < p);
+        norms[place] = mine;
+    }
+    __syncthreads();
+}
+
+// Summarise inputs for their bounds, one per block of threads: the mean vector, and norms, `width` per input. If `norms`
+// is null, all inputs have equal size, and a row of `means` is such that an inner product of two is the whole bound: the
+// mean vector times the root of the size, then the norms of the centred vectors. Dynamic shared memory has `width` numbers.
+extern "C" __global__ void __launch_bounds__(THREADS)
+    summarise(const REAL *__restrict__ vectors, const int64 *__restrict__ offsets, int64 size, int64 channels,
+              int64 width, double *means, double *__restrict__ norms, double *centred_norms) {
+    DYNAMIC_SHARED(shared);
+    double *lengths = (double *)shared;
+    int64 input = blockIdx.x, start = offsets ? offsets[input] : input * size;
+    int count = (int)(offsets ? offsets[input + 1] - start : size);
+    const REAL *set = vectors + start * channels;
+    double *mean = means + input * (norms ? channels : channels + width);
+    for (int64 c = threadIdx.x; c < channels; c += THREADS) {
+        double sum = 0;
+        for (int p = 0; p < count; p++) sum += set[p * channels + c];
+        mean[c] = sum / count;
+    }
+    __syncthreads();
+    write_norms(set, mean, count, channels, width, lengths, norms ? centred_norms + input * width : mean + channels);
+    if (norms) write_norms(set, 0, count, channels, width, lengths, norms + input * width);
+    else
+        for (int64 c = threadIdx.x; c < channels; c += THREADS) mean[c] *= sqrt((double)count);
+}
+
 // Mark the pairs whose upper bound from norms reaches the query's `least` score, and count them. `means` has the inner
 // products of the mean vectors; the others those of sorted norms, by which input has more positions. For inputs of equal
 // size, `means` is the whole bound, and the others are null. The pair `skipped` numbers apart is an input and itself.
@@ -37,7 +89,6 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     mark_reachable(const double *__restrict__ means, const double *__restrict__ of_equal,
                    const double *__restrict__ of_smaller, const double *__restrict__ of_larger,
                    const int64 *__restrict__ row_sizes, const int64 *__restrict__ column_sizes,
-                   const double *__restrict__ row_squares, const double *__restrict__ column_squares,
                    const int64 *__restrict__ row_powers, const int64 *__restrict__ column_powers,
                    const double *__restrict__ row_norms, const double *__restrict__ column_norms, int64 rows,
                    int64 columns, int kernel, double rounding, double equal, const double *__restrict__ least,
@@ -50,8 +101,9 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         int64 n = row_sizes[i], m = column_sizes[j];
         bound = (double)min(n, m) * bound + (n == m ? of_equal : n < m ? of_smaller : of_larger)[pair];
     }
-    bound += 2 * rounding * sqrt(row_squares[i]) * sqrt(column_squares[j]);
-    double best = score(kernel, bound, row_powers[i] + column_powers[j], row_norms[i], column_norms[j], rounding, equal);
+    int64 power = row_powers[i] + column_powers[j];
+    bound += ldexp(2 * rounding * sqrt(row_norms[i]) * sqrt(column_norms[j]), (int)-power);
+    double best = score(kernel, bound, power, row_norms[i], column_norms[j], rounding, equal);
     int reachable = best >= least[j] && i - j != skipped;
     wanted[pair] = reachable;
     if (reachable) atomicAdd(&counts[0], 1);

@@ -4,7 +4,8 @@
 The rows of a tile are inputs of the gallery, its columns are queries. For each tile, bounds from norms mark the pairs
 that may be among the best of their query; if there are any, the tile's affinities are computed, and dual bounds from
 these leave fewer. The others are matched, and merged with the best so far. The gallery is cut into chunks that fit the
-memory, each of which is uploaded once.
+memory, each of which is uploaded once. Bounds are those of `simplugins.evaluation.searching.bounds`, but the device
+computes the statistics of the inputs, from the blocks that it matches.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from simplugins._common.progress import progress_counter
 from simplugins.activations.activations import Activations
 from simplugins.compute.engines.cuda.device import Device, DeviceMemoryError
 from simplugins.compute.engines.cuda.device_blocks import DeviceBlock
-from simplugins.compute.engines.cuda.engine import Run
+from simplugins.compute.engines.cuda.engine import Run, matching_precision
 from simplugins.compute.engines.cuda.launcher import Batch
 from simplugins.compute.engines.cuda.nearest_programs import NearestProgram
 from simplugins.compute.engines.cuda.pair_problems import Part, TilePairs
@@ -33,22 +34,6 @@ from simplugins.matching.matcher import Matcher
 
 KERNELS = ("linear", "cosine", "rbf")
 _FLOAT, _INT, _WORD = np.dtype(np.float64), np.dtype(np.int32), np.dtype(np.int64)
-
-
-class BoundFactors(NamedTuple):
-    """Statistics of inputs from whose products upper bounds follow; see `simplugins.evaluation.searching.bounds`.
-
-    Attributes
-    ----------
-    means : (N, C) float64 array
-    norms, centred_norms : (N, P) float64 arrays
-    squares : (N,) float64 array
-    """
-
-    means: NDArray[np.float64]
-    norms: NDArray[np.float64]
-    centred_norms: NDArray[np.float64]
-    squares: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -80,29 +65,32 @@ class Found(NamedTuple):
     ----------
     numbers : (Q, k) int64 array
     products : (Q, k) float64 array
-        Aligned inner products, in the scale of the blocks.
+        Aligned inner products, in the scale of the activations' blocks.
     formed, solved : int
         Numbers of pairs that affinities were computed of, and that were matched.
+    metadata : dict
+        What computed them.
     """
 
     numbers: NDArray[np.int64]
     products: NDArray[np.float64]
     formed: int
     solved: int
+    metadata: dict[str, str]
 
 
 def nearest(
     gallery: Activations,
     queries: Activations,
     matcher: Matcher,
-    factors: tuple[BoundFactors, BoundFactors],
     *,
+    itself: bool,
     k: int,
     order: Order,
     device: Device,
     progress: bool | str = False,
 ) -> Found:
-    """Find the k best candidates of each query in a gallery; if that is the queries, no input finds itself.
+    """Find the k best candidates of each query in a gallery; if that is the queries `itself`, no input finds itself.
 
     Raises
     ------
@@ -114,7 +102,7 @@ def nearest(
     check_pair(gallery, queries, matcher)
     check_matcher(matcher)
     with device:
-        run = _Search(gallery, queries, matcher, device, factors, k, order)
+        run = _Search(gallery, queries, matcher, device, k, order, itself=itself)
         while True:
             try:
                 return run.search(progress)
@@ -136,22 +124,9 @@ class _Side:
     means: Any
     norms: Any
     centred_norms: Any
-    squares: Any
     sizes: Any
     powers: Any
     squared_norms: Any
-
-    @staticmethod
-    def of(device: Device, activations: Activations, factors: BoundFactors, inputs: slice, *, equal: bool) -> _Side:
-        means, centred = factors.means[inputs], factors.centred_norms[inputs]
-        sizes = activations.positions[inputs].astype(_WORD)
-        if equal:  # one product is the whole bound
-            means = np.concatenate([means * np.sqrt(sizes)[:, None], centred], 1)
-        arrays = (
-            *(means, factors.norms[inputs], centred, factors.squares[inputs], sizes),
-            *(activations.exponents[inputs].astype(_WORD), activations.squared_norms[inputs]),
-        )
-        return _Side(*(device.upload(np.ascontiguousarray(array)) for array in arrays))
 
 
 @dataclass(frozen=True)
@@ -187,15 +162,17 @@ class _Search(Run):
         queries: Activations,
         matcher: Matcher,
         device: Device,
-        factors: tuple[BoundFactors, BoundFactors],
         k: int,
         order: Order,
+        *,
+        itself: bool,
     ) -> None:
-        super().__init__(gallery, queries, matcher, device=device, precision="float32", certify=False)
-        self.factors, self.k, self.order = factors, k, order
+        precision = matching_precision(device, matcher, gallery.channels)
+        super().__init__(gallery, queries, matcher, device=device, precision=precision, certify=False)
+        self.k, self.order = k, order
         sizes = np.concatenate([gallery.positions, queries.positions])
         self.equal, self.largest = bool((sizes == sizes[0]).all()), int(sizes.max())
-        self.itself = gallery is queries
+        self.itself = itself
         self.program = NearestProgram(real="double" if self.dtype == np.float64 else "float")
         self.facts: dict[tuple[bool, int], _Side] = {}
         self.formed = self.solved = 0
@@ -208,21 +185,22 @@ class _Search(Run):
         self.formed = self.solved = done = 0
         blocks = list(cut(slice(0, columns), self.block_size))
         best = [_Best.none(self.device, block.stop - block.start, self.k) for block in blocks]
-        chunk = max(1, self.x.capacity - self.itself) * self.block_size
+        chunk = max(1, self.x.capacity - (self.x is self.y)) * self.block_size
         with progress_counter(rows * columns, progress, title="searching", unit="pair") as show:
             for part in cut(slice(0, rows), chunk):
                 for number, queries in enumerate(blocks):
                     for tile in self._tiles(part, queries):
                         best[number] = self._examine(tile, best[number])
                         show(done := done + tile.shape[0] * tile.shape[1])
-        found = Found(np.empty((columns, self.k), np.int64), np.empty((columns, self.k)), self.formed, self.solved)
+        numbers, products = np.empty((columns, self.k), np.int64), np.empty((columns, self.k))
         for block, lists in zip(blocks, best, strict=True):
-            self.device.fetch(lists.numbers, found.numbers[block])
-            self.device.fetch(lists.products, found.products[block])
+            self.device.fetch(lists.numbers, numbers[block])
+            self.device.fetch(lists.products, products[block])
         self._forget()
         self.drop()
         self.device.settle()
-        return found
+        products = np.ldexp(products, self.x.exponents[numbers] + self.y.exponents[:, None])
+        return Found(numbers, products, self.formed, self.solved, {**self.metadata, "device": self.device.name})
 
     def give_up(self) -> None:
         """Free all device memory."""
@@ -239,11 +217,24 @@ class _Search(Run):
         return sorted(tiles, key=lambda tile: self.itself and tile.rows != queries)
 
     def _facts(self, of_queries: bool, inputs: slice) -> _Side:
-        key = of_queries and not self.itself, inputs.start
+        key = of_queries and self.x is not self.y, inputs.start
         if key not in self.facts:
-            side = int(of_queries)
-            self.facts[key] = _Side.of(self.device, self.sides[side], self.factors[side], inputs, equal=self.equal)
+            self.facts[key] = self._summarise(of_queries, inputs)
         return self.facts[key]
+
+    def _summarise(self, of_queries: bool, inputs: slice) -> _Side:
+        blocks, upload = self.y if of_queries else self.x, self.device.upload
+        activations, block = self.sides[of_queries], blocks.block(inputs)
+        width, channels = self.largest, block.vectors.shape[1]
+        means = self.device.empty((len(block), channels + width * self.equal), _FLOAT)
+        norms, centred = (NULL if self.equal else self.device.empty((len(block), width), _FLOAT) for _ in range(2))
+        arguments = [block.vectors, NULL if block.positions is None else block.positions, np.int64(block.bounds[1])]
+        arguments += [np.int64(channels), np.int64(width), means, norms, centred]
+        self._launch_blocks("summarise", len(block), arguments, shared=8 * width)
+        powers = blocks.exponents[inputs] + activations.exponents[inputs]
+        sizes = activations.positions[inputs]
+        squared_norms = upload(activations.squared_norms[inputs])
+        return _Side(means, norms, centred, upload(sizes.astype(_WORD)), upload(powers.astype(_WORD)), squared_norms)
 
     def _examine(self, tile: Tile, best: _Best) -> _Best:
         """Match the pairs of a tile that may be among the best, and merge them with these."""
@@ -285,7 +276,7 @@ class _Search(Run):
                 self._product(rows.norms, columns.centred_norms),
                 self._product(rows.centred_norms, columns.norms),
             ]
-        arguments = [means, *others, rows.sizes, columns.sizes, rows.squares, columns.squares]
+        arguments = [means, *others, rows.sizes, columns.sizes]
         arguments += [*self._scale(sides), *map(np.int64, tile.shape), *self.order.arguments(), best.least]
         skipped = tile.columns.start - tile.rows.start if self.itself else np.iinfo(np.int64).min
         arguments += [np.int64(skipped), self.wanted, counts]
@@ -310,8 +301,7 @@ class _Search(Run):
         arguments = [affinities, *map(np.int64, strides), *offsets, *sizes, *self._scale(sides)]
         arguments += [np.int64(tile.shape[1]), *self.order.arguments(), best.least, self.wanted, counts]
         pairs = tile.shape[0] * tile.shape[1]
-        shared = 8 * self.largest
-        self.device.launch(self.program, "mark_promising", pairs, self.program.threads, arguments, shared=shared)
+        self._launch_blocks("mark_promising", pairs, arguments, shared=8 * self.largest)
 
     def _merge(self, tile: Tile, sides: tuple[_Side, _Side], best: _Best) -> _Best:
         assert self.results is not None
@@ -326,9 +316,12 @@ class _Search(Run):
         arguments = [values, scored, self.wanted, *sizes, np.int64(tile.rows.start), np.int64(self.k)]
         arguments += [side for lists in (best, merged) for side in (lists.numbers, lists.products, lists.scores)]
         arguments.append(best.least)
-        self.device.launch(self.program, "merge_best", queries, self.program.threads, arguments, shared=0)
+        self._launch_blocks("merge_best", queries, arguments)
         self.device.retire()  # the first lists are uploads, which are dropped here
         return merged
+
+    def _launch_blocks(self, function: str, blocks: int, arguments: list[Any], *, shared: int = 0) -> None:
+        self.device.launch(self.program, function, blocks, self.program.threads, arguments, shared=shared)
 
     def _launch(self, function: str, count: int, arguments: list[Any]) -> None:
         _launch(self.device, self.program, function, count, arguments)

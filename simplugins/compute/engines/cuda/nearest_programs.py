@@ -9,7 +9,7 @@ from functools import cached_property
 from simplugins.compute.engines.cuda.pair_programs import PairProgram
 
 _THREADS = 64
-_FUNCTIONS = ("mark_reachable", "mark_promising", "drop_problems", "score_pairs", "merge_best")
+_FUNCTIONS = ("summarise", "mark_reachable", "mark_promising", "drop_problems", "score_pairs", "merge_best")
 
 
 @dataclass(frozen=True)

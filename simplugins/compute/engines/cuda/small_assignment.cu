@@ -241,7 +241,8 @@ struct SmallAssignment {
     }
 
     // Dijkstra's algorithm on reduced costs: each step closes the nearest open column and continues from its row.
-    // Closed columns have an infinite price.
+    // Closed columns, and those that do not exist, have a distance of minus infinity: nothing is nearer, and its bits are
+    // larger than those of any distance.
     __device__ __forceinline__ void augment(int source, float2 &price) {
         COUNT(search);
         float2 entries = entries_of(source);
@@ -250,23 +251,24 @@ struct SmallAssignment {
         if (ticket0 >> 14 == 1) duals[ticket0 & 255] = staged[(ticket0 & 255) * stride + 2 * lane()] - price.x;
         if (ticket1 >> 14 == 1) duals[ticket1 & 255] = staged[(ticket1 & 255) * stride + 2 * lane() + 1] - price.y;
         __syncwarp();
-        float2 open = price, distance = make_float2(INFINITE, INFINITE), closed = distance;
+        float2 closed = make_float2(INFINITE, INFINITE);
+        float2 distance = make_float2(exists(0) ? INFINITE : -INFINITE, exists(1) ? INFINITE : -INFINITE);
         unsigned before0 = source, before1 = source;
         int i = source;
         while (true) {
             COUNT(step);
-            float2 through = make_float2(nearest + fmaxf(dual - (entries.x - open.x), 0.0f),
-                                         nearest + fmaxf(dual - (entries.y - open.y), 0.0f));
+            float2 through = make_float2(nearest + fmaxf(dual - (entries.x - price.x), 0.0f),
+                                         nearest + fmaxf(dual - (entries.y - price.y), 0.0f));
             if (through.x < distance.x) distance.x = through.x, before0 = i;
             if (through.y < distance.y) distance.y = through.y, before1 = i;
-            nearest = __uint_as_float(warp_min(__float_as_uint(fminf(distance.x, distance.y))));
+            nearest = __uint_as_float(warp_min(min(__float_as_uint(distance.x), __float_as_uint(distance.y))));
             ticket = warp_min(min(distance.x == nearest ? ticket0 : NO_TICKET, distance.y == nearest ? ticket1 : NO_TICKET));
             if (!(ticket >> 14)) break;
             i = ticket & 255;
             dual = duals[i];
             entries = entries_of(i);
-            if (ticket == ticket0) closed.x = nearest, distance.x = open.x = INFINITE;
-            if (ticket == ticket1) closed.y = nearest, distance.y = open.y = INFINITE;
+            if (ticket == ticket0) closed.x = nearest, distance.x = -INFINITE;
+            if (ticket == ticket1) closed.y = nearest, distance.y = -INFINITE;
         }
         price.x += fmaxf(nearest - closed.x, 0.0f), price.y += fmaxf(nearest - closed.y, 0.0f);
         reinterpret_cast<unsigned short *>(predecessors)[lane()] = (unsigned short)(before0 | before1 << 8);
