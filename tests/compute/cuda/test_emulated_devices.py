@@ -8,7 +8,8 @@ import re
 import numpy as np
 import pytest
 from emulation import compiler
-from emulation.device import EmulatedDevice, EmulationError, LateDevice, UnorderedDevice
+from emulation.device import EmulatedDevice, EmulationError, LateDevice
+from emulation.unordered import UnorderedDevice
 from emulation.kernels import KERNELS, SOURCE, Program, outputs, program
 
 RANDOM_SEEDS = (1, 2, 3, 4, 5)
@@ -332,7 +333,9 @@ class TestUnorderedDevice:
         return fetch()[0, 0]
 
     def test_streams_advance_in_many_orders(self):
-        assert {self.product_after_a_second_upload(seed, False) for seed in range(30)} == {2, 14}
+        products = [self.product_after_a_second_upload(seed, False) for seed in range(30)]
+        assert {2, 14} < set(products)
+        assert np.isnan(products).any()  # the factor's memory has a new owner, who has not written to it yet
         assert {self.product_after_a_second_upload(seed, True) for seed in range(30)} == {2}
 
     def test_work_follows_the_uploads_before_it(self):
