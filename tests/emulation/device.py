@@ -217,10 +217,10 @@ def check_types(function: str, values: Sequence[NDArray[Any]], signature: bytes)
 
 
 class LateDevice(EmulatedDevice):
-    """A device that does everything except uploads as late as a GPU may, and in order: when the host waits for a result.
+    """A device that does everything except uploads as late as a GPU may: when the host waits for a result.
 
-    Uploads run ahead, as on a stream of their own. They reuse the memory of earlier uploads that are no longer
-    referenced, after the work that was pending at the last `retire` is complete.
+    Everything is done in order, in lanes as well. Uploads run ahead, as on a stream of their own. They reuse the memory
+    of earlier uploads that are no longer referenced, after the work that was pending at the last `retire` is complete.
     """
 
     def __init__(self, **options: Any) -> None:

@@ -25,10 +25,10 @@ class Event(NamedTuple):
     """The moment at which a number of operations of a stream are complete."""
 
     stream: Stream
-    count: int
+    number: int
 
     def is_past(self) -> bool:
-        return self.stream.finished >= self.count
+        return self.stream.finished >= self.number
 
     def synchronize(self) -> None:
         self.stream.device.finish(self)
@@ -81,16 +81,16 @@ class Stream:
 class DeviceArray(np.ndarray):
     """An array in the memory of a device. NumPy's functions of it follow all work so far on the current stream."""
 
-    device: UnorderedDevice | None = None
+    owner: UnorderedDevice | None = None
 
     def __array_finalize__(self, source: Any) -> None:
-        self.device = getattr(source, "device", None)
+        self.owner = getattr(source, "owner", None)
 
-    def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **options: Any) -> Any:
+    def __array_ufunc__(self, ufunc: Any, method: Any, /, *inputs: Any, **options: Any) -> Any:
         plain = [_caught_up(value) for value in inputs]
         if "out" in options:
             options["out"] = tuple(map(_caught_up, options["out"]))
-        return getattr(function, method)(*plain, **options)
+        return getattr(ufunc, method)(*plain, **options)
 
     def __array_function__(self, function: Any, types: Any, inputs: Any, options: Any) -> Any:
         return function(*_caught_up(list(inputs)), **options)
@@ -98,7 +98,7 @@ class DeviceArray(np.ndarray):
     def __setitem__(self, place: Any, value: Any) -> None:
         _caught_up(self)[place] = _caught_up(value)
 
-    def astype(self, dtype: Any, *arguments: Any, copy: bool = True, **options: Any) -> Any:
+    def astype(self, dtype: Any, *arguments: Any, copy: Any = True, **options: Any) -> Any:
         if not copy and self.dtype == dtype:
             return self
         return _caught_up(self).astype(dtype, *arguments, **options)
@@ -112,8 +112,8 @@ def _caught_up(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_caught_up(each) for each in value]
     if isinstance(value, DeviceArray):
-        assert value.device is not None
-        value.device.current[-1].synchronize()
+        assert value.owner is not None
+        value.owner.current[-1].synchronize()
         return np.asarray(value)
     return value
 
@@ -183,7 +183,7 @@ class UnorderedDevice(LateDevice):
         fitting = [k for k, memory in enumerate(stream.unused) if memory.nbytes >= size]
         memory = stream.unused.pop(fitting[0]) if fitting else super().empty((size,), np.uint8)
         array = memory[:size].view(dtype).reshape(shape).view(DeviceArray)
-        array.device = self
+        array.owner = self
         weakref.finalize(array, stream.unused.append, memory)
         if fitting:
             self._later(partial(view_of(array).reshape(-1).view(np.uint8).fill, 0xFF))

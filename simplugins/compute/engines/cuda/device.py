@@ -42,10 +42,11 @@ class Source(Protocol):
 
 
 class Device(Protocol):
-    """A GPU with memory, matrix products and CUDA kernels. Calls are asynchronous and execute in order, except in lanes.
+    """A GPU with memory, matrix products and CUDA kernels.
 
-    Memory that is no longer referenced is used again by later calls in the same lane, or outside of lanes, without
-    waiting for those in others: see `retire`.
+    Calls are asynchronous and execute in order, except in lanes. Memory of arrays that are no longer referenced is used
+    again by later arrays of the same lane, or by those made outside of lanes if it was, without waiting for any calls
+    but those: see `retire`.
     """
 
     name: str

@@ -177,7 +177,8 @@ class Run(TileRun):
     def _multiply(self, pairs: TilePairs) -> None:
         """Add the product of flattened inputs."""
         product = self.device.empty(pairs.area.tile.shape, np.dtype(np.float64))
-        self.device.multiply(*self._flat_operands(pairs), product, "float64")
+        rows, columns = self._flat_operands(pairs)
+        self.device.multiply(rows, columns, product, "float64")
         pairs.area.add(product)
 
     def _flat_operands(self, pairs: TilePairs) -> list[Any]:
