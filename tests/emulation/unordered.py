@@ -86,7 +86,7 @@ class DeviceArray(np.ndarray):
     def __array_finalize__(self, source: Any) -> None:
         self.owner = getattr(source, "owner", None)
 
-    def __array_ufunc__(self, ufunc: Any, method: Any, /, *inputs: Any, **options: Any) -> Any:
+    def __array_ufunc__(self, ufunc: Any, method: Any, *inputs: Any, **options: Any) -> Any:
         plain = [_caught_up(value) for value in inputs]
         if "out" in options:
             options["out"] = tuple(map(_caught_up, options["out"]))
