@@ -245,6 +245,13 @@ class LateDevice(EmulatedDevice):
     def settle(self) -> None:
         self._finish(self._started)
 
+    def free_bytes(self) -> int:
+        """Return the number of bytes that are free or kept for later arrays, as CuPy's pool counts them."""
+        return super().free_bytes() + self._kept_bytes()
+
+    def _kept_bytes(self) -> int:
+        return sum(memory.nbytes for memory in self._unused)
+
     def release(self) -> None:
         self._finish(self._started)
         self._unused.clear()

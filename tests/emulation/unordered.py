@@ -177,6 +177,9 @@ class UnorderedDevice(LateDevice):
         for stream in self._all:
             stream.unused.clear()
 
+    def _kept_bytes(self) -> int:
+        return sum(memory.nbytes for stream in self._all for memory in stream.unused)
+
     def empty(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         stream, dtype = self.current[-1], np.dtype(dtype)
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize

@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -106,6 +107,28 @@ def test_an_error_of_one_device_ends_all(error):
         aligned_products_on_all(activations(60), None, Optimal(), devices=devices)
     gc.collect()  # the error's traceback references arrays
     assert all(device.free_bytes() == device.memory for device in devices)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_memory_is_kept_for_later_calls_but_freed_after_errors(fails):
+    ended = []
+
+    class Ending(EmulatedDevice):
+        def launch(self, *arguments, **options):
+            if fails and len(ended) == 0:
+                raise ZeroDivisionError
+            super().launch(*arguments, **options)
+
+        def settle(self):
+            ended.append("settled")
+
+        def release(self):
+            ended.append("released")
+
+    devices = [Ending(), Ending()]
+    with pytest.raises(ZeroDivisionError) if fails else nullcontext():
+        aligned_products_on_all(activations(), None, Optimal(), devices=devices)
+    assert ended == (["released"] if fails else ["settled"]) * 2
 
 
 def test_all_gpus_are_used_on_request(monkeypatch):

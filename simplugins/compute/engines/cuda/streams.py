@@ -8,6 +8,7 @@ streams of ours on which a tile's operations follow each other: see `simplugins.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -96,15 +97,13 @@ def lanes_of(ordinal: int) -> list[Lane]:
 def new_lane() -> Lane:
     """Return a lane on the current device that does not wait for CUDA's default stream."""
     cuda = gpu.cupy().cuda
-    return Lane(cuda.Stream(non_blocking=True), cuda.cublas.create())
+    stream, handle = cuda.Stream(non_blocking=True), cuda.cublas.create()
+    weakref.finalize(stream, cuda.cublas.destroy, handle).atexit = False
+    return Lane(stream, handle)
 
 
 def forget() -> None:
-    """Destroy this thread's lanes, after all work on them."""
-    for ordinal, lanes in _kept.__dict__.pop("by_device", {}).items():
-        cuda = gpu.cupy().cuda
-        with cuda.Device(ordinal):
-            while lanes:
-                stream, handle = lanes.pop()
-                stream.synchronize()
-                cuda.cublas.destroy(handle)
+    """Let go of this thread's lanes, after all work on them."""
+    for lanes in _kept.__dict__.pop("by_device", {}).values():
+        while lanes:
+            lanes.pop().stream.synchronize()

@@ -179,6 +179,10 @@ class TileRun(ABC):
             self.results = None
             self.release()
             raise
+        self.finish()
+
+    def finish(self) -> None:
+        """Drop inputs and affinities; the device keeps a bounded amount of memory for later calls."""
         self.drop()
         self.device.settle()
 
