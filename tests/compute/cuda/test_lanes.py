@@ -29,9 +29,12 @@ def equal_sets(count, positions, seed=0):
     return Activations.from_array(np.stack(sets_of([positions] * count, seed=seed)))
 
 
-def small_tiles(monkeypatch, most=4, share=tile_run.INPUTS_SHARE):
-    monkeypatch.setattr(tile_run, "INPUTS_SHARE", share)
+def small_tiles(monkeypatch, most=4, capacity=None):
     monkeypatch.setattr(tile_run, "block_size", lambda *_: most)
+    make = tile_run.DeviceBlocks
+    if capacity is not None:
+        limited = lambda *given, **options: make(*given, **{**options, "capacity": capacity})  # noqa: E731
+        monkeypatch.setattr(tile_run, "DeviceBlocks", limited)
 
 
 class Recording(EmulatedDevice):
@@ -39,7 +42,10 @@ class Recording(EmulatedDevice):
 
     def __init__(self, **options):
         super().__init__(**options)
-        self.products, self.current, self.most_bytes = [], None, 0
+        self.products, self.current, self.most_bytes, self.waits = [], None, 0, 0
+
+    def retire(self):
+        self.waits += 1
 
     @contextmanager
     def lane(self, number):
@@ -60,38 +66,38 @@ class Recording(EmulatedDevice):
         super().multiply(*arguments)
 
 
-SHARES = pytest.mark.parametrize("share", [tile_run.INPUTS_SHARE, 1e-6], ids=["kept", "evicted"])
+TILES = pytest.mark.parametrize(
+    ("most", "capacity"), [(4, None), (4, 1), (2, 4)], ids=["kept", "evicted", "evicted late"]
+)
 
 
 @pytest.mark.parametrize(
     ("matcher", "precision"),
     [
-        (Optimal(), "float32"),
         (Optimal(), "float16x3"),
         (TopKGreedy(k=5), "float32"),
-        (Partial(threshold=0.5), "float32"),
         (Partial(share=0.5), "float32"),
         (BatchOptimal(window=4), "float16x3"),
     ],
     ids=str,
 )
-@SHARES
-def test_matchings_do_not_depend_on_the_order_of_streams(matcher, precision, share, monkeypatch):
-    small_tiles(monkeypatch, share=share)
+@TILES
+def test_matchings_do_not_depend_on_the_order_of_streams(matcher, precision, most, capacity, monkeypatch):
+    small_tiles(monkeypatch, most, capacity)
     x, y = equal_sets(13, 9), Activations.from_array(sets_of(range(5, 16), seed=1))
     for other in (None, y):
         options = {"precision": precision, "certify": other is None}
         expected = engine.aligned_products(x, other, matcher, device=EmulatedDevice(), **options)
-        for seed in range(4):
+        for seed in range(3):
             products = engine.aligned_products(x, other, matcher, device=UnorderedDevice(seed=seed), **options)
             np.testing.assert_array_equal(products.values, expected.values)
             np.testing.assert_array_equal(products.gap, expected.gap)
 
 
-@SHARES
-def test_other_operations_do_not_depend_on_the_order_of_streams(share, monkeypatch):
-    small_tiles(monkeypatch, most=3, share=share)
-    x, y = equal_sets(10, 6), equal_sets(7, 6, seed=1)
+@TILES
+def test_other_operations_do_not_depend_on_the_order_of_streams(most, capacity, monkeypatch):
+    small_tiles(monkeypatch, most, capacity)
+    x, y = equal_sets(11, 6), equal_sets(10, 6, seed=1)
     best = BestAffinities("cosine", both=True)
     computations = [
         lambda device: engine.aligned_products(x, y, Identity(), device=device, certify=True),
@@ -102,6 +108,17 @@ def test_other_operations_do_not_depend_on_the_order_of_streams(share, monkeypat
         expected = compute(EmulatedDevice()).values
         for seed in range(4):
             np.testing.assert_array_equal(compute(UnorderedDevice(seed=seed)).values, expected)
+
+
+def test_evicting_blocks_waits_for_running_tiles_only_if_these_may_use_them(monkeypatch):
+    waits = []
+    for capacity in (None, 4, 3):
+        with monkeypatch.context() as patch:
+            small_tiles(patch, most=2, capacity=capacity)
+            device = Recording()
+            engine.aligned_products(equal_sets(12, 5), None, Optimal(), device=device)
+            waits.append(device.waits)
+    assert waits[0] == waits[1] < waits[2]
 
 
 def test_regions_do_not_depend_on_the_order_of_streams(monkeypatch):
