@@ -11,6 +11,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 from emulation.device import EmulatedDevice, LateDevice
+from emulation.unordered import UnorderedDevice
 
 import simplugins
 from simplugins import BatchOptimal, Identity, Optimal
@@ -57,7 +58,7 @@ class Watched(EmulatedDevice):
 def test_results_equal_those_of_one_device(matcher, other, certify):
     x, y = activations(), activations(10, seed=1) if other else None
     expected = engine.aligned_products(x, y, matcher, device=EmulatedDevice(), certify=certify)
-    devices = [EmulatedDevice(seed=1), LateDevice(), EmulatedDevice()]
+    devices = [EmulatedDevice(seed=1), LateDevice(), UnorderedDevice(seed=2)]
     result = aligned_products_on_all(x, y, matcher, devices=devices, certify=certify)
     np.testing.assert_allclose(result.values, expected.values, rtol=1e-6)
     if certify:

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two lanes, in which tiles take turns, so that a GPU computes the next tile's product beside this one's matching.
+"""Two lanes, in which tiles take turns, so that a GPU multiplies the next tile while it matches this one.
 
-A tile's operations follow each other: product, matching, and second solutions of loose problems. In between, and while
-the last problems of a launch are solved, a single tile leaves multiprocessors idle. The problems of a matching fill
-them up to their registers or shared memory, so a product finds no place beside a full one; it starts where the last
-problems of the other lane leave one, and the next problems follow. So the gain is bounded by what a tile leaves idle. A
-simulation of blocks of threads with the rates measured on an H200 says that one lane takes 3 to 7 % longer than a GPU
-without any idle time at S = 49 and 196, and 2 to 6 % at S = 784; two lanes of tiles of equal size 1 to 3 %, and two of
-half the size no longer than one. Tiles have tens of waves of problems there; with 4 waves per tile, on small GPUs, one
-lane takes 7 to 29 % longer, and two of half the size 4 to 20 %. No GPU has run two lanes yet.
+A tile's operations follow each other: product, matching, second solutions of loose problems, results. So a single tile
+leaves multiprocessors idle while the last problems of a launch are solved, and between launches. This is what the other
+lane fills, and all that it can: blocks of a matching occupy the registers or the shared memory of a multiprocessor,
+such that a product finds no place beside them before the last ones leave one. On the 132 multiprocessors of an H200, a
+tile of 65,536 pairs has 24 waves of blocks at S = 49 (21 per multiprocessor) and 16 at S = 196 (32). An idle end of
+half a wave is 2 to 3 % of these, and a second solution that takes as long as a wave 4 to 6 %; smaller tiles lose more.
+A mere product per pair leaves nothing to fill, so it needs one lane. No GPU has run two lanes yet;
+``python benchmarks/gpu.py`` compares them with one.
 """
 
 from __future__ import annotations

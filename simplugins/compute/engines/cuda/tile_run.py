@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A computation on the GPU, tile by tile: inputs in device memory, affinities, and results in a matrix on the device.
 
-The host runs ahead of the device: while one tile is computed, the next is prepared. Tiles take turns in two lanes, if
-there are several, and their affinities take at most `PRODUCTS_SHARE` of the free memory; if memory runs out
-nevertheless, there is only one lane, and then the sides of tiles are halved. Results stay on the
-device until all pairs are computed; if they exceed `RESULTS_SHARE` of the free memory, they are downloaded region by
-region.
+The host runs ahead of the device: while one tile is computed, the next is prepared. Tiles take turns in two lanes (see
+`lanes`), and their affinities take at most `PRODUCTS_SHARE` of the free memory. If memory runs out nevertheless, a
+single lane remains, and then the sides of tiles are halved. Results stay on the device until all pairs are computed; if
+they exceed `RESULTS_SHARE` of the free memory, they are downloaded region by region.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ _UPLOADED_BYTES = 2**30
 """Size of a block that is read into host memory, at most, unless one input is larger."""
 
 _IN_FLIGHT = 2
-"""Number of tiles started before waiting for the first: one per lane."""
+"""Number of tiles started before waiting for the first: one per lane. `DeviceBlocks` relies on no more than two."""
 
 _COPIES = {"float32": 1, "float16x3": 4, "float64": 1}
 """Memory of a block's vectors and operands, as a multiple of the vectors' memory."""
