@@ -10,6 +10,7 @@ from unittest.mock import MagicMock
 import numpy as np
 import pytest
 
+import simplugins
 from simplugins._common import gpu
 from simplugins.compute.engines.cuda import cupy_device
 from simplugins.compute.engines.cuda.cupy_device import KEPT_SHARE, CupyDevice
@@ -159,3 +160,21 @@ def test_streams_and_buffers_are_kept_for_later_calls(fake):
     assert len(fake.streams) == 4  # the caller's, that of uploads, two lanes
     assert fake.cupy.cuda.cublas.create.call_count == 2
     assert not fake.cupy.cuda.cublas.destroy.called
+
+
+def test_everything_that_is_kept_is_freed_on_request(fake, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", fake.cupy)
+    fake.cupy.cuda.runtime.getDeviceCount.return_value = 1
+    with CupyDevice() as device:
+        device.upload(np.zeros(3))
+        with device.lane(0):
+            multiply(device)
+    del device
+    names = [stream.name for stream in fake.streams[1:]]
+    fake.streams.clear()
+    start = len(fake.log)
+    simplugins.free_gpu_memory()
+    assert {entry[0] for entry in fake.since(start)} == set(names)  # after all work
+    fake.cupy.cuda.cublas.destroy.assert_called_once_with("first")
+    assert fake.cupy.get_default_memory_pool().free_all_blocks.called
+    assert fake.cupy.get_default_pinned_memory_pool().free_all_blocks.called
