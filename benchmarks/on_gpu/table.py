@@ -15,7 +15,7 @@ from on_gpu.first_calls import CACHES, START
 from on_gpu.inputs import Plan
 from on_gpu.peers import OURS, PEER, PEERS
 from on_gpu.searching import searches
-from on_gpu.throughput import AFFINITIES, CPU_ENGINE, FROM_GPU, FROM_NUMPY, MATCHING, PLAIN, READING
+from on_gpu.throughput import AFFINITIES, CPU_ENGINE, FROM_GPU, FROM_NUMPY, MATCHING, PLAIN, READING, TWO_LANES
 from on_gpu.worker import DONE
 from simplugins.compute.engines import PRECISIONS
 
@@ -112,6 +112,7 @@ def throughput(steps: Steps, plan: Plan) -> Rows:
         "pairs": row(COUNT, PLAIN, "pairs", FROM_NUMPY),
         FROM_NUMPY: row(rate, PLAIN, "seconds_a_pair", FROM_NUMPY),
         **{f"{FROM_GPU}, {p}": row(rate, p, "seconds_a_pair", FROM_GPU) for p in PRECISIONS},
+        **{f"{TWO_LANES}, {p}": row(rate, p, "seconds_a_pair", TWO_LANES) for p in PRECISIONS},
         READING: row(rate, PLAIN, "seconds_a_pair", READING),
         **{f"{AFFINITIES}, {p}": row(rate, p, "seconds_a_pair", AFFINITIES) for p in PRECISIONS},
         MATCHING: row(rate, PLAIN, "seconds_a_pair", MATCHING),

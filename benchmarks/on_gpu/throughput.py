@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from statistics import median
 from typing import Any
+from unittest import mock
 
 from runs import ratio
 
@@ -19,9 +20,11 @@ from on_gpu.timing import SkippedError, Timed, take_turns, timed
 from simplugins import Activations, Optimal
 from simplugins.compute.engines import cpu
 from simplugins.compute.engines.cuda.device import Precision
+from simplugins.compute.engines.cuda.tile_run import TileRun
 from simplugins.compute.job import TileResult
 
 FROM_NUMPY, FROM_GPU, CPU_ENGINE = "from NumPy", "from the GPU", "CPU engine"
+TWO_LANES = "from the GPU, tiles in two lanes"
 READING, AFFINITIES, MATCHING = "checks and norms alone", "affinities alone", "matching alone"
 PLAIN = "float32"
 """The precision for which every step is timed; for the others, only the steps that depend on the precision are."""
@@ -56,11 +59,18 @@ def throughput(context: Context, case: Case, precision: Precision) -> dict[str, 
 def _whole(context: Context, case: Case, vectors: Vectors, precision: Precision) -> dict[str, Timed]:
     gpu = context.gpu
     uploaded = gpu.device.upload(vectors)
-    from_gpu = {FROM_GPU: timed(gpu, partial(match_on_gpu, gpu, uploaded, precision))}
+    match = partial(match_on_gpu, gpu, uploaded, precision)
+    from_gpu = {FROM_GPU: timed(gpu, match), TWO_LANES: timed(gpu, partial(_in_two_lanes, match))}
     if precision != PLAIN:
         return from_gpu
     from_numpy = {FROM_NUMPY: timed(gpu, partial(match_on_gpu, gpu, vectors))}
     return from_numpy | from_gpu | {CPU_ENGINE: timed(gpu, partial(match_on_cpu, vectors[: case.cpu_inputs]))}
+
+
+def _in_two_lanes(match: Callable[[], TileResult]) -> None:
+    """Match while tiles take turns on two streams."""
+    with mock.patch.object(TileRun, "in_lanes", True):
+        match()
 
 
 def _parts(context: Context, vectors: Vectors, precision: Precision) -> dict[str, Timed]:

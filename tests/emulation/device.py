@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import ctypes
-import random
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Protocol
 
@@ -74,6 +74,9 @@ class EmulatedDevice:
         """Do nothing: every operation is complete when it returns."""
 
     retire = settle = release = synchronize
+
+    def lane(self, number: int) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def free_bytes(self) -> int:
         return self.memory - sum(self._allocated.values())
@@ -216,8 +219,8 @@ def check_types(function: str, values: Sequence[NDArray[Any]], signature: bytes)
 class LateDevice(EmulatedDevice):
     """A device that does everything except uploads as late as a GPU may: when the host waits for a result.
 
-    Uploads run ahead, as on a stream of their own. They reuse the memory of earlier uploads that are no longer
-    referenced, after the work that was pending at the last `retire` is complete.
+    Everything is done in order, in lanes as well. Uploads run ahead, as on a stream of their own. They reuse the memory
+    of earlier uploads that are no longer referenced, after the work that was pending at the last `retire` is complete.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -242,6 +245,13 @@ class LateDevice(EmulatedDevice):
     def settle(self) -> None:
         self._finish(self._started)
 
+    def free_bytes(self) -> int:
+        """Return the number of bytes that are free or kept for later arrays, as CuPy's pool counts them."""
+        return super().free_bytes() + self._kept_bytes()
+
+    def _kept_bytes(self) -> int:
+        return sum(memory.nbytes for memory in self._unused)
+
     def release(self) -> None:
         self._finish(self._started)
         self._unused.clear()
@@ -259,25 +269,25 @@ class LateDevice(EmulatedDevice):
         return copy
 
     def multiply(self, rows: NDArray[Any], columns: NDArray[Any], out: NDArray[Any], precision: str) -> None:
-        self._later(partial(super().multiply, rows.view(), columns.view(), out.view(), precision))
+        self._later(partial(super().multiply, view_of(rows), view_of(columns), view_of(out), precision))
 
     def sum_squares(
         self, matrix: NDArray[Any], rows: NDArray[np.int64], columns: NDArray[np.int64], out: NDArray[Any]
     ) -> None:
-        self._later(partial(super().sum_squares, matrix.view(), rows, columns, out.view()))
+        self._later(partial(super().sum_squares, view_of(matrix), rows, columns, view_of(out)))
 
     def raise_to(self, array: NDArray[Any], floor: float) -> None:
-        self._later(partial(super().raise_to, array.view(), floor))
+        self._later(partial(super().raise_to, view_of(array), floor))
 
     def launch(
         self, program: Program, function: str, grid: int, block: int, arguments: Sequence[object], shared: int = 0
     ) -> None:
-        views = [argument.view() if isinstance(argument, np.ndarray) else argument for argument in arguments]
+        views = [view_of(argument) if isinstance(argument, np.ndarray) else argument for argument in arguments]
         self._later(partial(super().launch, program, function, grid, block, views, shared))
 
     def download(self, array: NDArray[Any]) -> Callable[[], NDArray[Any]]:
         copies: list[NDArray[Any]] = []
-        source = array.view()
+        source = view_of(array)
         last = self._later(lambda: copies.append(source.copy()))
 
         def fetch() -> NDArray[Any]:
@@ -287,70 +297,10 @@ class LateDevice(EmulatedDevice):
         return fetch
 
 
-class UnorderedDevice(LateDevice):
-    """A device whose two streams, that of uploads and that of everything else, advance in an order that `seed` decides.
-
-    Before each action of the host, a random number of operations is carried out.
-    An operation follows those before it in its own
-    stream and, as events require: anything after an upload in the host's order follows it, and an upload follows the
-    work that was pending at the last `retire`.
-    """
-
-    def __init__(self, *, seed: int, **options: Any) -> None:
-        super().__init__(**options)
-        self._random = random.Random(seed)
-        self._needed: deque[int] = deque()  # per operation that waits: the number of uploads that must be complete
-        self._uploads: deque[tuple[int, Callable[[], object]]] = deque()  # with the work that must be complete
-        self._uploads_started = self._uploads_finished = 0
-
-    def _later(self, work: Callable[[], object]) -> int:
-        self._needed.append(self._uploads_started)
-        last = super()._later(work)
-        self._advance(self._random.randrange(4))
-        return last
-
-    def _advance(self, steps: int) -> None:
-        """Do up to some number of operations, of either stream."""
-        for _ in range(steps):
-            streams = [self._step_upload] if self._uploads and self._uploads[0][0] <= self._finished else []
-            if self._waiting and self._needed[0] <= self._uploads_finished:
-                streams.append(self._step)
-            if not streams:
-                return
-            self._random.choice(streams)()
-
-    def _step(self) -> None:
-        self._needed.popleft()
-        self._waiting.popleft()()
-        self._finished += 1
-
-    def _step_upload(self) -> None:
-        self._uploads.popleft()[1]()
-        self._uploads_finished += 1
-
-    def _finish(self, last: int) -> None:
-        while self._finished < last:
-            self._advance(1)
-
-    def settle(self) -> None:
-        self._finish(self._started)
-        while self._uploads:
-            self._advance(1)
-
-    def release(self) -> None:
-        self.settle()
-        super().release()
-
-    def upload(self, array: NDArray[Any]) -> NDArray[Any]:
-        if self._owns(array) and array.flags.c_contiguous:
-            return array
-        values = np.array(array, order="C")  # the host copies to page-locked memory at once
-        fitting = [k for k, memory in enumerate(self._unused) if memory.nbytes >= values.nbytes]
-        memory = self._unused.pop(fitting[0]) if fitting else self.empty(values.nbytes, np.uint8)
-        copy = memory[: values.nbytes].view(values.dtype).reshape(values.shape)
-        self._mark_written(copy)
-        self._uploads.append((self._retired, partial(np.copyto, copy.view(), values)))
-        self._uploads_started += 1
-        weakref.finalize(copy, self._unused.append, memory)
-        self._advance(self._random.randrange(4))
-        return copy
+def view_of(array: NDArray[Any]) -> NDArray[Any]:
+    """Return another array with the same memory, so that the queue does not keep an array from being let go."""
+    allocation: Any = array
+    while isinstance(allocation.base, np.ndarray):
+        allocation = allocation.base
+    offset = array.ctypes.data - allocation.ctypes.data
+    return np.ndarray(array.shape, array.dtype, allocation, offset, array.strides)

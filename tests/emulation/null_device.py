@@ -19,25 +19,26 @@ from simplugins.compute.engines.cuda import cupy_device
 
 
 class Memory:
-    """Memory of an array, which returns to the pool of its device when it is no longer used."""
+    """Memory of an array, which returns to the pool of its lane when it is no longer used."""
 
     def __init__(self, pool: Pool, size: int) -> None:
-        self.pool, self.size = pool, size
+        self.pool, self.key = pool, (pool.lane, size)
 
     def __del__(self) -> None:
-        self.pool.free[self.size] += 1
+        self.pool.free[self.key] += 1
 
 
 class Pool:
-    """Counts allocations that earlier memory of the same size cannot serve."""
+    """Counts allocations that earlier memory of the same size and lane cannot serve."""
 
     def __init__(self) -> None:
-        self.free: Counter[int] = Counter()
+        self.free: Counter[tuple[int | None, int]] = Counter()
         self.allocations = 0
+        self.lane: int | None = None
 
     def take(self, size: int) -> Memory:
-        if self.free[size]:
-            self.free[size] -= 1
+        if self.free[self.lane, size]:
+            self.free[self.lane, size] -= 1
         else:
             self.allocations += 1
         return Memory(self, size)
@@ -152,6 +153,12 @@ class NullDevice:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+    @contextmanager
+    def lane(self, number: int) -> Iterator[None]:
+        POOL.lane = number
+        yield
+        POOL.lane = None
 
     def free_bytes(self) -> int:
         return self.memory

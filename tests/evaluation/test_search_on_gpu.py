@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from emulation.device import EmulatedDevice, LateDevice, UnorderedDevice
+from emulation.device import EmulatedDevice, LateDevice
+from emulation.unordered import UnorderedDevice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

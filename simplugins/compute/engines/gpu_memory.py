@@ -18,10 +18,10 @@ def free_gpu_memory() -> None:
     >>> simplugins.free_gpu_memory()
     """
     cupy = sys.modules.get("cupy")
-    transfers = sys.modules.get("simplugins.compute.engines.cuda.transfers")
-    if cupy is None or transfers is None:
+    device = sys.modules.get("simplugins.compute.engines.cuda.cupy_device")
+    if cupy is None or device is None:
         return
-    transfers.forget()
+    device.forget()
     for number in range(cupy.cuda.runtime.getDeviceCount()):
         with cupy.cuda.Device(number):
             cupy.get_default_memory_pool().free_all_blocks()

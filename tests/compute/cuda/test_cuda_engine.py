@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from emulation.device import EmulatedDevice, LateDevice, UnorderedDevice
+from emulation.device import EmulatedDevice, LateDevice
 from oracle import aligned_products, batch_optimal, concept_vectors, greedy, topk_greedy
 
 import simplugins
@@ -112,19 +112,6 @@ def test_results_do_not_depend_on_asynchronous_execution(matcher, most, share, m
     for other in (None, x if matcher.positionwise else y):
         expected = engine.aligned_products(x, other, matcher, device=EmulatedDevice()).values
         values = engine.aligned_products(x, other, matcher, device=LateDevice()).values
-        np.testing.assert_array_equal(values, expected)
-
-
-@pytest.mark.parametrize("matcher", [Optimal(), TopKGreedy(k=5), Partial(threshold=0.5)], ids=repr)
-@pytest.mark.parametrize("share", [INPUTS_SHARE, 1e-6])
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_results_do_not_depend_on_the_order_of_two_streams(matcher, share, seed, monkeypatch):
-    monkeypatch.setattr(tile_run, "INPUTS_SHARE", share)
-    monkeypatch.setattr(tile_run, "block_size", lambda *_: 4)
-    x, y = Activations.from_array(equal_sets(13, 9)), Activations.from_array(sets_of(range(5, 16), seed=1))
-    for other in (None, y):
-        expected = engine.aligned_products(x, other, matcher, device=EmulatedDevice()).values
-        values = engine.aligned_products(x, other, matcher, device=UnorderedDevice(seed=seed)).values
         np.testing.assert_array_equal(values, expected)
 
 

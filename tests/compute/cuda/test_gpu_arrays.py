@@ -11,6 +11,7 @@ import pytest
 import simplugins
 from simplugins._common import arrays
 from simplugins.activations.activations import Activations
+from simplugins.compute.engines.cuda import tile_run
 
 pytestmark = pytest.mark.gpu
 
@@ -186,3 +187,13 @@ def test_a_limited_memory_pool_suffices(maps):
         np.testing.assert_allclose(simplugins.compute_rsm(many, engine="cuda"), expected, rtol=1e-5, atol=1e-6)
     finally:
         pool.set_limit(size=before)
+
+
+@pytest.mark.parametrize("measure", ["semantic-cosine", "semantic-rbf"])
+def test_tiles_that_take_turns_on_two_streams_give_the_same_results(to_gpu, monkeypatch, measure):
+    vectors = np.maximum(np.random.default_rng(4).normal(size=(300, 49, 32)), 0).astype(np.float32)
+    monkeypatch.setattr(tile_run, "block_size", lambda *_: 32)
+    in_turns = simplugins.compute_rsm(to_gpu(vectors), measure)
+    monkeypatch.setattr(tile_run.TileRun, "in_lanes", True)
+    for _ in range(5):
+        np.testing.assert_array_equal(simplugins.compute_rsm(to_gpu(vectors), measure), in_turns)

@@ -6,10 +6,12 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 from emulation.device import EmulatedDevice, LateDevice
+from emulation.unordered import UnorderedDevice
 
 import simplugins
 from simplugins import BatchOptimal, Identity, Optimal
@@ -56,7 +58,7 @@ class Watched(EmulatedDevice):
 def test_results_equal_those_of_one_device(matcher, other, certify):
     x, y = activations(), activations(10, seed=1) if other else None
     expected = engine.aligned_products(x, y, matcher, device=EmulatedDevice(), certify=certify)
-    devices = [EmulatedDevice(seed=1), LateDevice(), EmulatedDevice()]
+    devices = [EmulatedDevice(seed=1), LateDevice(), UnorderedDevice(seed=2)]
     result = aligned_products_on_all(x, y, matcher, devices=devices, certify=certify)
     np.testing.assert_allclose(result.values, expected.values, rtol=1e-6)
     if certify:
@@ -106,6 +108,28 @@ def test_an_error_of_one_device_ends_all(error):
         aligned_products_on_all(activations(60), None, Optimal(), devices=devices)
     gc.collect()  # the error's traceback references arrays
     assert all(device.free_bytes() == device.memory for device in devices)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_memory_is_kept_for_later_calls_but_freed_after_errors(fails):
+    ended = []
+
+    class Ending(EmulatedDevice):
+        def launch(self, *arguments, **options):
+            if fails and len(ended) == 0:
+                raise ZeroDivisionError
+            super().launch(*arguments, **options)
+
+        def settle(self):
+            ended.append("settled")
+
+        def release(self):
+            ended.append("released")
+
+    devices = [Ending(), Ending()]
+    with pytest.raises(ZeroDivisionError) if fails else nullcontext():
+        aligned_products_on_all(activations(), None, Optimal(), devices=devices)
+    assert ended == (["released"] if fails else ["settled"]) * 2
 
 
 def test_all_gpus_are_used_on_request(monkeypatch):

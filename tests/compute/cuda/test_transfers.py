@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Copies through page-locked buffers, on a runtime that copies as late as CUDA may."""
+"""Copies through page-locked buffers, on a runtime that copies as late as CUDA may, and what is kept between calls."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -13,7 +14,8 @@ import pytest
 
 import simplugins
 from simplugins._common import gpu
-from simplugins.compute.engines.cuda import transfers
+from simplugins.compute.engines.cuda import cupy_device, streams, transfers
+from simplugins.compute.engines.cuda.streams import lanes_of, new_lane
 from simplugins.compute.engines.cuda.transfers import Transfers, transfers_of
 
 
@@ -38,13 +40,19 @@ def copy_later(into, source, size, kind, stream):
     Stream.queue.append(lambda: ctypes.memmove(into, source, size))
 
 
+handles: list[int] = []
+"""Handles for cuBLAS that were created and not destroyed."""
+
+
 @pytest.fixture
 def pinned(monkeypatch):
     """Sizes of the page-locked buffers that were allocated."""
     sizes = []
     runtime = SimpleNamespace(memcpyAsync=copy_later, memcpyHostToDevice=1, memcpyDeviceToHost=2)
-    cuda = SimpleNamespace(runtime=runtime, Stream=Stream)
+    cublas = SimpleNamespace(create=lambda: handles.append(len(handles)) or handles[-1], destroy=handles.remove)
+    cuda = SimpleNamespace(runtime=runtime, Stream=Stream, cublas=cublas, Device=lambda number: nullcontext())
     monkeypatch.setattr(gpu, "cupy", lambda: SimpleNamespace(cuda=cuda))
+    handles.clear()
     allocate = lambda shape, dtype: sizes.append(shape[0]) or np.full(shape, 0xFF, dtype)  # noqa: E731
     monkeypatch.setitem(sys.modules, "cupyx", SimpleNamespace(empty_pinned=allocate))
     monkeypatch.setattr(transfers, "BUFFER_BYTES", 256)
@@ -90,3 +98,30 @@ def test_buffers_are_kept_until_the_memory_is_freed(pinned):
         assert transfers_of(0) is not first
     finally:
         transfers.forget()
+
+
+def test_buffers_are_returned_on_request_after_the_copies_that_use_them(pinned):
+    both, array = Transfers(), np.arange(100.0)
+    values, device_array = on_device(array.shape, array.dtype)
+    both.upload(array, device_array)
+    both.release()
+    np.testing.assert_array_equal(values, array)
+    both.upload(array + 1, device_array).synchronize()
+    np.testing.assert_array_equal(values, array + 1)
+    assert pinned == [256] * 4
+
+
+@pytest.mark.usefixtures("pinned")
+def test_lanes_are_kept_until_the_memory_is_freed():
+    kept = lanes_of(0)
+    try:
+        kept.extend([new_lane(), new_lane()])
+        assert lanes_of(0) is kept
+        assert lanes_of(1) == []
+        assert handles == [lane.handle for lane in kept]
+        assert len(set(handles)) == 2
+        cupy_device.forget()
+        assert handles == kept == []
+        assert lanes_of(0) is not kept
+    finally:
+        streams.forget()

@@ -15,7 +15,7 @@ from simplugins.compute.engines.cuda import reductions
 from simplugins.compute.engines.cuda.device import Device, Precision
 from simplugins.compute.engines.cuda.device_blocks import scales_of
 from simplugins.compute.engines.cuda.operands import default_precision
-from simplugins.compute.engines.cuda.pair_problems import Part
+from simplugins.compute.engines.cuda.pair_problems import Part, TilePairs
 from simplugins.compute.engines.cuda.pair_results import Tile
 from simplugins.compute.engines.cuda.tile_run import ROUNDING, TileRun
 from simplugins.compute.job import TileResult
@@ -101,10 +101,9 @@ class _Run(TileRun):
         powers = self.x.exponents + best.powers(x), self.y.exponents + best.powers(y)
         self.powers = [device.upload(side) for side in powers] if any(side.any() for side in powers) else None
 
-    def start(self, tile: Tile) -> Callable[[], bool]:
+    def start(self, tile: Tile, pairs: TilePairs) -> Callable[[], bool]:
         """Start a tile; return a function that waits for it."""
-        rows, columns = self.x.block(tile.rows), self.y.block(tile.columns)
-        pairs, device = self.pairs(tile, rows, columns), self.device
+        rows, columns, device = pairs.rows, pairs.columns, self.device
         powers = None if self.powers is None else [side[part] for side, part in zip(self.powers, tile, strict=True)]
         distances = self.best.affinity == "distance"
         results = device.empty((2, pairs.count), np.dtype(np.float64))

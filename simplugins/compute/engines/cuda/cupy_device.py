@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import cache
 from types import ModuleType
 from typing import Any, Self
@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simplugins._common import gpu
+from simplugins.compute.engines.cuda import streams, transfers
 from simplugins.compute.engines.cuda.device import Precision, Source
+from simplugins.compute.engines.cuda.streams import Lane, Streams, lanes_of, new_lane
 from simplugins.compute.engines.cuda.transfers import transfers_of
 
 _ALLOCATION_FAILED = {"CUDARuntimeError": 2, "CUDADriverError": 2, "CUBLASError": 3}
@@ -31,7 +33,7 @@ class CupyDevice:
     """A GPU; see `device.Device`. Uses the current stream of Torch if Torch uses the GPU, otherwise that of CuPy.
 
     Uploads use page-locked memory and a separate stream, so that they overlap with computations. CuPy's memory pools,
-    the page-locked memory and the stream are kept for later calls; `simplugins.free_gpu_memory` frees them.
+    the page-locked memory and our own streams are kept for later calls; `simplugins.free_gpu_memory` frees them.
 
     Parameters
     ----------
@@ -49,9 +51,9 @@ class CupyDevice:
         self.shared_bytes = int(properties["sharedMemPerBlockOptin"])
         self.tensor_cores = (int(properties["major"]), int(properties["minor"])) in _FAST_TENSOR_CORES
         with self._device:
-            self._stream = _torch_stream(cupy, self.ordinal) or cupy.cuda.get_current_stream()
+            self._main = _torch_stream(cupy, self.ordinal) or cupy.cuda.get_current_stream()
             self._transfers = transfers_of(self.ordinal)
-            self._uploads = self._transfers.stream
+            self._streams = Streams(Lane(self._main), self._transfers.stream, lanes_of(self.ordinal), new_lane)
             cupy.cuda.device.get_cublas_handle()  # allocates memory, so before free memory is measured
         self._inside: list[ExitStack] = []
 
@@ -59,17 +61,21 @@ class CupyDevice:
         """Make the device and its stream current, after pending work of the caller's stream."""
         inside = ExitStack()
         inside.enter_context(self._device)
-        self._stream.wait_event(self._cupy.cuda.get_current_stream().record())
-        inside.enter_context(self._stream)
+        self._main.wait_event(self._cupy.cuda.get_current_stream().record())
+        inside.enter_context(self._main)
         self._inside.append(inside)
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Restore the previous device and stream; later work there waits for this device's work."""
-        done = self._stream.record()
+        done = self._main.record()
         self._inside.pop().close()
         with self._device:
             self._cupy.cuda.get_current_stream().wait_event(done)
+
+    def lane(self, number: int) -> AbstractContextManager[None]:
+        """Use a lane, a stream of our own."""
+        return self._streams.lane(number)
 
     def free_bytes(self) -> int:
         """Return the free memory of the driver and of CuPy's pool, up to the pool's limit, if any."""
@@ -92,10 +98,10 @@ class CupyDevice:
         """Return a host array copied to the device."""
         if isinstance(array, self._cupy.ndarray):
             return self._on_this_device(array)
-        with self._uploads:
+        with self._streams.uploads:
             uploaded = self.empty(array.shape, array.dtype)
         if array.size:
-            self._stream.wait_event(self._transfers.upload(array, uploaded))
+            self._streams.wait_for_upload(self._transfers.upload(array, uploaded))
         return uploaded
 
     def _on_this_device(self, array: Any) -> Any:
@@ -107,20 +113,21 @@ class CupyDevice:
         return self.upload(host)
 
     def retire(self) -> None:
-        """Make later uploads wait for all work queued so far."""
-        self._uploads.wait_event(self._stream.record())
+        """Make later uploads, and later work outside of lanes, wait for all work queued so far."""
+        self._streams.join()
 
     def settle(self) -> None:
         """Keep cached memory for later calls, unless it exceeds a share of the device's memory."""
         self.retire()
         pool = self._cupy.get_default_memory_pool()
         if pool.free_bytes() > KEPT_SHARE * self._cupy.cuda.runtime.memGetInfo()[1]:
-            self.release()
+            self._streams.synchronize()
+            pool.free_all_blocks()
 
     def release(self) -> None:
-        """Wait for all work, and free the memory of CuPy's pools."""
-        self._uploads.synchronize()
-        self._stream.synchronize()
+        """Wait for all work, and free the page-locked memory and that of CuPy's pools."""
+        self._streams.synchronize()
+        self._transfers.release()
         self._cupy.get_default_memory_pool().free_all_blocks()
         self._cupy.get_default_pinned_memory_pool().free_all_blocks()
 
@@ -128,8 +135,9 @@ class CupyDevice:
         """Queue a copy of an array to the host."""
         host = self._page_locked(array.shape, array.dtype)
         runtime = self._cupy.cuda.runtime
-        runtime.memcpyAsync(host.ctypes.data, array.data.ptr, host.nbytes, runtime.memcpyDeviceToHost, self._stream.ptr)
-        done = self._stream.record()
+        stream = self._streams.current.stream
+        runtime.memcpyAsync(host.ctypes.data, array.data.ptr, host.nbytes, runtime.memcpyDeviceToHost, stream.ptr)
+        done = stream.record()
 
         def fetch() -> NDArray[Any]:
             done.synchronize()
@@ -139,7 +147,7 @@ class CupyDevice:
 
     def fetch(self, array: Any, into: NDArray[Any]) -> None:
         """Wait for all work, and copy an array to a host array."""
-        self._transfers.fetch(array, into, self._stream)
+        self._transfers.fetch(array, into, self._streams.current.stream)
 
     def _page_locked(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         from cupyx import empty_pinned
@@ -163,7 +171,7 @@ class CupyDevice:
         length = rows.shape[1]
         # cuBLAS is column-major, so it computes the transpose of the product.
         cublas.gemmEx(
-            self._cupy.cuda.device.get_cublas_handle(),
+            self._streams.current.handle or self._cupy.cuda.device.get_cublas_handle(),
             cublas.CUBLAS_OP_T,
             cublas.CUBLAS_OP_N,
             len(columns),
@@ -219,6 +227,12 @@ class CupyDevice:
 def all_devices() -> list[CupyDevice]:
     """Return all GPUs that this process can use."""
     return [CupyDevice(number) for number in range(gpu.cupy().cuda.runtime.getDeviceCount())]
+
+
+def forget() -> None:
+    """Free this thread's page-locked buffers and our streams, after all work on them."""
+    transfers.forget()
+    streams.forget()
 
 
 @cache

@@ -8,6 +8,7 @@ runs the same CUDA kernels on the CPU.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -41,7 +42,12 @@ class Source(Protocol):
 
 
 class Device(Protocol):
-    """A GPU with memory, matrix products and CUDA kernels. Calls are asynchronous and execute in order."""
+    """A GPU with memory, matrix products and CUDA kernels.
+
+    Calls are asynchronous and execute in order, except in lanes. Memory of arrays that are no longer referenced is used
+    again by later arrays of the same lane, or by those made outside of lanes if it was, without waiting for any calls
+    but those: see `retire`.
+    """
 
     name: str
     multiprocessors: int
@@ -56,6 +62,12 @@ class Device(Protocol):
     def __exit__(self, *exception: object) -> None:
         """Restore the previous device."""
 
+    def lane(self, number: int) -> AbstractContextManager[None]:
+        """Execute the calls inside in order, after all earlier ones outside of lanes, but at any time with other lanes.
+
+        Lanes are numbered from 0, and do not nest.
+        """
+
     def free_bytes(self) -> int:
         """Return the number of bytes that can be allocated."""
 
@@ -66,10 +78,16 @@ class Device(Protocol):
         """Return a new array."""
 
     def upload(self, array: Any) -> Any:
-        """Return a host array copied to the device, C-contiguous; return a device array unchanged."""
+        """Return a host array copied to the device, C-contiguous; return a device array unchanged.
+
+        Copies overlap with all earlier calls, but use no memory of theirs except as `retire` permits.
+        """
 
     def retire(self) -> None:
-        """Allow reuse of the memory of unreferenced uploads after all work queued so far."""
+        """Make later uploads, and later calls outside of lanes, execute after all earlier calls, in lanes as well.
+
+        So they may use the memory of arrays that are no longer referenced, but that earlier calls still use.
+        """
 
     def settle(self) -> None:
         """Keep a bounded amount of cached memory for later computations, and free the rest."""

@@ -21,6 +21,10 @@ from simplugins.compute.engines.cuda.operands import operand
 _NORM_POWER = 14
 """Inputs are scaled to norms of about two to this power, for float16."""
 
+_UNUSED = 4
+"""With this capacity, no tile uses the least recently used block any more: while a tile of two blocks is started, only
+the one before it is still running, so that the last four requests are theirs."""
+
 
 @dataclass(frozen=True)
 class DeviceBlock:
@@ -110,7 +114,8 @@ class DeviceBlocks:
         if key not in self._blocks:
             while len(self._blocks) >= self.capacity:
                 self._blocks.popitem(last=False)
-                self.device.retire()
+                if self.capacity < _UNUSED:
+                    self.device.retire()
             self._blocks[key] = self._upload(inputs)
         self._blocks.move_to_end(key)
         return self._blocks[key]

@@ -157,10 +157,16 @@ class Run(TileRun):
         """Bound on the rounding error of the results; see `TileResult`."""
         return ROUNDING[self.metadata["precision"]]
 
-    def start(self, tile: Tile) -> Callable[[], bool]:
+    def prepare(self, pairs: TilePairs) -> None:
+        """Convert inputs to operands, but not windows of them, which only their tile uses."""
+        if self.matcher.positionwise:
+            self._flat_operands(pairs)
+        for transposed in () if self.windowed else self._transpositions(pairs):
+            self.operands(pairs.rows, pairs.columns, transposed=transposed)
+
+    def start(self, tile: Tile, pairs: TilePairs) -> Callable[[], bool]:
         """Start a tile; return a function that waits for it, and returns False if it must be computed in float64."""
-        rows, columns = self.x.block(tile.rows), self.y.block(tile.columns)
-        pairs = self.pairs(tile, rows, columns)
+        rows, columns = pairs.rows, pairs.columns
         products = list(self._windows(rows, columns)) if self.windowed else [(rows, columns)]
         counts = self.device.empty((1 + 2 * len(products) * len(self.parts),), np.dtype(np.int32))
         pairs.area.clear(counts)
@@ -176,16 +182,16 @@ class Run(TileRun):
     def _multiply(self, pairs: TilePairs) -> None:
         """Add the product of flattened inputs."""
         product = self.device.empty(pairs.area.tile.shape, np.dtype(np.float64))
-        rows, columns = (side.flat.operand("float64", columns=False) for side in (pairs.rows, pairs.columns))
+        rows, columns = self._flat_operands(pairs)
         self.device.multiply(rows, columns, product, "float64")
         pairs.area.add(product)
 
+    def _flat_operands(self, pairs: TilePairs) -> list[Any]:
+        return [side.flat.operand("float64", columns=False) for side in (pairs.rows, pairs.columns)]
+
     def _solve(self, pairs: TilePairs, counts: Any, remaining: Iterator[int], real: np.dtype[np.floating]) -> None:
         """Start all problems on one product of vectors, for each orientation that they have."""
-        wanted = {orientation for part in self.parts for orientation in pairs.orientations(part)}
-        for transposed in (False, True):
-            if not wanted & ({1} if transposed else {0, 2}):
-                continue
+        for transposed in self._transpositions(pairs):
             affinities = self.affinities(pairs.rows, pairs.columns, transposed)
             for part in self.parts:
                 for orientation in pairs.orientations(part):
@@ -193,6 +199,10 @@ class Run(TileRun):
                         number = next(remaining)
                         coarse = counts[number : number + 1]
                         pairs.solve(part, orientation, affinities, coarse, real=real, floor=self.floor)
+
+    def _transpositions(self, pairs: TilePairs) -> list[bool]:
+        """Return whether the problems' rows are those of the pairs, their columns, or both, as for `affinities`."""
+        return sorted({orientation == 1 for part in self.parts for orientation in pairs.orientations(part)})
 
     def _windows(self, rows: DeviceBlock, columns: DeviceBlock) -> Iterator[tuple[DeviceBlock, DeviceBlock]]:
         """Cut inputs of equal size into windows, so that affinities between windows are not computed."""

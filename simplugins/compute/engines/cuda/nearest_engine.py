@@ -156,6 +156,8 @@ class _Best:
 class _Search(Run):
     """One search: a run whose tiles are matched in part."""
 
+    in_lanes = False  # each tile needs the results of the one before
+
     def __init__(
         self,
         gallery: Activations,
@@ -245,9 +247,9 @@ class _Search(Run):
             return best
         self.results = PairResults(self.device, tile, certify=False)
         self.mark = None if self.windowed else lambda *of: self._mark_promising(tile, sides, best, counts, *of)
-        if not self.start(tile)():
+        if not self.begin(tile)():
             self.coarse_tiles.add((tile.rows.start, tile.rows.stop, tile.columns.start, tile.columns.stop))
-            self.start(tile)()
+            self.begin(tile)()
         reachable, promising = self.device.download(counts)()
         self.formed += tile.shape[0] * tile.shape[1]
         self.solved += int(reachable if self.windowed else promising)

@@ -63,14 +63,16 @@ def aligned_products_on_all(
     if len(runs) == 1 or len(tasks) == 1:
         return aligned_products(x, y, matcher, device=devices[0], progress=progress, **options)  # type: ignore[arg-type]
     team = _Team(runs)
+    complete = False
     try:
         pairs = sum(task.pairs for task in tasks)
         in_threads(team.work, tasks, pairs=pairs, threads=len(runs), progress=progress, title="matching")
+        complete = True
     finally:
         for run in runs:
             run.results = None
             with run.device:
-                run.release()
+                run.finish() if complete else run.release()
     names = ", ".join(dict.fromkeys(device.name for device in devices))
     first = runs[0]
     first.host = team.host

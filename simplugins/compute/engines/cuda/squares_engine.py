@@ -9,6 +9,7 @@ import numpy as np
 
 from simplugins.activations.activations import Activations
 from simplugins.compute.engines.cuda.device import Device
+from simplugins.compute.engines.cuda.pair_problems import TilePairs
 from simplugins.compute.engines.cuda.pair_results import Tile
 from simplugins.compute.engines.cuda.tile_run import ROUNDING, TileRun
 from simplugins.compute.job import TileResult
@@ -46,15 +47,16 @@ def summed_squares(
 class _Run(TileRun):
     """One computation."""
 
+    in_lanes = False  # products of either lane would share a handle for cuBLAS, and not be reproducible
     with_diagonal = True
     power_factor = 2
 
-    def start(self, tile: Tile) -> Callable[[], bool]:
+    def start(self, tile: Tile, pairs: TilePairs) -> Callable[[], bool]:
         """Start a tile; return a function that waits for it."""
-        rows, columns = self.x.block(tile.rows), self.y.block(tile.columns)
+        rows, columns, area = pairs.rows, pairs.columns, pairs.area
         sums = self.device.empty(tile.shape, np.dtype(np.float64))
         self.device.sum_squares(self.affinities(rows, columns, False), rows.offsets, columns.offsets, sums)
-        counts, area = self.device.empty((1,), np.dtype(np.int32)), self.area(tile)
+        counts = self.device.empty((1,), np.dtype(np.int32))
         area.clear(counts)
         area.add(sums)
         fetch = self.device.download(counts)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A computation on the GPU, tile by tile: inputs in device memory, affinities, and results in a matrix on the device.
 
-The host runs ahead of the device: while one tile is computed, the next is prepared. Tiles are as large as
-`PRODUCTS_SHARE` of the free memory allows; if memory runs out nevertheless, their sides are halved. Results stay on the
-device until all pairs are computed; if they exceed `RESULTS_SHARE` of the free memory, they are downloaded region by
-region.
+The host runs ahead of the device: while one tile is computed, the next is prepared. With `in_lanes`, tiles take turns in two
+lanes (see `lanes`). Their affinities take at most `PRODUCTS_SHARE` of the free memory. If memory runs out nevertheless,
+a single lane remains, and then the sides of tiles are halved. Results stay on the device until all pairs are computed;
+if they exceed `RESULTS_SHARE` of the free memory, they are downloaded region by region.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from simplugins.activations.blocks import Block
 from simplugins.compute.engines.cuda.device import Device, DeviceMemoryError, Precision
 from simplugins.compute.engines.cuda.device_blocks import DeviceBlock, DeviceBlocks, scales_of
 from simplugins.compute.engines.cuda.device_result import DeviceResult
+from simplugins.compute.engines.cuda.lanes import Lanes, lanes_and_size
 from simplugins.compute.engines.cuda.pair_problems import TilePairs
 from simplugins.compute.engines.cuda.pair_results import Area, PairResults, Tile
 from simplugins.compute.engines.cuda.tile_cuts import block_size, regions, tiles_of
@@ -46,7 +47,7 @@ _UPLOADED_BYTES = 2**30
 """Size of a block that is read into host memory, at most, unless one input is larger."""
 
 _IN_FLIGHT = 2
-"""Number of tiles started before waiting for the first."""
+"""Number of tiles started before waiting for the first: one per lane. `DeviceBlocks` relies on no more than two."""
 
 _COPIES = {"float32": 1, "float16x3": 4, "float64": 1}
 """Memory of a block's vectors and operands, as a multiple of the vectors' memory."""
@@ -86,6 +87,9 @@ class TileRun(ABC):
     with_diagonal = False
     """Whether symmetric results need the pairs of inputs with themselves."""
 
+    in_lanes = False
+    """Whether tiles take turns in lanes: off until a GPU has run them (``benchmarks/gpu.py`` times both ways)."""
+
     power_factor = 1
     """Results are divided by two to the power of this multiple of the inputs' exponents."""
 
@@ -114,11 +118,14 @@ class TileRun(ABC):
         largest = int(x.positions.max()), int(y.positions.max()) + added[1]
         input_bytes = max(largest) * (x.channels + added[0]) * self.dtype.itemsize * (copies or _COPIES[self.precision])
         pair_bytes = np.dtype(np.float64).itemsize if multiplied else math.prod(largest) * self.dtype.itemsize
-        self.block_size = block_size(
+        size = block_size(
             PRODUCTS_SHARE * self.free / pair_bytes,
             INPUTS_SHARE * self.free / input_bytes,
             _most_inputs(x, y) if multiplied else _MAX_INPUTS,
         )
+        in_lanes = self.in_lanes and not multiplied
+        lanes, self.block_size = lanes_and_size(size, max(self.shape), pair_bytes, self.free) if in_lanes else (1, size)
+        self.lanes = Lanes(device, self.dtype, lanes)
         fitting = INPUTS_SHARE * self.free / (self.block_size * input_bytes)
         capacity = max(1, int(fitting if y is x else fitting / 2))
         self.x, self.y = (
@@ -135,18 +142,31 @@ class TileRun(ABC):
         )
         if y is x:
             self.y = self.x
-        self.scratch: Any = None
         self.results: PairResults | None = None
         self.host: HostResults | None = None
         self.coarse_tiles: set[tuple[int, ...]] = set()
 
     @abstractmethod
-    def start(self, tile: Tile) -> Callable[[], bool]:
-        """Start a tile; return a function that waits for it, and returns False if it must be computed in float64."""
+    def start(self, tile: Tile, pairs: TilePairs) -> Callable[[], bool]:
+        """Start a tile of pairs.
+
+        Return a function that waits until it is complete, and returns False if it must be computed in float64.
+        """
+
+    def prepare(self, pairs: TilePairs) -> None:
+        """Convert the inputs of a tile to the operands that `start` needs, since tiles in both lanes may use these."""
+        self.operands(pairs.rows, pairs.columns, transposed=False)
+
+    def begin(self, tile: Tile) -> Callable[[], bool]:
+        """Start a tile, as `start`, in the next lane."""
+        pairs = self.pairs(tile, self.x.block(tile.rows), self.y.block(tile.columns))
+        self.prepare(pairs)
+        with self.lanes.next():
+            return self.start(tile, pairs)
 
     def drop(self) -> None:
         """Drop inputs and affinities."""
-        self.scratch = None
+        self.lanes.drop()
         self.x.clear()
         self.y.clear()
 
@@ -158,6 +178,10 @@ class TileRun(ABC):
             self.results = None
             self.release()
             raise
+        self.finish()
+
+    def finish(self) -> None:
+        """Drop inputs and affinities; the device keeps a bounded amount of memory for later calls."""
         self.drop()
         self.device.settle()
 
@@ -207,7 +231,7 @@ class TileRun(ABC):
             tile, finish = (tiles.popleft(), None) if starting else started.popleft()
             try:
                 if finish is None:
-                    started.append((tile, self.start(tile)))
+                    started.append((tile, self.begin(tile)))
                 elif finish():
                     yield self.count_pairs(tile)
                 else:
@@ -221,9 +245,11 @@ class TileRun(ABC):
                 continue
             # Outside of the handler, because the error references device arrays.
             unfinished = [tile, *(running for running, _ in started), *tiles]
-            tiles = deque(unfinished if started else self._smaller(unfinished, reason))
+            as_they_are = started or self.lanes.count > 1
+            tiles = deque(unfinished if as_they_are else self._smaller(unfinished, reason))
             started.clear()
             most_started = 1
+            self.lanes.merge()
             self.release()
 
     def compute(self, region: Tile, host: HostResults) -> None:
@@ -327,17 +353,16 @@ class TileRun(ABC):
         return _key(tile) in self.coarse_tiles
 
     def affinities(self, rows: DeviceBlock, columns: DeviceBlock, transposed: bool) -> Any:
-        """Return the affinities of two blocks, valid until the next call."""
-        first, second = (columns, rows) if transposed else (rows, columns)
-        shape = len(first.vectors), len(second.vectors)
-        size = math.prod(shape)
-        if self.scratch is None or self.scratch.size < size:
-            self.scratch = None
-            self.scratch = self.device.empty((size,), self.dtype)
-        affinities = self.scratch[:size].reshape(shape)
-        operands = first.operand(self.precision, columns=False), second.operand(self.precision, columns=True)
-        self.device.multiply(*operands, affinities, self.precision)
+        """Return the affinities of two blocks, valid until the next call in the same lane."""
+        first, second = self.operands(rows, columns, transposed=transposed)
+        affinities = self.lanes.affinities((len(first), len(second)))
+        self.device.multiply(first, second, affinities, self.precision)
         return affinities
+
+    def operands(self, rows: DeviceBlock, columns: DeviceBlock, *, transposed: bool) -> tuple[Any, Any]:
+        """Return the operands of the product of two blocks."""
+        first, second = (columns, rows) if transposed else (rows, columns)
+        return first.operand(self.precision, columns=False), second.operand(self.precision, columns=True)
 
 
 def _key(tile: Tile) -> tuple[int, ...]:

@@ -31,6 +31,7 @@ def forget() -> None:
     """Free this thread's page-locked buffers and streams, after all work on them."""
     for transfers in _kept.__dict__.pop("by_device", {}).values():
         transfers.stream.synchronize()
+        transfers.release()
 
 
 class Transfers:
@@ -75,6 +76,13 @@ class Transfers:
             _finish(waiting, flat)
             waiting = part, buffer, done
         _finish(waiting, flat)
+
+    def release(self) -> None:
+        """Return the buffers to CuPy's pool of page-locked memory, after all copies that use them."""
+        for done in self._used:
+            if done is not None:
+                done.synchronize()
+        self._buffers, self._used = [], [None, None]
 
     def _next_buffer(self) -> NDArray[np.uint8]:
         """Return the other buffer, once no copy uses it."""
