@@ -38,10 +38,10 @@ from simplugins.compute.engines.cuda.programs import Program, capacity_for, prog
 
 EVENTS = (
     *("staged_row", "sampled_row", "summed_pair", "bid", "exact_bid", "slow_bid", "tie", "search", "step", "flip"),
-    *("turn", "look", "listed_bid", "scanned_row", "prefetch", "read_bid", "list", "bounded_pair", "bounded_row"),
+    *("turn", "look", "listed_bid", "checked_list", "scanned_part", "list", "bounded_pair", "bounded_row"),
 )
-OF_ONE_WARP = "look", "listed_bid", "prefetch", "list"
-READING = "staged_row", "sampled_row", "bid", "exact_bid", "slow_bid", "tie", "search", "step", "scanned_row"
+OF_ONE_WARP = "look", "listed_bid", "checked_list", "scanned_part", "list"
+READING = "staged_row", "sampled_row", "bid", "exact_bid", "slow_bid", "tie", "search", "step", "list"
 """Events that read a row of the affinities, as do those of `bounded_row`, in each warp."""
 
 LIMITS = {49: 18_000, 196: 200_000, 784: 4_500_000}
@@ -68,6 +68,7 @@ def counting(program: Program) -> Counting:
     source = (
         f"enum {{{names}}};\nstatic long long counts[{count}];\n"
         "#define COUNT(event) (threadIdx.x ? void() : void(++counts[counted_##event]))\n"
+        "#define COUNT_WARP(event) (threadIdx.x % 32 ? void() : void(++counts[counted_##event]))\n"
         f"{program.source}\n"
         'extern "C" __global__ void read_counts(long long *out) {\n'
         f"    for (int k = 0; threadIdx.x == 0 && k < {count}; k++) out[k] = counts[k], counts[k] = 0;\n}}\n"
@@ -90,7 +91,6 @@ def count_events(affinities: list[NDArray[np.float32]]) -> Counter[str]:
     counts = device.empty(len(EVENTS), np.int64)
     device.launch(counted, "read_counts", 1, 32, [counts])
     events = Counter({name: count / number for name, count in zip(EVENTS, counts.tolist(), strict=True)})
-    events["prefetch"] = events["scanned_row"]  # by the last warp; events of the first are counted
     return events
 
 
@@ -144,7 +144,7 @@ def regions_of(text: str) -> list[Region]:
     lines = text.splitlines()
     found = []
     for number, line in enumerate(lines, start=1):
-        if match := re.search(r"^\s+COUNT\((\w+)", line):
+        if match := re.search(r"^\s+COUNT(?:_WARP)?\((\w+)", line):
             found.append(Region(match[1], _edge(lines, number, -1), _edge(lines, number, 1)))
     return sorted(found, key=lambda region: region.last - region.first)
 
@@ -163,7 +163,7 @@ def _edge(lines: list[str], number: int, step: int) -> int:
 def event_of(frames: list[Frame], texts: Mapping[str, list[str]], regions: Mapping[str, list[Region]]) -> str | None:
     """Return the event that an instruction belongs to, "" if to none, and None if it never runs for whole problems."""
     calls = [texts[frame.file][frame.line - 1] for frame in frames if frame.file in texts]
-    if any("<EXACT, false>" in call or "scan<false>" in call for call in calls):
+    if any("<EXACT, false>" in call or "read_row<false>" in call for call in calls):
         return None
     exact = any(re.search(r"run_(packed|auction)<true>", call) for call in calls)
     for frame in frames:
@@ -177,8 +177,8 @@ def anchors_of(program: Program) -> Mapping[str, tuple[str, int]]:
     """Return instructions of which each event has a known number."""
     exchanged = 1 if program.warps == 1 else 2
     common = {"bid": ("REDUX", 2 * exchanged), "exact_bid": ("REDUX", 2 * exchanged)}
-    common |= {"turn": ("BAR", 1), "look": ("REDUX", 2), "listed_bid": ("I2F", 1), "prefetch": ("REDUX", 1)}
-    common |= {"scanned_row": ("LDG", program.slots), "list": ("REDUX", 5)}
+    common |= {"turn": ("BAR", 1), "look": ("REDUX", 2), "listed_bid": ("I2F", 1), "checked_list": ("REDUX", 1)}
+    common |= {"scanned_part": ("LDG", program.slots), "list": ("REDUX", 5)}
     common |= {"search": ("REDUX", exchanged), "step": ("REDUX", 2 * exchanged)}
     if program.kernel == "small_assignment":
         own = {

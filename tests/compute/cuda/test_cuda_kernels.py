@@ -190,8 +190,12 @@ def test_results_do_not_depend_on_the_order_of_threads(arch, seed):
 
 PASSAGES = {
     "before the last assignment": ("assignment", (16, 4), "advance(i, next, evicted);\n        }\n        barrier();"),
-    "before a row is read": ("assignment", (2, 3), "exchange[THREADS + WARPS] = (unsigned)i;\n        barrier();"),
-    "before a list": ("assignment", (2, 3), "exchange[THREADS + warp()] = second;\n        barrier();"),
+    "before rows are read": ("assignment", (2, 3), "choose_rows(i = bid_from_lists(i));\n                barrier();"),
+    "after lists are made": (
+        "assignment",
+        (2, 3),
+        "read_row<false>(mine, outside);\n                }\n                barrier();",
+    ),
     "of a sum": ("assignment", (2, 3), "return over_threads<double, warp_sum>(value, exchanges[turn].sum, 0.0);"),
     "after a path": ("assignment", (2, 3), "flip(source, sink);\n        barrier();"),
     "before ranking": ("greedy", (2, 3), "problem_columns[i] = -1;\n    barrier();"),

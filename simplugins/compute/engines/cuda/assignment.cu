@@ -256,7 +256,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 #if LISTED
     solver.capacity = capacity;
     solver.worth = solver.prices;
-    solver.exchange = reinterpret_cast<unsigned *>(solver.column_of);
+    solver.exchange = reinterpret_cast<int *>(solver.column_of);
     solver.lists = reinterpret_cast<unsigned *>(solver.predecessors + capacity);
 #endif
     REAL *staged = reinterpret_cast<REAL *>(solver.predecessors + capacity);

@@ -15,7 +15,8 @@
 #endif
 
 #ifndef COUNT
-#define COUNT(event)  // benchmarks count events by this
+#define COUNT(event)       // benchmarks count events by this, those of the first warp,
+#define COUNT_WARP(event)  // or those of all warps
 #endif
 
 // The most blocks that a multiprocessor can hold, and a limit on registers such that RESIDENT fit if possible.

@@ -4,7 +4,8 @@
 // A list in shared memory has the best columns of a row, and a threshold: the largest profit of all others when the list
 // was made. It bounds their profits from above from then on, since prices only rise. So if the best entry exceeds the
 // threshold, it is the best column, and the larger of threshold and next entry bounds the second best. The first warp
-// evaluates lists alone; all warps read the row of which a list has become useless.
+// evaluates lists alone, until it meets a row whose list has become useless. Then each warp reads a row, if it needs to be
+// read: this row, and those that bid after it. Rows bid one after the other all the same, so that no bid is in vain.
 //
 // Profits are on the grid of auctions.cu, but rounded down, which makes them sums of a number for the affinity and one
 // for the price. Entries are keys less the latter: adding the present one gives the present key.
@@ -21,7 +22,7 @@
 struct ListedAuction : Auction {
     float *worth;        // `middle` minus the price of each column; this and the following are in shared memory
     unsigned *lists;     // entry k of row i is at k * capacity + i
-    unsigned *exchange;  // the largest key of each thread, the second largest of each warp, and a row
+    int *exchange;       // a row for each warp
     int capacity;
     float middle, step;  // of the grid
     float increment;
@@ -64,21 +65,34 @@ struct ListedAuction : Auction {
             int i = 0;
             while (true) {
                 COUNT(turn);
-                if (warp() == 0) i = bid_from_lists(i);
-                i = from_first_warp(i);
+                if (warp() == 0) choose_rows(i = bid_from_lists(i));
+                barrier();
+                i = exchange[0];
                 if (i < 0) break;
-                if (i >= TIE) i = settle_tie(i - TIE);
-                else if (is_full()) i = bid_from_row(i, scan<true>(i, outside));
-                else i = bid_from_row(i, scan<false>(i, outside));
+                if (i >= TIE) {
+                    i = settle_tie(i - TIE);
+                    continue;
+                }
+                int mine = exchange[warp()];
+                if (warp() == 0 || (mine >= 0 && is_useless(mine))) {
+                    if (is_full()) read_row<true>(mine, outside);
+                    else read_row<false>(mine, outside);
+                }
+                barrier();
             }
             barrier();
         }
     }
 
-    __device__ __forceinline__ int from_first_warp(int i) {
-        if (threadIdx.x == 0) exchange[THREADS + WARPS] = (unsigned)i;
-        barrier();
-        return (int)exchange[THREADS + WARPS];
+    // Give each warp a row: row i, and those that bid after it; or -1.
+    __device__ __forceinline__ void choose_rows(int i) {
+        int row = i, mine = i;
+#pragma unroll
+        for (int w = 1; w < WARPS; w++) {
+            row = i < 0 || i >= TIE || row < 0 || row == queue.last ? -1 : queue.after[row];
+            if (lane() == w) mine = row;
+        }
+        if (lane() < WARPS) exchange[lane()] = mine;
     }
 
     __device__ __forceinline__ static unsigned key_of(float profit) {
@@ -123,76 +137,61 @@ struct ListedAuction : Auction {
         return queue.advance(i, next, evicted);
     }
 
-    // The two largest keys of a row among the thread's columns; 0 if there are fewer.
+    // Whether the list of a row does not have its best column.
+    __device__ __forceinline__ bool is_useless(int i) const {
+        COUNT_WARP(checked_list);
+        return !(warp_max(listed_key(i)) & CODE_MASK);
+    }
+
+    // Read row i, by one warp, and make its list. Its first two entries are the best two columns.
     template <bool FULL>
-    __device__ __forceinline__ Keys scan(int i, unsigned &outside) const {
-        COUNT(scanned_row);
-        const ENTRY *row = row_of_thread(i);
+    __device__ __forceinline__ void read_row(int i, unsigned &outside) {
+        COUNT_WARP(list);
+        unsigned first = 0, second = 0, rest = 0, entry = 0;
+        const ENTRY *row = problem.row(i);
+#pragma unroll 1
+        for (int k = 128 * lane(); k < problem.columns * (int)sizeof(ENTRY); k += 128 * 32)
+            prefetch_line(reinterpret_cast<const char *>(row) + k);
+#pragma unroll 1  // more loads at once would take too many registers
+        for (int start = lane(); start < THREADS; start += 32) {
+            Keys keys = scan<FULL>(row + start, start, outside);
+            unsigned lower = min(first, keys.first), larger = max(second, keys.second);
+            first = max(first, keys.first);
+            rest = max(rest, max(min(second, keys.second), min(lower, larger)));
+            second = max(lower, larger);
+        }
+#pragma unroll
+        for (int k = 0; k < ENTRIES; k++) {
+            unsigned best = warp_max(first);
+            if (lane() == k) entry = best;
+            if (first == best) first = second, second = 0;
+        }
+        unsigned threshold = warp_max(max(first, rest)) >> CODE_BITS << CODE_BITS;
+        if (lane() < ENTRIES) entry -= key_of(worth[column_of_key(entry)]);
+        if (lane() < LIST) lists[lane() * capacity + i] = lane() < ENTRIES ? entry : threshold;
+    }
+
+    // The two largest keys of a row among columns `start`, `start` + THREADS ...; 0 if there are fewer.
+    template <bool FULL>
+    __device__ __forceinline__ Keys scan(const ENTRY *row, int start, unsigned &outside) const {
+        COUNT_WARP(scanned_part);
         ENTRY entries[SLOTS];
 #pragma unroll
-        for (int k = 0; k < SLOTS; k++) entries[k] = FULL && k < SLOTS - 1 ? row[k * THREADS] : entry_of(row, k);
+        for (int k = 0; k < SLOTS; k++)
+            entries[k] = (FULL && k < SLOTS - 1) || start + k * THREADS < problem.columns ? row[k * THREADS] : (ENTRY)0;
         Keys keys = {0, 0};
 #pragma unroll
         for (int k = 0; k < SLOTS; k++) {
-            bool is_column = (FULL && k < SLOTS - 1) || present >> k & 1;
-            float profit = __fadd_rd((float)entries[k] - (float)least, is_column ? worth[column(k)] : middle);
+            bool is_column = (FULL && k < SLOTS - 1) || start + k * THREADS < problem.columns;
+            float profit = __fadd_rd((float)entries[k] - (float)least, is_column ? worth[start + k * THREADS] : middle);
             outside |= is_column ? __float_as_uint(profit) ^ __float_as_uint(middle) : 0;
             unsigned key = is_column ? key_of(profit) + ((SLOT_MASK - k) << THREAD_BITS) : 0;
             keys.second = max(keys.second, min(keys.first, key));
             keys.first = max(keys.first, key);
         }
-        if (warp() == WARPS - 1) prefetch_next(i);
-        unsigned code = THREAD_MASK - threadIdx.x;
+        unsigned code = THREAD_MASK - start;
         if ((FULL && SLOTS > 1) || keys.first) keys.first += code;
         if ((FULL && SLOTS > 2) || keys.second) keys.second += code;
-        return keys;
-    }
-
-    // If the row after row i must be read too, have it on its way to the cache. What follows the last row is not a row, or
-    // one that need not be read: then this is in vain.
-    __device__ __forceinline__ void prefetch_next(int i) const {
-        COUNT(prefetch);
-        int next = queue.after[i];
-        if (next >= problem.rows || warp_max(listed_key(next)) & CODE_MASK) return;
-        const char *row = reinterpret_cast<const char *>(problem.entries) + (uint64)(unsigned)next * pitch;
-        for (int k = 128 * lane(); k < problem.columns * (int)sizeof(ENTRY); k += 128 * 32) prefetch_line(row + k);
-    }
-
-    // Have the first warp make the list of row i, from the largest keys of each thread, and let it bid.
-    __device__ __forceinline__ int bid_from_row(int i, Keys mine) {
-        COUNT(read_bid);
-        unsigned second = warp_max(mine.second);
-        exchange[threadIdx.x] = mine.first;
-        if (lane() == 0) exchange[THREADS + warp()] = second;
-        barrier();
-        return warp() == 0 ? accept(i, make_list(i)) : i;
-    }
-
-    // Returns the two largest keys, of which the second may have the code 0.
-    __device__ __forceinline__ Keys make_list(int i) {
-        COUNT(list);
-        unsigned first = exchange[lane()], second = 0, rest = lane() < WARPS ? exchange[THREADS + lane()] : 0, entry = 0;
-#pragma unroll
-        for (int w = 1; w < WARPS; w++) {
-            unsigned key = exchange[32 * w + lane()], lower = min(first, key);
-            first = max(first, key);
-            rest = max(rest, min(second, lower));
-            second = max(second, lower);
-        }
-        Keys keys;
-#pragma unroll
-        for (int k = 0; k < ENTRIES; k++) {
-            unsigned best = warp_max(first);
-            if (k == 0) keys.first = best;
-            if (k == 1) keys.second = best;
-            if (lane() == k) entry = best;
-            if (first == best) first = second, second = 0;
-        }
-        unsigned threshold = warp_max(max(first, rest)) >> CODE_BITS << CODE_BITS;
-        keys.second = max(keys.second, threshold);
-        if (lane() < ENTRIES) entry -= key_of(worth[column_of_key(entry)]);
-        if (lane() < LIST) lists[lane() * capacity + i] = lane() < ENTRIES ? entry : threshold;
-        __syncwarp();
         return keys;
     }
 
