@@ -40,11 +40,11 @@ UNREACHED_BITS = 3
 TAKEN, EVEN = 1, -2
 """The bit of a price that says that its column is taken, and the mask of all others."""
 
-COMPETITION = 8.0
-"""See `likely_floor`."""
+EXACT_BITS = 20, 44
+"""A value counts as exact if it falls short by at most 2**-20 (float32) or 2**-44 (float64) of the magnitude of the
+matched affinities."""
 
-SAMPLED_ROWS = 8
-FINE = 16.0
+COMPETITION, SAMPLED_ROWS = 8.0, 8
 """See `likely_floor`."""
 
 _RELATIVE = 2.0**-48
@@ -156,28 +156,30 @@ def extremes(affinities, first, end, work):  # type: ignore[no-untyped-def]
 
 
 @compiled_inner
-def likely_floor(costs, cols, top, unit, floor):  # type: ignore[no-untyped-def]
+def likely_floor(costs, cols, top, bottom, unit):  # type: ignore[no-untyped-def]
     """Return an affinity that a best assignment of all rows to more columns hardly goes below.
 
-    The dearest of the rows' least costs, times `COMPETITION`, leaves room for competition; if this is not enough,
-    `rounding_of_matched` tells. If units are already much smaller than the best affinities, the floor stays.
+    It leaves as much room as exact values permit, by the best affinities of a sample of rows, and at least
+    `COMPETITION` times the dearest of all rows' least costs. If this is not enough, `rounding_of_matched` tells.
     """
     rows = costs.shape[0]
     step = max(1, rows // SAMPLED_ROWS)
-    best, rounding = 0.0, 0.0
+    best, rounding, sampled = 0.0, 0.0, 0
     for i in range(0, rows, step):
         least = least_cost(costs, i, cols)
         best += abs(np.float64(top) - least * unit)
         rounding += unit if least > 0 else 0.0
-    if rounding <= FINE * best * 2.0 ** (HEADROOM_BITS - 8 * costs.itemsize):
-        return floor
-    dearest = np.float64(0)
+        sampled += 1
+    permitted = 0.5 * 2.0 ** -EXACT_BITS[costs.itemsize // 8] * best
+    if rounding <= permitted:
+        return bottom
+    spread = permitted / sampled * 2.0 ** (8 * costs.itemsize - HEADROOM_BITS)
     for i in range(rows):
-        dearest = max(dearest, np.float64(COMPETITION * least_cost(costs, i, cols)))
-        if dearest * unit > np.float64(top) - np.float64(floor):
-            return floor
-    likely = type(floor)(np.float64(top) - dearest * unit)
-    return likely if floor < likely < top else floor
+        spread = max(spread, COMPETITION * least_cost(costs, i, cols) * unit)
+        if spread > np.float64(top) - np.float64(bottom):
+            return bottom
+    likely = type(bottom)(np.float64(top) - spread)
+    return likely if bottom < likely < top else bottom
 
 
 @compiled_inner

@@ -119,16 +119,19 @@ def assign_batch(affinities, problems, work, tolerance, columns, prices, shortfa
         cols = max(stop - start, end - first)
         padded = (cols + LANES - 1) // LANES * LANES
         costs = work.costs[: rows * padded].reshape(rows, padded)
-        top, unit = _make_fine_costs(block, first, end, transposed, tolerance, costs, work)
+        top, bottom = extremes(block, first, end, work)
+        unit = make_costs(block, first, end, transposed, top, bottom, costs)
         reset_prices(costs, cols, work)
         if 0 < unit < np.inf:
             from_zero = True
             if rows >= TINY_ROWS or _is_contested(costs, cols, work):
                 from_zero = _start(costs, cols, work)
-                if rows == cols and tolerance is None and not from_zero and has_more_equal_rows(rows, work):
+                if rows == cols and tolerance is None and not from_zero and has_more_equal_rows(costs, work):
                     exchanged, transposed = True, not transposed
-                    _make_fine_costs(block, first, end, transposed, tolerance, costs, work)
+                    make_costs(block, first, end, transposed, top, bottom, costs)
                     _start(costs, cols, work)
+            if from_zero and rows < cols and tolerance is None:
+                unit = _make_finer(block, first, end, transposed, top, bottom, unit, costs, work)
             exact, bound = assign_costs(costs, cols, from_zero, tolerance, rows * (top / unit), work)
             if exact:
                 bound = rounding_of_matched(block, first, transposed, top, unit, costs, work)
@@ -144,25 +147,24 @@ def assign_batch(affinities, problems, work, tolerance, columns, prices, shortfa
 
 
 @compiled_inner
-def _make_fine_costs(affinities, first, end, transposed, tolerance, costs, work):  # type: ignore[no-untyped-def]
-    """Make costs of an exact solution as fine as its value is likely to need; return the top and one unit."""
-    rows, cols = len(costs), max(len(affinities), end - first)
-    top, bottom = extremes(affinities, first, end, work)
-    unit = make_costs(affinities, first, end, transposed, top, bottom, costs)
-    if rows < cols and tolerance is None and 0 < unit < np.inf:
-        floor = likely_floor(costs, cols, top, unit, bottom)
-        if floor > bottom:
-            unit = make_costs(affinities, first, end, transposed, top, floor, costs)
-    return top, unit
-
-
-@compiled_inner
 def _start(costs, cols, work):  # type: ignore[no-untyped-def]
     """Set the starting prices, and let all rows wait; return whether prices are zero."""
     reset_prices(costs, cols, work)
     from_zero = set_starting_prices(costs, cols, work)
     start_auction(costs, cols, work)
     return from_zero
+
+
+@compiled_inner
+def _make_finer(affinities, first, end, transposed, top, bottom, unit, costs, work):  # type: ignore[no-untyped-def]
+    """Make costs finer if the value is likely to need it, and let all rows wait again; return one unit."""
+    cols = max(len(affinities), end - first)
+    floor = likely_floor(costs, cols, top, bottom, unit) if cols >= LANES else bottom
+    if floor > bottom:
+        unit = make_costs(affinities, first, end, transposed, top, floor, costs)
+        reset_prices(costs, cols, work)
+        start_auction(costs, cols, work)
+    return unit
 
 
 @compiled_inner

@@ -14,9 +14,10 @@ from simplugins.matching.assignment_problems import whole_problems
 from simplugins.matching.assignment_refinement import refine_batch
 from simplugins.matching.matcher import Assignments
 
-EXACT = {np.dtype(np.float32): 2.0**-20, np.dtype(np.float64): 2.0**-44}
-"""Shortfall up to which a value counts as exact, relative to the magnitude of the matched affinities. Problems with a
-larger bound, by quantisation and by the dual prices, are refined (see `assignment_refinement`)."""
+EXACT = {np.dtype(f"f{size}"): 2.0**-bits for size, bits in zip((4, 8), integer_costs.EXACT_BITS, strict=True)}
+"""Shortfall up to which a value counts as exact, relative to the magnitude of the matched affinities, for float32 and
+float64. Problems with a larger bound, by quantisation and by the dual prices, are refined (see
+`assignment_refinement`)."""
 
 MAX_REFINEMENTS = 8
 """Maximum number of rounds in which row maxima narrow the range of a partial problem."""

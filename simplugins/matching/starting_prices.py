@@ -36,8 +36,8 @@ MUCH_BETTER, SUITABLE, UNSUITABLE = 1.05, 0.1, 0.2
 bound, and they suit most rows: at most the third share of these have a least reduced cost above the second share of the
 columns' mean least cost."""
 
-MORE_EQUAL = 0.1
-"""See `has_more_equal_rows`: the share of the rows by which they must outnumber equal columns."""
+MORE_EQUAL, LEAST_MORE = 0.1, 20
+"""See `has_more_equal_rows`: the share of the rows, and the number, by which they must outnumber equal columns."""
 
 SPAN_OF_TYPICAL = 4
 """See `span_of_costs`."""
@@ -94,17 +94,21 @@ def _add_up(costs, work):  # type: ignore[no-untyped-def]
 
 
 @compiled_inner
-def has_more_equal_rows(size, work):  # type: ignore[no-untyped-def]
+def has_more_equal_rows(costs, work):  # type: ignore[no-untyped-def]
     """Whether many more rows than columns equal others, judged by sums that `set_starting_prices` has sorted.
 
     Equal rows bid against each other for the same columns, again and again, whereas equal columns leave a choice: with
-    half of the rows equal, but no columns, a problem needs three times as many scans as the other way round.
+    half of the rows equal, but no columns, a problem needs three times as many scans as the other way round. Rows whose
+    costs are all equal do not count: they take any column.
     """
-    surplus = 0
+    size, surplus = len(costs), 0
     for k in range(1, size):
-        surplus += work.row_sums[work.queue[k]] == work.row_sums[work.queue[k - 1]]
+        i, total = work.queue[k], work.row_sums[work.queue[k]]
+        surplus += (
+            total == work.row_sums[work.queue[k - 1]] and abs(total - np.float64(costs[i, 0]) * size) > total / 2**40
+        )
         surplus -= work.column_sums[work.order[k]] == work.column_sums[work.order[k - 1]]
-    return surplus > MORE_EQUAL * size
+    return surplus > max(MORE_EQUAL * size, LEAST_MORE)
 
 
 @compiled_inner

@@ -23,7 +23,7 @@ def make(affinities, first, end, transposed, floor, costs, work):
 def find_floor(affinities, transposed, costs, work):
     top, bottom = integer_costs.extremes(affinities, 0, affinities.shape[1], work)
     unit = integer_costs.make_costs(affinities, 0, affinities.shape[1], transposed, top, bottom, costs)
-    return integer_costs.likely_floor(costs, max(affinities.shape), top, unit, bottom)
+    return integer_costs.likely_floor(costs, max(affinities.shape), top, bottom, unit)
 
 
 @njit
