@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A computation on the GPU, tile by tile: inputs in device memory, affinities, and results in a matrix on the device.
 
-The host runs ahead of the device: while one tile is computed, the next is prepared. With `in_lanes`, tiles take turns in two
-lanes (see `lanes`). Their affinities take at most `PRODUCTS_SHARE` of the free memory. If memory runs out nevertheless,
-a single lane remains, and then the sides of tiles are halved. Results stay on the device until all pairs are computed;
-if they exceed `RESULTS_SHARE` of the free memory, they are downloaded region by region.
+The host runs ahead of the device: while one tile is computed, the next is prepared. With `in_lanes`, tiles take turns
+in two lanes (see `lanes`). Their affinities take at most `PRODUCTS_SHARE` of the free memory. If memory runs out
+nevertheless, a single lane remains, and then the sides of tiles are halved. Results stay on the device until all pairs
+are computed; if they exceed `RESULTS_SHARE` of the free memory, they are downloaded region by region.
 """
 
 from __future__ import annotations
