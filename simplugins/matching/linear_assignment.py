@@ -125,11 +125,14 @@ def assign_batch(affinities, problems, work, tolerance, columns, prices, shortfa
         if 0 < unit < np.inf:
             from_zero = True
             if rows >= TINY_ROWS or _is_contested(costs, cols, work):
-                from_zero = _start(costs, cols, work)
+                reset_prices(costs, cols, work)
+                from_zero = set_starting_prices(costs, cols, work)
                 if rows == cols and tolerance is None and not from_zero and has_more_equal_rows(costs, work):
                     exchanged, transposed = True, not transposed
                     make_costs(block, first, end, transposed, top, bottom, costs)
-                    _start(costs, cols, work)
+                    reset_prices(costs, cols, work)
+                    from_zero = set_starting_prices(costs, cols, work)
+                start_auction(costs, cols, work)
             if from_zero and rows < cols and tolerance is None:
                 unit = _make_finer(block, first, end, transposed, top, bottom, unit, costs, work)
             exact, bound = assign_costs(costs, cols, from_zero, tolerance, rows * (top / unit), work)
@@ -144,15 +147,6 @@ def assign_batch(affinities, problems, work, tolerance, columns, prices, shortfa
             _exchange_prices(costs, work)
         step = unit if unit < np.inf else 0.0
         _write(transposed, rows, cols, first, step, work, columns[start:stop], prices[problem])
-
-
-@compiled_inner
-def _start(costs, cols, work):  # type: ignore[no-untyped-def]
-    """Set the starting prices, and let all rows wait; return whether prices are zero."""
-    reset_prices(costs, cols, work)
-    from_zero = set_starting_prices(costs, cols, work)
-    start_auction(costs, cols, work)
-    return from_zero
 
 
 @compiled_inner

@@ -116,6 +116,20 @@ def test_repeated_rows_need_no_more_scans_than_repeated_columns(repeated, dtype)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("copies", [4, 10])
+def test_repeated_rows_are_recognised_wherever_they_stand(copies, dtype):
+    rng, size = np.random.default_rng(9), 120
+    scans, exchanged = [], []
+    for _ in range(5):
+        x, y = np.maximum(rng.standard_normal((2, size, 32)), 0)
+        x = rng.permutation(np.repeat(x[: size // copies], copies, axis=0))
+        affinity = np.ascontiguousarray(x @ y.T, dtype)
+        scans.append(count_scans(affinity))
+        exchanged.append(count_scans(np.ascontiguousarray(affinity.T)))
+    assert np.mean(scans) <= 1.2 * np.mean(exchanged)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @settings(max_examples=200, deadline=None)
 @given(matrix=affinities())
 def test_no_value_falls_short_of_the_optimum_by_more_than_the_solver_says(dtype, matrix):
