@@ -23,14 +23,15 @@ from simplugins.matching.vector_code import Floats, Integers
 WIDE = 2 * LANES
 
 MOST_ADDED = 31
-"""Number of costs whose sum fits into their type (see `integer_costs.HEADROOM_BITS`)."""
+"""Number of costs whose sum always fits their type (see `integer_costs.HEADROOM_BITS`)."""
 
 
 @intrinsic
 def widen_extremes(typing_context, affinities, start, count, extremes):  # type: ignore[no-untyped-def]
     """Raise ``extremes[0]`` and lower ``extremes[1]`` (of `WIDE` places) to those of `count` affinities, by lane.
 
-    Lanes are twice as many as others have, so that the processor works on two blocks at once; `count` is at least that.
+    There are twice as many lanes as in other scans, so that the processor works on two blocks at once; `count` is at
+    least that number.
     """
     dtype = affinities.dtype
     signature = types.void(affinities, types.int64, types.int64, extremes)

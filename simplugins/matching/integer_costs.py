@@ -133,34 +133,35 @@ def make_costs(affinities, first, end, transposed, top, floor, costs):  # type: 
 def extremes(affinities, first, end, work):  # type: ignore[no-untyped-def]
     """Return the largest and the smallest affinity of some columns."""
     rows, stride = affinities.shape
-    found = work.extremes
+    by_lane = work.extremes
     lanes = 4 * WIDE // affinities.itemsize
     for lane in range(lanes):
-        found[0, lane] = found[1, lane] = affinities[0, first]
+        by_lane[0, lane] = by_lane[1, lane] = affinities[0, first]
     if first == 0 and end == stride:
         rows, end = 1, rows * stride  # rows are consecutive
     if end - first >= lanes:
         for i in range(rows):
-            widen_extremes(affinities, i * stride + first, end - first, found)
+            widen_extremes(affinities, i * stride + first, end - first, by_lane)
     else:
         for i in range(rows):
             for j in range(first, end):
                 value = affinities[i, j] if rows > 1 else affinities[j // stride, j % stride]
-                found[0, 0] = value if value > found[0, 0] else found[0, 0]
-                found[1, 0] = value if value < found[1, 0] else found[1, 0]
-    top, bottom = found[0, 0], found[1, 0]
+                by_lane[0, 0] = value if value > by_lane[0, 0] else by_lane[0, 0]
+                by_lane[1, 0] = value if value < by_lane[1, 0] else by_lane[1, 0]
+    top, bottom = by_lane[0, 0], by_lane[1, 0]
     for lane in range(1, lanes):
-        top = found[0, lane] if found[0, lane] > top else top
-        bottom = found[1, lane] if found[1, lane] < bottom else bottom
+        top = by_lane[0, lane] if by_lane[0, lane] > top else top
+        bottom = by_lane[1, lane] if by_lane[1, lane] < bottom else bottom
     return top, bottom
 
 
 @compiled_inner
 def likely_floor(costs, cols, top, bottom, unit):  # type: ignore[no-untyped-def]
-    """Return an affinity that a best assignment of all rows to more columns hardly goes below.
+    """Return an affinity that is unlikely to be above any in an optimal assignment of all rows to more columns.
 
-    It leaves as much room as exact values permit, by the best affinities of a sample of rows, and at least
-    `COMPETITION` times the dearest of all rows' least costs. If this is not enough, `rounding_of_matched` tells.
+    Its distance to the largest affinity is as long as the rounding of exact values permits, estimated by the best
+    affinities of a sample of rows, and at least `COMPETITION` times the largest of all rows' least costs. If the
+    assignment has an affinity below the floor nevertheless, the bound of `rounding_of_matched` includes the difference.
     """
     rows = costs.shape[0]
     step = max(1, rows // SAMPLED_ROWS)
@@ -232,7 +233,7 @@ def cost_error(costs):  # type: ignore[no-untyped-def]
 
 @compiled_inner
 def rounding_of_matched(affinities, first, transposed, top, unit, costs, work):  # type: ignore[no-untyped-def]
-    """Return a bound on how much dearer the matched pairs are than their costs, in units.
+    """Return a bound on how much the true costs of the matched pairs exceed their integer costs, in units.
 
     Costs are rounded towards zero, so no other assignment is cheaper than its costs, but for a relative error of
     `_RELATIVE`. If the costs of the matched pairs are minimal, their rounding bounds their shortfall.

@@ -2,7 +2,8 @@
 """The compiled solver of linear assignment problems, which maximises the sum of the matched affinities.
 
 A problem passes through up to three stages, which share one array of column prices. Prices start from an estimate (see
-`starting_prices`). If sides differ, stage 2 is skipped unless a tolerance is allowed:
+`starting_prices`). Rows and columns are exchanged first if many more rows than columns are equal. If sides differ,
+stage 2 is skipped unless a tolerance is allowed:
 
 1. an auction with increment zero, of one or two bids per row. It assigns most rows to the column that is exactly the
    best at the final prices, and nearly all rows if the estimate was good, or if ties leave a choice. If it started
@@ -151,7 +152,7 @@ def assign_batch(affinities, problems, work, tolerance, columns, prices, shortfa
 
 @compiled_inner
 def _make_finer(affinities, first, end, transposed, top, bottom, unit, costs, work):  # type: ignore[no-untyped-def]
-    """Make costs finer if the value is likely to need it, and let all rows wait again; return one unit."""
+    """Make costs finer if exactness is likely to need it, and let all rows wait again; return the value of a unit."""
     cols = max(len(affinities), end - first)
     floor = likely_floor(costs, cols, top, bottom, unit) if cols >= LANES else bottom
     if floor > bottom:
@@ -239,7 +240,7 @@ def _decrease_increments(costs, cols, contested, tolerance, highest, work):  # t
 
 @compiled_inner
 def _exchange_prices(costs, work):  # type: ignore[no-untyped-def]
-    """Replace the prices of columns by those of rows, of which no row gains more by another column than by its own."""
+    """Replace the columns' dual prices by those of the rows, which are the columns of the affinities."""
     for i in range(len(costs)):
         j = work.column_of[i]
         work.keys[i] = -(costs[i, j] + (work.prices[j] & EVEN))

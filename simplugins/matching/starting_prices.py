@@ -32,9 +32,9 @@ SAMPLED_ROWS = 64
 """Number of rows that tell whether prices suit rows, if there are that many."""
 
 MUCH_BETTER, SUITABLE, UNSUITABLE = 1.05, 0.1, 0.2
-"""Prices start again from the columns' least costs if the sum of these exceeds the first multiple of the present dual
-bound, and they suit most rows: at most the third share of these have a least reduced cost above the second share of the
-columns' mean least cost."""
+"""Prices start again from the columns' least costs if the sum of these exceeds the present dual bound by the first
+factor, and they suit most rows. They do not suit a row if its least reduced cost exceeds the second share of the
+columns' mean least cost; this may hold for at most the third share of the rows."""
 
 MORE_EQUAL, LEAST_MORE = 0.1, 20
 """See `has_more_equal_rows`: the share of the rows, and the number, by which they must outnumber equal columns."""
@@ -95,11 +95,14 @@ def _add_up(costs, work):  # type: ignore[no-untyped-def]
 
 @compiled_inner
 def has_more_equal_rows(costs, work):  # type: ignore[no-untyped-def]
-    """Whether many more rows than columns equal others, judged by sums that `set_starting_prices` has sorted.
+    """Whether many more rows than columns equal others, judged by their sums.
 
     Equal rows bid against each other for the same columns, again and again, whereas equal columns leave a choice: with
-    half of the rows equal, but no columns, a problem needs three times as many scans as the other way round. Rows whose
+    half of the rows equal, but no columns, a problem needs three times as many scans as the other way round. Where
+    affinities have few different values, sums of different rows coincide; such rows compete in the same way. Rows whose
     costs are all equal do not count: they take any column.
+
+    Reads the order of the sums as left by `set_starting_prices`; it must precede `start_auction`, which resets `queue`.
     """
     size, surplus = len(costs), 0
     for k in range(1, size):

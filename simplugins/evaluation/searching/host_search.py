@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exact search on the CPU, in threads: a run of queries after the other."""
+"""Exact search on the CPU, in threads; each task is a run of queries."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From aligned inner products to what orders the candidates of a query, and to similarities."""
+"""Scores that order the candidates of a query, and similarities, from aligned inner products."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Scoring:
     queries, gallery : Activations
     kernel : {"linear", "cosine", "rbf"}
     itself : bool
-        Whether the gallery is the queries, and no input finds itself.
+        Whether the queries are the gallery, so that an input must not find itself.
     """
 
     queries: Activations

@@ -74,7 +74,7 @@ class CupyDevice:
             self._cupy.cuda.get_current_stream().wait_event(done)
 
     def lane(self, number: int) -> AbstractContextManager[None]:
-        """Use a lane, a stream of our own."""
+        """Make a lane, an additional stream, current."""
         return self._streams.lane(number)
 
     def free_bytes(self) -> int:
@@ -146,7 +146,7 @@ class CupyDevice:
         return fetch
 
     def fetch(self, array: Any, into: NDArray[Any]) -> None:
-        """Wait for all work, and copy an array to a host array."""
+        """Copy an array to a host array, after the work of the current lane or stream."""
         self._transfers.fetch(array, into, self._streams.current.stream)
 
     def _page_locked(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -230,7 +230,7 @@ def all_devices() -> list[CupyDevice]:
 
 
 def forget() -> None:
-    """Free this thread's page-locked buffers and our streams, after all work on them."""
+    """Free this thread's page-locked buffers, upload streams and lanes, after all work on them."""
     transfers.forget()
     streams.forget()
 

@@ -44,9 +44,9 @@ class Source(Protocol):
 class Device(Protocol):
     """A GPU with memory, matrix products and CUDA kernels.
 
-    Calls are asynchronous and execute in order, except in lanes. Memory of arrays that are no longer referenced is used
-    again by later arrays of the same lane, or by those made outside of lanes if it was, without waiting for any calls
-    but those: see `retire`.
+    Calls are asynchronous and execute in order, except in lanes. The memory of an array that is no longer referenced is
+    reused by later arrays of the same lane, or by those made outside of lanes if it was. They only wait for earlier
+    calls of that lane, or outside of lanes: see `retire`.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Device(Protocol):
         """Restore the previous device."""
 
     def lane(self, number: int) -> AbstractContextManager[None]:
-        """Execute the calls inside in order, after all earlier ones outside of lanes, but at any time with other lanes.
+        """Execute the calls inside in order, after all earlier ones outside of lanes, but independently of other lanes.
 
         Lanes are numbered from 0, and do not nest.
         """
@@ -86,7 +86,7 @@ class Device(Protocol):
     def retire(self) -> None:
         """Make later uploads, and later calls outside of lanes, execute after all earlier calls, in lanes as well.
 
-        So they may use the memory of arrays that are no longer referenced, but that earlier calls still use.
+        They may then reuse the memory of arrays that are no longer referenced, but that earlier calls still use.
         """
 
     def settle(self) -> None:
@@ -99,7 +99,7 @@ class Device(Protocol):
         """Queue a copy of an array to the host; return a function that waits for the copy and returns it."""
 
     def fetch(self, array: Any, into: NDArray[Any]) -> None:
-        """Wait for all work, and copy a C-contiguous array to a C-contiguous host array of the same shape and type."""
+        """Copy a C-contiguous array to a C-contiguous host array of the same shape and type, and wait for the copy."""
 
     def multiply(self, rows: Any, columns: Any, out: Any, precision: Precision) -> None:
         """Write the inner products of all rows with all columns to a matrix; both come from `operands.operand`."""

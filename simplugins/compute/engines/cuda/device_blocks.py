@@ -22,8 +22,8 @@ _NORM_POWER = 14
 """Inputs are scaled to norms of about two to this power, for float16."""
 
 _UNUSED = 4
-"""With this capacity, no tile uses the least recently used block any more: while a tile of two blocks is started, only
-the one before it is still running, so that the last four requests are theirs."""
+"""From this capacity on, no running tile uses the least recently used block: while a tile of two blocks is started,
+only the one before it may still be running, so the last four requests are theirs."""
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two lanes, in which tiles take turns, so that a GPU multiplies the next tile while it matches this one.
 
-A tile's operations follow each other: product, matching, second solutions of loose problems, results. So a single tile
-leaves multiprocessors idle while the last problems of a launch are solved, and between launches. This is what the other
-lane fills, and all that it can: blocks of a matching occupy the registers or the shared memory of a multiprocessor,
-such that a product finds no place beside them before the last ones leave one. On the 132 multiprocessors of an H200, a
-tile of 65,536 pairs has 24 waves of blocks at S = 49 (21 per multiprocessor) and 16 at S = 196 (32). An idle end of
-half a wave is 2 to 3 % of these, and a second solution that takes as long as a wave 4 to 6 %; smaller tiles lose more.
-A mere product per pair leaves nothing to fill, so it needs one lane. No GPU has run two lanes yet;
+A tile's operations are sequential: product, matching, second solutions of loose problems, results. A single tile
+therefore leaves multiprocessors idle while the last problems of a launch are solved, and between launches. The other
+lane can only fill these gaps: blocks of a matching occupy the registers or the shared memory of a multiprocessor, so a
+product does not fit next to them until the last ones leave. On the 132 multiprocessors of an H200, a tile of 65,536
+pairs has 24 waves of blocks at S = 49 (21 per multiprocessor) and 16 at S = 196 (32). If half of the last wave is
+idle, that is 2 to 3 % of the time, and a second solution that takes as long as a wave is 4 to 6 %; smaller tiles lose
+more. If each pair only needs a product, there are no gaps, so one lane suffices. No GPU has run two lanes yet;
 ``python benchmarks/gpu.py`` compares them with one.
 """
 
@@ -25,8 +25,8 @@ from simplugins.compute.engines.cuda.device import Device
 LANES = 2
 
 _WHOLE_SHARE = 0.1
-"""Share of the free memory up to which two tiles have the size that one would have. It is less than a device keeps for
-later calls, so these allocate nothing."""
+"""Two tiles have the size that one would have if their affinities take at most this share of the free memory. That is
+less than a device keeps for later calls, so these do not allocate it again."""
 
 
 def lanes_and_size(size: int, inputs: int, pair_bytes: float, free: float) -> tuple[int, int]:
@@ -57,7 +57,7 @@ class Lanes:
     device : Device
     dtype : dtype
     count : int
-        With one, everything happens outside of lanes.
+        With one, all work is outside of lanes.
     """
 
     def __init__(self, device: Device, dtype: np.dtype[np.floating], count: int) -> None:

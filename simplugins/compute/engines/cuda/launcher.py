@@ -23,7 +23,8 @@ class Batch:
     Attributes
     ----------
     affinities : (T, K) device array, C-contiguous, float32 or float64
-        Finite: results of others mean nothing, though the CUDA kernels end, and return no column twice.
+        They should be finite: with infinities or NaN, results are meaningless, but the CUDA kernels end, and return no
+        column twice.
     problems : (B, 4) int64 device array
         First row, end of rows, first column and end of columns of each problem.
     count : int

@@ -84,7 +84,7 @@ struct ListedAuction : Auction {
         }
     }
 
-    // Give each warp a row: row i, and those that bid after it; or -1.
+    // Give each warp a row, or -1: the first warp row i, the others those that bid after it.
     __device__ __forceinline__ void choose_rows(int i) {
         int row = i, mine = i;
 #pragma unroll

@@ -67,9 +67,9 @@ class Found(NamedTuple):
     products : (Q, k) float64 array
         Aligned inner products, in the scale of the activations' blocks.
     formed, solved : int
-        Numbers of pairs that affinities were computed of, and that were matched.
+        Number of pairs whose affinities were computed, and number of pairs that were matched.
     metadata : dict
-        What computed them.
+        "engine"; on a GPU also "precision" and "device".
     """
 
     numbers: NDArray[np.int64]
@@ -90,7 +90,9 @@ def nearest(
     device: Device,
     progress: bool | str = False,
 ) -> Found:
-    """Find the k best candidates of each query in a gallery; if that is the queries `itself`, no input finds itself.
+    """Find the k best candidates of each query in a gallery.
+
+    With `itself`, the queries are the gallery, and no input finds itself.
 
     Raises
     ------
@@ -119,7 +121,7 @@ def nearest(
 
 @dataclass(frozen=True)
 class _Side:
-    """What the CUDA kernels read of some inputs, in device memory."""
+    """Statistics of some inputs for the CUDA kernels, in device memory."""
 
     means: Any
     norms: Any

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The streams of a GPU, and which of them wait for which.
+"""The streams of a GPU, and which of them waits for which.
 
 Inputs and results are made on the caller's stream, and uploads have a stream of their own. Tiles take turns in lanes,
-streams of ours on which a tile's operations follow each other: see `simplugins.compute.engines.cuda.lanes`.
+additional streams, each of which executes the operations of a tile: see `simplugins.compute.engines.cuda.lanes`.
 """
 
 from __future__ import annotations

@@ -154,7 +154,7 @@ class TileRun(ABC):
         """
 
     def prepare(self, pairs: TilePairs) -> None:
-        """Convert the inputs of a tile to the operands that `start` needs, since tiles in both lanes may use these."""
+        """Convert the inputs of a tile to operands, outside of lanes, since tiles in both lanes may use them."""
         self.operands(pairs.rows, pairs.columns, transposed=False)
 
     def begin(self, tile: Tile) -> Callable[[], bool]:
