@@ -47,6 +47,9 @@ matched affinities."""
 COMPETITION, SAMPLED_ROWS = 8.0, 8
 """See `likely_floor`."""
 
+_LEAST_SPREAD = 2.0**-900
+"""Smallest range of affinities above a likely floor: the scale of costs would overflow below 2**-966."""
+
 _RELATIVE = 2.0**-48
 """Bound on the relative error of a few operations in float64."""
 
@@ -174,7 +177,7 @@ def likely_floor(costs, cols, top, bottom, unit):  # type: ignore[no-untyped-def
     permitted = 0.5 * 2.0 ** -EXACT_BITS[costs.itemsize // 8] * best
     if rounding <= permitted:
         return bottom
-    spread = permitted / sampled * 2.0 ** (8 * costs.itemsize - HEADROOM_BITS)
+    spread = max(permitted / sampled * 2.0 ** (8 * costs.itemsize - HEADROOM_BITS), _LEAST_SPREAD)
     for i in range(rows):
         spread = max(spread, COMPETITION * least_cost(costs, i, cols) * unit)
         if spread > np.float64(top) - np.float64(bottom):

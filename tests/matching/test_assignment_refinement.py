@@ -105,6 +105,15 @@ def test_columns_that_nobody_wants_need_no_refinement(shape, dtype):
     assert_exact(affinity, columns, EXACT[np.dtype(dtype)])
 
 
+@pytest.mark.parametrize("scale", [1e-260, 1e-280, 1e-285, 1e-290])
+@pytest.mark.parametrize("fine", [1e-6, 1e-10, 1e-14])
+def test_tiny_affinities_are_matched_exactly_if_nobody_wants_a_column(fine, scale):
+    affinity = fine * np.random.default_rng(4).random((20, 60)) - fine
+    affinity[:, 3] -= 1
+    columns, *_ = refine(scale * affinity)
+    assert_exact(affinity, columns, 1e-6)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @settings(max_examples=200, deadline=None)
 @given(
