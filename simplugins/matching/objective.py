@@ -76,7 +76,7 @@ def find_unproven(affinities, problems, columns, shortfall, tolerance, exact, ou
                 magnitude += abs(value)
         bound = shortfall[problem]
         allowed = tolerance * abs(total + bound) if tolerance > 0 else exact * magnitude
-        out[problem] = np.isinf(bound) or bound > allowed
+        out[problem] = np.isinf(bound) or not bound <= allowed
         found += out[problem]
     return found
 

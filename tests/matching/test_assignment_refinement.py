@@ -105,6 +105,14 @@ def test_columns_that_nobody_wants_need_no_refinement(shape, dtype):
     assert_exact(affinity, columns, EXACT[np.dtype(dtype)])
 
 
+@pytest.mark.parametrize(("bound", "expected"), [(0.0, False), (1.0, True), (np.inf, True), (np.nan, True)])
+def test_a_bound_that_is_not_a_number_proves_nothing(bound, expected):
+    affinity, unproven = np.eye(3), np.empty(1, np.bool_)
+    problems = whole_problems(np.array([0, 3]), 3)
+    objective.find_unproven(affinity, problems, np.arange(3), np.array([bound]), 0.0, EXACT[affinity.dtype], unproven)
+    assert unproven[0] == expected
+
+
 @pytest.mark.parametrize("scale", [1e-260, 1e-280, 1e-285, 1e-290])
 @pytest.mark.parametrize("fine", [1e-6, 1e-10, 1e-14])
 def test_tiny_affinities_are_matched_exactly_if_nobody_wants_a_column(fine, scale):
