@@ -14,6 +14,10 @@ stage 2 is skipped unless a tolerance is allowed:
 3. *shortest augmenting paths* assign the few remaining rows. If columns outnumber rows, others make columns give up
    prices that no row pays.
 
+Two properties that make a problem slow are looked for before stage 1. If many more rows than columns equal others, both
+are exchanged, since equal rows bid against each other again and again. If sides differ, and most affinities lie so far
+below those that will be matched that costs are too coarse for these, costs are made anew, with a floor.
+
 Increments of stage 2 are multiples of the typical lead of a row's best column at the prices that stage 1 leaves, so
 they suit any distribution of affinities. The more rows wait, the harder is the competition, and the larger is the first
 increment.
