@@ -2,8 +2,7 @@
 """The compiled solver of linear assignment problems, which maximises the sum of the matched affinities.
 
 A problem passes through up to three stages, which share one array of column prices. Prices start from an estimate (see
-`starting_prices`). Rows and columns are exchanged first if many more rows than columns are equal. If sides differ,
-stage 2 is skipped unless a tolerance is allowed:
+`starting_prices`). If sides differ, stage 2 is skipped unless a tolerance is allowed:
 
 1. an auction with increment zero, of one or two bids per row. It assigns most rows to the column that is exactly the
    best at the final prices, and nearly all rows if the estimate was good, or if ties leave a choice. If it started

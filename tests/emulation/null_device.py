@@ -157,8 +157,10 @@ class NullDevice:
     @contextmanager
     def lane(self, number: int) -> Iterator[None]:
         POOL.lane = number
-        yield
-        POOL.lane = None
+        try:
+            yield
+        finally:
+            POOL.lane = None
 
     def free_bytes(self) -> int:
         return self.memory

@@ -104,6 +104,7 @@ def new_lane() -> Lane:
 
 def forget() -> None:
     """Let go of this thread's lanes, after all work on them."""
-    for lanes in _kept.__dict__.pop("by_device", {}).values():
-        while lanes:
-            lanes.pop().stream.synchronize()
+    for ordinal, lanes in _kept.__dict__.pop("by_device", {}).items():
+        with gpu.cupy().cuda.Device(ordinal):  # where the handles that end with their streams were made
+            while lanes:
+                lanes.pop().stream.synchronize()
