@@ -79,7 +79,8 @@ HARD_SHARE, HARD_SHARE_LARGE = 0.6, 0.5
 """Competition is hard if a larger share of the rows waits after stage 1 (of at least `LARGE_ROWS`: the second)."""
 
 LOST_SHARE_SMALL, LOST_SHARE = 0.25, 0.45
-"""Columns' least costs are tried if prices started from zero, and a larger share of the rows waits after stage 1."""
+"""Columns' least costs are tried if prices started from zero, and a larger share of the rows waits after stage 1 (of
+fewer than `SMALL_ROWS`: the first)."""
 
 NEARLY_DONE = 0.1
 """If at most this share of the rows waits after stage 1, it goes on for up to half a bid per row."""

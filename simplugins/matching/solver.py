@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from simplugins.matching import integer_costs, linear_assignment, objective
 from simplugins.matching.assignment_problems import whole_problems
 from simplugins.matching.assignment_refinement import refine_batch
+from simplugins.matching.integer_costs import EXACT_BITS
 from simplugins.matching.matcher import Assignments
 
-EXACT = {np.dtype(f"f{size}"): 2.0**-bits for size, bits in zip((4, 8), integer_costs.EXACT_BITS, strict=True)}
+EXACT = {np.dtype(np.float32): 2.0 ** -EXACT_BITS[0], np.dtype(np.float64): 2.0 ** -EXACT_BITS[1]}
 """Shortfall up to which a value counts as exact, relative to the magnitude of the matched affinities, for float32 and
 float64. Problems with a larger bound, by quantisation and by the dual prices, are refined (see
 `assignment_refinement`)."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from simplugins.compute.engines import check_engine, choose_engine
 from simplugins.compute.engines.cuda import cupy_device
-from simplugins.compute.engines.cuda.nearest_engine import Found, Order, nearest
+from simplugins.compute.engines.cuda.nearest_engine import Order, nearest
+from simplugins.compute.search_result import SearchResult
 from simplugins.evaluation.searching.scoring import Scoring
 from simplugins.matching.matcher import Matcher
 from simplugins.rsm import kernels
@@ -25,7 +26,7 @@ def searching_engine(engine: str, matcher: Matcher) -> str:
     return choose_engine(engine, matcher)
 
 
-def find_on_device(scoring: Scoring, matcher: Matcher, k: int, progress: bool | str) -> Found:
+def find_on_device(scoring: Scoring, matcher: Matcher, k: int, progress: bool | str) -> SearchResult:
     """Find the k best candidates of each query on the GPU that holds the inputs, or the current one."""
     gallery, queries = scoring.gallery, scoring.queries
     order = Order(scoring.kernel, scoring.rounding, kernels.EQUAL)

@@ -14,7 +14,7 @@ from simplugins._common.threads import in_threads
 from simplugins.activations.activations import Activations
 from simplugins.activations.blocks import Block
 from simplugins.compute.affinities import matched_values
-from simplugins.compute.engines.cuda.nearest_engine import Found
+from simplugins.compute.search_result import SearchResult
 from simplugins.evaluation.searching.bounds import Summary, bounds_of_affinities, upper_bounds
 from simplugins.evaluation.searching.candidates import Best, Gallery
 from simplugins.evaluation.searching.scoring import Score, Scoring
@@ -24,7 +24,7 @@ _QUERIES = 16
 """Queries bounded against the whole gallery at a time."""
 
 
-def find(scoring: Scoring, matcher: Matcher, k: int, threads: int, progress: bool | str) -> Found:
+def find(scoring: Scoring, matcher: Matcher, k: int, threads: int, progress: bool | str) -> SearchResult:
     """Find the k best candidates of each query."""
     search = _Search(scoring, matcher, k)
     with compilation_shown(progress):
@@ -32,7 +32,7 @@ def find(scoring: Scoring, matcher: Matcher, k: int, threads: int, progress: boo
     pairs = len(search.x) * len(search.y)
     in_threads(search.work, search.tasks(), pairs=pairs, threads=threads, progress=progress, title="searching")
     counts = int(search.formed.sum()), int(search.solved.sum())
-    return Found(search.indices, search.products, *counts, {"engine": "cpu"})
+    return SearchResult(search.indices, search.products, *counts, {"engine": "cpu"})
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simplugins._common.progress import progress_counter
 from simplugins.activations.activations import Activations
@@ -30,6 +29,7 @@ from simplugins.compute.engines.cuda.pair_results import PairResults, Tile
 from simplugins.compute.engines.cuda.tasks import check_matcher
 from simplugins.compute.engines.cuda.tile_cuts import cut
 from simplugins.compute.job import check_pair
+from simplugins.compute.search_result import SearchResult
 from simplugins.matching.matcher import Matcher
 
 KERNELS = ("linear", "cosine", "rbf")
@@ -58,27 +58,6 @@ class Order:
         return [np.int32(KERNELS.index(self.kernel)), np.float64(self.rounding), np.float64(self.equal)]
 
 
-class Found(NamedTuple):
-    """The best candidates of all queries, and the cost of finding them.
-
-    Attributes
-    ----------
-    numbers : (Q, k) int64 array
-    products : (Q, k) float64 array
-        Aligned inner products, in the scale of the activations' blocks.
-    formed, solved : int
-        Number of pairs whose affinities were computed, and number of pairs that were matched.
-    metadata : dict
-        "engine"; on a GPU also "precision" and "device".
-    """
-
-    numbers: NDArray[np.int64]
-    products: NDArray[np.float64]
-    formed: int
-    solved: int
-    metadata: dict[str, str]
-
-
 def nearest(
     gallery: Activations,
     queries: Activations,
@@ -89,7 +68,7 @@ def nearest(
     order: Order,
     device: Device,
     progress: bool | str = False,
-) -> Found:
+) -> SearchResult:
     """Find the k best candidates of each query in a gallery.
 
     With `itself`, the queries are the gallery, and no input finds itself.
@@ -183,7 +162,7 @@ class _Search(Run):
         self.mark: Callable[[Any, bool], None] | None = None
         self.wanted: Any = None
 
-    def search(self, progress: bool | str) -> Found:
+    def search(self, progress: bool | str) -> SearchResult:
         """Search in one chunk of the gallery after the other, for all queries."""
         rows, columns = self.shape
         self.formed = self.solved = done = 0
@@ -204,7 +183,7 @@ class _Search(Run):
         self.drop()
         self.device.settle()
         products = np.ldexp(products, self.x.exponents[numbers] + self.y.exponents[:, None])
-        return Found(numbers, products, self.formed, self.solved, {**self.metadata, "device": self.device.name})
+        return SearchResult(numbers, products, self.formed, self.solved, {**self.metadata, "device": self.device.name})
 
     def give_up(self) -> None:
         """Free all device memory."""
